@@ -1,0 +1,1 @@
+"""Signed documents: bounded JSON in a DSSE envelope."""

@@ -1,0 +1,169 @@
+"""All rules by which the keyless side believes what lies on a disk, in one class without I/O."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from formats.documents import envelope
+from formats.documents.disk import Inventory, Label, SetDocument
+from formats.documents.envelope import Signed
+from formats.documents.manifest import Manifest
+from formats.documents.vault import Membership, Request, Slots
+from formats.errors import FormatError, IntegrityError, MediaError, VaultError
+from formats.ids import HexDigest, SetId, VaultId, fingerprint, machine_id
+from formats.monitor import Finding, Monitor
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The inventory that closes a disk, and its digest."""
+
+    inventory: Inventory
+    digest: HexDigest
+
+
+class DiskAcceptance:
+    """What one disk's folder says of itself, believed step by step:
+
+    - the label is signed by the key it names, and that key makes the machine's id (ACC-1);
+    - the label's set and number are those of the folder it lies in (ACC-2);
+    - inventories, manifests, sets and slots are signed by the label's machine and name its vault and machine (ACC-3);
+    - inventories and set documents name the label's set; inventories also its disk, number and digest (ACC-4);
+    - of the inventories the highest generation holds; two of one generation that differ are a forked disk (ACC-5);
+    - a request is signed by the machine's key and names the label's vault and public key (ACC-6);
+    - where a vault is at hand, the label names that vault (ACC-7), and the machine is one of its active
+      members with that very key (ACC-8).
+
+    What breaks a rule of identity is refused by name; what is merely damaged is a finding.
+    """
+
+    def __init__(self, disk_set: SetId, number: int, where: str) -> None:
+        self._set = disk_set
+        self._number = number
+        self._where = where
+        self.label: Label
+        self.label_digest: HexDigest
+
+    def read_label(self, data: bytes) -> Label:
+        """Raises FormatError, IntegrityError, MediaError disk-foreign."""
+        signed = envelope.read(data, f"{self._where}/label")
+        label = signed.peek(Label)
+        signed.verify(Label, bytes.fromhex(label.public_key))
+        if machine_id(bytes.fromhex(label.public_key)) != label.machine:
+            raise IntegrityError(
+                "signature-wrong", "the label's key is not its machine's", subject=self._where
+            )
+        if (label.set, label.number) != (self._set, self._number):
+            raise MediaError("disk-foreign", "the label is another disk's", subject=self._where)
+        self.label, self.label_digest = label, signed.digest
+        return label
+
+    def read_inventories(self, found: Iterable[tuple[str, bytes]], monitor: Monitor) -> Closed | None:
+        """The inventory that closes the disk, None where it is open. Raises MediaError disk-forked."""
+        valid: dict[int, Closed] = {}
+        for name, data in found:
+            try:
+                signed = envelope.read(data, name)
+                inventory = signed.verify(Inventory, self._key)
+                self._check_owner(inventory, name)
+                self._check_disk(inventory, name)
+            except (FormatError, IntegrityError, VaultError, MediaError) as error:
+                monitor.finding(Finding(code=error.code, subject=f"{self._where}/{name}", detail=error.what))
+                continue
+            other = valid.setdefault(inventory.generation, Closed(inventory, signed.digest))
+            if other.digest != signed.digest:
+                raise forked(self._where, inventory.generation)
+        return valid[max(valid)] if valid else None
+
+    def read_manifest(self, data: bytes, where: str) -> tuple[Manifest, Signed]:
+        signed = envelope.read(data, where)
+        manifest = signed.verify(Manifest, self._key)
+        self._check_owner(manifest, where)
+        return manifest, signed
+
+    def read_set(self, data: bytes, where: str) -> tuple[SetDocument, Signed]:
+        signed = envelope.read(data, where)
+        document = signed.verify(SetDocument, self._key)
+        self._check_owner(document, where)
+        return document, signed
+
+    def read_slots(self, data: bytes, where: str) -> tuple[Slots, Signed]:
+        signed = envelope.read(data, where)
+        slots = signed.verify(Slots, self._key)
+        self._check_owner(slots, where)
+        return slots, signed
+
+    def read_request(self, data: bytes, where: str) -> tuple[Request, Signed]:
+        signed = envelope.read(data, where)
+        request = signed.verify(Request, self._key)
+        if request.vault != self.label.vault or request.public_key != self.label.public_key:
+            raise VaultError("vault-foreign", "the request is another machine's or vault's", subject=where)
+        return request, signed
+
+    def check_vault(self, vault: VaultId, name: str) -> None:
+        """Raises VaultError vault-foreign."""
+        if self.label.vault != vault:
+            raise VaultError(
+                "vault-foreign",
+                f"the disk is for vault {self.label.vault_name} ({self.label.vault[:8]}), not for {name}",
+                subject=self._where,
+                hint="import it into the vault it was written for",
+            )
+
+    def check_member(self, member: Membership | None, accept_command: str) -> Membership:
+        """Raises VaultError machine-unknown, machine-revoked."""
+        label = self.label
+        if member is None or member.public_key != label.public_key:
+            raise VaultError(
+                "machine-unknown",
+                f"machine {label.machine_name} is not registered with this vault; its fingerprint is "
+                f"{fingerprint(label.machine)}",
+                subject=self._where,
+                hint=f"compare the fingerprint with the machine's owner, then run: {accept_command}",
+            )
+        if member.status == "revoked":
+            raise VaultError(
+                "machine-revoked",
+                f"machine {member.name} was revoked",
+                subject=fingerprint(label.machine),
+                hint="nothing of it is imported any more",
+            )
+        return member
+
+    @property
+    def _key(self) -> bytes:
+        return bytes.fromhex(self.label.public_key)
+
+    def _check_owner(self, document: "Inventory | Manifest | SetDocument | Slots", where: str) -> None:
+        if document.vault != self.label.vault or document.machine != self.label.machine:
+            raise VaultError("vault-foreign", "the document is of another vault or machine", subject=where)
+        if isinstance(document, (Inventory, SetDocument)) and document.set != self.label.set:
+            raise MediaError("disk-foreign", "the document is of another disk set", subject=where)
+
+    def _check_disk(self, inventory: Inventory, where: str) -> None:
+        label = self.label
+        same = (inventory.disk, inventory.number, inventory.label) == (
+            label.disk,
+            label.number,
+            self.label_digest,
+        )
+        if not same:
+            raise MediaError("disk-foreign", "the inventory is another disk's", subject=where)
+
+
+def forked(where: str, generation: int) -> MediaError:
+    """Two inventories of one generation, both signed: a disk that was copied and written on twice."""
+    return MediaError(
+        "disk-forked",
+        f"two different inventories carry generation {generation}",
+        subject=where,
+        hint="the disk was cloned and both copies were written on, or it was tampered with; ask its owner",
+    )
+
+
+def folder_identity(name: str) -> tuple[SetId, int] | None:
+    """Set and number from the name of a folder below `offseed/`; None for anything else."""
+    head, dash, tail = name.partition("-")
+    hexed = len(head) == 32 and all(c in "0123456789abcdef" for c in head)
+    if not dash or not hexed or not tail.isdecimal() or len(tail) > 4 or str(int(tail)) != tail:
+        return None
+    return SetId(head), int(tail)

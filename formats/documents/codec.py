@@ -1,0 +1,180 @@
+"""Documents as frozen dataclasses: each member declares once how it is read, bounded and written.
+
+Members a reader does not know are kept in `extra`, so reading and writing again changes nothing (DOC-3);
+those that `critical` lists must be known (DOC-4).
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar, Self, dataclass_transform
+
+from formats.wire import INTEGER_LIMIT, Json, refuse
+
+Reader = Callable[[Json, str], Any]
+Writer = Callable[[Any], Json]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How one member is read (`read(json, where)`, raising FormatError DOC-2) and written."""
+
+    read: Reader
+    write: Writer
+
+
+def _identity(value: Any) -> Json:
+    return value  # type: ignore[no-any-return]
+
+
+def member(codec: Codec, **options: Any) -> Any:
+    """A dataclass field read and written by `codec`; `default=` makes it one that may be absent."""
+    return field(metadata={"codec": codec}, **options)
+
+
+def text(most: int = 200, pattern: str | None = None) -> Codec:
+    """A string of at most `most` characters without control characters, matching `pattern` in full."""
+
+    def read(value: Json, where: str) -> str:
+        if not isinstance(value, str) or len(value) > most or not value.isprintable():
+            refuse("DOC-2", f"not a printable text of at most {most} characters", where)
+        if pattern is not None and not re.fullmatch(pattern, value):
+            refuse("DOC-2", "the text has not the form it must have", where)
+        return value
+
+    return Codec(read, _identity)
+
+
+def hexed(size: int) -> Codec:
+    """`size` bytes as lower-case hex, kept as text."""
+
+    def read(value: Json, where: str) -> str:
+        if not isinstance(value, str) or not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", value):
+            refuse("DOC-2", f"not {2 * size} lower-case hex digits", where)
+        return value
+
+    return Codec(read, _identity)
+
+
+def blob(most: int) -> Codec:
+    """At most `most` bytes, in base64."""
+
+    def read(value: Json, where: str) -> bytes:
+        if not isinstance(value, str) or len(value) > most * 2 + 4:
+            refuse("DOC-2", f"not base64 of at most {most} bytes", where)
+        try:
+            data = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            refuse("DOC-2", "not base64", where)
+        if len(data) > most or base64.b64encode(data).decode() != value:
+            refuse("DOC-2", f"not canonical base64 of at most {most} bytes", where)
+        return data
+
+    return Codec(read, lambda data: base64.b64encode(data).decode())
+
+
+def integer(least: int = 0, most: int = INTEGER_LIMIT - 1) -> Codec:
+    def read(value: Json, where: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            refuse("DOC-2", f"not an integer between {least} and {most}", where)
+        return value
+
+    return Codec(read, _identity)
+
+
+def flag() -> Codec:
+    def read(value: Json, where: str) -> bool:
+        if not isinstance(value, bool):
+            refuse("DOC-2", "neither true nor false", where)
+        return value
+
+    return Codec(read, _identity)
+
+
+def choice(*allowed: str) -> Codec:
+    def read(value: Json, where: str) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            refuse("DOC-2", f"none of {', '.join(allowed)}", where)
+        return value
+
+    return Codec(read, _identity)
+
+
+def many(inner: Codec, most: int) -> Codec:
+    """A list of at most `most`, kept as a tuple."""
+
+    def read(value: Json, where: str) -> tuple[Any, ...]:
+        if not isinstance(value, list) or len(value) > most:
+            refuse("DOC-2", f"not a list of at most {most}", where)
+        return tuple(inner.read(item, f"{where}[{i}]") for i, item in enumerate(value))
+
+    return Codec(read, lambda items: [inner.write(item) for item in items])
+
+
+def optional(inner: Codec) -> Codec:
+    """`inner` or null; a null member is left out when written."""
+
+    def read(value: Json, where: str) -> Any:
+        return None if value is None else inner.read(value, where)
+
+    return Codec(read, lambda value: None if value is None else inner.write(value))
+
+
+def nested(kind: "type[Record]") -> Codec:
+    return Codec(kind.from_json, lambda record: record.to_json())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(member, field))
+class Record(_Kept):
+    """A JSON object with declared members. Subclasses are frozen, keyword-only dataclasses."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        dataclass(frozen=True, kw_only=True)(cls)
+
+    @classmethod
+    def from_json(cls, value: Json, where: str) -> Self:
+        """Raises FormatError naming the member, as `where.member[2].inner`."""
+        if not isinstance(value, dict):
+            refuse("DOC-2", "not a JSON object", where)
+        known: dict[str, Any] = {}
+        names = set()
+        for f in fields(cls):
+            if "codec" not in f.metadata:
+                continue
+            names.add(f.name)
+            if f.name in value:
+                known[f.name] = f.metadata["codec"].read(value[f.name], f"{where}.{f.name}")
+            elif f.default is MISSING and f.default_factory is MISSING:
+                refuse("DOC-2", "a member is missing", f"{where}.{f.name}")
+        extra = {name: member for name, member in value.items() if name not in names}
+        critical = extra.get("critical", [])
+        if not isinstance(critical, list) or not all(isinstance(c, str) and c in names for c in critical):
+            refuse("DOC-4", "the document needs a newer reader", f"{where}.critical")
+        return cls(extra=extra, **known)
+
+    def to_json(self) -> dict[str, Json]:
+        written: dict[str, Json] = dict(self.extra)
+        for f in fields(self):
+            if "codec" in f.metadata:
+                value = f.metadata["codec"].write(getattr(self, f.name))
+                if value is not None:
+                    written[f.name] = value
+        return written
+
+
+class Document(Record):
+    """A record that stands alone, signed, under its own payload type."""
+
+    kind: ClassVar[str]
+
+    @classmethod
+    def payload_type(cls) -> str:
+        return f"application/vnd.offseed.{cls.kind}.v1+json"

@@ -1,0 +1,66 @@
+"""The vault credential as a file: the authority's signed word, and the private key that exists nowhere else."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+from formats.documents import credential, envelope
+from formats.documents.codec import Record, blob, member, text
+from formats.documents.vault import Credential
+from formats.errors import FormatError, IntegrityError, OffseedError, VaultError
+from formats.wire import decode_json, encode_json
+
+ABOUT = "offseed vault credential: keep it secret, it registers a machine; see `expires` inside"
+
+
+class _File(Record):
+    about: str = member(text(200))
+    credential: bytes = member(blob(32 << 10))
+    private_key: bytes = member(blob(4096))
+
+
+@dataclass(frozen=True)
+class CredentialFile:
+    """A credential that is consistent in itself. Whether its time is right is the caller's next question."""
+
+    document: Credential
+    leaf: credential.Leaf
+    key: EllipticCurvePrivateKey
+
+    @classmethod
+    def read(cls, data: bytes, where: str) -> Self:
+        """Raises VaultError credential-damaged."""
+        try:
+            file = _File.from_json(decode_json(data, where), where)
+            signed = envelope.read(file.credential, where)
+            document = signed.verify(Credential, bytes.fromhex(signed.peek(Credential).authority))
+            certificate = credential.load_certificate(document.leaf)
+            leaf = credential.check_leaf(
+                certificate, credential.load_certificate(document.certificate), document.vault
+            )
+            key = serialization.load_der_private_key(file.private_key, None)
+            if not isinstance(key, EllipticCurvePrivateKey) or leaf.serial != document.number:
+                raise ValueError("the parts of the file do not belong together")
+            if key.public_key() != certificate.public_key():
+                raise ValueError("the private key is another credential's")
+        except (FormatError, IntegrityError, ValueError, TypeError) as error:
+            detail = error.what if isinstance(error, OffseedError) else "its parts do not belong together"
+            raise VaultError(
+                "credential-damaged",
+                f"the credential file is damaged or was edited ({detail})",
+                subject=where,
+                hint="copy it again from where it was issued, or ask the operator for a new one "
+                "(importer credentials issue)",
+            ) from error
+        return cls(document, leaf, key)
+
+
+def write(signed: bytes, key: EllipticCurvePrivateKey) -> bytes:
+    """The file's bytes for a signed `Credential` and its leaf's private key."""
+    private = key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = _File(about=ABOUT, credential=signed, private_key=private)
+    return encode_json(file.to_json())

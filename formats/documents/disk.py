@@ -1,0 +1,77 @@
+"""What lies on a disk beside archives: its label, the inventories that close it, the set it belongs to."""
+
+from formats.documents.codec import Document, Record, hexed, integer, many, member, nested, optional, text
+from formats.documents.vault import MACHINE_NAME, VAULT_NAME
+from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId
+
+DISKS_MAX = 1000
+OBJECTS_MAX = 4000
+
+
+class Label(Document):
+    """The first object on a disk. Past facts only; never rewritten."""
+
+    kind = "label"
+    vault: VaultId = member(hexed(16))
+    vault_name: str = member(text(50, VAULT_NAME))
+    machine: MachineId = member(hexed(16))
+    machine_name: str = member(text(63, MACHINE_NAME))
+    public_key: str = member(hexed(32))
+    set: SetId = member(hexed(16))
+    number: int = member(integer(1, DISKS_MAX))
+    disk: str = member(hexed(16))
+    created: int = member(integer())
+
+
+class Held(Record):
+    """One object of a disk that is no archive."""
+
+    name: str = member(text(200))
+    size: int = member(integer())
+    digest: HexDigest = member(hexed(32))
+
+
+class Inventory(Document):
+    """Generation `generation` of all that a disk holds; the newest that verifies closes the disk.
+
+    Archives stand in tables of their own (`tables`, see formats/tables/holdings.py), for a disk may hold
+    hundreds of thousands.
+    """
+
+    kind = "inventory"
+    vault: VaultId = member(hexed(16))
+    machine: MachineId = member(hexed(16))
+    set: SetId = member(hexed(16))
+    number: int = member(integer(1, DISKS_MAX))
+    disk: str = member(hexed(16))
+    label: HexDigest = member(hexed(32))
+    generation: int = member(integer(1, 1_000_000))
+    previous: HexDigest | None = member(optional(hexed(32)), default=None)
+    created: int = member(integer())
+    archives: int = member(integer())
+    archive_bytes: int = member(integer())
+    tables: tuple[Held, ...] = member(many(nested(Held), 1000))
+    objects: tuple[Held, ...] = member(many(nested(Held), OBJECTS_MAX))
+
+
+class SetDisk(Record):
+    """One disk of a finished set, and the lowest generation of its inventory that is acceptable."""
+
+    number: int = member(integer(1, DISKS_MAX))
+    disk: str = member(hexed(16))
+    label: HexDigest = member(hexed(32))
+    generation: int = member(integer(1))
+    inventory: HexDigest = member(hexed(32))
+
+
+class SetDocument(Document):
+    """That an export is finished, and what its disks are. Put last of all."""
+
+    kind = "set"
+    vault: VaultId = member(hexed(16))
+    machine: MachineId = member(hexed(16))
+    set: SetId = member(hexed(16))
+    point: PointId = member(hexed(16))
+    manifest: HexDigest = member(hexed(32))
+    created: int = member(integer())
+    disks: tuple[SetDisk, ...] = member(many(nested(SetDisk), DISKS_MAX))

@@ -1,0 +1,127 @@
+"""The DSSE envelope: what was signed is exactly the bytes that are read, under one payload type a kind.
+
+https://github.com/secure-systems-lab/dsse (protocol v1). Ed25519 for machines and authorities, ECDSA P-256 for
+the key of a vault credential. A document's digest is the digest of its envelope's bytes.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from formats.documents.codec import Document, Record, blob, hexed, many, member, nested, text
+from formats.errors import IntegrityError
+from formats.ids import HexDigest, digest, hex_digest
+from formats.wire import DOCUMENT_SIZE_MAX, decode_json, encode_json, refuse
+
+D = TypeVar("D", bound=Document)
+PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
+PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
+
+
+class Signature(Record):
+    keyid: str = member(hexed(16))
+    sig: bytes = member(blob(128))
+
+
+class Envelope(Record):
+    payload: bytes = member(blob(DOCUMENT_SIZE_MAX))
+    payloadType: str = member(text(100))  # noqa: N815  the name DSSE gives it
+    signatures: tuple[Signature, ...] = member(many(nested(Signature), 4))
+
+
+@dataclass(frozen=True)
+class Signed:
+    """An envelope's bytes, read but not yet believed."""
+
+    data: bytes
+    where: str
+    envelope: Envelope
+
+    @property
+    def digest(self) -> HexDigest:
+        return hex_digest(self.data)
+
+    def peek(self, kind: type[D]) -> D:
+        """The document, *unverified*: only to learn whose key must verify it.
+
+        Raises FormatError ENV-2 where it is of another kind.
+        """
+        if self.envelope.payloadType != kind.payload_type():
+            refuse("ENV-2", f"not a {kind.kind}", self.where)
+        return kind.from_json(decode_json(self.envelope.payload, self.where), kind.kind)
+
+    def verify(self, kind: type[D], *keys: bytes) -> D:
+        """The document, signed by every one of `keys` (raw public keys, see `raw_public`).
+
+        Raises IntegrityError signature-wrong, FormatError.
+        """
+        document = self.peek(kind)
+        message = pae(kind.payload_type(), self.envelope.payload)
+        for key in keys:
+            if not any(
+                s.keyid == key_name(key) and _verifies(key, s.sig, message) for s in self.envelope.signatures
+            ):
+                raise IntegrityError(
+                    "signature-wrong",
+                    f"this {kind.kind} does not carry the signature it must have",
+                    subject=self.where,
+                    hint="it was damaged or altered after it was written, or another key wrote it",
+                )
+        return document
+
+
+def read(data: bytes, where: str) -> Signed:
+    """Parse an envelope (ENV-1). Raises FormatError."""
+    envelope = Envelope.from_json(decode_json(data, where, 2 * DOCUMENT_SIZE_MAX), where)
+    return Signed(data, where, envelope)
+
+
+def sign(document: Document, *keys: PrivateKey) -> bytes:
+    """The envelope's bytes for `document`, with one signature a key."""
+    payload = encode_json(document.to_json())
+    message = pae(document.payload_type(), payload)
+    signatures = tuple(Signature(keyid=key_name(raw_public(k)), sig=_signature(k, message)) for k in keys)
+    envelope = Envelope(payload=payload, payloadType=document.payload_type(), signatures=signatures)
+    return encode_json(envelope.to_json())
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding: the very bytes that are signed."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def raw_public(key: PrivateKey | PublicKey) -> bytes:
+    """32 bytes for Ed25519; the 65 bytes of an uncompressed point for P-256."""
+    public = (
+        key if isinstance(key, (ed25519.Ed25519PublicKey, ec.EllipticCurvePublicKey)) else key.public_key()
+    )
+    if isinstance(public, ed25519.Ed25519PublicKey):
+        return public.public_bytes_raw()
+    return public.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+
+
+def key_name(public: bytes) -> str:
+    """The `keyid` of a raw public key; for a machine's key this is the machine's id."""
+    return digest(public)[:16].hex()
+
+
+def _signature(key: PrivateKey, message: bytes) -> bytes:
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key.sign(message)
+    return key.sign(message, ec.ECDSA(hashes.SHA256()))
+
+
+def _verifies(public: bytes, signature: bytes, message: bytes) -> bool:
+    try:
+        if len(public) == 32:
+            ed25519.Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+        else:
+            key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
+            key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True

@@ -1,0 +1,41 @@
+"""What the importer writes about its work: the job that pins, and the receipt that ends it."""
+
+from formats.documents.codec import Document, Record, choice, flag, hexed, integer, many, member, nested
+from formats.documents.disk import DISKS_MAX
+from formats.ids import HexDigest, MachineId, SetId, VaultId
+
+
+class JobDisk(Record):
+    machine: MachineId = member(hexed(16))
+    set: SetId = member(hexed(16))
+    number: int = member(integer(1, DISKS_MAX))
+    generation: int = member(integer(0))
+    inventory: HexDigest = member(hexed(32))
+
+
+class Job(Document):
+    """One run of import over some disks. Put before the first archive: it pins what they bring."""
+
+    kind = "job"
+    vault: VaultId = member(hexed(16))
+    job: str = member(hexed(16))
+    role: str = member(choice("authority", "station"))
+    started: int = member(integer())
+    disks: tuple[JobDisk, ...] = member(many(nested(JobDisk), DISKS_MAX))
+
+
+class Receipt(Document):
+    """How the import of one disk ended. `whole`: the vault holds all that this inventory lists and needs."""
+
+    kind = "receipt"
+    vault: VaultId = member(hexed(16))
+    job: str = member(hexed(16))
+    role: str = member(choice("authority", "station"))
+    disk: JobDisk = member(nested(JobDisk))
+    finished: int = member(integer())
+    whole: bool = member(flag())
+    copied: int = member(integer())
+    copied_bytes: int = member(integer())
+    already: int = member(integer())
+    not_needed: int = member(integer())
+    findings: int = member(integer())

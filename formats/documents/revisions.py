@@ -1,0 +1,35 @@
+"""Mutable facts as numbered, signed revisions: the highest that verifies holds (REV-1), the rest is reported."""
+
+from typing import TypeVar
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.codec import Document
+from formats.errors import FormatError, IntegrityError
+from formats.monitor import Finding, Monitor
+from formats.store.contract import Store
+
+D = TypeVar("D", bound=Document)
+
+
+def newest(
+    store: Store, prefix: str, kind: type[D], key: bytes | None, monitor: Monitor
+) -> tuple[D, envelope.Signed] | None:
+    """The highest revision below `prefix` signed by `key`; None where there is none.
+
+    Where `key` is None the document itself names it, as `authority` (for the first look at a vault).
+    What does not verify is passed over as a finding.
+    """
+    names = sorted((name for name, _ in store.list(prefix)), key=layout.number_of, reverse=True)
+    for name in names:
+        try:
+            signed = envelope.read(store.get(name), name)
+            signer = key if key is not None else bytes.fromhex(getattr(signed.peek(kind), "authority"))  # noqa: B009
+            document = signed.verify(kind, signer)
+        except (FormatError, IntegrityError) as error:
+            monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
+            continue
+        if layout.number_of(name) == getattr(document, "number", layout.number_of(name)):
+            return document, signed
+        monitor.finding(Finding(code="REV-1", subject=name, detail="the name's number is not the document's"))
+    return None

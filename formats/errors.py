@@ -1,0 +1,154 @@
+"""The error tree: every failure a user can meet is one of these, and says what to do next.
+
+The second level says *whose* problem it is. Each error carries a stable code, the object at fault and a hint.
+A `FormatError`'s code is the anchor of the rule in SPEC.md that the bytes break; all others are in `CODES`.
+"""
+
+from typing import ClassVar
+
+CODES = {
+    # usage
+    "platform": "not supported on this system",
+    "usage": "the command line cannot be understood",
+    "path-not-found": "a path that was named does not exist",
+    "nothing-to-back-up": "no path was named and none is remembered",
+    "items-differ": "other paths were named than those this machine backs up",
+    "passphrase-mismatch": "the two passphrases typed differ",
+    "passphrase-missing": "a passphrase is needed and none was given",
+    "passphrase-short": "the passphrase has fewer than 16 characters",
+    "passphrase-weak": "the passphrase is easily guessed",
+    "name-invalid": "a vault or machine name breaks the rules for names",
+    "point-unknown": "no recovery point goes by that name",
+    "no-vault": "no vault was named and none is known",
+    "target-inside-source": "what is written would lie inside what is read",
+    "file-exists": "a file that would be written exists already",
+    # the state of this machine
+    "home-missing": "this machine is not registered",
+    "home-registered": "this machine is registered already",
+    "home-damaged": "the state in the home cannot be read",
+    "home-busy": "another command works on this home",
+    "home-room": "the home's file system has too little room",
+    "authority-missing": "the home of the importer holds no authority for the vault",
+    # keys
+    "passphrase-wrong": "the passphrase opens none of the key slots",
+    "slot-missing": "no key slot is there to be opened",
+    "seal-broken": "sealed bytes do not open under this key",
+    "root-differs": "the sealed root of a recovery point contradicts its manifest",
+    # vault and registration
+    "vault-missing": "there is no vault at that store",
+    "vault-exists": "there is a vault at that store, or one of that name, already",
+    "vault-foreign": "the object belongs to another vault",
+    "redundancy-locked": "redundancy is fixed once a machine is registered",
+    "credential-unreadable": "the credential file cannot be read",
+    "credential-damaged": "the credential file is damaged or was edited",
+    "credential-expired": "the credential is past its 48 hours",
+    "credential-not-yet-valid": "the credential is not valid yet by this clock",
+    "credential-replaced": "a newer credential has replaced this one",
+    "machine-name-taken": "another machine of the vault has that name",
+    "machine-unknown": "the machine is not registered with the vault",
+    "machine-revoked": "the machine was revoked",
+    "signature-wrong": "a signature does not verify",
+    # disks
+    "disk-missing": "there is no disk at that path",
+    "disk-empty": "no seed lies on the disk",
+    "disk-unfinished": "the disk was not closed by a valid inventory",
+    "disk-forked": "two inventories of one generation differ",
+    "disk-foreign": "the disk's folder belongs to another disk",
+    "disk-full": "the disk is full",
+    "disk-small": "the disk is too small to begin with",
+    "read-only": "the medium cannot be written",
+    "io-error": "the medium reports an error",
+    # stores
+    "store-missing": "there is no store at that address",
+    "store-unknown": "the address of the store is not understood",
+    "not-found": "the store holds no such object",
+    "name-held": "another object holds the name",
+    "denied": "the store denies access",
+    # data
+    "object-damaged": "an object's bytes do not have the digest they should have",
+    "chunk-missing": "a chunk is in none of the archives at hand",
+    "point-incomplete": "the recovery point waits for objects that have not arrived",
+    "restore-escape": "a name in the catalog leads outside the target",
+    # endings
+    "interrupted": "stopped on request; the same command goes on",
+    "internal": "a fault in the program itself",
+}
+
+
+class OffseedError(Exception):
+    """One failure: `code` (stable), `what` happened, to which `subject`, and a `hint` at what to do now."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, code: str, what: str, *, subject: str = "", hint: str = "") -> None:
+        super().__init__(code, what, subject, hint)
+        self.code = code
+        self.what = what
+        self.subject = subject
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.subject}" if self.subject else self.what
+
+
+class UsageError(OffseedError):
+    """The command or its arguments are wrong; nothing was done."""
+
+    exit_code = 2
+
+
+class HomeError(OffseedError):
+    """The state kept on this machine does not allow what was asked."""
+
+
+class PassphraseError(OffseedError):
+    """A passphrase or key does not open what it should."""
+
+
+class FormatError(OffseedError):
+    """Bytes break a rule of SPEC.md; `code` is the rule's anchor, `subject` the object and place."""
+
+
+class IntegrityError(OffseedError):
+    """Bytes are well formed and yet not what a digest, seal or signature promises."""
+
+
+class MediaError(OffseedError):
+    """A disk is missing, full, read-only or reports errors."""
+
+
+class StoreError(OffseedError):
+    """A store does not hold, or does not give, what was asked."""
+
+
+class NotFoundError(StoreError):
+    """The store holds no object of that name."""
+
+    def __init__(self, name: str, where: str = "") -> None:
+        super().__init__("not-found", "no such object", subject=f"{where}/{name}" if where else name)
+        self.name = name
+
+
+class NameHeldByOtherError(StoreError):
+    """A write-once name holds other bytes."""
+
+    def __init__(self, name: str, where: str = "") -> None:
+        super().__init__(
+            "name-held",
+            "another object holds this name",
+            subject=f"{where}/{name}" if where else name,
+            hint="objects are written once; the one that is there was left untouched",
+        )
+        self.name = name
+
+
+class VaultError(OffseedError):
+    """The vault's rules refuse what was asked, by name of the reason."""
+
+
+class Interrupted(OffseedError):  # noqa: N818  an ending, not an error
+    """Stopped by the user or the system; `exit_code` tells the signal."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__("interrupted", "stopped; the same command goes on")
+        self.signal_number = signal_number

@@ -1,0 +1,284 @@
+"""The catalog: one row per file entry, in Parquet segments cut content-defined by path (CAT-1 to CAT-6).
+
+Rows are sorted by path *components* (`sort_key`), as a depth-first walk meets them. A segment is a chunk of kind
+CATALOG; its raw bytes are a head, then Parquet. Pages list the segments in order; the sealed root lists the pages.
+Parquet is parsed only behind this head: readers check its size, row count and schema before and after.
+
+    head    magic 8 "offsCAT1", table u8 (1 entries, 2 pages), 3 zero, rows u32, bytes of Parquet u32,
+            bytes of all column data unpacked u32                                                   24 bytes
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from blake3 import blake3
+
+from formats.ids import ChunkId
+from formats.keyed.keys import MasterKey
+from formats.wire import refuse
+
+HEAD = struct.Struct("<8sB3xIII")
+assert HEAD.size == 24
+MAGIC = b"offsCAT1"
+ENTRIES, PAGES = 1, 2
+
+SEGMENT_ROWS_MEAN = 2048
+SEGMENT_ROWS_MIN = 256
+SEGMENT_ROWS_MAX = 8192
+SEGMENT_BYTES_MAX = 4 << 20  # of chunk references and names; a segment is cut before it grows past this
+UNPACKED_BYTES_MAX = 256 << 20
+ROW_CHUNKS_MAX = 4096  # a file of more chunks spans rows
+
+FILE, FOLDER, SYMLINK, FIFO, SOCKET, CHARACTER_DEVICE, BLOCK_DEVICE = 1, 2, 3, 4, 5, 6, 7
+TYPES = {
+    FILE: "file",
+    FOLDER: "folder",
+    SYMLINK: "symlink",
+    FIFO: "fifo",
+    SOCKET: "socket",
+    CHARACTER_DEVICE: "character-device",
+    BLOCK_DEVICE: "block-device",
+}
+
+
+@dataclass(slots=True)
+class Entry:
+    """One row. Times in nanoseconds since 1970; `path` relative to the root of all paths, no leading slash.
+
+    A file's content is its data regions end to end: `extents` holds (offset u64, length u64) little-endian pairs
+    where the file has holes, and is empty where it has none or is one hole (no chunks). It lies either in one bundle (`chunks` one id,
+    `lengths` empty, from `offset` on) or in chunks of its own (`chunks` ids, `lengths` u32 each). A file of more
+    than 4,096 chunks spans rows of equal path with `part` 0, 1, 2 …; all but `chunks` and `lengths` stand in part 0.
+    """
+
+    path: bytes
+    type: int
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    user: str = ""
+    group: str = ""
+    size: int = 0
+    mtime: int = 0
+    ctime: int = 0
+    device: int = 0
+    inode: int = 0
+    links: int = 1
+    target: bytes = b""
+    rdev: int = 0
+    xattrs: bytes = b""
+    extents: bytes = b""
+    part: int = 0
+    chunks: bytes = b""
+    lengths: bytes = b""
+    offset: int = 0
+    content: bytes = b""
+
+    def chunk_ids(self) -> list[ChunkId]:
+        return [ChunkId(self.chunks[at : at + 32]) for at in range(0, len(self.chunks), 32)]
+
+    def chunk_lengths(self) -> tuple[int, ...]:
+        return struct.unpack(f"<{len(self.lengths) // 4}I", self.lengths)
+
+    def data_extents(self) -> list[tuple[int, int]]:
+        """(offset, length) of the data regions."""
+        if not self.extents:
+            return [(0, self.size)] if self.chunks else []
+        return list(struct.iter_unpack("<QQ", self.extents))
+
+
+# Column, type, encoding: ids permanent (the field id is the position), "delta" for sorted or clustered integers.
+_COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
+    ("path", pa.binary(), "DELTA_BYTE_ARRAY"),
+    ("type", pa.uint8(), "dictionary"),
+    ("mode", pa.uint32(), "dictionary"),
+    ("uid", pa.uint32(), "dictionary"),
+    ("gid", pa.uint32(), "dictionary"),
+    ("user", pa.string(), "dictionary"),
+    ("group", pa.string(), "dictionary"),
+    ("size", pa.uint64(), "DELTA_BINARY_PACKED"),
+    ("mtime", pa.int64(), "dictionary"),
+    ("ctime", pa.int64(), "dictionary"),
+    ("device", pa.uint64(), "dictionary"),
+    ("inode", pa.uint64(), "DELTA_BINARY_PACKED"),
+    ("links", pa.uint32(), "dictionary"),
+    ("target", pa.binary(), "dictionary"),
+    ("rdev", pa.uint64(), "dictionary"),
+    ("xattrs", pa.binary(), "dictionary"),
+    ("extents", pa.binary(), "dictionary"),
+    ("part", pa.uint32(), "dictionary"),
+    ("chunks", pa.binary(), "dictionary"),
+    ("lengths", pa.binary(), "dictionary"),
+    ("offset", pa.uint32(), "DELTA_BINARY_PACKED"),
+    ("content", pa.binary(), "PLAIN"),
+)
+_NAMES = tuple(name for name, _, _ in _COLUMNS)
+ENTRY_SCHEMA = pa.schema([pa.field(name, kind, nullable=False) for name, kind, _ in _COLUMNS])
+PAGE_SCHEMA = pa.schema(
+    [
+        pa.field("segment", pa.binary(32), nullable=False),
+        pa.field("rows", pa.uint32(), nullable=False),
+        pa.field("first", pa.binary(), nullable=False),
+        pa.field("last", pa.binary(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PageRow:
+    """One segment: its id, its rows, its first and last path."""
+
+    segment: ChunkId
+    rows: int
+    first: bytes
+    last: bytes
+
+
+def sort_key(path: bytes) -> bytes:
+    """Orders paths by components, as if '/' were the lowest byte; names hold no NUL."""
+    return path.replace(b"/", b"\0")
+
+
+class SegmentCutter:
+    """Decides, row by row and by content alone, where a segment ends (CAT-3)."""
+
+    def __init__(self, master: MasterKey) -> None:
+        self._key = master.chunk_id_catalog
+
+    def cuts_after(self, path: bytes) -> bool:
+        """Whether the row's path is a cut; one path in 2,048 is. Limits on rows and bytes are the caller's."""
+        tag = blake3(path, key=self._key).digest(length=4)
+        return int.from_bytes(tag, "little") % SEGMENT_ROWS_MEAN == 0
+
+
+def encode_entries(entries: Sequence[Entry]) -> bytes:
+    """A segment's raw bytes. `entries` are sorted and at most 8,192."""
+    columns = [pa.array([getattr(e, name) for e in entries], kind) for name, kind, _ in _COLUMNS]
+    return _encode(ENTRIES, pa.Table.from_arrays(columns, schema=ENTRY_SCHEMA))
+
+
+def decode_entries(raw: bytes, where: str) -> list[Entry]:
+    """Raises FormatError CAT-1 (head), CAT-2 (Parquet differs from it), CAT-4 (order), CAT-5 (a row's own rules)."""
+    table = _decode(ENTRIES, ENTRY_SCHEMA, raw, where)
+    entries = [Entry(*row) for row in zip(*(c.to_pylist() for c in table.columns), strict=True)]
+    before: tuple[bytes, int] = (b"", -1)
+    for entry in entries:
+        place = (sort_key(entry.path), entry.part)
+        if place <= before:
+            refuse("CAT-4", "rows are not sorted", where)
+        before = place
+        check_entry(entry, where)
+    return entries
+
+
+def referenced(raw: bytes) -> set[ChunkId]:
+    """The content chunks that an encoded segment refers to, read back from its bytes: deletion hangs on it."""
+    file = pq.ParquetFile(pa.py_buffer(memoryview(raw)[HEAD.size :]))
+    distinct = file.read(columns=["chunks"], use_threads=False).column(0).unique().to_pylist()
+    return {ChunkId(ids[at : at + 32]) for ids in distinct for at in range(0, len(ids), 32)}
+
+
+def check_entry(entry: Entry, where: str) -> None:
+    """Raises FormatError CAT-5 for a row that no honest writer makes."""
+    path = entry.path
+    if not path or b"\0" in path or any(part in (b"", b".", b"..") for part in path.split(b"/")):
+        refuse("CAT-5", "a path that is not a relative path", where)
+    if entry.type not in TYPES:
+        refuse("CAT-5", f"entry type {entry.type}", where)
+    if len(entry.chunks) % 32 or len(entry.extents) % 16 or len(entry.content) not in (0, 16):
+        refuse("CAT-5", "references that are not whole", where)
+    if len(entry.lengths) not in (0, len(entry.chunks) // 8) or (
+        not entry.lengths and len(entry.chunks) > 32
+    ):
+        refuse("CAT-5", "chunk lengths do not match chunks", where)
+    at = 0
+    for offset, length in struct.iter_unpack("<QQ", entry.extents):
+        if offset < at or length == 0 or offset + length > entry.size:
+            refuse("CAT-5", "data regions overlap or leave the file", where)
+        at = offset + length
+
+
+def encode_page(rows: Sequence[PageRow]) -> bytes:
+    columns = [
+        pa.array([r.segment for r in rows], pa.binary(32)),
+        pa.array([r.rows for r in rows], pa.uint32()),
+        pa.array([r.first for r in rows], pa.binary()),
+        pa.array([r.last for r in rows], pa.binary()),
+    ]
+    return _encode(PAGES, pa.Table.from_arrays(columns, schema=PAGE_SCHEMA))
+
+
+def decode_page(raw: bytes, where: str) -> list[PageRow]:
+    """Raises FormatError CAT-1, CAT-2, CAT-6 (order)."""
+    table = _decode(PAGES, PAGE_SCHEMA, raw, where)
+    rows = [PageRow(*row) for row in zip(*(c.to_pylist() for c in table.columns), strict=True)]
+    before: bytes | None = None
+    for row in rows:
+        if (before is not None and sort_key(row.first) < before) or sort_key(row.last) < sort_key(row.first):
+            refuse("CAT-6", "segments are not in order", where)
+        before = sort_key(row.last)
+    return rows
+
+
+def pages(rows: Iterable[PageRow]) -> Iterator[list[PageRow]]:
+    """Cut the list of segments into pages, content-defined by segment id: mean 256, at most 1,024 rows."""
+    page: list[PageRow] = []
+    for row in rows:
+        page.append(row)
+        if row.segment[0] == 0 or len(page) == 1024:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _encode(table_kind: int, table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    encodings = (
+        {name: encoding for name, _, encoding in _COLUMNS if encoding != "dictionary"}
+        if table_kind == ENTRIES
+        else {}
+    )
+    dictionaries = [name for name, _, encoding in _COLUMNS if encoding == "dictionary"]
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=dictionaries if table_kind == ENTRIES else False,
+        column_encoding=encodings or None,
+        write_statistics=False,
+        store_schema=False,
+        row_group_size=max(table.num_rows, 1),
+    )
+    packed = sink.getvalue()
+    head = HEAD.pack(MAGIC, table_kind, table.num_rows, packed.size, table.nbytes)
+    return head + bytes(packed)
+
+
+def _decode(table_kind: int, schema: pa.Schema, raw: bytes, where: str) -> Any:
+    if len(raw) < HEAD.size:
+        refuse("CAT-1", "too short for a catalog table", where)
+    magic, kind, rows, size, unpacked = HEAD.unpack_from(raw)
+    if magic != MAGIC or kind != table_kind or raw[9:12] != bytes(3) or size != len(raw) - HEAD.size:
+        refuse("CAT-1", "not the catalog table that is expected", where)
+    if rows > SEGMENT_ROWS_MAX or unpacked > UNPACKED_BYTES_MAX:
+        refuse("CAT-1", f"a catalog table of {rows} rows, {unpacked} bytes", where)
+    try:
+        file = pq.ParquetFile(pa.py_buffer(memoryview(raw)[HEAD.size :]))
+        if (
+            file.metadata.num_rows != rows
+            or file.metadata.num_row_groups > 1
+            or not file.schema_arrow.equals(schema)
+        ):
+            refuse("CAT-2", "the table differs from its head", where)
+        table = file.read(use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        refuse("CAT-2", f"not a readable table ({type(error).__name__})", where)
+    if table.num_rows != rows or any(column.null_count for column in table.columns):
+        refuse("CAT-2", "the table differs from its head", where)
+    return table

@@ -1,0 +1,103 @@
+"""Sealed chunks: compress, seal, name; and back, with every check a reader owes (REC-1 to REC-4).
+
+A record is nonce 24, ciphertext, tag 16. Inside the seal: codec u8 (0 raw, 1 zstd), raw length u32, data.
+The additional data is `offseed record v1`, kind u8, key id, ChunkId, so a record cannot stand for another.
+After opening, the ChunkId is computed again: it is also the commitment to the key.
+"""
+
+import hmac
+import struct
+import threading
+
+import pyarrow as pa
+from blake3 import blake3
+
+from formats.errors import IntegrityError
+from formats.ids import ChunkId, ContentId
+from formats.keyed.aead import OVERHEAD, Xaes256Gcm
+from formats.keyed.keys import MasterKey
+from formats.tables.index import CATALOG, CONTENT
+from formats.wire import refuse
+
+RAW_SIZE_MAX = 16 << 20
+RAW = 0
+ZSTD = 1
+INNER = struct.Struct("<BI")
+AAD_PREFIX = b"offseed record v1"
+RECORD_OVERHEAD = OVERHEAD + INNER.size
+LEVEL = 3
+
+_PROBE_SIZE = 64 << 10
+_PROBE_GAIN = 0.97
+
+
+class ChunkSealer:
+    """Names, seals and opens chunks under one master key. Safe to use from many threads."""
+
+    def __init__(self, master: MasterKey, level: int = LEVEL) -> None:
+        self.level = level
+        self.key_id = master.key_id
+        self._aead = Xaes256Gcm(master.seal)
+        self._content_key = master.content_id
+        self._id_keys = {CONTENT: master.chunk_id_content, CATALOG: master.chunk_id_catalog}
+        self._local = threading.local()
+
+    def chunk_id(self, kind: int, raw: bytes | memoryview) -> ChunkId:
+        return ChunkId(blake3(raw, key=self._id_keys[kind]).digest())
+
+    def content_id(self, raw: bytes | memoryview) -> ContentId:
+        return ContentId(blake3(raw, key=self._content_key).digest(length=16))
+
+    def seal(
+        self, kind: int, chunk: ChunkId, raw: bytes | memoryview, *, nonce: bytes | None = None
+    ) -> bytes:
+        """The record for `raw`, whose id `chunk` is. Incompressible data is stored as it is."""
+        assert len(raw) <= RAW_SIZE_MAX
+        codec, data = self._compress(raw)
+        return self._aead.seal(
+            b"".join((INNER.pack(codec, len(raw)), data)), self._aad(kind, chunk), nonce=nonce
+        )
+
+    def open(self, kind: int, chunk: ChunkId, record: bytes | memoryview, where: str) -> bytes:
+        """The raw bytes. Raises IntegrityError seal-broken, FormatError REC-2 to REC-4."""
+        inner = self._aead.open(record, self._aad(kind, chunk))
+        if len(inner) < INNER.size:
+            refuse("REC-2", "a record without its inner head", where)
+        codec, length = INNER.unpack_from(inner)
+        if length > RAW_SIZE_MAX:
+            refuse("REC-3", f"a chunk that claims {length} bytes", where)
+        raw = self._decompress(codec, memoryview(inner)[INNER.size :], length, where)
+        if len(raw) != length:
+            refuse("REC-3", "a chunk has not the length it claims", where)
+        if not hmac.compare_digest(self.chunk_id(kind, raw), chunk):
+            raise IntegrityError("seal-broken", "a chunk is not the one of its id", subject=where)
+        return raw
+
+    def _aad(self, kind: int, chunk: ChunkId) -> bytes:
+        return b"%b%c%b%b" % (AAD_PREFIX, kind, self.key_id, chunk)
+
+    def _compress(self, raw: bytes | memoryview) -> tuple[int, bytes | memoryview | pa.Buffer]:
+        codec = self._codec()
+        if len(raw) > 2 * _PROBE_SIZE:
+            middle = len(raw) // 2
+            probe = memoryview(raw)[middle : middle + _PROBE_SIZE]
+            if codec.compress(probe).size > _PROBE_GAIN * _PROBE_SIZE:
+                return RAW, raw
+        packed = codec.compress(raw)
+        return (ZSTD, packed) if packed.size < len(raw) else (RAW, raw)
+
+    def _decompress(self, codec: int, data: memoryview, length: int, where: str) -> bytes:
+        if codec == RAW:
+            return bytes(data)
+        if codec != ZSTD:
+            refuse("REC-4", f"codec {codec} is not known", where)
+        try:
+            return self._codec().decompress(data, decompressed_size=length, asbytes=True)  # type: ignore[no-any-return]
+        except (OSError, pa.ArrowException):
+            refuse("REC-4", "compressed data does not decompress to its length", where)
+
+    def _codec(self) -> pa.Codec:
+        codec = getattr(self._local, "codec", None)
+        if codec is None:
+            codec = self._local.codec = pa.Codec("zstd", compression_level=self.level)
+        return codec

@@ -1,0 +1,59 @@
+"""The sealed root of a recovery point: what only the owner may know, bound to all that the manifest says openly.
+
+Whoever has the key opens the root first and refuses any difference (ROOT-1 to ROOT-3). So restore trusts the
+master key alone; signatures serve the keyless side.
+"""
+
+from formats.documents.codec import Record, hexed, integer, many, member, optional
+from formats.documents.manifest import Manifest
+from formats.errors import IntegrityError
+from formats.ids import HexDigest, MachineId, PointId, hex_digest
+from formats.keyed.aead import Xaes256Gcm
+from formats.keyed.keys import MasterKey
+from formats.wire import Json, decode_json, encode_json
+
+AAD = b"offseed root v1"
+
+
+class Root(Record):
+    """`pages` are the ids of the catalog's pages in order; all else repeats and binds the manifest."""
+
+    point: PointId = member(hexed(16))
+    revision: int = member(integer(1))
+    machine: MachineId = member(hexed(16))
+    public_key: str = member(hexed(32))
+    sequence: int = member(integer(1))
+    created: int = member(integer())
+    previous: HexDigest | None = member(optional(hexed(32)), default=None)
+    clear: HexDigest = member(hexed(32))
+    pages: tuple[str, ...] = member(many(hexed(32), 600))
+
+
+def clear_digest(manifest: Manifest) -> HexDigest:
+    """The digest of the manifest's JSON without its `root`, in our one encoding."""
+    clear: Json = {name: value for name, value in manifest.to_json().items() if name != "root"}
+    return hex_digest(encode_json(clear))
+
+
+def seal_root(master: MasterKey, root: Root, *, nonce: bytes | None = None) -> bytes:
+    return Xaes256Gcm(master.seal).seal(encode_json(root.to_json()), AAD + master.key_id, nonce=nonce)
+
+
+def open_root(master: MasterKey, manifest: Manifest, where: str) -> Root:
+    """The root, every difference from the clear part refused.
+
+    Raises IntegrityError seal-broken, root-differs (ROOT-2); FormatError.
+    """
+    data = Xaes256Gcm(master.seal).open(manifest.root, AAD + master.key_id)
+    root = Root.from_json(decode_json(data, where), where)
+    bound = ("point", "revision", "machine", "sequence", "created", "previous")
+    if any(getattr(root, name) != getattr(manifest, name) for name in bound) or root.clear != clear_digest(
+        manifest
+    ):
+        raise IntegrityError(
+            "root-differs",
+            "what the owner sealed and what the manifest says differ",
+            subject=where,
+            hint="the manifest was altered after it was written; take it from another disk or the vault",
+        )
+    return root

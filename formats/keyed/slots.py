@@ -1,0 +1,222 @@
+"""Key slots: the master key and the chunking parameters, wrapped under a passphrase.
+
+A slot is safe to show, save for guesses at its passphrase, which Argon2id makes dear. Nothing in it can be
+changed unseen: every clear field is authenticated by the seal, the sealed part has one length, and the key
+that comes out must match the key id and the commitment that lie in the clear. The chunking parameters lie
+inside the seal, because an operator who could choose them could read content from the lengths of chunks.
+"""
+
+import hmac
+import os
+import re
+from dataclasses import asdict, dataclass, fields, replace
+
+from blake3 import blake3
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from formats.errors import IntegrityError, PassphraseError
+from formats.ids import KeyId
+from formats.keyed.aead import KEY_SIZE, OVERHEAD, Xaes256Gcm
+from formats.keyed.keys import MASTER_KEY_SIZE, MasterKey
+from formats.keyed.passphrase import normalise
+from formats.wire import Json, decode_json, encode_json, refuse
+
+SALT_SIZE = 16
+COMMITMENT_SIZE = 32
+PAYLOAD_SIZE = 256  # padded with spaces, lest its length tell how large the parameters are
+
+_KDF = "argon2id"
+_AAD_LABEL = b"offseed slot v1"
+_BYTE_FIELDS = {
+    "salt": SALT_SIZE,
+    "key_id": 16,
+    "commitment": COMMITMENT_SIZE,
+    "sealed": PAYLOAD_SIZE + OVERHEAD,
+}
+_HEX = re.compile(r"(?:[0-9a-f]{2})*\Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkingParameters:
+    """How content is cut, in bytes: large files between `min_size` and `max_size`, small ones into bundles."""
+
+    min_size: int = 256 << 10
+    mean_size: int = 1 << 20
+    max_size: int = 4 << 20
+    bundle_size: int = 1 << 20
+    small_file_max: int = 256 << 10
+
+    def check(self, where: str) -> None:
+        """Raise FormatError unless the parameters lie within the bounds that readers rely on (SLOT-3)."""
+        if not 4 << 10 <= self.min_size <= self.mean_size <= self.max_size <= 16 << 20:
+            refuse("SLOT-3", "chunk sizes are out of bounds or out of order", where)
+        if not 0 <= self.small_file_max <= self.bundle_size or not 4 << 10 <= self.bundle_size <= 4 << 20:
+            refuse("SLOT-3", "bundle sizes are out of bounds or out of order", where)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KdfCost:
+    """What one guess at the passphrase costs: Argon2id's memory, passes and lanes."""
+
+    memory_kib: int = 64 << 10
+    time: int = 3
+    lanes: int = 4
+
+    def check(self, where: str) -> None:
+        """Raise FormatError for a cost that protects nothing, or that could exhaust the reader (SLOT-2)."""
+        within = 19 << 10 <= self.memory_kib <= 1 << 20 and 1 <= self.time <= 10 and 1 <= self.lanes <= 16
+        if not within:
+            refuse("SLOT-2", f"key derivation cost out of bounds ({self})", where)
+
+
+DEFAULT_COST = KdfCost()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """One passphrase's wrapping of the master key; every field may be shown."""
+
+    salt: bytes
+    cost: KdfCost
+    key_id: KeyId
+    commitment: bytes
+    sealed: bytes
+
+
+def make_slot(
+    passphrase: str,
+    master: MasterKey,
+    parameters: ChunkingParameters,
+    cost: KdfCost = DEFAULT_COST,
+    *,
+    salt: bytes | None = None,
+    nonce: bytes | None = None,
+) -> Slot:
+    """Wrap `master` and `parameters` under `passphrase`; `salt` and `nonce` are for test vectors alone."""
+    parameters.check("chunking parameters")
+    clear = Slot(
+        salt=os.urandom(SALT_SIZE) if salt is None else salt,
+        cost=cost,
+        key_id=master.key_id,
+        commitment=_commitment(master),
+        sealed=b"",
+    )
+    chunking: dict[str, Json] = {**asdict(parameters)}
+    payload = encode_json({"chunking": chunking, "master": master.raw.hex()}).ljust(PAYLOAD_SIZE)
+    return replace(clear, sealed=_cipher(clear, passphrase).seal(payload, _aad(clear), nonce))
+
+
+def open_slot(slot: Slot, passphrase: str) -> tuple[MasterKey, ChunkingParameters]:
+    """What `make_slot` wrapped. Raises PassphraseError, IntegrityError, FormatError."""
+    where = _place(slot)
+    try:
+        payload = _cipher(slot, passphrase).open(slot.sealed, _aad(slot))
+    except IntegrityError:
+        raise PassphraseError(
+            "passphrase-wrong",
+            "the passphrase does not open the key slot",
+            subject=where,
+            hint="capitals and spaces count, and what was written before the passphrase was changed wants the old one",
+        ) from None
+    master, parameters = _decode_payload(payload, where)
+    # The seal alone does not prove it: whoever knows two passphrases can craft bytes that open under both.
+    if not hmac.compare_digest(slot.key_id + slot.commitment, master.key_id + _commitment(master)):
+        raise IntegrityError(
+            "seal-broken",
+            "the key slot holds another key than it names",
+            subject=where,
+            hint="the slot was forged by someone who knows the passphrase; take one from another disk or the vault",
+        )
+    return master, parameters
+
+
+def slot_to_json(slot: Slot) -> dict[str, Json]:
+    """The slot as it stands in documents (SLOT-1)."""
+    return {
+        "commitment": slot.commitment.hex(),
+        "kdf": _KDF,
+        "key_id": slot.key_id.hex(),
+        "salt": slot.salt.hex(),
+        "sealed": slot.sealed.hex(),
+        **asdict(slot.cost),
+    }
+
+
+def slot_from_json(value: Json, where: str) -> Slot:
+    """Parse what `slot_to_json` gives and nothing else. Raises FormatError."""
+    costs = [field.name for field in fields(KdfCost)]
+    members = _members(value, {"kdf", *costs, *_BYTE_FIELDS}, "SLOT-1", where)
+    if members["kdf"] != _KDF:
+        refuse("SLOT-1", f"the key derivation is not {_KDF}", f"{where}.kdf")
+    cost = KdfCost(**{name: _integer(members[name], "SLOT-1", f"{where}.{name}") for name in costs})
+    cost.check(where)
+    found = {
+        name: _bytes(members[name], size, "SLOT-1", f"{where}.{name}") for name, size in _BYTE_FIELDS.items()
+    }
+    return Slot(
+        salt=found["salt"],
+        cost=cost,
+        key_id=KeyId(found["key_id"]),
+        commitment=found["commitment"],
+        sealed=found["sealed"],
+    )
+
+
+def _place(slot: Slot) -> str:
+    return f"key slot of {slot.key_id.hex()}"
+
+
+def _commitment(master: MasterKey) -> bytes:
+    """Only `master` gives these bytes: finding another key that does means breaking HKDF or BLAKE3."""
+    return blake3(master.key_id, key=master.commit).digest()
+
+
+def _cipher(slot: Slot, passphrase: str) -> Xaes256Gcm:
+    slot.cost.check(_place(slot))  # before a byte is allocated
+    kdf = Argon2id(
+        salt=slot.salt,
+        length=KEY_SIZE,
+        iterations=slot.cost.time,
+        lanes=slot.cost.lanes,
+        memory_cost=slot.cost.memory_kib,
+    )
+    return Xaes256Gcm(kdf.derive(normalise(passphrase)))
+
+
+def _aad(slot: Slot) -> bytes:
+    """Every clear field, in the one encoding we write."""
+    clear = {name: value for name, value in slot_to_json(slot).items() if name != "sealed"}
+    return _AAD_LABEL + encode_json(clear)
+
+
+def _decode_payload(payload: bytes, where: str) -> tuple[MasterKey, ChunkingParameters]:
+    """Parse the sealed part: whoever wrote it knew the passphrase, and may still be wrong (SLOT-3)."""
+    members = _members(decode_json(payload, where, PAYLOAD_SIZE), {"chunking", "master"}, "SLOT-3", where)
+    names = {field.name for field in fields(ChunkingParameters)}
+    chunking = _members(members["chunking"], names, "SLOT-3", f"{where}.chunking")
+    parameters = ChunkingParameters(
+        **{name: _integer(chunking[name], "SLOT-3", f"{where}.chunking.{name}") for name in names}
+    )
+    parameters.check(f"{where}.chunking")
+    return MasterKey(_bytes(members["master"], MASTER_KEY_SIZE, "SLOT-3", f"{where}.master")), parameters
+
+
+def _members(value: Json, names: set[str], anchor: str, where: str) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        refuse(anchor, "not an object", where)
+    if value.keys() != names:
+        wrong = ", ".join(repr(name[:40]) for name in sorted(value.keys() ^ names)[:8])
+        refuse(anchor, f"members missing or unknown ({wrong})", where)
+    return value
+
+
+def _integer(value: Json, anchor: str, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        refuse(anchor, "not an integer", where)
+    return value
+
+
+def _bytes(value: Json, size: int, anchor: str, where: str) -> bytes:
+    if not isinstance(value, str) or len(value) != 2 * size or not _HEX.match(value):
+        refuse(anchor, f"not {2 * size} lower-case hex digits", where)
+    return bytes.fromhex(value)

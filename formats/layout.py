@@ -1,0 +1,125 @@
+"""Names of objects: one table says, per prefix, who writes, whether names may race, who deletes, what pins.
+
+A disk (its folder `offseed/<set>-<number>/`), a vault and a cache use the same names.
+"""
+
+import re
+from dataclasses import dataclass
+
+from formats.ids import HexDigest, MachineId, SetId, VaultId
+from formats.wire import refuse
+
+NAME_MAX = 200
+COMPONENT_MAX = 80
+_COMPONENT = re.compile(r"[a-z0-9][a-z0-9.-]{0,79}\Z")
+
+DISK_FOLDER = "offseed"
+DISK_README = "README-offseed.txt"
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """One row of the table: `addressed` names follow from the bytes, all others are exclusive."""
+
+    path: str
+    writer: str
+    addressed: bool
+    deleter: str
+    pinned_by: str
+
+
+PREFIXES = (
+    Prefix("archives/", "machine, importer", True, "prune", "need lists, open sets, jobs"),
+    Prefix("indexes/", "machine, importer", True, "prune", "manifests"),
+    Prefix("needs/", "machine", True, "prune", "manifests"),
+    Prefix("manifests/", "machine", True, "prune", "retention"),
+    Prefix("sets/", "machine", True, "prune", "open sets"),
+    Prefix("slots/", "machine", True, "authority on request", "the key"),
+    Prefix("requests/", "machine", True, "authority", "nothing once answered"),
+    Prefix("label", "machine, authority", False, "nobody", "the disk"),
+    Prefix("holdings/", "machine, authority", True, "nobody", "inventories"),
+    Prefix("inventories/", "machine, authority", True, "nobody", "the disk"),
+    Prefix("descriptor/", "authority", True, "nobody", "the vault"),
+    Prefix("credentials/", "authority", True, "nobody", "the vault"),
+    Prefix("machines/", "authority", True, "nobody", "the vault"),
+    Prefix("disks/", "importer", True, "prune", "jobs, open sets"),
+    Prefix("jobs/", "importer", True, "prune", "time"),
+    Prefix("parity/", "nobody yet", True, "nobody", "reserved for parity across disks"),
+)
+
+
+def check_name(name: str) -> str:
+    """`name` if it follows NAME-1, for the dumbest of file systems and the least trusted of writers.
+
+    Raises FormatError.
+    """
+    if len(name) > NAME_MAX or not all(_COMPONENT.match(part) for part in name.split("/")):
+        refuse("NAME-1", "not a valid object name", name[:NAME_MAX])
+    if not any(name.startswith(p.path) for p in PREFIXES):
+        refuse("NAME-2", "no kind of object has such a name", name)
+    return name
+
+
+def archive_name(name: bytes) -> str:
+    return _fanned("archives", name.hex())
+
+
+def index_name(digest: bytes) -> str:
+    return _fanned("indexes", digest.hex())
+
+
+def holdings_name(digest: bytes) -> str:
+    return _fanned("holdings", digest.hex())
+
+
+def need_name(digest: bytes) -> str:
+    return _fanned("needs", digest.hex())
+
+
+def numbered(prefix: str, number: int, digest: HexDigest) -> str:
+    """The name of revision `number` of a mutable fact, or of a document in a machine's sequence."""
+    return f"{prefix}/{number:010d}-{digest[:32]}"
+
+
+def number_of(name: str) -> int:
+    """The number in a `numbered` name, -1 where there is none."""
+    head = name.rpartition("/")[2].partition("-")[0]
+    return int(head) if len(head) == 10 and head.isdecimal() else -1
+
+
+def manifest_prefix(machine: MachineId) -> str:
+    return f"manifests/{machine}"
+
+
+def set_prefix(machine: MachineId) -> str:
+    return f"sets/{machine}"
+
+
+def slot_prefix(machine: MachineId) -> str:
+    return f"slots/{machine}"
+
+
+def member_prefix(machine: MachineId) -> str:
+    return f"machines/{machine}"
+
+
+def disk_folder(disk_set: SetId, number: int) -> str:
+    """The folder below `offseed/` that holds disk `number` of a set."""
+    return f"{disk_set}-{number}"
+
+
+def received_prefix(disk_set: SetId, number: int) -> str:
+    """Where a vault keeps the label and inventories of a disk it has seen."""
+    return f"disks/{disk_set}-{number}"
+
+
+def job_prefix(job: str) -> str:
+    return f"jobs/{job}"
+
+
+def vault_label(vault: VaultId) -> str:
+    return f"vault {vault[:8]}"
+
+
+def _fanned(prefix: str, hexed: str) -> str:
+    return f"{prefix}/{hexed[:2]}/{hexed}"

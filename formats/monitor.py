@@ -1,0 +1,55 @@
+"""How long work reports: findings that do not stop it, notices, and progress. Counting happens here alone."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One discrepancy that was met and passed: a stable `code`, the `subject`, what was seen."""
+
+    code: str
+    subject: str
+    detail: str
+
+
+class Monitor(Protocol):
+    """Receives what an operation meets. Implementations must be callable from any thread."""
+
+    def finding(self, finding: Finding) -> None:
+        """Something was left out or found damaged; the work goes on and the exit code becomes 3."""
+
+    def notice(self, text: str) -> None:
+        """Something the user may want to know; never changes the exit code."""
+
+    def progress(self, *, done: int = 0, files: int = 0, stored: int = 0) -> None:
+        """So many more bytes read, files finished, bytes written."""
+
+    def stopping(self) -> bool:
+        """True once the user asked to stop: finish what is in flight and return."""
+
+
+@dataclass
+class Tally:
+    """A monitor that only remembers; the command line's console builds on it."""
+
+    findings: list[Finding] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    done: int = 0
+    files: int = 0
+    stored: int = 0
+    stop: bool = False
+
+    def finding(self, finding: Finding) -> None:
+        self.findings.append(finding)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+    def progress(self, *, done: int = 0, files: int = 0, stored: int = 0) -> None:
+        self.done += done
+        self.files += files
+        self.stored += stored
+
+    def stopping(self) -> bool:
+        return self.stop

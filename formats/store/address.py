@@ -1,0 +1,49 @@
+"""From the address a user types to the store that lies there."""
+
+import os
+import re
+import sys
+from urllib.parse import unquote, unquote_to_bytes
+
+from formats.errors import UsageError
+from formats.store.contract import Store
+from formats.store.local import LocalStore
+
+# A scheme has two letters or more: one letter and a colon is a drive on Windows.
+_URL = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)\Z", re.IGNORECASE | re.DOTALL)
+
+
+def open_store(address: str, *, create: bool = False) -> Store:
+    """The store at a path or a `file://` URL; with `create` its folder is made where it is missing.
+
+    Raises UsageError("store-unknown") for an address that is neither, and what `LocalStore.open` raises.
+    """
+    url = _URL.match(address)
+    if url is None:
+        return LocalStore.open(_path(address, address), create=create)
+    scheme, rest = url[1].lower(), url[2]
+    if scheme == "file":
+        return LocalStore.open(_path(_path_of_url(rest, address), address), create=create)
+    if scheme == "azblob":
+        raise _unknown(address, "Azure Blob stores come in a later version", "use a folder for now")
+    raise _unknown(address, f"stores of kind {scheme}:// are not known", "give a path or file:///…")
+
+
+def _path_of_url(rest: str, address: str) -> str:
+    """The path in what follows `file://`: `/a%20b` or `localhost/a`; `?` and `#` are parts of names."""
+    host, slash, path = rest.partition("/")
+    if host.lower() not in ("", "localhost") or not slash:
+        raise _unknown(address, "the URL names another host or no absolute path", "write file:///path")
+    if sys.platform == "win32":
+        return unquote(path)  # C:/folder
+    return os.fsdecode(b"/" + unquote_to_bytes(path))
+
+
+def _path(path: str, address: str) -> str:
+    if not path or "\0" in path:
+        raise _unknown(address, "not the path of a folder", "give a path or file:///…")
+    return path
+
+
+def _unknown(address: str, what: str, hint: str) -> UsageError:
+    return UsageError("store-unknown", what, subject=address, hint=hint)

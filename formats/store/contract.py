@@ -1,0 +1,102 @@
+"""What every store promises, and the few rules that all stores share.
+
+An object is written once, whole, under its name, and is then only read, listed and perhaps deleted. An object
+has at least one byte: what has none does not exist (it may be the claim of a writer that died).
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from formats.errors import FormatError, IntegrityError
+from formats.layout import check_name
+
+Octets = bytes | bytearray | memoryview
+
+
+class Store(Protocol):
+    """A flat, write-once place of named objects; all of it may be called from any thread.
+
+    Every name is checked by `layout.check_name`, which raises FormatError. Beyond the errors named below,
+    any call raises MediaError where the medium is full, read-only or broken, and StoreError("denied") where
+    access is refused; the subject is `<address>/<name>`.
+    """
+
+    address: str
+    """What people, and errors, call the store."""
+
+    def put_new(self, name: str, data: Octets) -> bool:
+        """Write `data` under `name`, once; durable on return. `data` is not kept, and is not empty.
+
+        True if it was written, False if an equal object (length, then bytes or digest) was there already.
+        Raises NameHeldByOtherError if another one was, ValueError if `data` is empty.
+        """
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        """`length` bytes of the object (None: all) from byte `start` on, cut at the object's end.
+
+        Raises NotFoundError if there is no such object.
+        """
+
+    def get_into(self, name: str, buffer: memoryview) -> int:
+        """Read the whole object to the front of `buffer` (format "B"); the object's size in bytes.
+
+        Raises NotFoundError, and IntegrityError if the object is longer than `buffer`.
+        """
+
+    def head(self, name: str) -> int | None:
+        """The object's size in bytes, None where there is none."""
+
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Name and size in bytes of all objects in and below the folder `prefix`, sorted by name.
+
+        A folder is `archives/`, `manifests/<machine>/`, with or without the last slash; "" is everything.
+        Temporaries and files whose names are not ours are passed over.
+        """
+
+    def delete(self, name: str) -> None:
+        """Remove the object; none there is fine. A power cut soon after may bring it back."""
+
+    def close(self) -> None:
+        """Let go of handles; the store is not used afterwards. Closing twice is fine."""
+
+
+def is_name(name: str) -> bool:
+    """True for a valid object name."""
+    try:
+        check_name(name)
+    except FormatError:
+        return False
+    return True
+
+
+def folder_of(prefix: str) -> str:
+    """The folder that a listing's `prefix` names, without its last slash. Raises FormatError."""
+    folder = prefix.removesuffix("/")
+    if prefix:
+        check_name(f"{folder}/x")
+    return folder
+
+
+def octets(data: Octets) -> memoryview:
+    """`data` as single bytes; the caller releases the view. Raises ValueError if there are none."""
+    if not len(data):
+        raise ValueError("an object has at least one byte")
+    return memoryview(data).cast("B")
+
+
+def span(size: int, start: int, length: int | None) -> tuple[int, int]:
+    """Begin and end of the range `start`, `length` in an object of `size` bytes, cut at its end."""
+    if start < 0 or (length is not None and length < 0):
+        raise ValueError("a range begins at byte 0 or later and is not of negative length")
+    begin = min(start, size)
+    return begin, size if length is None else min(begin + length, size)
+
+
+def overlong(name: str, address: str) -> IntegrityError:
+    """The error for an object that is longer than the buffer its reader has for it."""
+    return IntegrityError(
+        "object-damaged",
+        "the object is longer than it should be",
+        subject=f"{address}/{name}",
+        hint="fetch it from another store, or have it sent again",
+    )

@@ -1,0 +1,246 @@
+"""A store in a directory: a disk, a vault on a file server, a cache. It must work on exFAT.
+
+An object appears under its name whole and flushed, or not at all: it is written to a temporary in `tmp/`,
+flushed, renamed to a name that nobody had, and then the folder is flushed. Hard links, symbolic links and
+attributes are not used. A process may be killed, and the power may fail, at any point of this.
+"""
+
+import errno
+import os
+import re
+import secrets
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import FileIO
+from typing import Self
+
+from formats.errors import MediaError, NameHeldByOtherError, NotFoundError, StoreError
+from formats.layout import PREFIXES, check_name
+from formats.store.contract import Octets, folder_of, is_name, octets, overlong, span
+from formats.store.failures import meaning, read_only, told
+from formats.store.root import Root, children, equal, read, read_into, write
+
+if sys.platform == "win32":
+    from formats.store.windows import PathRoot
+
+    SystemRoot = PathRoot
+else:
+    from formats.store.posix import PosixRoot
+
+    SystemRoot = PosixRoot
+
+STALE_SECONDS = 24 * 3600
+TEMPORARIES = "tmp"
+_WRITER = re.compile(r"[0-9a-z]{1,64}\Z")
+_TEMPORARY = re.compile(r"[0-9a-z]{1,64}-[0-9a-f]{16}\Z")
+
+
+class LocalStore:
+    """Keeps the contract of `contract.Store` below a `Root`.
+
+    `writer` marks this store's temporaries. One who gives it, so as to sweep the remains of its own earlier
+    runs at once, must be alone in using it; else it is random.
+    """
+
+    def __init__(self, root: Root, address: str, *, writable: bool = True, writer: str | None = None) -> None:
+        if writer is not None and not _WRITER.match(writer):
+            raise ValueError("a writer's id has 1 to 64 digits and lower-case letters")
+        self.address = address
+        self._root = root
+        self._writable = writable
+        self._writer = writer or secrets.token_hex(16)
+        self._in_work: set[str] = set()
+
+    @classmethod
+    def open(
+        cls, path: str, *, create: bool = False, read_only: bool = False, writer: str | None = None
+    ) -> Self:
+        """The store in the folder `path`; with `create` the folder and its parents are made.
+
+        Raises StoreError("store-missing") where there is no folder, StoreError("denied"), MediaError.
+        """
+        try:
+            root = SystemRoot(path, create=create and not read_only)
+        except (OSError, ValueError) as error:
+            raise _cannot_open(error, path) from error
+        return cls(root, path, writable=not read_only, writer=writer)
+
+    def put_new(self, name: str, data: Octets) -> bool:
+        self._must_write(check_name(name))
+        with octets(data) as view, told(self._called(name)):
+            if self._size(name) is None and self._publish(name, view):
+                return True
+            return self._confirm(name, view)
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        with self._opened(name) as (file, size):
+            begin, end = span(size, start, length)
+            file.seek(begin)
+            return read(file, end - begin)
+
+    def get_into(self, name: str, buffer: memoryview) -> int:
+        with self._opened(name) as (file, size):
+            if size > len(buffer):
+                raise overlong(name, self.address)
+            return read_into(file, buffer[:size])
+
+    def head(self, name: str) -> int | None:
+        with told(self._called(check_name(name))):
+            return self._size(name)
+
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        return self._walk(folder_of(prefix))
+
+    def delete(self, name: str) -> None:
+        self._must_write(check_name(name))
+        with told(self._called(name)):
+            self._root.remove(name)
+
+    def sweep(self) -> None:
+        """Remove the temporaries that died: this writer's own, and those a day older than a new file.
+
+        The age is told by the file system's own times, so that no clocks are compared.
+        """
+        self._must_write(TEMPORARIES)
+        with told(self._called(TEMPORARIES)):
+            found = [
+                (name, status.st_mtime)
+                for name, status in children(self._root, TEMPORARIES, _is_temporary)
+                if stat.S_ISREG(status.st_mode) and name not in self._in_work
+            ]
+            for name, _ in found:
+                if name.startswith(f"{self._writer}-"):
+                    self._root.remove(f"{TEMPORARIES}/{name}")
+            if found:
+                self._sweep_older(found)
+
+    def free_bytes(self) -> int:
+        """Bytes that may still be written."""
+        with told(self.address):
+            return self._root.space()[0]
+
+    def total_bytes(self) -> int:
+        """Size of the file system in bytes."""
+        with told(self.address):
+            return self._root.space()[1]
+
+    def device(self) -> int:
+        """The number of the file system the store lies on; equal for all stores on it."""
+        with told(self.address):
+            return self._root.device()
+
+    def close(self) -> None:
+        self._root.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _called(self, name: str) -> str:
+        return f"{self.address}/{name}"
+
+    def _must_write(self, name: str) -> None:
+        if not self._writable:
+            raise read_only(self._called(name))
+
+    def _size(self, name: str) -> int | None:
+        """Bytes in the object, None where there is none; a file without bytes is a claim, not an object."""
+        try:
+            return self._root.size(name) or None
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[tuple[FileIO, int]]:
+        with told(self._called(check_name(name))):
+            try:
+                file = self._root.read(name)
+            except FileNotFoundError as error:
+                raise NotFoundError(name, self.address) from error
+            with file:
+                size = file.seek(0, 2)
+                if not size:
+                    raise NotFoundError(name, self.address)
+                file.seek(0)
+                yield file, size
+
+    def _publish(self, name: str, view: memoryview) -> bool:
+        """Write, flush and publish; False if another object got the name first. Leaves no temporary."""
+        with self._temporary() as temporary:
+            with self._root.create(temporary) as file:
+                write(file, view)
+                self._root.flush(file)
+            if not self._root.rename_new(temporary, name, addressed=_addressed(name)):
+                return False
+        self._root.flush_folder(name.rpartition("/")[0])
+        return True
+
+    @contextmanager
+    def _temporary(self) -> Iterator[str]:
+        leaf = f"{self._writer}-{secrets.token_hex(8)}"
+        name = f"{TEMPORARIES}/{leaf}"
+        self._in_work.add(leaf)
+        try:
+            yield name
+        finally:
+            try:
+                self._root.remove(name)
+            except OSError:
+                pass  # a medium that fails here has failed above, and that is what to report
+            self._in_work.discard(leaf)
+
+    def _confirm(self, name: str, view: memoryview) -> bool:
+        """False if the object that is there is equal, made as durable as one just written."""
+        with self._opened(name) as (file, size):
+            if size != len(view) or not equal(file, view):
+                raise NameHeldByOtherError(name, self.address)
+            self._root.flush(file)
+        self._root.flush_folder(name.rpartition("/")[0])
+        return False
+
+    def _walk(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Objects in and below `folder`, in the order of their whole names."""
+        above = f"{folder}/" if folder else ""
+        with told(self._called(folder)):
+            found = {
+                f"{above}{leaf}/" if stat.S_ISDIR(status.st_mode) else f"{above}{leaf}": status
+                for leaf, status in children(self._root, folder, lambda leaf: _may_hold(f"{above}{leaf}"))
+            }
+        for name, status in sorted(found.items()):
+            if name.endswith("/"):
+                if is_name(f"{name}x"):
+                    yield from self._walk(name[:-1])
+            elif stat.S_ISREG(status.st_mode) and status.st_size and is_name(name):
+                yield name, status.st_size
+
+    def _sweep_older(self, found: Sequence[tuple[str, float]]) -> None:
+        with self._temporary() as temporary:
+            with self._root.create(temporary) as file:
+                now = os.fstat(file.fileno()).st_mtime
+            for name, modified in found:
+                if modified < now - STALE_SECONDS:
+                    self._root.remove(f"{TEMPORARIES}/{name}")
+
+
+def _cannot_open(error: OSError | ValueError, path: str) -> MediaError | StoreError:
+    if isinstance(error, OSError) and error.errno not in (errno.ENOTDIR, errno.EEXIST):
+        return meaning(error, path)
+    what = "a file, not a folder" if isinstance(error, OSError) else "not a path"
+    return StoreError("store-missing", what, subject=path, hint="name the folder that holds the store")
+
+
+def _addressed(name: str) -> bool:
+    return next(prefix.addressed for prefix in PREFIXES if name.startswith(prefix.path))
+
+
+def _is_temporary(leaf: str) -> bool:
+    return _TEMPORARY.match(leaf) is not None
+
+
+def _may_hold(path: str) -> bool:
+    """True if `path` can be an object or a folder of objects; nothing else is even looked at."""
+    return is_name(path) or is_name(f"{path}/x")

@@ -1,0 +1,67 @@
+"""A store in memory: the model that every other store is compared with. Safe for threads."""
+
+import threading
+from collections.abc import Iterator
+
+from formats.errors import NameHeldByOtherError, NotFoundError
+from formats.layout import check_name
+from formats.store.contract import Octets, folder_of, is_name, octets, overlong, span
+
+
+class MemoryStore:
+    """Keeps the contract of `contract.Store` in one dictionary, `objects`, which tests may alter."""
+
+    def __init__(self, address: str = "memory") -> None:
+        self.address = address
+        self.objects: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def put_new(self, name: str, data: Octets) -> bool:
+        check_name(name)
+        with octets(data) as view:
+            new = bytes(view)
+        with self._lock:
+            held = self.objects.get(name)
+            if not held:
+                self.objects[name] = new
+                return True
+            if held != new:
+                raise NameHeldByOtherError(name, self.address)
+            return False
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        held = self._held(name)
+        begin, end = span(len(held), start, length)
+        return held[begin:end]
+
+    def get_into(self, name: str, buffer: memoryview) -> int:
+        held = self._held(name)
+        if len(held) > len(buffer):
+            raise overlong(name, self.address)
+        buffer[: len(held)] = held
+        return len(held)
+
+    def head(self, name: str) -> int | None:
+        check_name(name)
+        return len(self.objects.get(name, b"")) or None
+
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        folder = folder_of(prefix)
+        with self._lock:
+            sizes = {name: len(data) for name, data in self.objects.items() if data and is_name(name)}
+        return iter(
+            sorted((n, size) for n, size in sizes.items() if not folder or n.startswith(f"{folder}/"))
+        )
+
+    def delete(self, name: str) -> None:
+        check_name(name)
+        self.objects.pop(name, None)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _held(self, name: str) -> bytes:
+        held = self.objects.get(check_name(name))
+        if not held:
+            raise NotFoundError(name, self.address)
+        return held

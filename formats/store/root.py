@@ -1,0 +1,102 @@
+"""The files below one folder, as a local store needs them, and whole reads and writes of them.
+
+`Root` is what a system must offer; `posix` and `windows` offer it. Nothing here knows of objects.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from io import FileIO
+from typing import Protocol
+
+SLICE = 8 << 20
+
+
+class Root(Protocol):
+    """The files below one folder; names are relative, with `/`. All failures are OSErrors."""
+
+    def read(self, name: str) -> FileIO:
+        """The regular file `name`, open for reading; nothing else is ever opened."""
+
+    def create(self, name: str) -> FileIO:
+        """A new file, open for writing; its folder is made where it is missing."""
+
+    def size(self, name: str) -> int:
+        """Bytes in the regular file `name`."""
+
+    def rename_new(self, temporary: str, name: str, *, addressed: bool) -> bool:
+        """Give `temporary` the name, making its folder; False if a file that is not empty has it.
+
+        With `addressed`, whoever else comes for the name brings equal bytes, and may be replaced.
+        """
+
+    def remove(self, name: str) -> None:
+        """Remove the file; none there is fine."""
+
+    def flush(self, file: FileIO) -> None:
+        """Make the file's bytes survive a power cut."""
+
+    def flush_folder(self, path: str) -> None:
+        """Make the names in the folder, and its own, survive a power cut; as far as the system can."""
+
+    def entries(self, path: str) -> Iterator[os.DirEntry[str]]:
+        """What lies in the folder, in any order; an entry is asked for its status before the next is taken."""
+
+    def space(self) -> tuple[int, int]:
+        """Free and total bytes of the file system."""
+
+    def device(self) -> int:
+        """The file system's number."""
+
+    def close(self) -> None:
+        """Let go of the folder."""
+
+
+def children(root: Root, folder: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.stat_result]]:
+    """Name and status of what lies in `folder` and is `wanted`; nothing if there is no such folder."""
+    try:
+        for entry in root.entries(folder):
+            if wanted(entry.name):
+                try:
+                    yield entry.name, entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # deleted since the folder was read
+    except FileNotFoundError:
+        return
+
+
+def write(file: FileIO, view: memoryview) -> None:
+    """Write all of `view`, in slices, however little the system takes at a time."""
+    done = 0
+    while done < len(view):
+        done += file.write(view[done : done + SLICE])
+
+
+def read(file: FileIO, length: int) -> bytes:
+    """`length` bytes, fewer only if the file ends; without a copy where one call brings them all."""
+    data = file.read(length)
+    while len(data) < length and (more := file.read(length - len(data))):
+        data += more
+    return data
+
+
+def read_into(file: FileIO, buffer: memoryview) -> int:
+    """Fill `buffer`; the number of bytes placed, fewer than asked only if the file ends."""
+    done = 0
+    while done < len(buffer) and (count := file.readinto(buffer[done : done + SLICE])):
+        done += count
+    return done
+
+
+def equal(file: FileIO, view: memoryview) -> bool:
+    """True if the file goes on with just these bytes."""
+    slab = bytearray(min(SLICE, len(view)))  # compared as bytearray: memoryviews compare item by item
+    for start in range(0, len(view), SLICE):
+        part = view[start : start + SLICE]
+        if len(part) < len(slab):
+            slab = bytearray(len(part))
+        with memoryview(slab) as room:
+            if read_into(file, room) < len(part):
+                return False
+        if slab != part:
+            return False
+    return True

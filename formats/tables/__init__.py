@@ -1,0 +1,1 @@
+"""Fixed-width tables that both sides read without keys."""

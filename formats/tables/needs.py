@@ -1,0 +1,130 @@
+"""The need list of a point: each archive it needs and a bitmap of the records that are live (NEED-1 to NEED-4).
+
+A root object over content-addressed buckets by the first bits of the archives' names: the smallest power of two
+that keeps every bucket under 1,024 archives. Points share the buckets in which nothing changed.
+
+    bucket  magic 8 "offsNBK1", archives u32, 4 zero, rows of 76 bytes (holdings), bitmaps in the order of the
+            rows: ceil(records / 8) bytes each, record i in bit i % 8 of byte i // 8, bits beyond the last zero
+    root    magic 8 "offsNRT1", bits u8, 7 zero, then 2^bits digests of buckets; 32 zero bytes for an empty one
+"""
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from formats.ids import Digest, digest
+from formats.tables.holdings import ROW, Holding, decode_rows, encode_rows
+from formats.wire import refuse
+
+BUCKET_HEAD = struct.Struct("<8sI4x")
+ROOT_HEAD = struct.Struct("<8sB7x")
+BUCKET_MAGIC = b"offsNBK1"
+ROOT_MAGIC = b"offsNRT1"
+BUCKET_ARCHIVES_MAX = 1023
+BITS_MAX = 16
+EMPTY = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One archive, and which of its records are live."""
+
+    archive: Holding
+    live: bytes
+
+    def is_live(self, record: int) -> bool:
+        return bool(self.live[record >> 3] >> (record & 7) & 1)
+
+    def live_count(self) -> int:
+        return int.from_bytes(self.live, "little").bit_count()
+
+
+def bitmap(records: int, live: Sequence[int]) -> bytes:
+    """A bitmap of `records` bits in which the numbers in `live` are set."""
+    bits = bytearray((records + 7) // 8)
+    for record in live:
+        bits[record >> 3] |= 1 << (record & 7)
+    return bytes(bits)
+
+
+def encode(needs: Sequence[Need]) -> tuple[bytes, Mapping[Digest, bytes]]:
+    """The root object, and the buckets by digest."""
+    ordered = sorted(needs, key=lambda n: n.archive.name)
+    bits = 0
+    while True:
+        buckets: list[list[Need]] = [[] for _ in range(1 << bits)]
+        for need in ordered:
+            buckets[_bucket_of(need.archive.name, bits)].append(need)
+        if max(map(len, buckets)) <= BUCKET_ARCHIVES_MAX:
+            break
+        bits += 1
+    objects: dict[Digest, bytes] = {}
+    digests: list[bytes] = []
+    for bucket in buckets:
+        if not bucket:
+            digests.append(EMPTY)
+            continue
+        data = (
+            BUCKET_HEAD.pack(BUCKET_MAGIC, len(bucket))
+            + encode_rows(n.archive for n in bucket)
+            + b"".join(n.live for n in bucket)
+        )
+        objects[digest(data)] = data
+        digests.append(digest(data))
+    return ROOT_HEAD.pack(ROOT_MAGIC, bits) + b"".join(digests), objects
+
+
+def decode_root(data: bytes, where: str) -> list[Digest | None]:
+    """The digests of the buckets in order, None for an empty one. Raises FormatError NEED-1."""
+    if len(data) < ROOT_HEAD.size:
+        refuse("NEED-1", "too short for the root of a need list", where)
+    magic, bits = ROOT_HEAD.unpack_from(data)
+    if magic != ROOT_MAGIC or bits > BITS_MAX or data[9:16] != bytes(7):
+        refuse("NEED-1", "not the root of a need list", where)
+    if len(data) != ROOT_HEAD.size + (32 << bits):
+        refuse("NEED-1", "the root of a need list has not the length it claims", where)
+    parts = (data[at : at + 32] for at in range(ROOT_HEAD.size, len(data), 32))
+    return [None if part == EMPTY else Digest(part) for part in parts]
+
+
+def decode_bucket(data: bytes, number: int, bits: int, where: str) -> list[Need]:
+    """Bucket `number` of 2^`bits`. Raises FormatError NEED-2 (structure), NEED-3 (wrong bucket), NEED-4 (bitmap)."""
+    if len(data) < BUCKET_HEAD.size:
+        refuse("NEED-2", "too short for a bucket", where)
+    magic, count = BUCKET_HEAD.unpack_from(data)
+    rows_end = BUCKET_HEAD.size + count * ROW.size
+    if magic != BUCKET_MAGIC or not 1 <= count <= BUCKET_ARCHIVES_MAX or data[12:16] != bytes(4):
+        refuse("NEED-2", "not a bucket of a need list", where)
+    if rows_end > len(data):
+        refuse("NEED-2", "a bucket is cut short", where)
+    needs: list[Need] = []
+    at = rows_end
+    for archive in decode_rows(memoryview(data)[BUCKET_HEAD.size : rows_end], where):
+        if _bucket_of(archive.name, bits) != number:
+            refuse("NEED-3", "an archive stands in the wrong bucket", where)
+        live = data[at : at + (archive.records + 7) // 8]
+        at += len(live)
+        if len(live) != (archive.records + 7) // 8 or (
+            archive.records % 8 and live[-1] >> archive.records % 8
+        ):
+            refuse("NEED-4", "a bitmap has not one bit a record", where)
+        needs.append(Need(archive, live))
+    if at != len(data):
+        refuse("NEED-2", "a bucket has bytes beyond its end", where)
+    return needs
+
+
+def load(root_digest: Digest, fetch: Callable[[Digest], bytes], where: str) -> list[Need]:
+    """A whole need list through `fetch`, which returns the object of a digest, *checked* against it."""
+    digests = decode_root(fetch(root_digest), where)
+    bits = (len(digests) - 1).bit_length()
+    return [
+        need
+        for number, bucket in enumerate(digests)
+        if bucket is not None
+        for need in decode_bucket(fetch(bucket), number, bits, f"{where}/{number}")
+    ]
+
+
+def _bucket_of(name: bytes, bits: int) -> int:
+    return int.from_bytes(name[:4], "big") >> (32 - bits)

@@ -1,0 +1,81 @@
+"""Chunk indexes apart from their archives: index objects, and the journal of an export (SECT-1, SECT-2).
+
+A section is the row of its archive (formats/tables/holdings.py, 76 bytes), then its index as it stands in the
+archive. A section counts only if its index digest stands in a signed document; that is for the caller to see.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from formats.errors import IntegrityError
+from formats.ids import digest
+from formats.tables import holdings
+from formats.tables.archive import FOOTER, HEAD
+from formats.tables.holdings import Holding
+from formats.tables.index import ROW as INDEX_ROW
+from formats.tables.index import Row, decode_index
+from formats.wire import refuse
+
+MAGIC = b"offsIDX1"
+OBJECT_SIZE_MAX = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One archive's index."""
+
+    archive: Holding
+    index: bytes
+
+    def rows(self, where: str) -> list[Row]:
+        """Raises FormatError."""
+        end = self.archive.size - FOOTER.size - len(self.index)
+        return decode_index(self.index, HEAD.size, end, where)
+
+    def encode(self) -> bytes:
+        return holdings.encode_rows([self.archive]) + self.index
+
+
+def encode_objects(sections: Iterable[Section]) -> Iterator[bytes]:
+    """Index objects of at most 16 MiB each, holding `sections` in their order."""
+    parts: list[bytes] = [MAGIC]
+    size = len(MAGIC)
+    for section in sections:
+        data = section.encode()
+        if len(parts) > 1 and size + len(data) > OBJECT_SIZE_MAX:
+            yield b"".join(parts)
+            parts, size = [MAGIC], len(MAGIC)
+        parts.append(data)
+        size += len(data)
+    if len(parts) > 1:
+        yield b"".join(parts)
+
+
+def decode_object(data: bytes, where: str) -> list[Section]:
+    """The sections of an index object, each checked against the digest it claims.
+
+    Raises FormatError SECT-1 (structure), IntegrityError (SECT-2: a digest is wrong).
+    """
+    if not data.startswith(MAGIC) or len(data) > OBJECT_SIZE_MAX:
+        refuse("SECT-1", "not an index object", where)
+    sections, end = scan(memoryview(data)[len(MAGIC) :], where)
+    if end != len(data) - len(MAGIC):
+        refuse("SECT-1", "the last section is cut short", where)
+    return sections
+
+
+def scan(data: memoryview, where: str) -> tuple[list[Section], int]:
+    """The whole sections at the start of `data`, and where they end: a journal may break off in one."""
+    sections: list[Section] = []
+    at = 0
+    while at + holdings.ROW.size <= len(data):
+        (archive,) = holdings.decode_rows(data[at : at + holdings.ROW.size], where)
+        end = at + holdings.ROW.size + archive.records * INDEX_ROW.size
+        if end > len(data):
+            break
+        rows = bytes(data[at + holdings.ROW.size : end])
+        if digest(rows) != archive.index_digest:
+            raise IntegrityError("object-damaged", "the digest of a section is wrong", subject=where)
+        sections.append(Section(archive, rows))
+        at = end
+    return sections, at

@@ -1,0 +1,127 @@
+"""The authority of a vault: the operator's signing identity. Its private keys lie in this home, never in a vault."""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from formats.documents.codec import Record, blob, hexed, member, text
+from formats.documents.credential import load_certificate, make_authority_certificate
+from formats.documents.vault import CERTIFICATE_MAX, VAULT_NAME
+from formats.errors import FormatError, HomeError, IntegrityError
+from formats.ids import VaultId
+from formats.wire import decode_json, encode_json
+
+
+class _Kept(Record):
+    vault: VaultId = member(hexed(16))
+    name: str = member(text(50, VAULT_NAME))
+    address: str = member(text(1000))
+    document_key: bytes = member(blob(32))
+    certificate_key: bytes = member(blob(1024))
+    certificate: bytes = member(blob(CERTIFICATE_MAX))
+
+
+@dataclass(frozen=True)
+class Authority:
+    """The two keys of one vault: Ed25519 for documents, P-256 for vault credentials."""
+
+    vault: VaultId
+    name: str
+    address: str
+    document_key: Ed25519PrivateKey
+    certificate_key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+    path: Path
+
+    @property
+    def public_key(self) -> bytes:
+        return self.document_key.public_key().public_bytes_raw()
+
+    @property
+    def certificate_der(self) -> bytes:
+        return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    @classmethod
+    def create(cls, home: Path, vault: VaultId, name: str, address: str, now: datetime) -> Self:
+        """Make and keep new keys, mode 0600. Raises HomeError."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = make_authority_certificate(name, key, now)
+        path = home / "authorities" / f"{vault}.json"
+        authority = cls(vault, name, address, Ed25519PrivateKey.generate(), key, certificate, path)
+        kept = _Kept(
+            vault=vault,
+            name=name,
+            address=address,
+            document_key=authority.document_key.private_bytes_raw(),
+            certificate_key=key.private_bytes(
+                serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
+            certificate=authority.certificate_der,
+        )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(encode_json(kept.to_json()))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise HomeError(
+                "home-damaged",
+                f"the authority's keys cannot be kept ({error.strerror})",
+                subject=str(path),
+                hint="choose a home that can be written by IMPORTER_HOME",
+            ) from error
+        return authority
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Raises HomeError home-damaged."""
+        try:
+            kept = _Kept.from_json(decode_json(path.read_bytes(), path.name), path.name)
+            key = serialization.load_der_private_key(kept.certificate_key, None)
+            if not isinstance(key, ec.EllipticCurvePrivateKey):
+                raise TypeError
+            return cls(
+                kept.vault,
+                kept.name,
+                kept.address,
+                Ed25519PrivateKey.from_private_bytes(kept.document_key),
+                key,
+                load_certificate(kept.certificate),
+                path,
+            )
+        except (FormatError, IntegrityError, OSError, ValueError, TypeError) as error:
+            raise HomeError(
+                "home-damaged",
+                "the authority's keys cannot be read",
+                subject=str(path),
+                hint="bring the file back from its copy, and run as the user who owns it",
+            ) from error
+
+
+def authorities(home: Path) -> list[Authority]:
+    """All authorities of this home, by name."""
+    folder = home / "authorities"
+    found = [Authority.load(p) for p in sorted(folder.glob("*.json"))] if folder.is_dir() else []
+    return sorted(found, key=lambda a: a.name)
+
+
+def authority_of(home: Path, vault: VaultId, name: str) -> Authority:
+    """Raises HomeError authority-missing."""
+    path = home / "authorities" / f"{vault}.json"
+    if not path.exists():
+        raise HomeError(
+            "authority-missing",
+            f"this home holds no authority for vault {name}",
+            subject=str(home),
+            hint="run where the vault was created, or name that home by IMPORTER_HOME",
+        )
+    return Authority.load(path)

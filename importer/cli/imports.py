@@ -1,0 +1,209 @@
+"""`importer inspect`, `import` and `points`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from formats.console import FAILED, Console, command, moment, size
+from formats.errors import OffseedError
+from formats.ids import fingerprint
+from formats.monitor import Finding
+from formats.wire import Json, encode_json
+from importer import intake
+from importer.cli.app import VaultOption, app, signing_vault, vault_of
+from importer.imports import Imported, accept, import_disks
+from importer.intake import Disk
+from importer.machines import answer_requests
+from importer.points import Point
+from importer.points import points as all_points
+from importer.vault import members
+
+DisksArgument = Annotated[list[Path], typer.Argument(metavar="DISK…", help="Where the disks are mounted.")]
+
+
+@command(app, "inspect")
+def inspect(console: Console, disks: DisksArgument) -> None:
+    """Show what is on disks, whose they are and whether they are whole. Needs no vault and no key.
+
+    Example: importer inspect /mnt/disk
+    """
+    rows: list[Json] = []
+    for disk in _look(disks, console):
+        before = len(console.findings)
+        intake.check_holdings(disk, console)
+        rows.append(_show(disk, console, len(console.findings) - before))
+    console.result({"disks": rows, "findings": console.findings_json()})
+
+
+@command(app, "import")
+def import_(
+    console: Console,
+    disks: DisksArgument,
+    vault: VaultOption = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write the result as JSON.")
+    ] = None,
+) -> int:
+    """Import disks into a vault. No passphrase is needed; run it again at any time, in any order.
+
+    Example: importer import /mnt/disk --vault /srv/vault
+    """
+    opened = signing_vault(vault, console)
+    accepted, _ = answer_requests(opened, console)
+    for member in accepted:
+        console.say(f"machine {member.name} is registered from now on ({fingerprint(member.machine)})")
+    looked = _look(disks, console)
+    known = members(opened, console)
+    welcome, refused = [], []
+    for disk in looked:
+        try:
+            welcome.append((disk, accept(opened, disk, known)))
+        except OffseedError as error:
+            refused.append((disk, error))
+    if refused and not welcome:
+        raise refused[0][1]
+    with console.working("import", sum(_bytes(disk) for disk, _ in welcome)):
+        results = import_disks(opened, welcome, console)
+    rows: list[Json] = [_report(result, console) for result in results]
+    for disk, refusal in refused:
+        console.aside(f"importer: {refusal} [{refusal.code}]\n  what to do: {refusal.hint}")
+        rows.append({"disk": disk.name, "refused": refusal.code})
+    for point in all_points(opened, console):
+        if any(point.manifest.set == r.disk.label.set for r in results):
+            _show_point(point, console)
+    value: Json = {"disks": rows, "findings": console.findings_json()}
+    if report is not None:
+        report.write_bytes(encode_json(value) + b"\n")
+    console.result(value)
+    if console.stopping():
+        return 128 + console.signal_number
+    return FAILED if refused else 0
+
+
+@command(app, "points")
+def points(
+    console: Console,
+    vault: VaultOption = None,
+    machine: Annotated[
+        str | None, typer.Option("--machine", metavar="NAME", help="Of this machine only.")
+    ] = None,
+) -> None:
+    """List the recovery points of a vault and whether they are complete.
+
+    Example: importer points --vault /srv/vault
+    """
+    found = all_points(vault_of(vault, console), console)
+    rows: list[Json] = [_show_point(p, console) for p in found if machine in (None, p.member.name)]
+    if not rows:
+        console.say("no recovery points yet")
+    console.result(rows)
+
+
+def _look(paths: list[Path], console: Console) -> list[Disk]:
+    """All folders of ours on the disks. Raises where none can be believed at all."""
+    found: list[Disk] = []
+    failure: OffseedError | None = None
+    for path in paths:
+        for folder in intake.folders(path):
+            try:
+                found.append(intake.look(folder, console))
+            except OffseedError as error:
+                failure = failure or error
+                console.finding(Finding(code=error.code, subject=str(folder), detail=error.what))
+    if not found and failure is not None:
+        console.findings.clear()
+        raise failure
+    return found
+
+
+def _show(disk: Disk, console: Console, findings: int) -> dict[str, Json]:
+    label, closed = disk.label, disk.closed
+    finished = any(document.set == label.set for document, _ in disk.sets)
+    console.say(f"{disk.path}")
+    console.say(f"  machine      {label.machine_name}, fingerprint {fingerprint(label.machine)}")
+    console.say(f"  vault        {label.vault_name} ({label.vault})")
+    console.say(f"  disk         {label.number} of set {label.set[:8]}, begun {moment(label.created)}")
+    if closed is None:
+        console.say("  state        open: no valid inventory closes it")
+    else:
+        state = "the set is finished" if finished else "the set goes on"
+        console.say(
+            f"  state        closed {moment(closed.inventory.created)}, generation {closed.inventory.generation}; {state}"
+        )
+        console.say(f"  archives     {len(disk.archives):,}, {size(closed.inventory.archive_bytes)}")
+    for manifest, _ in disk.manifests:
+        totals = manifest.totals
+        console.say(
+            f"  point        {manifest.point[:8]} of {moment(manifest.created)}: {totals.files:,} files, {size(totals.file_bytes)}"
+        )
+    console.say(
+        f"  structure    {'whole' if not findings and closed else f'{findings} findings'}; import checks every byte"
+    )
+    return {
+        "path": str(disk.path),
+        "machine": label.machine,
+        "machine_name": label.machine_name,
+        "vault": label.vault,
+        "set": label.set,
+        "number": label.number,
+        "closed": closed is not None,
+        "generation": closed.inventory.generation if closed else 0,
+        "archives": len(disk.archives),
+        "archive_bytes": closed.inventory.archive_bytes if closed else 0,
+        "points": [manifest.point for manifest, _ in disk.manifests],
+        "finished": finished,
+        "findings": findings,
+    }
+
+
+def _report(result: Imported, console: Console) -> dict[str, Json]:
+    disk, name = result.disk, f"Disk {result.disk.label.number} of set {result.disk.label.set[:8]}"
+    if result.unchanged:
+        console.say(f"{name}: imported before, nothing to do")
+    else:
+        console.say(
+            f"{name}: {result.copied:,} archives copied ({size(result.copied_bytes)}), {result.already:,} already there"
+        )
+    if result.whole:
+        console.say(f"{name}: everything on it is in the vault; it may be erased")
+    else:
+        console.say(f"{name}: KEEP IT, not everything on it has arrived")
+    return {
+        "disk": disk.name,
+        "path": str(disk.path),
+        "generation": result.generation,
+        "unchanged": result.unchanged,
+        "copied": result.copied,
+        "copied_bytes": result.copied_bytes,
+        "already": result.already,
+        "not_needed": result.not_needed,
+        "may_be_erased": result.whole,
+        "findings": len(result.findings),
+    }
+
+
+def _show_point(point: Point, console: Console) -> dict[str, Json]:
+    manifest = point.manifest
+    state = "complete" if point.complete else f"waits for {point.missing:,} of {point.needed:,} archives"
+    console.say(
+        f"{manifest.point[:8]}  {moment(manifest.created)}  {point.member.name}  {manifest.point_kind} {manifest.sequence}, "
+        f"{manifest.totals.files:,} files, {size(manifest.totals.file_bytes)}: {state}"
+    )
+    return {
+        "point": manifest.point,
+        "machine": manifest.machine,
+        "name": point.member.name,
+        "sequence": manifest.sequence,
+        "kind": manifest.point_kind,
+        "created": manifest.created,
+        "files": manifest.totals.files,
+        "file_bytes": manifest.totals.file_bytes,
+        "archives": point.needed,
+        "missing": point.missing,
+        "complete": point.complete,
+    }
+
+
+def _bytes(disk: Disk) -> int:
+    return sum(holding.size for holding in disk.archives.values())

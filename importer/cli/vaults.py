@@ -1,0 +1,214 @@
+"""`importer vault`, `credentials` and `machines`."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from formats.console import Console, command, moment
+from formats.errors import FormatError, IntegrityError, OffseedError, UsageError, VaultError
+from formats.ids import fingerprint, machine_id, parse_fingerprint
+from formats.layout import numbered
+from formats.wire import Json
+from importer import intake
+from importer.cli.app import VaultOption, absolute, app, home, signing_vault, vault_of
+from importer.machines import admit, answer_requests, read_request
+from importer.vault import Vault, create, issue_credential, members, set_redundancy
+
+vault_app = typer.Typer(help="Create and show vaults.", no_args_is_help=True)
+credentials_app = typer.Typer(help="Issue vault credentials.", no_args_is_help=True)
+machines_app = typer.Typer(help="List and accept machines.", no_args_is_help=True)
+app.add_typer(vault_app, name="vault")
+app.add_typer(credentials_app, name="credentials")
+app.add_typer(machines_app, name="machines")
+
+RedundancyChoice = Annotated[
+    str, typer.Option("--redundancy", help="geo or local; locked by the first machine.")
+]
+
+
+def _redundancy(value: str) -> str:
+    if value not in ("geo", "local"):
+        raise UsageError("usage", "redundancy is geo or local", subject=value)
+    return value
+
+
+@command(vault_app, "create")
+def vault_create(
+    console: Console,
+    name: Annotated[str, typer.Argument(help="2 to 50 letters, digits and hyphens; the first a letter.")],
+    at: Annotated[
+        str, typer.Option("--at", metavar="STORE", help="Where it lies: a folder, made if need be.")
+    ],
+    region: Annotated[str, typer.Option("--region", help="Where that is, in your words.")],
+    redundancy: RedundancyChoice = "geo",
+) -> None:
+    """Create a vault, and its authority in this home.
+
+    Example: importer vault create Backups --at /srv/vault --region west-europe
+    """
+    vault = create(home(), name, absolute(at), region, _redundancy(redundancy), console)
+    assert vault.authority is not None
+    console.say(f"Vault {vault.name} created at {vault.store.address}")
+    console.say(f"  id           {vault.id}")
+    console.say(f"  region       {region}, redundancy {redundancy} (fixed once a machine is registered)")
+    console.say(f"  authority    {vault.authority.path}")
+    console.say("               Back this file up and keep it secret: who has it speaks for the vault, and")
+    console.say("               without it no machine can be accepted and nothing imported.")
+    console.say(f"Next: importer credentials issue --vault {vault.store.address} --out machine.credential")
+    console.result(_described(vault))
+
+
+@command(vault_app, "show")
+def vault_show(console: Console, vault: VaultOption = None) -> None:
+    """Show a vault: name, region, redundancy, machines.
+
+    Example: importer vault show --vault /srv/vault
+    """
+    shown = vault_of(vault, console)
+    count = len(members(shown, console))
+    console.say(f"Vault {shown.name} at {shown.store.address}")
+    console.say(f"  id           {shown.id}")
+    locked = "locked" if count else "can be changed until a machine is registered"
+    console.say(f"  region       {shown.descriptor.region}")
+    console.say(f"  redundancy   {shown.descriptor.redundancy} ({locked})")
+    console.say(f"  created      {moment(shown.descriptor.created)}")
+    console.say(f"  machines     {count}")
+    console.say(
+        f"  authority    {fingerprint(machine_id(shown.key))}" + ("" if shown.authority else " (not here)")
+    )
+    console.result({**_described(shown), "machines": count})
+
+
+@command(vault_app, "set-redundancy")
+def vault_set_redundancy(
+    console: Console,
+    redundancy: Annotated[str, typer.Argument(help="geo or local")],
+    vault: VaultOption = None,
+) -> None:
+    """Change the redundancy, as long as no machine is registered.
+
+    Example: importer vault set-redundancy local --vault /srv/vault
+    """
+    changed = set_redundancy(signing_vault(vault, console), _redundancy(redundancy), console)
+    console.say(f"Vault {changed.name}: redundancy {changed.descriptor.redundancy}")
+    console.result(_described(changed))
+
+
+@command(credentials_app, "issue")
+def credentials_issue(
+    console: Console,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it; must not exist.")],
+    vault: VaultOption = None,
+) -> None:
+    """Issue a vault credential: valid for 48 hours, and it ends all earlier ones.
+
+    Example: importer credentials issue --vault /srv/vault --out web1.credential
+    """
+    opened = signing_vault(vault, console)
+    assert opened.authority is not None
+    try:
+        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise UsageError(
+            "file-exists", "this file exists already", subject=str(out), hint="choose another name"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            "path-not-found", f"cannot write here ({error.strerror})", subject=str(out)
+        ) from error
+    document, data = issue_credential(opened, opened.authority, console)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    console.say(f"Credential {document.number} for vault {opened.name}: {out}")
+    console.say(f"  valid until  {moment(document.expires)}; earlier credentials are void from now on")
+    console.say("  Send it over a secure channel. On the machine:")
+    console.say(f"  seed register --credential {out.name}")
+    console.result(
+        {"number": document.number, "file": str(out), "expires": document.expires, "vault": opened.id}
+    )
+
+
+@command(machines_app, "list")
+def machines_list(console: Console, vault: VaultOption = None) -> None:
+    """List the vault's machines and the requests that wait.
+
+    Example: importer machines list --vault /srv/vault
+    """
+    opened = vault_of(vault, console)
+    accepted, pending = answer_requests(opened, console) if opened.authority else ([], [])
+    rows: list[Json] = []
+    for member in members(opened, console).values():
+        new = " (just now)" if member in accepted else ""
+        console.say(
+            f"{fingerprint(member.machine)}  {member.status:8} {member.name}, since {moment(member.since)}{new}"
+        )
+        rows.append(
+            {"machine": member.machine, "name": member.name, "status": member.status, "since": member.since}
+        )
+    for request in pending:
+        console.say(f"{fingerprint(request.machine)}  waiting  {request.request.name}: {request.reason}")
+        rows.append({"machine": request.machine, "name": request.request.name, "status": "waiting"})
+    if not rows:
+        console.say("no machine is registered yet")
+    console.result(rows)
+
+
+@command(machines_app, "accept")
+def machines_accept(
+    console: Console,
+    wanted: Annotated[
+        str, typer.Argument(metavar="FINGERPRINT", help="As the machine's owner reads it to you.")
+    ],
+    vault: VaultOption = None,
+    source: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="DISK", help="A disk that carries its request.")
+    ] = None,
+) -> None:
+    """Accept a machine by its fingerprint, from its request in the vault or on a disk.
+
+    Example: importer machines accept 3f9a-… --vault /srv/vault --from /mnt/disk
+    """
+    opened = signing_vault(vault, console)
+    fetched = [(name, opened.store.get(name)) for name, _ in opened.store.list("requests")]
+    for path in source or []:
+        for folder in [path] if (path / "label").exists() else list(intake.folders(path)):
+            disk = intake.look(folder, console)
+            fetched += [(n, disk.store.get(n)) for n in disk.listed if n.startswith("requests/")]
+    console.findings.clear()
+    for name, data in fetched:
+        try:
+            request, signed = read_request(opened, data, name)
+        except (FormatError, IntegrityError, VaultError) as error:
+            console.notice(f"{name}: {error}")
+            continue
+        machine = machine_id(bytes.fromhex(request.public_key))
+        if machine == parse_fingerprint(wanted):
+            opened.store.put_new(numbered("requests", 1, signed.digest), data)
+            member = admit(opened, request, signed, members(opened, console), by="operator")
+            console.say(f"Machine {member.name} is accepted ({fingerprint(machine)}).")
+            console.result(
+                {"machine": machine, "name": member.name, "status": "active", "since": int(time.time())}
+            )
+            return
+    raise OffseedError(
+        "machine-unknown",
+        "no request with this fingerprint was found",
+        subject=wanted,
+        hint="add --from DISK if it travels on a disk, and compare the digits",
+    )
+
+
+def _described(vault: Vault) -> dict[str, Json]:
+    descriptor = vault.descriptor
+    return {
+        "vault": vault.id,
+        "name": vault.name,
+        "at": vault.store.address,
+        "region": descriptor.region,
+        "redundancy": descriptor.redundancy,
+        "created": descriptor.created,
+        "authority": str(vault.authority.path) if vault.authority else None,
+    }

@@ -1,0 +1,73 @@
+"""Recovery points as the vault sees them: admitted manifests, and whether all they need is there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.envelope import Signed
+from formats.documents.manifest import Manifest
+from formats.documents.vault import Membership
+from formats.errors import FormatError, IntegrityError
+from formats.ids import Digest, MachineId, digest
+from formats.monitor import Finding, Monitor
+from formats.store.contract import Store
+from formats.tables import needs
+from formats.tables.needs import Need
+from importer.vault import Vault, members
+
+
+@dataclass(frozen=True)
+class Point:
+    """`missing` archives of `needed`; a point is complete where none is. Computed, never stored."""
+
+    manifest: Manifest
+    signed: Signed
+    member: Membership
+    needed: int
+    missing: int
+
+    @property
+    def complete(self) -> bool:
+        return self.missing == 0
+
+
+def load_needs(store: Store, manifest: Manifest) -> list[Need]:
+    """The need list of a point from `store`. Raises NotFoundError, FormatError, IntegrityError."""
+
+    def fetch(wanted: Digest) -> bytes:
+        name = layout.need_name(wanted)
+        data = store.get(name)
+        if digest(data) != wanted:
+            raise IntegrityError("object-damaged", "a part of a need list is damaged", subject=name)
+        return data
+
+    return needs.load(Digest(bytes.fromhex(manifest.needs)), fetch, f"needs of {manifest.point[:8]}")
+
+
+def points(vault: Vault, monitor: Monitor) -> Iterator[Point]:
+    """All points of all machines, by machine and sequence."""
+    there = {name for name, _ in vault.store.list("archives")}
+    for machine, member in sorted(members(vault, monitor).items(), key=lambda item: item[1].name):
+        for manifest, signed in manifests(vault, machine, member, monitor):
+            try:
+                needed = load_needs(vault.store, manifest)
+            except (FormatError, IntegrityError) as error:
+                monitor.finding(
+                    Finding(code=error.code, subject=f"point {manifest.point[:8]}", detail=error.what)
+                )
+                continue
+            missing = sum(layout.archive_name(n.archive.name) not in there for n in needed)
+            yield Point(manifest, signed, member, len(needed), missing)
+
+
+def manifests(
+    vault: Vault, machine: MachineId, member: Membership, monitor: Monitor
+) -> Iterator[tuple[Manifest, Signed]]:
+    """The manifests of one machine that verify, by sequence."""
+    for name, _ in vault.store.list(layout.manifest_prefix(machine)):
+        try:
+            signed = envelope.read(vault.store.get(name), name)
+            yield signed.verify(Manifest, bytes.fromhex(member.public_key)), signed
+        except (FormatError, IntegrityError) as error:
+            monitor.finding(Finding(code=error.code, subject=name, detail=error.what))

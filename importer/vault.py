@@ -1,0 +1,189 @@
+"""A vault: a store and its rules. Creating one, opening it, and what its authority signs about it."""
+
+import re
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+
+from formats import layout
+from formats.documents import credential_file, envelope
+from formats.documents.codec import Document
+from formats.documents.credential import issue_leaf
+from formats.documents.revisions import newest
+from formats.documents.vault import VAULT_NAME, Credential, Descriptor, Membership
+from formats.errors import HomeError, StoreError, UsageError, VaultError
+from formats.ids import MachineId, VaultId, random_id
+from formats.monitor import Monitor
+from formats.store.address import open_store
+from formats.store.contract import Store
+from importer.authority import Authority, authorities, authority_of
+
+
+@dataclass
+class Vault:
+    """An open vault. `authority` is None where this home cannot sign for it."""
+
+    store: Store
+    descriptor: Descriptor
+    authority: Authority | None
+
+    @property
+    def id(self) -> VaultId:
+        return self.descriptor.vault
+
+    @property
+    def name(self) -> str:
+        return self.descriptor.name
+
+    @property
+    def key(self) -> bytes:
+        return bytes.fromhex(self.descriptor.authority)
+
+    def signer(self, home: Path) -> Authority:
+        """Raises HomeError authority-missing."""
+        return self.authority or authority_of(home, self.id, self.name)
+
+    def sign(self, prefix: str, number: int, document: Document) -> str:
+        """Put a document signed by the authority; returns its name."""
+        assert self.authority is not None
+        signed = envelope.sign(document, self.authority.document_key)
+        name = layout.numbered(prefix, number, envelope.read(signed, prefix).digest)
+        self.store.put_new(name, signed)
+        return name
+
+
+def create(home: Path, name: str, address: str, region: str, redundancy: str, monitor: Monitor) -> Vault:
+    """Make a vault at `address`, and its authority in `home`. The authority comes first: a vault without one
+    could never be used, an authority without a vault harms nobody.
+
+    Raises UsageError name-invalid, VaultError vault-exists, StoreError.
+    """
+    if not re.fullmatch(VAULT_NAME, name):
+        raise UsageError(
+            "name-invalid",
+            "a vault's name has 2 to 50 characters, begins with a letter, and holds letters, digits and hyphens",
+            subject=name,
+        )
+    if any(a.name.lower() == name.lower() for a in authorities(home)):
+        raise VaultError(
+            "vault-exists",
+            "this operator has a vault of that name",
+            subject=name,
+            hint="choose another name, or see `importer vault show`",
+        )
+    store = open_store(address, create=True)
+    if newest(store, "descriptor", Descriptor, None, monitor) is not None:
+        raise VaultError(
+            "vault-exists", "there is a vault at this store already", subject=store.address,
+            hint="choose an empty store",
+        )  # fmt: skip
+    if any(True for _ in store.list("")):
+        raise VaultError(
+            "vault-exists", "the store is not empty", subject=store.address, hint="choose an empty store"
+        )
+    vault = VaultId(random_id())
+    authority = Authority.create(home, vault, name, store.address, datetime.now(UTC))
+    descriptor = Descriptor(
+        number=1,
+        vault=vault,
+        name=name,
+        region=region,
+        redundancy=redundancy,
+        created=int(time.time()),
+        address=store.address,
+        authority=authority.public_key.hex(),
+        certificate=authority.certificate_der,
+    )
+    made = Vault(store, descriptor, authority)
+    made.sign("descriptor", 1, descriptor)
+    return made
+
+
+def open_vault(home: Path, address: str, monitor: Monitor) -> Vault:
+    """Raises VaultError vault-missing, StoreError."""
+    try:
+        store = open_store(address)
+        found = newest(store, "descriptor", Descriptor, None, monitor)
+    except StoreError as error:
+        if error.code not in ("store-missing", "not-found"):
+            raise
+        found = None
+    if found is None:
+        raise VaultError(
+            "vault-missing",
+            "there is no vault at this store",
+            subject=address,
+            hint="check the address, or make one: importer vault create NAME --at STORE --region R",
+        )
+    descriptor = found[0]
+    try:
+        authority = authority_of(home, descriptor.vault, descriptor.name)
+    except HomeError as error:
+        if error.code != "authority-missing":
+            raise
+        return Vault(store, descriptor, None)
+    if authority.public_key.hex() != descriptor.authority:
+        known = newest(store, "descriptor", Descriptor, authority.public_key, monitor)
+        if known is None:
+            raise VaultError(
+                "signature-wrong",
+                "the vault's description is not signed by its authority",
+                subject=store.address,
+                hint="somebody replaced it; nothing was read from it",
+            )
+        descriptor = known[0]
+    return Vault(store, descriptor, authority)
+
+
+def set_redundancy(vault: Vault, redundancy: str, monitor: Monitor) -> Vault:
+    """Raises VaultError redundancy-locked once a machine is registered."""
+    if redundancy == vault.descriptor.redundancy:
+        return vault
+    if members(vault, monitor):
+        raise VaultError(
+            "redundancy-locked",
+            "redundancy cannot change once a machine is registered",
+            subject=vault.name,
+            hint="create another vault",
+        )
+    descriptor = replace(vault.descriptor, number=vault.descriptor.number + 1, redundancy=redundancy)
+    vault.sign("descriptor", descriptor.number, descriptor)
+    return Vault(vault.store, descriptor, vault.authority)
+
+
+def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> tuple[Credential, bytes]:
+    """A new vault credential and its file; it ends all that were issued before."""
+    before = newest(vault.store, "credentials", Credential, vault.key, monitor)
+    number = before[0].number + 1 if before else 1
+    now = datetime.now(UTC)
+    leaf, key = issue_leaf(authority.certificate, authority.certificate_key, vault.id, number, now)
+    document = Credential(
+        number=number,
+        vault=vault.id,
+        name=vault.name,
+        address=vault.descriptor.address,
+        authority=vault.descriptor.authority,
+        certificate=authority.certificate_der,
+        leaf=leaf.public_bytes(serialization.Encoding.DER),
+        issued=int(now.timestamp()),
+        expires=int(leaf.not_valid_after_utc.timestamp()),
+    )
+    signed = envelope.sign(document, authority.document_key)
+    vault.store.put_new(
+        layout.numbered("credentials", number, envelope.read(signed, "credential").digest), signed
+    )
+    return document, credential_file.write(signed, key)
+
+
+def members(vault: Vault, monitor: Monitor) -> dict[MachineId, Membership]:
+    """The newest membership of every machine the vault knows."""
+    machines = sorted({name.split("/")[1] for name, _ in vault.store.list("machines")})
+    found = {}
+    for machine in machines:
+        member = newest(vault.store, layout.member_prefix(MachineId(machine)), Membership, vault.key, monitor)
+        if member is not None and member[0].machine == machine:
+            found[MachineId(machine)] = member[0]
+    return found

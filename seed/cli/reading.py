@@ -1,0 +1,225 @@
+"""`seed points`, `ls` and `restore`: from the vault, from disks, with a home or with the passphrase alone."""
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from formats.console import Console, command, moment, one_line, size
+from formats.errors import UsageError
+from formats.wire import Json
+from seed.cli.app import PassphraseFileOption, VaultOption, app, ask_passphrase, home_path
+
+if TYPE_CHECKING:
+    from formats.keyed.catalog import Entry
+    from seed.reading import Point, Union
+
+FromOption = Annotated[
+    list[Path] | None, typer.Option("--from", metavar="DISK", help="Read from this disk; may be repeated.")
+]
+MachineOption = Annotated[str | None, typer.Option("--machine", metavar="NAME", help="Of this machine.")]
+PointArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="POINT[:SUBPATH]", help="The beginning of a point's id, or latest; and a path in it."
+    ),
+]
+
+
+def open_points(
+    console: Console, vault: str | None, disks: list[Path] | None, machine: str | None, file: Path | None
+) -> "tuple[Union, list[Point]]":
+    """The stores to read from, and the points in them that the key at hand opens.
+
+    The key is the home's, unless a passphrase file or a machine is named or there is no home.
+    """
+    from formats.store.address import open_store
+    from seed.home import Home
+    from seed.reading import Machine, Union, disk_stores, points, unlock
+
+    home = Home.open(home_path()) if Home.exists(home_path()) and file is None and machine is None else None
+    stores = disk_stores(disks or [])
+    if vault is None and not stores and home is not None:
+        vault = home.identity.address
+    if vault is not None:
+        stores.append(open_store(vault))
+    if not stores:
+        raise UsageError(
+            "no-vault", "nothing to read from was named", hint="add --vault STORE or --from DISK"
+        )
+    union = Union(stores)
+    machines: list[Machine]
+    if home is not None:
+        machines = [Machine(home.identity.machine, home.identity.master)]
+    else:
+        machines = unlock(union, ask_passphrase(file), machine, console)
+    return union, points(union, machines, console)
+
+
+@command(app, "points")
+def points(
+    console: Console,
+    vault: VaultOption = None,
+    disks: FromOption = None,
+    machine: MachineOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
+    """List recovery points.
+
+    Example: seed points --from /mnt/disk --passphrase-file web1.passphrase
+    """
+    _, found = open_points(console, vault, disks, machine, passphrase_file)
+    rows: list[Json] = []
+    for point in found:
+        m = point.manifest
+        console.say(
+            f"{m.point[:8]}  {moment(m.created)}  {m.machine_name}  {m.point_kind} {m.sequence}, "
+            f"{m.totals.files:,} files, {size(m.totals.file_bytes)}"
+        )
+        rows.append(
+            {
+                "point": m.point,
+                "machine": m.machine,
+                "name": m.machine_name,
+                "sequence": m.sequence,
+                "digest": point.digest,
+                "kind": m.point_kind,
+                "created": m.created,
+                "entries": m.totals.entries,
+                "files": m.totals.files,
+                "file_bytes": m.totals.file_bytes,
+            }
+        )
+    if not found:
+        console.say("no recovery points here")
+    console.result(rows)
+
+
+@command(app, "ls")
+def ls(
+    console: Console,
+    point: PointArgument = "latest",
+    vault: VaultOption = None,
+    disks: FromOption = None,
+    machine: MachineOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
+    """List what a recovery point holds. With --json one object a line.
+
+    Example: seed ls latest:/etc --from /mnt/disk
+    """
+    from formats.keyed.catalog import TYPES
+    from seed.reading import PointReader, choose
+
+    union, found = open_points(console, vault, disks, machine, passphrase_file)
+    wanted, below = split_point(point)
+    reader = PointReader(union, choose(found, wanted), console)
+    any_row = False
+    for entry in reader.entries(below):
+        any_row = True
+        if entry.part:
+            continue
+        path = "/" + os.fsdecode(entry.path)
+        console.say(_line(entry, path))
+        console.result(
+            {
+                "path": one_line(path),
+                "type": TYPES[entry.type],
+                "mode": entry.mode,
+                "uid": entry.uid,
+                "gid": entry.gid,
+                "user": entry.user,
+                "group": entry.group,
+                "size": entry.size,
+                "mtime_ns": entry.mtime,
+                "target": one_line(os.fsdecode(entry.target)),
+            }
+        )
+    if below and not any_row:
+        raise UsageError(
+            "path-not-found",
+            "the recovery point holds nothing at this path",
+            subject="/" + os.fsdecode(below),
+        )
+
+
+@command(app, "restore")
+def restore(
+    console: Console,
+    point: PointArgument,
+    target: Annotated[Path, typer.Option("--target", metavar="DIR", help="Where to; made if need be.")],
+    include: Annotated[list[str] | None, typer.Option("--include", metavar="GLOB", help="Only this.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Not this.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what differs.")] = False,
+    vault: VaultOption = None,
+    disks: FromOption = None,
+    machine: MachineOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
+    """Restore a recovery point, or a folder of it, below DIR. What is there and equal counts as done.
+
+    Example: seed restore latest:/srv/www --target /srv/restored --vault /srv/vault
+    """
+    from seed.reading import PointReader, choose
+    from seed.restore import Restore, Selection
+    from seed.source.rules import Patterns
+    from seed.tree.system import TreeWriter
+
+    union, found = open_points(console, vault, disks, machine, passphrase_file)
+    wanted, below = split_point(point)
+    chosen = choose(found, wanted)
+    selection = Selection(below, Patterns(include or ()), Patterns(exclude or ()), bool(include))
+    began = time.monotonic()
+    reader = PointReader(union, chosen, console)
+    tree = TreeWriter(str(target), console, overwrite=overwrite)
+    with console.working("restore", chosen.manifest.totals.file_bytes if not below and not include else None):
+        done = Restore(reader, tree, selection, console).run()
+    seconds = time.monotonic() - began
+    m = chosen.manifest
+    console.say(
+        f"Restored point {m.point[:8]} of {m.machine_name} ({moment(m.created)}) to {target} in {seconds:.1f} s."
+    )
+    console.say(
+        f"  written      {done.files:,} files, {size(done.file_bytes)}; {done.folders:,} folders, {done.others:,} others"
+    )
+    if done.same:
+        console.say(f"  there before {done.same:,} equal entries, left as they are")
+    if done.other or done.failed:
+        console.say(f"  not restored {done.other + done.failed:,}, listed")
+    console.result(
+        {
+            "point": m.point,
+            "target": str(target),
+            "files": done.files,
+            "file_bytes": done.file_bytes,
+            "folders": done.folders,
+            "others": done.others,
+            "same": done.same,
+            "left_alone": done.other,
+            "failed": done.failed,
+            "findings": console.findings_json(),
+        }
+    )
+
+
+def split_point(text: str) -> tuple[str, bytes]:
+    """`POINT:SUBPATH` as the point and the path without its outer slashes. Raises UsageError."""
+    point, _, path = text.partition(":")
+    below = os.fsencode(path).strip(b"/")
+    if any(part in (b"", b".", b"..") for part in below.split(b"/")) and below:
+        raise UsageError("usage", "a path in a recovery point has no empty, . or .. parts", subject=path)
+    return point, below
+
+
+def _line(entry: "Entry", path: str) -> str:
+    import stat
+
+    from formats.keyed.catalog import SYMLINK
+    from seed.kinds import FORMATS
+
+    mode = stat.filemode(FORMATS[entry.type] | entry.mode)
+    owner = f"{entry.user or entry.uid}:{entry.group or entry.gid}"
+    arrow = f" -> {one_line(os.fsdecode(entry.target))}" if entry.type == SYMLINK else ""
+    return f"{mode} {owner:17} {entry.size:>13,} {moment(entry.mtime // 10**9)} {one_line(path)}{arrow}"

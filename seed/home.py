@@ -1,0 +1,216 @@
+"""The state an agent keeps on its machine: who it is, its keys, what it has done. Mode 0700, files 0600.
+
+Every file is replaced whole and durably, so a crash leaves the old state or the new one.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Self, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from filelock import FileLock, Timeout
+
+from formats.documents.codec import (
+    Record,
+    blob,
+    choice,
+    flag,
+    hexed,
+    integer,
+    many,
+    member,
+    nested,
+    optional,
+    text,
+)
+from formats.documents.vault import MACHINE_NAME, VAULT_NAME
+from formats.errors import FormatError, HomeError
+from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId, machine_id
+from formats.keyed.keys import MasterKey
+from formats.keyed.slots import ChunkingParameters
+from formats.wire import decode_json, encode_json
+
+R = TypeVar("R", bound=Record)
+
+
+class Parameters(Record):
+    """`ChunkingParameters` as they are kept."""
+
+    min_size: int = member(integer())
+    mean_size: int = member(integer())
+    max_size: int = member(integer())
+    bundle_size: int = member(integer())
+    small_file_max: int = member(integer())
+
+
+class Identity(Record):
+    """Written once, by registration."""
+
+    name: str = member(text(63, MACHINE_NAME))
+    vault: VaultId = member(hexed(16))
+    vault_name: str = member(text(50, VAULT_NAME))
+    address: str = member(text(1000))
+    authority: str = member(hexed(32))
+    private_key: bytes = member(blob(32))
+    master_key: bytes = member(blob(32))
+    parameters: Parameters = member(nested(Parameters))
+    request: bytes = member(blob(32 << 10))
+    slots: bytes = member(blob(64 << 10))
+
+    def __repr__(self) -> str:
+        return f"Identity({self.name})"
+
+    @property
+    def signing_key(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.private_key)
+
+    @property
+    def public_key(self) -> bytes:
+        return self.signing_key.public_key().public_bytes_raw()
+
+    @property
+    def machine(self) -> MachineId:
+        return machine_id(self.public_key)
+
+    @property
+    def master(self) -> MasterKey:
+        return MasterKey(self.master_key)
+
+    @property
+    def chunking(self) -> ChunkingParameters:
+        kept = self.parameters
+        return ChunkingParameters(**{f.name: getattr(kept, f.name) for f in fields(ChunkingParameters)})
+
+
+class State(Record):
+    """What changes from run to run: the machine's sequence and the paths it backs up."""
+
+    sequence: int = member(integer(), default=0)
+    manifest: HexDigest | None = member(optional(hexed(32)), default=None)
+    items: tuple[bytes, ...] = member(many(blob(64 << 10), 1000), default=())
+    set: SetId | None = member(optional(hexed(16)), default=None)
+
+
+class SetState(Record):
+    """One disk set of this home: open until its set document is put."""
+
+    set: SetId = member(hexed(16))
+    point: PointId = member(hexed(16))
+    disk: str = member(hexed(16))
+    label: HexDigest | None = member(optional(hexed(32)), default=None)
+    status: str = member(choice("open", "finished"), default="open")
+    slots_on_disk: bool = member(flag(), default=True)
+
+
+class Home:
+    """A registered machine's home. Open it with `Home.open`, make one with `Home.create`."""
+
+    def __init__(self, path: Path, identity: Identity, state: State) -> None:
+        self.path = path
+        self.identity = identity
+        self.state = state
+
+    @classmethod
+    def exists(cls, path: Path) -> bool:
+        return (path / "identity.json").exists()
+
+    @classmethod
+    def check_free(cls, path: Path) -> None:
+        """Raises HomeError home-registered."""
+        if cls.exists(path):
+            raise HomeError(
+                "home-registered",
+                "this machine is registered already",
+                subject=str(path),
+                hint="to join another vault, choose another home by SEED_HOME",
+            )
+
+    @classmethod
+    def create(cls, path: Path, identity: Identity) -> Self:
+        """Raises HomeError home-registered."""
+        cls.check_free(path)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_record(path / "state.json", State())
+        write_record(path / "identity.json", identity)
+        return cls(path, identity, State())
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Raises HomeError home-missing, home-damaged."""
+        if not cls.exists(path):
+            raise HomeError(
+                "home-missing",
+                "this machine is not registered",
+                subject=str(path),
+                hint="run `seed register --credential FILE` first; a home of another user, as under sudo, "
+                "is chosen by SEED_HOME",
+            )
+        return cls(
+            path, read_record(path / "identity.json", Identity), read_record(path / "state.json", State)
+        )
+
+    def save_state(self, state: State) -> None:
+        write_record(self.path / "state.json", state)
+        self.state = state
+
+    def set_folder(self, disk_set: SetId) -> Path:
+        return self.path / "sets" / disk_set
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the home against other commands. Raises HomeError home-busy."""
+        lock = FileLock(self.path / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise HomeError(
+                "home-busy",
+                "another command works on this home",
+                subject=str(self.path),
+                hint="wait until it has ended, or stop it, and run the same command again",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def read_record(path: Path, kind: type[R]) -> R:
+    """Raises HomeError home-damaged."""
+    try:
+        return kind.from_json(decode_json(path.read_bytes(), path.name), path.name)
+    except FormatError as error:
+        raise HomeError(
+            "home-damaged",
+            f"the state in the home cannot be read: {error}",
+            subject=str(path),
+            hint="bring this file back from a copy; or register again into another home (SEED_HOME): "
+            "all that was backed up stays readable with the passphrase",
+        ) from error
+    except OSError as error:
+        raise HomeError(
+            "home-damaged",
+            f"the state in the home cannot be read: {error.strerror}",
+            subject=str(path),
+            hint="run as the user who registered this machine",
+        ) from error
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Replace `path` durably; mode 0600."""
+    write_private(path, encode_json(record.to_json()))
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`, readable by its owner only, durable on return."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.new")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,331 @@
+"""Reading recovery points from wherever they lie: a vault, disks, or both, as one union of stores.
+
+Restore trusts the master key alone: a point counts once its sealed root is opened and agrees with the manifest, a
+need list by the digest in it, an index by the digest in the need list, a chunk by its seal.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.acceptance import folder_identity
+from formats.documents.manifest import Manifest
+from formats.documents.vault import Slots
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    MediaError,
+    NotFoundError,
+    OffseedError,
+    PassphraseError,
+    StoreError,
+    UsageError,
+)
+from formats.ids import ArchiveName, ChunkId, Digest, HexDigest, MachineId, digest
+from formats.keyed.catalog import Entry, decode_entries, decode_page, sort_key
+from formats.keyed.chunk import ChunkSealer
+from formats.keyed.keys import MasterKey
+from formats.keyed.root import Root, open_root
+from formats.keyed.slots import open_slot, slot_from_json
+from formats.monitor import Finding, Monitor
+from formats.store.contract import Store
+from formats.store.local import LocalStore
+from formats.tables import needs
+from formats.tables.archive import FOOTER, parse_footer
+from formats.tables.index import CATALOG
+from formats.tables.index import ROW as INDEX_ROW
+from formats.tables.needs import Need
+from formats.tables.sections import Section, decode_object
+from seed.disk import check_disk
+
+
+class Union:
+    """Several stores read as one; an object is taken from the first that gives it whole."""
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self.stores = stores
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        """Raises NotFoundError where no store has it, else what the last one raised."""
+        failure: OffseedError = NotFoundError(name, ", ".join(s.address for s in self.stores))
+        for store in self.stores:
+            try:
+                return store.get(name, start, length)
+            except NotFoundError:
+                continue
+            except (StoreError, MediaError) as error:
+                failure = error
+        raise failure
+
+    def get_checked(self, name: str, expected: bytes) -> bytes:
+        """An object of that digest, from the first store where it is whole. Raises IntegrityError."""
+        failure: OffseedError = NotFoundError(name, ", ".join(s.address for s in self.stores))
+        for store in self.stores:
+            try:
+                data = store.get(name)
+            except (StoreError, MediaError) as error:
+                failure = failure if isinstance(error, NotFoundError) else error
+                continue
+            if digest(data) == expected:
+                return data
+            failure = IntegrityError(
+                "object-damaged", "an object is damaged", subject=f"{store.address}/{name}",
+                hint="read from another disk, or from the vault",
+            )  # fmt: skip
+        raise failure
+
+    def list(self, prefix: str) -> Iterator[str]:
+        seen: set[str] = set()
+        for store in self.stores:
+            for name, _ in store.list(prefix):
+                if name not in seen:
+                    seen.add(name)
+                    yield name
+
+
+def disk_stores(paths: Iterable[Path]) -> list[Store]:
+    """The stores of all our folders on the disks. Raises MediaError disk-missing, disk-empty."""
+    found: list[Store] = []
+    for path in paths:
+        check_disk(path)
+        top = path / layout.DISK_FOLDER
+        folders = [f for f in sorted(top.iterdir()) if folder_identity(f.name)] if top.is_dir() else []
+        if not folders:
+            raise MediaError(
+                "disk-empty",
+                "no seed lies on this disk",
+                subject=str(path),
+                hint=f"there is no folder {layout.DISK_FOLDER}/<set>-<number>; is the right disk mounted?",
+            )
+        found += [LocalStore.open(str(folder), read_only=True) for folder in folders]
+    return found
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine whose key is at hand."""
+
+    machine: MachineId
+    master: MasterKey
+
+
+def unlock(union: Union, passphrase: str, name: str | None, monitor: Monitor) -> list[Machine]:
+    """The machines whose key slots the passphrase opens; with `name`, only those of that name.
+
+    Raises PassphraseError passphrase-wrong, slot-missing; UsageError point-unknown.
+    """
+    opened: dict[MachineId, Machine] = {}
+    tried = 0
+    wanted = _machines_named(union, name) if name is not None else None
+    for object_name in sorted(union.list("slots"), reverse=True):
+        machine = MachineId(object_name.split("/")[1])
+        if machine in opened or (wanted is not None and machine not in wanted):
+            continue
+        try:
+            slots = envelope.read(union.get(object_name), object_name).peek(Slots)
+            for slot in slots.slots:
+                tried += 1
+                try:
+                    master, _ = open_slot(slot_from_json(dict(slot), object_name), passphrase)
+                except PassphraseError:
+                    continue
+                opened[machine] = Machine(machine, master)
+                break
+        except (FormatError, IntegrityError, MediaError) as error:
+            monitor.finding(Finding(code=error.code, subject=object_name, detail=error.what))
+    if opened:
+        return list(opened.values())
+    if not tried:
+        raise PassphraseError(
+            "slot-missing",
+            "there is no key slot to be opened here",
+            subject=", ".join(s.address for s in union.stores),
+            hint="the disk was written with --no-slot-on-disks, or holds another machine's data: add the vault "
+            "by --vault, or use the home of the machine",
+        )
+    raise PassphraseError(
+        "passphrase-wrong",
+        "the passphrase opens none of the key slots",
+        subject=", ".join(s.address for s in union.stores),
+        hint="check it; nobody can recover it",
+    )
+
+
+def _machines_named(union: Union, name: str) -> set[MachineId]:
+    found = set()
+    for object_name in union.list("manifests"):
+        try:
+            manifest = envelope.read(union.get(object_name), object_name).peek(Manifest)
+        except (FormatError, StoreError, MediaError):
+            continue
+        if manifest.machine_name == name:
+            found.add(manifest.machine)
+    if not found:
+        raise UsageError("point-unknown", "no machine of this name has points here", subject=name)
+    return found
+
+
+@dataclass(frozen=True)
+class Point:
+    """A recovery point whose root was opened."""
+
+    manifest: Manifest
+    digest: HexDigest
+    root: Root
+    master: MasterKey
+
+
+def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[Point]:
+    """All points of `machines`, by sequence. What does not open or agree is a finding."""
+    found: dict[str, Point] = {}
+    for machine in machines:
+        for name in union.list(layout.manifest_prefix(machine.machine)):
+            try:
+                signed = envelope.read(union.get(name), name)
+                manifest = signed.peek(Manifest)
+                root = open_root(machine.master, manifest, name)
+                signed.verify(Manifest, bytes.fromhex(root.public_key))
+            except (FormatError, IntegrityError, StoreError, MediaError) as error:
+                monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
+                continue
+            if root.machine == machine.machine:
+                found[signed.digest] = Point(manifest, signed.digest, root, machine.master)
+    return sorted(found.values(), key=lambda p: (p.manifest.machine_name, p.manifest.sequence))
+
+
+def choose(found: Sequence[Point], wanted: str) -> Point:
+    """`latest`, or the point whose id begins so. Raises UsageError point-unknown."""
+    if wanted == "latest":
+        whole = [p for p in found if p.manifest.point_kind != "partial"]
+        if len({p.manifest.machine for p in whole}) > 1:
+            names = ", ".join(sorted({p.manifest.machine_name for p in whole}))
+            raise UsageError(
+                "point-unknown", "points of several machines are here", subject=names,
+                hint="name one by --machine",
+            )  # fmt: skip
+        matches = whole[-1:]
+    else:
+        matches = [p for p in found if p.manifest.point.startswith(wanted.lower())] if wanted else []
+    if len(matches) != 1:
+        raise UsageError(
+            "point-unknown",
+            "several recovery points begin so" if matches else "there is no such recovery point",
+            subject=wanted,
+            hint="see `seed points`; a point is named by the beginning of its id, or `latest`",
+        )
+    return matches[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record lies: archive number in the point's need list, offset, length, kind."""
+
+    archive: int
+    offset: int
+    length: int
+    kind: int
+
+
+class PointReader:
+    """Reads one point: its catalog, and the chunks its files are made of."""
+
+    def __init__(self, union: Union, point: Point, monitor: Monitor) -> None:
+        self.union = union
+        self.point = point
+        self.sealer = ChunkSealer(point.master)
+        self._monitor = monitor
+        where = f"needs of {point.manifest.point[:8]}"
+        root_digest = Digest(bytes.fromhex(point.manifest.needs))
+        self.needs = needs.load(root_digest, lambda d: union.get_checked(layout.need_name(d), d), where)
+        self._places: dict[ChunkId, list[Place]] = {}
+        for number, section in enumerate(self._sections()):
+            if section is not None:
+                for row in section.rows(layout.archive_name(section.archive.name)):
+                    place = Place(number, row.offset, row.length, row.kind)
+                    self._places.setdefault(row.chunk, []).append(place)
+
+    def archive(self, number: int) -> Need:
+        return self.needs[number]
+
+    def places(self, chunk: ChunkId) -> list[Place]:
+        """Every place where `chunk` is said to lie; none where it has not arrived."""
+        return self._places.get(chunk, [])
+
+    def chunk(self, chunk: ChunkId, kind: int) -> bytes:
+        """A chunk's raw bytes; every candidate is tried before an error.
+
+        Raises IntegrityError chunk-missing, seal-broken.
+        """
+        failure: OffseedError | None = None
+        for place in self.places(chunk):
+            for store in self.union.stores:
+                try:
+                    name = layout.archive_name(self.needs[place.archive].archive.name)
+                    return self.sealer.open(kind, chunk, store.get(name, place.offset, place.length), name)
+                except NotFoundError:
+                    continue
+                except (FormatError, IntegrityError, StoreError, MediaError) as error:
+                    failure = error
+        if failure is not None:
+            raise failure
+        raise IntegrityError(
+            "chunk-missing",
+            "a chunk is in none of the archives at hand",
+            subject=chunk.hex()[:16],
+            hint="give the other disks of the set too, or wait until the vault holds them",
+        )
+
+    def entries(self, below: bytes = b"") -> Iterator[Entry]:
+        """The catalog's rows in order; with `below`, those at or under that path. Segments outside are not read.
+
+        Raises IntegrityError, FormatError, StoreError.
+        """
+        first, last = sort_key(below), sort_key(below) + b"\1"
+        for page_id in self.point.root.pages:
+            page = decode_page(self.chunk(ChunkId(bytes.fromhex(page_id)), CATALOG), f"page {page_id[:16]}")
+            for row in page:
+                if below and (sort_key(row.last) < first or sort_key(row.first) >= last):
+                    continue
+                entries = decode_entries(
+                    self.chunk(row.segment, CATALOG), f"segment {row.segment.hex()[:16]}"
+                )
+                for entry in entries:
+                    if not below or entry.path == below or entry.path.startswith(below + b"/"):
+                        yield entry
+
+    def _sections(self) -> Iterator[Section | None]:
+        """The index of each needed archive, from index objects or the archives' own ends."""
+        wanted = {need.archive.name: need.archive for need in self.needs}
+        found: dict[ArchiveName, Section] = {}
+        for name in self.union.list("indexes"):
+            if len(found) == len(wanted):
+                break
+            try:
+                data = self.union.get_checked(name, bytes.fromhex(name.rpartition("/")[2]))
+                sections = decode_object(data, name)
+            except (FormatError, IntegrityError, StoreError, MediaError, ValueError):
+                continue  # the archive's own end is tried below
+            found |= {s.archive.name: s for s in sections if wanted.get(s.archive.name) == s.archive}
+        for need in self.needs:
+            yield found.get(need.archive.name) or self._own_index(need)
+
+    def _own_index(self, need: Need) -> Section | None:
+        """From the archive's end, believed by the digest in the need list. None where it is not to be had."""
+        archive = need.archive
+        name = layout.archive_name(archive.name)
+        try:
+            footer = self.union.get(name, archive.size - FOOTER.size, FOOTER.size)
+            index_digest, records = parse_footer(footer, archive.size, name)
+            start = archive.size - FOOTER.size - records * INDEX_ROW.size
+            index = self.union.get(name, start, records * INDEX_ROW.size)
+            if digest(index) == archive.index_digest == index_digest:
+                return Section(archive, index)
+        except NotFoundError:
+            return None
+        except (FormatError, StoreError, MediaError) as error:
+            self._monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
+            return None
+        self._monitor.finding(Finding(code="object-damaged", subject=name, detail="its index is damaged"))
+        return None

@@ -1,0 +1,137 @@
+"""Registration: from a vault credential to a home with keys, and a request that the vault side answers."""
+
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from formats import layout
+from formats.documents import credential, envelope
+from formats.documents.credential_file import CredentialFile
+from formats.documents.revisions import newest
+from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
+from formats.errors import MediaError, StoreError, VaultError
+from formats.ids import machine_id
+from formats.keyed.keys import MasterKey
+from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
+from formats.monitor import Monitor
+from formats.store.address import open_store
+from formats.store.contract import Store
+from seed.home import Home, Identity, Parameters
+
+
+@dataclass(frozen=True)
+class Registered:
+    home: Home
+    reached: bool  # whether the request was put into the vault, or travels on the first disk
+
+
+def register(
+    path: Path, file: CredentialFile, name: str, passphrase: str, address: str | None, monitor: Monitor
+) -> Registered:
+    """Make this machine's keys and home, and ask the vault to join. The home is durable before the vault hears
+    of it, so a crash leaves a request that travels on the disk, never a member without keys.
+
+    Raises VaultError credential-expired, credential-replaced, machine-name-taken, vault-foreign; HomeError.
+    """
+    credential.check_time(file.leaf, datetime.now(UTC))
+    store = _reach(file.document, address, monitor)
+    if store is not None:
+        check_vault(store, file.document, name, monitor)
+    master = MasterKey.generate()
+    identity = _identity(file, name, passphrase, master, address)
+    home = Home.create(path, identity)
+    if store is not None:
+        put_request(store, identity)
+    return Registered(home, store is not None)
+
+
+def check_vault(store: Store, document: Credential, name: str, monitor: Monitor) -> None:
+    """What a reachable vault can already say against the credential or the name. Raises VaultError."""
+    authority = bytes.fromhex(document.authority)
+    found = newest(store, "descriptor", Descriptor, authority, monitor)
+    if found is None or found[0].vault != document.vault:
+        raise VaultError(
+            "vault-foreign",
+            f"the vault at this address is not {document.name}, for which the credential was issued",
+            subject=store.address,
+            hint="give the vault's address by --vault, or ask the operator for a new credential",
+        )
+    issued = newest(store, "credentials", Credential, authority, monitor)
+    if issued is not None and issued[0].number > document.number:
+        raise VaultError(
+            "credential-replaced",
+            "a newer credential was issued since; only the newest is valid",
+            subject=f"credential {document.number}, newest {issued[0].number}",
+            hint="use the newest file, or ask the operator for another one",
+        )
+    for machine in {n.split("/")[1] for n, _ in store.list("machines")}:
+        member = newest(store, f"machines/{machine}", Membership, authority, monitor)
+        if member is not None and member[0].name == name and member[0].status == "active":
+            raise VaultError(
+                "machine-name-taken",
+                "another machine of the vault has this name",
+                subject=name,
+                hint="choose another one by --name",
+            )
+
+
+def put_request(store: Store, identity: Identity) -> None:
+    """Put the request and the key slots into the vault."""
+    for prefix, data in (
+        ("requests", identity.request),
+        (layout.slot_prefix(identity.machine), identity.slots),
+    ):
+        store.put_new(layout.numbered(prefix, 1, envelope.read(data, prefix).digest), data)
+
+
+def _reach(document: Credential, address: str | None, monitor: Monitor) -> Store | None:
+    try:
+        return open_store(address or document.address)
+    except (StoreError, MediaError) as error:
+        if address is not None:
+            raise
+        monitor.notice(
+            f"the vault cannot be reached from here ({error}); the registration travels on the disk"
+        )
+        return None
+
+
+def _identity(
+    file: CredentialFile, name: str, passphrase: str, master: MasterKey, address: str | None
+) -> Identity:
+    document, key = file.document, Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw()
+    parameters = ChunkingParameters()
+    request = Request(
+        vault=document.vault,
+        serial=document.number,
+        leaf=document.leaf,
+        name=name,
+        public_key=public.hex(),
+        key_id=master.key_id.hex(),
+        nonce=secrets.token_hex(16),
+        created=int(time.time()),
+    )
+    slots = Slots(
+        number=1,
+        vault=document.vault,
+        machine=machine_id(public),
+        key_id=master.key_id.hex(),
+        slots=(slot_to_json(make_slot(passphrase, master, parameters)),),
+    )
+    return Identity(
+        name=name,
+        vault=document.vault,
+        vault_name=document.name,
+        address=address or document.address,
+        authority=document.authority,
+        private_key=key.private_bytes_raw(),
+        master_key=master.raw,
+        parameters=Parameters(**asdict(parameters)),
+        request=envelope.sign(request, key, file.key),
+        slots=envelope.sign(slots, key),
+    )

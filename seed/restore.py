@@ -1,0 +1,395 @@
+"""Restore: from a recovery point into a folder. Archives are read in their order, each span once.
+
+The catalog is taken in windows of bounded size. In each, folders are made, then contents are fetched archive by
+archive by several threads, then links and special files are made; attributes of folders come last of all, so that
+nothing written into them disturbs their times.
+"""
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+
+from formats import layout
+from formats.errors import Interrupted, MediaError, OffseedError, UsageError
+from formats.ids import ChunkId
+from formats.keyed.catalog import FILE, FOLDER, Entry
+from formats.monitor import Finding, Monitor
+from formats.tables.index import CONTENT
+from seed.reading import Place, PointReader
+from seed.source.rules import Patterns
+from seed.tree.system import TreeWriter
+
+WINDOW_ROWS = 20_000
+WINDOW_BYTES = 2 << 30
+SPAN_GAP_MAX = 256 << 10  # unneeded bytes read rather than seeking past them
+SPAN_SIZE_MAX = 16 << 20
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a point is restored: `below` a path, only what `includes` match, nothing that `excludes` match."""
+
+    below: bytes = b""
+    includes: Patterns = field(default_factory=lambda: Patterns(()))
+    excludes: Patterns = field(default_factory=lambda: Patterns(()))
+    any_include: bool = False
+
+    def takes(self, entry: Entry) -> bool:
+        path = b"/" + entry.path
+        if self._above(path, self.excludes):
+            return False
+        return not self.any_include or entry.type == FOLDER or self._above(path, self.includes)
+
+    @staticmethod
+    def _above(path: bytes, patterns: Patterns) -> bool:
+        """Whether the path or a folder above it matches."""
+        return any(patterns.match(path[:end]) for end in _ends(path))
+
+
+def _ends(path: bytes) -> Iterator[int]:
+    yield from (m.start() for m in re.finditer(b"/", path) if m.start())
+    yield len(path)
+
+
+@dataclass(eq=False)
+class _File:
+    """A file in the making: written by several threads, finished by the one that writes its last piece."""
+
+    entry: Entry
+    path: bytes
+    pieces: int = 0
+    handle: int = -1
+    failed: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """`length` bytes from `chunk_offset` of a chunk on, written at `file_offset`."""
+
+    file: _File
+    file_offset: int
+    chunk_offset: int
+    length: int
+
+
+@dataclass
+class Restored:
+    """Counts of what was done: `same` were there already, `other` stood in the way and were left alone."""
+
+    files: int = 0
+    file_bytes: int = 0
+    folders: int = 0
+    others: int = 0
+    same: int = 0
+    other: int = 0
+    failed: int = 0
+
+
+class Restore:
+    """One restore of one point into one target."""
+
+    def __init__(self, reader: PointReader, tree: TreeWriter, selection: Selection, monitor: Monitor) -> None:
+        self._reader = reader
+        self._tree = tree
+        self._selection = selection
+        self._monitor = monitor
+        self._folders: list[tuple[Entry, bytes]] = []
+        self._links: dict[tuple[int, int], bytes] = {}
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="restore")
+        self._count = threading.Lock()
+        self.done = Restored()
+
+    def run(self) -> Restored:
+        """Raises Interrupted, IntegrityError (the catalog is damaged), MediaError, StoreError."""
+        rows = self._joined(self._reader.entries(self._selection.below))
+        try:
+            found = False
+            while window := self._window(rows):
+                found = True
+                self._restore_window(window)
+            for entry, path in reversed(self._folders):
+                self._guarded(path, lambda e=entry, p=path: self._tree.finish_folder(e, p))  # type: ignore[misc]
+        finally:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        if not found and self._selection.below:
+            raise UsageError(
+                "path-not-found",
+                "the recovery point holds nothing at this path",
+                subject="/" + os.fsdecode(self._selection.below),
+                hint="see `seed ls`",
+            )
+        return self.done
+
+    def _joined(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Entries that are taken; the rows of a file that spans several become one."""
+        held: Entry | None = None
+        for entry in entries:
+            if entry.part:
+                if held is not None and held.path == entry.path:
+                    held.chunks += entry.chunks
+                    held.lengths += entry.lengths
+                continue
+            if held is not None:
+                yield held
+            held = entry if self._selection.takes(entry) else None
+        if held is not None:
+            yield held
+
+    def _window(self, rows: Iterator[Entry]) -> list[Entry]:
+        window: list[Entry] = []
+        total = 0
+        for entry in islice(rows, WINDOW_ROWS):
+            window.append(entry)
+            total += entry.size
+            if total > WINDOW_BYTES:
+                break
+        return window
+
+    def _restore_window(self, window: Sequence[Entry]) -> None:
+        if self._monitor.stopping():
+            raise Interrupted(2)
+        files: list[_File] = []
+        late: list[tuple[Entry, bytes, bytes | None]] = []
+        for entry in window:
+            path = self._path(entry)
+            if entry.type == FOLDER:
+                self._folders.append((entry, path))
+                if path:
+                    self._guarded(path, lambda p=path: self._tree.make_folder(p))  # type: ignore[misc]
+                self.done.folders += 1
+                continue
+            if (first := self._first_link(entry, path)) is not None:
+                late.append((entry, path, first))
+            elif self._stands(entry, path):
+                continue
+            elif entry.type == FILE:
+                files.append(_File(entry, path))
+            else:
+                late.append((entry, path, None))
+        self._write_files(files)
+        for entry, path, first in late:
+            self._guarded(path, lambda e=entry, p=path, f=first: self._make_late(e, p, f))  # type: ignore[misc]
+
+    def _first_link(self, entry: Entry, path: bytes) -> bytes | None:
+        """The path restored before for the same file, where the entry is a further hard link on it."""
+        if entry.type != FILE or entry.links < 2:
+            return None
+        first = self._links.setdefault((entry.device, entry.inode), path)
+        return None if first == path else first
+
+    def _stands(self, entry: Entry, path: bytes) -> bool:
+        """Whether what is there already is left alone."""
+        state = self._state(entry, path)
+        if state == "absent" or (state == "other" and self._tree.overwrite):
+            return False
+        if state == "same":
+            self.done.same += 1
+        elif state == "other":
+            self.done.other += 1
+            self._find("target-exists", path, "something else is there; --overwrite replaces it")
+        return True
+
+    def _state(self, entry: Entry, path: bytes) -> str:
+        try:
+            return self._tree.state(entry, path)
+        except OffseedError as error:
+            self._fail(path, error)
+        except OSError as error:
+            self._fail(path, error)
+        return "failed"
+
+    def _make_late(self, entry: Entry, path: bytes, first: bytes | None) -> None:
+        if first is None:
+            if self._tree.make_other(entry, path):
+                self.done.others += 1
+            return
+        if self._tree.is_link(first, path):
+            self.done.same += 1
+            return
+        if self._tree.state(entry, path) != "absent" and not self._tree.overwrite:
+            self.done.other += 1
+            self._find("target-exists", path, "something else is there; --overwrite replaces it")
+            return
+        self._tree.make_link(first, path)
+        self.done.files += 1
+
+    def _write_files(self, files: Sequence[_File]) -> None:
+        """Fetch what the files are made of, archive by archive."""
+        wanted: dict[ChunkId, list[_Piece]] = {}
+        for file in files:
+            pieces = list(_pieces(file))
+            file.pieces = len(pieces)
+            for chunk, piece in pieces:
+                wanted.setdefault(chunk, []).append(piece)
+            if not pieces:
+                self._finish(file, 0)
+        for future in [self._pool.submit(self._write_span, span, wanted) for span in self._spans(wanted)]:
+            future.result()
+            if self._monitor.stopping():
+                raise Interrupted(2)
+
+    def _spans(self, wanted: dict[ChunkId, list[_Piece]]) -> Iterator[list[tuple[Place, ChunkId]]]:
+        """Records to be read in one go, by archive and offset."""
+        placed: list[tuple[Place, ChunkId]] = []
+        for chunk, pieces in wanted.items():
+            places = self._reader.places(chunk)
+            if places:
+                placed.append((places[0], chunk))
+            else:
+                self._lose(pieces, "chunk-missing", "a part of it has not arrived")
+        placed.sort(key=lambda item: (item[0].archive, item[0].offset))
+        span: list[tuple[Place, ChunkId]] = []
+        for item in placed:
+            place = item[0]
+            if span:
+                last, start = span[-1][0], span[0][0].offset
+                apart = (
+                    place.archive != last.archive or place.offset - last.offset - last.length > SPAN_GAP_MAX
+                )
+                if apart or place.offset + place.length - start > SPAN_SIZE_MAX:
+                    yield span
+                    span = []
+            span.append(item)
+        if span:
+            yield span
+
+    def _write_span(self, span: list[tuple[Place, ChunkId]], wanted: dict[ChunkId, list[_Piece]]) -> None:
+        if self._monitor.stopping():
+            return
+        first, last = span[0][0], span[-1][0]
+        name = layout.archive_name(self._reader.archive(first.archive).archive.name)
+        try:
+            data = memoryview(
+                self._reader.union.get(name, first.offset, last.offset + last.length - first.offset)
+            )
+        except OffseedError:
+            data = memoryview(b"")  # each record is tried by itself, wherever else it lies
+        for place, chunk in span:
+            record = data[place.offset - first.offset :][: place.length]
+            self._write_chunk(name, chunk, record, wanted[chunk])
+
+    def _write_chunk(self, name: str, chunk: ChunkId, record: memoryview, pieces: list[_Piece]) -> None:
+        try:
+            raw = memoryview(self._reader.sealer.open(CONTENT, chunk, record, name))
+        except OffseedError:
+            try:
+                raw = memoryview(self._reader.chunk(chunk, CONTENT))
+            except OffseedError as error:
+                self._lose(pieces, error.code, error.what)
+                return
+        self._monitor.progress(done=len(raw))
+        for piece in pieces:
+            part = raw[piece.chunk_offset : piece.chunk_offset + piece.length]
+            if len(part) != piece.length:
+                self._lose([piece], "chunk-missing", "its chunk is shorter than the catalog says")
+            else:
+                self._write_piece(piece, part)
+
+    def _write_piece(self, piece: _Piece, part: memoryview) -> None:
+        file = piece.file
+        try:
+            with file.lock:
+                if file.handle < 0 and not file.failed:
+                    file.handle = self._tree.open_file(file.path)
+                    if file.entry.extents:
+                        self._tree.set_size(file.handle, file.entry.size)
+            if not file.failed:
+                self._tree.write_at(file.handle, part, piece.file_offset)
+        except (OSError, OffseedError) as error:
+            self._fail(file.path, error, file)
+        self._finish(file, 1)
+
+    def _lose(self, pieces: Sequence[_Piece], code: str, detail: str) -> None:
+        for piece in pieces:
+            with piece.file.lock:
+                told, piece.file.failed = piece.file.failed, True
+            if not told:
+                self._find(code, piece.file.path, detail)
+            self._finish(piece.file, 1)
+
+    def _finish(self, file: _File, pieces: int) -> None:
+        """Count pieces down; with the last one the file gets its attributes and its name."""
+        with file.lock:
+            file.pieces -= pieces
+            if file.pieces:
+                return
+        try:
+            if file.failed:
+                if file.handle >= 0:
+                    self._tree.abandon_file(file.path, file.handle)
+                with self._count:
+                    self.done.failed += 1
+                return
+            handle = file.handle if file.handle >= 0 else self._tree.open_file(file.path)
+            if not file.entry.chunks and file.entry.size:
+                self._tree.set_size(handle, file.entry.size)
+            self._tree.finish_file(file.entry, file.path, handle)
+        except (OSError, OffseedError) as error:
+            self._fail(file.path, error)
+            return
+        with self._count:
+            self.done.files += 1
+            self.done.file_bytes += file.entry.size
+        self._monitor.progress(files=1)
+
+    def _path(self, entry: Entry) -> bytes:
+        """Where the entry goes: its full path, or what is left of it below the chosen folder."""
+        below = self._selection.below
+        if not below:
+            return entry.path
+        if entry.path == below:
+            return b"" if entry.type == FOLDER else below.rpartition(b"/")[2]
+        return entry.path[len(below) + 1 :]
+
+    def _guarded(self, path: bytes, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except (OSError, OffseedError) as error:
+            self._fail(path, error)
+
+    def _fail(self, path: bytes, error: OSError | OffseedError, file: _File | None = None) -> None:
+        """What concerns one entry is a finding; a full or read-only target ends the restore."""
+        if isinstance(error, OSError) and error.errno in (28, 30, 122):
+            raise target_error(error, path) from error
+        if file is not None:
+            file.failed = True
+        code = error.code if isinstance(error, OffseedError) else "target-failed"
+        detail = error.what if isinstance(error, OffseedError) else error.strerror or type(error).__name__
+        self._find(code, path, detail)
+
+    def _find(self, code: str, path: bytes, detail: str) -> None:
+        self._monitor.finding(Finding(code=code, subject=os.fsdecode(path), detail=detail))
+
+
+def target_error(error: OSError, path: bytes) -> MediaError:
+    code = "read-only" if error.errno == 30 else "disk-full"
+    return MediaError(
+        code,
+        "the target cannot take more",
+        subject=os.fsdecode(path),
+        hint="make room, or choose another target, and run the same command again: what is there counts as done",
+    )
+
+
+def _pieces(file: _File) -> Iterator[tuple[ChunkId, _Piece]]:
+    """The chunks a file is made of, and where their bytes go: past its holes."""
+    entry = file.entry
+    chunks = entry.chunk_ids()
+    if chunks and not entry.lengths:
+        yield chunks[0], _Piece(file, 0, entry.offset, entry.size)
+        return
+    regions = iter(entry.data_extents())
+    at, left = 0, 0
+    for chunk, length in zip(chunks, entry.chunk_lengths(), strict=True):
+        within = 0
+        while within < length:
+            if not left:
+                at, left = next(regions, (at, length))
+            part = min(left, length - within)
+            yield chunk, _Piece(file, at, within, part)
+            at, left, within = at + part, left - part, within + part

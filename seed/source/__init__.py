@@ -1,0 +1,1 @@
+"""Reading what is backed up."""

@@ -1,0 +1,41 @@
+"""The place of the Windows reader. It is not written yet, and says so: `importer` and the vault side run there."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from formats.errors import UsageError
+from formats.keyed.catalog import Entry
+from formats.monitor import Monitor
+from seed.source.rules import Rules
+
+
+def unsupported() -> UsageError:
+    return UsageError(
+        "platform",
+        "reading and writing file trees is not supported on Windows yet",
+        hint="run the agent on Linux or macOS; the importer runs here",
+    )
+
+
+@dataclass
+class Found:
+    """An entry and the way to its bytes."""
+
+    entry: Entry
+
+    def open(self) -> int:
+        raise unsupported()
+
+
+class Walk:
+    """Iterate over `roots`."""
+
+    def __init__(self, roots: Sequence[bytes], rules: Rules, monitor: Monitor) -> None:
+        raise unsupported()
+
+    def __iter__(self) -> Iterator[Found]:
+        raise unsupported()
+
+
+def data_extents(handle: int, size: int) -> list[tuple[int, int]]:
+    raise unsupported()

@@ -1,0 +1,50 @@
+"""The place of the Windows writer. It is not written yet, and says so."""
+
+from formats.keyed.catalog import Entry
+from formats.monitor import Monitor
+from seed.source.windows import unsupported
+
+
+class TreeWriter:
+    """A target folder and the ways to put entries into it."""
+
+    overwrite: bool
+
+    def __init__(self, target: str, monitor: Monitor, *, overwrite: bool) -> None:
+        raise unsupported()
+
+    def state(self, entry: Entry, path: bytes) -> str:
+        raise unsupported()
+
+    def make_folder(self, path: bytes) -> None:
+        raise unsupported()
+
+    def finish_folder(self, entry: Entry, path: bytes) -> None:
+        raise unsupported()
+
+    def open_file(self, path: bytes) -> int:
+        raise unsupported()
+
+    def write_at(self, handle: int, data: memoryview, offset: int) -> None:
+        raise unsupported()
+
+    def set_size(self, handle: int, size: int) -> None:
+        raise unsupported()
+
+    def finish_file(self, entry: Entry, path: bytes, handle: int) -> None:
+        raise unsupported()
+
+    def abandon_file(self, path: bytes, handle: int) -> None:
+        raise unsupported()
+
+    def make_link(self, existing: bytes, path: bytes) -> None:
+        raise unsupported()
+
+    def is_link(self, existing: bytes, path: bytes) -> bool:
+        raise unsupported()
+
+    def make_other(self, entry: Entry, path: bytes) -> bool:
+        raise unsupported()
+
+    def close(self) -> None:
+        raise unsupported()

@@ -1,0 +1,1 @@
+"""Mirrors the packages; plus property, vectors, damage, crash, journeys and benchmarks."""

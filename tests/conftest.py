@@ -1,0 +1,35 @@
+"""The marker `needs` and the fixture `loop_disk`: tests use what a machine has, and say loudly what it lacks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests import facilities
+
+LoopDisks = Callable[[int, str], Path]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name in (name for mark in item.iter_markers("needs") for name in mark.args):
+        why = facilities.lacking(name)
+        if why and name in facilities.promised():
+            pytest.fail(f"{name} was promised in OFFSEED_REQUIRE: {why}", pytrace=False)
+        if why:
+            pytest.skip(f"NOT TESTED, needs {name}: {why}")
+
+
+@pytest.fixture
+def loop_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopDisks]:
+    """Makes mounted disks: `loop_disk(bytes, "ext4")` is a path; all are unmounted after the test."""
+    with ExitStack() as stack:
+
+        def make(size: int, fstype: str) -> Path:
+            disk = facilities.LoopDisk(tmp_path_factory.mktemp("disk"), size, fstype)
+            stack.callback(disk.unmount)
+            disk.mount()
+            return disk.path
+
+        yield make

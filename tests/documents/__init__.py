@@ -1,0 +1,1 @@
+"""Signed, bounded JSON documents and credentials."""

@@ -1,0 +1,1 @@
+"""One suite for all stores, in `contract`, and what is particular to each."""
