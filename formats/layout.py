@@ -11,7 +11,7 @@ from formats.wire import refuse
 
 NAME_MAX = 200
 COMPONENT_MAX = 80
-_COMPONENT = re.compile(r"[a-z0-9][a-z0-9.-]{0,79}\Z")
+_COMPONENT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,78}[a-z0-9-])?\Z")  # a last dot is lost on exFAT
 
 DISK_FOLDER = "offseed"
 DISK_README = "README-offseed.txt"
@@ -55,7 +55,7 @@ def check_name(name: str) -> str:
     """
     if len(name) > NAME_MAX or not all(_COMPONENT.match(part) for part in name.split("/")):
         refuse("NAME-1", "not a valid object name", name[:NAME_MAX])
-    if not any(name.startswith(p.path) for p in PREFIXES):
+    if not any(name.startswith(p.path) if p.path.endswith("/") else name == p.path for p in PREFIXES):
         refuse("NAME-2", "no kind of object has such a name", name)
     return name
 

@@ -13,7 +13,8 @@ DOCUMENT_SIZE_MAX = 1 << 20
 DOCUMENT_DEPTH_MAX = 16
 INTEGER_LIMIT = 1 << 63
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and closed or not: one pass over any bytes, where backtracking would take time squared.
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[{}\]]")
 
 

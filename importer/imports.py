@@ -11,6 +11,7 @@ The order of writes is the safety argument:
     the receipt                            how it ended; it alone says that a disk may be erased
 """
 
+import mmap
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ from formats.monitor import Finding, Monitor, Tally
 from formats.tables.archive import ARCHIVE_SIZE_MAX, parse
 from formats.tables.holdings import Holding
 from formats.tables.sections import OBJECT_SIZE_MAX
-from importer.intake import Disk, check_holdings, fetch
+from importer.intake import Disk, check_holdings, fetch, fetch_archive
 from importer.points import load_needs
 from importer.vault import Vault
 
@@ -47,6 +48,15 @@ class Imported:
     already: int = 0
     not_needed: int = 0
     findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass
+class _Work:
+    """What the import of several disks shares: what the vault holds, and the one buffer archives are read into."""
+
+    vault: Vault
+    held: set[str]
+    buffer: memoryview
 
 
 class _Recorder(Tally):
@@ -103,20 +113,21 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
     )
     vault.sign(layout.job_prefix(job.job), 1, job)
     held = {name for name, _ in vault.store.list("archives")}
+    work = _Work(vault, held, memoryview(mmap.mmap(-1, ARCHIVE_SIZE_MAX)))
     for number, result in enumerate(todo):
-        _import_disk(vault, result, held, monitor)
+        _import_disk(work, result, monitor)
         if not monitor.stopping():
             vault.sign(layout.job_prefix(job.job), 2 + number, _receipt(vault, job, result))
     return results
 
 
-def _import_disk(vault: Vault, result: Imported, held: set[str], monitor: Monitor) -> None:
-    disk, recorder = result.disk, _Recorder(monitor)
+def _import_disk(work: _Work, result: Imported, monitor: Monitor) -> None:
+    vault, disk, recorder = work.vault, result.disk, _Recorder(monitor)
     check_holdings(disk, recorder)
     for holding in _needed(disk, recorder, result):
         if monitor.stopping():
             return
-        _take_archive(vault, result, holding, held, recorder)
+        _take_archive(work, result, holding, recorder)
     for name in disk.listed:
         if name.startswith(("indexes/", "needs/", "slots/")):
             _take_small(vault, disk, name, recorder)
@@ -151,13 +162,13 @@ def _needed(disk: Disk, monitor: Monitor, result: Imported) -> list[Holding]:
     ]
 
 
-def _take_archive(vault: Vault, result: Imported, holding: Holding, held: set[str], monitor: Monitor) -> None:
+def _take_archive(work: _Work, result: Imported, holding: Holding, monitor: Monitor) -> None:
     name = layout.archive_name(holding.name)
-    if name in held:
+    if name in work.held:
         result.already += 1
         return
     try:
-        data = fetch(result.disk, name, min(holding.size, ARCHIVE_SIZE_MAX), holding.name)
+        data = fetch_archive(result.disk, holding, work.buffer)
         parsed = parse(data, name)
         if parsed.index_digest != holding.index_digest or parsed.key_id.hex() != result.member.key_id:
             raise IntegrityError("object-damaged", "the archive is not the one that is needed", subject=name)
@@ -165,8 +176,8 @@ def _take_archive(vault: Vault, result: Imported, holding: Holding, held: set[st
         if error.code != "not-found":  # what is listed and not there is a finding already
             monitor.finding(Finding(code=error.code, subject=f"{result.disk.name}/{name}", detail=error.what))
         return
-    vault.store.put_new(name, data)
-    held.add(name)
+    work.vault.store.put_new(name, data)
+    work.held.add(name)
     result.copied += 1
     result.copied_bytes += len(data)
     monitor.progress(done=len(data), stored=len(data), files=1)

@@ -126,6 +126,18 @@ def check_holdings(disk: Disk, monitor: Monitor) -> None:
             )
 
 
+def fetch_archive(disk: Disk, holding: Holding, buffer: memoryview) -> memoryview:
+    """A whole archive, read once into `buffer` and checked against its name.
+
+    Raises IntegrityError, StoreError, MediaError.
+    """
+    name = layout.archive_name(holding.name)
+    data = buffer[: disk.store.get_into(name, buffer[: holding.size])]
+    if digest(data) != bytes(holding.name):
+        raise IntegrityError("object-damaged", "the archive is damaged", subject=f"{disk.name}/{name}")
+    return data
+
+
 def fetch(disk: Disk, name: str, size_max: int, expected: bytes) -> bytes:
     """An object read once and checked against its digest. Raises IntegrityError, StoreError, MediaError."""
     data = disk.store.get(name, length=size_max + 1)

@@ -14,7 +14,7 @@ from formats.documents.codec import Document
 from formats.documents.credential import issue_leaf
 from formats.documents.revisions import newest
 from formats.documents.vault import VAULT_NAME, Credential, Descriptor, Membership
-from formats.errors import HomeError, StoreError, UsageError, VaultError
+from formats.errors import HomeError, OffseedError, StoreError, UsageError, VaultError
 from formats.ids import MachineId, VaultId, random_id
 from formats.monitor import Monitor
 from formats.store.address import open_store
@@ -98,7 +98,11 @@ def create(home: Path, name: str, address: str, region: str, redundancy: str, mo
         certificate=authority.certificate_der,
     )
     made = Vault(store, descriptor, authority)
-    made.sign("descriptor", 1, descriptor)
+    try:
+        made.sign("descriptor", 1, descriptor)
+    except OffseedError:
+        authority.path.unlink()  # no vault came of it, and the name is free again
+        raise
     return made
 
 

@@ -20,43 +20,58 @@ WINDOW = 8 << 20
 class Unit:
     """One chunk on its way: `raw` until it is sealed, `id` from then on."""
 
-    raw: bytes | memoryview | None
+    raw: memoryview | None
     size: int
     id: ChunkId | None = None
     future: "Future[tuple[ChunkId, bytes | None]] | None" = None
+    buffer: bytearray | None = None  # to be given back once the unit is sealed
 
 
 class Bundler:
-    """Collects small files; `full` tells when the bundle should go on. Cuts fall at file borders only."""
+    """Lays small files end to end into buffers that are used again; cuts fall at file borders only.
+
+    `space` lends room for a file, which is read straight into it; `keep` makes it part of the bundle.
+    """
 
     def __init__(self, parameters: ChunkingParameters) -> None:
         self._size_max = parameters.bundle_size
+        self._free: list[bytearray] = []
         self._start()
 
     def _start(self) -> None:
-        self._parts: list[bytes] = []
+        # One byte more than a bundle holds: by it a file that grew is noticed.
+        self._buffer = self._free.pop() if self._free else bytearray(self._size_max + 1)
+        self._view = memoryview(self._buffer)
+        self._unit = Unit(None, 0, buffer=self._buffer)
         self.size = 0
-        self.unit = Unit(None, 0)
 
     def fits(self, length: int) -> bool:
-        return not self._parts or self.size + length <= self._size_max
+        return not self.size or self.size + length <= self._size_max
 
-    def add(self, data: bytes) -> tuple[Unit, int]:
-        """Lay `data` into the open bundle. Returns the bundle and the offset in it."""
-        place = self.unit, self.size
-        self._parts.append(data)
-        self.size += len(data)
+    def space(self, length: int) -> memoryview:
+        """Room for `length` bytes and one more."""
+        return self._view[self.size : self.size + length + 1]
+
+    def keep(self, length: int) -> tuple[Unit, int]:
+        """The first `length` bytes of the space are the next file. Returns its bundle and its offset there."""
+        place = self._unit, self.size
+        self.size += length
         return place
 
     def close(self) -> Unit | None:
         """The bundle, ready to be sealed; None where nothing was laid in."""
-        if not self._parts:
+        if not self.size:
             return None
-        unit = self.unit
-        unit.raw = b"".join(self._parts)
-        unit.size = len(unit.raw)
+        unit = self._unit
+        unit.raw, unit.size = self._view[: self.size], self.size
         self._start()
         return unit
+
+    def recycle(self, unit: Unit) -> None:
+        """Take back the buffer of a unit that has been sealed."""
+        if unit.buffer is not None:
+            self._free.append(unit.buffer)
+            unit.buffer = None
 
 
 class Cutter:

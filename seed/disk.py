@@ -21,7 +21,7 @@ from formats.tables.archive import Archive
 from formats.tables.holdings import Holding
 from formats.tables.sections import Section, scan
 from seed.home import Home, SetState, write_record
-from seed.packing import BufferPool
+from seed.packing import Buffer, BufferPool
 
 ROOM_MIN = 1 << 20  # with less, a disk is full
 RESERVE_BASE = 4 << 20  # kept for metadata, with what follows for each entry and chunk so far
@@ -63,8 +63,8 @@ class DiskWriter:
         self.chunks = 0
         self.entries = 0
         self._failure: OffseedError | None = None
-        self._waiting = 0
-        self._queue: queue.Queue[tuple[Archive, BufferPool, bytearray] | None] = queue.Queue()
+        self._placed = self._written = 0  # bytes of archives; each counted by one thread
+        self._queue: queue.Queue[tuple[Archive, BufferPool, Buffer] | None] = queue.Queue()
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
@@ -93,7 +93,7 @@ class DiskWriter:
         """Bytes the next archive may take. Raises MediaError disk-full."""
         self._check()
         reserve = RESERVE_BASE + RESERVE_ENTRY * self.entries + RESERVE_CHUNK * self.chunks
-        free = self.store.free_bytes() - self._waiting - reserve
+        free = self.store.free_bytes() - (self._placed - self._written) - reserve
         if free < ROOM_MIN:
             raise MediaError(
                 "disk-full",
@@ -103,9 +103,9 @@ class DiskWriter:
             )
         return min(most, free)
 
-    def place(self, archive: Archive, done: BufferPool, buffer: bytearray) -> None:
+    def place(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
         self._check()
-        self._waiting += archive.size
+        self._placed += archive.size
         self._queue.put((archive, done, buffer))
 
     def drain(self) -> None:
@@ -147,7 +147,7 @@ class DiskWriter:
                 self._failure = _media_error(error, self._journal_path)
             finally:
                 archive.data.release()
-                self._waiting -= archive.size
+                self._written += archive.size
                 pool.give(buffer)
 
     def _record(self, archive: Archive) -> None:

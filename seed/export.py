@@ -21,7 +21,9 @@ from seed.sealing import Known
 from seed.source.rules import Patterns, Rules
 from seed.source.system import Found, Walk
 
-HOME_ROOM_MIN = 64 << 20
+HOME_ROOM_BASE = 32 << 20  # bytes, and for each MiB of data the rows of the chunks it becomes
+HOME_ROOM_MIB = 200
+CACHE_SHARE_ADVISED = 0.05  # the Azure agent asks for so much of the data
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def export(home: Home, paths: Sequence[str], target: Path, options: Options, mon
     folder = home.set_folder(state.set)
     if state.status == "finished":
         return Exported(state, _finished(home, state), True, False)
-    _check_home_room(home)
+    _check_target(target, items)
+    _check_home_room(home, items, monitor)
     disk = DiskWriter(home, state, target, 1, monitor)
     try:
         disk.begin()
@@ -154,15 +157,38 @@ def _finished(home: Home, state: SetState) -> Committed:
     return Committed(manifest, envelope.read(signed, "manifest").digest, 0, 0)
 
 
-def _check_home_room(home: Home) -> None:
-    """The journal takes 60 bytes a chunk: little, but without it nothing can be gone on with."""
+def _check_target(target: Path, items: Sequence[bytes]) -> None:
+    """Raises UsageError where nothing would be left to read once the target is left out."""
+    for item in items:
+        if os.path.samefile(target, item):
+            raise UsageError(
+                "target-inside-source",
+                "the disk and what is to be backed up are the same folder",
+                subject=str(target),
+                hint="name the mount point of the disk by --to",
+            )
+
+
+def _check_home_room(home: Home, items: Sequence[bytes], monitor: Monitor) -> None:
+    """The journal takes little, but without it nothing can be gone on with. Raises HomeError home-room.
+
+    How much data there is nobody knows before it is read; what the file systems hold is the most it can be.
+    """
+    devices = {os.lstat(item).st_dev: item for item in items}
+    data = sum(psutil.disk_usage(os.fsdecode(item)).used for item in devices.values())
+    needed = HOME_ROOM_BASE + (data >> 20) * HOME_ROOM_MIB
     free = psutil.disk_usage(str(home.path)).free
-    if free < HOME_ROOM_MIN:
+    if free < needed:
         raise HomeError(
             "home-room",
-            f"the home has {free >> 20} MiB left; {HOME_ROOM_MIN >> 20} MiB are needed",
+            f"the home has {free >> 20} MiB left, and up to {needed >> 20} MiB may be needed",
             subject=str(home.path),
             hint="make room there, or move the home and name it by SEED_HOME",
+        )
+    if free < data * CACHE_SHARE_ADVISED:
+        monitor.notice(
+            f"the home {home.path} has {free >> 20} MiB left, less than 5 % of the {data >> 20} MiB in use where "
+            "the data lies; it is enough for now"
         )
 
 

@@ -1,5 +1,6 @@
 """Sealed records into archives, in buffers from one pool; the pool's size bounds the memory of the whole writer."""
 
+import mmap
 import queue
 from typing import Protocol
 
@@ -8,6 +9,8 @@ from formats.tables.archive import ARCHIVE_SIZE, Archive, ArchiveBuilder
 
 POOL_BYTES = 128 << 20
 
+Buffer = mmap.mmap  # whose pages cost nothing until they are written
+
 
 class Placer(Protocol):
     """Where finished archives go. `place` may return before the archive is durable."""
@@ -15,7 +18,7 @@ class Placer(Protocol):
     def room(self, most: int) -> int:
         """How large the next archive may be, at most `most` bytes. Raises MediaError disk-full."""
 
-    def place(self, archive: Archive, done: "BufferPool", buffer: bytearray) -> None:
+    def place(self, archive: Archive, done: "BufferPool", buffer: Buffer) -> None:
         """Write `archive`, whose bytes lie in `buffer`; give the buffer back to the pool when done."""
 
 
@@ -24,15 +27,15 @@ class BufferPool:
 
     def __init__(self, size: int = ARCHIVE_SIZE, total: int = POOL_BYTES) -> None:
         self.size = size
-        self._free: queue.LifoQueue[bytearray] = queue.LifoQueue()
+        self._free: queue.LifoQueue[Buffer] = queue.LifoQueue()
         for _ in range(max(total // size, 2)):
-            self._free.put(bytearray(size))
+            self._free.put(mmap.mmap(-1, size))
 
-    def take(self) -> bytearray:
+    def take(self) -> Buffer:
         """A buffer; waits until one is free."""
         return self._free.get()
 
-    def give(self, buffer: bytearray) -> None:
+    def give(self, buffer: Buffer) -> None:
         self._free.put(buffer)
 
 
@@ -44,7 +47,7 @@ class Packer:
         self._placer = placer
         self._class = archive_class
         self._key_id = key_id
-        self._buffer: bytearray | None = None
+        self._buffer: Buffer | None = None
         self._builder: ArchiveBuilder | None = None
 
     def add(self, kind: int, chunk: ChunkId, record: bytes) -> None:

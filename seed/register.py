@@ -13,7 +13,7 @@ from formats.documents import credential, envelope
 from formats.documents.credential_file import CredentialFile
 from formats.documents.revisions import newest
 from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
-from formats.errors import MediaError, StoreError, VaultError
+from formats.errors import FormatError, MediaError, StoreError, VaultError
 from formats.ids import machine_id
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
@@ -68,15 +68,31 @@ def check_vault(store: Store, document: Credential, name: str, monitor: Monitor)
             subject=f"credential {document.number}, newest {issued[0].number}",
             hint="use the newest file, or ask the operator for another one",
         )
-    for machine in {n.split("/")[1] for n, _ in store.list("machines")}:
+    if name in _names(store, authority, monitor):
+        raise VaultError(
+            "machine-name-taken",
+            "another machine of the vault has this name, or asked for it",
+            subject=name,
+            hint="choose another one by --name",
+        )
+
+
+def _names(store: Store, authority: bytes, monitor: Monitor) -> set[str]:
+    """The names of active members and of those who asked to join."""
+    found = set()
+    known = {n.split("/")[1] for n, _ in store.list("machines")}
+    for machine in known:
         member = newest(store, f"machines/{machine}", Membership, authority, monitor)
-        if member is not None and member[0].name == name and member[0].status == "active":
-            raise VaultError(
-                "machine-name-taken",
-                "another machine of the vault has this name",
-                subject=name,
-                hint="choose another one by --name",
-            )
+        if member is not None and member[0].status == "active":
+            found.add(member[0].name)
+    for object_name, _ in store.list("requests"):
+        try:
+            request = envelope.read(store.get(object_name), object_name).peek(Request)
+        except FormatError:
+            continue
+        if machine_id(bytes.fromhex(request.public_key)) not in known:
+            found.add(request.name)
+    return found
 
 
 def put_request(store: Store, identity: Identity) -> None:

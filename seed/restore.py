@@ -1,70 +1,38 @@
 """Restore: from a recovery point into a folder. Archives are read in their order, each span once.
 
 The catalog is taken in windows of bounded size. In each, folders are made, then contents are fetched archive by
-archive by several threads, then links and special files are made; attributes of folders come last of all, so that
-nothing written into them disturbs their times.
+archive and written, then links and special files are made; attributes of folders come last of all, so that nothing
+written into them disturbs their times. One thread writes: several would only fight for the
+interpreter's lock at every call.
 """
 
 import os
-import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
-from formats import layout
 from formats.errors import Interrupted, MediaError, OffseedError, UsageError
 from formats.ids import ChunkId
 from formats.keyed.catalog import FILE, FOLDER, Entry
 from formats.monitor import Finding, Monitor
-from formats.tables.index import CONTENT
-from seed.reading import Place, PointReader
-from seed.source.rules import Patterns
+from seed.fetching import Fetcher
+from seed.reading import PointReader
+from seed.selection import Selection
 from seed.tree.system import TreeWriter
 
 WINDOW_ROWS = 20_000
 WINDOW_BYTES = 2 << 30
-SPAN_GAP_MAX = 256 << 10  # unneeded bytes read rather than seeking past them
-SPAN_SIZE_MAX = 16 << 20
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What of a point is restored: `below` a path, only what `includes` match, nothing that `excludes` match."""
-
-    below: bytes = b""
-    includes: Patterns = field(default_factory=lambda: Patterns(()))
-    excludes: Patterns = field(default_factory=lambda: Patterns(()))
-    any_include: bool = False
-
-    def takes(self, entry: Entry) -> bool:
-        path = b"/" + entry.path
-        if self._above(path, self.excludes):
-            return False
-        return not self.any_include or entry.type == FOLDER or self._above(path, self.includes)
-
-    @staticmethod
-    def _above(path: bytes, patterns: Patterns) -> bool:
-        """Whether the path or a folder above it matches."""
-        return any(patterns.match(path[:end]) for end in _ends(path))
-
-
-def _ends(path: bytes) -> Iterator[int]:
-    yield from (m.start() for m in re.finditer(b"/", path) if m.start())
-    yield len(path)
 
 
 @dataclass(eq=False)
 class _File:
-    """A file in the making: written by several threads, finished by the one that writes its last piece."""
+    """A file in the making; the last of its `pieces` finishes it."""
 
     entry: Entry
     path: bytes
     pieces: int = 0
     handle: int = -1
     failed: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +68,27 @@ class Restore:
         self._monitor = monitor
         self._folders: list[tuple[Entry, bytes]] = []
         self._links: dict[tuple[int, int], bytes] = {}
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="restore")
-        self._count = threading.Lock()
+        self._fetcher = Fetcher(reader)
         self.done = Restored()
+
+    def plan(self, *, target_exists: bool) -> Restored:
+        """What `run` would do, without writing: the same counts, and findings for what could not be had."""
+        for entry in self._joined(self._reader.entries(self._selection.below)):
+            path = self._path(entry)
+            if entry.type == FOLDER:
+                self.done.folders += 1
+            elif target_exists and self._stands(entry, path):
+                continue
+            elif entry.type != FILE:
+                self.done.others += 1
+            elif all(self._reader.places(chunk) for chunk in entry.chunk_ids()):
+                self.done.files += 1
+                self.done.file_bytes += entry.size
+            else:
+                self.done.failed += 1
+                self._find("chunk-missing", path, "a part of it has not arrived")
+        self._fetcher.close()
+        return self.done
 
     def run(self) -> Restored:
         """Raises Interrupted, IntegrityError (the catalog is damaged), MediaError, StoreError."""
@@ -113,9 +99,9 @@ class Restore:
                 found = True
                 self._restore_window(window)
             for entry, path in reversed(self._folders):
-                self._guarded(path, lambda e=entry, p=path: self._tree.finish_folder(e, p))  # type: ignore[misc]
+                self._guarded(path, self._tree.finish_folder, entry, path)
         finally:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._fetcher.close()
         if not found and self._selection.below:
             raise UsageError(
                 "path-not-found",
@@ -160,7 +146,7 @@ class Restore:
             if entry.type == FOLDER:
                 self._folders.append((entry, path))
                 if path:
-                    self._guarded(path, lambda p=path: self._tree.make_folder(p))  # type: ignore[misc]
+                    self._guarded(path, self._tree.make_folder, path)
                 self.done.folders += 1
                 continue
             if (first := self._first_link(entry, path)) is not None:
@@ -173,7 +159,7 @@ class Restore:
                 late.append((entry, path, None))
         self._write_files(files)
         for entry, path, first in late:
-            self._guarded(path, lambda e=entry, p=path, f=first: self._make_late(e, p, f))  # type: ignore[misc]
+            self._guarded(path, self._make_late, entry, path, first)
 
     def _first_link(self, entry: Entry, path: bytes) -> bytes | None:
         """The path restored before for the same file, where the entry is a further hard link on it."""
@@ -228,114 +214,64 @@ class Restore:
                 wanted.setdefault(chunk, []).append(piece)
             if not pieces:
                 self._finish(file, 0)
-        for future in [self._pool.submit(self._write_span, span, wanted) for span in self._spans(wanted)]:
-            future.result()
+        for chunk, raw in self._fetcher.fetch(wanted):
+            self._write_chunk(raw, wanted[chunk])
             if self._monitor.stopping():
                 raise Interrupted(2)
 
-    def _spans(self, wanted: dict[ChunkId, list[_Piece]]) -> Iterator[list[tuple[Place, ChunkId]]]:
-        """Records to be read in one go, by archive and offset."""
-        placed: list[tuple[Place, ChunkId]] = []
-        for chunk, pieces in wanted.items():
-            places = self._reader.places(chunk)
-            if places:
-                placed.append((places[0], chunk))
-            else:
-                self._lose(pieces, "chunk-missing", "a part of it has not arrived")
-        placed.sort(key=lambda item: (item[0].archive, item[0].offset))
-        span: list[tuple[Place, ChunkId]] = []
-        for item in placed:
-            place = item[0]
-            if span:
-                last, start = span[-1][0], span[0][0].offset
-                apart = (
-                    place.archive != last.archive or place.offset - last.offset - last.length > SPAN_GAP_MAX
-                )
-                if apart or place.offset + place.length - start > SPAN_SIZE_MAX:
-                    yield span
-                    span = []
-            span.append(item)
-        if span:
-            yield span
-
-    def _write_span(self, span: list[tuple[Place, ChunkId]], wanted: dict[ChunkId, list[_Piece]]) -> None:
-        if self._monitor.stopping():
+    def _write_chunk(self, raw: bytes | OffseedError, pieces: list[_Piece]) -> None:
+        if isinstance(raw, OffseedError):
+            self._lose(pieces, raw.code, raw.what)
             return
-        first, last = span[0][0], span[-1][0]
-        name = layout.archive_name(self._reader.archive(first.archive).archive.name)
-        try:
-            data = memoryview(
-                self._reader.union.get(name, first.offset, last.offset + last.length - first.offset)
-            )
-        except OffseedError:
-            data = memoryview(b"")  # each record is tried by itself, wherever else it lies
-        for place, chunk in span:
-            record = data[place.offset - first.offset :][: place.length]
-            self._write_chunk(name, chunk, record, wanted[chunk])
-
-    def _write_chunk(self, name: str, chunk: ChunkId, record: memoryview, pieces: list[_Piece]) -> None:
-        try:
-            raw = memoryview(self._reader.sealer.open(CONTENT, chunk, record, name))
-        except OffseedError:
-            try:
-                raw = memoryview(self._reader.chunk(chunk, CONTENT))
-            except OffseedError as error:
-                self._lose(pieces, error.code, error.what)
-                return
         self._monitor.progress(done=len(raw))
+        view = memoryview(raw)
         for piece in pieces:
-            part = raw[piece.chunk_offset : piece.chunk_offset + piece.length]
+            part = view[piece.chunk_offset : piece.chunk_offset + piece.length]
             if len(part) != piece.length:
                 self._lose([piece], "chunk-missing", "its chunk is shorter than the catalog says")
-            else:
-                self._write_piece(piece, part)
+                continue
+            file = piece.file
+            try:
+                if not file.failed:
+                    if file.handle < 0:
+                        file.handle = self._open_file(file)
+                    self._tree.write_at(file.handle, part, piece.file_offset)
+            except (OSError, OffseedError) as error:
+                self._fail(file.path, error, file)
+            self._finish(file, 1)
 
-    def _write_piece(self, piece: _Piece, part: memoryview) -> None:
-        file = piece.file
-        try:
-            with file.lock:
-                if file.handle < 0 and not file.failed:
-                    file.handle = self._tree.open_file(file.path)
-                    if file.entry.extents:
-                        self._tree.set_size(file.handle, file.entry.size)
-            if not file.failed:
-                self._tree.write_at(file.handle, part, piece.file_offset)
-        except (OSError, OffseedError) as error:
-            self._fail(file.path, error, file)
-        self._finish(file, 1)
+    def _open_file(self, file: _File) -> int:
+        handle = self._tree.open_file(file.path)
+        if file.entry.extents or not file.entry.chunks:
+            self._tree.set_size(handle, file.entry.size)
+        return handle
 
     def _lose(self, pieces: Sequence[_Piece], code: str, detail: str) -> None:
         for piece in pieces:
-            with piece.file.lock:
-                told, piece.file.failed = piece.file.failed, True
-            if not told:
+            if not piece.file.failed:
+                piece.file.failed = True
                 self._find(code, piece.file.path, detail)
             self._finish(piece.file, 1)
 
     def _finish(self, file: _File, pieces: int) -> None:
         """Count pieces down; with the last one the file gets its attributes and its name."""
-        with file.lock:
-            file.pieces -= pieces
-            if file.pieces:
-                return
+        file.pieces -= pieces
+        if file.pieces:
+            return
         try:
             if file.failed:
+                self.done.failed += 1
                 if file.handle >= 0:
                     self._tree.abandon_file(file.path, file.handle)
-                with self._count:
-                    self.done.failed += 1
                 return
-            handle = file.handle if file.handle >= 0 else self._tree.open_file(file.path)
-            if not file.entry.chunks and file.entry.size:
-                self._tree.set_size(handle, file.entry.size)
+            handle = file.handle if file.handle >= 0 else self._open_file(file)
             self._tree.finish_file(file.entry, file.path, handle)
         except (OSError, OffseedError) as error:
             self._fail(file.path, error)
+            self.done.failed += 1
             return
-        with self._count:
-            self.done.files += 1
-            self.done.file_bytes += file.entry.size
-        self._monitor.progress(files=1)
+        self.done.files += 1
+        self.done.file_bytes += file.entry.size
 
     def _path(self, entry: Entry) -> bytes:
         """Where the entry goes: its full path, or what is left of it below the chosen folder."""
@@ -346,9 +282,9 @@ class Restore:
             return b"" if entry.type == FOLDER else below.rpartition(b"/")[2]
         return entry.path[len(below) + 1 :]
 
-    def _guarded(self, path: bytes, action: Callable[[], None]) -> None:
+    def _guarded(self, path: bytes, action: Callable[..., None], *arguments: object) -> None:
         try:
-            action()
+            action(*arguments)
         except (OSError, OffseedError) as error:
             self._fail(path, error)
 

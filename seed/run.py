@@ -21,9 +21,10 @@ from seed.cataloguing import Catalogued, Cataloguing
 from seed.chunking import WINDOW, Bundler, Cutter, Unit
 from seed.packing import BufferPool, Packer, Placer
 from seed.sealing import Known, Sealing
-from seed.source.system import Found, data_extents
+from seed.source.system import Found, data_extents, read_into
 
 PENDING_ROWS_MAX = 20_000
+PROGRESS_STEP = 4 << 20
 
 
 @dataclass(slots=True)
@@ -70,6 +71,7 @@ class Run:
         self._bundler = Bundler(parameters)
         self._rows: deque[_Row] = deque()
         self._small: dict[ContentId, tuple[Unit, int]] = {}
+        self._done = self._files = 0
         self._links: dict[tuple[int, int], _Content] = {}
 
     @property
@@ -86,7 +88,7 @@ class Run:
                 self._read_file(found)
             else:
                 self._rows.append(_Row(entry))
-            self.monitor.progress(files=1)
+            self._files += 1
             if len(self._rows) > PENDING_ROWS_MAX:
                 self._close_bundle()
                 self._sealing.drain()
@@ -97,6 +99,7 @@ class Run:
         """Seal and send on all that is still held."""
         self.flush()
         self._emit()
+        self.monitor.progress(done=self._done, files=self._files)
         assert not self._rows
         catalogued = self._catalog.finish()
         self._metadata.flush()
@@ -111,6 +114,13 @@ class Run:
     def close(self) -> None:
         self._sealing.close()
         self._catalog.close()
+
+    def _progress(self, done: int) -> None:
+        """Say what was read, not for every file."""
+        self._done += done
+        if self._done >= PROGRESS_STEP or self._files >= 1000:
+            self.monitor.progress(done=self._done, files=self._files)
+            self._done = self._files = 0
 
     def _read_file(self, found: Found) -> None:
         entry = found.entry
@@ -142,19 +152,20 @@ class Run:
             )
 
     def _read_small(self, entry: Entry, handle: int) -> _Row:
-        data = os.read(handle, entry.size + 1)
-        while 0 < len(data) < entry.size and (more := os.read(handle, entry.size + 1 - len(data))):
-            data += more
-        entry.size = len(data)
-        self.monitor.progress(done=len(data))
-        if not data:
+        if not self._bundler.fits(entry.size):
+            self._close_bundle()
+        space = self._bundler.space(entry.size)
+        length = 0
+        while length <= entry.size and (got := read_into(handle, space[length:])):
+            length += got
+        entry.size = length
+        self._progress(length)
+        if not length:
             return _Row(entry)
-        entry.content = content = self._sealer.content_id(data)
+        entry.content = content = self._sealer.content_id(space[:length])
         place = self._small.get(content)
         if place is None:
-            if not self._bundler.fits(len(data)):
-                self._close_bundle()
-            place = self._small[content] = self._bundler.add(data)
+            place = self._small[content] = self._bundler.keep(length)
         unit, entry.offset = place
         return _Row(entry, [unit])
 
@@ -182,7 +193,7 @@ class Run:
                     self._shrunk(entry, regions, offset + length - left)
                     return
                 left -= len(window)
-                self.monitor.progress(done=len(window))
+                self._progress(len(window))
                 yield window
 
     def _shrunk(self, entry: Entry, regions: list[tuple[int, int]], end: int) -> None:
@@ -193,8 +204,11 @@ class Run:
             entry.extents = b"".join(o.to_bytes(8, "little") + n.to_bytes(8, "little") for o, n in kept)
 
     def _check_unchanged(self, entry: Entry, handle: int) -> None:
+        """Raises OSError where it is no longer the file that the walk met."""
         now = os.fstat(handle)
-        if (now.st_mtime_ns, now.st_ctime_ns) != (entry.mtime, entry.ctime) or now.st_size != entry.size:
+        if (now.st_dev, now.st_ino) != (entry.device, entry.inode):
+            raise FileNotFoundError(2, "the file was replaced while it was read")
+        if (now.st_mtime_ns, now.st_ctime_ns) != (entry.modified, entry.changed) or now.st_size != entry.size:
             self.monitor.finding(
                 Finding(
                     code="source-changed",
@@ -223,6 +237,7 @@ class Run:
 
     def _deliver(self, unit: Unit, record: bytes | None) -> None:
         assert unit.id is not None
+        self._bundler.recycle(unit)
         if record is not None:
             self._content.add(CONTENT, unit.id, record)
         self._emit()

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Self
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from formats.documents import credential, envelope
 from formats.documents.codec import Record, blob, member, text
 from formats.documents.vault import Credential
-from formats.errors import FormatError, IntegrityError, OffseedError, VaultError
+from formats.errors import OffseedError, VaultError
 from formats.wire import decode_json, encode_json
 
 ABOUT = "offseed vault credential: keep it secret, it registers a machine; see `expires` inside"
@@ -45,7 +46,7 @@ class CredentialFile:
                 raise ValueError("the parts of the file do not belong together")
             if key.public_key() != certificate.public_key():
                 raise ValueError("the private key is another credential's")
-        except (FormatError, IntegrityError, ValueError, TypeError) as error:
+        except (OffseedError, UnsupportedAlgorithm, ValueError, TypeError) as error:
             detail = error.what if isinstance(error, OffseedError) else "its parts do not belong together"
             raise VaultError(
                 "credential-damaged",

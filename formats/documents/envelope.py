@@ -16,6 +16,8 @@ from formats.errors import IntegrityError
 from formats.ids import HexDigest, digest, hex_digest
 from formats.wire import DOCUMENT_SIZE_MAX, decode_json, encode_json, refuse
 
+SIZE_MAX = 2 * DOCUMENT_SIZE_MAX  # of an envelope: its payload stands in it in base64
+
 D = TypeVar("D", bound=Document)
 PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
@@ -75,7 +77,7 @@ class Signed:
 
 def read(data: bytes, where: str) -> Signed:
     """Parse an envelope (ENV-1). Raises FormatError."""
-    envelope = Envelope.from_json(decode_json(data, where, 2 * DOCUMENT_SIZE_MAX), where)
+    envelope = Envelope.from_json(decode_json(data, where, SIZE_MAX), where)
     return Signed(data, where, envelope)
 
 

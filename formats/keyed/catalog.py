@@ -47,7 +47,8 @@ TYPES = {
 
 @dataclass(slots=True)
 class Entry:
-    """One row. Times in nanoseconds since 1970; `path` relative to the root of all paths, no leading slash.
+    """One row. Times in seconds since 1970, and nanoseconds beyond them: one number of 64 bits would end in 2262;
+    `path` relative to the root of all paths, no leading slash.
 
     A file's content is its data regions end to end: `extents` holds (offset u64, length u64) little-endian pairs
     where the file has holes, and is empty where it has none or is one hole (no chunks). It lies either in one bundle (`chunks` one id,
@@ -64,7 +65,9 @@ class Entry:
     group: str = ""
     size: int = 0
     mtime: int = 0
+    mtime_ns: int = 0
     ctime: int = 0
+    ctime_ns: int = 0
     device: int = 0
     inode: int = 0
     links: int = 1
@@ -77,6 +80,16 @@ class Entry:
     lengths: bytes = b""
     offset: int = 0
     content: bytes = b""
+
+    @property
+    def modified(self) -> int:
+        """The time of modification in nanoseconds since 1970."""
+        return self.mtime * 10**9 + self.mtime_ns
+
+    @property
+    def changed(self) -> int:
+        """The time of the last change, of content or attributes, in nanoseconds since 1970."""
+        return self.ctime * 10**9 + self.ctime_ns
 
     def chunk_ids(self) -> list[ChunkId]:
         return [ChunkId(self.chunks[at : at + 32]) for at in range(0, len(self.chunks), 32)]
@@ -102,7 +115,9 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("group", pa.string(), "dictionary"),
     ("size", pa.uint64(), "DELTA_BINARY_PACKED"),
     ("mtime", pa.int64(), "dictionary"),
+    ("mtime_ns", pa.uint32(), "dictionary"),
     ("ctime", pa.int64(), "dictionary"),
+    ("ctime_ns", pa.uint32(), "dictionary"),
     ("device", pa.uint64(), "dictionary"),
     ("inode", pa.uint64(), "DELTA_BINARY_PACKED"),
     ("links", pa.uint32(), "dictionary"),
@@ -189,6 +204,8 @@ def check_entry(entry: Entry, where: str) -> None:
         refuse("CAT-5", "a path that is not a relative path", where)
     if entry.type not in TYPES:
         refuse("CAT-5", f"entry type {entry.type}", where)
+    if entry.mtime_ns >= 10**9 or entry.ctime_ns >= 10**9:
+        refuse("CAT-5", "a time that is none", where)
     if len(entry.chunks) % 32 or len(entry.extents) % 16 or len(entry.content) not in (0, 16):
         refuse("CAT-5", "references that are not whole", where)
     if len(entry.lengths) not in (0, len(entry.chunks) // 8) or (
@@ -277,7 +294,8 @@ def _decode(table_kind: int, schema: pa.Schema, raw: bytes, where: str) -> Any:
         ):
             refuse("CAT-2", "the table differs from its head", where)
         table = file.read(use_threads=False)
-    except (OSError, pa.ArrowException) as error:
+        table.validate(full=True)  # text that is no UTF-8 would fail later, where nobody expects it
+    except (OSError, ValueError, pa.ArrowException) as error:
         refuse("CAT-2", f"not a readable table ({type(error).__name__})", where)
     if table.num_rows != rows or any(column.null_count for column in table.columns):
         refuse("CAT-2", "the table differs from its head", where)

@@ -13,6 +13,7 @@ only then is it known.
 import secrets
 import struct
 from dataclasses import dataclass
+from mmap import mmap
 
 from formats.errors import IntegrityError
 from formats.ids import ArchiveName, ChunkId, Digest, KeyId, digest
@@ -53,7 +54,7 @@ class ArchiveBuilder:
 
     def __init__(
         self,
-        buffer: bytearray,
+        buffer: bytearray | mmap,
         archive_class: int,
         key_id: KeyId,
         *,
@@ -136,6 +137,8 @@ def parse_footer(data: bytes | memoryview, size: int, where: str) -> tuple[Diges
     """Index digest and number of records of an archive of `size` bytes. Raises FormatError ARCH-2, ARCH-3."""
     if not ARCHIVE_SIZE_MIN <= size <= ARCHIVE_SIZE_MAX:
         refuse("ARCH-2", f"an archive of {size} bytes", where)
+    if len(data) != FOOTER.size:
+        refuse("ARCH-3", "too short for a footer", where)
     index_digest, records, magic = FOOTER.unpack(data)
     if magic != FOOTER_MAGIC or bytes(data[36:40]) != bytes(4):
         refuse("ARCH-3", "not the footer of an archive", where)

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,10 @@ from formats.console import Console, command, moment, size
 from formats.errors import UsageError
 from formats.ids import fingerprint
 from seed.cli.app import app, home_path
+
+if TYPE_CHECKING:
+    from seed.export import Exported
+    from seed.home import Identity
 
 
 @command(app, "export")
@@ -66,7 +70,14 @@ def export(
     with home.locked(), console.working("export"):
         exported = run(home, paths or [], to[0], options, console)
     seconds = time.monotonic() - began
-    identity, manifest, state = home.identity, exported.committed.manifest, exported.state
+    _summarise(console, home.identity, exported, to[0], seconds)
+
+
+def _summarise(
+    console: Console, identity: "Identity", exported: "Exported", disk: Path, seconds: float
+) -> None:
+    """One screen, ending in the text to send to the datacenter."""
+    manifest, state = exported.committed.manifest, exported.state
     totals = manifest.totals
     if exported.already:
         console.say(f"The export was finished {moment(manifest.created)}; nothing to do. A new one: --again")
@@ -78,7 +89,7 @@ def export(
         f"  read         {totals.files:,} files, {size(totals.file_bytes)}; {totals.entries:,} entries in all"
     )
     console.say(f"  stored       {totals.archives:,} archives, {size(totals.archive_bytes)}")
-    console.say(f"  disk         1 of 1 of set {state.set[:8]}, at {to[0]}")
+    console.say(f"  disk         1 of 1 of set {state.set[:8]}, at {disk}")
     console.say()
     console.say("Send the disk, and this text to the datacenter:")
     console.say(

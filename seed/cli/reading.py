@@ -133,7 +133,7 @@ def ls(
                 "user": entry.user,
                 "group": entry.group,
                 "size": entry.size,
-                "mtime_ns": entry.mtime,
+                "mtime_ns": entry.modified,
                 "target": one_line(os.fsdecode(entry.target)),
             }
         )
@@ -153,6 +153,7 @@ def restore(
     include: Annotated[list[str] | None, typer.Option("--include", metavar="GLOB", help="Only this.")] = None,
     exclude: Annotated[list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Not this.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what differs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     vault: VaultOption = None,
     disks: FromOption = None,
     machine: MachineOption = None,
@@ -163,7 +164,8 @@ def restore(
     Example: seed restore latest:/srv/www --target /srv/restored --vault /srv/vault
     """
     from seed.reading import PointReader, choose
-    from seed.restore import Restore, Selection
+    from seed.restore import Restore
+    from seed.selection import Selection
     from seed.source.rules import Patterns
     from seed.tree.system import TreeWriter
 
@@ -173,13 +175,16 @@ def restore(
     selection = Selection(below, Patterns(include or ()), Patterns(exclude or ()), bool(include))
     began = time.monotonic()
     reader = PointReader(union, chosen, console)
-    tree = TreeWriter(str(target), console, overwrite=overwrite)
+    exists = target.is_dir()
+    tree = TreeWriter(str(target if exists or not dry_run else Path()), console, overwrite=overwrite)
+    restoring = Restore(reader, tree, selection, console)
     with console.working("restore", chosen.manifest.totals.file_bytes if not below and not include else None):
-        done = Restore(reader, tree, selection, console).run()
+        done = restoring.plan(target_exists=exists) if dry_run else restoring.run()
     seconds = time.monotonic() - began
     m = chosen.manifest
+    verb = "Would restore" if dry_run else "Restored"
     console.say(
-        f"Restored point {m.point[:8]} of {m.machine_name} ({moment(m.created)}) to {target} in {seconds:.1f} s."
+        f"{verb} point {m.point[:8]} of {m.machine_name} ({moment(m.created)}) to {target} in {seconds:.1f} s."
     )
     console.say(
         f"  written      {done.files:,} files, {size(done.file_bytes)}; {done.folders:,} folders, {done.others:,} others"
@@ -191,6 +196,7 @@ def restore(
     console.result(
         {
             "point": m.point,
+            "dry_run": dry_run,
             "target": str(target),
             "files": done.files,
             "file_bytes": done.file_bytes,
@@ -222,4 +228,4 @@ def _line(entry: "Entry", path: str) -> str:
     mode = stat.filemode(FORMATS[entry.type] | entry.mode)
     owner = f"{entry.user or entry.uid}:{entry.group or entry.gid}"
     arrow = f" -> {one_line(os.fsdecode(entry.target))}" if entry.type == SYMLINK else ""
-    return f"{mode} {owner:17} {entry.size:>13,} {moment(entry.mtime // 10**9)} {one_line(path)}{arrow}"
+    return f"{mode} {owner:17} {entry.size:>13,} {moment(entry.mtime)} {one_line(path)}{arrow}"

@@ -34,13 +34,8 @@ class Found:
     name: str
 
     def open(self) -> int:
-        """A read handle on the file's content. Raises OSError, also when it is no longer the file that was seen."""
-        handle = os.open(self.name, _FILE_FLAGS, dir_fd=self.folder)
-        now = os.fstat(handle)
-        if (now.st_dev, now.st_ino) != (self.entry.device, self.entry.inode) or not stat.S_ISREG(now.st_mode):
-            os.close(handle)
-            raise FileNotFoundError(2, "the file was replaced while it was read")
-        return handle
+        """A read handle on what now has the file's name; never waits. Raises OSError."""
+        return os.open(self.name, _FILE_FLAGS, dir_fd=self.folder)
 
 
 @dataclass(slots=True)
@@ -161,8 +156,8 @@ class Walk:
             user_name(status.st_uid),
             group_name(status.st_gid),
             status.st_size if kind == FILE else 0,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
+            *divmod(status.st_mtime_ns, 10**9),
+            *divmod(status.st_ctime_ns, 10**9),
             status.st_dev,
             status.st_ino,
             status.st_nlink,
@@ -200,6 +195,11 @@ class Walk:
 _XATTR_UNSUPPORTED = (95, 61)  # EOPNOTSUPP, ENODATA
 
 
+def read_into(handle: int, space: memoryview) -> int:
+    """Bytes read from the handle's position on into `space`; 0 at the end. Raises OSError."""
+    return os.readv(handle, [space])
+
+
 def data_extents(handle: int, size: int) -> list[tuple[int, int]]:
     """(offset, length) of the data regions of a file with holes; one region where it has none."""
     found: list[tuple[int, int]] = []
@@ -220,7 +220,7 @@ def data_extents(handle: int, size: int) -> list[tuple[int, int]]:
 @lru_cache(maxsize=4096)
 def user_name(uid: int) -> str:
     try:
-        return pwd.getpwuid(uid).pw_name
+        return _utf8(pwd.getpwuid(uid).pw_name)
     except KeyError:
         return ""
 
@@ -228,9 +228,13 @@ def user_name(uid: int) -> str:
 @lru_cache(maxsize=4096)
 def group_name(gid: int) -> str:
     try:
-        return grp.getgrgid(gid).gr_name
+        return _utf8(grp.getgrgid(gid).gr_name)
     except KeyError:
         return ""
+
+
+def _utf8(name: str) -> str:
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _is_cache(folder: int) -> bool:

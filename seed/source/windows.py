@@ -37,5 +37,9 @@ class Walk:
         raise unsupported()
 
 
+def read_into(handle: int, space: memoryview) -> int:
+    raise unsupported()
+
+
 def data_extents(handle: int, size: int) -> list[tuple[int, int]]:
     raise unsupported()

@@ -8,7 +8,6 @@ import hashlib
 import os
 import stat
 import sys
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -22,7 +21,7 @@ assert sys.platform != "win32"
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-_HANDLES_MAX = 64  # open folders a thread
+_HANDLES_MAX = 64
 
 
 class TreeWriter:
@@ -40,7 +39,7 @@ class TreeWriter:
         self.overwrite = overwrite
         self.root = os.geteuid() == 0
         self._monitor = monitor
-        self._threads = threading.local()
+        self._folders: OrderedDict[bytes, int] = OrderedDict()
         self._told: set[str] = set()
 
     def close(self) -> None:
@@ -61,7 +60,7 @@ class TreeWriter:
             return "same" if os.fsencode(os.readlink(name, dir_fd=folder)) == entry.target else "other"
         if entry.type != FILE:
             return "same" if now.st_rdev == entry.rdev else "other"
-        return "same" if (now.st_size, now.st_mtime_ns) == (entry.size, entry.mtime) else "other"
+        return "same" if (now.st_size, now.st_mtime_ns) == (entry.size, entry.modified) else "other"
 
     def make_folder(self, path: bytes) -> None:
         """A folder that its entry's attributes are given to later, by `finish_folder`."""
@@ -153,7 +152,7 @@ class TreeWriter:
         return True
 
     def _publish(self, folder: int, name: bytes) -> None:
-        """Give the file its name. What held it was judged before: `same`, or allowed to be overwritten."""
+        """Give the file its name. What holds it now was judged before: it may be overwritten."""
         try:
             os.rename(_passing(name), name, src_dir_fd=folder, dst_dir_fd=folder)
         except (IsADirectoryError, NotADirectoryError):
@@ -187,7 +186,7 @@ class TreeWriter:
             os.chmod(target, entry.mode, dir_fd=folder)
         if entry.xattrs:
             self._set_xattrs(handle, name, entry, path)
-        os.utime(target, ns=(entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=itself)
+        os.utime(target, ns=(entry.modified, entry.modified), dir_fd=folder, follow_symlinks=itself)
 
     def _set_xattrs(self, handle: int, name: bytes | None, entry: Entry, path: bytes) -> None:
         if sys.platform != "linux":
@@ -209,14 +208,14 @@ class TreeWriter:
                     )
 
     def _parent(self, path: bytes, *, make: bool = True) -> tuple[int, bytes]:
-        """A handle on the folder above `path`, valid for this thread's next steps, and the last name."""
+        """A handle on the folder above `path`, valid until the next call, and the last name."""
         above, _, name = path.rpartition(b"/")
         return self._folder(above, make), name
 
     def _folder(self, path: bytes, make: bool) -> int:
         if not path:
             return self._root
-        cache = self._cache()
+        cache = self._folders
         if (handle := cache.get(path)) is not None:
             cache.move_to_end(path)
             return handle
@@ -246,12 +245,6 @@ class TreeWriter:
     def _open_folder(self, path: bytes) -> int:
         folder, name = self._parent(path)
         return os.open(name, _FOLDER_FLAGS, dir_fd=folder)
-
-    def _cache(self) -> "OrderedDict[bytes, int]":
-        cache: OrderedDict[bytes, int] | None = getattr(self._threads, "cache", None)
-        if cache is None:
-            cache = self._threads.cache = OrderedDict()
-        return cache
 
     def _tell(self, key: str, text: str) -> None:
         if key not in self._told:

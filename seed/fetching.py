@@ -1,0 +1,92 @@
+"""Chunks of one point, fetched in the order in which they lie in archives, each span of an archive read once.
+
+A pool reads and opens ahead; nearly all of that runs outside the interpreter's lock.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+from formats import layout
+from formats.errors import OffseedError
+from formats.ids import ChunkId
+from formats.tables.index import CONTENT
+from seed.reading import Place, PointReader
+
+SPAN_GAP_MAX = 256 << 10  # unneeded bytes read rather than seeking past them
+SPAN_SIZE_MAX = 2 << 20
+SPANS_AHEAD = 3
+
+Span = list[tuple[Place | None, ChunkId]]
+Fetched = tuple[ChunkId, bytes | OffseedError]
+
+
+class Fetcher:
+    """Fetches chunks of file content; what cannot be had comes back as the error that says why."""
+
+    def __init__(self, reader: PointReader) -> None:
+        self._reader = reader
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="fetch")
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def fetch(self, chunks: Iterable[ChunkId]) -> Iterator[Fetched]:
+        """Every one of `chunks` once, in archive order."""
+        spans = self._spans(chunks)
+        ahead = deque(self._pool.submit(self._read, span) for span in islice(spans, SPANS_AHEAD))
+        while ahead:
+            yield from ahead.popleft().result()
+            ahead.extend(self._pool.submit(self._read, span) for span in islice(spans, 1))
+
+    def _spans(self, chunks: Iterable[ChunkId]) -> Iterator[Span]:
+        """Chunks whose records are read in one go; those that have not arrived come last, in a span of their own."""
+        placed: list[tuple[Place, ChunkId]] = []
+        absent: Span = []
+        for chunk in chunks:
+            places = self._reader.places(chunk)
+            placed += [(places[0], chunk)] if places else []
+            absent += [] if places else [(None, chunk)]
+        placed.sort(key=lambda item: (item[0].archive, item[0].offset))
+        span: Span = []
+        start = last = Place(-1, 0, 0, 0)
+        for place, chunk in placed:
+            apart = place.archive != last.archive or place.offset - last.offset - last.length > SPAN_GAP_MAX
+            if span and (apart or place.offset + place.length - start.offset > SPAN_SIZE_MAX):
+                yield span
+                span = []
+            start = start if span else place
+            span.append((place, chunk))
+            last = place
+        yield from (part for part in (span, absent) if part)
+
+    def _read(self, span: Span) -> list[Fetched]:
+        first, last = span[0][0], span[-1][0]
+        if first is None or last is None:
+            return [(chunk, self._open(chunk, "", memoryview(b""))) for _, chunk in span]
+        name = layout.archive_name(self._reader.archive(first.archive).archive.name)
+        try:
+            data = memoryview(
+                self._reader.union.get(name, first.offset, last.offset + last.length - first.offset)
+            )
+        except OffseedError:
+            data = memoryview(b"")  # each record is tried by itself, wherever else it lies
+        found: list[Fetched] = []
+        for place, chunk in span:
+            assert place is not None
+            record = data[place.offset - first.offset :][: place.length]
+            found.append((chunk, self._open(chunk, name, record)))
+        return found
+
+    def _open(self, chunk: ChunkId, name: str, record: memoryview) -> bytes | OffseedError:
+        try:
+            if record:
+                return self._reader.sealer.open(CONTENT, chunk, record, name)
+        except OffseedError:
+            pass  # another place may have it whole
+        try:
+            return self._reader.chunk(chunk, CONTENT)
+        except OffseedError as error:
+            return error
