@@ -5,7 +5,9 @@ the two commands share nothing else; only their `cli` packages use it.
 """
 
 import functools
+import importlib.metadata
 import inspect
+import io
 import json
 import os
 import signal
@@ -174,6 +176,13 @@ def moment(seconds: int) -> str:
         return f"@{seconds}"
 
 
+def print_version(wanted: bool) -> None:
+    """For `--version`: what is installed."""
+    if wanted:
+        print(f"offseed {importlib.metadata.version('offseed')}")
+        raise typer.Exit
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print every warning as it is met.")]
@@ -198,7 +207,12 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
         def wrapped(**arguments: Any) -> None:
             switches = {n: arguments.pop(n) for n in common}
             _consoles.append(console := Console(**switches))
-            code = function(console, **arguments) or DONE
+            try:
+                code = function(console, **arguments) or DONE
+                sys.stdout.flush()
+            except BrokenPipeError:  # who reads has seen enough, as `head` does
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                raise typer.Exit(DONE) from None
             console.report_findings()
             raise typer.Exit(WITH_FINDINGS if code == DONE and console.findings else code)
 
@@ -216,8 +230,11 @@ _consoles: list[Console] = []
 
 def run(program: str, app: typer.Typer, log_folder: Callable[[], Path]) -> int:
     """Run the command line; whatever happens becomes one message and an exit code."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  closed by who called us
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     _consoles.clear()
     try:
         code = app(standalone_mode=False, prog_name=program)
@@ -235,9 +252,6 @@ def run(program: str, app: typer.Typer, log_folder: Callable[[], Path]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print(f"\n{program}: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return DONE
     except Exception as error:  # the last line of defence: a user never sees a traceback
         if hasattr(error, "format_message"):  # a usage error of the option parser
             _console().fail(

@@ -1,7 +1,8 @@
 """The error tree: every failure a user can meet is one of these, and says what to do next.
 
 The second level says *whose* problem it is. Each error carries a stable code, the object at fault and a hint.
-A `FormatError`'s code is the anchor of the rule in SPEC.md that the bytes break; all others are in `CODES`.
+A `FormatError`'s code is the anchor of the rule in SPEC.md that the bytes break; all others are in `CODES`. What is met
+and passed is a finding, under the code of the error it would have been, or one of `FINDINGS`.
 """
 
 from typing import ClassVar
@@ -72,6 +73,21 @@ CODES = {
     # endings
     "interrupted": "stopped on request; the same command goes on",
     "internal": "a fault in the program itself",
+}
+
+FINDINGS = {
+    # the source
+    "source-unreadable": "an entry could not be read and was left out",
+    "source-changed": "a file changed while it was read, and was kept as it was read",
+    "source-xattrs": "an entry's extended attributes could not be read",
+    # disks
+    "object-missing": "an object that the inventory lists is not there",
+    "object-unlisted": "an object is there that the inventory does not list",
+    "disk-older": "the vault has seen a later inventory of this disk",
+    # the target of a restore
+    "target-exists": "something else stands at the place, and was left alone",
+    "target-failed": "an entry could not be written",
+    "target-xattr": "an extended attribute could not be set",
 }
 
 

@@ -53,3 +53,24 @@ class Tally:
 
     def stopping(self) -> bool:
         return self.stop
+
+
+class Recorder(Tally):
+    """Passes everything on to another monitor, and remembers what concerned one part of the work."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        super().__init__()
+        self._monitor = monitor
+
+    def finding(self, finding: Finding) -> None:
+        super().finding(finding)
+        self._monitor.finding(finding)
+
+    def notice(self, text: str) -> None:
+        self._monitor.notice(text)
+
+    def progress(self, *, done: int = 0, files: int = 0, stored: int = 0) -> None:
+        self._monitor.progress(done=done, files=files, stored=stored)
+
+    def stopping(self) -> bool:
+        return self._monitor.stopping()

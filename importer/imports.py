@@ -23,9 +23,9 @@ from formats.documents.acceptance import forked
 from formats.documents.disk import Inventory
 from formats.documents.job import Job, JobDisk, Receipt
 from formats.documents.vault import Membership
-from formats.errors import FormatError, IntegrityError, MediaError, StoreError
+from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError, VaultError
 from formats.ids import ArchiveName, HexDigest, MachineId, fingerprint
-from formats.monitor import Finding, Monitor, Tally
+from formats.monitor import Finding, Monitor, Recorder
 from formats.tables.archive import ARCHIVE_SIZE_MAX, parse
 from formats.tables.holdings import Holding
 from formats.tables.sections import OBJECT_SIZE_MAX
@@ -59,27 +59,6 @@ class _Work:
     buffer: memoryview
 
 
-class _Recorder(Tally):
-    """Passes everything on, and counts the findings of one disk."""
-
-    def __init__(self, monitor: Monitor) -> None:
-        super().__init__()
-        self._monitor = monitor
-
-    def finding(self, finding: Finding) -> None:
-        super().finding(finding)
-        self._monitor.finding(finding)
-
-    def notice(self, text: str) -> None:
-        self._monitor.notice(text)
-
-    def progress(self, *, done: int = 0, files: int = 0, stored: int = 0) -> None:
-        self._monitor.progress(done=done, files=files, stored=stored)
-
-    def stopping(self) -> bool:
-        return self._monitor.stopping()
-
-
 def accept(vault: Vault, disk: Disk, known: Mapping[MachineId, Membership]) -> Membership:
     """The member whose disk this is. Raises VaultError vault-foreign, machine-unknown, machine-revoked."""
     disk.rules.check_vault(vault.id, vault.name)
@@ -96,9 +75,10 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
         Imported(disk, member, disk.closed.inventory.generation if disk.closed else 0)
         for disk, member in disks
     ]
+    held = {name for name, _ in vault.store.list("archives")}
     todo = []
     for result in results:
-        if _done_before(vault, result, monitor):
+        if _done_before(vault, result, held, monitor):
             result.unchanged = result.whole = True
         else:
             todo.append(result)
@@ -112,7 +92,6 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
         disks=tuple(_job_disk(result.disk) for result in todo),
     )
     vault.sign(layout.job_prefix(job.job), 1, job)
-    held = {name for name, _ in vault.store.list("archives")}
     work = _Work(vault, held, memoryview(mmap.mmap(-1, ARCHIVE_SIZE_MAX)))
     for number, result in enumerate(todo):
         _import_disk(work, result, monitor)
@@ -122,15 +101,13 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
 
 
 def _import_disk(work: _Work, result: Imported, monitor: Monitor) -> None:
-    vault, disk, recorder = work.vault, result.disk, _Recorder(monitor)
+    vault, disk, recorder = work.vault, result.disk, Recorder(monitor)
     check_holdings(disk, recorder)
     for holding in _needed(disk, recorder, result):
         if monitor.stopping():
             return
         _take_archive(work, result, holding, recorder)
-    for name in disk.listed:
-        if name.startswith(("indexes/", "needs/", "slots/")):
-            _take_small(vault, disk, name, recorder)
+    _take_objects(vault, disk, recorder)
     _remember_disk(vault, disk)
     for manifest, signed in disk.manifests:
         prefix = layout.manifest_prefix(manifest.machine)
@@ -139,8 +116,8 @@ def _import_disk(work: _Work, result: Imported, monitor: Monitor) -> None:
         number = next((m.sequence for m, s in disk.manifests if s.digest == document.manifest), 0)
         prefix = layout.set_prefix(document.machine)
         vault.store.put_new(layout.numbered(prefix, number, signed.digest), signed.data)
-    result.findings = recorder.findings
-    result.whole = not recorder.findings and disk.closed is not None
+    result.findings = [*disk.findings, *recorder.findings]
+    result.whole = not result.findings and disk.closed is not None
 
 
 def _needed(disk: Disk, monitor: Monitor, result: Imported) -> list[Holding]:
@@ -183,18 +160,25 @@ def _take_archive(work: _Work, result: Imported, holding: Holding, monitor: Moni
     monitor.progress(done=len(data), stored=len(data), files=1)
 
 
-def _take_small(vault: Vault, disk: Disk, name: str, monitor: Monitor) -> None:
-    try:
-        data = disk.store.get(name, length=OBJECT_SIZE_MAX + 1)
-        if name.startswith("slots/"):
-            slots, signed = disk.rules.read_slots(data, name)
-            name = layout.numbered(layout.slot_prefix(slots.machine), slots.number, signed.digest)
-        else:
-            data = fetch(disk, name, OBJECT_SIZE_MAX, bytes.fromhex(name.rpartition("/")[2]))
-        vault.store.put_new(name, data)
-    except (FormatError, IntegrityError, MediaError, ValueError) as error:
-        code = getattr(error, "code", "object-damaged")
-        monitor.finding(Finding(code=code, subject=f"{disk.name}/{name}", detail=str(error)))
+def _take_objects(vault: Vault, disk: Disk, monitor: Monitor) -> None:
+    """Read every object that is no archive against the inventory, and put those that a vault keeps."""
+    inventory = disk.closed.inventory if disk.closed else None
+    expected = {str(held.name): str(held.digest) for held in (inventory.objects if inventory else ())}
+    for name in disk.listed:
+        kept = name.startswith(("indexes/", "needs/", "slots/"))
+        if not kept and name not in expected:
+            continue
+        named = None if name.startswith("slots/") else name.rpartition("/")[2]  # what addresses itself
+        try:
+            data = fetch(disk, name, OBJECT_SIZE_MAX, expected.get(name, named))
+            if name.startswith("slots/"):
+                slots, signed = disk.rules.read_slots(data, name)
+                prefix = layout.slot_prefix(slots.machine)
+                vault.store.put_new(layout.numbered(prefix, slots.number, signed.digest), data)
+            elif kept:
+                vault.store.put_new(name, data)
+        except (FormatError, IntegrityError, VaultError, MediaError, NotFoundError) as error:
+            monitor.finding(Finding(code=error.code, subject=f"{disk.name}/{name}", detail=error.what))
 
 
 def _remember_disk(vault: Vault, disk: Disk) -> None:
@@ -208,8 +192,8 @@ def _remember_disk(vault: Vault, disk: Disk) -> None:
         vault.store.put_new(layout.numbered(prefix, number, disk.closed.digest), data)
 
 
-def _done_before(vault: Vault, result: Imported, monitor: Monitor) -> bool:
-    """Whether a receipt says that this very inventory was imported whole.
+def _done_before(vault: Vault, result: Imported, held: set[str], monitor: Monitor) -> bool:
+    """Whether a receipt says that this very inventory was imported whole, and the vault still has it all.
 
     Raises MediaError disk-forked where the vault knows another inventory of the same generation.
     """
@@ -228,9 +212,9 @@ def _done_before(vault: Vault, result: Imported, monitor: Monitor) -> bool:
         if known.generation > closed.inventory.generation:
             detail = f"generation {closed.inventory.generation}; the vault knows {known.generation}"
             monitor.finding(Finding(code="disk-older", subject=disk.name, detail=detail))
-    return any(
-        receipt.whole and receipt.disk.inventory == closed.digest for receipt in receipts(vault, monitor)
-    )
+    if not all(layout.archive_name(h.name) in held for h in _needed(disk, monitor, result)):
+        return False
+    return any(r.whole and r.disk.inventory == closed.digest for r in receipts(vault, monitor))
 
 
 def receipts(vault: Vault, monitor: Monitor) -> list[Receipt]:

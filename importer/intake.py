@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError, VaultError
 from formats.ids import ArchiveName, digest
-from formats.monitor import Finding, Monitor
+from formats.monitor import Finding, Monitor, Recorder
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables.holdings import Holding, decode_table
@@ -39,6 +39,7 @@ class Disk:
     archives: dict[ArchiveName, Holding]
     manifests: list[tuple[Manifest, Signed]]
     sets: list[tuple[SetDocument, Signed]]
+    findings: list[Finding] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -86,16 +87,22 @@ def look(folder: Path, monitor: Monitor) -> Disk:
             "disk-unfinished",
             "the folder has no label",
             subject=str(folder),
-            hint="nothing in it can be believed",
+            hint="the export was stopped before it began, or the disk is damaged: ask the sender to run it again",
         ) from None
+    met = Recorder(monitor)
     listed = dict(store.list(""))
-    closed = rules.read_inventories(_documents(store, listed, "inventories/", monitor), monitor)
-    archives = _inventoried(store, closed, monitor) if closed else {}
+    closed = rules.read_inventories(_documents(store, listed, "inventories/", met), met)
+    archives = _inventoried(store, closed, met) if closed else {}
     disk = Disk(folder, store, rules, label, closed, listed, archives, [], [])
-    for name, data in _documents(store, listed, layout.manifest_prefix(label.machine), monitor):
-        disk.manifests += _believed(rules.read_manifest, data, name, monitor)
-    for name, data in _documents(store, listed, layout.set_prefix(label.machine), monitor):
-        disk.sets += _believed(rules.read_set, data, name, monitor)
+    for name, data in _documents(store, listed, layout.manifest_prefix(label.machine), met):
+        disk.manifests += _believed(rules.read_manifest, data, name, met)
+    for name, data in _documents(store, listed, layout.set_prefix(label.machine), met):
+        disk.sets += _believed(rules.read_set, data, name, met)
+    disk.findings = met.findings
+    if closed is None:
+        met.finding(
+            Finding(code="disk-unfinished", subject=disk.name, detail="no valid inventory closes this disk")
+        )
     return disk
 
 
@@ -138,10 +145,13 @@ def fetch_archive(disk: Disk, holding: Holding, buffer: memoryview) -> memoryvie
     return data
 
 
-def fetch(disk: Disk, name: str, size_max: int, expected: bytes) -> bytes:
-    """An object read once and checked against its digest. Raises IntegrityError, StoreError, MediaError."""
+def fetch(disk: Disk, name: str, size_max: int, expected: str | None) -> bytes:
+    """An object read once and checked against its digest, in hex, where one is known.
+
+    Raises IntegrityError, StoreError, MediaError.
+    """
     data = disk.store.get(name, length=size_max + 1)
-    if digest(data) != expected:
+    if expected is not None and digest(data).hex() != expected:
         raise IntegrityError("object-damaged", "the object is damaged", subject=f"{disk.name}/{name}")
     return data
 

@@ -66,6 +66,7 @@ def create(home: Path, name: str, address: str, region: str, redundancy: str, mo
             "name-invalid",
             "a vault's name has 2 to 50 characters, begins with a letter, and holds letters, digits and hyphens",
             subject=name,
+            hint="choose another name",
         )
     if any(a.name.lower() == name.lower() for a in authorities(home)):
         raise VaultError(

@@ -22,7 +22,8 @@ from formats.keyed.catalog import (
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG
-from seed.sealing import Known
+from seed.chunking import Sealed
+from seed.sealing import Known, seal_new
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,16 @@ class Catalogued:
 
 @dataclass(frozen=True)
 class _Segment:
-    chunk: ChunkId
-    record: bytes | None
+    sealed: Sealed
     row: PageRow
     live: set[ChunkId]
 
 
 class Cataloguing:
-    """Takes sorted entries; `store(chunk, record)` is called with every segment and page that is new."""
+    """Takes sorted entries; `store` is called with every segment and page that is new."""
 
     def __init__(
-        self, master: MasterKey, sealer: ChunkSealer, known: Known, store: Callable[[ChunkId, bytes], None]
+        self, master: MasterKey, sealer: ChunkSealer, known: Known, store: Callable[[Sealed], None]
     ) -> None:
         self._cutter = SegmentCutter(master)
         self._sealer = sealer
@@ -87,10 +87,10 @@ class Cataloguing:
             self._collect()
         page_ids = []
         for page in pages(self._segments):
-            chunk, record = self._seal(encode_page(page))
-            if record is not None:
-                self._store(chunk, record)
-            page_ids.append(chunk)
+            sealed = self._seal(encode_page(page))
+            if sealed.record is not None:
+                self._store(sealed)
+            page_ids.append(sealed.chunk)
         self._live.update(page_ids)
         return Catalogued(tuple(page_ids), self.entries, self.files, self.file_bytes, frozenset(self._live))
 
@@ -105,18 +105,17 @@ class Cataloguing:
 
     def _collect(self) -> None:
         segment = self._queue.popleft().result()
-        if segment.record is not None:
-            self._store(segment.chunk, segment.record)
+        if segment.sealed.record is not None:
+            self._store(segment.sealed)
         self._segments.append(segment.row)
-        self._live.add(segment.chunk)
+        self._live.add(segment.sealed.chunk)
         self._live |= segment.live
 
     def _segment(self, rows: list[Entry]) -> _Segment:
         raw = encode_entries(rows)
-        chunk, record = self._seal(raw)
-        row = PageRow(chunk, len(rows), rows[0].path, rows[-1].path)
-        return _Segment(chunk, record, row, referenced(raw))
+        sealed = self._seal(raw)
+        row = PageRow(sealed.chunk, len(rows), rows[0].path, rows[-1].path)
+        return _Segment(sealed, row, referenced(raw))
 
-    def _seal(self, raw: bytes) -> tuple[ChunkId, bytes | None]:
-        chunk = self._sealer.chunk_id(CATALOG, raw)
-        return chunk, self._sealer.seal(CATALOG, chunk, raw) if self._known.claim(chunk) else None
+    def _seal(self, raw: bytes) -> Sealed:
+        return seal_new(self._sealer, self._known, CATALOG, raw)

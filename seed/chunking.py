@@ -1,11 +1,12 @@
 """Content into chunks: small files laid end to end into bundles, larger ones cut by content.
 
-A stage without I/O of its own: it is handed bytes and hands on `Unit`s in order.
+A stage without I/O of its own. Bytes are read straight into buffers that are used again and again: pages that are
+touched for the first time cost more than all that is done with them after.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyfastcdc import FastCDC
 
@@ -13,36 +14,72 @@ from formats.ids import ChunkId
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
 
-WINDOW = 8 << 20
+WINDOW = 4 << 20
+
+
+@dataclass(slots=True, eq=False)
+class Buffer:
+    """Memory that chunks lie in; it goes back to `home` when none of them is in use any more."""
+
+    home: "list[Buffer]"
+    data: memoryview
+    uses: int = 0
+
+    def release(self) -> None:
+        self.uses -= 1
+        if not self.uses:
+            self.home.append(self)
+
+
+class Buffers:
+    """Equal buffers, as many as are in use at once; memory is bounded by who bounds the units in flight."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._free: list[Buffer] = []
+
+    def take(self) -> Buffer:
+        """A buffer with one use, its taker's."""
+        buffer = self._free.pop() if self._free else Buffer(self._free, memoryview(bytearray(self._size)))
+        buffer.uses = 1
+        return buffer
 
 
 @dataclass(slots=True, eq=False)
 class Unit:
-    """One chunk on its way: `raw` until it is sealed, `id` from then on."""
+    """One chunk on its way: `raw`, in `buffer`, until it is sealed; `id` from then on."""
 
     raw: memoryview | None
     size: int
+    buffer: Buffer
     id: ChunkId | None = None
-    future: "Future[tuple[ChunkId, bytes | None]] | None" = None
-    buffer: bytearray | None = None  # to be given back once the unit is sealed
+    future: "Future[Sealed] | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A unit's id; its record and the record's digest, None where the chunk is known already."""
+
+    chunk: ChunkId
+    record: bytes | None = None
+    record_digest: bytes = field(default=b"")
 
 
 class Bundler:
-    """Lays small files end to end into buffers that are used again; cuts fall at file borders only.
+    """Lays small files end to end; cuts fall at file borders only.
 
     `space` lends room for a file, which is read straight into it; `keep` makes it part of the bundle.
     """
 
     def __init__(self, parameters: ChunkingParameters) -> None:
         self._size_max = parameters.bundle_size
-        self._free: list[bytearray] = []
+        # One byte more than a bundle holds: by it a file that grew is noticed.
+        self._buffers = Buffers(self._size_max + 1)
         self._start()
 
     def _start(self) -> None:
-        # One byte more than a bundle holds: by it a file that grew is noticed.
-        self._buffer = self._free.pop() if self._free else bytearray(self._size_max + 1)
-        self._view = memoryview(self._buffer)
-        self._unit = Unit(None, 0, buffer=self._buffer)
+        buffer = self._buffers.take()
+        self._unit = Unit(None, 0, buffer)
         self.size = 0
 
     def fits(self, length: int) -> bool:
@@ -50,7 +87,7 @@ class Bundler:
 
     def space(self, length: int) -> memoryview:
         """Room for `length` bytes and one more."""
-        return self._view[self.size : self.size + length + 1]
+        return self._unit.buffer.data[self.size : self.size + length + 1]
 
     def keep(self, length: int) -> tuple[Unit, int]:
         """The first `length` bytes of the space are the next file. Returns its bundle and its offset there."""
@@ -63,22 +100,22 @@ class Bundler:
         if not self.size:
             return None
         unit = self._unit
-        unit.raw, unit.size = self._view[: self.size], self.size
+        unit.raw, unit.size = unit.buffer.data[: self.size], self.size
         self._start()
         return unit
 
-    def recycle(self, unit: Unit) -> None:
-        """Take back the buffer of a unit that has been sealed."""
-        if unit.buffer is not None:
-            self._free.append(unit.buffer)
-            unit.buffer = None
-
 
 class Cutter:
-    """Cuts a stream of bytes by FastCDC with the keyed seed; windows of any size give the same cuts."""
+    """Cuts streams of bytes by FastCDC with the keyed seed; how they are read makes no difference to the cuts.
+
+    Streams lie one behind the other in a buffer, so that short ones do not take a buffer each.
+    """
 
     def __init__(self, master: MasterKey, parameters: ChunkingParameters) -> None:
         self._size_max = parameters.max_size
+        self._buffers = Buffers(WINDOW + self._size_max)
+        self._buffer = self._buffers.take()
+        self._used = 0  # bytes at its front that units lie in
         self._cdc = FastCDC(
             avg_size=parameters.mean_size,
             min_size=parameters.min_size,
@@ -86,21 +123,41 @@ class Cutter:
             seed=master.chunker,
         )
 
-    def cut(self, windows: Iterator[bytes]) -> Iterator[memoryview]:
-        """The chunks of the stream that `windows` make end to end, as views into them."""
-        carry = b""
-        for window in windows:
-            data = memoryview(carry + window if carry else window)
+    def cut(self, read: Callable[[memoryview], int], size: int) -> Iterator[Unit]:
+        """The chunks of a stream of about `size` bytes.
+
+        `read` puts the stream's next bytes into a view and returns how many, 0 at the end; what it raises ends the
+        cutting, and the units handed out before stay good.
+        """
+        if len(self._buffer.data) - self._used < min(size + 1, WINDOW):
+            self._renew(memoryview(b""))
+        filled, ended = self._used, False
+        while not ended:
+            filled, ended = self._fill(read, filled)
+            data = self._buffer.data[self._used : filled]
             at = 0
-            for chunk in self._cdc.cut_buf(data):
-                if len(data) - at < self._size_max:
+            for chunk in self._cdc.cut_buf(data) if data else ():
+                if not ended and len(data) - at < self._size_max:
                     break
-                yield data[at : at + chunk.length]
+                self._buffer.uses += 1
+                self._used += chunk.length
+                yield Unit(data[at : at + chunk.length], chunk.length, self._buffer)
                 at += chunk.length
-            carry = bytes(data[at:])
-        if carry:
-            data = memoryview(carry)
-            at = 0
-            for chunk in self._cdc.cut_buf(data):
-                yield data[at : at + chunk.length]
-                at += chunk.length
+            if not ended:
+                filled = self._renew(data[at:])
+
+    def _fill(self, read: Callable[[memoryview], int], filled: int) -> tuple[int, bool]:
+        data = self._buffer.data
+        while filled < len(data):
+            got = read(data[filled:])
+            if not got:
+                return filled, True
+            filled += got
+        return filled, False
+
+    def _renew(self, carried: memoryview) -> int:
+        """Go on in another buffer, with what of this one was not cut yet. Returns its length."""
+        before, self._buffer, self._used = self._buffer, self._buffers.take(), 0
+        self._buffer.data[: len(carried)] = carried
+        before.release()
+        return len(carried)

@@ -14,13 +14,14 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import Label
 from formats.errors import FormatError, IntegrityError, MediaError, OffseedError
-from formats.ids import digest, hex_digest
+from formats.ids import ArchiveName, digest, hex_digest
 from formats.monitor import Monitor
+from formats.store.failures import meaning
 from formats.store.local import LocalStore
-from formats.tables.archive import Archive
+from formats.tables.archive import Archive, parse
 from formats.tables.holdings import Holding
 from formats.tables.sections import Section, scan
-from seed.home import Home, SetState, write_record
+from seed.home import Home, SetState, write_private, write_record
 from seed.packing import Buffer, BufferPool
 
 ROOM_MIN = 1 << 20  # with less, a disk is full
@@ -32,7 +33,7 @@ RECHECKED = 4  # on resume the newest objects are read again until so many in a 
 README = """This disk carries a backup made by offseed: folders below offseed/, one for each server.
 
 All content is encrypted; without its owner's passphrase nothing in it can be read. If you found this disk,
-please do not change it. offseed/<set>-<number>/label says, in clear text, which machine and vault it belongs to.
+please do not change it. `importer inspect <this disk>` shows which machine and which vault it belongs to.
 
 To look at it:        importer inspect <this disk>
 To import it:         importer import <this disk> --vault <vault>      (no passphrase is needed)
@@ -56,7 +57,7 @@ class DiskWriter:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _media_error(error, folder) from error
+            raise meaning(error, str(folder)) from error
         self.store = LocalStore.open(str(folder), writer=state.disk)
         self.store.sweep()
         self.sections: list[Section] = []
@@ -70,31 +71,30 @@ class DiskWriter:
     def begin(self) -> None:
         """Put the label, or find it as it was put; then take up what earlier runs have written."""
         label = self._read_label()
-        if label is None and self.state.label is None:
-            self._put_documents()
-        elif label is None or label.disk != self.state.disk:
+        if self.state.label is not None if label is None else label.disk != self.state.disk:
             raise MediaError(
                 "disk-foreign",
                 "this is not the disk that the export was begun on",
                 subject=str(self.path),
                 hint="attach that disk and run the same command again, or begin anew with --again",
             )
+        if self.state.label is None:  # a run may have been killed between two of them
+            self._put_documents(labelled=label is not None)
         self.state = replace(self.state, label=hex_digest(self.store.get("label")))
         write_record(self._folder / "set.json", self.state)
         self.sections = self._take_up()
         self.chunks = sum(s.archive.records for s in self.sections)
-        self._journal = open(self._journal_path, "wb")  # noqa: SIM115  held until close
-        self._journal.write(b"".join(s.encode() for s in self.sections))
-        self._sync_journal()
+        write_private(self._journal_path, b"".join(s.encode() for s in self.sections))
+        self._journal = open(self._journal_path, "ab")  # noqa: SIM115  held until close
         self._thread = threading.Thread(target=self._write, name=f"disk-{self.number}", daemon=True)
         self._thread.start()
 
-    def room(self, most: int) -> int:
+    def room(self, least: int, most: int) -> int:
         """Bytes the next archive may take. Raises MediaError disk-full."""
         self._check()
         reserve = RESERVE_BASE + RESERVE_ENTRY * self.entries + RESERVE_CHUNK * self.chunks
         free = self.store.free_bytes() - (self._placed - self._written) - reserve
-        if free < ROOM_MIN:
+        if free < max(ROOM_MIN, least):
             raise MediaError(
                 "disk-full",
                 "the disk is full",
@@ -144,7 +144,7 @@ class DiskWriter:
             except OffseedError as error:
                 self._failure = error
             except OSError as error:
-                self._failure = _media_error(error, self._journal_path)
+                self._failure = meaning(error, str(self._journal_path))
             finally:
                 archive.data.release()
                 self._written += archive.size
@@ -172,7 +172,20 @@ class DiskWriter:
         signed = envelope.read(self.store.get("label"), f"{self.store.address}/label")
         return signed.verify(Label, self._identity.public_key)
 
-    def _put_documents(self) -> None:
+    def _put_documents(self, *, labelled: bool) -> None:
+        identity = self._identity
+        if not labelled:
+            self._put_label()
+        documents = {"requests": identity.request}
+        if self.state.slots_on_disk:
+            documents[layout.slot_prefix(identity.machine)] = identity.slots
+        for prefix, data in documents.items():
+            self.put(layout.numbered(prefix, 1, hex_digest(data)), data)
+        readme = self.path / layout.DISK_README
+        if not readme.exists():
+            readme.write_text(README, encoding="utf-8")
+
+    def _put_label(self) -> None:
         identity = self._identity
         label = Label(
             vault=identity.vault,
@@ -186,39 +199,49 @@ class DiskWriter:
             created=int(time.time()),
         )
         self.put("label", envelope.sign(label, identity.signing_key))
-        documents = {"requests": identity.request}
-        if self.state.slots_on_disk:
-            documents[layout.slot_prefix(identity.machine)] = identity.slots
-        for prefix, data in documents.items():
-            self.put(layout.numbered(prefix, 1, hex_digest(data)), data)
-        readme = self.path / layout.DISK_README
-        if not readme.exists():
-            readme.write_text(README, encoding="utf-8")
 
     def _take_up(self) -> list[Section]:
-        """The archives of earlier runs that can be built upon: journalled, listed with the right size, and the
-        newest of them whole. What is not taken up is written again."""
+        """The archives of earlier runs, to be built upon: those in the journal that are listed with the right size,
+        the newest of them read again, and those that never reached the journal, read whole. What is damaged is
+        removed and written again."""
+        sections: list[Section] = []
         try:
             sections, _ = scan(memoryview(self._journal_path.read_bytes()), str(self._journal_path))
         except FileNotFoundError:
-            return []
+            pass
         except (FormatError, IntegrityError) as error:
-            self._monitor.notice(f"the journal of this export is damaged and was begun anew: {error}")
-            return []
+            self._monitor.notice(f"the journal of this export is damaged; the disk is read instead: {error}")
         listed = dict(self.store.list("archives"))
         kept = [s for s in sections if listed.get(layout.archive_name(s.archive.name)) == s.archive.size]
         whole = 0
         for section in reversed(kept[:]):
             if whole == RECHECKED:
                 break
-            name = layout.archive_name(section.archive.name)
-            if bytes(digest(self.store.get(name))) == section.archive.name:
-                whole += 1
-                continue
-            whole = 0
-            self.store.delete(name)
-            kept.remove(section)
+            whole += 1
+            if self._read_section(layout.archive_name(section.archive.name)) is None:
+                whole = 0
+                kept.remove(section)
+        journalled = {layout.archive_name(s.archive.name) for s in kept}
+        for name in sorted(listed.keys() - journalled):
+            if (found := self._read_section(name)) is not None:
+                kept.append(found)
+            else:
+                self.store.delete(name)
         return kept
+
+    def _read_section(self, name: str) -> Section | None:
+        """The index of an archive that is whole on the disk; None where it is damaged. Raises MediaError."""
+        data = self.store.get(name)
+        try:
+            parsed = parse(data, name)
+        except (FormatError, IntegrityError):
+            return None
+        if layout.archive_name(digest(data)) != name or parsed.key_id != self._identity.master.key_id:
+            return None
+        holding = Holding(
+            ArchiveName(digest(data)), parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class
+        )
+        return Section(holding, parsed.index)
 
 
 def check_disk(path: Path) -> None:
@@ -230,8 +253,3 @@ def check_disk(path: Path) -> None:
         raise MediaError(
             "disk-missing", what, subject=str(path), hint="mount the disk and give the path it is mounted at"
         )
-
-
-def _media_error(error: OSError, path: Path) -> MediaError:
-    code = {28: "disk-full", 30: "read-only"}.get(error.errno or 0, "io-error")
-    return MediaError(code, error.strerror or "the medium reports an error", subject=str(path))

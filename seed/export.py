@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,13 +10,13 @@ import psutil
 
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
-from formats.errors import HomeError, Interrupted, MediaError, UsageError
+from formats.errors import FormatError, HomeError, IntegrityError, Interrupted, MediaError, UsageError
 from formats.ids import PointId, SetId, random_id
 from formats.keyed.chunk import LEVEL
 from formats.monitor import Monitor
 from seed.commit import Committed, close_disk, commit_point, finish_export
 from seed.disk import DiskWriter, check_disk
-from seed.home import Home, SetState, read_record
+from seed.home import Home, SetState, read_record, write_record
 from seed.run import Run
 from seed.sealing import Known
 from seed.source.rules import Patterns, Rules
@@ -62,15 +63,18 @@ def export(home: Home, paths: Sequence[str], target: Path, options: Options, mon
         return Exported(state, _finished(home, state), True, False)
     _check_target(target, items)
     _check_home_room(home, items, monitor)
+    write_record(folder / "set.json", state)
+    home.save_state(
+        replace(home.state, set=state.set)
+    )  # first of all: a run killed from here on is gone on with
     disk = DiskWriter(home, state, target, 1, monitor)
     try:
         disk.begin()
         remembered = home.state.items if options.once else items
-        home.save_state(replace(home.state, items=remembered, set=state.set))
-        signed = folder / "manifest"
-        if not signed.exists():
+        home.save_state(replace(home.state, items=remembered))
+        if not (folder / "manifest").exists():
             _write_point(home, disk, items, options, monitor)
-        committed = finish_export(home, disk, signed.read_bytes())
+        committed = finish_export(home, disk, _signed(home, state)[0])
     finally:
         disk.close()
     return Exported(state, committed, False, resumed)
@@ -105,10 +109,11 @@ def _write_point(
 
 def _stop(home: Home, disk: DiskWriter, run: Run, error: Exception) -> None:
     """Keep what is done, and close the disk, so that it can be shipped or gone on with."""
-    if isinstance(error, Interrupted):
-        run.flush()
-    disk.drain()
-    if disk.sections:
+    with suppress(MediaError):  # the first error is the one to tell of
+        if isinstance(error, Interrupted):
+            run.flush()
+        disk.drain()
+    with suppress(MediaError):
         close_disk(home, disk)
 
 
@@ -124,9 +129,7 @@ def _items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[bytes, ...]
             )
         return known
     items = tuple(os.fsencode(os.path.abspath(p)) for p in paths)
-    for item in items:
-        if not os.path.lexists(item):
-            raise UsageError("path-not-found", "there is nothing at this path", subject=os.fsdecode(item))
+    _check_there(items)
     if known and set(known) != set(items) and not once:
         raise UsageError(
             "items-differ",
@@ -141,7 +144,9 @@ def _open_set(home: Home, options: Options) -> tuple[SetState, bool]:
     """The set to go on with, or a new one; whether it was begun before."""
     if home.state.set is not None and not options.again:
         state = read_record(home.set_folder(home.state.set) / "set.json", SetState)
-        return state, state.label is not None
+        if state.label is None:  # nothing is on a disk yet
+            return replace(state, slots_on_disk=options.slots_on_disk), False
+        return state, True
     state = SetState(
         set=SetId(random_id()),
         point=PointId(random_id()),
@@ -152,15 +157,41 @@ def _open_set(home: Home, options: Options) -> tuple[SetState, bool]:
 
 
 def _finished(home: Home, state: SetState) -> Committed:
-    signed = (home.set_folder(state.set) / "manifest").read_bytes()
-    manifest = envelope.read(signed, "manifest").verify(Manifest, home.identity.public_key)
+    signed, manifest = _signed(home, state)
     return Committed(manifest, envelope.read(signed, "manifest").digest, 0, 0)
+
+
+def _signed(home: Home, state: SetState) -> tuple[bytes, Manifest]:
+    """The manifest as this home has signed it. Raises HomeError home-damaged."""
+    path = home.set_folder(state.set) / "manifest"
+    try:
+        signed = path.read_bytes()
+        return signed, envelope.read(signed, "manifest").verify(Manifest, home.identity.public_key)
+    except (FormatError, IntegrityError, OSError) as error:
+        raise HomeError(
+            "home-damaged",
+            "the manifest of the last export cannot be read",
+            subject=str(path),
+            hint="bring this file back from a copy, or begin a new set with --again; what is on the disk stays good",
+        ) from error
+
+
+def _check_there(items: Sequence[bytes]) -> None:
+    for item in items:
+        if not os.path.lexists(item):
+            raise UsageError(
+                "path-not-found",
+                "there is nothing at this path",
+                subject=os.fsdecode(item),
+                hint="check the path; if it is gone for good, name the others and add --once",
+            )
 
 
 def _check_target(target: Path, items: Sequence[bytes]) -> None:
     """Raises UsageError where nothing would be left to read once the target is left out."""
+    _check_there(items)
     for item in items:
-        if os.path.samefile(target, item):
+        if os.path.samestat(os.stat(target), os.lstat(item)):
             raise UsageError(
                 "target-inside-source",
                 "the disk and what is to be backed up are the same folder",
@@ -174,7 +205,7 @@ def _check_home_room(home: Home, items: Sequence[bytes], monitor: Monitor) -> No
 
     How much data there is nobody knows before it is read; what the file systems hold is the most it can be.
     """
-    devices = {os.lstat(item).st_dev: item for item in items}
+    devices = {os.lstat(i).st_dev: os.path.dirname(i) if os.path.islink(i) else i for i in items}
     data = sum(psutil.disk_usage(os.fsdecode(item)).used for item in devices.values())
     needed = HOME_ROOM_BASE + (data >> 20) * HOME_ROOM_MIB
     free = psutil.disk_usage(str(home.path)).free

@@ -3,6 +3,7 @@
 Every file is replaced whole and durably, so a crash leaves the old state or the new one.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,7 +116,10 @@ class Home:
 
     @classmethod
     def exists(cls, path: Path) -> bool:
-        return (path / "identity.json").exists()
+        try:
+            return (path / "identity.json").exists()
+        except OSError:
+            return True  # another user's: to read it will say so
 
     @classmethod
     def check_free(cls, path: Path) -> None:
@@ -132,7 +136,6 @@ class Home:
     def create(cls, path: Path, identity: Identity) -> Self:
         """Raises HomeError home-registered."""
         cls.check_free(path)
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_record(path / "state.json", State())
         write_record(path / "identity.json", identity)
         return cls(path, identity, State())
@@ -162,8 +165,8 @@ class Home:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the home against other commands. Raises HomeError home-busy."""
-        lock = FileLock(self.path / "lock", timeout=0)
         try:
+            lock = FileLock(self.path / "lock", timeout=0, mode=0o600)
             lock.acquire()
         except Timeout:
             raise HomeError(
@@ -172,6 +175,8 @@ class Home:
                 subject=str(self.path),
                 hint="wait until it has ended, or stop it, and run the same command again",
             ) from None
+        except OSError as error:
+            raise _unwritable(self.path / "lock", error) from error
         try:
             yield
         finally:
@@ -205,12 +210,26 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, readable by its owner only, durable on return."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.new")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    """Replace `path` by `data`, readable by its owner only, durable on return. Raises HomeError."""
+    try:
+        for folder in (path.parent.parent, path.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = path.with_name(f".{path.name}.new")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> HomeError:
+    code = "home-room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "home-damaged"
+    return HomeError(
+        code,
+        f"the home cannot be written ({error.strerror})",
+        subject=str(path),
+        hint="make room there, run as the user who registered this machine, or choose another home by SEED_HOME",
+    )

@@ -5,7 +5,7 @@ import queue
 from typing import Protocol
 
 from formats.ids import ChunkId, KeyId
-from formats.tables.archive import ARCHIVE_SIZE, Archive, ArchiveBuilder
+from formats.tables.archive import ARCHIVE_SIZE, Archive, ArchiveBuilder, smallest_for
 
 POOL_BYTES = 128 << 20
 
@@ -15,8 +15,8 @@ Buffer = mmap.mmap  # whose pages cost nothing until they are written
 class Placer(Protocol):
     """Where finished archives go. `place` may return before the archive is durable."""
 
-    def room(self, most: int) -> int:
-        """How large the next archive may be, at most `most` bytes. Raises MediaError disk-full."""
+    def room(self, least: int, most: int) -> int:
+        """How large the next archive may be, `least` to `most` bytes. Raises MediaError disk-full."""
 
     def place(self, archive: Archive, done: "BufferPool", buffer: Buffer) -> None:
         """Write `archive`, whose bytes lie in `buffer`; give the buffer back to the pool when done."""
@@ -50,13 +50,13 @@ class Packer:
         self._buffer: Buffer | None = None
         self._builder: ArchiveBuilder | None = None
 
-    def add(self, kind: int, chunk: ChunkId, record: bytes) -> None:
+    def add(self, kind: int, chunk: ChunkId, record: bytes, record_digest: bytes) -> None:
         if self._builder is not None and not self._builder.fits(len(record)):
             self.flush()
         if self._builder is None:
-            self._begin()
+            self._begin(len(record))
         assert self._builder is not None
-        self._builder.add(kind, chunk, record)
+        self._builder.add(kind, chunk, record, record_digest)
 
     def flush(self) -> None:
         """Finish the open archive, if it holds anything, and send it on."""
@@ -66,7 +66,7 @@ class Packer:
         self._builder = self._buffer = None
         self._placer.place(builder.finish(), self._pool, buffer)
 
-    def _begin(self) -> None:
-        room = self._placer.room(self._pool.size)
+    def _begin(self, length: int) -> None:
+        room = self._placer.room(smallest_for(length), self._pool.size)
         self._buffer = self._pool.take()
         self._builder = ArchiveBuilder(self._buffer, self._class, self._key_id, limit=room)

@@ -163,7 +163,10 @@ def _machines_named(union: Union, name: str) -> set[MachineId]:
         if manifest.machine_name == name:
             found.add(manifest.machine)
     if not found:
-        raise UsageError("point-unknown", "no machine of this name has points here", subject=name)
+        raise UsageError(
+            "point-unknown", "no machine of this name has points here", subject=name,
+            hint="see `seed points` for the machines whose points are here",
+        )  # fmt: skip
     return found
 
 

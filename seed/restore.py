@@ -77,6 +77,8 @@ class Restore:
             path = self._path(entry)
             if entry.type == FOLDER:
                 self.done.folders += 1
+            elif (first := self._first_link(entry, path)) is not None:
+                self.done.files += not (target_exists and self._link_stands(entry, path, first))
             elif target_exists and self._stands(entry, path):
                 continue
             elif entry.type != FILE:
@@ -194,15 +196,25 @@ class Restore:
             if self._tree.make_other(entry, path):
                 self.done.others += 1
             return
-        if self._tree.is_link(first, path):
-            self.done.same += 1
+        if self._link_stands(entry, path, first):
             return
-        if self._tree.state(entry, path) != "absent" and not self._tree.overwrite:
-            self.done.other += 1
-            self._find("target-exists", path, "something else is there; --overwrite replaces it")
+        if self._tree.state(entry, first) != "same":
+            self.done.failed += 1
+            self._find("target-failed", path, "the file that it is a hard link of was not restored")
             return
         self._tree.make_link(first, path)
         self.done.files += 1
+
+    def _link_stands(self, entry: Entry, path: bytes, first: bytes) -> bool:
+        """Whether what is there already, where a further hard link belongs, is left alone."""
+        if self._tree.is_link(first, path):
+            self.done.same += 1
+            return True
+        if self._tree.state(entry, path) == "absent" or self._tree.overwrite:
+            return False
+        self.done.other += 1
+        self._find("target-exists", path, "something else is there; --overwrite replaces it")
+        return True
 
     def _write_files(self, files: Sequence[_File]) -> None:
         """Fetch what the files are made of, archive by archive."""

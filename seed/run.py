@@ -5,7 +5,7 @@ Rows are handed to the catalog in the order of the walk, each as soon as all its
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from formats.errors import Interrupted
@@ -18,7 +18,7 @@ from formats.monitor import Finding, Monitor
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.tables.index import CATALOG, CONTENT
 from seed.cataloguing import Catalogued, Cataloguing
-from seed.chunking import WINDOW, Bundler, Cutter, Unit
+from seed.chunking import WINDOW, Bundler, Cutter, Sealed, Unit
 from seed.packing import BufferPool, Packer, Placer
 from seed.sealing import Known, Sealing
 from seed.source.system import Found, data_extents, read_into
@@ -64,9 +64,7 @@ class Run:
         self._metadata = Packer(pool, placer, METADATA_CLASS, master.key_id)
         self._sealer = sealer
         self._sealing = Sealing(sealer, known, CONTENT, self._deliver)
-        self._catalog = Cataloguing(
-            master, sealer, known, lambda chunk, record: self._metadata.add(CATALOG, chunk, record)
-        )
+        self._catalog = Cataloguing(master, sealer, known, self._store_metadata)
         self._cutter = Cutter(master, parameters)
         self._bundler = Bundler(parameters)
         self._rows: deque[_Row] = deque()
@@ -175,26 +173,34 @@ class Run:
         if regions != [(0, entry.size)]:
             entry.extents = b"".join(o.to_bytes(8, "little") + n.to_bytes(8, "little") for o, n in regions)
         units: list[Unit] = []
-        for chunk in self._cutter.cut(self._windows(entry, handle, regions)):
-            unit = Unit(chunk, len(chunk))
+        for unit in self._cutter.cut(self._reader(entry, handle, regions), entry.size):
             self._sealing.submit(unit)
             units.append(unit)
         return _Row(entry, units)
 
-    def _windows(self, entry: Entry, handle: int, regions: list[tuple[int, int]]) -> Iterator[bytes]:
-        for offset, length in regions:
-            os.lseek(handle, offset, os.SEEK_SET)
-            left = length
-            while left:
+    def _reader(
+        self, entry: Entry, handle: int, regions: list[tuple[int, int]]
+    ) -> Callable[[memoryview], int]:
+        """Reads the data regions of a file end to end, as `Cutter.cut` asks for it."""
+        ahead = deque(regions)
+
+        def read(space: memoryview) -> int:
+            while ahead:
+                offset, left = ahead.popleft()
                 if self.monitor.stopping():
                     raise Interrupted(2)
-                window = os.read(handle, min(WINDOW, left))
-                if not window:
-                    self._shrunk(entry, regions, offset + length - left)
-                    return
-                left -= len(window)
-                self._progress(len(window))
-                yield window
+                os.lseek(handle, offset, os.SEEK_SET)
+                got = read_into(handle, space[: min(len(space), left, WINDOW)])
+                self._progress(got)
+                if not got:
+                    self._shrunk(entry, regions, offset)
+                    ahead.clear()
+                elif got < left:
+                    ahead.appendleft((offset + got, left - got))
+                return got
+            return 0
+
+        return read
 
     def _shrunk(self, entry: Entry, regions: list[tuple[int, int]], end: int) -> None:
         """The file ended at `end` while it was read: what was there is kept, as the file that it now is."""
@@ -235,12 +241,14 @@ class Run:
         if (unit := self._bundler.close()) is not None:
             self._sealing.submit(unit)
 
-    def _deliver(self, unit: Unit, record: bytes | None) -> None:
-        assert unit.id is not None
-        self._bundler.recycle(unit)
-        if record is not None:
-            self._content.add(CONTENT, unit.id, record)
+    def _deliver(self, sealed: Sealed) -> None:
+        if sealed.record is not None:
+            self._content.add(CONTENT, sealed.chunk, sealed.record, sealed.record_digest)
         self._emit()
+
+    def _store_metadata(self, sealed: Sealed) -> None:
+        assert sealed.record is not None
+        self._metadata.add(CATALOG, sealed.chunk, sealed.record, sealed.record_digest)
 
     def _emit(self) -> None:
         """Hand on rows whose chunks are all named. Units are named in order, so the last one tells."""

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from formats.ids import ChunkId
 from formats.keyed.chunk import ChunkSealer
-from seed.chunking import Unit
+from formats.tables.index import record_digest
+from seed.chunking import Sealed, Unit
 
-IN_FLIGHT_MAX = 32 << 20  # bytes of raw chunks waiting for a processor or for their turn
+IN_FLIGHT_MAX = 24 << 20  # bytes of raw chunks waiting for a processor or for their turn
 
 
 class Known:
@@ -36,10 +37,10 @@ class Known:
 
 
 class Sealing:
-    """Bounded parallel stage. `deliver(unit, record)` is called in order; record is None for a known chunk."""
+    """Bounded parallel stage. `deliver` is called with what became of each unit, in order."""
 
     def __init__(
-        self, sealer: ChunkSealer, known: Known, kind: int, deliver: Callable[[Unit, bytes | None], None]
+        self, sealer: ChunkSealer, known: Known, kind: int, deliver: Callable[[Sealed], None]
     ) -> None:
         self._sealer = sealer
         self._known = known
@@ -70,15 +71,22 @@ class Sealing:
     def _collect(self) -> None:
         unit = self._queue[0]
         assert unit.future is not None
-        chunk, record = unit.future.result()
+        sealed = unit.future.result()
         self._queue.popleft()
         self._bytes -= unit.size
-        unit.id, unit.raw, unit.future = chunk, None, None
-        self._deliver(unit, record)
+        unit.id, unit.raw, unit.future = sealed.chunk, None, None
+        unit.buffer.release()
+        self._deliver(sealed)
 
-    def _seal(self, unit: Unit) -> tuple[ChunkId, bytes | None]:
+    def _seal(self, unit: Unit) -> Sealed:
         assert unit.raw is not None
-        chunk = self._sealer.chunk_id(self._kind, unit.raw)
-        if not self._known.claim(chunk):
-            return chunk, None
-        return chunk, self._sealer.seal(self._kind, chunk, unit.raw)
+        return seal_new(self._sealer, self._known, self._kind, unit.raw)
+
+
+def seal_new(sealer: ChunkSealer, known: Known, kind: int, raw: bytes | memoryview) -> Sealed:
+    """Name a chunk, and seal it unless it is known."""
+    chunk = sealer.chunk_id(kind, raw)
+    if not known.claim(chunk):
+        return Sealed(chunk)
+    record = sealer.seal(kind, chunk, raw)
+    return Sealed(chunk, record, record_digest(record))

@@ -53,7 +53,12 @@ class DiskAcceptance:
                 "signature-wrong", "the label's key is not its machine's", subject=self._where
             )
         if (label.set, label.number) != (self._set, self._number):
-            raise MediaError("disk-foreign", "the label is another disk's", subject=self._where)
+            raise MediaError(
+                "disk-foreign",
+                "the label is another disk's",
+                subject=self._where,
+                hint="somebody copied or renamed the folder; ask the sender for the original disk",
+            )
         self.label, self.label_digest = label, signed.digest
         return label
 

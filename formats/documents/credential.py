@@ -98,9 +98,9 @@ def load_certificate(der: bytes) -> x509.Certificate:
 def check_leaf(cert: x509.Certificate, ca_cert: x509.Certificate, vault: VaultId) -> Leaf:
     """Judge a credential of unknown origin by these rules, in this order.
 
-    1. Its subject alternative name is exactly one URI of ours, and names `vault`.
-    2. `ca_cert` is a certificate authority, and issued and signed it directly.
-    3. Both keys are P-256; it is no authority itself; it is for TLS clients.
+    1. Its subject alternative name is exactly one URI of ours, and names `vault` (CRED-1).
+    2. `ca_cert` is a certificate authority, and issued and signed it directly (CRED-2).
+    3. Both keys are P-256; it is no authority itself; it is for TLS clients (CRED-3).
 
     Raises VaultError (vault-foreign) and IntegrityError (credential-damaged).
     """
@@ -121,7 +121,7 @@ def check_leaf(cert: x509.Certificate, ca_cert: x509.Certificate, vault: VaultId
 
 
 def check_time(leaf: Leaf, now: datetime) -> None:
-    """Raise VaultError unless `now` lies within the credential's time."""
+    """Raise VaultError unless `now` lies within the credential's time (CRED-4)."""
     now = _utc(now)
     if now < leaf.not_before:
         raise VaultError(

@@ -32,7 +32,7 @@ class CredentialFile:
 
     @classmethod
     def read(cls, data: bytes, where: str) -> Self:
-        """Raises VaultError credential-damaged."""
+        """Raises VaultError credential-damaged (CRED-5)."""
         try:
             file = _File.from_json(decode_json(data, where), where)
             signed = envelope.read(file.credential, where)

@@ -53,12 +53,12 @@ class Signed:
         """
         if self.envelope.payloadType != kind.payload_type():
             refuse("ENV-2", f"not a {kind.kind}", self.where)
-        return kind.from_json(decode_json(self.envelope.payload, self.where), kind.kind)
+        return kind.from_json(decode_json(self.envelope.payload, self.where), f"{self.where}: {kind.kind}")
 
     def verify(self, kind: type[D], *keys: bytes) -> D:
         """The document, signed by every one of `keys` (raw public keys, see `raw_public`).
 
-        Raises IntegrityError signature-wrong, FormatError.
+        Raises IntegrityError signature-wrong (ENV-3), FormatError.
         """
         document = self.peek(kind)
         message = pae(kind.payload_type(), self.envelope.payload)
@@ -76,7 +76,7 @@ class Signed:
 
 
 def read(data: bytes, where: str) -> Signed:
-    """Parse an envelope (ENV-1). Raises FormatError."""
+    """Parse an envelope (ENV-1). Raises FormatError DOC-1, DOC-2."""
     envelope = Envelope.from_json(decode_json(data, where, SIZE_MAX), where)
     return Signed(data, where, envelope)
 

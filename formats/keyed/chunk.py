@@ -1,8 +1,8 @@
-"""Sealed chunks: compress, seal, name; and back, with every check a reader owes (REC-1 to REC-4).
+"""Sealed chunks: compress, seal, name; and back, with every check a reader owes (REC-1 to REC-5).
 
 A record is nonce 24, ciphertext, tag 16. Inside the seal: codec u8 (0 raw, 1 zstd), raw length u32, data.
 The additional data is `offseed record v1`, kind u8, key id, ChunkId, so a record cannot stand for another.
-After opening, the ChunkId is computed again: it is also the commitment to the key.
+After opening, the ChunkId is computed again (REC-5): it is also the commitment to the key.
 """
 
 import hmac
@@ -59,7 +59,7 @@ class ChunkSealer:
         )
 
     def open(self, kind: int, chunk: ChunkId, record: bytes | memoryview, where: str) -> bytes:
-        """The raw bytes. Raises IntegrityError seal-broken, FormatError REC-2 to REC-4."""
+        """The raw bytes. Raises IntegrityError seal-broken (REC-1, REC-5), FormatError REC-2 to REC-4."""
         inner = self._aead.open(record, self._aad(kind, chunk))
         if len(inner) < INNER.size:
             refuse("REC-2", "a record without its inner head", where)

@@ -42,7 +42,8 @@ def seal_root(master: MasterKey, root: Root, *, nonce: bytes | None = None) -> b
 def open_root(master: MasterKey, manifest: Manifest, where: str) -> Root:
     """The root, every difference from the clear part refused.
 
-    Raises IntegrityError seal-broken, root-differs (ROOT-2); FormatError.
+    Raises IntegrityError seal-broken (ROOT-1), root-differs (ROOT-2); FormatError. That the root's key signed the
+    manifest (ROOT-3) is for the caller to see, who has the envelope.
     """
     data = Xaes256Gcm(master.seal).open(manifest.root, AAD + master.key_id)
     root = Root.from_json(decode_json(data, where), where)

@@ -107,7 +107,7 @@ def make_slot(
 
 
 def open_slot(slot: Slot, passphrase: str) -> tuple[MasterKey, ChunkingParameters]:
-    """What `make_slot` wrapped. Raises PassphraseError, IntegrityError, FormatError."""
+    """What `make_slot` wrapped. Raises PassphraseError (SLOT-5), IntegrityError (SLOT-6), FormatError."""
     where = _place(slot)
     try:
         payload = _cipher(slot, passphrase).open(slot.sealed, _aad(slot))

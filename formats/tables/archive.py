@@ -1,4 +1,4 @@
-"""The chunk archive: head, sealed records, index, footer (ARCH-1 to ARCH-6). An archive is a value.
+"""The chunk archive: head, sealed records, index, footer (ARCH-1 to ARCH-5). An archive is a value.
 
 It is built whole in memory, named by the BLAKE3 of all its bytes and put in one go, so a disk that fills up,
 errs or is pulled out loses nothing: the same bytes go to the next disk. The index stands at the end, because
@@ -17,7 +17,7 @@ from mmap import mmap
 
 from formats.errors import IntegrityError
 from formats.ids import ArchiveName, ChunkId, Digest, KeyId, digest
-from formats.tables.index import RECORDS_MAX, ROW, Row, decode_index, encode_row, record_digest
+from formats.tables.index import RECORDS_MAX, ROW, Row, decode_index, encode_row
 from formats.wire import refuse
 
 HEAD = struct.Struct("<8sB7x16s16s")
@@ -33,7 +33,12 @@ CLASSES = (CONTENT_CLASS, METADATA_CLASS)
 
 ARCHIVE_SIZE = 64 << 20
 ARCHIVE_SIZE_MAX = 128 << 20  # what a reader accepts
-ARCHIVE_SIZE_MIN = HEAD.size + ROW.size + FOOTER.size + 1
+ARCHIVE_SIZE_MIN = HEAD.size + 1 + ROW.size + FOOTER.size
+
+
+def smallest_for(length: int) -> int:
+    """Bytes of an archive that holds one record of `length` bytes."""
+    return HEAD.size + length + ROW.size + FOOTER.size
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,10 @@ class ArchiveBuilder:
         tail = (len(self.rows) + 1) * ROW.size + FOOTER.size
         return len(self.rows) < RECORDS_MAX and self.at + length + tail <= self.limit
 
-    def add(self, kind: int, chunk: ChunkId, record: bytes) -> None:
+    def add(self, kind: int, chunk: ChunkId, record: bytes, record_digest: bytes) -> None:
         assert self.fits(len(record))
         self.buffer[self.at : self.at + len(record)] = record
-        self.rows.append(encode_row(Row(chunk, record_digest(record), self.at, len(record), kind)))
+        self.rows.append(encode_row(Row(chunk, record_digest, self.at, len(record), kind)))
         self.at += len(record)
 
     def finish(self) -> Archive:
@@ -102,7 +107,7 @@ class ArchiveBuilder:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What an archive says of itself, structure checked. Its name must have been checked before it counts."""
+    """What an archive says of itself, structure checked. Its name must have been checked before it counts (ARCH-5)."""
 
     archive_class: int
     key_id: KeyId

@@ -1,4 +1,4 @@
-"""The need list of a point: each archive it needs and a bitmap of the records that are live (NEED-1 to NEED-4).
+"""The need list of a point: each archive it needs and a bitmap of the records that are live (NEED-1 to NEED-5).
 
 A root object over content-addressed buckets by the first bits of the archives' names: the smallest power of two
 that keeps every bucket under 1,024 archives. Points share the buckets in which nothing changed.
@@ -115,7 +115,7 @@ def decode_bucket(data: bytes, number: int, bits: int, where: str) -> list[Need]
 
 
 def load(root_digest: Digest, fetch: Callable[[Digest], bytes], where: str) -> list[Need]:
-    """A whole need list through `fetch`, which returns the object of a digest, *checked* against it."""
+    """A whole need list through `fetch`, which returns the object of a digest, *checked* against it (NEED-5)."""
     digests = decode_root(fetch(root_digest), where)
     bits = (len(digests) - 1).bit_length()
     return [

@@ -7,7 +7,7 @@ from typing import Annotated
 import platformdirs
 import typer
 
-from formats.console import Console
+from formats.console import Console, print_version
 from formats.errors import UsageError
 from importer.authority import authorities
 from importer.vault import Vault, open_vault
@@ -26,6 +26,15 @@ VaultOption = Annotated[
         "--vault", metavar="STORE", envvar="IMPORTER_VAULT", help="The vault's store: a path or URL."
     ),
 ]
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    pass
 
 
 def home() -> Path:

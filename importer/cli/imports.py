@@ -1,12 +1,13 @@
 """`importer inspect`, `import` and `points`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from formats.console import FAILED, Console, command, moment, size
-from formats.errors import OffseedError
+from formats.errors import OffseedError, UsageError
 from formats.ids import fingerprint
 from formats.monitor import Finding
 from formats.wire import Json, encode_json
@@ -49,6 +50,8 @@ def import_(
 
     Example: importer import /mnt/disk --vault /srv/vault
     """
+    if report is not None:
+        _check_report(report)
     opened = signing_vault(vault, console)
     accepted, _ = answer_requests(opened, console)
     for member in accepted:
@@ -100,6 +103,15 @@ def points(
     console.result(rows)
 
 
+def _check_report(path: Path) -> None:
+    """Raises UsageError where no report could be written, before anything is imported."""
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise UsageError(
+            "path-not-found", "cannot write the report here", subject=str(path),
+            hint="name a file in a folder that is there and can be written",
+        )  # fmt: skip
+
+
 def _look(paths: list[Path], console: Console) -> list[Disk]:
     """All folders of ours on the disks. Raises where none can be believed at all."""
     found: list[Disk] = []
@@ -137,9 +149,8 @@ def _show(disk: Disk, console: Console, findings: int) -> dict[str, Json]:
         console.say(
             f"  point        {manifest.point[:8]} of {moment(manifest.created)}: {totals.files:,} files, {size(totals.file_bytes)}"
         )
-    console.say(
-        f"  structure    {'whole' if not findings and closed else f'{findings} findings'}; import checks every byte"
-    )
+    structure = "not closed" if closed is None else f"{findings} findings" if findings else "whole"
+    console.say(f"  structure    {structure}; import checks every byte")
     return {
         "path": str(disk.path),
         "machine": label.machine,

@@ -31,7 +31,7 @@ RedundancyChoice = Annotated[
 
 def _redundancy(value: str) -> str:
     if value not in ("geo", "local"):
-        raise UsageError("usage", "redundancy is geo or local", subject=value)
+        raise UsageError("usage", "redundancy is geo or local", subject=value, hint="take one of the two")
     return value
 
 
@@ -117,8 +117,9 @@ def credentials_issue(
         ) from None
     except OSError as error:
         raise UsageError(
-            "path-not-found", f"cannot write here ({error.strerror})", subject=str(out)
-        ) from error
+            "path-not-found", f"cannot write here ({error.strerror})", subject=str(out),
+            hint="name a file in a folder that is there and can be written",
+        ) from error  # fmt: skip
     document, data = issue_credential(opened, opened.authority, console)
     with os.fdopen(handle, "wb") as file:
         file.write(data)

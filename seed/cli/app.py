@@ -8,6 +8,7 @@ from typing import Annotated
 import platformdirs
 import typer
 
+from formats.console import print_version
 from formats.errors import UsageError
 
 app = typer.Typer(
@@ -30,6 +31,15 @@ PassphraseFileOption = Annotated[
 ]
 
 
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    pass
+
+
 def home_path() -> Path:
     """Where this side keeps its state: SEED_HOME, else the platform's place."""
     chosen = os.environ.get("SEED_HOME")
@@ -46,6 +56,7 @@ def read_passphrase(file: Path) -> str:
             "passphrase-missing",
             f"the passphrase file cannot be read ({getattr(error, 'strerror', 'not UTF-8')})",
             subject=str(file),
+            hint="name a text file that this user can read; its first line is the passphrase",
         ) from error
 
 

@@ -89,7 +89,7 @@ def _summarise(
         f"  read         {totals.files:,} files, {size(totals.file_bytes)}; {totals.entries:,} entries in all"
     )
     console.say(f"  stored       {totals.archives:,} archives, {size(totals.archive_bytes)}")
-    console.say(f"  disk         1 of 1 of set {state.set[:8]}, at {disk}")
+    console.say(f"  disk         1 of 1 of set {state.set[:8]}, at {disk.absolute()}")
     console.say()
     console.say("Send the disk, and this text to the datacenter:")
     console.say(
@@ -126,7 +126,8 @@ def _lines(files: list[Path]) -> list[str]:
             lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         except OSError as error:
             raise UsageError(
-                "path-not-found", f"cannot be read ({error.strerror})", subject=str(file)
-            ) from error
+                "path-not-found", f"cannot be read ({error.strerror})", subject=str(file),
+                hint="name a file of patterns, one a line, that this user can read",
+            ) from error  # fmt: skip
         found += [line for line in lines if line.strip() and not line.startswith("#")]
     return found

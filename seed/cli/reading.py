@@ -142,6 +142,7 @@ def ls(
             "path-not-found",
             "the recovery point holds nothing at this path",
             subject="/" + os.fsdecode(below),
+            hint="see `seed ls`",
         )
 
 
@@ -215,7 +216,10 @@ def split_point(text: str) -> tuple[str, bytes]:
     point, _, path = text.partition(":")
     below = os.fsencode(path).strip(b"/")
     if any(part in (b"", b".", b"..") for part in below.split(b"/")) and below:
-        raise UsageError("usage", "a path in a recovery point has no empty, . or .. parts", subject=path)
+        raise UsageError(
+            "usage", "a path in a recovery point has no empty, . or .. parts", subject=path,
+            hint="write it as `seed ls` shows it",
+        )  # fmt: skip
     return point, below
 
 

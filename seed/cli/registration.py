@@ -57,7 +57,9 @@ def register(
     Home.check_free(home_path())
     file = CredentialFile.read(_credential_bytes(credential), str(credential))
     if passphrase_file is not None and generate is not None:
-        raise UsageError("usage", "--passphrase-file and --generate-passphrase exclude each other")
+        raise UsageError(
+            "usage", "--passphrase-file and --generate-passphrase exclude each other", hint="give one of them"
+        )
     if generate is not None:
         passphrase = rules.generate()
         _write_generated(generate, passphrase, machine_name, file.document.name)
@@ -126,8 +128,9 @@ def _write_generated(path: Path, passphrase: str, name: str, vault: str) -> None
         ) from None
     except OSError as error:
         raise UsageError(
-            "path-not-found", f"cannot write here ({error.strerror})", subject=str(path)
-        ) from error
+            "path-not-found", f"cannot write here ({error.strerror})", subject=str(path),
+            hint="name a file in a folder that is there and can be written",
+        ) from error  # fmt: skip
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(GENERATED.format(passphrase=passphrase, name=name, vault=vault))
         file.flush()

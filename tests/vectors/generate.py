@@ -11,7 +11,7 @@ from pathlib import Path
 
 from formats.wire import Json
 
-ROOMS = ["keyed"]  # one module here for each room of the house that has vectors
+ROOMS = ["keyed", "tables"]  # one module here for each room of the house that has vectors
 DATA = Path(__file__).parent / "data"
 
 Generator = Callable[[], bytes]

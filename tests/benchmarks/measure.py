@@ -1,0 +1,76 @@
+"""One process run and measured: wall clock, processor time, peak memory of it and all its children."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class StepFailedError(Exception):
+    """A measured process ended with an exit code that is no success; the text says which, and its last words."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one process took. `peak_bytes` is the largest resident size of any single process among its children."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Regular files below a folder, and the sum of their sizes."""
+
+    files: int
+    file_bytes: int
+
+
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    *,
+    codes: Sequence[int] = (0,),
+) -> Usage:
+    """Run `command` in `folder` to its end. Its words go to `log`. Raises StepFailedError."""
+    if sys.platform == "win32":
+        raise StepFailedError("the benchmarks run on Linux")
+    with log.open("wb") as words:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=words, stderr=words
+        )
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        seconds = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in codes:
+        last = log.read_text("utf-8", errors="replace")[-2000:]
+        raise StepFailedError(f"exit code {process.returncode}: {' '.join(command)}\n{last}")
+    unit = 1024 if sys.platform == "linux" else 1
+    return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+
+
+def totals(folder: Path) -> Totals:
+    """Count what lies below `folder`; sizes as files have them, not as the file system stores them."""
+    files = file_bytes = 0
+    todo = [os.fspath(folder)]
+    while todo:
+        with os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    files += 1
+                    file_bytes += entry.stat(follow_symlinks=False).st_size
+    return Totals(files, file_bytes)

@@ -1,0 +1,185 @@
+"""The programs that are compared: how each prepares its repository, and the steps that are measured."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+PASSPHRASE = "eleven quiet otters row homewards"
+LIBRARIES = ("cryptography", "pyarrow", "numpy", "blake3", "pyfastcdc")
+DONE, WITH_WARNINGS = 0, 3
+
+BACKUP, SAME, UNCHANGED, COPY, RESTORE = "backup", "same command", "unchanged", "copy", "restore"
+STEPS = {
+    BACKUP: "first backup into an empty place",
+    SAME: "the same export command again: it is finished, and says so",
+    UNCHANGED: "a second backup of the unchanged tree (ours: `--again`, which writes all anew)",
+    COPY: "from one place to another: ours by keyless import, restic by `copy`, cp by `cp -a` and `sync`",
+    RESTORE: "into an empty folder, with the passphrase",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A process to measure: what it `writes` is counted after it, and what it `frees` is removed then."""
+
+    name: str
+    command: Sequence[str | Path]
+    writes: Path
+    frees: Sequence[Path] = ()
+    folder: Path | None = None
+    program: str = ""
+    codes: Sequence[int] = (DONE,)
+
+
+class Program(ABC):
+    """One program, in one variant. `here` is an empty folder for all that it keeps."""
+
+    name: str
+    variant: str = ""
+
+    @abstractmethod
+    def version(self) -> str: ...
+
+    @abstractmethod
+    def environment(self, here: Path) -> Mapping[str, str]: ...
+
+    @abstractmethod
+    def preparation(self, here: Path) -> Sequence[Sequence[str | Path]]:
+        """Commands that are run before, and not measured."""
+
+    @abstractmethod
+    def steps(self, here: Path, corpus: Path) -> Sequence[Step]: ...
+
+
+class Offseed(Program):
+    """Ours: export to a folder, keyless import of it into a vault, restore from that vault."""
+
+    name = "offseed"
+
+    def __init__(self, level: int) -> None:
+        self.variant = f"zstd {level}"
+        self._level = ("--level", str(level))
+        scripts = Path(sysconfig.get_path("scripts"))
+        self._seed, self._importer = scripts / "seed", scripts / "importer"
+
+    def version(self) -> str:
+        libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+        return f"offseed {version('offseed')} (Python {sys.version.split()[0]}, {libraries})"
+
+    def environment(self, here: Path) -> Mapping[str, str]:
+        return {"SEED_HOME": f"{here}/seed-home", "IMPORTER_HOME": f"{here}/importer-home"}
+
+    def preparation(self, here: Path) -> Sequence[Sequence[str | Path]]:
+        vault, credential, secret = here / "vault", here / "credential", here / "passphrase"
+        for folder in ("disk", "second"):
+            (here / folder).mkdir()
+        return (
+            (self._importer, "vault", "create", "Benchmark", "--at", vault, "--region", "here"),
+            (self._importer, "credentials", "issue", "--vault", vault, "--out", credential),
+            (self._seed, "register", "--credential", credential, "--name", "benchmark",
+             "--generate-passphrase", secret),
+        )  # fmt: skip
+
+    def steps(self, here: Path, corpus: Path) -> Sequence[Step]:
+        disk, second, copy, vault, target = (
+            here / name for name in ("disk", "second", "copied", "vault", "restored")
+        )
+        export = (self._seed, "export", corpus, *self._level, "--to")
+        duplicate = ("sh", "-c", 'cp -a -- "$1" "$2" && sync -f -- "$2"', "sh", disk, copy)
+        access = ("--vault", vault, "--passphrase-file", here / "passphrase")
+        codes = (DONE, WITH_WARNINGS)
+        return (
+            Step(BACKUP, (*export, disk), disk, codes=codes),
+            Step(SAME, (*export, disk), disk, codes=codes),
+            Step(UNCHANGED, (*export, second, "--again"), second, frees=(second,), codes=codes),
+            Step(COPY, duplicate, copy, frees=(copy,), program="cp"),
+            Step(COPY, (self._importer, "import", disk, "--vault", vault), vault, frees=(disk,)),
+            Step(RESTORE, (self._seed, "restore", "latest", "--target", target, *access), target),
+        )
+
+
+class Restic(Program):
+    """restic as it comes; `copy` goes to a repository with the same chunker parameters."""
+
+    name = "restic"
+
+    def version(self) -> str:
+        return said("restic", "version")
+
+    def environment(self, here: Path) -> Mapping[str, str]:
+        return {
+            "RESTIC_REPOSITORY": f"{here}/repository",
+            "RESTIC_CACHE_DIR": f"{here}/cache",
+            "RESTIC_PASSWORD": PASSPHRASE,
+            "RESTIC_FROM_PASSWORD": PASSPHRASE,
+        }
+
+    def preparation(self, here: Path) -> Sequence[Sequence[str | Path]]:
+        first, second = here / "repository", here / "second"
+        same = ("--repo", second, "--from-repo", first, "--copy-chunker-params")
+        return (("restic", "init"), ("restic", "init", *same))
+
+    def steps(self, here: Path, corpus: Path) -> Sequence[Step]:
+        first, second, target = here / "repository", here / "second", here / "restored"
+        backup = ("restic", "backup", "--quiet", corpus)
+        copy = ("restic", "copy", "--quiet", "--repo", second, "--from-repo", first, "latest")
+        return (
+            Step(BACKUP, backup, first),
+            Step(UNCHANGED, backup, first),
+            Step(COPY, copy, second, frees=(second,)),
+            Step(RESTORE, ("restic", "restore", "--quiet", "latest", "--target", target), target),
+        )
+
+
+class Borg(Program):
+    """borg with its fastest zstd, encrypted, the key in the repository."""
+
+    name = "borg"
+    variant = "zstd,1"
+
+    def version(self) -> str:
+        return said("borg", "--version")
+
+    def environment(self, here: Path) -> Mapping[str, str]:
+        return {
+            "BORG_REPO": f"{here}/repository",
+            "BORG_BASE_DIR": f"{here}/base",
+            "BORG_PASSPHRASE": PASSPHRASE,
+        }
+
+    def preparation(self, here: Path) -> Sequence[Sequence[str | Path]]:
+        (here / "restored").mkdir()
+        return (("borg", "init", "--encryption", "repokey"),)
+
+    def steps(self, here: Path, corpus: Path) -> Sequence[Step]:
+        repository, target = here / "repository", here / "restored"
+        create = ("borg", "create", "--compression", self.variant)
+        return (
+            Step(BACKUP, (*create, "::first", corpus), repository),
+            Step(UNCHANGED, (*create, "::second", corpus), repository),
+            Step(RESTORE, ("borg", "extract", "::first"), target, folder=target),
+        )
+
+
+def programs(levels: Sequence[int]) -> list[Program]:
+    """Ours at each level, and what is on PATH of the others."""
+    others: list[Program] = [p for p in (Restic(), Borg()) if shutil.which(p.name)]
+    return [*(Offseed(level) for level in levels), *others]
+
+
+def environment(program: Program, here: Path) -> dict[str, str]:
+    """The variables a program sees: little of ours, and every cache and temporary file below `here`."""
+    scratch = {"HOME": str(here), "TMPDIR": str(here), "LC_ALL": "C.UTF-8"}
+    return {"PATH": os.environ["PATH"], **scratch, **program.environment(here)}
+
+
+def said(*command: str) -> str:
+    """The first line that a command prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]

@@ -1,0 +1,1 @@
+"""The description, the errors and the names: held to the code."""

@@ -1,0 +1,1 @@
+"""Fixed-width tables, read without keys."""
