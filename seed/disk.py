@@ -18,7 +18,7 @@ from formats.ids import ArchiveName, digest, hex_digest
 from formats.monitor import Monitor
 from formats.store.failures import meaning
 from formats.store.local import LocalStore
-from formats.tables.archive import Archive, parse
+from formats.tables.archive import CONTENT_CLASS, Archive, parse
 from formats.tables.holdings import Holding
 from formats.tables.sections import Section, scan
 from seed.home import Home, SetState, write_private, write_record
@@ -28,6 +28,8 @@ ROOM_MIN = 1 << 20  # with less, a disk is full
 RESERVE_BASE = 4 << 20  # kept for metadata, with what follows for each entry and chunk so far
 RESERVE_ENTRY = 40
 RESERVE_CHUNK = 100
+RESERVE_DOCUMENTS = 512 << 10  # of that reserve, what metadata archives leave to documents and index objects
+RESERVE_INDEX = 70
 RECHECKED = 4  # on resume the newest objects are read again until so many in a row are whole
 
 README = """This disk carries a backup made by offseed: folders below offseed/, one for each server.
@@ -89,12 +91,18 @@ class DiskWriter:
         self._thread = threading.Thread(target=self._write, name=f"disk-{self.number}", daemon=True)
         self._thread.start()
 
-    def room(self, least: int, most: int) -> int:
-        """Bytes the next archive may take. Raises MediaError disk-full."""
+    def room(self, archive_class: int, least: int, most: int) -> int:
+        """Bytes the next archive may take: of the reserve for metadata, content never gets any.
+
+        Raises MediaError disk-full.
+        """
         self._check()
-        reserve = RESERVE_BASE + RESERVE_ENTRY * self.entries + RESERVE_CHUNK * self.chunks
+        reserve = RESERVE_DOCUMENTS + RESERVE_INDEX * self.chunks
+        if archive_class == CONTENT_CLASS:
+            reserve = RESERVE_BASE + RESERVE_ENTRY * self.entries + RESERVE_CHUNK * self.chunks
+            least = max(least, ROOM_MIN)
         free = self.store.free_bytes() - (self._placed - self._written) - reserve
-        if free < max(ROOM_MIN, least):
+        if free < least:
             raise MediaError(
                 "disk-full",
                 "the disk is full",

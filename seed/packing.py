@@ -15,8 +15,8 @@ Buffer = mmap.mmap  # whose pages cost nothing until they are written
 class Placer(Protocol):
     """Where finished archives go. `place` may return before the archive is durable."""
 
-    def room(self, least: int, most: int) -> int:
-        """How large the next archive may be, `least` to `most` bytes. Raises MediaError disk-full."""
+    def room(self, archive_class: int, least: int, most: int) -> int:
+        """How large the next archive of a class may be, `least` to `most` bytes. Raises MediaError disk-full."""
 
     def place(self, archive: Archive, done: "BufferPool", buffer: Buffer) -> None:
         """Write `archive`, whose bytes lie in `buffer`; give the buffer back to the pool when done."""
@@ -67,6 +67,6 @@ class Packer:
         self._placer.place(builder.finish(), self._pool, buffer)
 
     def _begin(self, length: int) -> None:
-        room = self._placer.room(smallest_for(length), self._pool.size)
+        room = self._placer.room(self._class, smallest_for(length), self._pool.size)
         self._buffer = self._pool.take()
         self._builder = ArchiveBuilder(self._buffer, self._class, self._key_id, limit=room)
