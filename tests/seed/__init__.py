@@ -1,0 +1,1 @@
+"""The agent's stages, each by its own laws."""
