@@ -4,6 +4,7 @@ Results go to stdout, as text or with --json as one document; all else goes to s
 the two commands share nothing else; only their `cli` packages use it.
 """
 
+import errno
 import functools
 import importlib.metadata
 import inspect
@@ -211,8 +212,15 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
                 code = function(console, **arguments) or DONE
                 sys.stdout.flush()
             except BrokenPipeError:  # who reads has seen enough, as `head` does
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                _drop_output()
                 raise typer.Exit(DONE) from None
+            except OSError as error:
+                if error.errno != errno.ENOSPC or error.filename is not None:
+                    raise
+                _drop_output()
+                raise OffseedError(
+                    "disk-full", "the output cannot be written", hint="send it where there is room"
+                ) from error
             console.report_findings()
             raise typer.Exit(WITH_FINDINGS if code == DONE and console.findings else code)
 
@@ -253,10 +261,11 @@ def run(program: str, app: typer.Typer, log_folder: Callable[[], Path]) -> int:
         print(f"\n{program}: stopped", file=sys.stderr)
         return 130
     except Exception as error:  # the last line of defence: a user never sees a traceback
-        if hasattr(error, "format_message"):  # a usage error of the option parser
-            _console().fail(
-                program, OffseedError("usage", error.format_message(), hint=f"see {program} --help")
-            )
+        if hasattr(
+            error, "format_message"
+        ):  # a usage error of the option parser; empty, it has shown the help
+            if message := error.format_message():
+                _console().fail(program, OffseedError("usage", message, hint=f"see {program} --help"))
             return 2
         path = _write_fault(log_folder())
         _console().fail(
@@ -265,6 +274,11 @@ def run(program: str, app: typer.Typer, log_folder: Callable[[], Path]) -> int:
                          hint=f"please report it; the details are in {path}"),
         )  # fmt: skip
         return FAILED
+
+
+def _drop_output() -> None:
+    """Nothing more reaches stdout, not even what the interpreter flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _console() -> Console:

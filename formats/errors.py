@@ -83,6 +83,7 @@ FINDINGS = {
     # disks
     "object-missing": "an object that the inventory lists is not there",
     "object-unlisted": "an object is there that the inventory does not list",
+    "cloned-home": "two recovery points of a machine have one sequence number: its home was copied",
     "disk-older": "the vault has seen a later inventory of this disk",
     # the target of a restore
     "target-exists": "something else stands at the place, and was left alone",

@@ -110,14 +110,14 @@ class Authority:
 def authorities(home: Path) -> list[Authority]:
     """All authorities of this home, by name."""
     folder = home / "authorities"
-    found = [Authority.load(p) for p in sorted(folder.glob("*.json"))] if folder.is_dir() else []
+    found = [Authority.load(p) for p in sorted(folder.glob("*.json"))] if _is_there(folder) else []
     return sorted(found, key=lambda a: a.name)
 
 
 def authority_of(home: Path, vault: VaultId, name: str) -> Authority:
     """Raises HomeError authority-missing."""
     path = home / "authorities" / f"{vault}.json"
-    if not path.exists():
+    if not _is_there(path):
         raise HomeError(
             "authority-missing",
             f"this home holds no authority for vault {name}",
@@ -125,3 +125,16 @@ def authority_of(home: Path, vault: VaultId, name: str) -> Authority:
             hint="run where the vault was created, or name that home by IMPORTER_HOME",
         )
     return Authority.load(path)
+
+
+def _is_there(path: Path) -> bool:
+    """Raises HomeError home-damaged where this user may not look."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise HomeError(
+            "home-damaged",
+            f"the home cannot be read ({error.strerror})",
+            subject=str(path),
+            hint="run as the user who owns it, or choose another home by IMPORTER_HOME",
+        ) from error

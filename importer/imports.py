@@ -22,15 +22,24 @@ from formats.documents import envelope
 from formats.documents.acceptance import forked
 from formats.documents.disk import Inventory
 from formats.documents.job import Job, JobDisk, Receipt
+from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership
-from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError, VaultError
-from formats.ids import ArchiveName, HexDigest, MachineId, fingerprint
-from formats.monitor import Finding, Monitor, Recorder
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    MediaError,
+    NameHeldByOtherError,
+    NotFoundError,
+    StoreError,
+    VaultError,
+)
+from formats.ids import ArchiveName, HexDigest, MachineId, digest, fingerprint
+from formats.monitor import Finding, Monitor, Recorder, Tally
 from formats.tables.archive import ARCHIVE_SIZE_MAX, parse
 from formats.tables.holdings import Holding
 from formats.tables.sections import OBJECT_SIZE_MAX
 from importer.intake import Disk, check_holdings, fetch, fetch_archive
-from importer.points import load_needs
+from importer.points import load_needs, need_digests
 from importer.vault import Vault
 
 
@@ -49,13 +58,18 @@ class Imported:
     not_needed: int = 0
     findings: list[Finding] = field(default_factory=list)
 
+    @property
+    def finished(self) -> bool:
+        """Whether the export that this disk is of has ended: before that its machine needs the disk again."""
+        return any(document.set == self.disk.label.set for document, _ in self.disk.sets)
+
 
 @dataclass
 class _Work:
     """What the import of several disks shares: what the vault holds, and the one buffer archives are read into."""
 
     vault: Vault
-    held: set[str]
+    held: dict[str, int]
     buffer: memoryview
 
 
@@ -75,7 +89,7 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
         Imported(disk, member, disk.closed.inventory.generation if disk.closed else 0)
         for disk, member in disks
     ]
-    held = {name for name, _ in vault.store.list("archives")}
+    held = dict(vault.store.list("archives"))
     todo = []
     for result in results:
         if _done_before(vault, result, held, monitor):
@@ -108,16 +122,53 @@ def _import_disk(work: _Work, result: Imported, monitor: Monitor) -> None:
             return
         _take_archive(work, result, holding, recorder)
     _take_objects(vault, disk, recorder)
-    _remember_disk(vault, disk)
+    _remember_disk(vault, disk, recorder)
     for manifest, signed in disk.manifests:
         prefix = layout.manifest_prefix(manifest.machine)
-        vault.store.put_new(layout.numbered(prefix, manifest.sequence, signed.digest), signed.data)
+        _put(vault, layout.numbered(prefix, manifest.sequence, signed.digest), signed.data, recorder)
     for document, signed in disk.sets:
         number = next((m.sequence for m, s in disk.manifests if s.digest == document.manifest), 0)
         prefix = layout.set_prefix(document.machine)
-        vault.store.put_new(layout.numbered(prefix, number, signed.digest), signed.data)
+        _put(vault, layout.numbered(prefix, number, signed.digest), signed.data, recorder)
+    _check_arrived(work, disk, recorder)
     result.findings = [*disk.findings, *recorder.findings]
     result.whole = not result.findings and disk.closed is not None
+
+
+def _put(vault: Vault, name: str, data: bytes, monitor: Monitor) -> None:
+    """Put an object; where the vault holds another under its name, the vault's is damaged: a finding."""
+    try:
+        vault.store.put_new(name, data)
+    except NameHeldByOtherError:
+        _find(monitor, "object-damaged", f"vault/{name}", "the vault holds other bytes under this name")
+
+
+def _find(monitor: Monitor, code: str, subject: str, detail: str) -> None:
+    monitor.finding(Finding(code=code, subject=subject, detail=detail))
+
+
+def _check_arrived(work: _Work, disk: Disk, monitor: Monitor) -> None:
+    """A finished set all of whose disks were here must have brought all that its point needs."""
+    for document, _ in disk.sets:
+        prefixes = [layout.received_prefix(document.set, d.number) for d in document.disks]
+        if not all(any(True for _ in work.vault.store.list(prefix)) for prefix in prefixes):
+            continue
+        for manifest, signed in disk.manifests:
+            if signed.digest != document.manifest:
+                continue
+            for need in _load(disk, manifest, monitor):
+                name = layout.archive_name(need.name)
+                if work.held.get(name) != need.size:
+                    _find(monitor, "object-missing", name, "needed by the point, on none of the set's disks")
+
+
+def _load(disk: Disk, manifest: Manifest, monitor: Monitor) -> list[Holding]:
+    """The archives that a manifest needs; none, and a finding, where its need list cannot be read."""
+    try:
+        return [need.archive for need in load_needs(disk.store, manifest)]
+    except (FormatError, IntegrityError, StoreError, MediaError) as error:
+        _find(monitor, error.code, f"{disk.name}: need list", error.what)
+        return []
 
 
 def _needed(disk: Disk, monitor: Monitor, result: Imported) -> list[Holding]:
@@ -126,11 +177,8 @@ def _needed(disk: Disk, monitor: Monitor, result: Imported) -> list[Holding]:
         return list(disk.archives.values())
     wanted: dict[ArchiveName, Holding] = {}
     for manifest, _ in disk.manifests:
-        try:
-            wanted |= {need.archive.name: need.archive for need in load_needs(disk.store, manifest)}
-        except (FormatError, IntegrityError, StoreError, MediaError) as error:
-            monitor.finding(Finding(code=error.code, subject=f"{disk.name}: need list", detail=error.what))
-            wanted |= disk.archives
+        needed = {archive.name: archive for archive in _load(disk, manifest, monitor)}
+        wanted |= needed or disk.archives  # without its need list, all that there is
     result.not_needed = len(disk.archives.keys() - wanted.keys())
     return [
         h
@@ -141,8 +189,15 @@ def _needed(disk: Disk, monitor: Monitor, result: Imported) -> list[Holding]:
 
 def _take_archive(work: _Work, result: Imported, holding: Holding, monitor: Monitor) -> None:
     name = layout.archive_name(holding.name)
-    if name in work.held:
+    if (size := work.held.get(name)) is not None:
         result.already += 1
+        if size != holding.size:
+            _find(
+                monitor,
+                "object-damaged",
+                f"vault/{name}",
+                f"the vault holds {size} bytes of it, not {holding.size}",
+            )
         return
     try:
         data = fetch_archive(result.disk, holding, work.buffer)
@@ -154,7 +209,7 @@ def _take_archive(work: _Work, result: Imported, holding: Holding, monitor: Moni
             monitor.finding(Finding(code=error.code, subject=f"{result.disk.name}/{name}", detail=error.what))
         return
     work.vault.store.put_new(name, data)
-    work.held.add(name)
+    work.held[name] = holding.size
     result.copied += 1
     result.copied_bytes += len(data)
     monitor.progress(done=len(data), stored=len(data), files=1)
@@ -164,35 +219,38 @@ def _take_objects(vault: Vault, disk: Disk, monitor: Monitor) -> None:
     """Read every object that is no archive against the inventory, and put those that a vault keeps."""
     inventory = disk.closed.inventory if disk.closed else None
     expected = {str(held.name): str(held.digest) for held in (inventory.objects if inventory else ())}
-    for name in disk.listed:
-        kept = name.startswith(("indexes/", "needs/", "slots/"))
-        if not kept and name not in expected:
-            continue
-        named = None if name.startswith("slots/") else name.rpartition("/")[2]  # what addresses itself
+    if inventory is None:  # what the manifests themselves name, without which they could not be read
+        expected = {
+            layout.need_name(d): d.hex() for m, _ in disk.manifests for d in need_digests(disk.store, m)
+        }
+    for name, claimed in expected.items():
+        if name not in disk.listed:
+            continue  # a finding already
         try:
-            data = fetch(disk, name, OBJECT_SIZE_MAX, expected.get(name, named))
+            data = fetch(disk, name, OBJECT_SIZE_MAX, claimed)
+            addressed = name in (layout.index_name(digest(data)), layout.need_name(digest(data)))
             if name.startswith("slots/"):
                 slots, signed = disk.rules.read_slots(data, name)
                 prefix = layout.slot_prefix(slots.machine)
-                vault.store.put_new(layout.numbered(prefix, slots.number, signed.digest), data)
-            elif kept:
-                vault.store.put_new(name, data)
+                _put(vault, layout.numbered(prefix, slots.number, signed.digest), data, monitor)
+            elif addressed:
+                _put(vault, name, data, monitor)
         except (FormatError, IntegrityError, VaultError, MediaError, NotFoundError) as error:
             monitor.finding(Finding(code=error.code, subject=f"{disk.name}/{name}", detail=error.what))
 
 
-def _remember_disk(vault: Vault, disk: Disk) -> None:
+def _remember_disk(vault: Vault, disk: Disk, monitor: Monitor) -> None:
     prefix = layout.received_prefix(disk.label.set, disk.label.number)
     label = disk.store.get("label")
-    vault.store.put_new(layout.numbered(prefix, 0, envelope.read(label, "label").digest), label)
+    _put(vault, layout.numbered(prefix, 0, envelope.read(label, "label").digest), label, monitor)
     if disk.closed is not None:
         name = layout.numbered("inventories", disk.closed.inventory.generation, disk.closed.digest)
         data = disk.store.get(name)
         number = disk.closed.inventory.generation
-        vault.store.put_new(layout.numbered(prefix, number, disk.closed.digest), data)
+        _put(vault, layout.numbered(prefix, number, disk.closed.digest), data, monitor)
 
 
-def _done_before(vault: Vault, result: Imported, held: set[str], monitor: Monitor) -> bool:
+def _done_before(vault: Vault, result: Imported, held: dict[str, int], monitor: Monitor) -> bool:
     """Whether a receipt says that this very inventory was imported whole, and the vault still has it all.
 
     Raises MediaError disk-forked where the vault knows another inventory of the same generation.
@@ -205,14 +263,26 @@ def _done_before(vault: Vault, result: Imported, held: set[str], monitor: Monito
         number = layout.number_of(name)
         if number == 0:
             continue
-        signed = envelope.read(vault.store.get(name), name)
-        known = signed.verify(Inventory, bytes.fromhex(disk.label.public_key))
+        try:
+            signed = envelope.read(vault.store.get(name), name)
+            known = signed.verify(Inventory, bytes.fromhex(disk.label.public_key))
+        except (FormatError, IntegrityError) as error:
+            _find(monitor, error.code, f"vault/{name}", error.what)
+            continue
         if known.generation == closed.inventory.generation and signed.digest != closed.digest:
             raise forked(disk.name, known.generation)
         if known.generation > closed.inventory.generation:
             detail = f"generation {closed.inventory.generation}; the vault knows {known.generation}"
             monitor.finding(Finding(code="disk-older", subject=disk.name, detail=detail))
-    if not all(layout.archive_name(h.name) in held for h in _needed(disk, monitor, result)):
+    if any(held.get(layout.archive_name(h.name)) != h.size for h in _needed(disk, Tally(), result)):
+        return False
+    there = {
+        n: s for prefix in ("indexes", "needs", "manifests", "sets") for n, s in vault.store.list(prefix)
+    }
+    small = {
+        n: s for n, s in disk.listed.items() if n.startswith(("indexes/", "needs/", "manifests/", "sets/"))
+    }
+    if any(there.get(n) != s for n, s in small.items()):
         return False
     return any(r.whole and r.disk.inventory == closed.digest for r in receipts(vault, monitor))
 

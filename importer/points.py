@@ -1,6 +1,7 @@
 """Recovery points as the vault sees them: admitted manifests, and whether all they need is there."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from formats import layout
@@ -8,7 +9,7 @@ from formats.documents import envelope
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership
-from formats.errors import FormatError, IntegrityError
+from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
 from formats.ids import Digest, MachineId, digest
 from formats.monitor import Finding, Monitor
 from formats.store.contract import Store
@@ -34,30 +35,45 @@ class Point:
 
 def load_needs(store: Store, manifest: Manifest) -> list[Need]:
     """The need list of a point from `store`. Raises NotFoundError, FormatError, IntegrityError."""
+    where = f"needs of {manifest.point[:8]}"
+    return needs.load(Digest(bytes.fromhex(manifest.needs)), lambda d: _fetch_need(store, d), where)
+
+
+def need_digests(store: Store, manifest: Manifest) -> set[Digest]:
+    """The digests of the objects that make up a point's need list, as far as they can be read."""
+    reached: set[Digest] = set()
 
     def fetch(wanted: Digest) -> bytes:
-        name = layout.need_name(wanted)
-        data = store.get(name)
-        if digest(data) != wanted:
-            raise IntegrityError("object-damaged", "a part of a need list is damaged", subject=name)
-        return data
+        reached.add(wanted)
+        return _fetch_need(store, wanted)
 
-    return needs.load(Digest(bytes.fromhex(manifest.needs)), fetch, f"needs of {manifest.point[:8]}")
+    with suppress(FormatError, IntegrityError, StoreError, MediaError):
+        needs.load(Digest(bytes.fromhex(manifest.needs)), fetch, "needs")
+    return reached
+
+
+def _fetch_need(store: Store, wanted: Digest) -> bytes:
+    name = layout.need_name(wanted)
+    data = store.get(name)
+    if digest(data) != wanted:
+        raise IntegrityError("object-damaged", "a part of a need list is damaged", subject=name)
+    return data
 
 
 def points(vault: Vault, monitor: Monitor) -> Iterator[Point]:
     """All points of all machines, by machine and sequence."""
-    there = {name for name, _ in vault.store.list("archives")}
+    there = dict(vault.store.list("archives"))
     for machine, member in sorted(members(vault, monitor).items(), key=lambda item: item[1].name):
         for manifest, signed in manifests(vault, machine, member, monitor):
             try:
                 needed = load_needs(vault.store, manifest)
-            except (FormatError, IntegrityError) as error:
-                monitor.finding(
-                    Finding(code=error.code, subject=f"point {manifest.point[:8]}", detail=error.what)
-                )
+            except (FormatError, IntegrityError, NotFoundError) as error:
+                subject = f"point {manifest.point[:8]}: need list"
+                monitor.finding(Finding(code=error.code, subject=subject, detail=error.what))
+                archives = manifest.totals.archives
+                yield Point(manifest, signed, member, archives, archives)  # which are there, nobody can tell
                 continue
-            missing = sum(layout.archive_name(n.archive.name) not in there for n in needed)
+            missing = sum(there.get(layout.archive_name(n.archive.name)) != n.archive.size for n in needed)
             yield Point(manifest, signed, member, len(needed), missing)
 
 

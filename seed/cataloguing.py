@@ -18,6 +18,7 @@ from formats.keyed.catalog import (
     encode_page,
     pages,
     referenced,
+    sort_key,
 )
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
@@ -60,10 +61,15 @@ class Cataloguing:
         self._bytes = 0
         self._segments: list[PageRow] = []
         self._live: set[ChunkId] = set()
+        self._last: tuple[bytes, int] = (b"", -1)
         self.entries = self.files = self.file_bytes = 0
 
     def add(self, entry: Entry) -> None:
         """The next row in order, all its chunks named."""
+        place = (sort_key(entry.path), entry.part)
+        if place <= self._last:
+            raise AssertionError(f"{entry.path!r} comes out of order: no reader would take such a catalog")
+        self._last = place
         self._rows.append(entry)
         self._bytes += len(entry.chunks) + len(entry.path) + len(entry.xattrs) + len(entry.extents)
         if entry.part == 0:

@@ -18,14 +18,15 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import Held, Inventory, SetDisk, SetDocument
 from formats.documents.manifest import Manifest, Totals
-from formats.ids import HexDigest, digest, hex_digest
+from formats.errors import FormatError, IntegrityError, NotFoundError
+from formats.ids import Digest, HexDigest, digest, hex_digest
 from formats.keyed.root import Root, clear_digest, seal_root
 from formats.tables import needs
 from formats.tables.holdings import encode_tables
 from formats.tables.sections import Section, encode_objects
 from seed.cataloguing import Catalogued
 from seed.disk import DiskWriter
-from seed.home import Home, SetState, State, write_private, write_record
+from seed.home import Home, SetState, write_private, write_record
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,58 @@ def finish_export(home: Home, disk: DiskWriter, signed: bytes) -> Committed:
     manifest = envelope.read(signed, "manifest").verify(Manifest, identity.public_key)
     prefix = layout.manifest_prefix(identity.machine)
     disk.put(layout.numbered(prefix, manifest.sequence, hex_digest(signed)), signed)
+    if not _has_set_document(home, disk, hex_digest(signed)):
+        _put_set_document(home, disk, manifest, hex_digest(signed))
+    home.spend(manifest.sequence, hex_digest(signed))
+    write_record(home.set_folder(state.set) / "set.json", replace(state, status="finished"))
+    return Committed(
+        manifest, hex_digest(signed), len(disk.sections), sum(s.archive.size for s in disk.sections)
+    )
+
+
+def holds_point(disk: DiskWriter, manifest: Manifest) -> bool:
+    """Whether all that a signed manifest needs is on the disk still."""
+
+    def fetch(wanted: Digest) -> bytes:
+        data = disk.store.get(layout.need_name(wanted))
+        if digest(data) != wanted:
+            raise IntegrityError("object-damaged", "a part of a need list is damaged")
+        return data
+
+    held = {section.archive for section in disk.sections}
+    try:
+        needed = needs.load(Digest(bytes.fromhex(manifest.needs)), fetch, "needs")
+    except (FormatError, IntegrityError, NotFoundError):
+        return False
+    return all(need.archive in held for need in needed)
+
+
+def forget_point(home: Home, disk: DiskWriter, signed: bytes) -> None:
+    """Take back a manifest that was signed, and that this disk can no longer keep."""
+    sequence = envelope.read(signed, "manifest").peek(Manifest).sequence
+    prefix = layout.manifest_prefix(home.identity.machine)
+    disk.store.delete(layout.numbered(prefix, sequence, hex_digest(signed)))
+    (home.set_folder(disk.state.set) / "manifest").unlink()
+
+
+def _has_set_document(home: Home, disk: DiskWriter, manifest: HexDigest) -> bool:
+    for name, _ in disk.store.list(layout.set_prefix(home.identity.machine)):
+        document = envelope.read(disk.store.get(name), name).verify(SetDocument, home.identity.public_key)
+        if document.manifest == manifest:
+            return True
+    return False
+
+
+def _put_set_document(home: Home, disk: DiskWriter, manifest: Manifest, signed: HexDigest) -> None:
+    """Close the disk and finish the set."""
+    identity, state = home.identity, disk.state
     inventory, generation = close_disk(home, disk)
     document = SetDocument(
         vault=identity.vault,
         machine=identity.machine,
         set=state.set,
         point=manifest.point,
-        manifest=hex_digest(signed),
+        manifest=signed,
         created=int(time.time()),
         disks=(
             SetDisk(
@@ -79,21 +125,6 @@ def finish_export(home: Home, disk: DiskWriter, signed: bytes) -> Committed:
     )
     data = envelope.sign(document, identity.signing_key)
     disk.put(layout.numbered(layout.set_prefix(identity.machine), manifest.sequence, hex_digest(data)), data)
-    write_record(
-        home.set_folder(state.set) / "set.json",
-        replace(state, status="finished"),
-    )
-    home.save_state(
-        State(
-            sequence=manifest.sequence,
-            manifest=hex_digest(signed),
-            items=home.state.items,
-            set=state.set,
-        )
-    )
-    return Committed(
-        manifest, hex_digest(signed), len(disk.sections), sum(s.archive.size for s in disk.sections)
-    )
 
 
 def close_disk(home: Home, disk: DiskWriter) -> tuple[HexDigest, int]:

@@ -54,6 +54,8 @@ class DiskWriter:
         self._monitor = monitor
         self._identity = home.identity
         folder = path / layout.DISK_FOLDER / layout.disk_folder(state.set, number)
+        if state.label is not None and not folder.is_dir():
+            raise _not_begun_here(path)
         self._folder = home.set_folder(state.set)
         self._journal_path = self._folder / f"disk-{number}.journal"
         try:
@@ -74,12 +76,7 @@ class DiskWriter:
         """Put the label, or find it as it was put; then take up what earlier runs have written."""
         label = self._read_label()
         if self.state.label is not None if label is None else label.disk != self.state.disk:
-            raise MediaError(
-                "disk-foreign",
-                "this is not the disk that the export was begun on",
-                subject=str(self.path),
-                hint="attach that disk and run the same command again, or begin anew with --again",
-            )
+            raise _not_begun_here(self.path)
         if self.state.label is None:  # a run may have been killed between two of them
             self._put_documents(labelled=label is not None)
         self.state = replace(self.state, label=hex_digest(self.store.get("label")))
@@ -153,6 +150,8 @@ class DiskWriter:
                 self._failure = error
             except OSError as error:
                 self._failure = meaning(error, str(self._journal_path))
+            except Exception as error:
+                self._failure = OffseedError("internal", f"a fault while writing ({error!r})")
             finally:
                 archive.data.release()
                 self._written += archive.size
@@ -250,6 +249,15 @@ class DiskWriter:
             ArchiveName(digest(data)), parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class
         )
         return Section(holding, parsed.index)
+
+
+def _not_begun_here(path: Path) -> MediaError:
+    return MediaError(
+        "disk-foreign",
+        "this is not the disk that the export was begun on",
+        subject=str(path),
+        hint="attach that disk and run the same command again, or begin anew with --again",
+    )
 
 
 def check_disk(path: Path) -> None:

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import psutil
 
+from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, HomeError, IntegrityError, Interrupted, MediaError, UsageError
-from formats.ids import PointId, SetId, random_id
+from formats.ids import PointId, SetId, hex_digest, random_id
 from formats.keyed.chunk import LEVEL
 from formats.monitor import Monitor
-from seed.commit import Committed, close_disk, commit_point, finish_export
+from seed.commit import Committed, close_disk, commit_point, finish_export, forget_point, holds_point
 from seed.disk import DiskWriter, check_disk
-from seed.home import Home, SetState, read_record, write_record
+from seed.home import ITEMS_MAX, Home, SetState, read_record, write_record
 from seed.run import Run
 from seed.sealing import Known
 from seed.source.rules import Patterns, Rules
@@ -57,21 +58,23 @@ def export(home: Home, paths: Sequence[str], target: Path, options: Options, mon
     """
     check_disk(target)
     items = _items(home, paths, once=options.once)
-    state, resumed = _open_set(home, options)
+    _settle_sequence(home)
+    state, resumed = _open_set(home, items, options)
     folder = home.set_folder(state.set)
     if state.status == "finished":
         return Exported(state, _finished(home, state), True, False)
     _check_target(target, items)
     _check_home_room(home, items, monitor)
     write_record(folder / "set.json", state)
-    home.save_state(
-        replace(home.state, set=state.set)
-    )  # first of all: a run killed from here on is gone on with
+    home.save_state(replace(home.state, set=state.set))  # a run killed from here on is gone on with
     disk = DiskWriter(home, state, target, 1, monitor)
     try:
         disk.begin()
         remembered = home.state.items if options.once else items
         home.save_state(replace(home.state, items=remembered))
+        if (folder / "manifest").exists() and not holds_point(disk, _signed(home, state)[1]):
+            monitor.notice("the disk lost a part of what was written; the rest is written again")
+            forget_point(home, disk, _signed(home, state)[0])
         if not (folder / "manifest").exists():
             _write_point(home, disk, items, options, monitor)
         committed = finish_export(home, disk, _signed(home, state)[0])
@@ -128,7 +131,13 @@ def _items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[bytes, ...]
                 hint="name what to back up: seed export /srv /etc --to DISK",
             )
         return known
-    items = tuple(os.fsencode(os.path.abspath(p)) for p in paths)
+    items = tuple(sorted({_located(p) for p in paths}))
+    if len(items) > ITEMS_MAX:
+        raise UsageError(
+            "usage",
+            f"{len(items):,} paths are too many, {ITEMS_MAX:,} are possible",
+            hint="name the folders that they lie in",
+        )
     _check_there(items)
     if known and set(known) != set(items) and not once:
         raise UsageError(
@@ -140,20 +149,46 @@ def _items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[bytes, ...]
     return items
 
 
-def _open_set(home: Home, options: Options) -> tuple[SetState, bool]:
-    """The set to go on with, or a new one; whether it was begun before."""
+def _located(path: str) -> bytes:
+    """Where `path` really lies: links on the way are followed, one at its end is what is backed up."""
+    parent, name = os.path.split(os.path.abspath(path))
+    return os.fsencode("/" + os.path.join(os.path.realpath(parent), name).lstrip("/"))
+
+
+def _open_set(home: Home, items: tuple[bytes, ...], options: Options) -> tuple[SetState, bool]:
+    """The set to go on with, or a new one; whether it was begun before. Raises UsageError items-differ."""
     if home.state.set is not None and not options.again:
         state = read_record(home.set_folder(home.state.set) / "set.json", SetState)
         if state.label is None:  # nothing is on a disk yet
-            return replace(state, slots_on_disk=options.slots_on_disk), False
-        return state, True
+            return replace(state, items=items, slots_on_disk=options.slots_on_disk), False
+        if state.items == items:
+            return state, True
+        if state.status == "open":
+            raise UsageError(
+                "items-differ",
+                "an export of other paths was begun and is not finished",
+                subject=" ".join(os.fsdecode(i) for i in state.items),
+                hint="finish it by naming these paths, with --once if need be; or give it up with --again",
+            )
     state = SetState(
         set=SetId(random_id()),
         point=PointId(random_id()),
         disk=random_id(),
+        items=items,
         slots_on_disk=options.slots_on_disk,
     )
     return state, False
+
+
+def _settle_sequence(home: Home) -> None:
+    """A run that was killed after it signed a manifest has used that sequence number."""
+    if home.state.set is not None and (home.set_folder(home.state.set) / "manifest").exists():
+        signed = (home.set_folder(home.state.set) / "manifest").read_bytes()
+        try:
+            manifest = envelope.read(signed, "manifest").peek(Manifest)
+        except FormatError:
+            return  # said by whoever needs it
+        home.spend(manifest.sequence, hex_digest(signed))
 
 
 def _finished(home: Home, state: SetState) -> Committed:
@@ -226,7 +261,8 @@ def _check_home_room(home: Home, items: Sequence[bytes], monitor: Monitor) -> No
 def _own_folders(home: Home, disk: DiskWriter) -> frozenset[tuple[int, int]]:
     """(device, inode) of what must not be read because it is being written."""
     found = set()
-    for path in (disk.path, home.path):
+    own = disk.path if os.path.ismount(disk.path) else disk.path / layout.DISK_FOLDER
+    for path in (own, home.path):
         status = os.stat(path)
         found.add((status.st_dev, status.st_ino))
     return frozenset(found)

@@ -17,6 +17,7 @@ from seed.reading import Place, PointReader
 
 SPAN_GAP_MAX = 256 << 10  # unneeded bytes read rather than seeking past them
 SPAN_SIZE_MAX = 2 << 20
+SPAN_RECORDS_MAX = 8  # well compressed, a span of few bytes can unfold to very many
 SPANS_AHEAD = 3
 
 Span = list[tuple[Place | None, ChunkId]]
@@ -54,7 +55,8 @@ class Fetcher:
         start = last = Place(-1, 0, 0, 0)
         for place, chunk in placed:
             apart = place.archive != last.archive or place.offset - last.offset - last.length > SPAN_GAP_MAX
-            if span and (apart or place.offset + place.length - start.offset > SPAN_SIZE_MAX):
+            full = len(span) == SPAN_RECORDS_MAX or place.offset + place.length - start.offset > SPAN_SIZE_MAX
+            if span and (apart or full):
                 yield span
                 span = []
             start = start if span else place

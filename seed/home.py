@@ -7,7 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -35,6 +35,8 @@ from formats.keyed.slots import ChunkingParameters
 from formats.wire import decode_json, encode_json
 
 R = TypeVar("R", bound=Record)
+
+ITEMS_MAX = 1000
 
 
 class Parameters(Record):
@@ -91,7 +93,7 @@ class State(Record):
 
     sequence: int = member(integer(), default=0)
     manifest: HexDigest | None = member(optional(hexed(32)), default=None)
-    items: tuple[bytes, ...] = member(many(blob(64 << 10), 1000), default=())
+    items: tuple[bytes, ...] = member(many(blob(64 << 10), ITEMS_MAX), default=())
     set: SetId | None = member(optional(hexed(16)), default=None)
 
 
@@ -101,6 +103,7 @@ class SetState(Record):
     set: SetId = member(hexed(16))
     point: PointId = member(hexed(16))
     disk: str = member(hexed(16))
+    items: tuple[bytes, ...] = member(many(blob(64 << 10), ITEMS_MAX))
     label: HexDigest | None = member(optional(hexed(32)), default=None)
     status: str = member(choice("open", "finished"), default="open")
     slots_on_disk: bool = member(flag(), default=True)
@@ -159,6 +162,11 @@ class Home:
         write_record(self.path / "state.json", state)
         self.state = state
 
+    def spend(self, sequence: int, manifest: HexDigest) -> None:
+        """A sequence number is used once: from here on the next manifest follows this one."""
+        if sequence > self.state.sequence:
+            self.save_state(replace(self.state, sequence=sequence, manifest=manifest))
+
     def set_folder(self, disk_set: SetId) -> Path:
         return self.path / "sets" / disk_set
 
@@ -205,8 +213,10 @@ def read_record(path: Path, kind: type[R]) -> R:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Replace `path` durably; mode 0600."""
-    write_private(path, encode_json(record.to_json()))
+    """Replace `path` durably by what can be read again; mode 0600. Raises FormatError."""
+    data = encode_json(record.to_json())
+    type(record).from_json(decode_json(data, path.name), path.name)
+    write_private(path, data)
 
 
 def write_private(path: Path, data: bytes) -> None:

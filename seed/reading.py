@@ -6,6 +6,7 @@ need list by the digest in it, an index by the digest in the need list, a chunk 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from formats import layout
@@ -23,7 +24,7 @@ from formats.errors import (
     StoreError,
     UsageError,
 )
-from formats.ids import ArchiveName, ChunkId, Digest, HexDigest, MachineId, digest
+from formats.ids import ArchiveName, ChunkId, Digest, HexDigest, MachineId, digest, hex_digest
 from formats.keyed.catalog import Entry, decode_entries, decode_page, sort_key
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
@@ -57,6 +58,25 @@ class Union:
                 continue
             except (StoreError, MediaError) as error:
                 failure = error
+        raise failure
+
+    def get_document(self, name: str) -> bytes:
+        """A document, whose name ends in 32 digits of its digest; from the first store where it is whole.
+
+        Raises IntegrityError, NotFoundError, StoreError, MediaError.
+        """
+        failure: OffseedError = NotFoundError(name, ", ".join(s.address for s in self.stores))
+        for store in self.stores:
+            try:
+                data = store.get(name, length=envelope.SIZE_MAX + 1)
+            except (StoreError, MediaError) as error:
+                failure = failure if isinstance(error, NotFoundError) else error
+                continue
+            if name.endswith(hex_digest(data)[:32]):
+                return data
+            failure = IntegrityError(
+                "object-damaged", "the document is damaged", subject=f"{store.address}/{name}"
+            )
         raise failure
 
     def get_checked(self, name: str, expected: bytes) -> bytes:
@@ -124,7 +144,7 @@ def unlock(union: Union, passphrase: str, name: str | None, monitor: Monitor) ->
         if machine in opened or (wanted is not None and machine not in wanted):
             continue
         try:
-            slots = envelope.read(union.get(object_name), object_name).peek(Slots)
+            slots = envelope.read(union.get_document(object_name), object_name).peek(Slots)
             for slot in slots.slots:
                 tried += 1
                 try:
@@ -133,7 +153,7 @@ def unlock(union: Union, passphrase: str, name: str | None, monitor: Monitor) ->
                     continue
                 opened[machine] = Machine(machine, master)
                 break
-        except (FormatError, IntegrityError, MediaError) as error:
+        except (FormatError, IntegrityError, StoreError, MediaError) as error:
             monitor.finding(Finding(code=error.code, subject=object_name, detail=error.what))
     if opened:
         return list(opened.values())
@@ -157,8 +177,8 @@ def _machines_named(union: Union, name: str) -> set[MachineId]:
     found = set()
     for object_name in union.list("manifests"):
         try:
-            manifest = envelope.read(union.get(object_name), object_name).peek(Manifest)
-        except (FormatError, StoreError, MediaError):
+            manifest = envelope.read(union.get_document(object_name), object_name).peek(Manifest)
+        except (FormatError, IntegrityError, StoreError, MediaError):
             continue
         if manifest.machine_name == name:
             found.add(manifest.machine)
@@ -186,7 +206,7 @@ def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[
     for machine in machines:
         for name in union.list(layout.manifest_prefix(machine.machine)):
             try:
-                signed = envelope.read(union.get(name), name)
+                signed = envelope.read(union.get_document(name), name)
                 manifest = signed.peek(Manifest)
                 root = open_root(machine.master, manifest, name)
                 signed.verify(Manifest, bytes.fromhex(root.public_key))
@@ -195,7 +215,17 @@ def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[
                 continue
             if root.machine == machine.machine:
                 found[signed.digest] = Point(manifest, signed.digest, root, machine.master)
-    return sorted(found.values(), key=lambda p: (p.manifest.machine_name, p.manifest.sequence))
+    ordered = sorted(
+        found.values(), key=lambda p: (p.manifest.machine_name, p.manifest.sequence, p.manifest.created)
+    )
+    for before, point in pairwise(ordered):
+        same = (before.manifest.machine, before.manifest.sequence)
+        if same == (point.manifest.machine, point.manifest.sequence):
+            detail = (
+                f"points {before.manifest.point[:8]} and {point.manifest.point[:8]} have one sequence number"
+            )
+            monitor.finding(Finding(code="cloned-home", subject=point.manifest.machine_name, detail=detail))
+    return ordered
 
 
 def choose(found: Sequence[Point], wanted: str) -> Point:

@@ -18,6 +18,7 @@ from formats.monitor import Finding, Monitor
 from seed.fetching import Fetcher
 from seed.reading import PointReader
 from seed.selection import Selection
+from seed.tree.new_file import NewFile
 from seed.tree.system import TreeWriter
 
 WINDOW_ROWS = 20_000
@@ -31,7 +32,7 @@ class _File:
     entry: Entry
     path: bytes
     pieces: int = 0
-    handle: int = -1
+    new: NewFile | None = None
     failed: bool = False
 
 
@@ -67,7 +68,7 @@ class Restore:
         self._selection = selection
         self._monitor = monitor
         self._folders: list[tuple[Entry, bytes]] = []
-        self._links: dict[tuple[int, int], bytes] = {}
+        self._links: dict[tuple[int, int, int, int], bytes] = {}
         self._fetcher = Fetcher(reader)
         self.done = Restored()
 
@@ -100,6 +101,7 @@ class Restore:
             while window := self._window(rows):
                 found = True
                 self._restore_window(window)
+            self._tree.settle()
             for entry, path in reversed(self._folders):
                 self._guarded(path, self._tree.finish_folder, entry, path)
         finally:
@@ -167,7 +169,7 @@ class Restore:
         """The path restored before for the same file, where the entry is a further hard link on it."""
         if entry.type != FILE or entry.links < 2:
             return None
-        first = self._links.setdefault((entry.device, entry.inode), path)
+        first = self._links.setdefault((entry.device, entry.inode, entry.size, entry.modified), path)
         return None if first == path else first
 
     def _stands(self, entry: Entry, path: bytes) -> bool:
@@ -245,18 +247,17 @@ class Restore:
             file = piece.file
             try:
                 if not file.failed:
-                    if file.handle < 0:
-                        file.handle = self._open_file(file)
-                    self._tree.write_at(file.handle, part, piece.file_offset)
+                    self._tree.write_at(self._opened(file), part, piece.file_offset)
             except (OSError, OffseedError) as error:
                 self._fail(file.path, error, file)
             self._finish(file, 1)
 
-    def _open_file(self, file: _File) -> int:
-        handle = self._tree.open_file(file.path)
-        if file.entry.extents or not file.entry.chunks:
-            self._tree.set_size(handle, file.entry.size)
-        return handle
+    def _opened(self, file: _File) -> NewFile:
+        if file.new is None:
+            file.new = self._tree.open_file(file.path)
+            if file.entry.extents or not file.entry.chunks:
+                self._tree.set_size(file.new, file.entry.size)
+        return file.new
 
     def _lose(self, pieces: Sequence[_Piece], code: str, detail: str) -> None:
         for piece in pieces:
@@ -273,11 +274,10 @@ class Restore:
         try:
             if file.failed:
                 self.done.failed += 1
-                if file.handle >= 0:
-                    self._tree.abandon_file(file.path, file.handle)
+                if file.new is not None:
+                    self._tree.abandon_file(file.new)
                 return
-            handle = file.handle if file.handle >= 0 else self._open_file(file)
-            self._tree.finish_file(file.entry, file.path, handle)
+            self._tree.finish_file(file.entry, file.path, self._opened(file))
         except (OSError, OffseedError) as error:
             self._fail(file.path, error)
             self.done.failed += 1

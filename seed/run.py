@@ -24,18 +24,20 @@ from seed.sealing import Known, Sealing
 from seed.source.system import Found, data_extents, read_into
 
 PENDING_ROWS_MAX = 20_000
+EXTENTS_MAX = 100_000  # a file with more regions of data is kept without its holes
 PROGRESS_STEP = 4 << 20
 
 
 @dataclass(slots=True)
 class _Content:
-    """Where a small file's or a hard link's content lies: in `units`, from `offset` on where it is one bundle."""
+    """Where the content of a file with several links lies; `seen` is what the file was then: good for no other."""
 
     units: list[Unit]
     offset: int
     extents: bytes
     content: bytes
     size: int
+    seen: tuple[int, int, int]
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Run:
             if len(self._rows) > PENDING_ROWS_MAX:
                 self._close_bundle()
                 self._sealing.drain()
-            if not self._rows[0].units:
+            if self._rows and not self._rows[0].units:
                 self._emit()
 
     def finish(self) -> Catalogued:
@@ -122,7 +124,9 @@ class Run:
 
     def _read_file(self, found: Found) -> None:
         entry = found.entry
-        if entry.links > 1 and (same := self._links.get((entry.device, entry.inode))):
+        seen = (entry.size, entry.modified, entry.changed)
+        same = self._links.get((entry.device, entry.inode)) if entry.links > 1 else None
+        if same is not None and same.seen == seen:
             self._take_over(entry, same)
             return
         try:
@@ -146,7 +150,7 @@ class Run:
         if entry.links > 1:
             size = entry.size
             self._links[entry.device, entry.inode] = _Content(
-                row.units, entry.offset, entry.extents, entry.content, size
+                row.units, entry.offset, entry.extents, entry.content, size, seen
             )
 
     def _read_small(self, entry: Entry, handle: int) -> _Row:
@@ -170,6 +174,8 @@ class Run:
     def _read_large(self, entry: Entry, handle: int) -> _Row:
         """A file of its own chunks; rows of 4,096 chunks each, the first of which carries the entry."""
         regions = data_extents(handle, entry.size)
+        if len(regions) > EXTENTS_MAX:
+            regions = [(0, entry.size)]
         if regions != [(0, entry.size)]:
             entry.extents = b"".join(o.to_bytes(8, "little") + n.to_bytes(8, "little") for o, n in regions)
         units: list[Unit] = []

@@ -174,6 +174,7 @@ class Document(Record):
     """A record that stands alone, signed, under its own payload type."""
 
     kind: ClassVar[str]
+    signers: ClassVar[int] = 1
 
     @classmethod
     def payload_type(cls) -> str:

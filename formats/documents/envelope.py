@@ -63,7 +63,7 @@ class Signed:
         document = self.peek(kind)
         message = pae(kind.payload_type(), self.envelope.payload)
         for key in keys:
-            if not any(
+            if len(self.envelope.signatures) != kind.signers or not any(
                 s.keyid == key_name(key) and _verifies(key, s.sig, message) for s in self.envelope.signatures
             ):
                 raise IntegrityError(
@@ -76,8 +76,11 @@ class Signed:
 
 
 def read(data: bytes, where: str) -> Signed:
-    """Parse an envelope (ENV-1). Raises FormatError DOC-1, DOC-2."""
+    """Parse an envelope (ENV-1). Raises FormatError ENV-1, DOC-1, DOC-2."""
     envelope = Envelope.from_json(decode_json(data, where, SIZE_MAX), where)
+    members = (envelope, *envelope.signatures)
+    if any(m.extra for m in members) or encode_json(envelope.to_json()) != data:
+        refuse("ENV-1", "an envelope in another than its one encoding", where)
     return Signed(data, where, envelope)
 
 

@@ -57,6 +57,7 @@ class Request(Document):
     """A machine asks to join. Signed by its own key *and* by the key of the credential it holds."""
 
     kind = "registration-request"
+    signers = 2
     vault: VaultId = member(hexed(16))
     serial: int = member(integer(1))
     leaf: bytes = member(blob(CERTIFICATE_MAX))

@@ -70,8 +70,8 @@ class Xaes256Gcm:
         view[:NONCE_SIZE] = nonce
         gcm.encrypt_into(nonce[12:], plaintext, aad, view[NONCE_SIZE:])
 
-    def open(self, sealed: Buffer, aad: bytes) -> bytes:
-        """The plaintext that `seal` was given with the same `aad`. Raises IntegrityError."""
+    def open(self, sealed: Buffer, aad: bytes, where: str = "") -> bytes:
+        """The plaintext that `seal` was given with the same `aad`. Raises IntegrityError, its subject `where`."""
         if len(sealed) >= OVERHEAD:
             view = memoryview(sealed)
             nonce = bytes(view[:NONCE_SIZE])
@@ -82,6 +82,7 @@ class Xaes256Gcm:
         raise IntegrityError(
             "seal-broken",
             "sealed bytes do not open under this key",
+            subject=where,
             hint="they were damaged, or they belong to another key or place",
         )
 

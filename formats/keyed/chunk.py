@@ -60,7 +60,7 @@ class ChunkSealer:
 
     def open(self, kind: int, chunk: ChunkId, record: bytes | memoryview, where: str) -> bytes:
         """The raw bytes. Raises IntegrityError seal-broken (REC-1, REC-5), FormatError REC-2 to REC-4."""
-        inner = self._aead.open(record, self._aad(kind, chunk))
+        inner = self._aead.open(record, self._aad(kind, chunk), where)
         if len(inner) < INNER.size:
             refuse("REC-2", "a record without its inner head", where)
         codec, length = INNER.unpack_from(inner)

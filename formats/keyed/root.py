@@ -45,7 +45,7 @@ def open_root(master: MasterKey, manifest: Manifest, where: str) -> Root:
     Raises IntegrityError seal-broken (ROOT-1), root-differs (ROOT-2); FormatError. That the root's key signed the
     manifest (ROOT-3) is for the caller to see, who has the envelope.
     """
-    data = Xaes256Gcm(master.seal).open(manifest.root, AAD + master.key_id)
+    data = Xaes256Gcm(master.seal).open(manifest.root, AAD + master.key_id, where)
     root = Root.from_json(decode_json(data, where), where)
     bound = ("point", "revision", "machine", "sequence", "created", "previous")
     if any(getattr(root, name) != getattr(manifest, name) for name in bound) or root.clear != clear_digest(

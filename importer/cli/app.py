@@ -9,12 +9,14 @@ import typer
 
 from formats.console import Console, print_version
 from formats.errors import UsageError
+from formats.store.local import LocalStore
 from importer.authority import authorities
 from importer.vault import Vault, open_vault
 
 app = typer.Typer(
     name="importer",
     help="The datacenter side of offseed: keep vaults, import shipped disks. It checks everything and can read nothing.",
+    epilog="Example: importer import /mnt/disk --vault /srv/vault",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -62,6 +64,8 @@ def signing_vault(address: str | None, console: Console) -> Vault:
     """The same, and able to sign. Raises HomeError authority-missing."""
     vault = vault_of(address, console)
     vault.authority = vault.signer(home())
+    if isinstance(vault.store, LocalStore):
+        vault.store.sweep()
     return vault
 
 

@@ -176,8 +176,10 @@ def _report(result: Imported, console: Console) -> dict[str, Json]:
         console.say(
             f"{name}: {result.copied:,} archives copied ({size(result.copied_bytes)}), {result.already:,} already there"
         )
-    if result.whole:
+    if result.whole and result.finished:
         console.say(f"{name}: everything on it is in the vault; it may be erased")
+    elif result.whole:
+        console.say(f"{name}: KEEP IT, all of it is in the vault, but its export is not finished")
     else:
         console.say(f"{name}: KEEP IT, not everything on it has arrived")
     return {
@@ -189,7 +191,7 @@ def _report(result: Imported, console: Console) -> dict[str, Json]:
         "copied_bytes": result.copied_bytes,
         "already": result.already,
         "not_needed": result.not_needed,
-        "may_be_erased": result.whole,
+        "may_be_erased": result.whole and result.finished,
         "findings": len(result.findings),
     }
 

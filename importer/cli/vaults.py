@@ -17,9 +17,21 @@ from importer.cli.app import VaultOption, absolute, app, home, signing_vault, va
 from importer.machines import admit, answer_requests, read_request
 from importer.vault import Vault, create, issue_credential, members, set_redundancy
 
-vault_app = typer.Typer(help="Create and show vaults.", no_args_is_help=True)
-credentials_app = typer.Typer(help="Issue vault credentials.", no_args_is_help=True)
-machines_app = typer.Typer(help="List and accept machines.", no_args_is_help=True)
+vault_app = typer.Typer(
+    help="Create and show vaults.",
+    epilog="Example: importer vault create Backups --at /srv/vault --region west-europe",
+    no_args_is_help=True,
+)
+credentials_app = typer.Typer(
+    help="Issue vault credentials.",
+    epilog="Example: importer credentials issue --vault /srv/vault --out web1.credential",
+    no_args_is_help=True,
+)
+machines_app = typer.Typer(
+    help="List and accept machines.",
+    epilog="Example: importer machines list --vault /srv/vault",
+    no_args_is_help=True,
+)
 app.add_typer(vault_app, name="vault")
 app.add_typer(credentials_app, name="credentials")
 app.add_typer(machines_app, name="machines")

@@ -14,6 +14,7 @@ from formats.errors import UsageError
 app = typer.Typer(
     name="seed",
     help="Back up this machine: the first time onto shipped disks, from then on over the network.",
+    epilog="Example: seed export /srv /etc --to /mnt/disk",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -26,7 +27,10 @@ VaultOption = Annotated[
 PassphraseFileOption = Annotated[
     Path | None,
     typer.Option(
-        "--passphrase-file", metavar="FILE", help="Read the passphrase from this file's first line."
+        "--passphrase-file",
+        metavar="FILE",
+        readable=False,  # to read it says more
+        help="Read the passphrase from this file's first line.",
     ),
 ]
 

@@ -179,8 +179,13 @@ def restore(
     exists = target.is_dir()
     tree = TreeWriter(str(target if exists or not dry_run else Path()), console, overwrite=overwrite)
     restoring = Restore(reader, tree, selection, console)
-    with console.working("restore", chosen.manifest.totals.file_bytes if not below and not include else None):
-        done = restoring.plan(target_exists=exists) if dry_run else restoring.run()
+    try:
+        with console.working(
+            "restore", chosen.manifest.totals.file_bytes if not below and not include else None
+        ):
+            done = restoring.plan(target_exists=exists) if dry_run else restoring.run()
+    finally:
+        tree.close()
     seconds = time.monotonic() - began
     m = chosen.manifest
     verb = "Would restore" if dry_run else "Restored"

@@ -25,7 +25,9 @@ Keep this file away from the machine, and print it.
 @command(app, "register")
 def register(
     console: Console,
-    credential: Annotated[Path, typer.Option("--credential", metavar="FILE", help="The vault credential.")],
+    credential: Annotated[
+        Path, typer.Option("--credential", metavar="FILE", readable=False, help="The vault credential.")
+    ],
     name: Annotated[
         str | None, typer.Option("--name", metavar="N", help="This machine's name; else its host name.")
     ] = None,

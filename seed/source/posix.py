@@ -21,6 +21,8 @@ import grp  # noqa: E402
 import pwd  # noqa: E402
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Of the folders above a root no list is needed: the right to pass through them is enough.
+_ABOVE_FLAGS = _FOLDER_FLAGS | getattr(os, "O_PATH", 0)
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _XATTR = sys.platform == "linux"
 
@@ -69,7 +71,7 @@ class Walk:
             if path and path not in self._above:
                 self._above.add(path)
                 parent, _, name = path.rpartition(b"/")
-                handle = os.open(b"/" + parent, _FOLDER_FLAGS)
+                handle = os.open(b"/" + parent, _ABOVE_FLAGS)
                 try:
                     yield Found(self._describe(handle, os.fsdecode(name), path), handle, "")
                 finally:
@@ -82,7 +84,7 @@ class Walk:
             yield from self._below(_Level(handle, b"", os.fstat(handle).st_dev, self._names(handle, b"")))
             return
         parent, _, name = relative.rpartition(b"/")
-        handle = os.open(b"/" + parent, _FOLDER_FLAGS)
+        handle = os.open(b"/" + parent, _ABOVE_FLAGS)
         status = os.stat(name, dir_fd=handle, follow_symlinks=False)
         yield from self._below(_Level(handle, parent, status.st_dev, iter([os.fsdecode(name)])))
 

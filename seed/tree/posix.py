@@ -1,10 +1,9 @@
 """Writes a tree below one target on POSIX, by directory handles: never outside it, never through a symbolic link.
 
-A file appears under its name whole, with all its attributes, or not at all: it is written beside under a name that
-follows from its own, so that a run after a crash takes it up again.
+A file appears under its name whole, with all its attributes, or not at all: it is written in a staging folder and
+renamed.
 """
 
-import hashlib
 import os
 import stat
 import sys
@@ -15,19 +14,23 @@ from formats.errors import IntegrityError, MediaError
 from formats.keyed.catalog import FILE, FOLDER, SYMLINK, Entry
 from formats.monitor import Finding, Monitor
 from seed.kinds import FORMATS
+from seed.tree.new_file import NewFile
 from seed.xattrs import unpack
 
 assert sys.platform != "win32"
+from seed.tree.staging import Staging  # noqa: E402
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-_HANDLES_MAX = 64
+_NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDERS_MAX = 64
+_FILES_MAX = 256
 
 
 class TreeWriter:
     """A target folder and the ways to put entries into it. `path` is always relative, checked by the catalog."""
 
     def __init__(self, target: str, monitor: Monitor, *, overwrite: bool) -> None:
+        self.existed = os.path.isdir(target)
         try:
             os.makedirs(target, exist_ok=True)
             self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -40,9 +43,16 @@ class TreeWriter:
         self.root = os.geteuid() == 0
         self._monitor = monitor
         self._folders: OrderedDict[bytes, int] = OrderedDict()
+        self._staging = Staging()
+        self._open: OrderedDict[NewFile, None] = OrderedDict()
         self._told: set[str] = set()
 
     def close(self) -> None:
+        for new in list(self._open):
+            self._let_go(new)
+        self._staging.close()
+        for handle in self._folders.values():
+            os.close(handle)
         os.close(self._root)
 
     def state(self, entry: Entry, path: bytes) -> str:
@@ -73,53 +83,56 @@ class TreeWriter:
                 os.mkdir(name, 0o700, dir_fd=folder)
 
     def finish_folder(self, entry: Entry, path: bytes) -> None:
+        """Give a folder its attributes; the target keeps its own where it was there before."""
+        if not path and self.existed:
+            return
         handle = self._open_folder(path) if path else os.dup(self._root)
         try:
             self._attributes(handle, None, entry, path)
         finally:
             os.close(handle)
 
-    def open_file(self, path: bytes) -> int:
-        """A handle on the file under its passing name; `finish_file` gives it its own."""
-        folder, name = self._parent(path)
-        return os.open(_passing(name), _NEW_FLAGS, 0o600, dir_fd=folder)
+    def open_file(self, path: bytes) -> NewFile:
+        """A file in the making; `finish_file` gives it its name."""
+        parent, _ = self._parent(path)
+        folder, name = self._staging.place(parent)
+        new = NewFile(folder, name, os.open(name, _NEW_FLAGS, 0o600, dir_fd=folder))
+        self._hold(new)
+        return new
 
-    def write_at(self, handle: int, data: memoryview, offset: int) -> None:
+    def write_at(self, new: NewFile, data: memoryview, offset: int) -> None:
+        if new.handle < 0:
+            new.handle = os.open(new.name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=new.folder)
+        self._hold(new)
         while data:
-            written = os.pwrite(handle, data, offset)
+            written = os.pwrite(new.handle, data, offset)
             data, offset = data[written:], offset + written
 
-    def set_size(self, handle: int, size: int) -> None:
+    def set_size(self, new: NewFile, size: int) -> None:
         """What is not written below `size` is a hole."""
-        os.truncate(handle, size)
+        os.truncate(new.handle, size)
 
-    def finish_file(self, entry: Entry, path: bytes, handle: int) -> None:
-        """Attributes, then the name. Closes the handle."""
-        folder, name = self._parent(path)
+    def finish_file(self, entry: Entry, path: bytes, new: NewFile) -> None:
+        """Attributes, then the name."""
+        self.write_at(new, memoryview(b""), 0)
         try:
-            self._attributes(handle, None, entry, path)
+            self._attributes(new.handle, None, entry, path)
         finally:
-            os.close(handle)
-        self._publish(folder, name)
+            self._let_go(new)
+        self._publish(new.folder, new.name, path)
 
-    def abandon_file(self, path: bytes, handle: int) -> None:
+    def abandon_file(self, new: NewFile) -> None:
         """A file whose content could not be had is not left behind."""
-        folder, name = self._parent(path)
-        os.close(handle)
-        os.unlink(_passing(name), dir_fd=folder)
+        self._let_go(new)
+        os.unlink(new.name, dir_fd=new.folder)
 
     def make_link(self, existing: bytes, path: bytes) -> None:
         """A hard link on a file restored before."""
         source, source_name = self._parent(existing)
-        source = os.dup(source)  # the cache may close it while the second parent is found
-        try:
-            folder, name = self._parent(path)
-            passing = _passing(name)
-            self._without(lambda: os.unlink(passing, dir_fd=folder))
-            os.link(source_name, passing, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
-            self._publish(folder, name)
-        finally:
-            os.close(source)
+        folder, name = self._staging.place(source)
+        os.link(source_name, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+        self._publish(folder, name, path)
+        self._without(lambda: os.unlink(name, dir_fd=folder))  # renaming onto itself does nothing
 
     def is_link(self, existing: bytes, path: bytes) -> bool:
         """Whether both paths are the same file already."""
@@ -134,33 +147,46 @@ class TreeWriter:
 
     def make_other(self, entry: Entry, path: bytes) -> bool:
         """A symbolic link, FIFO, socket or device. False where only root may make it."""
-        folder, name = self._parent(path)
-        passing = _passing(name)
-        self._without(lambda: os.unlink(passing, dir_fd=folder))
+        parent, _ = self._parent(path)
+        folder, name = self._staging.place(parent)
         try:
             if entry.type == SYMLINK:
-                os.symlink(entry.target, passing, dir_fd=folder)
+                os.symlink(entry.target, name, dir_fd=folder)
             else:
-                os.mknod(passing, FORMATS[entry.type] | 0o600, entry.rdev, dir_fd=folder)
+                os.mknod(name, FORMATS[entry.type] | 0o600, entry.rdev, dir_fd=folder)
         except PermissionError:
             if entry.type == SYMLINK:
                 raise
             self._tell("device", "devices were left out: only root can make them")
             return False
-        self._attributes(folder, passing, entry, path)
-        self._publish(folder, name)
+        self._attributes(folder, name, entry, path)
+        self._publish(folder, name, path)
         return True
 
-    def _publish(self, folder: int, name: bytes) -> None:
+    def settle(self) -> None:
+        """All files are written: from here on only the attributes of folders change."""
+        self._staging.close()
+
+    def _hold(self, new: NewFile) -> None:
+        """Keep `new` open, and let go of the one that was not written to for longest."""
+        self._open[new] = None
+        self._open.move_to_end(new)
+        if len(self._open) > _FILES_MAX:
+            self._let_go(next(iter(self._open)))
+
+    def _let_go(self, new: NewFile) -> None:
+        if self._open.pop(new, new) is None:
+            os.close(new.handle)
+            new.handle = -1
+
+    def _publish(self, staged: int, staged_name: bytes, path: bytes) -> None:
         """Give the file its name. What holds it now was judged before: it may be overwritten."""
+        folder, name = self._parent(path)
         try:
-            os.rename(_passing(name), name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(staged_name, name, src_dir_fd=staged, dst_dir_fd=folder)
         except (IsADirectoryError, NotADirectoryError):
             self._clear(folder, name)
-            os.rename(_passing(name), name, src_dir_fd=folder, dst_dir_fd=folder)
-        self._without(
-            lambda: os.unlink(_passing(name), dir_fd=folder)
-        )  # a link to the same file stays behind
+            os.rename(staged_name, name, src_dir_fd=staged, dst_dir_fd=folder)
 
     def _clear(self, folder: int, name: bytes) -> None:
         """Remove what is in the way, if that was asked for; a folder only where it is empty."""
@@ -172,20 +198,22 @@ class TreeWriter:
             os.unlink(name, dir_fd=folder)
 
     def _attributes(self, handle: int, name: bytes | None, entry: Entry, path: bytes) -> None:
-        """Owner, mode, extended attributes, times, in the order in which none undoes another.
+        """Owner, extended attributes, mode, times, in the order in which none undoes or forbids another.
 
         On `handle` itself, or on `name` in the folder `handle` for what cannot be opened.
         """
         folder, itself = (None, True) if name is None else (handle, False)
         target: int | bytes = handle if name is None else name
+        mode = entry.mode
         try:
             os.chown(target, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=itself)
         except PermissionError:
+            mode &= ~0o6000  # another's program must not run with this user's rights
             self._tell("owner", "owners were not restored: only root can give files away")
-        if entry.type != SYMLINK:
-            os.chmod(target, entry.mode, dir_fd=folder)
         if entry.xattrs:
             self._set_xattrs(handle, name, entry, path)
+        if entry.type != SYMLINK:
+            os.chmod(target, mode, dir_fd=folder)
         os.utime(target, ns=(entry.modified, entry.modified), dir_fd=folder, follow_symlinks=itself)
 
     def _set_xattrs(self, handle: int, name: bytes | None, entry: Entry, path: bytes) -> None:
@@ -213,34 +241,39 @@ class TreeWriter:
         return self._folder(above, make), name
 
     def _folder(self, path: bytes, make: bool) -> int:
-        if not path:
-            return self._root
-        cache = self._folders
-        if (handle := cache.get(path)) is not None:
-            cache.move_to_end(path)
-            return handle
-        above, _, name = path.rpartition(b"/")
-        parent = self._folder(above, make)
+        """A handle on a folder, opened from the nearest one that is open still, part by part."""
+        at = path
+        while at and at not in self._folders:
+            at = at.rpartition(b"/")[0]
+        handle = self._folders[at] if at else self._root
+        while at != path:
+            end = path.find(b"/", len(at) + 1 if at else 0)
+            at = path if end < 0 else path[:end]
+            handle = self._folders[at] = self._step(handle, at, make)
+            if len(self._folders) > _FOLDERS_MAX:
+                os.close(self._folders.popitem(last=False)[1])
+        if path:
+            self._folders.move_to_end(path)
+        return handle
+
+    def _step(self, parent: int, path: bytes, make: bool) -> int:
+        name = path.rpartition(b"/")[2]
         try:
-            handle = os.open(name, _FOLDER_FLAGS, dir_fd=parent)
+            return os.open(name, _FOLDER_FLAGS, dir_fd=parent)
         except FileNotFoundError:
             if not make:
                 raise
             os.mkdir(name, 0o700, dir_fd=parent)
-            handle = os.open(name, _FOLDER_FLAGS, dir_fd=parent)
+            return os.open(name, _FOLDER_FLAGS, dir_fd=parent)
         except OSError as error:
-            if error.errno in (20, 40):  # ENOTDIR, ELOOP: a link or a file stands where a folder should
-                raise IntegrityError(
-                    "restore-escape",
-                    "something that is no folder stands in the way",
-                    subject=os.fsdecode(path),
-                    hint="move it away, or restore into an empty folder",
-                ) from error
-            raise
-        cache[path] = handle
-        while len(cache) > _HANDLES_MAX:
-            os.close(cache.popitem(last=False)[1])
-        return handle
+            if error.errno not in (20, 40):  # ENOTDIR, ELOOP: a link or a file stands where a folder should
+                raise
+            raise IntegrityError(
+                "restore-escape",
+                "something that is no folder stands in the way",
+                subject=os.fsdecode(path),
+                hint="move it away, or restore into an empty folder",
+            ) from error
 
     def _open_folder(self, path: bytes) -> int:
         folder, name = self._parent(path)
@@ -257,8 +290,3 @@ class TreeWriter:
             action()
         except FileNotFoundError:
             pass
-
-
-def _passing(name: bytes) -> bytes:
-    """The name under which a file is written: short, whatever its own length, and the same in the next run."""
-    return b".offseed-" + hashlib.blake2b(name, digest_size=8).hexdigest().encode() + b".part"

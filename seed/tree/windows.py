@@ -3,6 +3,7 @@
 from formats.keyed.catalog import Entry
 from formats.monitor import Monitor
 from seed.source.windows import unsupported
+from seed.tree.new_file import NewFile
 
 
 class TreeWriter:
@@ -22,19 +23,19 @@ class TreeWriter:
     def finish_folder(self, entry: Entry, path: bytes) -> None:
         raise unsupported()
 
-    def open_file(self, path: bytes) -> int:
+    def open_file(self, path: bytes) -> NewFile:
         raise unsupported()
 
-    def write_at(self, handle: int, data: memoryview, offset: int) -> None:
+    def write_at(self, new: NewFile, data: memoryview, offset: int) -> None:
         raise unsupported()
 
-    def set_size(self, handle: int, size: int) -> None:
+    def set_size(self, new: NewFile, size: int) -> None:
         raise unsupported()
 
-    def finish_file(self, entry: Entry, path: bytes, handle: int) -> None:
+    def finish_file(self, entry: Entry, path: bytes, new: NewFile) -> None:
         raise unsupported()
 
-    def abandon_file(self, path: bytes, handle: int) -> None:
+    def abandon_file(self, new: NewFile) -> None:
         raise unsupported()
 
     def make_link(self, existing: bytes, path: bytes) -> None:
@@ -44,6 +45,9 @@ class TreeWriter:
         raise unsupported()
 
     def make_other(self, entry: Entry, path: bytes) -> bool:
+        raise unsupported()
+
+    def settle(self) -> None:
         raise unsupported()
 
     def close(self) -> None:

@@ -47,7 +47,7 @@ def texts(node: ast.AST) -> Iterator[str]:
 
 def positions(tree: ast.Module) -> dict[str, int]:
     """Where functions and data classes of this module take their `code`, by their name."""
-    found = {"refuse": 0} | {name: 0 for name in ERRORS - FIXED}
+    found = {"refuse": 0} | dict.fromkeys(ERRORS - FIXED, 0)
     for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.FunctionDef):

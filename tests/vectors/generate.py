@@ -11,7 +11,8 @@ from pathlib import Path
 
 from formats.wire import Json
 
-ROOMS = ["keyed", "tables"]  # one module here for each room of the house that has vectors
+# One module here for each room of the house that has vectors.
+ROOMS = ["keyed", "tables", "documents", "catalog"]
 DATA = Path(__file__).parent / "data"
 
 Generator = Callable[[], bytes]

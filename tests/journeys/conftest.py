@@ -1,0 +1,38 @@
+"""The journeys are for Linux: there everything that a tree can hold can be made and compared."""
+
+import sys
+
+if sys.platform == "linux":
+    from tests.journeys.scenes import (
+        bare,
+        copy_of,
+        exported,
+        ground,
+        imported,
+        long_tree,
+        odd_tree,
+        opened,
+        real_tree,
+        room,
+        small_tree,
+        stage,
+        wide,
+    )
+
+    __all__ = (
+        "bare",
+        "copy_of",
+        "exported",
+        "ground",
+        "imported",
+        "long_tree",
+        "odd_tree",
+        "opened",
+        "real_tree",
+        "room",
+        "small_tree",
+        "stage",
+        "wide",
+    )
+else:
+    collect_ignore_glob = ["test_*"]

@@ -1,0 +1,321 @@
+"""A stage: everything one story needs, and the two real commands to play it with.
+
+A `Stage` has its own homes, vault, disk, credential and passphrase file below one folder. Every command runs as a
+process; a story sees what a user sees, the exit code, stdout and stderr, and nothing is mocked. No command may ever
+show a traceback or call a failure a fault of its own: `run` itself sees to that.
+"""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+T = TypeVar("T")
+
+PATIENCE = 60.0
+COMMANDS = Path(sys.executable).parent
+PASSPHRASE = "grey otter 51 sails past Lisbon"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left: its exit code and what it printed. `words` is the command line."""
+
+    words: tuple[str, ...]
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def json(self) -> Any:
+        """The one document that --json prints."""
+        return json.loads(self.stdout)
+
+    @property
+    def lines(self) -> list[Any]:
+        """The objects of a long list under --json, one a line."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    def __str__(self) -> str:
+        return f"$ {' '.join(self.words)}\n{self.stdout}{self.stderr}[exit {self.code}]"
+
+
+class Stage:
+    """One operator, one machine, one vault and one disk, below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.command = installed
+        self.home = folder / "seed-home"
+        self.importer_home = folder / "importer-home"
+        self.vault = folder / "vault"
+        self.disk = folder / "disk"
+        self.credential = folder / "machine.credential"
+        self.secret = folder / "machine.passphrase"
+        self.disk.mkdir(parents=True, exist_ok=True)
+
+    def copy(self, folder: Path) -> Self:
+        """The same scene elsewhere, to be spoilt at will; it must be told its vault, for homes know the first one."""
+        subprocess.run(["cp", "-a", "--", f"{self.folder}/.", str(folder)], check=True)
+        return type(self)(folder)
+
+    def environment(self, changes: dict[str, str | Path | None]) -> dict[str, str]:
+        homes = {"SEED_HOME": self.home, "IMPORTER_HOME": self.importer_home, "COLUMNS": "110", **changes}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SEED_", "IMPORTER_"))}
+        return inherited | {k: str(v) for k, v in homes.items() if v is not None}
+
+    def run(
+        self,
+        program: str,
+        *arguments: object,
+        code: int | None = 0,
+        **environment: str | Path | None,
+    ) -> Result:
+        """Run a command that must end with `code` (None: with any). A keyword sets an environment variable."""
+        words = (*self.command(program), *map(str, arguments))
+        began = time.monotonic()
+        done = subprocess.run(
+            words,
+            env=self.environment(environment),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return judged(words, done.returncode, done.stdout, done.stderr, time.monotonic() - began, code)
+
+    def start(
+        self, program: str, *arguments: object, **environment: str | Path | None
+    ) -> "subprocess.Popen[bytes]":
+        """A command left running, in a process group of its own."""
+        return subprocess.Popen(
+            [*self.command(program), *map(str, arguments)],
+            env=self.environment(environment),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def type(self, program: str, *arguments: object, answers: list[bytes], code: int | None = 0) -> Result:
+        """Run a command at a terminal and type an answer at each prompt for a passphrase; b"\\x03" is Ctrl-C."""
+        if sys.platform != "linux":
+            raise NotImplementedError
+        words = (*self.command(program), *map(str, arguments))
+        began = time.monotonic()
+        child, terminal = pty.fork()
+        if child == 0:
+            os.chdir(self.folder)
+            os.execve(words[0], words, self.environment({}))
+        shown = _converse(terminal, answers)
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return judged(words, ended, shown, b"", time.monotonic() - began, code)
+
+    def create_vault(self, name: str = "Backups") -> None:
+        self.run("importer", "vault", "create", name, "--at", self.vault, "--region", "here")
+
+    def issue(self, out: Path | None = None) -> Path:
+        """A new credential, in place of an earlier one."""
+        path = out or self.credential
+        path.unlink(missing_ok=True)
+        self.run("importer", "credentials", "issue", "--vault", self.vault, "--out", path)
+        return path
+
+    def write_secret(self) -> None:
+        """The passphrase file, once."""
+        if not self.secret.exists():
+            self.secret.write_text(PASSPHRASE + "\n")
+            self.secret.chmod(0o600)
+
+    def register(self, name: str = "web1") -> None:
+        self.write_secret()
+        self.run(
+            "seed", "register", "--credential", self.credential, "--name", name,
+            "--passphrase-file", self.secret, "--vault", self.vault,
+        )  # fmt: skip
+
+    def open(self) -> None:
+        """The vault made and the machine registered with it."""
+        self.create_vault()
+        self.issue()
+        self.register()
+
+    def export(self, *arguments: object, code: int | None = 0) -> Any:
+        return self.run("seed", "export", *arguments, "--to", self.disk, "--json", code=code).json
+
+    def import_(self, code: int | None = 0) -> Any:
+        return self.run("importer", "import", self.disk, "--vault", self.vault, "--json", code=code).json
+
+    def restore(self, target: Path, *source: object, code: int | None = 0, home: Path | None = None) -> Any:
+        return self.run(
+            "seed", "restore", "latest", "--target", target, *source, "--json",
+            code=code, SEED_HOME=home or self.home,
+        ).json  # fmt: skip
+
+    @property
+    def seeded(self) -> Path:
+        """The only folder of ours on the disk."""
+        (folder,) = (self.disk / "offseed").iterdir()
+        return folder
+
+    def objects(self, prefix: str) -> list[Path]:
+        """The files on the disk below `prefix`, the largest first."""
+        found = [p for p in (self.seeded / prefix).rglob("*") if p.is_file()]
+        return sorted(found, key=lambda p: (-p.stat().st_size, p))
+
+
+Copy = Callable[[Stage], Stage]
+
+
+def below(target: Path, source: Path) -> Path:
+    """Where a restore puts what lay at `source`: full paths below the target."""
+    return target / str(source).lstrip("/")
+
+
+def judged(
+    words: tuple[str, ...], ended: int, stdout: bytes, stderr: bytes, seconds: float, code: int | None
+) -> Result:
+    """The result, if it is one that a user may ever see."""
+    result = Result(words, ended, _text(stdout), _text(stderr), seconds)
+    assert "Traceback" not in result.stdout + result.stderr, result
+    assert "[internal]" not in result.stderr, f"{result}\n{_fault(result.stderr)}"
+    assert code is None or ended == code, result
+    return result
+
+
+def refused(result: Result, code: str) -> Result:
+    """The error as scripts and people get it: the same code on both, and a hint."""
+    error = result.json["error"]
+    assert error["code"] == code, result
+    assert error["hint"], f"no hint: {result}"
+    assert f"[{code}]" in result.stderr
+    assert "what to do: " in result.stderr
+    return result
+
+
+def await_(happened: Callable[[], object], process: "subprocess.Popen[bytes]") -> bool:
+    """Wait until something happened, or the process ended: False."""
+    until = time.monotonic() + PATIENCE
+    while not happened():
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < until, "nothing happened"
+        time.sleep(0.002)
+    return True
+
+
+def ended(process: "subprocess.Popen[bytes]", signal_number: int | None = None) -> Result:
+    """Send a signal, if one is given, and collect what the process leaves."""
+    if signal_number is not None:
+        process.send_signal(signal_number)
+    try:
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    words = tuple(map(str, process.args)) if isinstance(process.args, list) else ()
+    return judged(words, process.returncode, stdout, stderr, 0, None)
+
+
+def snapshot(folder: Path) -> dict[str, bytes | str | None]:
+    """Everything below a folder by name: content of files, targets of links, None for folders."""
+    found: dict[str, bytes | str | None] = {}
+    for path in sorted(folder.rglob("*")):
+        name = os.path.relpath(path, folder)
+        if path.is_symlink():
+            found[name] = os.readlink(path)
+        else:
+            found[name] = path.read_bytes() if path.is_file() else None
+    return found
+
+
+def in_parallel(attempt: Callable[[T], object], items: Iterable[T]) -> None:
+    """Try each item, several at once; the first failure is raised."""
+    with ThreadPoolExecutor(4) as pool:
+        for _ in pool.map(attempt, items):
+            pass
+
+
+def flip(path: Path, offset: int) -> None:
+    """Damage one byte; a negative offset counts from the end."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 0xFF
+    path.write_bytes(data)
+
+
+def installed(program: str) -> tuple[str, ...]:
+    """The installed script of a command."""
+    script = COMMANDS / program
+    found = str(script) if script.exists() else shutil.which(program)
+    assert found, f"the command {program} is not installed"
+    return (found,)
+
+
+def as_nobody(program: str) -> tuple[str, ...]:
+    """The same command for a user without any rights. Skips where that user may read no Python of this version."""
+    words = _as_nobody()
+    if not words:
+        pytest.skip("NOT TESTED: the user nobody can run no Python that has our packages")
+    return tuple(word.replace("PROGRAM", program) for word in words)
+
+
+@cache
+def _as_nobody() -> tuple[str, ...]:
+    drop = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    # Only our own packages are added: another Python has a standard library of its own.
+    own = os.pathsep.join((str(ROOT), *(p for p in sys.path if p.endswith("-packages"))))
+    main = "import sys; sys.argv[0] = 'PROGRAM'; from PROGRAM.cli import main; main()"
+    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}", "/usr/bin/python3"):
+        words = (*drop, "env", f"PYTHONPATH={own}", "PYTHONDONTWRITEBYTECODE=1", python, "-c", main)
+        probe = "import seed.cli.app, importer.cli.app, pyarrow, pyfastcdc, cryptography"
+        done = subprocess.run(
+            [*words[:-1], probe], capture_output=True, check=False, cwd="/", timeout=PATIENCE
+        )
+        if done.returncode == 0:
+            return words
+    return ()
+
+
+def _converse(terminal: int, answers: list[bytes]) -> bytes:
+    """Type each answer once its prompt is there; all that was shown."""
+    shown, left = b"", list(answers)
+    prompts = 0
+    while True:
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not data:
+            break
+        shown += data
+        if left and shown.count(b": ") > prompts and shown.endswith(b": "):
+            prompts = shown.count(b": ")
+            time.sleep(0.05)  # until the terminal has stopped echoing
+            os.write(terminal, left.pop(0))
+    os.close(terminal)
+    return shown
+
+
+def _fault(stderr: str) -> str:
+    """The traceback that a fault left in a log."""
+    path = Path(stderr.rpartition(" ")[2].strip())
+    return path.read_text() if path.is_file() else ""
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")

@@ -1,0 +1,172 @@
+"""The same commands for a user without rights: what may not be read is left out and listed, the rest is whole.
+
+Run as the user nobody, by a Python that this user can run.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.journeys import trees
+from tests.journeys.stage import Stage, as_nobody, below, refused
+
+assert sys.platform == "linux"
+
+pytestmark = pytest.mark.needs("root")
+
+NOBODY = 65534
+SHOWN = 10
+
+
+@pytest.fixture(scope="module")
+def commons() -> Iterator[Path]:
+    """A folder that nobody may enter and write, unlike those of the tests."""
+    path = Path(tempfile.mkdtemp(prefix="offseed-nobody-"))
+    os.chown(path, NOBODY, NOBODY)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def registered(commons: Path) -> Stage:
+    """A stage that belongs to nobody."""
+    as_nobody("seed")
+    stage = Stage(commons / "registered")
+    stage.write_secret()
+    own(commons)
+    stage.command = as_nobody
+    stage.open()
+    return stage
+
+
+@pytest.fixture
+def common(commons: Path) -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(dir=commons))
+    os.chown(path, NOBODY, NOBODY)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def nobody(registered: Stage, common: Path) -> Stage:
+    """A stage on which every command is run by nobody."""
+    stage = registered.copy(common / "stage")
+    stage.command = as_nobody
+    return stage
+
+
+def own(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+def test_what_may_not_be_read_is_counted_and_listed(nobody: Stage, common: Path) -> None:
+    source = common / "source"
+    trees.small_tree(source)
+    closed = [source / f"closed {number:02}" for number in range(12)]
+    for path in closed:
+        path.write_bytes(b"of root")
+        path.chmod(0o600)
+    (source / "closed folder").mkdir(0o700)
+    (source / "closed folder" / "inside").write_bytes(b"unseen")
+
+    told = nobody.run("seed", "export", source, "--to", nobody.disk, code=3)
+    assert "with warnings: 13 × source-unreadable" in told.stderr
+    assert told.stderr.count("  source-unreadable: ") == SHOWN
+    assert "and 3 more; --verbose shows all" in told.stderr
+    assert "Export finished" in told.stdout
+
+    again = nobody.run("seed", "export", source, "--to", nobody.disk, "--again", "--verbose", code=3)
+    assert again.stderr.count("source-unreadable: ") == 13
+    listed = nobody.export(source, "--again", code=3)
+    assert {(f["code"], f["subject"]) for f in listed["findings"]} == {
+        ("source-unreadable", str(path)) for path in (*closed, source / "closed folder")
+    }
+
+    nobody.import_()
+    nobody.restore(common / "restored", "--vault", nobody.vault)
+    times = {folder: folder.stat().st_mtime_ns for folder in (source, source / "closed folder")}
+    for path in (*closed, source / "closed folder" / "inside"):
+        path.unlink()
+    for folder, time in times.items():
+        os.utime(folder, ns=(time, time))
+    assert trees.differences(source, below(common / "restored", source), owner=False) == []
+
+
+def test_owners_that_cannot_be_given_are_a_notice_and_no_warning(nobody: Stage, common: Path) -> None:
+    source = trees.small_tree(common / "source")
+    nobody.export(source)
+    told = nobody.run("seed", "restore", "latest", "--from", nobody.disk, "--target", common / "restored")
+    assert "note: owners were not restored" in told.stderr
+    assert {p.stat().st_uid for p in (common / "restored").rglob("*")} == {NOBODY}
+    assert trees.differences(source, below(common / "restored", source), owner=False) == []
+
+
+def test_read_only_files_and_folders_of_ones_own_come_back_whole(nobody: Stage, common: Path) -> None:
+    source = common / "source"
+    (source / "fixed").mkdir(parents=True)
+    for path in (source / "fixed" / "file", source / "plain"):
+        path.write_bytes(b"read-only")
+        os.setxattr(path, "user.kept", b"yes\0")
+        path.chmod(0o444)
+    os.mkfifo(source / "fifo")
+    (source / "fixed").chmod(0o555)
+    own(source)
+    nobody.export(source)
+    for _ in range(2):
+        done = nobody.restore(common / "restored", "--from", nobody.disk)
+    assert done["findings"] == []
+    assert trees.differences(source, below(common / "restored", source)) == []
+
+
+def test_devices_are_left_out_with_a_notice(nobody: Stage, common: Path) -> None:
+    source = common / "source"
+    source.mkdir()
+    try:
+        os.mknod(source / "null", 0o020666, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("no devices can be made here")
+    (source / "file").write_bytes(b"x")
+    nobody.export(source)
+    told = nobody.run("seed", "restore", "latest", "--from", nobody.disk, "--target", common / "restored")
+    assert "note: devices were left out" in told.stderr
+    assert [p.name for p in below(common / "restored", source).iterdir()] == ["file"]
+
+
+def test_files_of_root_are_refused_by_name(nobody: Stage, common: Path) -> None:
+    credential = nobody.issue(common / "closed.credential")
+    os.chown(credential, 0, 0)
+    words = ("register", "--credential", credential, "--json")
+    home = {"SEED_HOME": common / "new"}
+    refused(nobody.run("seed", *words, code=1, **home), "credential-unreadable")
+    closed = common / "closed"
+    closed.mkdir(0o700)
+    for program, arguments, code in (
+        ("seed", ("export", common / "stage", "--to", nobody.disk), "home-damaged"),
+        ("importer", ("vault", "create", "Oh", "--at", common / "v", "--region", "x"), "home-damaged"),
+    ):
+        where = {"SEED_HOME": closed / "home", "IMPORTER_HOME": closed / "home"}
+        refused(nobody.run(program, *arguments, "--json", code=1, **where), code)
+    assert not (common / "v").exists()
+
+
+def test_a_disk_a_vault_and_a_target_of_root_are_refused(
+    nobody: Stage, common: Path, exported: Stage
+) -> None:
+    closed = common / "closed"
+    closed.mkdir(0o755)
+    source = trees.small_tree(common / "source")
+    words = ("export", source, "--to", closed, "--json")
+    refused(nobody.run("seed", *words, code=1), "denied")
+    nobody.export(source)
+    where = ("--from", nobody.disk, "--target", closed / "new")
+    refused(nobody.run("seed", "restore", "latest", *where, "--json", code=1), "path-not-found")
+    for path in (nobody.vault, *nobody.vault.rglob("*")):
+        os.chown(path, 0, 0)
+    words = ("import", nobody.disk, "--vault", nobody.vault, "--json")
+    refused(nobody.run("importer", *words, code=1), "denied")

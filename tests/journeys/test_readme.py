@@ -1,0 +1,97 @@
+"""What the README and the help say is true: every command line in them is run, in order, as one story."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.journeys import trees
+from tests.journeys.stage import ROOT, Result, Stage, in_parallel
+
+assert sys.platform == "linux"
+
+PROGRAMS = ("seed", "importer")
+SECONDS_MAX = 1.5
+
+
+def blocks(text: str) -> list[str]:
+    """The lines inside fenced code blocks, continuation lines joined, prompts stripped."""
+    found = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = "\n".join(found).replace("\\\n", " ").splitlines()
+    return [line.strip().removeprefix("$ ") for line in lines]
+
+
+def commands(text: str) -> list[list[str]]:
+    """The command lines of ours in fenced blocks, without comments behind them."""
+    lines = [re.sub(r"\s+#.*", "", line) for line in blocks(text)]
+    return [line.split() for line in lines if line.split(" ")[0] in PROGRAMS]
+
+
+def places(stage: Stage, tree: Path) -> dict[str, Path]:
+    """What the README's names stand for here, the longer name first."""
+    return {
+        "/mnt/disk": stage.disk,
+        "/srv/vault": stage.vault,
+        "/srv": tree / "media",
+        "/etc": tree / "docs",
+        "/restored": stage.folder / "restored",
+    }
+
+
+def here(word: str, stand_for: dict[str, Path]) -> str:
+    """The word with the names in it replaced, each only as a whole path or the beginning of one."""
+    for name, path in stand_for.items():
+        head, found, tail = word.partition(name)
+        if found and (not tail or tail[0] == "/") and (not head or head[-1] in ":="):
+            return f"{head}{path}{tail}"
+    return word
+
+
+def test_every_command_of_the_readme_works_in_its_order(stage: Stage, small_tree: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    story = commands(text)
+    assert story or not any(f"\n{program} " in text for program in PROGRAMS), "no block was found"
+    stand_for = places(stage, small_tree)
+    for program, *words in story:
+        stage.run(program, *(here(word, stand_for) for word in words))
+    if restores := [words for words in story if words[:2] == ["seed", "restore"]]:
+        targets = [Path(here(words[words.index("--target") + 1], stand_for)) for words in restores]
+        assert all(any(target.iterdir()) for target in targets)
+        whole = [t for t in targets if (t / str(small_tree / "docs").lstrip("/")).is_dir()]
+        assert whole
+        for target in whole:
+            assert (
+                trees.differences(small_tree / "media", target / str(small_tree / "media").lstrip("/")) == []
+            )
+
+
+@pytest.fixture(scope="module")
+def helps(opened: Stage) -> dict[tuple[str, ...], Result]:
+    """The help of every command and of all below it, as it tells of them itself."""
+    found: dict[tuple[str, ...], Result] = {}
+
+    def collect(words: tuple[str, ...]) -> None:
+        found[words] = opened.run(*words, "--help")
+        _, at, below = found[words].stdout.partition("─ Commands ─")
+        names = re.findall(r"^│ ([a-z][a-z-]*) ", below, re.MULTILINE) if at else []
+        in_parallel(collect, [(*words, name) for name in names])
+
+    in_parallel(collect, [(program,) for program in PROGRAMS])
+    return found
+
+
+def test_every_help_has_an_example_of_its_own_command(helps: dict[tuple[str, ...], Result]) -> None:
+    assert len(helps) > 15
+    for words, result in helps.items():
+        shown = " ".join(result.stdout.split())
+        example = shown.partition("Example: ")[2]
+        assert example.startswith(" ".join(words)), f"{' '.join(words)} --help: Example: {example[:60]}"
+        assert result.stderr == ""
+
+
+def test_every_help_comes_at_once(opened: Stage, helps: dict[tuple[str, ...], Result]) -> None:
+    """Alone, where it was slow beside the others."""
+    slow = [words for words, result in helps.items() if result.seconds > SECONDS_MAX]
+    alone = {words: opened.run(*words, "--help").seconds for words in slow}
+    assert not {words: seconds for words, seconds in alone.items() if seconds > SECONDS_MAX}

@@ -1,0 +1,319 @@
+"""The same command again: what is finished says so, what was stopped or killed goes on, and nothing is done twice.
+
+Stopped by Ctrl-C or killed at any moment, the same command completes, and what comes back is equal to the source.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.journeys import trees
+from tests.journeys.stage import Copy, Stage, await_, below, ended, snapshot
+
+assert sys.platform == "linux"
+
+MOMENT_MAX = 0.5
+
+
+def test_a_finished_export_says_so_and_reads_nothing(exported: Stage, small_tree: Path) -> None:
+    before = snapshot(exported.disk)
+    for paths in ((small_tree,), ()):
+        again = exported.export(*paths)
+        assert (again["already"], again["read_bytes"], again["written_bytes"]) == (True, 0, 0)
+    text = exported.run("seed", "export", "--to", exported.disk).stdout
+    assert text.startswith("The export was finished ")
+    assert snapshot(exported.disk) == before
+
+
+def test_a_finished_export_needs_its_source_no_more(copy_of: Copy, opened: Stage, room: Path) -> None:
+    source = trees.small_tree(room / "source")
+    stage = copy_of(opened)
+    stage.export(source)
+    shutil.rmtree(source)
+    assert stage.export()["already"]
+
+
+def test_the_second_import_changes_nothing_in_the_vault(copy_of: Copy, imported: Stage) -> None:
+    stage = copy_of(imported)
+    before = snapshot(stage.vault)
+    for _ in range(2):
+        again = stage.import_()
+        assert [(d["unchanged"], d["copied"], d["may_be_erased"]) for d in again["disks"]] == [
+            (True, 0, True)
+        ]
+    assert snapshot(stage.vault) == before
+
+
+def test_again_begins_a_new_set_beside_the_old_one(
+    copy_of: Copy, imported: Stage, small_tree: Path, room: Path
+) -> None:
+    stage = copy_of(imported)
+    second = stage.export(small_tree, "--again")
+    assert (second["already"], second["resumed"], second["sequence"]) == (False, False, 2)
+    assert len(list((stage.disk / "offseed").iterdir())) == 2
+    done = stage.import_()
+    assert sorted((d["unchanged"], d["copied"] > 0, d["may_be_erased"]) for d in done["disks"]) == [
+        (False, True, True),
+        (True, False, True),
+    ]
+    points = stage.run("seed", "points", "--vault", stage.vault, "--json").json
+    assert [p["sequence"] for p in points] == [1, 2]
+    stage.restore(room / "restored", "--vault", stage.vault)
+    assert trees.differences(small_tree, below(room / "restored", small_tree)) == []
+
+
+def archives(stage: Stage) -> int:
+    return sum(1 for p in (stage.disk / "offseed").glob("*/archives/*/*"))
+
+
+def reading(stage: Stage) -> Callable[[], object]:
+    """Whether an export has put its label and is at its source."""
+    return lambda: list((stage.disk / "offseed").glob("*/label"))
+
+
+def placed(stage: Stage, number: int) -> Callable[[], object]:
+    """Whether so many archives lie on the disk."""
+    return lambda: archives(stage) >= number
+
+
+def test_a_stopped_export_can_be_shipped_and_goes_on(
+    copy_of: Copy, opened: Stage, long_tree: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
+    assert await_(placed(stage, 1), running)
+    stopped = ended(running, signal.SIGINT)
+    assert stopped.code == 130, stopped
+    assert "stopping" in stopped.stderr
+    assert "[interrupted]" in stopped.stderr
+
+    looked = stage.run("importer", "inspect", stage.disk)
+    assert "the set goes on" in looked.stdout
+    early = stage.import_()
+    assert [(d["copied"], d["findings"]) for d in early["disks"]] == [(archives(stage), 0)]
+    assert stage.run("importer", "points", "--vault", stage.vault, "--json").json == []
+
+    finished = stage.export(long_tree)
+    assert finished["resumed"]
+    assert finished["read_bytes"] >= finished["file_bytes"] - sum(p.stat().st_size for p in stage.objects(""))
+    done = stage.import_()
+    assert [(d["already"], d["may_be_erased"]) for d in done["disks"]] == [
+        (early["disks"][0]["copied"], True)
+    ]
+    points = stage.run("importer", "points", "--vault", stage.vault, "--json").json
+    assert [(p["point"], p["complete"]) for p in points] == [(finished["point"], True)]
+    stage.restore(room / "restored", "--vault", stage.vault)
+    assert trees.differences(long_tree, below(room / "restored", long_tree)) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_stop_as_cleanly(
+    copy_of: Copy, opened: Stage, long_tree: Path, number: signal.Signals
+) -> None:
+    stage = copy_of(opened)
+    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
+    assert await_(reading(stage), running)
+    assert ended(running, number).code == 128 + number
+    assert stage.run("importer", "inspect", stage.disk, "--json").json["disks"][0]["closed"]
+
+
+def test_killed_again_and_again_an_export_completes(
+    copy_of: Copy, opened: Stage, long_tree: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    seed = int.from_bytes(os.urandom(4), "little")
+    print("random seed", seed)
+    delays = random.Random(seed)
+    moments: list[Callable[[], object]] = [
+        lambda: (stage.disk / "offseed").exists(),
+        reading(stage),
+        lambda: list((stage.disk / "offseed").glob("*/tmp/*")),
+        placed(stage, 1),
+        placed(stage, 2),
+    ]
+    killed = 0
+    for number, happened in enumerate(moments):
+        running = stage.start("seed", "export", long_tree, "--to", stage.disk)
+        if await_(happened, running) and number % 2:
+            time.sleep(delays.uniform(0, MOMENT_MAX))
+        killed += ended(running, signal.SIGKILL).code == -signal.SIGKILL
+    assert killed, "no export was killed: it is too fast for this story"
+    finished = stage.export(long_tree)
+    looked = stage.run("importer", "inspect", stage.disk, "--json").json
+    assert [(d["finished"], d["findings"]) for d in looked["disks"]] == [(True, 0)], looked["findings"]
+    done = stage.import_()
+    assert [(d["may_be_erased"], d["findings"]) for d in done["disks"]] == [(True, 0)]
+    written = sum(p.stat().st_size for p in stage.objects("archives"))
+    assert written - finished["archive_bytes"] <= killed * (64 << 20), (
+        "more than one archive twice for a kill"
+    )
+    stage.restore(room / "restored", "--from", stage.disk)
+    assert trees.differences(long_tree, below(room / "restored", long_tree)) == []
+
+
+def test_an_archive_that_the_journal_missed_is_no_surprise_to_the_importer(
+    copy_of: Copy, opened: Stage, long_tree: Path
+) -> None:
+    """Killed between an archive and the line in the journal that tells of it."""
+    stage = copy_of(opened)
+    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
+    assert await_(placed(stage, 1), running)
+    assert ended(running, signal.SIGKILL).code == -signal.SIGKILL
+    (journal,) = stage.home.glob("sets/*/disk-1.journal")
+    journal.write_bytes(b"")
+    stage.export(long_tree)
+    assert stage.import_()["disks"][0]["may_be_erased"]
+
+
+def test_a_disk_that_lost_its_last_archives_is_written_anew(
+    copy_of: Copy, opened: Stage, long_tree: Path, room: Path
+) -> None:
+    """A bridge that promised more than it kept: half of the newest archive is gone."""
+    stage = copy_of(opened)
+    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
+    assert await_(placed(stage, 1), running)
+    assert ended(running, signal.SIGINT).code == 130
+    os.truncate(stage.objects("archives")[0], 1 << 20)
+    stage.export(long_tree)
+    assert stage.import_()["disks"][0]["may_be_erased"]
+    stage.restore(room / "restored", "--vault", stage.vault)
+    assert trees.differences(long_tree, below(room / "restored", long_tree)) == []
+
+
+def test_a_source_that_grew_meanwhile_is_taken_as_it_is_now(copy_of: Copy, opened: Stage, room: Path) -> None:
+    source = trees.long_tree(room / "source", files=4)
+    stage = copy_of(opened)
+    running = stage.start("seed", "export", source, "--to", stage.disk)
+    assert await_(reading(stage), running)
+    assert ended(running, signal.SIGINT).code == 130
+    (source / "new").write_bytes(b"new")
+    (source / "m/00.bin").unlink()
+    stage.export(source)
+    stage.restore(room / "restored", "--from", stage.disk)
+    assert trees.differences(source, below(room / "restored", source)) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_or_killed_import_completes(
+    copy_of: Copy, wide: Stage, long_tree: Path, number: signal.Signals
+) -> None:
+    stage = copy_of(wide)
+    running = stage.start("importer", "import", stage.disk, "--vault", stage.vault)
+    assert await_(lambda: list(stage.vault.glob("archives/*/*")), running)
+    assert ended(running, number).code == (130 if number == signal.SIGINT else -number)
+    assert stage.run("importer", "points", "--vault", stage.vault, "--json").json == []
+    (disk,) = stage.import_()["disks"]
+    assert (disk["may_be_erased"], disk["already"] > 0, disk["findings"]) == (True, True, 0)
+    points = stage.run("importer", "points", "--vault", stage.vault, "--json").json
+    assert [p["complete"] for p in points] == [True]
+    assert {p.name for p in stage.vault.glob("archives/*/*")} == {p.name for p in stage.objects("archives")}
+
+
+def test_two_stations_import_one_disk_at_once(copy_of: Copy, wide: Stage) -> None:
+    stage = copy_of(wide)
+    both = [stage.start("importer", "import", stage.disk, "--vault", stage.vault) for _ in range(2)]
+    assert [ended(one).code for one in both] == [0, 0]
+    assert stage.run("importer", "points", "--vault", stage.vault, "--json").json[0]["complete"]
+    assert {p.name for p in stage.vault.glob("archives/*/*")} == {p.name for p in stage.objects("archives")}
+
+
+def test_the_second_restore_finds_everything_there(exported: Stage, small_tree: Path, room: Path) -> None:
+    first = exported.restore(room / "restored", "--from", exported.disk)
+    second = exported.restore(room / "restored", "--from", exported.disk)
+    assert first["same"] == 0
+    assert second["same"] == first["files"] + first["others"]
+    assert (second["files"], second["others"], second["findings"]) == (0, 0, [])
+    assert trees.differences(small_tree, below(room / "restored", small_tree)) == []
+
+
+def test_a_changed_file_is_left_alone_unless_overwrite_is_said(
+    exported: Stage, small_tree: Path, room: Path
+) -> None:
+    target = room / "restored"
+    exported.restore(target, "--from", exported.disk)
+    changed = below(target, small_tree) / "media/photo.raw"
+    changed.write_bytes(b"mine")
+    own = below(target, small_tree) / "docs/own"
+    own.write_bytes(b"mine too")
+    left = exported.restore(target, "--from", exported.disk, code=3)
+    assert left["left_alone"] == 1
+    assert [f["code"] for f in left["findings"]] == ["target-exists"]
+    assert changed.read_bytes() == b"mine"
+    over = exported.restore(target, "--from", exported.disk, "--overwrite")
+    assert (over["files"], over["left_alone"], over["findings"]) == (1, 0, [])
+    assert own.read_bytes() == b"mine too"
+    own.unlink()
+    shutil.copystat(small_tree / "docs", own.parent)
+    assert trees.differences(small_tree, below(target, small_tree)) == []
+
+
+def test_what_stands_in_the_way_is_replaced_only_on_request(
+    exported: Stage, small_tree: Path, room: Path
+) -> None:
+    """A folder where a file was, a file where a folder was, a link to elsewhere: nothing is written through them."""
+    target, elsewhere = room / "restored", room / "elsewhere"
+    back = below(target, small_tree)
+    elsewhere.mkdir()
+    back.mkdir(parents=True)
+    (back / "run.sh").mkdir()
+    (back / "media").write_bytes(b"a file")
+    (back / "docs").symlink_to(elsewhere)
+    left = exported.restore(target, "--from", exported.disk, code=3)
+    assert {f["code"] for f in left["findings"]} <= {"target-exists", "target-failed", "restore-escape"}
+    assert (back / "run.sh").is_dir()
+    assert (back / "media").read_bytes() == b"a file"
+    exported.restore(target, "--from", exported.disk, "--overwrite")
+    assert list(elsewhere.iterdir()) == []
+    assert trees.differences(small_tree, back) == []
+
+
+def test_a_hard_link_is_never_made_to_a_file_that_was_left_alone(
+    exported: Stage, small_tree: Path, room: Path
+) -> None:
+    target = room / "restored"
+    exported.restore(target, "--from", exported.disk)
+    first, further = (below(target, small_tree) / name for name in ("docs/run-too.sh", "run.sh"))
+    first.unlink()
+    first.write_bytes(b"mine")
+    further.unlink()
+    exported.restore(target, "--from", exported.disk, code=3)
+    assert first.read_bytes() == b"mine"
+    assert not further.exists() or further.read_bytes() == (small_tree / "run.sh").read_bytes()
+
+
+def test_a_killed_restore_completes(wide: Stage, long_tree: Path, room: Path) -> None:
+    target = room / "restored"
+    running = wide.start("seed", "restore", "latest", "--from", wide.disk, "--target", target)
+    assert await_(lambda: list(target.rglob("*.bin")), running)
+    assert ended(running, signal.SIGKILL).code == -signal.SIGKILL
+    wide.restore(target, "--from", wide.disk)
+    assert trees.differences(long_tree, below(target, long_tree)) == []
+
+
+def test_a_stopped_restore_says_so_and_completes(wide: Stage, long_tree: Path, room: Path) -> None:
+    target = room / "restored"
+    running = wide.start("seed", "restore", "latest", "--from", wide.disk, "--target", target)
+    assert await_(lambda: list(target.rglob("*.bin")), running)
+    assert ended(running, signal.SIGINT).code == 130
+    wide.restore(target, "--from", wide.disk)
+    assert trees.differences(long_tree, below(target, long_tree)) == []
+
+
+def test_a_dry_restore_counts_and_writes_nothing(exported: Stage, small_tree: Path, room: Path) -> None:
+    planned = exported.restore(room / "restored", "--from", exported.disk, "--dry-run")
+    assert not (room / "restored").exists()
+    done = exported.restore(room / "restored", "--from", exported.disk)
+    assert [planned[k] for k in ("files", "file_bytes", "folders", "others")] == [
+        done[k] for k in ("files", "file_bytes", "folders", "others")
+    ]
+    assert (
+        subprocess.run(["test", "-d", str(below(room / "restored", small_tree))], check=False).returncode == 0
+    )

@@ -1,0 +1,145 @@
+"""The big journey: a whole system tree onto one disk, into a vault, and back by three ways, each compared by rsync.
+
+    python -m tests.journeys.usr [SOURCE] [--scratch DIR]
+
+SOURCE is /usr by default. The disk is an ext4 on a loop device, so this is for root, with room in DIR for the tree
+itself once, and for what is stored three times. Every command is printed with its seconds, its peak memory and what
+it leaves. The exit code is 0 if rsync finds nothing to do after any of the three, else 1; mounts are removed always.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.facilities import LoopDisk, lacking
+from tests.journeys import trees
+from tests.journeys.stage import PASSPHRASE, below, installed
+
+assert sys.platform == "linux"
+
+MIB = 1 << 20
+SHOWN = 20
+
+
+@dataclass
+class Journey:
+    """Runs commands in sight; remembers whether all ended well."""
+
+    scratch: Path
+    source: Path
+    failures: list[str] = field(default_factory=list)
+
+    def run(
+        self, program: str, *arguments: object, codes: tuple[int, ...] = (0,), home: str = "home"
+    ) -> None:
+        """Print a command, run it, and print what it took. An unexpected exit code ends the journey."""
+        words = [*installed(program), *map(str, arguments)]
+        print(f"\n$ {program} {' '.join(map(str, arguments))}", flush=True)
+        homes = {"SEED_HOME": self.scratch / home, "IMPORTER_HOME": self.scratch / "importer-home"}
+        environment = os.environ | {name: str(path) for name, path in homes.items()}
+        began = time.monotonic()
+        process = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+        process.returncode = code = os.waitstatus_to_exitcode(status)
+        print(
+            f"  [exit {code}, {seconds:.1f} s, {usage.ru_utime + usage.ru_stime:.1f} s of processors, "
+            f"{usage.ru_maxrss >> 10} MiB]",
+            flush=True,
+        )
+        if code not in codes:
+            raise SystemExit(f"{program} ended with exit code {code}")
+
+    def restore(self, title: str, *where: object, home: str = "home") -> None:
+        """Restore, compare, remove."""
+        target = self.scratch / "restored"
+        self.run("seed", "restore", "latest", "--target", target, *where, home=home)
+        began = time.monotonic()
+        left = trees.rsync(self.source, below(target, self.source))
+        print(f"  compared by rsync in {time.monotonic() - began:.1f} s: {_verdict(left)}", flush=True)
+        if left:
+            self.failures.append(title)
+        shutil.rmtree(target)
+
+    def go(self, disk: Path) -> None:
+        vault, credential = self.scratch / "vault", self.scratch / "credential"
+        secret = self.scratch / "passphrase"
+        secret.write_text(PASSPHRASE + "\n")
+        self.run("importer", "vault", "create", "Big", "--at", vault, "--region", "here")
+        self.run("importer", "credentials", "issue", "--vault", vault, "--out", credential)
+        self.run("seed", "register", "--credential", credential, "--name", "big", "--passphrase-file", secret)
+        self.run("seed", "export", self.source, "--to", disk, "--one-file-system", codes=(0, 3))
+        print(f"  the disk holds {used(disk) / MIB:,.0f} MiB")
+        self.run("importer", "inspect", disk)
+        self.run("importer", "import", disk, "--vault", vault)
+        print(f"  the vault holds {used(vault) / MIB:,.0f} MiB")
+        self.run("seed", "export", "--to", disk)
+        self.run("importer", "import", disk, "--vault", vault)
+        self.restore("from the vault", "--vault", vault)
+        self.restore("from the disk", "--from", disk)
+        self.restore("with an empty home", "--from", disk, "--passphrase-file", secret, home="none")
+
+
+def used(folder: Path) -> int:
+    """Bytes of the files below a folder."""
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def allocated(source: Path) -> int:
+    """Bytes that a tree takes on its own file system, as an upper bound of what is stored."""
+    done = subprocess.run(["du", "-sxB1", str(source)], capture_output=True, text=True, check=False)
+    return int(done.stdout.split()[0])
+
+
+def _verdict(left: str) -> str:
+    lines = left.splitlines()
+    return "nothing to do" if not lines else "\n".join([f"{len(lines)} differences", *lines[:SHOWN]])
+
+
+def _missing() -> Iterator[str]:
+    for facility in ("root", "loop", "rsync"):
+        if why := lacking(facility):
+            yield f"{facility}: {why}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", type=Path, nargs="?", default=Path("/usr"))
+    parser.add_argument(
+        "--scratch", type=Path, help="a folder with room; else the system's for temporary files"
+    )
+    options = parser.parse_args()
+    if missing := list(_missing()):
+        print(f"NOT TESTED, needs {'; '.join(missing)}")
+        return 2
+    source: Path = options.source.resolve()
+    size = allocated(source)
+    print(f"{source}: {size / MIB:,.0f} MiB allocated")
+    with ExitStack() as stack:
+        scratch = Path(tempfile.mkdtemp(prefix="offseed-journey-", dir=options.scratch))
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        (scratch / "loop").mkdir()
+        disk = LoopDisk(scratch / "loop", size + size // 4 + 256 * MIB, "ext4")
+        stack.callback(disk.unmount)
+        disk.mount()
+        journey = Journey(scratch, source)
+        journey.go(disk.path)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+    print(f"\nThe highest peak of memory of any command was {peak} MiB.")
+    print(f"Differences: {', '.join(journey.failures)}" if journey.failures else "All three came back equal.")
+    return 1 if journey.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,280 @@
+"""Vectors of signed documents: one of each kind in its envelope, a sealed root, and a credential file.
+
+Ed25519 signs alike every time. What P-256 signs and what X.509 draws at random cannot be made again: the two
+certificates and one signature below were made once, and are checked like everything else.
+"""
+
+from base64 import b64decode
+from dataclasses import replace
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from formats import layout
+from formats.documents import credential_file, envelope
+from formats.documents.codec import Document
+from formats.documents.disk import Held, Inventory, Label, SetDisk, SetDocument
+from formats.documents.envelope import Envelope, PrivateKey, Signature, raw_public
+from formats.documents.job import Job, JobDisk, Receipt
+from formats.documents.manifest import Manifest, Totals
+from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
+from formats.ids import HexDigest, PointId, SetId, VaultId, digest, hex_digest, machine_id
+from formats.keyed.keys import MasterKey
+from formats.keyed.root import Root, clear_digest, seal_root
+from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
+from formats.tables import needs
+from formats.wire import Json, encode_json
+from tests.vectors.generate import readable, vector
+from tests.vectors.keyed import LOW_COST, MASTER, PASSPHRASE
+from tests.vectors.tables import drawn, holdings, need
+
+MACHINE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+AUTHORITY_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
+CERTIFICATE_KEY = ec.derive_private_key(0x5EED0001, ec.SECP256R1())
+LEAF_KEY = ec.derive_private_key(0x5EED0002, ec.SECP256R1())
+
+PUBLIC_KEY = raw_public(MACHINE_KEY)
+AUTHORITY = raw_public(AUTHORITY_KEY)
+VAULT = VaultId("0123456789abcdef" * 2)
+MACHINE = machine_id(PUBLIC_KEY)
+SET = SetId("c3" * 16)
+DISK = "d1" * 16
+POINT = PointId("90" * 16)
+KEY_ID = MASTER.key_id.hex()
+NOW = 1_740_832_200
+
+# The authority's certificate and that of credential 7, of `CERTIFICATE_KEY` and `LEAF_KEY`.
+CERTIFICATE = b64decode(
+    "MIIBtzCCAVygAwIBAgIUb0Go98Usjvs8bPJ91Zc5An4sBRQwCgYIKoZIzj0EAwIwJzEQMA4GA1UECgwHb2Zmc2VlZDETMBEGA1UE"
+    "AwwKbm9ydGgtaGFsbDAeFw0yNTAzMDExMjIwMDBaFw00NTAyMjQxMjMwMDBaMCcxEDAOBgNVBAoMB29mZnNlZWQxEzARBgNVBAMM"
+    "Cm5vcnRoLWhhbGwwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAT70Opb2WuFhvCWtDwHU3SOmupJPOdeouGoa1cqFdOqOjyWNxo6"
+    "P1uR3c+xj/zI6RZSy9+g7ETZZugLrGvKDOjyo2YwZDAdBgNVHQ4EFgQUbE2nEUZZTboeUz7LlVV0CsqZRTMwHwYDVR0jBBgwFoAU"
+    "bE2nEUZZTboeUz7LlVV0CsqZRTMwEgYDVR0TAQH/BAgwBgEB/wIBADAOBgNVHQ8BAf8EBAMCAQYwCgYIKoZIzj0EAwIDSQAwRgIh"
+    "AMDuGyoDaERnqW4Mt5wUuogX1roXsv0K0bbM+1fzr/QUAiEAmEG78VLfFBxuHKWzMbW1euEHFA3SKInQLI8/zH6N3KQ="
+)
+LEAF = b64decode(
+    "MIICCzCCAbGgAwIBAgIUEUcBaY345B11SGREqeK3FkzULzswCgYIKoZIzj0EAwIwJzEQMA4GA1UECgwHb2Zmc2VlZDETMBEGA1UE"
+    "AwwKbm9ydGgtaGFsbDAeFw0yNTAzMDExMjIwMDBaFw0yNTAzMDMxMjMwMDBaMB8xHTAbBgNVBAMMFG9mZnNlZWQgY3JlZGVudGlh"
+    "bCA3MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8DFQe1IxVh+xBdI/HYFu4ZBx/XbdT130JFO1uy54CANAfN4LSnkqmvMm0Rrk"
+    "XHpTVI9uYDSoXNhVX3Krn5A77qOBwjCBvzAdBgNVHQ4EFgQUFBWnD5kw3bscm2+LlcEGCyG7fIowHwYDVR0jBBgwFoAUbE2nEUZZ"
+    "TboeUz7LlVV0CsqZRTMwDAYDVR0TAQH/BAIwADAOBgNVHQ8BAf8EBAMCB4AwEwYDVR0lBAwwCgYIKwYBBQUHAwIwSgYDVR0RBEMw"
+    "QYY/dXJuOm9mZnNlZWQ6dmF1bHQ6MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY6Y3JlZGVudGlhbDo3MAoGCCqGSM49"
+    "BAMCA0gAMEUCIQC68AyWtiv8hzALREV5xKFqfCbEhkeAFd94qdOMjfEI9AIgLz8OKiOomwRq3uwDiLHLFyc7mIz/Y5F6ezDS7aYi"
+    "dc0="
+)
+# What `LEAF_KEY` signed: the request below.
+LEAF_SIGNATURE = b64decode(
+    "MEYCIQC6IngzgXiGbumbQ0gBRxf60pSPk/LNyfUEQyEmHeQzjQIhAJsB3oUcnXZmZ/Twn6eO/1Xd+/KY1WWJcwPW0Csb48vO"
+)
+
+LABEL = Label(
+    vault=VAULT,
+    vault_name="north-hall",
+    machine=MACHINE,
+    machine_name="files.example",
+    public_key=PUBLIC_KEY.hex(),
+    set=SET,
+    number=1,
+    disk=DISK,
+    created=NOW,
+)
+MANIFEST = Manifest(
+    vault=VAULT,
+    machine=MACHINE,
+    machine_name="files.example",
+    key_id=KEY_ID,
+    point=POINT,
+    revision=1,
+    sequence=1,
+    created=NOW + 100,
+    point_kind="seed",
+    set=SET,
+    totals=Totals(entries=3, files=1, file_bytes=300, archives=3, archive_bytes=3 << 20),
+    needs=hex_digest(needs.encode([need(number) for number in range(3)])[0]),
+    root=b"",
+)
+
+
+def root_of(manifest: Manifest) -> Root:
+    return Root(
+        point=manifest.point,
+        revision=manifest.revision,
+        machine=manifest.machine,
+        public_key=PUBLIC_KEY.hex(),
+        sequence=manifest.sequence,
+        created=manifest.created,
+        previous=manifest.previous,
+        clear=clear_digest(manifest),
+        pages=(drawn("page", 32).hex(),),
+    )
+
+
+def with_root(manifest: Manifest, root: Root | None = None, master: MasterKey = MASTER) -> Manifest:
+    """The manifest with its root sealed in it, by one nonce for ever."""
+    sealed = seal_root(master, root or root_of(manifest), nonce=bytes(range(24)))
+    return replace(manifest, root=sealed)
+
+
+REQUEST = Request(
+    vault=VAULT,
+    serial=7,
+    leaf=LEAF,
+    name="files.example",
+    public_key=PUBLIC_KEY.hex(),
+    key_id=KEY_ID,
+    nonce="4e" * 16,
+    created=NOW,
+)
+CREDENTIAL = Credential(
+    number=7,
+    vault=VAULT,
+    name="north-hall",
+    address="/srv/vault",
+    authority=AUTHORITY.hex(),
+    certificate=CERTIFICATE,
+    leaf=LEAF,
+    issued=NOW,
+    expires=NOW + 48 * 3600,
+)
+
+
+def inventory(generation: int = 1, previous: HexDigest | None = None) -> Inventory:
+    table = holdings()
+    small = b"a small object"
+    return Inventory(
+        vault=VAULT,
+        machine=MACHINE,
+        set=SET,
+        number=1,
+        disk=DISK,
+        label=hex_digest(envelope.sign(LABEL, MACHINE_KEY)),
+        generation=generation,
+        previous=previous,
+        created=NOW + 200,
+        archives=20,
+        archive_bytes=20 << 20,
+        tables=(Held(name=layout.holdings_name(digest(table)), size=len(table), digest=hex_digest(table)),),
+        objects=(Held(name=layout.need_name(digest(small)), size=len(small), digest=hex_digest(small)),),
+    )
+
+
+def samples() -> dict[str, Document]:
+    """One document of each kind."""
+    manifest = with_root(MANIFEST)
+    request = envelope.sign(REQUEST, MACHINE_KEY)
+    closing = envelope.sign(inventory(), MACHINE_KEY)
+    slot = make_slot(PASSPHRASE, MASTER, ChunkingParameters(), LOW_COST, salt=bytes(16), nonce=bytes(24))
+    disk = JobDisk(machine=MACHINE, set=SET, number=1, generation=1, inventory=hex_digest(closing))
+    found: list[Document] = [
+        LABEL,
+        inventory(),
+        SetDocument(
+            vault=VAULT,
+            machine=MACHINE,
+            set=SET,
+            point=POINT,
+            manifest=hex_digest(envelope.sign(manifest, MACHINE_KEY)),
+            created=NOW + 300,
+            disks=(
+                SetDisk(number=1, disk=DISK, label=inventory().label, generation=1, inventory=disk.inventory),
+            ),
+        ),
+        manifest,
+        Slots(number=1, vault=VAULT, machine=MACHINE, key_id=KEY_ID, slots=(slot_to_json(slot),)),
+        REQUEST,
+        Descriptor(
+            number=1,
+            vault=VAULT,
+            name="north-hall",
+            region="eu-north",
+            redundancy="geo",
+            created=NOW - 100,
+            address="/srv/vault",
+            authority=AUTHORITY.hex(),
+            certificate=CERTIFICATE,
+        ),
+        CREDENTIAL,
+        Membership(
+            number=1,
+            vault=VAULT,
+            machine=MACHINE,
+            name="files.example",
+            public_key=PUBLIC_KEY.hex(),
+            key_id=KEY_ID,
+            request=hex_digest(request),
+            status="active",
+            since=NOW + 10,
+            accepted_by="credential",
+        ),
+        Job(vault=VAULT, job="70" * 16, role="authority", started=NOW + 400, disks=(disk,)),
+        Receipt(
+            vault=VAULT,
+            job="70" * 16,
+            role="authority",
+            disk=disk,
+            finished=NOW + 500,
+            whole=True,
+            copied=2,
+            copied_bytes=2 << 20,
+            already=1,
+            not_needed=0,
+            findings=0,
+        ),
+    ]
+    return {document.kind: document for document in found}
+
+
+BY_AUTHORITY = {"descriptor", "credential", "membership", "job", "receipt"}
+
+
+def signer(kind: str) -> PrivateKey:
+    return AUTHORITY_KEY if kind in BY_AUTHORITY else MACHINE_KEY
+
+
+def signed(document: Document) -> bytes:
+    """The envelope of a sample; a request carries the frozen signature of the credential too."""
+    data = envelope.sign(document, signer(document.kind))
+    if document is not REQUEST:
+        return data
+    once = envelope.read(data, "request").envelope
+    key = Signature(keyid=envelope.key_name(raw_public(LEAF_KEY)), sig=LEAF_SIGNATURE)
+    twice = Envelope(payload=once.payload, payloadType=once.payloadType, signatures=(*once.signatures, key))
+    return encode_json(twice.to_json())
+
+
+@vector("documents.json")
+def documents() -> bytes:
+    """Every kind: the document, the bytes of its envelope, their digest, and who signed."""
+    listed: dict[str, Json] = {}
+    for kind, document in samples().items():
+        data = signed(document)
+        keys: list[Json] = [raw_public(signer(kind)).hex()]
+        if kind == "registration-request":
+            keys.append(raw_public(LEAF_KEY).hex())
+        listed[kind] = {
+            "document": document.to_json(),
+            "envelope": data.decode(),
+            "digest": hex_digest(data),
+            "signed by": keys,
+        }
+    return readable(listed)
+
+
+@vector("root.json")
+def root() -> bytes:
+    """The sealed root of the manifest above, and what lies in it."""
+    manifest = with_root(MANIFEST)
+    return readable(
+        {
+            "master": MASTER.raw.hex(),
+            "root": root_of(MANIFEST).to_json(),
+            "sealed": manifest.root.hex(),
+            "manifest": manifest.to_json(),
+        }
+    )
+
+
+@vector("credential-file.json")
+def credential_file_() -> bytes:
+    """The very bytes of a credential file."""
+    return credential_file.write(signed(CREDENTIAL), LEAF_KEY)
