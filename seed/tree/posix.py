@@ -43,7 +43,7 @@ class TreeWriter:
         self.root = os.geteuid() == 0
         self._monitor = monitor
         self._folders: OrderedDict[bytes, int] = OrderedDict()
-        self._staging = Staging()
+        self._staging = Staging(self._root)
         self._open: OrderedDict[NewFile, None] = OrderedDict()
         self._told: set[str] = set()
 

@@ -24,9 +24,14 @@ class _Stage:
 
 
 class Staging:
-    """Gives out places, each a folder's handle and a name that is free in it."""
+    """Gives out places, each a folder's handle and a name that is free in it.
 
-    def __init__(self) -> None:
+    The folder lies in `root`; on file systems mounted below, in the first folder there that is written into.
+    """
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._device = os.fstat(root).st_dev
         self._stages: dict[int, _Stage] = {}
         self._count = 0
 
@@ -35,7 +40,9 @@ class Staging:
         device = os.fstat(folder).st_dev
         stage = self._stages.get(device)
         if stage is None:
-            stage = self._stages[device] = _begin(folder)
+            if device == self._device:
+                _sweep(self._root)
+            stage = self._stages[device] = _begin(self._root if device == self._device else folder)
         self._count += 1
         return stage.handle, b"%d" % self._count
 
@@ -50,26 +57,27 @@ class Staging:
 
 
 def _begin(folder: int) -> _Stage:
-    for name in filter(_NAME.match, map(os.fsencode, os.listdir(folder))):
-        _remove(folder, name)
     name = b".offseed-restoring-" + secrets.token_hex(8).encode()
     os.mkdir(name, 0o700, dir_fd=folder)
     return _Stage(os.open(name, _FOLDER_FLAGS, dir_fd=folder), os.dup(folder), name)
 
 
-def _remove(folder: int, name: bytes) -> None:
-    """Remove what a killed restore left; anything else of such a name stays, and does no harm."""
-    try:
-        handle = os.open(name, _FOLDER_FLAGS, dir_fd=folder)
-    except OSError:
-        return
-    try:
-        _empty(handle)
-        os.rmdir(name, dir_fd=folder)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
+def _sweep(folder: int) -> None:
+    """Remove what killed restores left. A folder of such a name that the backup itself holds is empty as yet: nothing
+    is written before this, so what is empty is left alone."""
+    for name in filter(_NAME.match, map(os.fsencode, os.listdir(folder))):
+        try:
+            handle = os.open(name, _FOLDER_FLAGS, dir_fd=folder)
+        except OSError:
+            continue
+        try:
+            if os.listdir(handle):
+                _empty(handle)
+                os.rmdir(name, dir_fd=folder)
+        except OSError:
+            continue  # not one of ours, and no harm
+        finally:
+            os.close(handle)
 
 
 def _empty(handle: int) -> None:
