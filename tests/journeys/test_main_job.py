@@ -60,9 +60,7 @@ class Job:
         return below(target, self.source)
 
 
-def play(folder: Path, source: Path) -> Job:
-    stage = Stage(folder)
-    stage.open()
+def play(stage: Stage, source: Path) -> Job:
     exported = stage.export(source)
     assert exported["findings"] == []
     assert (exported["already"], exported["resumed"]) == (False, False)
@@ -82,17 +80,17 @@ Jobs = Callable[[str], Job]
 CASES = (
     *(pytest.param(f"odd: {route}", marks=pytest.mark.needs("root")) for route in ROUTES),
     "real: vault, empty home",
-    "real: disk alone",
 )
 
 
 @pytest.fixture(scope="module")
-def job(request: pytest.FixtureRequest, ground: Path) -> Iterator[Jobs]:
+def job(request: pytest.FixtureRequest, ground: Path, opened: Stage) -> Iterator[Jobs]:
     """The job done with the `odd` or the `real` tree, each once."""
 
     @cache
     def done(corpus: str) -> Job:
-        return play(ground / f"main job {corpus}", request.getfixturevalue(f"{corpus}_tree"))
+        stage = opened.copy(ground / f"main job {corpus}")
+        return play(stage, request.getfixturevalue(f"{corpus}_tree"))
 
     yield done
     for folder in ground.glob("main job *"):
@@ -196,15 +194,15 @@ def test_include_and_exclude_choose_what_is_restored(exported: Stage, small_tree
 
 @pytest.mark.needs("loop", "rsync", "root")
 def test_a_disk_of_ext4_is_imported_and_restored_from_read_only(
-    stage: Stage, odd_tree: Path, room: Path
+    copy_of: Copy, opened: Stage, odd_tree: Path, room: Path
 ) -> None:
+    stage = copy_of(opened)
     with ExitStack() as stack:
         (room / "loop").mkdir()
         disk = LoopDisk(room / "loop", 256 << 20, "ext4")
         stack.callback(disk.unmount)
         disk.mount()
         stage.disk = disk.path
-        stage.open()
         stage.export(odd_tree)
         disk.read_only()
         stage.run("importer", "inspect", disk.path)
@@ -216,9 +214,11 @@ def test_a_disk_of_ext4_is_imported_and_restored_from_read_only(
 
 
 @pytest.mark.needs("exfat", "loop", "root")
-def test_a_disk_of_exfat_does_as_well(stage: Stage, odd_tree: Path, room: Path, loop_disk: LoopDisks) -> None:
+def test_a_disk_of_exfat_does_as_well(
+    copy_of: Copy, opened: Stage, odd_tree: Path, room: Path, loop_disk: LoopDisks
+) -> None:
+    stage = copy_of(opened)
     stage.disk = loop_disk(256 << 20, "exfat")
-    stage.open()
     stage.export(odd_tree)
     assert stage.import_()["disks"][0]["may_be_erased"]
     stage.restore(room / "from disk", "--from", stage.disk)

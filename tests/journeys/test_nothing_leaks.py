@@ -14,7 +14,7 @@ import pytest
 
 from formats.wire import decode_json
 from tests.journeys import trees
-from tests.journeys.stage import PASSPHRASE, Stage, below
+from tests.journeys.stage import PASSPHRASE, Copy, Stage, below
 
 assert sys.platform == "linux"
 
@@ -38,11 +38,10 @@ def planted(ground: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def played(ground: Path, planted: Path) -> tuple[Stage, str]:
+def played(ground: Path, opened: Stage, planted: Path) -> tuple[Stage, str]:
     """The whole journey with every word that is said on the way, apart from what `ls` is asked for."""
-    stage = Stage(ground / "leaks")
+    stage = opened.copy(ground / "leaks")
     said = []
-    stage.open()
     said.append(stage.run("seed", "export", planted, "--to", stage.disk, "--verbose"))
     for words in (("inspect",), ("import", "--vault", stage.vault), ("import", "--vault", stage.vault)):
         for form in ("--verbose", "--json"):
@@ -59,7 +58,7 @@ def files(*folders: Path) -> Iterator[Path]:
         yield from (p for p in folder.rglob("*") if p.is_file())
 
 
-def opened(data: bytes) -> bytes:
+def unwrapped(data: bytes) -> bytes:
     """A signed document together with what it carries in base64, and what that carries again."""
     try:
         document = decode_json(data, "")
@@ -85,7 +84,7 @@ def test_no_marker_lies_on_the_disk_or_in_the_vault(played: tuple[Stage, str]) -
     for path in files(stage.disk, stage.vault):
         seen += 1
         assert MARK not in str(path.relative_to(stage.folder))
-        data = opened(path.read_bytes())
+        data = unwrapped(path.read_bytes())
         for secret in secrets:
             assert secret not in data, f"{secret!r} in {path}"
     assert seen > 20
@@ -94,7 +93,7 @@ def test_no_marker_lies_on_the_disk_or_in_the_vault(played: tuple[Stage, str]) -
 def test_no_source_path_and_no_file_name_lies_there_either(played: tuple[Stage, str], planted: Path) -> None:
     stage, _ = played
     for path in files(stage.disk, stage.vault):
-        data = opened(path.read_bytes())
+        data = unwrapped(path.read_bytes())
         assert str(planted).encode() not in data
         assert str(planted.parent).encode() + b"/" + MARK.encode() not in data
 
@@ -108,13 +107,13 @@ def test_the_importer_says_nothing_of_it(played: tuple[Stage, str]) -> None:
 def test_no_home_and_no_log_holds_passphrase_or_content(played: tuple[Stage, str]) -> None:
     stage, _ = played
     for path in files(stage.home, stage.importer_home):
-        data = opened(path.read_bytes())
+        data = unwrapped(path.read_bytes())
         assert PASSPHRASE.encode() not in data
         assert f"{MARK}2-content".encode() not in data
 
 
-def test_a_disk_without_slot_does_not_open_by_passphrase(stage: Stage, planted: Path) -> None:
-    stage.open()
+def test_a_disk_without_slot_does_not_open_by_passphrase(copy_of: Copy, opened: Stage, planted: Path) -> None:
+    stage = copy_of(opened)
     stage.run("seed", "export", planted, "--to", stage.disk, "--no-slot-on-disks")
     assert not stage.objects("slots")
     words = ("points", "--from", stage.disk, "--passphrase-file", stage.secret, "--json")

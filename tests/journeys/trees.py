@@ -51,7 +51,7 @@ def small_tree(root: Path) -> Path:
     return root
 
 
-def long_tree(root: Path, files: int = 20, size: int = 8 * MIB) -> Path:
+def long_tree(root: Path, files: int = 17, size: int = 8 * MIB) -> Path:
     """Enough incompressible bytes for three archives, and small files on both sides of them."""
     for number in range(60):
         _file(root / f"a/{number}", compressible(2000, number))
