@@ -6,35 +6,36 @@ the two commands share nothing else; only their `cli` packages use it.
 
 import errno
 import functools
-import importlib.metadata
 import inspect
-import io
 import json
 import os
 import signal
 import sys
 import threading
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from formats.errors import Interrupted, OffseedError
+from formats.errors import Interrupted, OffseedError, UsageError
 from formats.monitor import Finding, Tally
+from formats.progress import Bar, Rate, every
 from formats.wire import Json
 
 FINDINGS_SHOWN = 10
+ONE_REQUEST = 0.1  # seconds: `timeout` and terminals that close send a signal twice at once
 DONE, FAILED, WITH_FINDINGS, NOT_FINISHED = 0, 1, 3, 4
+STOPPED = 128 + signal.SIGINT
 
 
 class Console(Tally):
     """The monitor of a command line, and its voice."""
+
+    interval = 60.0  # seconds between two lines of progress where there is no terminal
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
         super().__init__()
@@ -43,24 +44,25 @@ class Console(Tally):
         self.verbose = verbose
         self.signal_number = signal.SIGINT
         self._lock = threading.Lock()
-        self._bar: Any = None
+        self._bar: Bar | None = None
+        self._stopped_at = 0.0
 
     def say(self, text: str = "") -> None:
         """A line of the human result."""
         if not self.as_json and not self.quiet:
-            print(printable(text))
+            _print(printable(text))
 
     def result(self, value: Json) -> None:
         """The result for scripts: the one document of --json."""
         if self.as_json:
-            print(json.dumps(value, ensure_ascii=True))
+            _print(json.dumps(value, ensure_ascii=True))
 
-    def aside(self, text: str) -> None:
-        """A line on stderr, above the progress bar."""
-        with self._lock:
+    def aside(self, text: str, end: str = "\n") -> None:
+        """A line on stderr, above the progress bar. Nobody there to read it is no error."""
+        with self._lock, suppress(OSError):
             if self._bar is not None:
                 self._bar.clear()
-            print(printable(text), file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, end=end, flush=True)
 
     def finding(self, finding: Finding) -> None:
         with self._lock:
@@ -73,47 +75,83 @@ class Console(Tally):
         if not self.quiet:
             self.aside(f"note: {text}")
 
-    def progress(self, *, done: int = 0, files: int = 0, stored: int = 0) -> None:
+    def progress(self, *, done: int = 0, files: int = 0, stored: int = 0, kept: int = 0) -> None:
         with self._lock:
-            super().progress(done=done, files=files, stored=stored)
-            if self._bar is not None:
-                self._bar.update(done)
-                if files or stored:
-                    self._bar.set_postfix_str(
-                        f"{self.files:,} files, {size(self.stored)} written", refresh=False
-                    )
+            super().progress(done=done, files=files, stored=stored, kept=kept)
+            self._show()
+
+    def expect(self, *, total: int, files: int, final: bool) -> None:
+        with self._lock:
+            super().expect(total=total, files=files, final=final)
+            self._show()
+
+    def left(self) -> str:
+        """How much is still to be read, such as "at least 1.40 TiB left"; nothing where that is not known."""
+        least = "" if self.expected_final else "at least "
+        return f"{least}{size(self.expected - self._met)} left" if self._met < self.expected else ""
+
+    @property
+    def _met(self) -> int:
+        return self.done + self.kept
 
     @contextmanager
     def working(self, title: str, total: int | None = None) -> Iterator[None]:
-        """Show progress while inside, and turn the first Ctrl-C, SIGTERM or SIGHUP into `stopping`."""
-        if sys.stderr.isatty() and not self.quiet:
-            from tqdm import tqdm
+        """Show progress while inside. The first Ctrl-C, SIGTERM or SIGHUP is `stopping`, the second ends the process.
 
-            self._bar = tqdm(
-                total=total,
-                desc=title,
-                unit="B",
-                unit_scale=True,
-                unit_divisor=1024,
-                leave=False,
-                mininterval=0.3,
-            )
-        before = {s: signal.signal(s, self._on_signal) for s in _stop_signals()}
+        `total` bytes are expected. What is begun with `nohup` goes on when the terminal closes.
+        """
+        if total is not None:
+            self.expect(total=total, files=0, final=True)
+        asked = [s for s in _stop_signals() if signal.getsignal(s) != signal.SIG_IGN or s == signal.SIGINT]
+        before = {s: signal.signal(s, self._on_signal) for s in asked}
         try:
-            yield
+            with self._shown(title):
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            if self._bar is not None:
-                self._bar.close()
-                self._bar = None
+
+    @contextmanager
+    def _shown(self, title: str) -> Iterator[None]:
+        if self.quiet:
+            yield
+        elif sys.stderr.isatty():
+            self._bar = Bar(title)
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._bar.close()
+                    self._bar = None
+        else:
+            with every(self.interval, functools.partial(self._say_progress, title, Rate(self.done))):
+                yield
+
+    def _show(self) -> None:
+        if self._bar is not None:
+            self._bar.show(self._met, self.expected, self.expected_final, ", ".join(self._counts()))
+
+    def _say_progress(self, title: str, rate: Rate) -> None:
+        least = "" if self.expected_final else "≥ "
+        of = f" of {least}{size(self.expected)}" if self._met < self.expected else ""
+        parts = [f"{title}: {size(self._met)}{of} read", *self._counts(), f"{size(rate.of(self.done))}/s"]
+        self.aside(", ".join(parts))
+
+    def _counts(self) -> list[str]:
+        files = [f"{self.files:,} files"] if self.files else []
+        return [*files, f"{size(self.stored)} written"] if self.stored else files
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if self.stop:
-            raise KeyboardInterrupt
-        self.stop = True
-        self.signal_number = signal.Signals(number)
-        os.write(2, b"\nstopping: what is in flight is finished first; once more stops at once\n")
+        """Runs between any two steps of the main thread: it takes no lock, and nothing it does may fail."""
+        if not self.stop:
+            self.stop = True
+            self.signal_number = signal.Signals(number)
+            self._stopped_at = time.monotonic()
+            _write_error(b"\nstopping: what is in flight is finished first; once more stops at once\n")
+        elif number == signal.SIGINT or time.monotonic() - self._stopped_at > ONE_REQUEST:
+            clear = b"\n" if self._bar is None else b"\r\x1b[K"
+            _write_error(clear + b"stopped at once; the same command goes on\n")
+            os._exit(128 + number)
 
     def report_findings(self) -> None:
         """Count by cause, and show the first ten."""
@@ -137,9 +175,24 @@ class Console(Tally):
         if error.hint:
             lines.append(f"  what to do: {error.hint}")
         self.aside("\n".join(lines))
-        self.result(
-            {"error": {"code": error.code, "what": error.what, "subject": error.subject, "hint": error.hint}}
-        )
+        shown: dict[str, Json] = {
+            "error": {"code": error.code, "what": error.what, "subject": error.subject, "hint": error.hint}
+        }
+        self.result(shown | ({"findings": self.findings_json()} if self.findings else {}))
+
+
+def _print(text: str) -> None:
+    try:
+        print(text)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        _drop_output()  # the terminal has gone, and what was done stays done
+
+
+def _write_error(data: bytes) -> None:
+    with suppress(OSError):
+        os.write(2, data)
 
 
 def printable(text: str) -> str:
@@ -180,6 +233,8 @@ def moment(seconds: int) -> str:
 def print_version(wanted: bool) -> None:
     """For `--version`: what is installed."""
     if wanted:
+        import importlib.metadata
+
         print(f"offseed {importlib.metadata.version('offseed')}")
         raise typer.Exit
 
@@ -227,27 +282,26 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
         parameters = [p.replace(kind=keyword) for p in own]
         wrapped.__signature__ = signature.replace(parameters=[*parameters, *options])  # type: ignore[attr-defined]
         wrapped.__annotations__ = {p.name: p.annotation for p in (*parameters, *options)}
-        app.command(name)(wrapped)
+        app.command(name, help=_unwrapped(function.__doc__ or ""))(wrapped)
         return function
 
     return register
 
 
+def _unwrapped(text: str) -> str:
+    """A docstring as help whose example is one line, however long, to be copied as it is."""
+    return inspect.cleandoc(text).replace("\n\nExample:", "\n\n\b\nExample:")
+
+
 _consoles: list[Console] = []
 
 
-def run(program: str, app: typer.Typer, log_folder: Callable[[], Path]) -> int:
-    """Run the command line; whatever happens becomes one message and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  closed by who called us
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+def run(program: str, app: typer.Typer) -> int:
+    """Run the command line; whatever was foreseen becomes one message and an exit code."""
     _consoles.clear()
     try:
         code = app(standalone_mode=False, prog_name=program)
         sys.stdout.flush()
-        return code if isinstance(code, int) else DONE
     except typer.Exit as error:
         return error.exit_code
     except Interrupted as error:
@@ -256,24 +310,27 @@ def run(program: str, app: typer.Typer, log_folder: Callable[[], Path]) -> int:
         return 128 + console.signal_number
     except OffseedError as error:
         _console().fail(program, error)
-        return NOT_FINISHED if error.code == "disk-full" else error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        print(f"\n{program}: stopped", file=sys.stderr)
-        return 130
-    except Exception as error:  # the last line of defence: a user never sees a traceback
-        if hasattr(
-            error, "format_message"
-        ):  # a usage error of the option parser; empty, it has shown the help
-            if message := error.format_message():
-                _console().fail(program, OffseedError("usage", message, hint=f"see {program} --help"))
-            return 2
-        path = _write_fault(log_folder())
-        _console().fail(
-            program,
-            OffseedError("internal", f"a fault in {program} itself", subject=type(error).__name__,
-                         hint=f"please report it; the details are in {path}"),
-        )  # fmt: skip
-        return FAILED
+        return NOT_FINISHED if error.code in ("disk-full", "disk-needed") else error.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except BrokenPipeError:
+        _drop_output()
+        return DONE
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            _console().report_findings()
+            raise
+        return _fail_usage(program, error)
+    if code == STOPPED and not _console().stop:  # typer has swallowed it
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else DONE
+
+
+def _fail_usage(program: str, error: Any) -> int:
+    """The error of the option parser as one of ours."""
+    path = getattr(getattr(error, "ctx", None), "command_path", program)
+    _console().fail(program, UsageError("usage", error.format_message(), hint=f"see {path} --help"))
+    return UsageError.exit_code
 
 
 def _drop_output() -> None:
@@ -283,17 +340,6 @@ def _drop_output() -> None:
 
 def _console() -> Console:
     return _consoles[-1] if _consoles else Console(as_json="--json" in sys.argv)
-
-
-def _write_fault(folder: Path) -> Path | str:
-    """Keep the traceback where a developer can ask for it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = folder / time.strftime("fault-%Y%m%d-%H%M%S.log")
-        path.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
-        return path
-    except OSError:
-        return "no log, for none could be written:\n" + traceback.format_exc()
 
 
 def _stop_signals() -> list[signal.Signals]:

@@ -56,6 +56,7 @@ CODES = {
     "disk-forked": "two inventories of one generation differ",
     "disk-foreign": "the disk's folder belongs to another disk",
     "disk-full": "the disk is full",
+    "disk-needed": "a disk of the set must be attached once more",
     "disk-small": "the disk is too small to begin with",
     "read-only": "the medium cannot be written",
     "io-error": "the medium reports an error",

@@ -22,8 +22,11 @@ class Monitor(Protocol):
     def notice(self, text: str) -> None:
         """Something the user may want to know; never changes the exit code."""
 
-    def progress(self, *, done: int = 0, files: int = 0, stored: int = 0) -> None:
-        """So many more bytes read, files finished, bytes written."""
+    def progress(self, *, done: int = 0, files: int = 0, stored: int = 0, kept: int = 0) -> None:
+        """So many more bytes read, files finished, bytes written; bytes `kept` from before need not be read."""
+
+    def expect(self, *, total: int, files: int, final: bool) -> None:
+        """So many bytes and files will be read in all; at least so many, until counting them has ended: `final`."""
 
     def stopping(self) -> bool:
         """True once the user asked to stop: finish what is in flight and return."""
@@ -38,6 +41,10 @@ class Tally:
     done: int = 0
     files: int = 0
     stored: int = 0
+    kept: int = 0
+    expected: int = 0
+    expected_files: int = 0
+    expected_final: bool = False
     stop: bool = False
 
     def finding(self, finding: Finding) -> None:
@@ -46,10 +53,16 @@ class Tally:
     def notice(self, text: str) -> None:
         self.notices.append(text)
 
-    def progress(self, *, done: int = 0, files: int = 0, stored: int = 0) -> None:
+    def progress(self, *, done: int = 0, files: int = 0, stored: int = 0, kept: int = 0) -> None:
         self.done += done
         self.files += files
         self.stored += stored
+        self.kept += kept
+
+    def expect(self, *, total: int, files: int, final: bool) -> None:
+        self.expected = total
+        self.expected_files = files
+        self.expected_final = final
 
     def stopping(self) -> bool:
         return self.stop
@@ -69,8 +82,11 @@ class Recorder(Tally):
     def notice(self, text: str) -> None:
         self._monitor.notice(text)
 
-    def progress(self, *, done: int = 0, files: int = 0, stored: int = 0) -> None:
-        self._monitor.progress(done=done, files=files, stored=stored)
+    def progress(self, *, done: int = 0, files: int = 0, stored: int = 0, kept: int = 0) -> None:
+        self._monitor.progress(done=done, files=files, stored=stored, kept=kept)
+
+    def expect(self, *, total: int, files: int, final: bool) -> None:
+        self._monitor.expect(total=total, files=files, final=final)
 
     def stopping(self) -> bool:
         return self._monitor.stopping()

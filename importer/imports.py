@@ -39,29 +39,26 @@ from formats.tables.archive import ARCHIVE_SIZE_MAX, parse
 from formats.tables.holdings import Holding
 from formats.tables.sections import OBJECT_SIZE_MAX
 from importer.intake import Disk, check_holdings, fetch, fetch_archive
-from importer.points import load_needs, need_digests
+from importer.points import load_needs, need_digests, sets
 from importer.vault import Vault
 
 
 @dataclass
 class Imported:
-    """How the import of one disk ended. `whole`: the vault holds everything this disk can give it."""
+    """How the import of one disk ended. `whole`: the vault holds everything this disk can give it; `finished`: the
+    export that it is of has ended: before that its machine may need the disk again."""
 
     disk: Disk
     member: Membership
     generation: int = 0
     unchanged: bool = False
     whole: bool = False
+    finished: bool = False
     copied: int = 0
     copied_bytes: int = 0
     already: int = 0
     not_needed: int = 0
     findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def finished(self) -> bool:
-        """Whether the export that this disk is of has ended: before that its machine needs the disk again."""
-        return any(document.set == self.disk.label.set for document, _ in self.disk.sets)
 
 
 @dataclass
@@ -85,6 +82,17 @@ def accept(vault: Vault, disk: Disk, known: Mapping[MachineId, Membership]) -> M
 
 def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor: Monitor) -> list[Imported]:
     """Import `disks`, each accepted before. Raises MediaError disk-forked, StoreError."""
+    results = _import_all(vault, disks, monitor)
+    for result in results:
+        label = result.disk.label
+        result.finished = any(
+            document.set == label.set and label.number in (d.number for d in document.disks)
+            for document in sets(vault, result.member, monitor)
+        )
+    return results
+
+
+def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor: Monitor) -> list[Imported]:
     results = [
         Imported(disk, member, disk.closed.inventory.generation if disk.closed else 0)
         for disk, member in disks

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from formats import layout
 from formats.documents import envelope
+from formats.documents.disk import SetDocument
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership
@@ -20,13 +21,18 @@ from importer.vault import Vault, members
 
 @dataclass(frozen=True)
 class Point:
-    """`missing` archives of `needed`; a point is complete where none is. Computed, never stored."""
+    """`missing` archives of `needed`; a point is complete where none is. Computed, never stored.
+
+    `awaited` are the numbers of the disks of its set that were not received yet, of `disks` in all.
+    """
 
     manifest: Manifest
     signed: Signed
     member: Membership
     needed: int
     missing: int
+    awaited: tuple[int, ...] = ()
+    disks: int = 0
 
     @property
     def complete(self) -> bool:
@@ -74,7 +80,30 @@ def points(vault: Vault, monitor: Monitor) -> Iterator[Point]:
                 yield Point(manifest, signed, member, archives, archives)  # which are there, nobody can tell
                 continue
             missing = sum(there.get(layout.archive_name(n.archive.name)) != n.archive.size for n in needed)
-            yield Point(manifest, signed, member, len(needed), missing)
+            awaited, disks = _awaited(vault, member, signed.digest, monitor) if missing else ((), 0)
+            yield Point(manifest, signed, member, len(needed), missing, awaited, disks)
+
+
+def sets(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:
+    """The set documents of one machine that verify."""
+    for name, _ in vault.store.list(layout.set_prefix(member.machine)):
+        try:
+            signed = envelope.read(vault.store.get(name), name)
+            yield signed.verify(SetDocument, bytes.fromhex(member.public_key))
+        except (FormatError, IntegrityError) as error:
+            monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
+
+
+def _awaited(
+    vault: Vault, member: Membership, manifest: str, monitor: Monitor
+) -> tuple[tuple[int, ...], int]:
+    """The disks of a point's set that the vault has not seen, and how many the set has."""
+    for document in sets(vault, member, monitor):
+        if document.manifest == manifest:
+            numbers = [disk.number for disk in document.disks]
+            seen = {n for n in numbers if any(vault.store.list(layout.received_prefix(document.set, n)))}
+            return tuple(n for n in numbers if n not in seen), len(numbers)
+    return (), 0
 
 
 def manifests(

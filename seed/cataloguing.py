@@ -1,7 +1,10 @@
-"""Rows into catalog segments and pages, sealed, in a thread of its own beside the sealing of content."""
+"""Rows into catalog segments and pages, sealed, in a thread of its own beside the sealing of content.
+
+What was read so far is journalled by the same thread: mostly the very segments, before they are sealed.
+"""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -25,17 +28,22 @@ from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG
 from seed.chunking import Sealed
 from seed.sealing import Known, seal_new
+from seed.spread import Spread
+
+QUEUED_MAX = 2  # segments: the entries of one are some megabytes
 
 
 @dataclass(frozen=True)
 class Catalogued:
-    """What a finished catalog amounts to. `live` holds every chunk it refers to, its own segments included."""
+    """What a finished catalog amounts to. `live` holds every chunk it refers to, its own segments included; `spread`
+    knows which lie together in a file."""
 
     pages: tuple[ChunkId, ...]
     entries: int
     files: int
     file_bytes: int
     live: frozenset[ChunkId]
+    spread: Spread
 
 
 @dataclass(frozen=True)
@@ -49,18 +57,27 @@ class Cataloguing:
     """Takes sorted entries; `store` is called with every segment and page that is new."""
 
     def __init__(
-        self, master: MasterKey, sealer: ChunkSealer, known: Known, store: Callable[[Sealed], None]
+        self,
+        master: MasterKey,
+        sealer: ChunkSealer,
+        known: Known,
+        store: Callable[[Sealed], None],
+        journal: Callable[[bytes], None],
     ) -> None:
         self._cutter = SegmentCutter(master)
         self._sealer = sealer
         self._known = known
         self._store = store
+        self._journal = journal
+        self._journalling: Future[None] | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         self._queue: deque[Future[_Segment]] = deque()
         self._rows: list[Entry] = []
+        self._journalled = 0  # of these rows
         self._bytes = 0
         self._segments: list[PageRow] = []
         self._live: set[ChunkId] = set()
+        self._spread = Spread()
         self._last: tuple[bytes, int] = (b"", -1)
         self.entries = self.files = self.file_bytes = 0
 
@@ -85,10 +102,19 @@ class Cataloguing:
         ):
             self._cut()
 
+    def checkpoint(self, reading: Sequence[Entry] = ()) -> None:
+        """Journal all rows so far, and `reading`, the part of a file that is not read to its end yet."""
+        rows = [*self._rows[self._journalled :], *reading]
+        self._journalled = len(self._rows)
+        if rows:
+            self._await_journal()
+            self._journalling = self._worker.submit(lambda: self._journal(encode_entries(rows)))
+
     def finish(self) -> Catalogued:
         """Seal what is left and the pages over it all."""
         if self._rows:
             self._cut()
+        self._await_journal()
         while self._queue:
             self._collect()
         page_ids = []
@@ -98,15 +124,20 @@ class Cataloguing:
                 self._store(sealed)
             page_ids.append(sealed.chunk)
         self._live.update(page_ids)
-        return Catalogued(tuple(page_ids), self.entries, self.files, self.file_bytes, frozenset(self._live))
+        live = frozenset(self._live)
+        return Catalogued(tuple(page_ids), self.entries, self.files, self.file_bytes, live, self._spread)
 
     def close(self) -> None:
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._worker.shutdown(wait=True)
+
+    def _await_journal(self) -> None:
+        if self._journalling is not None:
+            self._journalling.result()
 
     def _cut(self) -> None:
-        self._queue.append(self._worker.submit(self._segment, self._rows))
-        self._rows, self._bytes = [], 0
-        while self._queue and (self._queue[0].done() or len(self._queue) > 4):
+        self._queue.append(self._worker.submit(self._segment, self._rows, self._journalled))
+        self._rows, self._journalled, self._bytes = [], 0, 0
+        while self._queue and (self._queue[0].done() or len(self._queue) > QUEUED_MAX):
             self._collect()
 
     def _collect(self) -> None:
@@ -117,8 +148,12 @@ class Cataloguing:
         self._live.add(segment.sealed.chunk)
         self._live |= segment.live
 
-    def _segment(self, rows: list[Entry]) -> _Segment:
+    def _segment(self, rows: list[Entry], journalled: int) -> _Segment:
         raw = encode_entries(rows)
+        for entry in rows:
+            self._spread.add(entry)
+        if journalled < len(rows):
+            self._journal(encode_entries(rows[journalled:]) if journalled else raw)
         sealed = self._seal(raw)
         row = PageRow(sealed.chunk, len(rows), rows[0].path, rows[-1].path)
         return _Segment(sealed, row, referenced(raw))

@@ -45,15 +45,58 @@ class Buffers:
         return buffer
 
 
+class Pieces:
+    """The chunks of one file of `size` bytes, each named once it is sealed; those before `named` are."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.ids = bytearray()
+        self.lengths = bytearray()
+        self.named = 0
+        self.waiting = 0
+
+    def __len__(self) -> int:
+        return len(self.lengths) // 4
+
+    def append(self, chunk: ChunkId, size: int) -> None:
+        """A chunk that is known already."""
+        self.ids += chunk
+        self.lengths += size.to_bytes(4, "little")
+
+    def expect(self, unit: "Unit") -> None:
+        """A chunk on its way; units are named in the order in which they were expected."""
+        unit.pieces, unit.at = self, len(self)
+        self.append(_UNNAMED, unit.size)
+        self.waiting += 1
+
+    def name(self, at: int, chunk: ChunkId) -> None:
+        self.ids[32 * at : 32 * at + 32] = chunk
+        self.named = at + 1
+        self.waiting -= 1
+
+
+_UNNAMED = ChunkId(bytes(32))
+
+
 @dataclass(slots=True, eq=False)
 class Unit:
-    """One chunk on its way: `raw`, in `buffer`, until it is sealed; `id` from then on."""
+    """One chunk on its way: `raw`, in `buffer`, until it is sealed; `id` from then on. A bundle has no `pieces`."""
 
     raw: memoryview | None
     size: int
-    buffer: Buffer
+    buffer: Buffer | None
     id: ChunkId | None = None
     future: "Future[Sealed] | None" = None
+    pieces: Pieces | None = None
+    at: int = 0
+
+    def named(self, chunk: ChunkId) -> None:
+        """Sealed: the bytes are needed no longer."""
+        self.id, self.raw, self.future = chunk, None, None
+        if self.buffer is not None:
+            self.buffer.release()
+        if self.pieces is not None:
+            self.pieces.name(self.at, chunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +121,8 @@ class Bundler:
         self._start()
 
     def _start(self) -> None:
-        buffer = self._buffers.take()
-        self._unit = Unit(None, 0, buffer)
+        self._buffer = self._buffers.take()
+        self._unit = Unit(None, 0, self._buffer)
         self.size = 0
 
     def fits(self, length: int) -> bool:
@@ -87,7 +130,7 @@ class Bundler:
 
     def space(self, length: int) -> memoryview:
         """Room for `length` bytes and one more."""
-        return self._unit.buffer.data[self.size : self.size + length + 1]
+        return self._buffer.data[self.size : self.size + length + 1]
 
     def keep(self, length: int) -> tuple[Unit, int]:
         """The first `length` bytes of the space are the next file. Returns its bundle and its offset there."""
@@ -100,7 +143,7 @@ class Bundler:
         if not self.size:
             return None
         unit = self._unit
-        unit.raw, unit.size = unit.buffer.data[: self.size], self.size
+        unit.raw, unit.size = self._buffer.data[: self.size], self.size
         self._start()
         return unit
 
@@ -145,6 +188,20 @@ class Cutter:
                 at += chunk.length
             if not ended:
                 filled = self._renew(data[at:])
+
+    def take(self, read: Callable[[memoryview], int], size: int) -> Unit | None:
+        """The next `size` bytes of a stream as one chunk, as they were cut before; None where it ends earlier."""
+        if len(self._buffer.data) - self._used < size:
+            self._renew(memoryview(b""))
+        space = self._buffer.data[self._used : self._used + size]
+        filled = 0
+        while filled < size:
+            if not (got := read(space[filled:])):
+                return None
+            filled += got
+        self._buffer.uses += 1
+        self._used += size
+        return Unit(space, size, self._buffer)
 
     def _fill(self, read: Callable[[memoryview], int], filled: int) -> tuple[int, bool]:
         data = self._buffer.data

@@ -1,165 +1,316 @@
 """How a recovery point comes to exist: the order of writes *is* the safety argument, and it stands here.
 
-    content archives                       all durable before anything names them
-    metadata archives                      the catalog that names the chunks in them
-    index objects, need list               what the keyless side needs
+    content archives                       on the disks, all durable before anything names them
+    metadata archives, index objects,      in the home's cache, then on every disk that is attached: the catalog that
+        need list                          names the chunks, and what the keyless side needs
     the manifest, in the home              from here on a second run finishes this commit, never another one
-    the manifest, on the disk              from here on the point exists
-    the inventory                          closes the disk: all that lies on it
+    the manifest, on the disks             from here on the point exists
+    the inventories                        each closes its disk: all that lies on it
     the set document                       finishes the export
 
-A crash between any two leaves a disk on which everything that is named is there.
+A crash between any two leaves disks on which everything that is named is there, or on a disk that is named.
 """
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import Held, Inventory, SetDisk, SetDocument
 from formats.documents.manifest import Manifest, Totals
-from formats.errors import FormatError, IntegrityError, NotFoundError
+from formats.errors import (
+    FormatError,
+    HomeError,
+    IntegrityError,
+    MediaError,
+    NotFoundError,
+    OffseedError,
+    StoreError,
+)
 from formats.ids import Digest, HexDigest, digest, hex_digest
 from formats.keyed.root import Root, clear_digest, seal_root
+from formats.monitor import Finding, Monitor
 from formats.tables import needs
 from formats.tables.holdings import encode_tables
 from formats.tables.sections import Section, encode_objects
 from seed.cataloguing import Catalogued
-from seed.disk import DiskWriter
-from seed.home import Home, SetState, write_private, write_record
+from seed.disk import DiskWriter, read_journal
+from seed.home import Home, KeptSet, write_private
+from seed.placing import MetadataCache
 
 
 @dataclass(frozen=True)
 class Committed:
-    """A finished export."""
+    """A finished export: its manifest, the digest of that."""
 
     manifest: Manifest
     digest: HexDigest
-    archives: int
-    stored: int
 
 
-def commit_point(home: Home, disk: DiskWriter, catalogued: Catalogued) -> bytes:
-    """Put index objects, need list and manifest; returns the manifest's envelope."""
-    needed = need_list(disk.sections, catalogued)
-    for data in encode_objects(disk.sections):
-        disk.put(layout.index_name(digest(data)), data)
-    root, buckets = needs.encode(needed)
-    for bucket_digest, data in buckets.items():
-        disk.put(layout.need_name(bucket_digest), data)
-    disk.put(layout.need_name(digest(root)), root)
-    manifest = _manifest(home, disk.state, catalogued, needed, hex_digest(root))
-    signed = envelope.sign(manifest, home.identity.signing_key)
-    write_private(home.set_folder(disk.state.set) / "manifest", signed)
-    return signed
+@dataclass
+class Commit:
+    """What all steps of a commit work on: the disks attached, and the sections of those that are not."""
 
+    home: Home
+    kept: KeptSet
+    cache: MetadataCache
+    disks: list[DiskWriter]
+    monitor: Monitor
 
-def finish_export(home: Home, disk: DiskWriter, signed: bytes) -> Committed:
-    """From the manifest in the home to the set document. May be run again after a crash at any place in it."""
-    identity, state = home.identity, disk.state
-    manifest = envelope.read(signed, "manifest").verify(Manifest, identity.public_key)
-    prefix = layout.manifest_prefix(identity.machine)
-    disk.put(layout.numbered(prefix, manifest.sequence, hex_digest(signed)), signed)
-    if not _has_set_document(home, disk, hex_digest(signed)):
-        _put_set_document(home, disk, manifest, hex_digest(signed))
-    home.spend(manifest.sequence, hex_digest(signed))
-    write_record(home.set_folder(state.set) / "set.json", replace(state, status="finished"))
-    return Committed(
-        manifest, hex_digest(signed), len(disk.sections), sum(s.archive.size for s in disk.sections)
-    )
+    def sections(self) -> list[Section]:
+        """Every archive of the set that counts, on disks attached or not, and in the cache."""
+        return [*self.cache.sections, *chain.from_iterable(self.on_disks().values())]
 
+    def on_disks(self) -> dict[int, list[Section]]:
+        """The archives of each disk that counts, attached or not."""
+        attached = {disk.number: disk.sections for disk in self.disks}
+        return {
+            disk.number: attached.get(disk.number) or read_journal(self.kept, disk.number, self.monitor)
+            for disk in self.kept.state.disks
+            if not disk.dropped
+        }
 
-def holds_point(disk: DiskWriter, manifest: Manifest) -> bool:
-    """Whether all that a signed manifest needs is on the disk still."""
+    def point(self, catalogued: Catalogued) -> None:
+        """From the catalog to the manifest in the home."""
+        sections = self.sections()
+        needed = need_list(sections, catalogued)
+        names = {need.archive.name for need in needed}
+        for data in encode_objects({s.archive.name: s for s in sections if s.archive.name in names}.values()):
+            self.cache.put(layout.index_name(digest(data)), data)
+        root, buckets = needs.encode(needed)
+        for bucket_digest, data in buckets.items():
+            self.cache.put(layout.need_name(bucket_digest), data)
+        self.cache.put(layout.need_name(digest(root)), root)
+        self._hand_out([s for s in self.cache.sections if s.archive.name in names])
+        self.check_closed()
+        manifest = self._manifest(catalogued, needed, hex_digest(root))
+        write_private(self.kept.folder / "manifest", envelope.sign(manifest, self.home.identity.signing_key))
 
-    def fetch(wanted: Digest) -> bytes:
-        data = disk.store.get(layout.need_name(wanted))
+    def finish(self, signed: bytes) -> Committed:
+        """From the manifest in the home to the set document. May be run again after a crash at any place in it."""
+        identity = self.home.identity
+        manifest = envelope.read(signed, "manifest").verify(Manifest, identity.public_key)
+        needed = {need.archive.name for need in self._needs(manifest)}
+        self._hand_out([s for s in self.cache.sections if s.archive.name in needed])
+        self.check_closed()
+        prefix = layout.manifest_prefix(identity.machine)
+        name = layout.numbered(prefix, manifest.sequence, hex_digest(signed))
+        self.cache.put(name, signed)
+        for disk in self.disks:
+            if disk.store.head(name) != len(signed):
+                disk.put(name, signed)
+        for disk in self.disks:
+            if disk.state.inventory is None:
+                self.close(disk)
+        self._put_set_document(manifest, hex_digest(signed))
+        self.home.spend(manifest.sequence, hex_digest(signed))
+        self.kept.change(status="finished")
+        return Committed(manifest, hex_digest(signed))
+
+    def holds(self, manifest: Manifest) -> bool:
+        """Whether all that a signed manifest needs is there still."""
+        held = {section.archive for section in self.sections()}
+        try:
+            return all(need.archive in held for need in self._needs(manifest))
+        except (FormatError, IntegrityError, NotFoundError):
+            return False
+
+    def forget(self, signed: bytes) -> None:
+        """Take back a manifest that was signed, and that these disks can no longer keep.
+
+        Raises MediaError disk-needed where a disk that may carry it is not attached.
+        """
+        attached = {disk.number for disk in self.disks}
+        if missing := [d.number for d in self.kept.state.disks if not d.dropped and d.number not in attached]:
+            raise _disk_needed(missing, "a part of what was written is lost, and the others must be told")
+        sequence = envelope.read(signed, "manifest").peek(Manifest).sequence
+        name = layout.numbered(
+            layout.manifest_prefix(self.home.identity.machine), sequence, hex_digest(signed)
+        )
+        for disk in self.disks:
+            disk.store.delete(name)
+        for prefix in ("indexes", "needs", "manifests", "sets"):
+            for stale, _ in list(self.cache.store.list(prefix)):
+                self.cache.store.delete(stale)
+        (self.kept.folder / "set").unlink(missing_ok=True)
+        (self.kept.folder / "manifest").unlink()
+
+    def check_closed(self) -> None:
+        """Raises MediaError disk-needed for disks of the set that are neither attached nor closed."""
+        attached = {disk.number for disk in self.disks}
+        missing = []
+        for disk in self.kept.state.disks:
+            if disk.dropped or disk.number in attached or disk.inventory is not None:
+                continue
+            if read_journal(self.kept, disk.number, self.monitor):
+                missing.append(disk.number)
+            else:  # nothing of the point lies there
+                self.kept.know(replace(disk, dropped=True))
+        if missing:
+            raise _disk_needed(missing, "the run that wrote it ended before it could close it")
+
+    def close(self, disk: DiskWriter) -> None:
+        """Put the next generation of a disk's inventory."""
+        store, identity = disk.store, self.home.identity
+        tables = [
+            (layout.holdings_name(digest(data)), data)
+            for data in encode_tables([s.archive for s in disk.sections])
+        ]
+        for name, data in tables:
+            disk.put(name, data)
+        before = sorted(name for name, _ in store.list("inventories"))
+        previous = store.get(before[-1]) if before else None
+        # Never one that was used, though its inventory were lost: two of one generation are a forked disk.
+        generation = max(layout.number_of(before[-1]) if before else 0, disk.state.generation) + 1
+        inventory = Inventory(
+            vault=identity.vault,
+            machine=identity.machine,
+            set=self.kept.state.set,
+            number=disk.number,
+            disk=disk.state.disk,
+            label=hex_digest(store.get("label")),
+            generation=generation,
+            previous=hex_digest(previous) if previous is not None else None,
+            created=int(time.time()),
+            archives=len(disk.sections),
+            archive_bytes=sum(s.archive.size for s in disk.sections),
+            tables=tuple(Held(name=n, size=len(d), digest=hex_digest(d)) for n, d in tables),
+            objects=_other_objects(disk, {name for name, _ in tables}),
+            others=tuple(d for d in self._closed_disks() if d.number != disk.number),
+        )
+        data = envelope.sign(inventory, identity.signing_key)
+        disk.put(layout.numbered("inventories", generation, hex_digest(data)), data)
+        disk.closed(generation, hex_digest(data))
+
+    def _closed_disks(self) -> list[SetDisk]:
+        return [
+            SetDisk(
+                number=d.number, disk=d.disk, label=d.label, generation=d.generation, inventory=d.inventory
+            )
+            for d in self.kept.state.disks
+            if d.label is not None and d.inventory is not None and not d.dropped
+        ]
+
+    def _needs(self, manifest: Manifest) -> list[needs.Need]:
+        return needs.load(Digest(bytes.fromhex(manifest.needs)), self._need, "needs")
+
+    def _need(self, wanted: Digest) -> bytes:
+        data = self.cache.store.get(layout.need_name(wanted))
         if digest(data) != wanted:
             raise IntegrityError("object-damaged", "a part of a need list is damaged")
         return data
 
-    held = {section.archive for section in disk.sections}
-    try:
-        needed = needs.load(Digest(bytes.fromhex(manifest.needs)), fetch, "needs")
-    except (FormatError, IntegrityError, NotFoundError):
-        return False
-    return all(need.archive in held for need in needed)
+    def _hand_out(self, metadata: Sequence[Section]) -> None:
+        """Put metadata on every disk attached; one at least must have it. A disk that cannot take it is left as it is."""
+        failure: OffseedError | None = None
+        for disk in self.disks[:]:
+            try:
+                self._put_metadata(disk, metadata)
+            except (MediaError, StoreError) as error:
+                failure = error
+                self.monitor.finding(
+                    Finding(code=error.code, subject=str(disk.path), detail=f"no catalog on it: {error.what}")
+                )
+                self.disks.remove(disk)
+                self._guarded(lambda disk=disk: self.close(disk))  # type: ignore[misc]
+        if not self.disks and failure is not None:
+            raise failure
 
+    def _put_metadata(self, disk: DiskWriter, metadata: Sequence[Section]) -> None:
+        there = {section.archive.name for section in disk.sections}
+        for section in metadata:
+            if section.archive.name not in there:
+                disk.adopt(section, self.cache.store.get(layout.archive_name(section.archive.name)))
+        for prefix in ("indexes", "needs"):
+            for name, size in self.cache.store.list(prefix):
+                if disk.store.head(name) != size:
+                    disk.put(name, self.cache.store.get(name))
 
-def forget_point(home: Home, disk: DiskWriter, signed: bytes) -> None:
-    """Take back a manifest that was signed, and that this disk can no longer keep."""
-    sequence = envelope.read(signed, "manifest").peek(Manifest).sequence
-    prefix = layout.manifest_prefix(home.identity.machine)
-    disk.store.delete(layout.numbered(prefix, sequence, hex_digest(signed)))
-    (home.set_folder(disk.state.set) / "manifest").unlink()
+    @staticmethod
+    def _guarded(action: Callable[[], None]) -> None:
+        try:
+            action()
+        except OffseedError:
+            pass  # said before
 
+    def _put_set_document(self, manifest: Manifest, signed: HexDigest) -> None:
+        """Put it once: where a run has signed it before, the same again."""
+        identity, path = self.home.identity, self.kept.folder / "set"
+        if not path.exists():
+            document = SetDocument(
+                vault=identity.vault,
+                machine=identity.machine,
+                set=self.kept.state.set,
+                point=manifest.point,
+                manifest=signed,
+                created=int(time.time()),
+                disks=tuple(self._closed_disks()),
+            )
+            write_private(path, envelope.sign(document, identity.signing_key))
+        data = path.read_bytes()
+        name = layout.numbered(layout.set_prefix(identity.machine), manifest.sequence, hex_digest(data))
+        self.cache.put(name, data)
+        for disk in self.disks:
+            disk.put_last(name, data)
 
-def _has_set_document(home: Home, disk: DiskWriter, manifest: HexDigest) -> bool:
-    for name, _ in disk.store.list(layout.set_prefix(home.identity.machine)):
-        document = envelope.read(disk.store.get(name), name).verify(SetDocument, home.identity.public_key)
-        if document.manifest == manifest:
-            return True
-    return False
-
-
-def _put_set_document(home: Home, disk: DiskWriter, manifest: Manifest, signed: HexDigest) -> None:
-    """Close the disk and finish the set."""
-    identity, state = home.identity, disk.state
-    inventory, generation = close_disk(home, disk)
-    document = SetDocument(
-        vault=identity.vault,
-        machine=identity.machine,
-        set=state.set,
-        point=manifest.point,
-        manifest=signed,
-        created=int(time.time()),
-        disks=(
-            SetDisk(
-                number=disk.number,
-                disk=state.disk,
-                label=hex_digest(disk.store.get("label")),
-                generation=generation,
-                inventory=inventory,
+    def _manifest(self, catalogued: Catalogued, needed: list[needs.Need], root_digest: HexDigest) -> Manifest:
+        identity, state = self.home.identity, self.kept.state
+        manifest = Manifest(
+            vault=identity.vault,
+            machine=identity.machine,
+            machine_name=identity.name,
+            key_id=identity.master.key_id.hex(),
+            point=state.point,
+            revision=1,
+            sequence=self.home.state.sequence + 1,
+            previous=self.home.state.manifest,
+            created=int(time.time()),
+            point_kind="seed",
+            set=state.set,
+            totals=Totals(
+                entries=catalogued.entries,
+                files=catalogued.files,
+                file_bytes=catalogued.file_bytes,
+                archives=len(needed),
+                archive_bytes=sum(n.archive.size for n in needed),
             ),
-        ),
-    )
-    data = envelope.sign(document, identity.signing_key)
-    disk.put(layout.numbered(layout.set_prefix(identity.machine), manifest.sequence, hex_digest(data)), data)
+            needs=root_digest,
+            root=b"",
+        )
+        root = Root(
+            point=manifest.point,
+            revision=manifest.revision,
+            machine=manifest.machine,
+            public_key=identity.public_key.hex(),
+            sequence=manifest.sequence,
+            created=manifest.created,
+            previous=manifest.previous,
+            clear=clear_digest(manifest),
+            pages=tuple(page.hex() for page in catalogued.pages),
+        )
+        return replace(manifest, root=seal_root(identity.master, root))
 
 
-def close_disk(home: Home, disk: DiskWriter) -> tuple[HexDigest, int]:
-    """Put the next generation of the inventory. Returns its digest and generation."""
-    store, identity = disk.store, home.identity
-    tables = [
-        (layout.holdings_name(digest(data)), data)
-        for data in encode_tables([s.archive for s in disk.sections])
-    ]
-    for name, data in tables:
-        disk.put(name, data)
-    before = sorted(name for name, _ in store.list("inventories"))
-    previous = store.get(before[-1]) if before else None
-    generation = layout.number_of(before[-1]) + 1 if before else 1
-    inventory = Inventory(
-        vault=identity.vault,
-        machine=identity.machine,
-        set=disk.state.set,
-        number=disk.number,
-        disk=disk.state.disk,
-        label=hex_digest(store.get("label")),
-        generation=generation,
-        previous=hex_digest(previous) if previous is not None else None,
-        created=int(time.time()),
-        archives=len(disk.sections),
-        archive_bytes=sum(s.archive.size for s in disk.sections),
-        tables=tuple(Held(name=n, size=len(d), digest=hex_digest(d)) for n, d in tables),
-        objects=_other_objects(disk, {name for name, _ in tables}),
-    )
-    data = envelope.sign(inventory, identity.signing_key)
-    disk.put(layout.numbered("inventories", generation, hex_digest(data)), data)
-    return hex_digest(data), generation
+def signed_manifest(home: Home, kept: KeptSet) -> tuple[bytes, Manifest] | None:
+    """The manifest of a set as this home has signed it; None before that. Raises HomeError home-damaged."""
+    path = kept.folder / "manifest"
+    try:
+        signed = path.read_bytes()
+        return signed, envelope.read(signed, "manifest").verify(Manifest, home.identity.public_key)
+    except FileNotFoundError:
+        return None
+    except (FormatError, IntegrityError, OSError) as error:
+        raise HomeError(
+            "home-damaged",
+            "the manifest of the last export cannot be read",
+            subject=str(path),
+            hint="bring this file back from a copy, or begin a new set with --again; what is on the disks stays good",
+        ) from error
 
 
-def need_list(sections: list[Section], catalogued: Catalogued) -> list[needs.Need]:
+def need_list(sections: Sequence[Section], catalogued: Catalogued) -> list[needs.Need]:
     """The archives that hold what the catalog refers to, each chunk counted where it lies first."""
     wanted = set(catalogued.live)
     found: list[needs.Need] = []
@@ -176,46 +327,6 @@ def need_list(sections: list[Section], catalogued: Catalogued) -> list[needs.Nee
     return found
 
 
-def _manifest(
-    home: Home, state: SetState, catalogued: Catalogued, needed: list[needs.Need], root_digest: HexDigest
-) -> Manifest:
-    identity = home.identity
-    manifest = Manifest(
-        vault=identity.vault,
-        machine=identity.machine,
-        machine_name=identity.name,
-        key_id=identity.master.key_id.hex(),
-        point=state.point,
-        revision=1,
-        sequence=home.state.sequence + 1,
-        previous=home.state.manifest,
-        created=int(time.time()),
-        point_kind="seed",
-        set=state.set,
-        totals=Totals(
-            entries=catalogued.entries,
-            files=catalogued.files,
-            file_bytes=catalogued.file_bytes,
-            archives=len(needed),
-            archive_bytes=sum(n.archive.size for n in needed),
-        ),
-        needs=root_digest,
-        root=b"",
-    )
-    root = Root(
-        point=manifest.point,
-        revision=manifest.revision,
-        machine=manifest.machine,
-        public_key=identity.public_key.hex(),
-        sequence=manifest.sequence,
-        created=manifest.created,
-        previous=manifest.previous,
-        clear=clear_digest(manifest),
-        pages=tuple(page.hex() for page in catalogued.pages),
-    )
-    return replace(manifest, root=seal_root(identity.master, root))
-
-
 def _other_objects(disk: DiskWriter, tables: set[str]) -> tuple[Held, ...]:
     """All that is neither archive, label, current table, inventory nor set document."""
     held = []
@@ -224,3 +335,15 @@ def _other_objects(disk: DiskWriter, tables: set[str]) -> tuple[Held, ...]:
             continue
         held.append(Held(name=name, size=size, digest=hex_digest(disk.store.get(name))))
     return tuple(held)
+
+
+def _disk_needed(numbers: Sequence[int], why: str) -> MediaError:
+    shown = ", ".join(map(str, numbers))
+    given_up = " ".join(f"--without {n}" for n in numbers)
+    return MediaError(
+        "disk-needed",
+        f"disk {shown} of the set must be attached once more: {why}",
+        subject=f"disk {shown}",
+        hint="run the same command with its path after --to as well; if it is lost, its part is written again with "
+        f"{given_up}",
+    )

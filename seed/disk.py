@@ -1,35 +1,34 @@
 """One disk of a set while it is written: label first, then archives, each journalled once it is durable.
 
-The folder `offseed/<set>-<number>/` belongs to one set and one disk; what else lies on the disk is left alone.
+The folder `offseed/<set>-<number>/` belongs to one set and one disk; what else lies on the disk is left alone. A disk
+is known by its label, not by the path that it is mounted at.
 """
 
 import os
-import queue
-import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from formats import layout
 from formats.documents import envelope
+from formats.documents.acceptance import folder_identity
 from formats.documents.disk import Label
-from formats.errors import FormatError, IntegrityError, MediaError, OffseedError
-from formats.ids import ArchiveName, digest, hex_digest
+from formats.errors import FormatError, IntegrityError, MediaError, UsageError
+from formats.ids import hex_digest, random_id
 from formats.monitor import Monitor
 from formats.store.failures import meaning
 from formats.store.local import LocalStore
-from formats.tables.archive import CONTENT_CLASS, Archive, parse
+from formats.tables.archive import Archive
 from formats.tables.holdings import Holding
 from formats.tables.sections import Section, scan
-from seed.home import Home, SetState, write_private, write_record
-from seed.packing import Buffer, BufferPool
+from seed.home import DiskState, Home, Identity, KeptSet, SetState, write_private
+from seed.sections import read_section
+from seed.source.rules import mounted_kinds
 
 ROOM_MIN = 1 << 20  # with less, a disk is full
 RESERVE_BASE = 4 << 20  # kept for metadata, with what follows for each entry and chunk so far
 RESERVE_ENTRY = 40
 RESERVE_CHUNK = 100
-RESERVE_DOCUMENTS = 512 << 10  # of that reserve, what metadata archives leave to documents and index objects
-RESERVE_INDEX = 70
 RECHECKED = 4  # on resume the newest objects are read again until so many in a row are whole
 
 README = """This disk carries a backup made by offseed: folders below offseed/, one for each server.
@@ -43,135 +42,140 @@ To restore from it:   seed restore latest --from <this disk> --target <folder>
 """
 
 
-class DiskWriter:
-    """Writes one disk in a thread of its own; a `Placer`."""
+@dataclass
+class Extent:
+    """How much of a point has been met so far: what its metadata will describe, for which each disk keeps room."""
 
-    def __init__(self, home: Home, state: SetState, path: Path, number: int, monitor: Monitor) -> None:
-        check_disk(path)
-        self.number = number
+    entries: int = 0
+    chunks: int = 0
+
+    @property
+    def reserve(self) -> int:
+        return RESERVE_BASE + RESERVE_ENTRY * self.entries + RESERVE_CHUNK * self.chunks
+
+
+class DiskWriter:
+    """Writes one disk; used by one thread at a time, but for `room`."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        kept: KeptSet,
+        disk: DiskState,
+        path: Path,
+        monitor: Monitor,
+        use_at_most: int | None = None,
+    ) -> None:
         self.path = path
-        self.state = state
-        self._monitor = monitor
-        self._identity = home.identity
-        folder = path / layout.DISK_FOLDER / layout.disk_folder(state.set, number)
-        if state.label is not None and not folder.is_dir():
-            raise _not_begun_here(path)
-        self._folder = home.set_folder(state.set)
-        self._journal_path = self._folder / f"disk-{number}.journal"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise meaning(error, str(folder)) from error
-        self.store = LocalStore.open(str(folder), writer=state.disk)
-        self.store.sweep()
+        self.number = disk.number
         self.sections: list[Section] = []
-        self.chunks = 0
-        self.entries = 0
-        self._failure: OffseedError | None = None
-        self._placed = self._written = 0  # bytes of archives; each counted by one thread
-        self._queue: queue.Queue[tuple[Archive, BufferPool, Buffer] | None] = queue.Queue()
-        self._thread: threading.Thread | None = None
+        self._identity = identity
+        self._kept = kept
+        self._disk = disk
+        self._monitor = monitor
+        self._use_at_most = use_at_most
+        self._used = 0  # bytes of archives
+        self._writing = 0
+        self._folder = path / layout.DISK_FOLDER / layout.disk_folder(kept.state.set, disk.number)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise meaning(error, str(self._folder)) from error
+        self.store = LocalStore.open(str(self._folder), writer=disk.disk)
+
+    @property
+    def state(self) -> DiskState:
+        """What the home keeps of this disk."""
+        return self._disk
 
     def begin(self) -> None:
         """Put the label, or find it as it was put; then take up what earlier runs have written."""
+        self.store.sweep()
         label = self._read_label()
-        if self.state.label is not None if label is None else label.disk != self.state.disk:
-            raise _not_begun_here(self.path)
-        if self.state.label is None:  # a run may have been killed between two of them
+        if self._disk.label is not None if label is None else label.disk != self._disk.disk:
+            raise _foreign(self.path)
+        if self._disk.label is None:  # a run may have been killed between two of them
             self._put_documents(labelled=label is not None)
-        self.state = replace(self.state, label=hex_digest(self.store.get("label")))
-        write_record(self._folder / "set.json", self.state)
+            self._know(label=hex_digest(self.store.get("label")))
         self.sections = self._take_up()
-        self.chunks = sum(s.archive.records for s in self.sections)
-        write_private(self._journal_path, b"".join(s.encode() for s in self.sections))
-        self._journal = open(self._journal_path, "ab")  # noqa: SIM115  held until close
-        self._thread = threading.Thread(target=self._write, name=f"disk-{self.number}", daemon=True)
-        self._thread.start()
+        self._used = sum(s.archive.size for s in self.sections)
+        journal = self._kept.journal(self.number)
+        write_private(journal, b"".join(s.encode() for s in self.sections))
+        self._journal = open(journal, "ab")  # noqa: SIM115  held until close
 
-    def room(self, archive_class: int, least: int, most: int) -> int:
-        """Bytes the next archive may take: of the reserve for metadata, content never gets any.
+    def room(self, reserve: int) -> int:
+        """Bytes that a further archive may take. Raises MediaError, StoreError."""
+        free = self.store.free_bytes()
+        if self._use_at_most is not None:
+            free = min(free, self._use_at_most - self._used)
+        return max(free - self._writing - reserve, 0)
 
-        Raises MediaError disk-full.
-        """
-        self._check()
-        reserve = RESERVE_DOCUMENTS + RESERVE_INDEX * self.chunks
-        if archive_class == CONTENT_CLASS:
-            reserve = RESERVE_BASE + RESERVE_ENTRY * self.entries + RESERVE_CHUNK * self.chunks
-            least = max(least, ROOM_MIN)
-        free = self.store.free_bytes() - (self._placed - self._written) - reserve
-        if free < least:
-            raise MediaError(
-                "disk-full",
-                "the disk is full",
-                subject=str(self.path),
-                hint="what is on it stays good; make room and run the same command again to go on",
-            )
-        return min(most, free)
+    def write(self, archive: Archive) -> None:
+        """Put an archive, and journal it once it is durable. Raises MediaError, StoreError, HomeError."""
+        holding = Holding(
+            archive.name, archive.index_digest, archive.size, archive.records, archive.archive_class
+        )
+        self.adopt(Section(holding, archive.index), archive.data)
 
-    def place(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
-        self._check()
-        self._placed += archive.size
-        self._queue.put((archive, done, buffer))
+    def adopt(self, section: Section, data: bytes | memoryview) -> None:
+        """`write` for an archive whose index is at hand as a section."""
+        self._writing = section.archive.size
+        try:
+            self.put(layout.archive_name(section.archive.name), data)
+            self._record(section)
+            self._used += section.archive.size
+        finally:
+            self._writing = 0
 
-    def drain(self) -> None:
-        """Wait until all that was placed is durable. Raises what went wrong."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join()
-            self._thread = None
-        self._check()
+    def put(self, name: str, data: bytes | memoryview) -> None:
+        """Put an object. What closed the disk before does so no longer."""
+        if self._disk.inventory is not None:
+            self._know(inventory=None)
+        self.put_last(name, data)
+
+    def put_last(self, name: str, data: bytes | memoryview) -> None:
+        """Put an object that no inventory lists."""
+        self._check_there()
+        self.store.put_new(name, data)
+        self._monitor.progress(stored=len(data))
+
+    def closed(self, generation: int, inventory: str) -> None:
+        """Keep which inventory closes the disk."""
+        self._know(generation=generation, inventory=inventory)
 
     def close(self) -> None:
-        try:
-            self.drain()
-        except OffseedError:
-            pass  # said before, or being raised
         if hasattr(self, "_journal"):
             self._journal.close()
         self.store.close()
 
-    def put(self, name: str, data: bytes) -> None:
-        """Put an object that is no archive."""
-        self.store.put_new(name, data)
-        self._monitor.progress(stored=len(data))
+    def _know(self, **changes: object) -> None:
+        self._disk = replace(self._disk, **changes)  # type: ignore[arg-type]
+        self._kept.know(self._disk)
 
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+    def _check_there(self) -> None:
+        """What now lies at the path must be the disk that was opened: where one was pulled out, its mount point is a
+        folder of the system's own disk. Raises MediaError disk-missing."""
+        try:
+            status = os.stat(self._folder)
+        except OSError:
+            status = None
+        if status is None or status.st_dev != self.store.device():
+            raise MediaError(
+                "disk-missing",
+                f"disk {self.number} is no longer there",
+                subject=str(self.path),
+                hint="attach it again and run the same command; what was written to it counts",
+            )
 
-    def _write(self) -> None:
-        while (item := self._queue.get()) is not None:
-            archive, pool, buffer = item
-            try:
-                if self._failure is None:
-                    self.store.put_new(layout.archive_name(archive.name), archive.data)
-                    self._record(archive)
-            except OffseedError as error:
-                self._failure = error
-            except OSError as error:
-                self._failure = meaning(error, str(self._journal_path))
-            except Exception as error:
-                self._failure = OffseedError("internal", f"a fault while writing ({error!r})")
-            finally:
-                archive.data.release()
-                self._written += archive.size
-                pool.give(buffer)
-
-    def _record(self, archive: Archive) -> None:
+    def _record(self, section: Section) -> None:
         """Journal an archive, only now that it is durable: a resumed run believes the journal."""
-        section = Section(
-            Holding(archive.name, archive.index_digest, archive.size, archive.records, archive.archive_class),
-            archive.index,
-        )
-        self._journal.write(section.encode())
-        self._sync_journal()
+        try:
+            self._journal.write(section.encode())
+            self._journal.flush()
+            os.fsync(self._journal.fileno())
+        except OSError as error:
+            raise meaning(error, str(self._kept.journal(self.number))) from error
         self.sections.append(section)
-        self.chunks += archive.records
-        self._monitor.progress(stored=archive.size)
-
-    def _sync_journal(self) -> None:
-        self._journal.flush()
-        os.fsync(self._journal.fileno())
 
     def _read_label(self) -> Label | None:
         if self.store.head("label") is None:
@@ -184,13 +188,16 @@ class DiskWriter:
         if not labelled:
             self._put_label()
         documents = {"requests": identity.request}
-        if self.state.slots_on_disk:
+        if self._kept.state.slots_on_disk:
             documents[layout.slot_prefix(identity.machine)] = identity.slots
         for prefix, data in documents.items():
             self.put(layout.numbered(prefix, 1, hex_digest(data)), data)
         readme = self.path / layout.DISK_README
-        if not readme.exists():
-            readme.write_text(README, encoding="utf-8")
+        try:
+            if not readme.exists():
+                readme.write_text(README, encoding="utf-8")
+        except OSError as error:
+            raise meaning(error, str(readme)) from error
 
     def _put_label(self) -> None:
         identity = self._identity
@@ -200,9 +207,9 @@ class DiskWriter:
             machine=identity.machine,
             machine_name=identity.name,
             public_key=identity.public_key.hex(),
-            set=self.state.set,
+            set=self._kept.state.set,
             number=self.number,
-            disk=self.state.disk,
+            disk=self._disk.disk,
             created=int(time.time()),
         )
         self.put("label", envelope.sign(label, identity.signing_key))
@@ -211,15 +218,9 @@ class DiskWriter:
         """The archives of earlier runs, to be built upon: those in the journal that are listed with the right size,
         the newest of them read again, and those that never reached the journal, read whole. What is damaged is
         removed and written again."""
-        sections: list[Section] = []
-        try:
-            sections, _ = scan(memoryview(self._journal_path.read_bytes()), str(self._journal_path))
-        except FileNotFoundError:
-            pass
-        except (FormatError, IntegrityError) as error:
-            self._monitor.notice(f"the journal of this export is damaged; the disk is read instead: {error}")
         listed = dict(self.store.list("archives"))
-        kept = [s for s in sections if listed.get(layout.archive_name(s.archive.name)) == s.archive.size]
+        journal = read_journal(self._kept, self.number, self._monitor)
+        kept = [s for s in journal if listed.get(layout.archive_name(s.archive.name)) == s.archive.size]
         whole = 0
         for section in reversed(kept[:]):
             if whole == RECHECKED:
@@ -237,26 +238,101 @@ class DiskWriter:
         return kept
 
     def _read_section(self, name: str) -> Section | None:
-        """The index of an archive that is whole on the disk; None where it is damaged. Raises MediaError."""
-        data = self.store.get(name)
-        try:
-            parsed = parse(data, name)
-        except (FormatError, IntegrityError):
-            return None
-        if layout.archive_name(digest(data)) != name or parsed.key_id != self._identity.master.key_id:
-            return None
-        holding = Holding(
-            ArchiveName(digest(data)), parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class
+        return read_section(self.store, name, self._identity.master.key_id)
+
+
+def read_journal(kept: KeptSet, number: int, monitor: Monitor) -> list[Section]:
+    """What is durable on a disk, as the home knows; the disk need not be attached."""
+    path = kept.journal(number)
+    try:
+        return scan(memoryview(path.read_bytes()), str(path))[0]
+    except FileNotFoundError:
+        pass
+    except (FormatError, IntegrityError) as error:
+        monitor.notice(
+            f"the journal of disk {number} is damaged; what it held is read or written again: {error}"
         )
-        return Section(holding, parsed.index)
+    return []
 
 
-def _not_begun_here(path: Path) -> MediaError:
+def attach(
+    home: Home, kept: KeptSet, path: Path, monitor: Monitor, use_at_most: int | None = None
+) -> DiskWriter:
+    """The disk of the set that is mounted at `path`, known by its label, or the set's next one, begun.
+
+    Raises MediaError, StoreError, UsageError.
+    """
+    check_disk(path)
+    number = _number_at(path, kept.state)
+    known = kept.state.disks_by_number
+    if number is None:
+        begun = [d for d in kept.state.disks if d.label is not None]
+        disk = DiskState(
+            number=max((d.number for d in begun), default=0) + 1,
+            disk=random_id(),
+            mounted=_has_own_file_system(path, home),
+        )
+        if not disk.mounted and any(d.mounted for d in begun if not d.dropped):
+            raise MediaError(
+                "disk-missing",
+                "no disk is mounted at this path",
+                subject=str(path),
+                hint="it is a folder of the system's own disk, and the other disks of this set were mounted: "
+                "mount the next one, and give its path",
+            )
+        kept.know(disk)
+    elif number not in known:
+        raise _foreign(path)
+    elif (disk := known[number]).dropped:
+        raise MediaError(
+            "disk-foreign",
+            f"this is disk {number} of the set, which was given up by --without",
+            subject=str(path),
+            hint="give another disk; or clear this one first",
+        )
+    writer = DiskWriter(home.identity, kept, disk, path, monitor, use_at_most)
+    try:
+        writer.begin()
+    except BaseException:
+        writer.close()
+        raise
+    return writer
+
+
+def _number_at(path: Path, state: SetState) -> int | None:
+    """Which disk of the set lies at `path`."""
+    top = path / layout.DISK_FOLDER
+    try:
+        names = sorted(os.listdir(top)) if top.is_dir() else []
+    except OSError as error:
+        raise meaning(error, str(top)) from error
+    found = [
+        identity[1] for name in names if (identity := folder_identity(name)) and identity[0] == state.set
+    ]
+    if len(found) > 1:
+        raise UsageError(
+            "usage",
+            "several disks of one set were copied into one folder",
+            subject=str(top),
+            hint="give each disk as it is mounted",
+        )
+    return found[0] if found else None
+
+
+def _has_own_file_system(path: Path, home: Home) -> bool:
+    """Whether `path` lies on a medium that is neither the system's own nor its memory, where /run and /media may lie."""
+    device = os.stat(path).st_dev
+    own = {os.stat(p).st_dev for p in (os.path.abspath(os.sep), home.path)}
+    return device not in own and mounted_kinds().get(device) not in ("tmpfs", "ramfs")
+
+
+def _foreign(path: Path) -> MediaError:
     return MediaError(
         "disk-foreign",
-        "this is not the disk that the export was begun on",
+        "this disk carries the name of the set that this home is writing, and is not one of its disks",
         subject=str(path),
-        hint="attach that disk and run the same command again, or begin anew with --again",
+        hint="attach the disk that the export was begun on and run the same command again; another disk needs its "
+        f"folder {layout.DISK_FOLDER}/ moved away first",
     )
 
 

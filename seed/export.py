@@ -1,36 +1,34 @@
 """Export: a disk set from paths. What was begun is gone on with; what is finished is said to be."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
-
 from formats import layout
-from formats.documents import envelope
-from formats.documents.manifest import Manifest
-from formats.errors import FormatError, HomeError, IntegrityError, Interrupted, MediaError, UsageError
+from formats.errors import HomeError, Interrupted, OffseedError, UsageError
 from formats.ids import PointId, SetId, hex_digest, random_id
 from formats.keyed.chunk import LEVEL
 from formats.monitor import Monitor
-from seed.commit import Committed, close_disk, commit_point, finish_export, forget_point, holds_point
-from seed.disk import DiskWriter, check_disk
-from seed.home import ITEMS_MAX, Home, SetState, read_record, write_record
+from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
+from seed import basis
+from seed.commit import Commit, Committed, signed_manifest
+from seed.disk import DiskWriter, Extent, attach, check_disk
+from seed.home import Home, KeptSet, SetState
+from seed.items import check_home_room, check_targets, choose_items
+from seed.measuring import Measuring
+from seed.packing import METADATA_SIZE, POOL_BYTES, BufferPool, Packer, archive_size
+from seed.placing import Attendant, DiskSet, MetadataCache
 from seed.run import Run
 from seed.sealing import Known
 from seed.source.rules import Patterns, Rules
 from seed.source.system import Found, Walk
 
-HOME_ROOM_BASE = 32 << 20  # bytes, and for each MiB of data the rows of the chunks it becomes
-HOME_ROOM_MIB = 200
-CACHE_SHARE_ADVISED = 0.05  # the Azure agent asks for so much of the data
-
 
 @dataclass(frozen=True)
 class Options:
-    """What decides how an export is made. `excludes` are globs."""
+    """What decides how an export is made. `excludes` are globs, `without` numbers of disks that are given up."""
 
     excludes: tuple[str, ...] = ()
     one_file_system: bool = False
@@ -38,237 +36,229 @@ class Options:
     slots_on_disk: bool = True
     again: bool = False
     once: bool = False
+    without: tuple[int, ...] = ()
+    use_at_most: int | None = None
     level: int = LEVEL
 
 
 @dataclass(frozen=True)
 class Exported:
-    """How an export ended. `already` where it had been finished before; `read_bytes` of this run."""
+    """How an export ended. `already` where it had been finished before; `resumed` where it was begun before; `whole`
+    is the share of files that lie whole on one disk, None where it was counted in an earlier run."""
 
     state: SetState
     committed: Committed
     already: bool
     resumed: bool
+    whole: float | None = None
 
 
-def export(home: Home, paths: Sequence[str], target: Path, options: Options, monitor: Monitor) -> Exported:
-    """Write `paths` (or the remembered items) to the disk at `target` as one set.
+def export(
+    home: Home,
+    paths: Sequence[str],
+    targets: Sequence[Path],
+    options: Options,
+    monitor: Monitor,
+    attendant: Attendant,
+) -> Exported:
+    """Write `paths` (or the remembered items) to the disks at `targets` as one set.
 
     Raises UsageError, HomeError, MediaError, Interrupted; the same call goes on where it ended.
     """
-    check_disk(target)
-    items = _items(home, paths, once=options.once)
+    for target in targets:
+        check_disk(target)
+    items = choose_items(home, paths, once=options.once)
     _settle_sequence(home)
-    state, resumed = _open_set(home, items, options)
-    folder = home.set_folder(state.set)
-    if state.status == "finished":
-        return Exported(state, _finished(home, state), True, False)
-    _check_target(target, items)
-    _check_home_room(home, items, monitor)
-    write_record(folder / "set.json", state)
-    home.save_state(replace(home.state, set=state.set))  # a run killed from here on is gone on with
-    disk = DiskWriter(home, state, target, 1, monitor)
-    try:
-        disk.begin()
-        remembered = home.state.items if options.once else items
-        home.save_state(replace(home.state, items=remembered))
-        if (folder / "manifest").exists() and not holds_point(disk, _signed(home, state)[1]):
-            monitor.notice("the disk lost a part of what was written; the rest is written again")
-            forget_point(home, disk, _signed(home, state)[0])
-        if not (folder / "manifest").exists():
-            _write_point(home, disk, items, options, monitor)
-        committed = finish_export(home, disk, _signed(home, state)[0])
-    finally:
-        disk.close()
-    return Exported(state, committed, False, resumed)
+    kept, resumed = _open_set(home, items, options)
+    if kept.state.status == "finished":
+        return Exported(kept.state, _finished(home, kept), True, False)
+    check_targets(targets, items)
+    check_home_room(home, items, monitor)
+    _check_without(kept, options.without)
+    kept.save()
+    home.save_state(replace(home.state, set=kept.state.set))  # a run killed from here on is gone on with
+    for number in options.without:
+        kept.know(replace(kept.state.disks_by_number[number], dropped=True))
+    with ExitStack() as stack:
+        cache = MetadataCache(kept.cache, kept.state.set, home.identity.master.key_id)
+        stack.callback(cache.close)
+        own = {_identity(home.path)}
+
+        def open_disk(path: Path) -> DiskWriter:
+            disk = attach(home, kept, path, monitor, options.use_at_most)
+            stack.callback(disk.close)
+            own.add(_identity(path if os.path.ismount(path) else path / layout.DISK_FOLDER))
+            return disk
+
+        disks = [open_disk(target) for target in targets]
+        home.save_state(replace(home.state, items=home.state.items if options.once else items))
+        commit = Commit(home, kept, cache, disks, monitor)
+        signed = signed_manifest(home, kept)
+        if signed is not None and not commit.holds(signed[1]):
+            monitor.notice("the disks lost a part of what was written; the rest is written again")
+            commit.forget(signed[0])
+            signed = None
+        whole = None
+        if signed is None:
+            rules = Rules(
+                excludes=Patterns((*options.excludes, f"{layout.DISK_FOLDER}/{kept.state.set}-*")),
+                one_file_system=options.one_file_system,
+                exclude_caches=options.exclude_caches,
+                pruned=own,
+            )
+            whole = _write_point(commit, Walk(items, rules, monitor), options, open_disk, attendant)
+            signed = signed_manifest(home, kept)
+        assert signed is not None
+        committed = commit.finish(signed[0])
+    basis.forget(kept.folder)
+    return Exported(kept.state, committed, False, resumed, whole)
 
 
 def _write_point(
-    home: Home, disk: DiskWriter, items: Sequence[bytes], options: Options, monitor: Monitor
-) -> None:
-    identity = home.identity
-    known = Known()
-    for section in disk.sections:
+    commit: Commit,
+    walk: Walk,
+    options: Options,
+    open_disk: Callable[[Path], DiskWriter],
+    attendant: Attendant,
+) -> float:
+    """Read the source onto the disks, and sign the manifest. However it ends, what is done stays done.
+
+    Returns the share of files that lie whole on one disk.
+    """
+    identity, monitor, key_id = commit.home.identity, commit.monitor, commit.home.identity.master.key_id
+    known, extent = Known(), Extent()
+    for section in commit.sections():
+        extent.chunks += section.archive.records
         for row in section.rows("journal"):
             known.add(row.chunk)
-    rules = Rules(
-        excludes=Patterns(options.excludes),
-        one_file_system=options.one_file_system,
-        exclude_caches=options.exclude_caches,
-        pruned=_own_folders(home, disk),
+    size = archive_size(len(commit.disks))
+    pool = BufferPool(size, min(len(commit.disks) + 1, POOL_BYTES // size))
+    disks = DiskSet(
+        commit.disks,
+        pool.count,
+        key_id,
+        extent,
+        attach=open_disk,
+        finish=lambda disk: _complete(commit, disk),
+        attendant=attendant,
+        monitor=monitor,
     )
-    run = Run(identity.master, identity.chunking, disk, known, monitor, options.level)
-    try:
-        run.read(_counted(Walk(items, rules, monitor), disk))
-        catalogued = run.finish()
-        disk.drain()
-    except (Interrupted, MediaError) as error:
-        _stop(home, disk, run, error)
-        raise
-    finally:
-        run.close()
-    commit_point(home, disk, catalogued)
+    content = Packer(pool, disks, CONTENT_CLASS, key_id)
+    metadata = Packer(BufferPool(METADATA_SIZE, 2), commit.cache, METADATA_CLASS, key_id)
+    before, journal = basis.begin(commit.kept.folder)
+    run = Run(identity, content, metadata, known, before, journal, monitor, options.level)
+    with ExitStack() as stack:
+        stack.callback(disks.stop)
+        stack.callback(run.close)
+        stack.enter_context(Measuring(walk, monitor))
+        try:
+            run.read(_counted(walk, extent))
+            catalogued = run.finish()
+            disks.drain()
+            disks.stop()
+            commit.disks = disks.open
+            commit.point(catalogued)
+            return catalogued.spread.whole(commit.on_disks())
+        except OffseedError as error:
+            _stop(commit, disks, run, error)
+            raise
 
 
-def _stop(home: Home, disk: DiskWriter, run: Run, error: Exception) -> None:
-    """Keep what is done, and close the disk, so that it can be shipped or gone on with."""
-    with suppress(MediaError):  # the first error is the one to tell of
+def _stop(commit: Commit, disks: DiskSet, run: Run, error: Exception) -> None:
+    """Keep what is done, and close the disks, so that they can be shipped or gone on with."""
+    with suppress(OffseedError):  # the first error is the one to tell of
+        run.checkpoint()
         if isinstance(error, Interrupted):
             run.flush()
-        disk.drain()
-    with suppress(MediaError):
-        close_disk(home, disk)
+            disks.drain()
+    disks.stop()
+    for disk in disks.open:
+        with suppress(OffseedError):
+            if disk.state.inventory is None:
+                commit.close(disk)
 
 
-def _items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[bytes, ...]:
-    """The absolute paths to back up. Raises UsageError."""
-    known = home.state.items
-    if not paths:
-        if not known:
+def _complete(commit: Commit, disk: DiskWriter) -> None:
+    """Close a disk that is full, while others go on."""
+    commit.close(disk)
+    size = sum(s.archive.size for s in disk.sections)
+    what = (
+        f"complete, {len(disk.sections):,} archives, {size >> 20:,} MiB"
+        if size
+        else "full, and holds nothing"
+    )
+    commit.monitor.notice(f"disk {disk.number} at {disk.path} is {what}: it is safe to remove")
+
+
+def _check_without(kept: KeptSet, numbers: Sequence[int]) -> None:
+    """Raises UsageError for a disk that the set has not."""
+    known = kept.state.disks_by_number
+    for number in numbers:
+        if number not in known:
             raise UsageError(
-                "nothing-to-back-up",
-                "no path was named and none is remembered",
-                hint="name what to back up: seed export /srv /etc --to DISK",
-            )
-        return known
-    items = tuple(sorted({_located(p) for p in paths}))
-    if len(items) > ITEMS_MAX:
-        raise UsageError(
-            "usage",
-            f"{len(items):,} paths are too many, {ITEMS_MAX:,} are possible",
-            hint="name the folders that they lie in",
-        )
-    _check_there(items)
-    if known and set(known) != set(items) and not once:
-        raise UsageError(
-            "items-differ",
-            "this machine backs up other paths",
-            subject=" ".join(os.fsdecode(i) for i in known),
-            hint="run without paths to use them, or add --once to take these this time only",
-        )
-    return items
+                "usage", f"the set has no disk {number}", subject=f"--without {number}",
+                hint=f"its disks are {', '.join(map(str, known)) or 'none yet'}",
+            )  # fmt: skip
 
 
-def _located(path: str) -> bytes:
-    """Where `path` really lies: links on the way are followed, one at its end is what is backed up."""
-    parent, name = os.path.split(os.path.abspath(path))
-    return os.fsencode("/" + os.path.join(os.path.realpath(parent), name).lstrip("/"))
-
-
-def _open_set(home: Home, items: tuple[bytes, ...], options: Options) -> tuple[SetState, bool]:
+def _open_set(home: Home, items: tuple[bytes, ...], options: Options) -> tuple[KeptSet, bool]:
     """The set to go on with, or a new one; whether it was begun before. Raises UsageError items-differ."""
     if home.state.set is not None and not options.again:
-        state = read_record(home.set_folder(home.state.set) / "set.json", SetState)
-        if state.label is None:  # nothing is on a disk yet
-            return replace(state, items=items, slots_on_disk=options.slots_on_disk), False
-        if state.items == items:
-            return state, True
-        if state.status == "open":
+        kept = KeptSet.read(home.set_folder(home.state.set))
+        if not any(disk.label for disk in kept.state.disks):  # nothing is on a disk yet
+            kept.state = replace(kept.state, items=items, slots_on_disk=options.slots_on_disk)
+            return kept, False
+        if kept.state.items == items:
+            if kept.state.status == "finished" and options.without:
+                raise UsageError(
+                    "usage", "the export is finished, and counts on all its disks", subject="--without",
+                    hint="to write everything to other disks, begin a new set with --again",
+                )  # fmt: skip
+            return kept, True
+        if kept.state.status == "open":
             raise UsageError(
                 "items-differ",
                 "an export of other paths was begun and is not finished",
-                subject=" ".join(os.fsdecode(i) for i in state.items),
+                subject=" ".join(os.fsdecode(i) for i in kept.state.items),
                 hint="finish it by naming these paths, with --once if need be; or give it up with --again",
             )
     state = SetState(
         set=SetId(random_id()),
         point=PointId(random_id()),
-        disk=random_id(),
         items=items,
         slots_on_disk=options.slots_on_disk,
     )
-    return state, False
+    return KeptSet(home.set_folder(state.set), state), False
 
 
 def _settle_sequence(home: Home) -> None:
     """A run that was killed after it signed a manifest has used that sequence number."""
-    if home.state.set is not None and (home.set_folder(home.state.set) / "manifest").exists():
-        signed = (home.set_folder(home.state.set) / "manifest").read_bytes()
-        try:
-            manifest = envelope.read(signed, "manifest").peek(Manifest)
-        except FormatError:
-            return  # said by whoever needs it
-        home.spend(manifest.sequence, hex_digest(signed))
+    if home.state.set is not None:
+        folder = home.set_folder(home.state.set)
+        if (folder / "manifest").exists():
+            kept = KeptSet.read(folder)
+            with suppress(HomeError):  # said by whoever needs it
+                if (signed := signed_manifest(home, kept)) is not None:
+                    home.spend(signed[1].sequence, hex_digest(signed[0]))
 
 
-def _finished(home: Home, state: SetState) -> Committed:
-    signed, manifest = _signed(home, state)
-    return Committed(manifest, envelope.read(signed, "manifest").digest, 0, 0)
-
-
-def _signed(home: Home, state: SetState) -> tuple[bytes, Manifest]:
-    """The manifest as this home has signed it. Raises HomeError home-damaged."""
-    path = home.set_folder(state.set) / "manifest"
-    try:
-        signed = path.read_bytes()
-        return signed, envelope.read(signed, "manifest").verify(Manifest, home.identity.public_key)
-    except (FormatError, IntegrityError, OSError) as error:
+def _finished(home: Home, kept: KeptSet) -> Committed:
+    signed = signed_manifest(home, kept)
+    if signed is None:
         raise HomeError(
-            "home-damaged",
-            "the manifest of the last export cannot be read",
-            subject=str(path),
-            hint="bring this file back from a copy, or begin a new set with --again; what is on the disk stays good",
-        ) from error
+            "home-damaged", "the manifest of the last export is gone", subject=str(kept.folder / "manifest"),
+            hint="bring this file back from a copy, or begin a new set with --again",
+        )  # fmt: skip
+    return Committed(signed[1], hex_digest(signed[0]))
 
 
-def _check_there(items: Sequence[bytes]) -> None:
-    for item in items:
-        if not os.path.lexists(item):
-            raise UsageError(
-                "path-not-found",
-                "there is nothing at this path",
-                subject=os.fsdecode(item),
-                hint="check the path; if it is gone for good, name the others and add --once",
-            )
+def _identity(path: Path) -> tuple[int, int]:
+    """(device, inode), by which the walk knows what must not be read because it is being written."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
-def _check_target(target: Path, items: Sequence[bytes]) -> None:
-    """Raises UsageError where nothing would be left to read once the target is left out."""
-    _check_there(items)
-    for item in items:
-        if os.path.samestat(os.stat(target), os.lstat(item)):
-            raise UsageError(
-                "target-inside-source",
-                "the disk and what is to be backed up are the same folder",
-                subject=str(target),
-                hint="name the mount point of the disk by --to",
-            )
-
-
-def _check_home_room(home: Home, items: Sequence[bytes], monitor: Monitor) -> None:
-    """The journal takes little, but without it nothing can be gone on with. Raises HomeError home-room.
-
-    How much data there is nobody knows before it is read; what the file systems hold is the most it can be.
-    """
-    devices = {os.lstat(i).st_dev: os.path.dirname(i) if os.path.islink(i) else i for i in items}
-    data = sum(psutil.disk_usage(os.fsdecode(item)).used for item in devices.values())
-    needed = HOME_ROOM_BASE + (data >> 20) * HOME_ROOM_MIB
-    free = psutil.disk_usage(str(home.path)).free
-    if free < needed:
-        raise HomeError(
-            "home-room",
-            f"the home has {free >> 20} MiB left, and up to {needed >> 20} MiB may be needed",
-            subject=str(home.path),
-            hint="make room there, or move the home and name it by SEED_HOME",
-        )
-    if free < data * CACHE_SHARE_ADVISED:
-        monitor.notice(
-            f"the home {home.path} has {free >> 20} MiB left, less than 5 % of the {data >> 20} MiB in use where "
-            "the data lies; it is enough for now"
-        )
-
-
-def _own_folders(home: Home, disk: DiskWriter) -> frozenset[tuple[int, int]]:
-    """(device, inode) of what must not be read because it is being written."""
-    found = set()
-    own = disk.path if os.path.ismount(disk.path) else disk.path / layout.DISK_FOLDER
-    for path in (own, home.path):
-        status = os.stat(path)
-        found.add((status.st_dev, status.st_ino))
-    return frozenset(found)
-
-
-def _counted(source: Iterable[Found], disk: DiskWriter) -> Iterator[Found]:
+def _counted(source: Iterable[Found], extent: Extent) -> Iterator[Found]:
     for found in source:
-        disk.entries += 1
+        extent.entries += 1
         yield found

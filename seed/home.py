@@ -5,6 +5,8 @@ Every file is replaced whole and durably, so a crash leaves the old state or the
 
 import errno
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -27,6 +29,7 @@ from formats.documents.codec import (
     optional,
     text,
 )
+from formats.documents.disk import DISKS_MAX
 from formats.documents.vault import MACHINE_NAME, VAULT_NAME
 from formats.errors import FormatError, HomeError
 from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId, machine_id
@@ -97,16 +100,78 @@ class State(Record):
     set: SetId | None = member(optional(hexed(16)), default=None)
 
 
+class DiskState(Record):
+    """One disk of a set, as this home has seen it. `dropped` once its owner gave it up.
+
+    `generation` and `inventory` are those of the inventory that closed it last, while it still does: None from the
+    moment that more is written. `mounted` says whether it was a file system of its own.
+    """
+
+    number: int = member(integer(1, DISKS_MAX))
+    disk: str = member(hexed(16))
+    label: HexDigest | None = member(optional(hexed(32)), default=None)
+    generation: int = member(integer(), default=0)
+    inventory: HexDigest | None = member(optional(hexed(32)), default=None)
+    mounted: bool = member(flag(), default=False)
+    dropped: bool = member(flag(), default=False)
+
+
 class SetState(Record):
-    """One disk set of this home: open until its set document is put."""
+    """One disk set of this home: open until its set document is put; then `announced` once the vault knows of it."""
 
     set: SetId = member(hexed(16))
     point: PointId = member(hexed(16))
-    disk: str = member(hexed(16))
     items: tuple[bytes, ...] = member(many(blob(64 << 10), ITEMS_MAX))
-    label: HexDigest | None = member(optional(hexed(32)), default=None)
+    disks: tuple[DiskState, ...] = member(many(nested(DiskState), DISKS_MAX), default=())
     status: str = member(choice("open", "finished"), default="open")
     slots_on_disk: bool = member(flag(), default=True)
+    announced: bool = member(flag(), default=False)
+
+    @property
+    def disks_by_number(self) -> dict[int, DiskState]:
+        return {disk.number: disk for disk in self.disks}
+
+    def with_disk(self, disk: DiskState) -> "SetState":
+        """This state with what is now known of one of its disks, in order of their numbers."""
+        others = [d for d in self.disks if d.number != disk.number]
+        return replace(self, disks=tuple(sorted([*others, disk], key=lambda d: d.number)))
+
+
+class KeptSet:
+    """The state of one set, kept in the home at every change; may be called from any thread."""
+
+    def __init__(self, folder: Path, state: SetState) -> None:
+        self.folder = folder
+        self.state = state
+        self._lock = threading.Lock()
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Raises HomeError home-damaged."""
+        return cls(folder, read_record(folder / "set.json", SetState))
+
+    def save(self) -> None:
+        write_record(self.folder / "set.json", self.state)
+
+    def change(self, **changes: object) -> None:
+        with self._lock:
+            self.state = replace(self.state, **changes)  # type: ignore[arg-type]
+            self.save()
+
+    def know(self, disk: DiskState) -> None:
+        """Keep what is now known of one of the set's disks."""
+        with self._lock:
+            self.state = self.state.with_disk(disk)
+            self.save()
+
+    @property
+    def cache(self) -> Path:
+        """The folder of the store in which the set's metadata is kept: catalog, indexes, need lists, manifest."""
+        return self.folder / "cache"
+
+    def journal(self, number: int) -> Path:
+        """Where the indexes of what is durable on a disk are kept."""
+        return self.folder / f"disk-{number}.journal"
 
 
 class Home:
@@ -188,7 +253,17 @@ class Home:
         try:
             yield
         finally:
+            _give_back(self.path)
             lock.release()
+
+
+def _give_back(home: Path) -> None:
+    """Under sudo a command may work on the home of another user, who must be able to read it after."""
+    if sys.platform == "win32" or os.geteuid() != 0 or (owner := home.stat().st_uid) == 0:
+        return
+    for folder, folders, files in os.walk(home):
+        for name in (*folders, *files):
+            os.chown(os.path.join(folder, name), owner, -1, follow_symlinks=False)
 
 
 def read_record(path: Path, kind: type[R]) -> R:

@@ -2,12 +2,17 @@
 
 import mmap
 import queue
+from collections.abc import Iterator
 from typing import Protocol
 
 from formats.ids import ChunkId, KeyId
-from formats.tables.archive import ARCHIVE_SIZE, Archive, ArchiveBuilder, smallest_for
+from formats.tables.archive import FOOTER, HEAD, Archive, ArchiveBuilder, smallest_for
+from formats.tables.index import decode_index
 
 POOL_BYTES = 128 << 20
+ARCHIVE_SIZES = (64 << 20, 32 << 20, 16 << 20, 8 << 20)
+METADATA_SIZE = 8 << 20  # few bytes describe many files, and these archives go to every disk
+WORTH_KEEPING_TOGETHER = 0.75  # an archive so full is closed rather than that a file be cut at its end
 
 Buffer = mmap.mmap  # whose pages cost nothing until they are written
 
@@ -15,20 +20,26 @@ Buffer = mmap.mmap  # whose pages cost nothing until they are written
 class Placer(Protocol):
     """Where finished archives go. `place` may return before the archive is durable."""
 
-    def room(self, archive_class: int, least: int, most: int) -> int:
-        """How large the next archive of a class may be, `least` to `most` bytes. Raises MediaError disk-full."""
+    def room(self, least: int, most: int) -> int:
+        """How large the next archive may be, `least` to `most` bytes. Raises MediaError disk-full."""
 
     def place(self, archive: Archive, done: "BufferPool", buffer: Buffer) -> None:
         """Write `archive`, whose bytes lie in `buffer`; give the buffer back to the pool when done."""
 
 
+def archive_size(writers: int, total: int = POOL_BYTES) -> int:
+    """The size at which each of `writers` and the packer have a buffer of the pool (PROTOCOL 3)."""
+    return next((s for s in ARCHIVE_SIZES if (writers + 1) * s <= total), ARCHIVE_SIZES[-1])
+
+
 class BufferPool:
     """A fixed number of equal buffers, lent and given back."""
 
-    def __init__(self, size: int = ARCHIVE_SIZE, total: int = POOL_BYTES) -> None:
+    def __init__(self, size: int, count: int) -> None:
         self.size = size
+        self.count = count
         self._free: queue.LifoQueue[Buffer] = queue.LifoQueue()
-        for _ in range(max(total // size, 2)):
+        for _ in range(count):
             self._free.put(mmap.mmap(-1, size))
 
     def take(self) -> Buffer:
@@ -50,23 +61,51 @@ class Packer:
         self._buffer: Buffer | None = None
         self._builder: ArchiveBuilder | None = None
 
-    def add(self, kind: int, chunk: ChunkId, record: bytes, record_digest: bytes) -> None:
-        if self._builder is not None and not self._builder.fits(len(record)):
-            self.flush()
+    def add(self, kind: int, chunk: ChunkId, record: bytes, record_digest: bytes) -> bool:
+        """Take in a record; whether an archive was sent on for it."""
+        sent = self._builder is not None and not self._builder.fits(len(record)) and self.flush()
         if self._builder is None:
             self._begin(len(record))
         assert self._builder is not None
         self._builder.add(kind, chunk, record, record_digest)
+        return sent
 
-    def flush(self) -> None:
-        """Finish the open archive, if it holds anything, and send it on."""
+    def keep_together(self, size: int) -> bool:
+        """Before the records of a file of `size` bytes: begin a new archive where they would only fit in that."""
+        builder = self._builder
+        if builder is None or size > builder.limit or builder.at < builder.limit * WORTH_KEEPING_TOGETHER:
+            return False
+        return builder.at + size > builder.limit and self.flush()
+
+    def flush(self) -> bool:
+        """Finish the open archive and send it on; whether there was one."""
         if self._builder is None or self._buffer is None:
-            return
+            return False
         builder, buffer = self._builder, self._buffer
         self._builder = self._buffer = None
         self._placer.place(builder.finish(), self._pool, buffer)
+        return True
 
     def _begin(self, length: int) -> None:
-        room = self._placer.room(self._class, smallest_for(length), self._pool.size)
+        room = self._placer.room(smallest_for(length), self._pool.size)
         self._buffer = self._pool.take()
         self._builder = ArchiveBuilder(self._buffer, self._class, self._key_id, limit=room)
+
+
+def split(archive: Archive, key_id: KeyId, limit: int) -> Iterator[tuple[Archive, BufferPool, Buffer]]:
+    """The records of an archive that fits nowhere, still sealed, in archives of at most `limit` bytes.
+
+    A record that is larger than that gets an archive of its own size.
+    """
+    rows = decode_index(archive.index, HEAD.size, archive.size - FOOTER.size - len(archive.index), "archive")
+    ahead = iter(rows)
+    row = next(ahead, None)
+    while row is not None:
+        pool = BufferPool(max(limit, smallest_for(row.length)), 1)
+        buffer = pool.take()
+        builder = ArchiveBuilder(buffer, archive.archive_class, key_id)
+        while row is not None and (builder.at == HEAD.size or builder.fits(row.length)):
+            record = bytes(archive.data[row.offset : row.offset + row.length])
+            builder.add(row.kind, row.chunk, record, row.record_digest)
+            row = next(ahead, None)
+        yield builder.finish(), pool, buffer

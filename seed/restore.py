@@ -6,6 +6,7 @@ written into them disturbs their times. One thread writes: several would only fi
 interpreter's lock at every call.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from seed.tree.system import TreeWriter
 
 WINDOW_ROWS = 20_000
 WINDOW_BYTES = 2 << 30
+# The target cannot have this link: it knows none, or not that many, or not from one mount to another.
+UNLINKABLE = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @dataclass(eq=False)
@@ -69,6 +72,8 @@ class Restore:
         self._monitor = monitor
         self._folders: list[tuple[Entry, bytes]] = []
         self._links: dict[tuple[int, int, int, int], bytes] = {}
+        self._written: set[bytes] = set()  # those of them that this restore has written
+        self._alone: list[_File] = []  # a further link to be written as a file of its own
         self._fetcher = Fetcher(reader)
         self.done = Restored()
 
@@ -79,7 +84,10 @@ class Restore:
             if entry.type == FOLDER:
                 self.done.folders += 1
             elif (first := self._first_link(entry, path)) is not None:
-                self.done.files += not (target_exists and self._link_stands(entry, path, first))
+                state = self._state(entry, path) if target_exists else "absent"
+                self.done.files += state == "absent" or not (
+                    state == "failed" or self._link_stands(entry, path, first)
+                )
             elif target_exists and self._stands(entry, path):
                 continue
             elif entry.type != FILE:
@@ -144,7 +152,7 @@ class Restore:
         if self._monitor.stopping():
             raise Interrupted(2)
         files: list[_File] = []
-        late: list[tuple[Entry, bytes, bytes | None]] = []
+        late: list[tuple[Entry, bytes, Callable[[Entry, bytes], None]]] = []
         for entry in window:
             path = self._path(entry)
             if entry.type == FOLDER:
@@ -153,23 +161,25 @@ class Restore:
                     self._guarded(path, self._tree.make_folder, path)
                 self.done.folders += 1
                 continue
-            if (first := self._first_link(entry, path)) is not None:
-                late.append((entry, path, first))
+            if self._first_link(entry, path) is not None:
+                late.append((entry, path, self._make_link))
             elif self._stands(entry, path):
                 continue
             elif entry.type == FILE:
                 files.append(_File(entry, path))
             else:
-                late.append((entry, path, None))
+                late.append((entry, path, self._make_other))
         self._write_files(files)
-        for entry, path, first in late:
-            self._guarded(path, self._make_late, entry, path, first)
+        for entry, path, make in late:
+            self._guarded(path, make, entry, path)
+            if self._alone:
+                self._write_files([self._alone.pop()])
 
     def _first_link(self, entry: Entry, path: bytes) -> bytes | None:
         """The path restored before for the same file, where the entry is a further hard link on it."""
         if entry.type != FILE or entry.links < 2:
             return None
-        first = self._links.setdefault((entry.device, entry.inode, entry.size, entry.modified), path)
+        first = self._links.setdefault(_same_file(entry), path)
         return None if first == path else first
 
     def _stands(self, entry: Entry, path: bytes) -> bool:
@@ -187,25 +197,33 @@ class Restore:
     def _state(self, entry: Entry, path: bytes) -> str:
         try:
             return self._tree.state(entry, path)
-        except OffseedError as error:
+        except (OSError, OffseedError) as error:
             self._fail(path, error)
-        except OSError as error:
-            self._fail(path, error)
+            self.done.failed += 1
         return "failed"
 
-    def _make_late(self, entry: Entry, path: bytes, first: bytes | None) -> None:
-        if first is None:
-            if self._tree.make_other(entry, path):
-                self.done.others += 1
+    def _make_other(self, entry: Entry, path: bytes) -> None:
+        if self._tree.make_other(entry, path):
+            self.done.others += 1
+
+    def _make_link(self, entry: Entry, path: bytes) -> None:
+        """A further hard link; a file of its own where there is nothing to link it with, or no way to."""
+        first = self._links[_same_file(entry)]
+        if first in self._written or self._tree.state(entry, first) == "same":
+            if self._link_stands(entry, path, first):
+                return
+            try:
+                self._tree.make_link(first, path)
+                self.done.files += 1
+                return
+            except OSError as error:
+                if error.errno not in UNLINKABLE:
+                    raise
+                self._find("target-failed", path, f"restored as a file of its own: {error.strerror}")
+        elif self._stands(entry, path):
             return
-        if self._link_stands(entry, path, first):
-            return
-        if self._tree.state(entry, first) != "same":
-            self.done.failed += 1
-            self._find("target-failed", path, "the file that it is a hard link of was not restored")
-            return
-        self._tree.make_link(first, path)
-        self.done.files += 1
+        self._links[_same_file(entry)] = path
+        self._alone.append(_File(entry, path))
 
     def _link_stands(self, entry: Entry, path: bytes, first: bytes) -> bool:
         """Whether what is there already, where a further hard link belongs, is left alone."""
@@ -284,6 +302,8 @@ class Restore:
             return
         self.done.files += 1
         self.done.file_bytes += file.entry.size
+        if file.entry.links > 1:
+            self._written.add(file.path)
 
     def _path(self, entry: Entry) -> bytes:
         """Where the entry goes: its full path, or what is left of it below the chosen folder."""
@@ -299,6 +319,7 @@ class Restore:
             action(*arguments)
         except (OSError, OffseedError) as error:
             self._fail(path, error)
+            self.done.failed += 1
 
     def _fail(self, path: bytes, error: OSError | OffseedError, file: _File | None = None) -> None:
         """What concerns one entry is a finding; a full or read-only target ends the restore."""
@@ -322,6 +343,11 @@ def target_error(error: OSError, path: bytes) -> MediaError:
         subject=os.fsdecode(path),
         hint="make room, or choose another target, and run the same command again: what is there counts as done",
     )
+
+
+def _same_file(entry: Entry) -> tuple[int, int, int, int]:
+    """Equal for all hard links on one file, as long as it was not changed between them."""
+    return entry.device, entry.inode, entry.size, entry.modified
 
 
 def _pieces(file: _File) -> Iterator[tuple[ChunkId, _Piece]]:

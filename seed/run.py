@@ -1,78 +1,107 @@
 """One motion: source → chunking → dedup → sealing → packing → placing; the commit is the caller's next step.
 
-Rows are handed to the catalog in the order of the walk, each as soon as all its chunks are named.
+Rows are handed to the catalog in the order of the walk, each as soon as all its chunks are named. What an earlier run
+found and that is unchanged, by its row in the basis, is not opened again, as far as its chunks are known.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from formats.errors import Interrupted
 from formats.ids import ChunkId, ContentId
-from formats.keyed.catalog import FILE, ROW_CHUNKS_MAX, Entry
+from formats.keyed.catalog import FILE, Entry, in_parts
 from formats.keyed.chunk import ChunkSealer
-from formats.keyed.keys import MasterKey
-from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Finding, Monitor
-from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.tables.index import CATALOG, CONTENT
+from seed.basis import Basis, RowJournal
 from seed.cataloguing import Catalogued, Cataloguing
-from seed.chunking import WINDOW, Bundler, Cutter, Sealed, Unit
-from seed.packing import BufferPool, Packer, Placer
+from seed.chunking import Bundler, Cutter, Pieces, Sealed, Unit
+from seed.home import Identity
+from seed.packing import Packer
 from seed.sealing import Known, Sealing
+from seed.small_files import SmallFiles
+from seed.source.stream import Stream
 from seed.source.system import Found, data_extents, read_into
 
 PENDING_ROWS_MAX = 20_000
 EXTENTS_MAX = 100_000  # a file with more regions of data is kept without its holes
+ATTEMPTS = 2  # at a file that is replaced while it is read
+LONG = 64 << 20  # a file so long is journalled while it is read
 PROGRESS_STEP = 4 << 20
 
 
-@dataclass(slots=True)
-class _Content:
-    """Where the content of a file with several links lies; `seen` is what the file was then: good for no other."""
-
-    units: list[Unit]
-    offset: int
-    extents: bytes
-    content: bytes
-    size: int
-    seen: tuple[int, int, int]
-
-
-@dataclass
+@dataclass(slots=True, eq=False)
 class _Row:
+    """An entry whose content lies in `bundle`, or in `pieces`, or nowhere."""
+
     entry: Entry
-    units: list[Unit] = field(default_factory=list)
+    bundle: Unit | None = None
+    pieces: Pieces | None = None
+    links: int = 1  # names of the same file that were met
+    journalled: int = 0  # pieces that the journal knows of
+
+    @property
+    def named(self) -> bool:
+        if self.pieces is not None:
+            return not self.pieces.waiting
+        return self.bundle is None or self.bundle.id is not None
+
+    def finished(self) -> Entry:
+        """The entry with its chunk references."""
+        if self.bundle is not None:
+            self.entry.chunks = _id(self.bundle)
+        elif self.pieces is not None:
+            self.entry.chunks, self.entry.lengths = bytes(self.pieces.ids), bytes(self.pieces.lengths)
+        return self.entry
+
+    def so_far(self) -> list[Entry]:
+        """What the journal does not know yet of a file in reading: a row of its next chunks."""
+        if self.pieces is None or self.pieces.named <= self.journalled:
+            return []
+        first, last = self.journalled, self.pieces.named
+        entry = Entry(self.entry.path, self.entry.type, part=first) if first else replace(self.entry)
+        entry.chunks = bytes(self.pieces.ids[32 * first : 32 * last])
+        entry.lengths = bytes(self.pieces.lengths[4 * first : 4 * last])
+        self.journalled = last
+        return [entry]
 
 
 class Run:
-    """Reads entries, writes archives through `placer`; `finish` returns what the catalog amounts to."""
+    """Reads entries, sends archives on by two packers; `finish` returns what the catalog amounts to."""
 
     def __init__(
         self,
-        master: MasterKey,
-        parameters: ChunkingParameters,
-        placer: Placer,
+        identity: Identity,
+        content: Packer,
+        metadata: Packer,
         known: Known,
+        basis: Basis,
+        journal: RowJournal,
         monitor: Monitor,
         level: int,
     ) -> None:
+        master, parameters = identity.master, identity.chunking
         self.monitor = monitor
         self.parameters = parameters
-        sealer = ChunkSealer(master, level)
-        pool = BufferPool()
-        self._content = Packer(pool, placer, CONTENT_CLASS, master.key_id)
-        self._metadata = Packer(pool, placer, METADATA_CLASS, master.key_id)
-        self._sealer = sealer
+        self._sealer = sealer = ChunkSealer(master, level)
+        self._content = content
+        self._metadata = metadata
+        self._known = known
+        self._basis = basis
+        self._journal = journal
         self._sealing = Sealing(sealer, known, CONTENT, self._deliver)
-        self._catalog = Cataloguing(master, sealer, known, self._store_metadata)
+        self._catalog = Cataloguing(master, sealer, known, self._store_metadata, journal.append)
         self._cutter = Cutter(master, parameters)
         self._bundler = Bundler(parameters)
         self._rows: deque[_Row] = deque()
-        self._small: dict[ContentId, tuple[Unit, int]] = {}
+        self._reading: _Row | None = None  # a long file
+        self._small = SmallFiles()
+        self._known_bundle = Unit(None, 0, None)
+        self._links: dict[tuple[int, int], _Row] = {}
         self._done = self._files = 0
-        self._links: dict[tuple[int, int], _Content] = {}
+        self._beside = 0  # bytes of larger files since the open bundle was begun
 
     @property
     def entries(self) -> int:
@@ -92,7 +121,7 @@ class Run:
             if len(self._rows) > PENDING_ROWS_MAX:
                 self._close_bundle()
                 self._sealing.drain()
-            if self._rows and not self._rows[0].units:
+            if self._rows and self._rows[0].named:
                 self._emit()
 
     def finish(self) -> Catalogued:
@@ -110,10 +139,17 @@ class Run:
         self._close_bundle()
         self._sealing.drain()
         self._content.flush()
+        self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Journal the rows so far. What their chunks lie in need not be durable yet."""
+        self._emit()
+        self._catalog.checkpoint(self._reading.so_far() if self._reading is not None else ())
 
     def close(self) -> None:
         self._sealing.close()
         self._catalog.close()
+        self._journal.close()
 
     def _progress(self, done: int) -> None:
         """Say what was read, not for every file."""
@@ -124,34 +160,71 @@ class Run:
 
     def _read_file(self, found: Found) -> None:
         entry = found.entry
-        seen = (entry.size, entry.modified, entry.changed)
         same = self._links.get((entry.device, entry.inode)) if entry.links > 1 else None
-        if same is not None and same.seen == seen:
+        if same is not None and _seen(same.entry) == _seen(entry):
             self._take_over(entry, same)
             return
-        try:
-            handle = found.open() if entry.size else -1
-        except OSError as error:
-            self._skip(entry, error)
+        before = self._basis.at(entry.path)
+        if before is not None and (before.type, before.inode, *_seen(before)) != (
+            entry.type,
+            entry.inode,
+            *_seen(entry),
+        ):
+            before = None
+        row = self._reused(entry, before) if before is not None else None
+        if row is None:
+            row = self._opened(found, before)
+        if row is None:
             return
-        row = _Row(entry)
+        self._rows.append(row)
+        if row.entry.links > 1:
+            self._links[row.entry.device, row.entry.inode] = row
+
+    def _opened(self, found: Found, before: Entry | None, attempts: int = ATTEMPTS) -> _Row | None:
+        """Read a file; None, and a finding, where it cannot be read. One that was saved anew is read as it is now."""
+        entry = found.entry
+        handle = -1
         try:
-            if handle >= 0:
-                small = entry.size <= self.parameters.small_file_max
-                row = self._read_small(entry, handle) if small else self._read_large(entry, handle)
-                self._check_unchanged(entry, handle)
+            if not entry.size:
+                return _Row(entry)
+            handle = found.open()
+            if entry.size <= self.parameters.small_file_max:
+                row = self._read_small(entry, handle)
+            else:
+                row = self._read_large(entry, handle, before)
+            self._check_unchanged(entry, handle)
+            return row
         except OSError as error:
+            self._reading = None
+            if isinstance(error, FileNotFoundError) and attempts and (fresh := found.renewed()) is not None:
+                return self._opened(fresh, None, attempts - 1)
             self._skip(entry, error)
-            return
+            return None
         finally:
             if handle >= 0:
                 os.close(handle)
-        self._rows.append(row)
-        if entry.links > 1:
-            size = entry.size
-            self._links[entry.device, entry.inode] = _Content(
-                row.units, entry.offset, entry.extents, entry.content, size, seen
-            )
+
+    def _reused(self, entry: Entry, before: Entry) -> _Row | None:
+        """The row of an unchanged file of which all chunks are known; None where it must be read."""
+        chunks = before.chunk_ids()
+        if not all(chunk in self._known for chunk in chunks):
+            return None
+        if before.lengths and sum(before.chunk_lengths()) != sum(n for _, n in before.data_extents()):
+            return None  # it was not read to its end
+        if not before.lengths and not before.content and entry.size and not before.extents:
+            return None
+        entry.offset, entry.extents, entry.content = before.offset, before.extents, before.content
+        entry.chunks, entry.lengths = before.chunks, before.lengths
+        if entry.content and self._small.get(content := ContentId(entry.content)) is None:
+            self._small.put(content, self._bundle(chunks[0]), entry.offset)
+        self.monitor.progress(files=1, kept=entry.size)
+        return _Row(entry)
+
+    def _bundle(self, chunk: ChunkId) -> Unit:
+        """A bundle that an earlier run has stored; mostly the one asked for before."""
+        if self._known_bundle.id != chunk:
+            self._known_bundle = Unit(None, 0, None, chunk)
+        return self._known_bundle
 
     def _read_small(self, entry: Entry, handle: int) -> _Row:
         if not self._bundler.fits(entry.size):
@@ -167,53 +240,62 @@ class Run:
         entry.content = content = self._sealer.content_id(space[:length])
         place = self._small.get(content)
         if place is None:
-            place = self._small[content] = self._bundler.keep(length)
+            place = self._bundler.keep(length)
+            self._small.put(content, *place)
         unit, entry.offset = place
-        return _Row(entry, [unit])
+        return _Row(entry, unit)
 
-    def _read_large(self, entry: Entry, handle: int) -> _Row:
-        """A file of its own chunks; rows of 4,096 chunks each, the first of which carries the entry."""
+    def _read_large(self, entry: Entry, handle: int, before: Entry | None) -> _Row:
+        """A file of its own chunks. Of one that was read before, what is known is passed over, the rest cut there again."""
         regions = data_extents(handle, entry.size)
         if len(regions) > EXTENTS_MAX:
             regions = [(0, entry.size)]
         if regions != [(0, entry.size)]:
-            entry.extents = b"".join(o.to_bytes(8, "little") + n.to_bytes(8, "little") for o, n in regions)
-        units: list[Unit] = []
-        for unit in self._cutter.cut(self._reader(entry, handle, regions), entry.size):
-            self._sealing.submit(unit)
-            units.append(unit)
-        return _Row(entry, units)
+            entry.extents = _packed(regions)
+        stream = Stream(handle, regions, self._while_reading)
+        row = _Row(entry, pieces=Pieces(entry.size))
+        self._beside += entry.size
+        if self._beside > LONG // 4:
+            self._close_bundle()  # so that all rows before this one can be journalled before it
+        if entry.size > LONG:
+            self._reading = row
+        if before is None or before.extents != entry.extents or self._again(before, stream, row):
+            for unit in self._cutter.cut(stream.read, entry.size - stream.at):
+                self._expect(row, unit)
+        self._reading = None
+        if stream.end is not None:
+            self._shrunk(entry, regions, stream.end)
+        return row
 
-    def _reader(
-        self, entry: Entry, handle: int, regions: list[tuple[int, int]]
-    ) -> Callable[[memoryview], int]:
-        """Reads the data regions of a file end to end, as `Cutter.cut` asks for it."""
-        ahead = deque(regions)
+    def _again(self, before: Entry, stream: Stream, row: _Row) -> bool:
+        """Go through the chunks that were cut before, reading what is not known. False where the file ended."""
+        assert row.pieces is not None
+        for chunk, length in zip(before.chunk_ids(), before.chunk_lengths(), strict=True):
+            if chunk in self._known:
+                row.pieces.append(chunk, length)
+                stream.skip(length)
+                self.monitor.progress(kept=length)
+            elif (unit := self._cutter.take(stream.read, length)) is not None:
+                self._expect(row, unit)
+            else:
+                return False
+        return True
 
-        def read(space: memoryview) -> int:
-            while ahead:
-                offset, left = ahead.popleft()
-                if self.monitor.stopping():
-                    raise Interrupted(2)
-                os.lseek(handle, offset, os.SEEK_SET)
-                got = read_into(handle, space[: min(len(space), left, WINDOW)])
-                self._progress(got)
-                if not got:
-                    self._shrunk(entry, regions, offset)
-                    ahead.clear()
-                elif got < left:
-                    ahead.appendleft((offset + got, left - got))
-                return got
-            return 0
+    def _expect(self, row: _Row, unit: Unit) -> None:
+        assert row.pieces is not None
+        row.pieces.expect(unit)
+        self._sealing.submit(unit)
 
-        return read
+    def _while_reading(self, got: int) -> None:
+        self._progress(got)
+        if self.monitor.stopping():
+            raise Interrupted(2)
 
     def _shrunk(self, entry: Entry, regions: list[tuple[int, int]], end: int) -> None:
         """The file ended at `end` while it was read: what was there is kept, as the file that it now is."""
         entry.size = end
-        kept = [(o, min(n, end - o)) for o, n in regions if o < end]
         if entry.extents:
-            entry.extents = b"".join(o.to_bytes(8, "little") + n.to_bytes(8, "little") for o, n in kept)
+            entry.extents = _packed([(o, min(n, end - o)) for o, n in regions if o < end])
 
     def _check_unchanged(self, entry: Entry, handle: int) -> None:
         """Raises OSError where it is no longer the file that the walk met."""
@@ -229,10 +311,15 @@ class Run:
                 )
             )
 
-    def _take_over(self, entry: Entry, same: _Content) -> None:
-        entry.offset, entry.extents, entry.content = same.offset, same.extents, same.content
-        entry.size = same.size
-        self._rows.append(_Row(entry, same.units))
+    def _take_over(self, entry: Entry, same: _Row) -> None:
+        """A further name of a file: its content is not read again."""
+        first = same.entry
+        entry.offset, entry.extents, entry.content = first.offset, first.extents, first.content
+        entry.chunks, entry.lengths, entry.size = first.chunks, first.lengths, first.size
+        self._rows.append(_Row(entry, same.bundle, same.pieces))
+        same.links += 1
+        if same.links >= entry.links:
+            del self._links[entry.device, entry.inode]
 
     def _skip(self, entry: Entry, error: OSError) -> None:
         self.monitor.finding(
@@ -244,45 +331,42 @@ class Run:
         )
 
     def _close_bundle(self) -> None:
+        self._beside = 0
         if (unit := self._bundler.close()) is not None:
             self._sealing.submit(unit)
 
-    def _deliver(self, sealed: Sealed) -> None:
+    def _deliver(self, unit: Unit, sealed: Sealed) -> None:
+        sent = False
         if sealed.record is not None:
-            self._content.add(CONTENT, sealed.chunk, sealed.record, sealed.record_digest)
-        self._emit()
+            if unit.pieces is not None and unit.at == 0:
+                sent = self._content.keep_together(unit.pieces.size)
+            sent |= self._content.add(CONTENT, sealed.chunk, sealed.record, sealed.record_digest)
+        if sent:
+            self.checkpoint()
+        else:
+            self._emit()
 
     def _store_metadata(self, sealed: Sealed) -> None:
         assert sealed.record is not None
         self._metadata.add(CATALOG, sealed.chunk, sealed.record, sealed.record_digest)
 
     def _emit(self) -> None:
-        """Hand on rows whose chunks are all named. Units are named in order, so the last one tells."""
+        """Hand on rows whose chunks are all named. Units are named in order."""
         rows = self._rows
-        while rows:
-            row = rows[0]
-            if row.units and not all(unit.id for unit in row.units[-1:]):
-                return
-            rows.popleft()
-            for part in _parts(row):
+        while rows and rows[0].named:
+            for part in in_parts(rows.popleft().finished()):
                 self._catalog.add(part)
 
 
-def _parts(row: _Row) -> Iterator[Entry]:
-    """The row with its chunk references; a file of very many chunks as several."""
-    entry, units = row.entry, row.units
-    if not units:
-        yield entry
-        return
-    in_bundle = bool(entry.content)
-    for number, at in enumerate(range(0, len(units), ROW_CHUNKS_MAX)):
-        some = units[at : at + ROW_CHUNKS_MAX]
-        part = entry if number == 0 else Entry(entry.path, entry.type, part=number)
-        part.chunks = b"".join(_named(unit) for unit in some)
-        part.lengths = b"" if in_bundle else b"".join(u.size.to_bytes(4, "little") for u in some)
-        yield part
+def _seen(entry: Entry) -> tuple[int, int, int]:
+    """By these a file is known to be unchanged."""
+    return entry.size, entry.modified, entry.changed
 
 
-def _named(unit: Unit) -> ChunkId:
+def _packed(regions: Iterable[tuple[int, int]]) -> bytes:
+    return b"".join(o.to_bytes(8, "little") + n.to_bytes(8, "little") for o, n in regions)
+
+
+def _id(unit: Unit) -> ChunkId:
     assert unit.id is not None
     return unit.id

@@ -14,7 +14,7 @@ from formats.keyed.chunk import ChunkSealer
 from formats.tables.index import record_digest
 from seed.chunking import Sealed, Unit
 
-IN_FLIGHT_MAX = 24 << 20  # bytes of raw chunks waiting for a processor or for their turn
+IN_FLIGHT_MAX = 12 << 20  # bytes of raw chunks waiting for a processor or for their turn
 
 
 class Known:
@@ -35,12 +35,15 @@ class Known:
     def add(self, chunk: ChunkId) -> None:
         self._ids.add(chunk)
 
+    def __contains__(self, chunk: ChunkId) -> bool:
+        return chunk in self._ids
+
 
 class Sealing:
-    """Bounded parallel stage. `deliver` is called with what became of each unit, in order."""
+    """Bounded parallel stage. `deliver` is called with each unit and what became of it, in order."""
 
     def __init__(
-        self, sealer: ChunkSealer, known: Known, kind: int, deliver: Callable[[Sealed], None]
+        self, sealer: ChunkSealer, known: Known, kind: int, deliver: Callable[[Unit, Sealed], None]
     ) -> None:
         self._sealer = sealer
         self._known = known
@@ -74,9 +77,8 @@ class Sealing:
         sealed = unit.future.result()
         self._queue.popleft()
         self._bytes -= unit.size
-        unit.id, unit.raw, unit.future = sealed.chunk, None, None
-        unit.buffer.release()
-        self._deliver(sealed)
+        unit.named(sealed.chunk)
+        self._deliver(unit, sealed)
 
     def _seal(self, unit: Unit) -> Sealed:
         assert unit.raw is not None

@@ -7,42 +7,62 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+DETACHED = 10.0
+_FUSE = ("exfat", "ntfs", "vfat")
+_MAKE = {
+    "ext4": ("mkfs.ext4", "-q", "-F", "-m", "0"),
+    "xfs": ("mkfs.xfs", "-q", "-f"),
+    "exfat": ("mkfs.exfat",),
+    "ntfs": ("mkfs.ntfs", "-q", "-F", "-f"),
+    "vfat": ("mkfs.vfat", "-F", "32"),
+}
+
 
 class LoopDisk:
-    """A file system of `size` bytes in a file in `folder`, mounted at `path` between `mount` and `unmount`."""
+    """A file system of `size` bytes in an image, mounted at `folder`/mnt between `mount` and `unmount`.
 
-    def __init__(self, folder: Path, size: int, fstype: str) -> None:
+    `image` may lie elsewhere, in memory say; the mount point is always a folder of the system's own disk.
+    """
+
+    def __init__(self, folder: Path, size: int, fstype: str, image: Path | None = None) -> None:
         self.path = folder / "mnt"
         self.fstype = fstype
-        self._image = folder / "image"
+        self.image = image or folder / "image"
+        self.device = ""  # while mounted
         self.path.mkdir()
-        with self._image.open("wb") as image:
-            image.truncate(size)
-        options = ["-q", "-F", "-m", "0"] if fstype == "ext4" else []
-        _run(f"mkfs.{fstype}", *options, str(self._image))
+        with self.image.open("wb") as file:
+            file.truncate(size)
+        _run(*_MAKE[fstype], str(self.image))
 
-    def mount(self) -> None:
-        device = self._attach()
+    def mount(self, *options: str) -> None:
+        self.device = self._attach()
         try:
-            if self.fstype == "exfat":
-                _run("mount.exfat-fuse", device, str(self.path))
-            else:
-                _run("mount", "-t", self.fstype, device, str(self.path))
+            _mount(self.fstype, self.device, str(self.path), *options)
         finally:
             # A device in use is only marked: it goes with the mount, however this process ends.
-            _run("losetup", "-d", device)
+            _run("losetup", "-d", self.device)
 
     def unmount(self) -> None:
         """Unmount if mounted, even under open files."""
-        if os.path.ismount(self.path):
+        if self.mounted:
             try:
                 _run("umount", str(self.path))
             except OSError:
                 _run("umount", "-l", str(self.path))
+        if self.fstype in _FUSE:
+            self._await_detached()
+
+    @property
+    def mounted(self) -> bool:
+        """As the kernel says: a file system that has been shut down tells nothing of itself."""
+        path = str(self.path.resolve()).replace(" ", r"\040")
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+        return any(line.split()[4] == path for line in mounts.splitlines())
 
     def read_only(self) -> None:
         _run("mount", "-o", "remount,ro", str(self.path))
@@ -50,11 +70,35 @@ class LoopDisk:
     def _attach(self) -> str:
         for attempt in range(5):
             try:
-                return _run("losetup", "-f", "--show", str(self._image)).strip()
+                return _run("losetup", "-f", "--show", str(self.image)).strip()
             except OSError:
                 if attempt == 4:  # between finding a free device and taking it, another test may take it
                     raise
         raise AssertionError
+
+    def _await_detached(self) -> None:
+        """A program behind FUSE writes the last of it after the unmounting."""
+        until = time.monotonic() + DETACHED
+        while self.image.exists() and _run("losetup", "-j", str(self.image)) and time.monotonic() < until:
+            time.sleep(0.01)
+
+
+def _mount(fstype: str, device: str, path: str, *options: str) -> None:
+    given = ("-o", ",".join(options)) if options else ()
+    if fstype == "exfat":
+        _run("mount.exfat-fuse", *given, device, path)
+    elif fstype == "ntfs":
+        _run("ntfs-3g", *given, device, path)
+    elif fstype == "vfat" and not _kernel_has("vfat"):
+        _run("fusefat", "-o", ",".join(("rw+", *options)), device, path)
+    else:
+        _run("mount", "-t", fstype, *given, device, path)
+
+
+def _kernel_has(fstype: str) -> bool:
+    if shutil.which("modprobe"):
+        subprocess.run(["modprobe", "-q", fstype], check=False)
+    return fstype in Path("/proc/filesystems").read_text(encoding="ascii").split()
 
 
 def lacking(name: str) -> str:
@@ -72,14 +116,8 @@ def _root() -> str:
     return "" if hasattr(os, "geteuid") and os.geteuid() == 0 else "not run as root"
 
 
-@cache
-def _loop() -> str:
-    return _root() or _mounts("ext4", 8 << 20)
-
-
-@cache
-def _exfat() -> str:
-    return _root() or _mounts("exfat", 16 << 20)
+def _file_system(fstype: str, size: int) -> Callable[[], str]:
+    return cache(lambda: _root() or _mounts(fstype, size))
 
 
 def _mounts(fstype: str, size: int) -> str:
@@ -99,8 +137,11 @@ def _tool(name: str) -> Callable[[], str]:
 
 _PROBES: dict[str, Callable[[], str]] = {
     "root": _root,
-    "loop": _loop,
-    "exfat": _exfat,
+    "loop": _file_system("ext4", 8 << 20),
+    "exfat": _file_system("exfat", 16 << 20),
+    "ntfs": _file_system("ntfs", 16 << 20),
+    "vfat": _file_system("vfat", 40 << 20),
+    "xfs": _file_system("xfs", 320 << 20),
     "rsync": _tool("rsync"),
     "strace": _tool("strace"),
     "setfacl": _tool("setfacl"),

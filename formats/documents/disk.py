@@ -1,6 +1,17 @@
 """What lies on a disk beside archives: its label, the inventories that close it, the set it belongs to."""
 
-from formats.documents.codec import Document, Record, hexed, integer, many, member, nested, optional, text
+from formats.documents.codec import (
+    Document,
+    Record,
+    flag,
+    hexed,
+    integer,
+    many,
+    member,
+    nested,
+    optional,
+    text,
+)
 from formats.documents.vault import MACHINE_NAME, VAULT_NAME
 from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId
 
@@ -31,11 +42,37 @@ class Held(Record):
     digest: HexDigest = member(hexed(32))
 
 
+class SetDisk(Record):
+    """One disk of a set, and the lowest generation of its inventory that is acceptable."""
+
+    number: int = member(integer(1, DISKS_MAX))
+    disk: str = member(hexed(16))
+    label: HexDigest = member(hexed(32))
+    generation: int = member(integer(1))
+    inventory: HexDigest = member(hexed(32))
+
+
+class Verified(Record):
+    """What its machine read back from a disk with its keys: so many objects, their bytes, and records opened.
+
+    `damaged` objects were not what the inventory lists, or missing. `cached` says that the system's page cache may
+    have answered in place of the medium.
+    """
+
+    objects: int = member(integer())
+    bytes: int = member(integer())
+    records: int = member(integer())
+    damaged: int = member(integer())
+    cached: bool = member(flag())
+    finished: int = member(integer())
+
+
 class Inventory(Document):
     """Generation `generation` of all that a disk holds; the newest that verifies closes the disk.
 
     Archives stand in tables of their own (`tables`, see formats/tables/holdings.py), for a disk may hold
-    hundreds of thousands.
+    hundreds of thousands. `others` are the set's other disks that were closed before, as far as is known.
+    With `verified` it certifies that the disk was read back after the generation before had closed it.
     """
 
     kind = "inventory"
@@ -52,16 +89,8 @@ class Inventory(Document):
     archive_bytes: int = member(integer())
     tables: tuple[Held, ...] = member(many(nested(Held), 1000))
     objects: tuple[Held, ...] = member(many(nested(Held), OBJECTS_MAX))
-
-
-class SetDisk(Record):
-    """One disk of a finished set, and the lowest generation of its inventory that is acceptable."""
-
-    number: int = member(integer(1, DISKS_MAX))
-    disk: str = member(hexed(16))
-    label: HexDigest = member(hexed(32))
-    generation: int = member(integer(1))
-    inventory: HexDigest = member(hexed(32))
+    others: tuple[SetDisk, ...] | None = member(optional(many(nested(SetDisk), DISKS_MAX)), default=None)
+    verified: Verified | None = member(optional(nested(Verified)), default=None)
 
 
 class SetDocument(Document):

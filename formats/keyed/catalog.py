@@ -170,6 +170,19 @@ class SegmentCutter:
         return int.from_bytes(tag, "little") % SEGMENT_ROWS_MEAN == 0
 
 
+def in_parts(entry: Entry) -> Iterator[Entry]:
+    """A file's entry as the rows it takes: one, or several where it has very many chunks of its own."""
+    chunks, lengths = entry.chunks, entry.lengths
+    if len(chunks) <= 32 * ROW_CHUNKS_MAX:
+        yield entry
+        return
+    for part, at in enumerate(range(0, len(chunks) // 32, ROW_CHUNKS_MAX)):
+        row = entry if part == 0 else Entry(entry.path, entry.type, part=part)
+        row.chunks = chunks[32 * at : 32 * (at + ROW_CHUNKS_MAX)]
+        row.lengths = lengths[4 * at : 4 * (at + ROW_CHUNKS_MAX)]
+        yield row
+
+
 def encode_entries(entries: Sequence[Entry]) -> bytes:
     """A segment's raw bytes. `entries` are sorted and at most 8,192."""
     columns = [pa.array([getattr(e, name) for e in entries], kind) for name, kind, _ in _COLUMNS]

@@ -20,7 +20,7 @@ from formats.errors import MediaError, NameHeldByOtherError, NotFoundError, Stor
 from formats.layout import PREFIXES, check_name
 from formats.store.contract import Octets, folder_of, is_name, octets, overlong, span
 from formats.store.failures import meaning, read_only, told
-from formats.store.root import Root, children, equal, read, read_into, write
+from formats.store.root import Root, children, equal, read, read_into, read_pages, write
 
 if sys.platform == "win32":
     from formats.store.windows import PathRoot
@@ -85,6 +85,24 @@ class LocalStore:
             if size > len(buffer):
                 raise overlong(name, self.address)
             return read_into(file, buffer[:size])
+
+    def get_uncached_into(self, name: str, buffer: memoryview) -> tuple[int, bool]:
+        """`get_into` from the medium itself, past the system's page cache; and whether it was `cached` after all.
+
+        `buffer` is page-aligned and of whole pages, as an `mmap` is. It is said to be cached wherever the system
+        cannot pass the cache, or does not tell.
+        """
+        with self._opened(name) as (file, size):
+            if size > len(buffer):
+                raise overlong(name, self.address)
+            if not self._root.pass_cache(file):
+                return read_into(file, buffer[:size]), True
+            try:
+                return read_pages(file, buffer, size), False
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+        return self.get_into(name, buffer), True  # a device that wants larger pages than the system's
 
     def head(self, name: str) -> int | None:
         with told(self._called(check_name(name))):

@@ -12,7 +12,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 
 assert sys.platform != "win32"
@@ -29,6 +29,10 @@ _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 _NO_FOLDER_SYNC = _UNSUPPORTED | {errno.EBADF}
 _NO_LOCKS = _UNSUPPORTED | {errno.ENOLCK, errno.EBADF}
 
+# File systems whose O_DIRECT reads the device. FUSE and tmpfs take the flag too, and then answer from a cache: the
+# program behind FUSE reads its device like any other file.
+_DIRECT = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat", "msdos", "exfat", "ntfs3"}
+
 _Rename = Callable[[int, bytes, int, bytes, int], int]
 
 
@@ -40,6 +44,7 @@ class PosixRoot:
             _make_folders(os.path.abspath(path))
         self._handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._settled: set[str] = set()
+        self._kind: str | None = None
 
     def read(self, name: str) -> io.FileIO:
         with self._folder_of(name) as (folder, leaf):
@@ -52,6 +57,28 @@ class PosixRoot:
             file.close()
             raise
         return file
+
+    def pass_cache(self, file: io.FileIO) -> bool:
+        handle = file.fileno()
+        if sys.platform == "darwin":
+            with suppress(OSError):  # what the cache holds already is still read from there
+                fcntl.fcntl(handle, fcntl.F_NOCACHE, 1)
+        if sys.platform != "linux":
+            return False
+        # Dropped first: where a file system reads around O_DIRECT after all, it finds nothing in the cache either.
+        with suppress(OSError):
+            os.fsync(handle)
+        with suppress(OSError):
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        if self._kind is None:
+            self._kind = _file_system(self._handle)
+        if self._kind not in _DIRECT:
+            return False
+        try:
+            fcntl.fcntl(handle, fcntl.F_SETFL, fcntl.fcntl(handle, fcntl.F_GETFL) | os.O_DIRECT)
+        except OSError:
+            return False
+        return True
 
     def create(self, name: str) -> io.FileIO:
         with self._folder_of(name, create=True) as (folder, leaf):
@@ -170,6 +197,18 @@ def _parents(path: str) -> list[str]:
     """`archives` and `` for `archives/ab`; nothing for the root."""
     parts = path.split("/") if path else []
     return ["/".join(parts[:depth]) for depth in range(len(parts) - 1, -1, -1)]
+
+
+def _file_system(handle: int) -> str:
+    """The kind of file system that an open file lies on, as Linux calls it; nothing where it does not say."""
+    try:
+        with open(f"/proc/self/fdinfo/{handle}", encoding="ascii") as lines:
+            mount = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as lines:
+            found = next(line for line in lines if line.partition(" ")[0] == mount)
+    except (OSError, StopIteration):
+        return ""
+    return found.partition(" - ")[2].partition(" ")[0]
 
 
 def _expect_file(status: os.stat_result) -> None:

@@ -6,6 +6,7 @@
 import os
 from collections.abc import Callable, Iterator
 from io import FileIO
+from mmap import PAGESIZE
 from typing import Protocol
 
 SLICE = 8 << 20
@@ -16,6 +17,12 @@ class Root(Protocol):
 
     def read(self, name: str) -> FileIO:
         """The regular file `name`, open for reading; nothing else is ever opened."""
+
+    def pass_cache(self, file: FileIO) -> bool:
+        """From now on read the open file from the medium; False where the page cache may answer all the same.
+
+        True also means that reads must be of whole, aligned pages, the last one short.
+        """
 
     def create(self, name: str) -> FileIO:
         """A new file, open for writing; its folder is made where it is missing."""
@@ -84,6 +91,16 @@ def read_into(file: FileIO, buffer: memoryview) -> int:
     done = 0
     while done < len(buffer) and (count := file.readinto(buffer[done : done + SLICE])):
         done += count
+    return done
+
+
+def read_pages(file: FileIO, buffer: memoryview, size: int) -> int:
+    """Read a file of `size` bytes in whole pages to the front of `buffer`, which is page-aligned; the bytes placed."""
+    done = 0
+    while done < size and (count := file.readinto(buffer[done : done + SLICE])):
+        done += count
+        if count % PAGESIZE:
+            break  # the file's end: to ask once more from here would not be aligned
     return done
 
 

@@ -28,6 +28,10 @@ class PathRoot:
         self.size(name)
         return io.FileIO(self._at(name), "r")
 
+    def pass_cache(self, file: io.FileIO) -> bool:  # noqa: ARG002
+        """It takes a handle that was opened for it; nobody here can tell."""
+        return False
+
     def create(self, name: str) -> io.FileIO:
         path = self._at(name)
         os.makedirs(os.path.dirname(path), exist_ok=True)

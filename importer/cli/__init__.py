@@ -2,10 +2,26 @@
 
 import sys
 
+TYPE_CHECKING = False  # for mypy; to import typing takes longer than all this
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def main() -> None:
     """Entry point of the console script."""
-    from formats.console import run
-    from importer.cli.app import app, home
+    from formats.ending import framed
 
-    sys.exit(run("importer", app, lambda: home() / "logs"))
+    sys.exit(framed("importer", _work, _logs))
+
+
+def _work() -> int:
+    from formats.console import run
+    from importer.cli.app import app
+
+    return run("importer", app)
+
+
+def _logs() -> "Path":
+    from importer.cli.app import home
+
+    return home() / "logs"

@@ -1,23 +1,62 @@
 """The commands' root, and what all of them ask the environment for."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import platformdirs
 import typer
 
 from formats.console import Console, print_version
 from formats.errors import UsageError
-from formats.store.local import LocalStore
-from importer.authority import authorities
-from importer.vault import Vault, open_vault
+from formats.verbs import Verbs
+
+if TYPE_CHECKING:
+    from importer.vault import Vault
+
+START = """To make a vault, let a machine register with it, and take in the disk that it sends:
+  importer vault create Backups --at /srv/vault --region west-europe
+  importer credentials issue --vault /srv/vault --out web1.credential
+  importer import /mnt/disk --vault /srv/vault
+`importer --help` lists all commands, and `importer COMMAND --help` says what each can do.
+"""
+
+ON_THE_MACHINE = "that is done where the key is, by `seed {0}`; `seed {0} --help` says more"
+
+
+class ImporterVerbs(Verbs):
+    """The commands of `importer`, and what the verbs of `seed`, restic and their like are here."""
+
+    instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("init", "create"), "vault create"),
+        **dict.fromkeys(("issue", "credential", "invite"), "credentials issue"),
+        **dict.fromkeys(("accept", "approve", "machine"), "machines accept"),
+        **dict.fromkeys(("load", "ingest", "add", "copy", "receive"), "import"),
+        **dict.fromkeys(("show", "look", "info"), "inspect"),
+        **dict.fromkeys(("snapshots", "snapshot", "list", "ls"), "points"),
+        **dict.fromkeys(("check", "verify", "scrub"), "validate"),
+        **dict.fromkeys(("forget", "expire", "delete", "purge"), "prune"),
+        "stats": "status",
+        **{name: name for name in ("jobs", "status", "validate", "prune", "report", "export")},
+        **{name: ON_THE_MACHINE.format(name) for name in ("register", "backup", "restore", "demo")},
+        **dict.fromkeys(("mount", "cat", "dump", "extract"), ON_THE_MACHINE.format("restore")),
+        **dict.fromkeys(
+            ("unlock", "break-lock"),
+            "nothing is ever locked for good: run the command again that was stopped or killed, and it goes on",
+        ),
+        "help": "`importer --help` lists the commands, and `importer COMMAND --help` says what each can do",
+        "version": "the option is `importer --version`",
+    }
+
 
 app = typer.Typer(
     name="importer",
+    cls=ImporterVerbs,
     help="The datacenter side of offseed: keep vaults, import shipped disks. It checks everything and can read nothing.",
     epilog="Example: importer import /mnt/disk --vault /srv/vault",
-    no_args_is_help=True,
+    invoke_without_command=True,
+    rich_markup_mode=None,  # rich alone takes as long as all the rest of --help
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -32,11 +71,13 @@ VaultOption = Annotated[
 
 @app.callback()
 def main(
-    version: Annotated[
+    context: typer.Context,
+    _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        print(START, end="")
 
 
 def home() -> Path:
@@ -45,8 +86,11 @@ def home() -> Path:
     return Path(chosen) if chosen else Path(platformdirs.user_data_dir("offseed")) / "importer"
 
 
-def vault_of(address: str | None, console: Console) -> Vault:
+def vault_of(address: str | None, console: Console) -> "Vault":
     """The vault that was named, else the only one this home knows. Raises UsageError no-vault."""
+    from importer.authority import authorities
+    from importer.vault import open_vault
+
     if address is None:
         known = authorities(home())
         if len(known) != 1:
@@ -60,8 +104,10 @@ def vault_of(address: str | None, console: Console) -> Vault:
     return open_vault(home(), absolute(address), console)
 
 
-def signing_vault(address: str | None, console: Console) -> Vault:
+def signing_vault(address: str | None, console: Console) -> "Vault":
     """The same, and able to sign. Raises HomeError authority-missing."""
+    from formats.store.local import LocalStore
+
     vault = vault_of(address, console)
     vault.authority = vault.signer(home())
     if isinstance(vault.store, LocalStore):

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,14 +11,12 @@ from formats.errors import OffseedError, UsageError
 from formats.ids import fingerprint
 from formats.monitor import Finding
 from formats.wire import Json, encode_json
-from importer import intake
 from importer.cli.app import VaultOption, app, signing_vault, vault_of
-from importer.imports import Imported, accept, import_disks
-from importer.intake import Disk
-from importer.machines import answer_requests
-from importer.points import Point
-from importer.points import points as all_points
-from importer.vault import members
+
+if TYPE_CHECKING:
+    from importer.imports import Imported
+    from importer.intake import Disk
+    from importer.points import Point
 
 DisksArgument = Annotated[list[Path], typer.Argument(metavar="DISK…", help="Where the disks are mounted.")]
 
@@ -29,6 +27,8 @@ def inspect(console: Console, disks: DisksArgument) -> None:
 
     Example: importer inspect /mnt/disk
     """
+    from importer import intake
+
     rows: list[Json] = []
     for disk in _look(disks, console):
         before = len(console.findings)
@@ -50,6 +50,11 @@ def import_(
 
     Example: importer import /mnt/disk --vault /srv/vault
     """
+    from importer.imports import accept, import_disks
+    from importer.machines import answer_requests
+    from importer.points import points as all_points
+    from importer.vault import members
+
     if report is not None:
         _check_report(report)
     opened = signing_vault(vault, console)
@@ -96,6 +101,8 @@ def points(
 
     Example: importer points --vault /srv/vault
     """
+    from importer.points import points as all_points
+
     found = all_points(vault_of(vault, console), console)
     rows: list[Json] = [_show_point(p, console) for p in found if machine in (None, p.member.name)]
     if not rows:
@@ -112,8 +119,10 @@ def _check_report(path: Path) -> None:
         )  # fmt: skip
 
 
-def _look(paths: list[Path], console: Console) -> list[Disk]:
+def _look(paths: list[Path], console: Console) -> "list[Disk]":
     """All folders of ours on the disks. Raises where none can be believed at all."""
+    from importer import intake
+
     found: list[Disk] = []
     failure: OffseedError | None = None
     for path in paths:
@@ -129,7 +138,7 @@ def _look(paths: list[Path], console: Console) -> list[Disk]:
     return found
 
 
-def _show(disk: Disk, console: Console, findings: int) -> dict[str, Json]:
+def _show(disk: "Disk", console: Console, findings: int) -> dict[str, Json]:
     label, closed = disk.label, disk.closed
     finished = any(document.set == label.set for document, _ in disk.sets)
     console.say(f"{disk.path}")
@@ -168,7 +177,7 @@ def _show(disk: Disk, console: Console, findings: int) -> dict[str, Json]:
     }
 
 
-def _report(result: Imported, console: Console) -> dict[str, Json]:
+def _report(result: "Imported", console: Console) -> dict[str, Json]:
     disk, name = result.disk, f"Disk {result.disk.label.number} of set {result.disk.label.set[:8]}"
     if result.unchanged:
         console.say(f"{name}: imported before, nothing to do")
@@ -196,9 +205,13 @@ def _report(result: Imported, console: Console) -> dict[str, Json]:
     }
 
 
-def _show_point(point: Point, console: Console) -> dict[str, Json]:
+def _show_point(point: "Point", console: Console) -> dict[str, Json]:
     manifest = point.manifest
-    state = "complete" if point.complete else f"waits for {point.missing:,} of {point.needed:,} archives"
+    state = "complete"
+    if not point.complete:
+        archives = f"{point.missing:,} of {point.needed:,} archives"
+        disks = f"disk {', '.join(map(str, point.awaited))} of {point.disks}: " if point.awaited else ""
+        state = f"waits for {disks}{archives}"
     console.say(
         f"{manifest.point[:8]}  {moment(manifest.created)}  {point.member.name}  {manifest.point_kind} {manifest.sequence}, "
         f"{manifest.totals.files:,} files, {size(manifest.totals.file_bytes)}: {state}"
@@ -215,8 +228,9 @@ def _show_point(point: Point, console: Console) -> dict[str, Json]:
         "archives": point.needed,
         "missing": point.missing,
         "complete": point.complete,
+        "awaited_disks": list(point.awaited),
     }
 
 
-def _bytes(disk: Disk) -> int:
+def _bytes(disk: "Disk") -> int:
     return sum(holding.size for holding in disk.archives.values())

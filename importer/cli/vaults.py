@@ -3,7 +3,7 @@
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,26 +11,33 @@ from formats.console import Console, command, moment
 from formats.errors import FormatError, IntegrityError, OffseedError, UsageError, VaultError
 from formats.ids import fingerprint, machine_id, parse_fingerprint
 from formats.layout import numbered
+from formats.verbs import Verbs
 from formats.wire import Json
-from importer import intake
 from importer.cli.app import VaultOption, absolute, app, home, signing_vault, vault_of
-from importer.machines import admit, answer_requests, read_request
-from importer.vault import Vault, create, issue_credential, members, set_redundancy
+
+if TYPE_CHECKING:
+    from importer.vault import Vault
 
 vault_app = typer.Typer(
     help="Create and show vaults.",
     epilog="Example: importer vault create Backups --at /srv/vault --region west-europe",
+    cls=Verbs,
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
 credentials_app = typer.Typer(
     help="Issue vault credentials.",
     epilog="Example: importer credentials issue --vault /srv/vault --out web1.credential",
+    cls=Verbs,
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
 machines_app = typer.Typer(
     help="List and accept machines.",
     epilog="Example: importer machines list --vault /srv/vault",
+    cls=Verbs,
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
 app.add_typer(vault_app, name="vault")
 app.add_typer(credentials_app, name="credentials")
@@ -61,6 +68,8 @@ def vault_create(
 
     Example: importer vault create Backups --at /srv/vault --region west-europe
     """
+    from importer.vault import create
+
     vault = create(home(), name, absolute(at), region, _redundancy(redundancy), console)
     assert vault.authority is not None
     console.say(f"Vault {vault.name} created at {vault.store.address}")
@@ -79,6 +88,8 @@ def vault_show(console: Console, vault: VaultOption = None) -> None:
 
     Example: importer vault show --vault /srv/vault
     """
+    from importer.vault import members
+
     shown = vault_of(vault, console)
     count = len(members(shown, console))
     console.say(f"Vault {shown.name} at {shown.store.address}")
@@ -104,6 +115,8 @@ def vault_set_redundancy(
 
     Example: importer vault set-redundancy local --vault /srv/vault
     """
+    from importer.vault import set_redundancy
+
     changed = set_redundancy(signing_vault(vault, console), _redundancy(redundancy), console)
     console.say(f"Vault {changed.name}: redundancy {changed.descriptor.redundancy}")
     console.result(_described(changed))
@@ -119,6 +132,8 @@ def credentials_issue(
 
     Example: importer credentials issue --vault /srv/vault --out web1.credential
     """
+    from importer.vault import issue_credential
+
     opened = signing_vault(vault, console)
     assert opened.authority is not None
     try:
@@ -150,6 +165,9 @@ def machines_list(console: Console, vault: VaultOption = None) -> None:
 
     Example: importer machines list --vault /srv/vault
     """
+    from importer.machines import answer_requests
+    from importer.vault import members
+
     opened = vault_of(vault, console)
     accepted, pending = answer_requests(opened, console) if opened.authority else ([], [])
     rows: list[Json] = []
@@ -184,6 +202,10 @@ def machines_accept(
 
     Example: importer machines accept 3f9a-… --vault /srv/vault --from /mnt/disk
     """
+    from importer import intake
+    from importer.machines import admit, read_request
+    from importer.vault import members
+
     opened = signing_vault(vault, console)
     fetched = [(name, opened.store.get(name)) for name, _ in opened.store.list("requests")]
     for path in source or []:
@@ -214,7 +236,7 @@ def machines_accept(
     )
 
 
-def _described(vault: Vault) -> dict[str, Json]:
+def _described(vault: "Vault") -> dict[str, Json]:
     descriptor = vault.descriptor
     return {
         "vault": vault.id,

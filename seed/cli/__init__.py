@@ -2,10 +2,26 @@
 
 import sys
 
+TYPE_CHECKING = False  # for mypy; to import typing takes longer than all this
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def main() -> None:
     """Entry point of the console script."""
-    from formats.console import run
-    from seed.cli.app import app, home_path
+    from formats.ending import framed
 
-    sys.exit(run("seed", app, lambda: home_path() / "logs"))
+    sys.exit(framed("seed", _work, _logs))
+
+
+def _work() -> int:
+    from formats.console import run
+    from seed.cli.app import app
+
+    return run("seed", app)
+
+
+def _logs() -> "Path":
+    from seed.cli.app import home_path
+
+    return home_path() / "logs"

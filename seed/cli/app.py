@@ -1,21 +1,75 @@
 """The commands' root, and what all of them ask the environment for."""
 
 import os
+import shlex
+import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import platformdirs
 import typer
 
 from formats.console import print_version
-from formats.errors import UsageError
+from formats.errors import HomeError, UsageError
+from formats.verbs import Verbs
+
+if TYPE_CHECKING:
+    from seed.home import Home
+
+START = """To back up this machine, with the credential file that the datacenter sent, and to restore:
+  seed register --credential web1.credential --generate-passphrase web1.passphrase
+  seed export /srv /etc --to /mnt/disk
+  seed restore latest --from /mnt/disk --target /restored
+`seed --help` lists all commands, and `seed COMMAND --help` says what each can do.
+"""
+
+AT_THE_DATACENTER = "that is done at the datacenter: `importer {}`, and `importer --help` lists more"
+
+
+class SeedVerbs(Verbs):
+    """The commands of `seed`, and what the verbs of restic, borg and their like are here."""
+
+    instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("init", "setup", "join", "login", "enroll"), "register"),
+        **dict.fromkeys(("create", "save", "push", "send", "write", "resume", "continue"), "export"),
+        **dict.fromkeys(("snapshots", "snapshot", "history", "log"), "points"),
+        **dict.fromkeys(("list", "dir", "tree", "browse"), "ls"),
+        **dict.fromkeys(("extract", "recover", "get", "pull"), "restore"),
+        **dict.fromkeys(("check", "scrub", "validate", "test"), "verify"),
+        **dict.fromkeys(("stats", "info"), "status"),
+        **{name: name for name in ("disks", "plan", "verify", "backup", "find", "diff", "repair", "status")},
+        **{name: name for name in ("schedule", "retention", "throttle", "key", "items", "jobs", "report")},
+        **dict.fromkeys(
+            ("mount", "umount", "cat", "dump"),
+            "`seed ls POINT` lists what a recovery point holds, and `seed restore POINT:SUBPATH --target DIR` brings "
+            "a part of it back",
+        ),
+        **dict.fromkeys(
+            ("forget", "prune", "expire", "delete", "purge"),
+            "nothing is deleted from here: the datacenter applies retention to the vault, in a later version",
+        ),
+        **dict.fromkeys(
+            ("unlock", "break-lock"),
+            "nothing is ever locked for good: run the command again that was stopped or killed, and it goes on",
+        ),
+        **{name: AT_THE_DATACENTER.format(f"{name} DISK") for name in ("import", "inspect")},
+        "vault": AT_THE_DATACENTER.format("vault create NAME --at STORE --region R"),
+        "credentials": AT_THE_DATACENTER.format("credentials issue --out FILE"),
+        "machines": AT_THE_DATACENTER.format("machines list"),
+        "help": "`seed --help` lists the commands, and `seed COMMAND --help` says what each can do",
+        "version": "the option is `seed --version`",
+    }
+
 
 app = typer.Typer(
     name="seed",
+    cls=SeedVerbs,
     help="Back up this machine: the first time onto shipped disks, from then on over the network.",
     epilog="Example: seed export /srv /etc --to /mnt/disk",
-    no_args_is_help=True,
+    invoke_without_command=True,
+    rich_markup_mode=None,  # rich alone takes as long as all the rest of --help
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -37,17 +91,64 @@ PassphraseFileOption = Annotated[
 
 @app.callback()
 def main(
-    version: Annotated[
+    context: typer.Context,
+    _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        print(START, end="")
 
 
 def home_path() -> Path:
     """Where this side keeps its state: SEED_HOME, else the platform's place."""
     chosen = os.environ.get("SEED_HOME")
-    return Path(chosen) if chosen else Path(platformdirs.user_data_dir("offseed")) / "seed"
+    return Path(chosen) if chosen else _usual_home()
+
+
+def open_home() -> "Home":
+    """This machine's home. Raises HomeError: the command to use instead, where sudo hides the home of its caller."""
+    from seed.home import Home
+
+    try:
+        return Home.open(home_path())
+    except HomeError as error:
+        other = callers_home() if error.code == "home-missing" else None
+        if other is None:
+            raise
+        raise HomeError(
+            error.code,
+            f"no machine is registered in this home; under sudo it is not the one of {os.environ['SUDO_USER']}, "
+            "which is registered",
+            subject=str(home_path()),
+            hint=f"run: {with_home(other)}",
+        ) from error
+
+
+def callers_home() -> Path | None:
+    """The registered home of who called sudo, where it is another one than this."""
+    caller = os.environ.get("SUDO_USER")
+    if sys.platform == "win32" or not caller:
+        return None
+    import pwd
+
+    try:
+        other = Path(pwd.getpwnam(caller).pw_dir) / _usual_home().relative_to(Path.home())
+    except (KeyError, ValueError):  # no such user, or the place is not below a home folder
+        return None
+    registered = os.access(other / "identity.json", os.R_OK)
+    return other if registered and other != home_path() else None
+
+
+def with_home(home: Path) -> str:
+    """This very command, such that it takes `home`."""
+    name = Path(sys.argv[0]).name
+    program = name if shutil.which(name) == sys.argv[0] else sys.argv[0]
+    return shlex.join(["sudo", "env", f"SEED_HOME={home}", program, *sys.argv[1:]])
+
+
+def _usual_home() -> Path:
+    return Path(platformdirs.user_data_dir("offseed")) / "seed"
 
 
 def read_passphrase(file: Path) -> str:
@@ -77,4 +178,4 @@ def ask_passphrase(file: Path | None, prompt: str = "Passphrase") -> str:
     return answer
 
 
-from seed.cli import demo, exports, reading, registration  # noqa: E402,F401  the commands register themselves
+from seed.cli import demo, exports, reading, registration, verifying  # noqa: E402,F401  the commands register themselves

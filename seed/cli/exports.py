@@ -1,5 +1,8 @@
 """`seed export`."""
 
+import os
+import select
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,11 +12,12 @@ import typer
 from formats.console import Console, command, moment, size
 from formats.errors import UsageError
 from formats.ids import fingerprint
-from seed.cli.app import app, home_path
+from seed.cli.app import app, open_home
+from seed.cli.values import parse_size
 
 if TYPE_CHECKING:
-    from seed.export import Exported
-    from seed.home import Identity
+    from seed.export import Exported, Options
+    from seed.home import Home, Identity
 
 
 @command(app, "export")
@@ -21,7 +25,8 @@ def export(
     console: Console,
     paths: Annotated[list[str] | None, typer.Argument(metavar="PATH…", help="What to back up.")] = None,
     to: Annotated[
-        list[Path] | None, typer.Option("--to", metavar="DISK", help="Where the disk is mounted.")
+        list[Path] | None,
+        typer.Option("--to", metavar="DISK", help="Where a disk is mounted; several are written at once."),
     ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave this out.")
@@ -40,23 +45,38 @@ def export(
         bool,
         typer.Option("--no-slot-on-disks", help="Keep the key slot off the disk; the vault or home has it."),
     ] = False,
+    use_at_most: Annotated[
+        str | None,
+        typer.Option("--use-at-most", metavar="SIZE", help="Take no more of each disk, such as 900GB."),
+    ] = None,
+    without: Annotated[
+        list[int] | None,
+        typer.Option("--without", metavar="N", help="Give up disk N: what only it held is read again."),
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Begin a new set, though one was begun or finished.")
     ] = False,
     once: Annotated[bool, typer.Option("--once", help="Other paths than usual, this time only.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask for the vault, nor announce the set to it.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would be read; write nothing.")
+    ] = False,
     level: Annotated[int, typer.Option("--level", min=1, max=19, help="zstd's level of compression.")] = 3,
 ) -> None:
-    """Write the seed: all that PATHs hold, encrypted, onto a disk. Run it again to go on after a stop.
+    """Write the seed: all that PATHs hold, encrypted, onto disks. Run it again to go on after a stop.
 
-    Example: seed export /srv /etc --to /mnt/disk
+    Example: seed export /srv /etc --to /mnt/disk1 --to /mnt/disk2
     """
+    from seed.announce import announce
     from seed.export import Options
     from seed.export import export as run
-    from seed.home import Home
+    from seed.memory import be_lean
 
-    if not to or len(to) != 1:
-        raise UsageError("usage", "name one disk by --to DISK", hint="several disks come in a later version")
-    home = Home.open(home_path())
+    if not to:
+        raise UsageError("usage", "no disk was named", hint="say where it is mounted: --to DISK")
+    home = open_home()
     options = Options(
         excludes=tuple(exclude or ()) + tuple(_lines(exclude_from or [])),
         one_file_system=one_file_system,
@@ -64,21 +84,97 @@ def export(
         slots_on_disk=not no_slot_on_disks,
         again=again,
         once=once,
+        without=tuple(without or ()),
+        use_at_most=parse_size(use_at_most) if use_at_most else None,
         level=level,
     )
+    be_lean()
     began = time.monotonic()
-    with home.locked(), console.working("export"):
-        exported = run(home, paths or [], to[0], options, console)
-    seconds = time.monotonic() - began
-    _summarise(console, home.identity, exported, to[0], seconds)
+    if dry_run:
+        _rehearse(console, home, paths or [], to, options)
+        return
+    _notice_what_matters(console, to)
+    with home.locked():
+        with console.working("export"):
+            exported = run(home, paths or [], to, options, console, _Attendant(console))
+        seconds = time.monotonic() - began
+        if not offline:
+            announce(home, os.environ.get("SEED_VAULT") or home.identity.address, console)
+    _summarise(console, home.identity, exported, seconds)
 
 
-def _summarise(
-    console: Console, identity: "Identity", exported: "Exported", disk: Path, seconds: float
-) -> None:
+def _rehearse(console: Console, home: "Home", paths: list[str], to: list[Path], options: "Options") -> None:
+    from seed.rehearsal import rehearse
+
+    with console.working("count"):
+        found = rehearse(
+            home, paths, to, options.excludes, console,
+            one_file_system=options.one_file_system, exclude_caches=options.exclude_caches,
+        )  # fmt: skip
+    console.say(
+        f"Would read {found.files:,} files, {size(found.file_bytes)}; {found.entries:,} entries in all."
+    )
+    for path, room in found.rooms:
+        console.say(f"  {path}: {size(room)} free")
+    fits = (
+        "it fits, even if nothing can be compressed"
+        if found.fits
+        else "it fits only if compressed, or not at all"
+    )
+    console.say(f"  {fits}; a disk that fills up asks for a further one")
+    console.say("Nothing was written.")
+    console.result(
+        {
+            "dry_run": True,
+            "items": [os.fsdecode(item) for item in found.items],
+            "entries": found.entries,
+            "files": found.files,
+            "file_bytes": found.file_bytes,
+            "disks": [{"path": str(path), "free_bytes": room} for path, room in found.rooms],
+            "findings": console.findings_json(),
+        }
+    )
+
+
+def _notice_what_matters(console: Console, to: list[Path]) -> None:
+    """What a user may not know, and is free to want."""
+    if hasattr(os, "geteuid") and os.geteuid() != 0:
+        console.notice("not root: what this user may not read is left out, and listed")
+    system = os.stat(os.path.abspath(os.sep)).st_dev
+    for path in to:
+        if path.is_dir() and os.stat(path).st_dev == system:
+            console.notice(f"{path} lies on the system's own disk: is the disk mounted?")
+
+
+class _Attendant:
+    """Whoever sits at the terminal; nobody, where there is none."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def left(self) -> str:
+        return self._console.left()
+
+    def next_disk(self, words: str) -> Path | None:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()) or self._console.quiet or self._console.as_json:
+            return None
+        self._console.aside(f"{words}. Mount the next disk and type its path, or Enter to stop: ", end="")
+        typed = self._typed()
+        return Path(typed).expanduser() if typed else None
+
+    def _typed(self) -> str:
+        """A line; nothing once the user asks to stop."""
+        if sys.platform != "win32":
+            while not select.select([sys.stdin], [], [], 0.2)[0]:
+                if self._console.stopping():
+                    return ""
+        return sys.stdin.readline().strip()
+
+
+def _summarise(console: Console, identity: "Identity", exported: "Exported", seconds: float) -> None:
     """One screen, ending in the text to send to the datacenter."""
     manifest, state = exported.committed.manifest, exported.state
-    totals = manifest.totals
+    totals, disks = manifest.totals, [d.number for d in state.disks if not d.dropped]
     if exported.already:
         console.say(f"The export was finished {moment(manifest.created)}; nothing to do. A new one: --again")
     else:
@@ -89,18 +185,21 @@ def _summarise(
         f"  read         {totals.files:,} files, {size(totals.file_bytes)}; {totals.entries:,} entries in all"
     )
     console.say(f"  stored       {totals.archives:,} archives, {size(totals.archive_bytes)}")
-    console.say(f"  disk         1 of 1 of set {state.set[:8]}, at {disk.absolute()}")
+    console.say(f"  disks        {_listed(disks)} of set {state.set[:8]}")
+    if exported.whole is not None and len(disks) > 1:
+        console.say(f"  on one disk  {exported.whole:.1%} of the files are whole on one disk")
     console.say()
-    console.say("Send the disk, and this text to the datacenter:")
+    console.say("Send what was written, and this text to the datacenter:")
     console.say(
-        f"  Disk 1 of set {state.set[:8]} of machine {identity.name} for vault {identity.vault_name}."
+        f"  Disk {_listed(disks)} of set {state.set[:8]} of machine {identity.name} for vault {identity.vault_name}."
     )
     console.say(f"  Its fingerprint: {fingerprint(identity.machine)}")
-    console.say("  Mount it, read-only will do, and run (no passphrase needed):")
+    console.say("  Mount each, in any order, read-only will do, and run (no passphrase needed):")
     console.say(f"  importer import <where the disk is mounted> --vault {identity.address}")
     console.result(
         {
             "set": state.set,
+            "disks": list(disks),
             "point": manifest.point,
             "sequence": manifest.sequence,
             "already": exported.already,
@@ -111,12 +210,19 @@ def _summarise(
             "archives": totals.archives,
             "archive_bytes": totals.archive_bytes,
             "read_bytes": console.done,
+            "kept_bytes": console.kept,
             "written_bytes": console.stored,
             "seconds": int(seconds),
             "fingerprint": fingerprint(identity.machine),
             "findings": console.findings_json(),
         }
     )
+
+
+def _listed(numbers: list[int]) -> str:
+    """`1`, or `1, 2 and 3`."""
+    shown = [str(n) for n in numbers]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "none"
 
 
 def _lines(files: list[Path]) -> list[str]:

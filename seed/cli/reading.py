@@ -10,7 +10,16 @@ import typer
 from formats.console import Console, command, moment, one_line, size
 from formats.errors import UsageError
 from formats.wire import Json
-from seed.cli.app import PassphraseFileOption, VaultOption, app, ask_passphrase, home_path
+from seed.cli.app import (
+    PassphraseFileOption,
+    VaultOption,
+    app,
+    ask_passphrase,
+    callers_home,
+    home_path,
+    open_home,
+    with_home,
+)
 
 if TYPE_CHECKING:
     from formats.keyed.catalog import Entry
@@ -36,10 +45,18 @@ def open_points(
     The key is the home's, unless a passphrase file or a machine is named or there is no home.
     """
     from formats.store.address import open_store
+    from seed.announce import announce
     from seed.home import Home
     from seed.reading import Machine, Union, disk_stores, points, unlock
 
-    home = Home.open(home_path()) if Home.exists(home_path()) and file is None and machine is None else None
+    home = None
+    if file is None and machine is None:
+        if Home.exists(home_path()):
+            home = open_home()
+        elif other := callers_home():
+            console.notice(
+                f"there is no home at {home_path()}; to read with the one that called sudo: {with_home(other)}"
+            )
     stores = disk_stores(disks or [])
     if vault is None and not stores and home is not None:
         vault = home.identity.address
@@ -52,6 +69,8 @@ def open_points(
     union = Union(stores)
     machines: list[Machine]
     if home is not None:
+        if vault is not None:
+            announce(home, vault, console)
         machines = [Machine(home.identity.machine, home.identity.master)]
     else:
         machines = unlock(union, ask_passphrase(file), machine, console)

@@ -8,11 +8,16 @@ from typing import Annotated
 import typer
 
 from formats.console import Console, command
-from formats.documents.credential_file import CredentialFile
-from formats.documents.vault import MACHINE_NAME
 from formats.errors import UsageError, VaultError
-from formats.ids import fingerprint
-from seed.cli.app import PassphraseFileOption, VaultOption, app, ask_passphrase, home_path, read_passphrase
+from seed.cli.app import (
+    PassphraseFileOption,
+    VaultOption,
+    app,
+    ask_passphrase,
+    callers_home,
+    home_path,
+    read_passphrase,
+)
 
 GENERATED = """{passphrase}
 
@@ -44,6 +49,9 @@ def register(
     """
     import re
 
+    from formats.documents.credential_file import CredentialFile
+    from formats.documents.vault import MACHINE_NAME
+    from formats.ids import fingerprint
     from formats.keyed import passphrase as rules
     from seed.home import Home
     from seed.register import register as join
@@ -57,6 +65,11 @@ def register(
             hint="choose one by --name",
         )
     Home.check_free(home_path())
+    if other := callers_home():
+        console.notice(
+            f"{os.environ['SUDO_USER']} has registered this machine, in {other}; this is one more registration, "
+            f"in {home_path()}. To use the other under sudo, set SEED_HOME={other}"
+        )
     file = CredentialFile.read(_credential_bytes(credential), str(credential))
     if passphrase_file is not None and generate is not None:
         raise UsageError(

@@ -1,30 +1,26 @@
 """Walks a tree on POSIX by directory handles: no path is resolved twice, none can be too long.
 
-Entries come sorted by path components, each while its parent folder is held open.
+Entries come sorted by path components, each while its parent folder is held open. Whatever is done to the tree
+meanwhile, an entry comes at most once, and what cannot be had is a finding.
 """
 
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, FOLDER, SYMLINK, Entry
+from formats.keyed.catalog import FILE, FOLDER, Entry
 from formats.monitor import Finding, Monitor
-from seed.kinds import TYPES
-from seed.source.rules import CACHE_TAG, CACHE_TAG_SIGNATURE, Rules, kernel_devices, outermost
-from seed.xattrs import pack
+from seed.source.rules import CACHE_TAG, Rules, kernel_devices, outermost, tags_a_cache
 
 assert sys.platform != "win32"
-import grp  # noqa: E402
-import pwd  # noqa: E402
+from seed.source.entries import describe  # noqa: E402
+from seed.source.levels import FOLDER_FLAGS, PASSING_FLAGS, Level, Levels  # noqa: E402
 
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Of the folders above a root no list is needed: the right to pass through them is enough.
-_ABOVE_FLAGS = _FOLDER_FLAGS | getattr(os, "O_PATH", 0)
+EXTENTS_MAX = 100_000
+_GAP_MIN = 64 << 10
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_XATTR = sys.platform == "linux"
 
 
 @dataclass(slots=True)
@@ -36,16 +32,21 @@ class Found:
     name: str
 
     def open(self) -> int:
-        """A read handle on what now has the file's name; never waits. Raises OSError."""
-        return os.open(self.name, _FILE_FLAGS, dir_fd=self.folder)
+        """A read handle on the file; never waits. Raises OSError, also where something else has its name now."""
+        handle = os.open(self.name, _FILE_FLAGS, dir_fd=self.folder)
+        now = os.fstat(handle)
+        if stat.S_ISREG(now.st_mode) and now.st_ino == self.entry.inode:
+            return handle
+        os.close(handle)
+        raise FileNotFoundError(2, "something else has its name now")
 
-
-@dataclass(slots=True)
-class _Level:
-    handle: int
-    path: bytes
-    device: int
-    names: Iterator[str]
+    def renewed(self) -> "Found | None":
+        """The file that has its name now, as when it was saved anew; None where none has."""
+        try:
+            entry = describe(self.folder, self.name, self.entry.path, _pass_over)
+        except OSError:
+            return None
+        return Found(entry, self.folder, self.name) if entry.type == FILE else None
 
 
 class Walk:
@@ -55,146 +56,122 @@ class Walk:
         self.roots = outermost(roots)
         self.rules = rules
         self.monitor = monitor
+        self._excludes = rules.excludes or None
         self._kernel = kernel_devices()
         self._above: set[bytes] = set()
 
     def __iter__(self) -> Iterator[Found]:
         for root in self.roots:
-            yield from self._ancestors(root)
-            yield from self._root(root)
+            above = yield from self._ancestors(root)
+            if above is not None:
+                yield from self._below(above, root.strip(b"/"))
 
-    def _ancestors(self, root: bytes) -> Iterator[Found]:
-        """The folders above a root, so that their owner and mode come back too."""
-        parts = root.strip(b"/").split(b"/")
-        for depth in range(1, len(parts)):
-            path = b"/".join(parts[:depth])
-            if path and path not in self._above:
-                self._above.add(path)
-                parent, _, name = path.rpartition(b"/")
-                handle = os.open(b"/" + parent, _ABOVE_FLAGS)
-                try:
-                    yield Found(self._describe(handle, os.fsdecode(name), path), handle, "")
-                finally:
-                    os.close(handle)
-
-    def _root(self, root: bytes) -> Iterator[Found]:
-        relative = root.strip(b"/")
-        if not relative:
-            handle = os.open("/", _FOLDER_FLAGS)
-            yield from self._below(_Level(handle, b"", os.fstat(handle).st_dev, self._names(handle, b"")))
-            return
-        parent, _, name = relative.rpartition(b"/")
-        handle = os.open(b"/" + parent, _ABOVE_FLAGS)
-        status = os.stat(name, dir_fd=handle, follow_symlinks=False)
-        yield from self._below(_Level(handle, parent, status.st_dev, iter([os.fsdecode(name)])))
-
-    def _below(self, top: _Level) -> Iterator[Found]:
-        """Depth first, with a stack of open folders instead of recursion."""
-        stack = [top]
+    def _ancestors(self, root: bytes) -> Generator[Found, None, int | None]:
+        """The folders above a root, so that their owner and mode come back too; a handle on the last of them."""
+        handle = os.open("/", PASSING_FLAGS)
+        path = b""
         try:
-            while stack:
-                level = stack[-1]
-                name = next(level.names, None)
-                if name is None:
-                    os.close(stack.pop().handle)
-                    continue
-                path = level.path + b"/" + os.fsencode(name) if level.path else os.fsencode(name)
-                if self.rules.excludes.match(b"/" + path):
-                    continue
-                try:
-                    entry = self._describe(level.handle, name, path)
-                except OSError as error:
-                    self._skip(path, error)
-                    continue
-                yield Found(entry, level.handle, name)
-                if entry.type == FOLDER and (below := self._enter(level, name, entry)):
-                    stack.append(below)
-        finally:
-            for level in stack:
-                os.close(level.handle)
-
-    def _enter(self, level: _Level, name: str, entry: Entry) -> _Level | None:
-        """The folder opened, or None where what lies below it is left out."""
-        shown = "/" + os.fsdecode(entry.path)
-        if (entry.device, entry.inode) in self.rules.pruned:
-            self.monitor.notice(f"left out: what lies below {shown} (this program's own)")
-            return None
-        if entry.device != level.device:
-            if kind := self._kernel.get(entry.device):
-                self.monitor.notice(f"left out: what lies below {shown} (kernel file system {kind})")
-                return None
-            if self.rules.one_file_system:
-                self.monitor.notice(f"left out: what lies below {shown} (another file system)")
-                return None
-        try:
-            handle = os.open(name, _FOLDER_FLAGS, dir_fd=level.handle)
+            for part in root.strip(b"/").split(b"/")[:-1]:
+                path = path + b"/" + part if path else part
+                entry = describe(handle, os.fsdecode(part), path, self._tell)
+                if entry.type != FOLDER:  # it was one when the root was named
+                    raise NotADirectoryError(
+                        20, "it is no folder any more, and what was below it is not read"
+                    )
+                if path not in self._above:
+                    self._above.add(path)
+                    yield Found(entry, handle, os.fsdecode(part))
+                below = os.open(part, PASSING_FLAGS, dir_fd=handle)
+                os.close(handle)
+                handle = below
         except OSError as error:
-            self._skip(entry.path, error)
-            return None
-        if self.rules.exclude_caches and _is_cache(handle):
-            self.monitor.notice(f"left out: what lies below {shown} (marked as cache)")
+            self._tell(path, error)
             os.close(handle)
             return None
-        return _Level(handle, entry.path, entry.device, self._names(handle, entry.path))
+        except GeneratorExit:
+            os.close(handle)
+            raise
+        return handle
+
+    def _below(self, above: int, root: bytes) -> Iterator[Found]:
+        """Depth first, with a stack of folders instead of recursion."""
+        levels = Levels(self._outermost(above, root), self._tell)
+        try:
+            while (level := levels.innermost()) is not None:
+                for name in level.names:
+                    if (found := self._found(level, name)) is None:
+                        continue
+                    yield found
+                    entry = found.entry
+                    if entry.type == FOLDER and (below := self._enter(found, level, entry.path == root)):
+                        levels.enter(below)
+                        break
+                else:
+                    levels.leave()
+        finally:
+            levels.close()
+
+    def _outermost(self, above: int, root: bytes) -> Level:
+        """The level at which a root is the only name; for the root of all paths, that of the names in it."""
+        device = os.fstat(above).st_dev
+        if root:
+            parent, _, name = root.rpartition(b"/")
+            return Level(above, parent, device, 0, iter([os.fsdecode(name)]))
+        handle = os.open(".", FOLDER_FLAGS, dir_fd=above)
+        os.close(above)
+        return Level(handle, b"", device, 0, self._names(handle, b""))
+
+    def _found(self, level: Level, name: str) -> Found | None:
+        path = level.path + b"/" + os.fsencode(name) if level.path else os.fsencode(name)
+        if self._excludes and self._excludes.match(b"/" + path):
+            return None
+        try:
+            return Found(describe(level.handle, name, path, self._tell), level.handle, name)
+        except OSError as error:
+            self._tell(path, error)
+            return None
+
+    def _enter(self, found: Found, level: Level, at_root: bool) -> Level | None:
+        """The folder opened, or None where what lies below it is left out."""
+        entry = found.entry
+        folder = (entry.device, entry.inode)
+        if why := self.rules.barrier(folder, entry.device if at_root else level.device, self._kernel):
+            self._leave_out(entry.path, why)
+            return None
+        try:
+            handle = os.open(found.name, FOLDER_FLAGS, dir_fd=found.folder)
+        except OSError as error:
+            self._tell(entry.path, error)
+            return None
+        now = os.fstat(handle)
+        if (now.st_dev, now.st_ino) != folder:
+            self._tell(entry.path, FileNotFoundError(2, "the folder was replaced while it was walked"))
+        elif self.rules.exclude_caches and tags_a_cache(CACHE_TAG, handle):
+            self._leave_out(entry.path, "marked as cache")
+        else:
+            return Level(handle, entry.path, *folder, self._names(handle, entry.path))
+        os.close(handle)
+        return None
 
     def _names(self, handle: int, path: bytes) -> Iterator[str]:
+        """Each name once: a file that is made anew while a folder is listed may be listed twice."""
         try:
-            return iter(sorted(os.listdir(handle), key=os.fsencode))
+            return iter(sorted(set(os.listdir(handle)), key=os.fsencode))
         except OSError as error:
-            self._skip(path, error)
+            self._tell(path, error)
             return iter(())
 
-    def _describe(self, folder: int, name: str, path: bytes) -> Entry:
-        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        kind = TYPES.get(stat.S_IFMT(status.st_mode))
-        if kind is None:
-            raise OSError(22, "a kind of file that is not known")
-        entry = Entry(
-            path,
-            kind,
-            stat.S_IMODE(status.st_mode),
-            status.st_uid,
-            status.st_gid,
-            user_name(status.st_uid),
-            group_name(status.st_gid),
-            status.st_size if kind == FILE else 0,
-            *divmod(status.st_mtime_ns, 10**9),
-            *divmod(status.st_ctime_ns, 10**9),
-            status.st_dev,
-            status.st_ino,
-            status.st_nlink,
-        )
-        if kind == SYMLINK:
-            entry.target = os.fsencode(os.readlink(name, dir_fd=folder))
-        elif kind in (CHARACTER_DEVICE, BLOCK_DEVICE):
-            entry.rdev = status.st_rdev
-        if _XATTR:
-            entry.xattrs = self._xattrs(f"/proc/self/fd/{folder}/{name}", path)
-        return entry
+    def _leave_out(self, path: bytes, why: str) -> None:
+        shown = os.fsdecode(path).replace("\n", "\\n")
+        self.monitor.notice(f"left out: what lies below /{shown} ({why})")
 
-    def _xattrs(self, reachable: str, path: bytes) -> bytes:
-        """Extended attributes, ACLs and capabilities among them, raw; see seed/xattrs.py."""
-        if sys.platform != "linux":
-            return b""
-        try:
-            names = os.listxattr(reachable, follow_symlinks=False)
-            if not names:
-                return b""
-            pairs = [
-                (os.fsencode(n), os.getxattr(reachable, n, follow_symlinks=False)) for n in sorted(names)
-            ]
-        except OSError as error:
-            if error.errno not in _XATTR_UNSUPPORTED:
-                self._skip(path, error, code="source-xattrs")
-            return b""
-        return pack(pairs)
-
-    def _skip(self, path: bytes, error: OSError, code: str = "source-unreadable") -> None:
+    def _tell(self, path: bytes, error: OSError, code: str = "source-unreadable") -> None:
         detail = error.strerror or type(error).__name__
         self.monitor.finding(Finding(code=code, subject="/" + os.fsdecode(path), detail=detail))
 
 
-_XATTR_UNSUPPORTED = (95, 61)  # EOPNOTSUPP, ENODATA
+def _pass_over(path: bytes, error: OSError, code: str) -> None:
+    """For attributes that cannot be read: that was told when the file was met first."""
 
 
 def read_into(handle: int, space: memoryview) -> int:
@@ -203,50 +180,42 @@ def read_into(handle: int, space: memoryview) -> int:
 
 
 def data_extents(handle: int, size: int) -> list[tuple[int, int]]:
-    """(offset, length) of the data regions of a file with holes; one region where it has none."""
+    """(offset, length) of the data regions of a file with holes, one region where it has none.
+
+    They are at most 100,000: of a file with more, those nearest to each other are taken for one.
+    """
     found: list[tuple[int, int]] = []
-    at = 0
+    at, gap = 0, 0
     try:
         while at < size:
             start = os.lseek(handle, at, os.SEEK_DATA)
             if start >= size:
                 break
-            at = min(os.lseek(handle, start, os.SEEK_HOLE), size)
-            found.append((start, at - start))
+            end = min(os.lseek(handle, start, os.SEEK_HOLE), size)
+            if not at <= start < end:  # a device, or it was made a hole again before we asked
+                return [(0, size)]
+            at = end
+            _join(found, start, end, gap)
+            if len(found) > EXTENTS_MAX:
+                gap = max(2 * gap, _GAP_MIN)
+                found = _nearer(found, gap)
     except OSError as error:
         if error.errno != 6:  # ENXIO: no data beyond
             return [(0, size)]
+        if os.fstat(handle).st_size < size:  # it is shorter now: whoever reads on will see where it ends
+            _join(found, at, size, gap)
     return found
 
 
-@lru_cache(maxsize=4096)
-def user_name(uid: int) -> str:
-    try:
-        return _utf8(pwd.getpwuid(uid).pw_name)
-    except KeyError:
-        return ""
+def _join(regions: list[tuple[int, int]], start: int, end: int, gap: int) -> None:
+    """Add a region, or make the last one longer where no more than `gap` bytes lie between."""
+    if regions and start - sum(regions[-1]) <= gap:
+        start = regions.pop()[0]
+    regions.append((start, end - start))
 
 
-@lru_cache(maxsize=4096)
-def group_name(gid: int) -> str:
-    try:
-        return _utf8(grp.getgrgid(gid).gr_name)
-    except KeyError:
-        return ""
-
-
-def _utf8(name: str) -> str:
-    return name.encode("utf-8", "replace").decode("utf-8")
-
-
-def _is_cache(folder: int) -> bool:
-    try:
-        handle = os.open(CACHE_TAG, _FILE_FLAGS, dir_fd=folder)
-    except OSError:
-        return False
-    try:
-        return os.read(handle, len(CACHE_TAG_SIGNATURE)) == CACHE_TAG_SIGNATURE
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
+def _nearer(regions: Sequence[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for offset, length in regions:
+        _join(joined, offset, offset + length, gap)
+    return joined

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 KERNEL_FILE_SYSTEMS = frozenset(
@@ -33,6 +33,7 @@ KERNEL_FILE_SYSTEMS = frozenset(
 )
 CACHE_TAG = "CACHEDIR.TAG"
 CACHE_TAG_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"  # https://bford.info/cachedir/
+_TAG_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class Patterns:
@@ -45,6 +46,9 @@ class Patterns:
     def __init__(self, patterns: Iterable[str]) -> None:
         parts = [self._translate(p.rstrip("/")) for p in patterns if p.strip("/")]
         self._regex = re.compile("|".join(parts), re.DOTALL) if parts else None
+
+    def __bool__(self) -> bool:
+        return self._regex is not None
 
     def match(self, path: bytes) -> bool:
         """Whether the absolute `path` is left out."""
@@ -74,11 +78,27 @@ class Rules:
     excludes: Patterns = field(default_factory=lambda: Patterns(()))
     one_file_system: bool = False
     exclude_caches: bool = False
-    pruned: frozenset[tuple[int, int]] = frozenset()
+    pruned: Set[tuple[int, int]] = frozenset()
+
+    def barrier(self, folder: tuple[int, int], above: int, kernel: Mapping[int, str]) -> str:
+        """Why what lies below a folder (device, inode) is left out; nothing, where it is not.
+
+        `above` is the device of the folder that it lies in, `kernel` what `kernel_devices` found.
+        """
+        if folder in self.pruned:
+            return "this program's own"
+        if kind := kernel.get(folder[0]):
+            return f"kernel file system {kind}"
+        return "another file system" if self.one_file_system and folder[0] != above else ""
 
 
 def kernel_devices() -> dict[int, str]:
     """Device numbers of mounted kernel file systems, and their types. Empty where /proc does not tell."""
+    return {device: kind for device, kind in mounted_kinds().items() if kind in KERNEL_FILE_SYSTEMS}
+
+
+def mounted_kinds() -> dict[int, str]:
+    """Device numbers of all mounted file systems, and their types. Empty where /proc does not tell."""
     found: dict[int, str] = {}
     if sys.platform == "win32":
         return found
@@ -87,11 +107,27 @@ def kernel_devices() -> dict[int, str]:
             for line in lines:
                 left, _, right = line.partition(" - ")
                 major, _, minor = left.split()[2].partition(":")
-                if (kind := right.split()[0]) in KERNEL_FILE_SYSTEMS:
-                    found[os.makedev(int(major), int(minor))] = kind
+                found[os.makedev(int(major), int(minor))] = right.split()[0]
     except (OSError, IndexError, ValueError):
         return {}
     return found
+
+
+def tags_a_cache(path: str | bytes, folder: int | None = None) -> bool:
+    """Whether the file `path`, relative to the open `folder` if one is given, marks what it lies in as a cache."""
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"):
+        flags |= getattr(os, name, 0)
+    try:
+        handle = os.open(path, flags, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        return os.read(handle, len(CACHE_TAG_SIGNATURE)) == CACHE_TAG_SIGNATURE
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
 
 
 def outermost(paths: Sequence[bytes]) -> list[bytes]:

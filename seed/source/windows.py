@@ -26,9 +26,15 @@ class Found:
     def open(self) -> int:
         raise unsupported()
 
+    def renewed(self) -> "Found | None":
+        raise unsupported()
+
 
 class Walk:
     """Iterate over `roots`."""
+
+    roots: list[bytes]
+    rules: Rules
 
     def __init__(self, roots: Sequence[bytes], rules: Rules, monitor: Monitor) -> None:
         raise unsupported()

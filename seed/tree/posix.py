@@ -11,13 +11,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from formats.errors import IntegrityError, MediaError
-from formats.keyed.catalog import FILE, FOLDER, SYMLINK, Entry
+from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, FOLDER, SYMLINK, Entry
 from formats.monitor import Finding, Monitor
 from seed.kinds import FORMATS
 from seed.tree.new_file import NewFile
-from seed.xattrs import unpack
 
 assert sys.platform != "win32"
+from seed.tree.attributes import drop_inherited, set_xattrs  # noqa: E402
 from seed.tree.staging import Staging  # noqa: E402
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -146,7 +146,7 @@ class TreeWriter:
         return (status[0].st_dev, status[0].st_ino) == (status[1].st_dev, status[1].st_ino)
 
     def make_other(self, entry: Entry, path: bytes) -> bool:
-        """A symbolic link, FIFO, socket or device. False where only root may make it."""
+        """A symbolic link, FIFO, socket or device. False for a device, where only root may make it."""
         parent, _ = self._parent(path)
         folder, name = self._staging.place(parent)
         try:
@@ -155,7 +155,7 @@ class TreeWriter:
             else:
                 os.mknod(name, FORMATS[entry.type] | 0o600, entry.rdev, dir_fd=folder)
         except PermissionError:
-            if entry.type == SYMLINK:
+            if entry.type not in (CHARACTER_DEVICE, BLOCK_DEVICE):
                 raise
             self._tell("device", "devices were left out: only root can make them")
             return False
@@ -200,40 +200,39 @@ class TreeWriter:
     def _attributes(self, handle: int, name: bytes | None, entry: Entry, path: bytes) -> None:
         """Owner, extended attributes, mode, times, in the order in which none undoes or forbids another.
 
-        On `handle` itself, or on `name` in the folder `handle` for what cannot be opened.
+        On `handle` itself, or on `name` in the folder `handle` for what cannot be opened. What the target does not
+        take is told; the rest is as good without it.
         """
         folder, itself = (None, True) if name is None else (handle, False)
         target: int | bytes = handle if name is None else name
         mode = entry.mode
         try:
             os.chown(target, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=itself)
-        except PermissionError:
+        except OSError:
             mode &= ~0o6000  # another's program must not run with this user's rights
             self._tell("owner", "owners were not restored: only root can give files away")
-        if entry.xattrs:
-            self._set_xattrs(handle, name, entry, path)
-        if entry.type != SYMLINK:
-            os.chmod(target, mode, dir_fd=folder)
-        os.utime(target, ns=(entry.modified, entry.modified), dir_fd=folder, follow_symlinks=itself)
+        if sys.platform == "linux":
+            if entry.type == FOLDER:
+                drop_inherited(handle, entry.xattrs)
+            if entry.xattrs:
+                self._set_xattrs(handle, name, entry, path)
+        try:
+            if entry.type != SYMLINK:
+                os.chmod(target, mode, dir_fd=folder)
+            os.utime(target, ns=(entry.modified, entry.modified), dir_fd=folder, follow_symlinks=itself)
+        except OSError as error:
+            self._lack(path, "target-failed", f"restored, but without its mode or time: {error.strerror}")
 
     def _set_xattrs(self, handle: int, name: bytes | None, entry: Entry, path: bytes) -> None:
-        if sys.platform != "linux":
-            return
-        target: int | str = handle if name is None else f"/proc/self/fd/{handle}/{os.fsdecode(name)}"
-        for key, value in unpack(entry.xattrs):
-            try:
-                if name is None:
-                    os.setxattr(target, key, value)
-                else:
-                    os.setxattr(target, key, value, follow_symlinks=False)
-            except OSError as error:
-                detail = f"{os.fsdecode(key)}: {error.strerror}"
-                if not self.root and not key.startswith(b"user."):
-                    self._tell("xattr", "some extended attributes were not restored: only root can set them")
-                else:
-                    self._monitor.finding(
-                        Finding(code="target-xattr", subject=os.fsdecode(path), detail=detail)
-                    )
+        target = handle if name is None else f"/proc/self/fd/{handle}/{os.fsdecode(name)}"
+        for key, error in set_xattrs(target, entry.xattrs):
+            if not self.root and not key.startswith(b"user."):
+                self._tell("xattr", "some extended attributes were not restored: only root can set them")
+            else:
+                self._lack(path, "target-xattr", f"{os.fsdecode(key)}: {error.strerror}")
+
+    def _lack(self, path: bytes, code: str, detail: str) -> None:
+        self._monitor.finding(Finding(code=code, subject=os.fsdecode(path), detail=detail))
 
     def _parent(self, path: bytes, *, make: bool = True) -> tuple[int, bytes]:
         """A handle on the folder above `path`, valid until the next call, and the last name."""
@@ -251,7 +250,7 @@ class TreeWriter:
             at = path if end < 0 else path[:end]
             handle = self._folders[at] = self._step(handle, at, make)
             if len(self._folders) > _FOLDERS_MAX:
-                os.close(self._folders.popitem(last=False)[1])
+                self._shut(self._folders.popitem(last=False)[1])
         if path:
             self._folders.move_to_end(path)
         return handle
@@ -274,6 +273,10 @@ class TreeWriter:
                 subject=os.fsdecode(path),
                 hint="move it away, or restore into an empty folder",
             ) from error
+
+    def _shut(self, folder: int) -> None:
+        self._staging.forget(folder)
+        os.close(folder)
 
     def _open_folder(self, path: bytes) -> int:
         folder, name = self._parent(path)

@@ -1,4 +1,4 @@
-"""Where files lie while they are written: a folder of its own on each file system, removed at the end.
+"""Where files lie while they are written: a folder of its own on each mount, removed at the end.
 
 Its name is random, so that no name in a catalog can be that of a file in the making. What a killed restore left
 behind is removed by the next one that writes there.
@@ -8,9 +8,11 @@ import os
 import re
 import secrets
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 
 assert sys.platform != "win32"
+from seed.tree.attributes import drop_inherited  # noqa: E402
 
 _NAME = re.compile(rb"\.offseed-restoring-[0-9a-f]{16}\Z")
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -26,25 +28,33 @@ class _Stage:
 class Staging:
     """Gives out places, each a folder's handle and a name that is free in it.
 
-    The folder lies in `root`; on file systems mounted below, in the first folder there that is written into.
+    The folder lies in `root`; on what is mounted below, in the first folder there that is written into. A second
+    mount of one file system counts as another: nothing can be renamed from one into the other.
     """
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._device = os.fstat(root).st_dev
-        self._stages: dict[int, _Stage] = {}
+        self._mount = _mount(root)
+        self._mounts: dict[int, tuple[int, int]] = {}
+        self._stages: dict[tuple[int, int], _Stage] = {}
         self._count = 0
 
     def place(self, folder: int) -> tuple[int, bytes]:
-        """A place on the file system of `folder`, from which a file can be renamed into it."""
-        device = os.fstat(folder).st_dev
-        stage = self._stages.get(device)
+        """A place from which a file can be renamed into `folder`."""
+        mount = self._mounts.get(folder)
+        if mount is None:
+            mount = self._mounts[folder] = _mount(folder)
+        stage = self._stages.get(mount)
         if stage is None:
-            if device == self._device:
+            if mount == self._mount:
                 _sweep(self._root)
-            stage = self._stages[device] = _begin(self._root if device == self._device else folder)
+            stage = self._stages[mount] = _begin(self._root if mount == self._mount else folder)
         self._count += 1
         return stage.handle, b"%d" % self._count
+
+    def forget(self, folder: int) -> None:
+        """The handle is closed, and may come to mean another folder."""
+        self._mounts.pop(folder, None)
 
     def close(self) -> None:
         """Remove the folders and what is left in them."""
@@ -56,10 +66,23 @@ class Staging:
         self._stages.clear()
 
 
+def _mount(folder: int) -> tuple[int, int]:
+    """The device of a folder and, where the system tells, the number of the mount."""
+    device = os.fstat(folder).st_dev
+    with suppress(OSError):
+        with open(f"/proc/self/fdinfo/{folder}", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("mnt_id:"):
+                    return device, int(line.split()[1])
+    return device, 0
+
+
 def _begin(folder: int) -> _Stage:
     name = b".offseed-restoring-" + secrets.token_hex(8).encode()
     os.mkdir(name, 0o700, dir_fd=folder)
-    return _Stage(os.open(name, _FOLDER_FLAGS, dir_fd=folder), os.dup(folder), name)
+    handle = os.open(name, _FOLDER_FLAGS, dir_fd=folder)
+    drop_inherited(handle)  # what is made in it must not inherit in its turn
+    return _Stage(handle, os.dup(folder), name)
 
 
 def _sweep(folder: int) -> None:

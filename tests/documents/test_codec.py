@@ -195,6 +195,8 @@ MAY_BE_ABSENT = {
     ("manifest", "set"),
     ("manifest", "previous"),
     ("inventory", "previous"),
+    ("inventory", "others"),
+    ("inventory", "verified"),
     ("membership", "replaces"),
 }
 

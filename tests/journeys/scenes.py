@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys import trees
+from tests.journeys import devices, trees
 from tests.journeys.stage import Copy, Stage
 
 assert sys.platform == "linux"
@@ -27,6 +27,14 @@ def room(tmp_path: Path) -> Iterator[Path]:
     """A folder for one story, removed after it."""
     yield tmp_path
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture
+def rack(room: Path) -> Iterator[devices.Rack]:
+    """Disks for one story; unmounted and removed after it, however it ends."""
+    rack = devices.Rack(room)
+    yield rack
+    rack.clear()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -53,12 +54,15 @@ class Result:
         return f"$ {' '.join(self.words)}\n{self.stdout}{self.stderr}[exit {self.code}]"
 
 
+Program = Callable[[str], tuple[str, ...]]
+
+
 class Stage:
     """One operator, one machine, one vault and one disk, below `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.command = installed
+        self.command: Program = installed
         self.home = folder / "seed-home"
         self.importer_home = folder / "importer-home"
         self.vault = folder / "vault"
@@ -68,9 +72,13 @@ class Stage:
         self.disk.mkdir(parents=True, exist_ok=True)
 
     def copy(self, folder: Path) -> Self:
-        """The same scene elsewhere, to be spoilt at will; it must be told its vault, for homes know the first one."""
+        """The same scene elsewhere, to be spoilt at will: its home knows its own vault, not the first one."""
         subprocess.run(["cp", "-a", "--", f"{self.folder}/.", str(folder)], check=True)
-        return type(self)(folder)
+        stage = type(self)(folder)
+        if (identity := stage.home / "identity.json").exists():
+            text = identity.read_text()
+            identity.write_text(text.replace(json.dumps(str(self.vault)), json.dumps(str(stage.vault))))
+        return stage
 
     def environment(self, changes: dict[str, str | Path | None]) -> dict[str, str]:
         homes = {"SEED_HOME": self.home, "IMPORTER_HOME": self.importer_home, "COLUMNS": "110", **changes}
@@ -110,6 +118,7 @@ class Stage:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            preexec_fn=_hear_hangups,
         )
 
     def type(self, program: str, *arguments: object, answers: list[bytes], code: int | None = 0) -> Result:
@@ -266,6 +275,12 @@ def installed(program: str) -> tuple[str, ...]:
     return (found,)
 
 
+def prepared(prelude: str) -> Program:
+    """The same commands, with some lines of Python run before them."""
+    start = "import sys; sys.argv[0] = 'PROGRAM'; from PROGRAM.cli import main; main()"
+    return lambda program: (sys.executable, "-c", f"{prelude}\n{start.replace('PROGRAM', program)}")
+
+
 def as_nobody(program: str) -> tuple[str, ...]:
     """The same command for a user without any rights. Skips where that user may read no Python of this version."""
     words = _as_nobody()
@@ -289,6 +304,12 @@ def _as_nobody() -> tuple[str, ...]:
         if done.returncode == 0:
             return words
     return ()
+
+
+def _hear_hangups() -> None:
+    """As a shell at a terminal starts a command, though the tests themselves run under `nohup`."""
+    if sys.platform == "linux":
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _converse(terminal: int, answers: list[bytes]) -> bytes:

@@ -73,8 +73,8 @@ def helps(opened: Stage) -> dict[tuple[str, ...], Result]:
 
     def collect(words: tuple[str, ...]) -> None:
         found[words] = opened.run(*words, "--help")
-        _, at, below = found[words].stdout.partition("─ Commands ─")
-        names = re.findall(r"^│ ([a-z][a-z-]*) ", below, re.MULTILINE) if at else []
+        _, _, below = found[words].stdout.partition("\nCommands:\n")
+        names = re.findall(r"^  ([a-z][a-z-]*) ", below.partition("\n\n")[0], re.MULTILINE)
         in_parallel(collect, [(*words, name) for name in names])
 
     in_parallel(collect, [(program,) for program in PROGRAMS])

@@ -5,7 +5,6 @@ tree must have in common with its source: names, types, content, modes, owners, 
 hard links among each other, extended attributes, device numbers, and that what was sparse is sparse.
 """
 
-import hashlib
 import os
 import random
 import shutil
@@ -14,11 +13,11 @@ import stat
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 assert sys.platform == "linux"
+from tests.journeys.seen import Room, Seen, seen  # noqa: E402
 
 KIB, MIB = 1 << 10, 1 << 20
 SECOND = 10**9
@@ -42,10 +41,10 @@ def incompressible(size: int, seed: int = 0) -> bytes:
 def small_tree(root: Path) -> Path:
     """A few dozen everyday files, two of them large enough for chunks of their own."""
     for number in range(40):
-        _file(root / f"docs/{number % 5}/letter {number}.txt", compressible(300 + 37 * number, number))
-    _file(root / "media/photo.raw", incompressible(700 * KIB, 1))
-    _file(root / "media/scan.tiff", compressible(900 * KIB, 2))
-    _file(root / "run.sh", b"#!/bin/sh\necho hello\n", mode=0o755)
+        small_file(root / f"docs/{number % 5}/letter {number}.txt", compressible(300 + 37 * number, number))
+    small_file(root / "media/photo.raw", incompressible(700 * KIB, 1))
+    small_file(root / "media/scan.tiff", compressible(900 * KIB, 2))
+    small_file(root / "run.sh", b"#!/bin/sh\necho hello\n", mode=0o755)
     (root / "latest").symlink_to("docs/4")
     os.link(root / "run.sh", root / "docs/run-too.sh")
     return root
@@ -54,10 +53,10 @@ def small_tree(root: Path) -> Path:
 def long_tree(root: Path, files: int = 17, size: int = 8 * MIB) -> Path:
     """Enough incompressible bytes for three archives, and small files on both sides of them."""
     for number in range(60):
-        _file(root / f"a/{number}", compressible(2000, number))
-        _file(root / f"z/{number}", compressible(2000, 1000 + number))
+        small_file(root / f"a/{number}", compressible(2000, number))
+        small_file(root / f"z/{number}", compressible(2000, 1000 + number))
     for number in range(files):
-        _file(root / f"m/{number:02}.bin", incompressible(size, number))
+        small_file(root / f"m/{number:02}.bin", incompressible(size, number))
     return root
 
 
@@ -76,7 +75,20 @@ def odd_tree(root: Path) -> Path:
     return root
 
 
-def _file(path: Path, data: bytes, mode: int = 0o644) -> Path:
+def deep_folder(root: Path, names: Sequence[bytes]) -> int:
+    """Make `names` one below the other; a handle on the last of them, which may be too deep for any path."""
+    root.mkdir(parents=True, exist_ok=True)
+    handle = os.open(root, os.O_RDONLY)
+    for name in names:
+        os.mkdir(name, dir_fd=handle)
+        deeper = os.open(name, os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = deeper
+    return handle
+
+
+def small_file(path: Path, data: bytes, mode: int = 0o644) -> Path:
+    """Writes it, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     path.chmod(mode)
@@ -84,7 +96,7 @@ def _file(path: Path, data: bytes, mode: int = 0o644) -> Path:
 
 
 def _names(root: Path) -> None:
-    _file(root / "empty", b"")
+    small_file(root / "empty", b"")
     (root / "empty folder").mkdir()
     names = [
         b"two\nlines",
@@ -119,12 +131,12 @@ def _sizes(root: Path) -> None:
     edges = (256 * KIB, MIB)
     sizes = [0, 1, 2, 9 * MIB, 600 * KIB, *(edge + by for edge in edges for by in (-1, 0, 1))]
     for size in sizes:
-        _file(root / f"{size} text", compressible(size, size))
-        _file(root / f"{size} noise", incompressible(size, size))
+        small_file(root / f"{size} text", compressible(size, size))
+        small_file(root / f"{size} noise", incompressible(size, size))
     for number in range(3):
-        _file(root / f"equal small {number}", compressible(5000, 7))
-        _file(root / f"equal large {number}", incompressible(2 * MIB, 8))
-    _file(root / "zeros", bytes(3 * MIB))
+        small_file(root / f"equal small {number}", compressible(5000, 7))
+        small_file(root / f"equal large {number}", incompressible(2 * MIB, 8))
+    small_file(root / "zeros", bytes(3 * MIB))
 
 
 def _sparse(root: Path) -> None:
@@ -151,13 +163,13 @@ def _sparse(root: Path) -> None:
 
 
 def _links(root: Path) -> None:
-    first = _file(root / "one/first", b"linked content\n")
+    first = small_file(root / "one/first", b"linked content\n")
     (root / "two/three").mkdir(parents=True)
     os.link(first, root / "one/second")
     os.link(first, root / "two/three/third")
-    large = _file(root / "two/large", incompressible(MIB, 9))
+    large = small_file(root / "two/large", incompressible(MIB, 9))
     os.link(large, root / "large too")
-    empty = _file(root / "two/empty", b"")
+    empty = small_file(root / "two/empty", b"")
     os.link(empty, root / "empty too")
     for name, target in {
         "dangling": "nowhere/at/all",
@@ -175,32 +187,32 @@ def _links(root: Path) -> None:
 
 def _modes(root: Path) -> None:
     for mode in (0o000, 0o111, 0o400, 0o444, 0o666, 0o777, 0o4755, 0o2755, 0o1644, 0o6711):
-        _file(root / f"{mode:04o}", b"%o" % mode, mode)
+        small_file(root / f"{mode:04o}", b"%o" % mode, mode)
     for mode in (0o1777, 0o2775, 0o555, 0o700, 0o000):
         folder = root / f"folder {mode:04o}"
-        _file(folder / "inside", b"x")
+        small_file(folder / "inside", b"x")
         folder.chmod(mode)
     if os.geteuid() == 0:
         for number, (uid, gid) in enumerate(((1, 2), (65534, 65534), (4_000_000_000, 3_999_999_999))):
-            path = _file(root / f"owner {number}", b"x")
+            path = small_file(root / f"owner {number}", b"x")
             os.chown(path, uid, gid)
             path.chmod(0o4750)
 
 
 def _many(root: Path) -> None:
     for number in range(2000):
-        _file(root / f"{number // 250}/{number}", compressible(number % 700, number))
+        small_file(root / f"{number // 250}/{number}", compressible(number % 700, number))
 
 
 def _deep(root: Path) -> None:
     path = root
     for level in range(60):
         path /= f"level {level} of a long way down"
-    _file(path / "bottom", b"here\n")
+    small_file(path / "bottom", b"here\n")
 
 
 def _attributes(root: Path) -> None:
-    file = _file(root / "file", b"attributed")
+    file = small_file(root / "file", b"attributed")
     folder = root / "folder"
     folder.mkdir()
     pairs = {
@@ -212,22 +224,22 @@ def _attributes(root: Path) -> None:
     for path in (file, folder):
         for name, value in pairs.items():
             os.setxattr(path, name, value)
-    os.setxattr(_file(root / "read-only", b"x", 0o444), "user.plain", b"kept")
+    os.setxattr(small_file(root / "read-only", b"x", 0o444), "user.plain", b"kept")
     if os.geteuid() == 0:
         os.setxattr(file, "trusted.secret", b"only root\0")
         (root / "link").symlink_to("file")
         os.setxattr(root / "link", "trusted.link", b"on the link", follow_symlinks=False)
         capability = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)  # cap_net_bind_service, effective
         try:
-            os.setxattr(_file(root / "capable", b"x", 0o755), "security.capability", capability)
+            os.setxattr(small_file(root / "capable", b"x", 0o755), "security.capability", capability)
         except OSError:
             pass  # not in every container
     if shutil.which("setfacl"):
         shared = root / "shared"
-        _file(shared / "before", b"x")
+        small_file(shared / "before", b"x")
         for rule in ("u:1:rwx,g:2:r-x", "d:u:1:rwx,d:g:3:---"):
             subprocess.run(["setfacl", "-m", rule, str(shared)], check=True)
-        _file(shared / "inherits", b"x", 0o640)
+        small_file(shared / "inherits", b"x", 0o640)
         subprocess.run(["setfacl", "-m", "u:3:r--", str(shared / "before")], check=True)
 
 
@@ -262,141 +274,43 @@ def _times(root: Path) -> None:
         "now": 1_763_000_000 * SECOND + 987_654_321,
     }
     for name, moment in times.items():
-        os.utime(_file(root / name, name.encode()), ns=(moment, moment))
+        os.utime(small_file(root / name, name.encode()), ns=(moment, moment))
     folder = root / "folder of its own time"
-    _file(folder / "younger", b"x")
+    small_file(folder / "younger", b"x")
     (root / "link of its own time").symlink_to("now")
     os.utime(root / "link of its own time", ns=(77 * SECOND + 7, 77 * SECOND + 7), follow_symlinks=False)
     os.utime(folder, ns=(5 * SECOND + 5, 5 * SECOND + 5))
 
 
-@dataclass(frozen=True)
-class Seen:
-    """All that a restored entry must have in common with its source."""
-
-    type: int
-    mode: int
-    owner: tuple[int, int]
-    mtime: int
-    size: int
-    content: str
-    target: str
-    device: int
-    attributes: tuple[tuple[str, bytes], ...]
-    links: frozenset[bytes]
-
-
 def differences(source: Path, restored: Path, *, owner: bool = True) -> list[str]:
     """What differs between two trees, each as one line; without `owner`, what only root can restore is not asked."""
-    one, other = dict(_walk(os.fsencode(source))), dict(_walk(os.fsencode(restored)))
+    one, other = seen(os.fsencode(source)), seen(os.fsencode(restored))
     found = [f"missing: {name!r}" for name in sorted(one.keys() - other.keys())]
     found += [f"added: {name!r}" for name in sorted(other.keys() - one.keys())]
-    a_links, b_links = _link_groups(one), _link_groups(other)
     for name in sorted(one.keys() & other.keys()):
-        a = _see(os.fsencode(source), name, one[name], a_links)
-        b = _see(os.fsencode(restored), name, other[name], b_links)
+        (a, a_room), (b, b_room) = one[name], other[name]
         for field in Seen.__dataclass_fields__:
             if (field not in ("owner", "attributes") or owner) and getattr(a, field) != getattr(b, field):
                 found.append(f"{name!r}: {field}: {getattr(a, field)!r} became {getattr(b, field)!r}")
-        found += [f"{name!r}: {what}" for what in _holes(source, restored, name, one[name], other[name])]
+        found += [f"{name!r}: {what}" for what in _holes(a_room, b_room)]
     return found
 
 
-def _walk(root: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
-    """Everything at and below `root` by relative name; by handles, for no path is too long for a tree."""
-    yield b"", os.lstat(root)
-    todo = [b""]
-    while todo:
-        folder = todo.pop()
-        for entry in os.scandir(os.path.join(root, folder)):
-            name = os.path.join(folder, entry.name)
-            yield name, entry.stat(follow_symlinks=False)
-            if entry.is_dir(follow_symlinks=False):
-                todo.append(name)
-
-
-def _link_groups(seen: dict[bytes, os.stat_result]) -> dict[tuple[int, int], frozenset[bytes]]:
-    groups: dict[tuple[int, int], set[bytes]] = {}
-    for name, status in seen.items():
-        if stat.S_ISREG(status.st_mode):
-            groups.setdefault((status.st_dev, status.st_ino), set()).add(name)
-    return {key: frozenset(names) for key, names in groups.items()}
-
-
-def _see(
-    root: bytes, name: bytes, status: os.stat_result, groups: dict[tuple[int, int], frozenset[bytes]]
-) -> Seen:
-    path = os.path.join(root, name) if name else root
-    regular, link = stat.S_ISREG(status.st_mode), stat.S_ISLNK(status.st_mode)
-    special = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
-    return Seen(
-        type=stat.S_IFMT(status.st_mode),
-        mode=stat.S_IMODE(status.st_mode),
-        owner=(status.st_uid, status.st_gid),
-        mtime=status.st_mtime_ns,
-        size=status.st_size if regular or link else 0,
-        content=_digest(path) if regular else "",
-        target=os.fsdecode(os.readlink(path)) if link else "",
-        device=status.st_rdev if special else 0,
-        attributes=_xattrs(path),
-        links=groups[status.st_dev, status.st_ino] if regular else frozenset(),
-    )
-
-
-def _digest(path: bytes) -> str:
-    """Of the data regions and where they lie by content, so that a file of gigabytes of nothing is read at once."""
-    found = hashlib.blake2b(digest_size=16)
-    with open(path, "rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        for start, end in _regions(file.fileno(), size):
-            file.seek(start)
-            at = start
-            while at < end:
-                data = file.read(min(MIB, end - at))
-                if not data:
-                    return "ends too early"
-                for offset in range(0, len(data), BLOCK):
-                    block = data[offset : offset + BLOCK]
-                    if block.strip(b"\0"):
-                        found.update((at + offset).to_bytes(8, "little") + block)
-                at += len(data)
-    return found.hexdigest()
-
-
-def _regions(handle: int, size: int) -> list[tuple[int, int]]:
-    found, at = [], 0
-    while at < size:
-        try:
-            start = os.lseek(handle, at, os.SEEK_DATA)
-        except OSError:  # a hole to the end
-            break
-        start -= start % BLOCK
-        at = os.lseek(handle, start, os.SEEK_HOLE)
-        found.append((start, at))
-    return found
-
-
-def _holes(source: Path, restored: Path, name: bytes, a: os.stat_result, b: os.stat_result) -> Iterator[str]:
+def _holes(a: Room, b: Room) -> Iterator[str]:
     """A sparse file takes as much room as it did, and where it is large its data lie where they lay."""
-    if not stat.S_ISREG(a.st_mode) or a.st_size != b.st_size:
+    if not a.size or a.size != b.size:
         return
-    if b.st_blocks * 512 > a.st_blocks * 512 + SLACK + a.st_blocks * 512 // 16:
-        yield f"takes {b.st_blocks * 512} bytes, not {a.st_blocks * 512}"
-    if a.st_size > SPARSE_KEPT and a.st_blocks * 512 < a.st_size:
-        one, other = (
-            os.open(os.path.join(os.fsencode(root), name), os.O_RDONLY) for root in (source, restored)
-        )
-        try:
-            if _regions(one, a.st_size) != _regions(other, b.st_size):
-                yield "its holes lie elsewhere"
-        finally:
-            os.close(one)
-            os.close(other)
+    if b.blocks > a.blocks + SLACK + a.blocks // 16:
+        yield f"takes {b.blocks} bytes, not {a.blocks}"
+    if a.size > SPARSE_KEPT and a.blocks < a.size and a.regions != b.regions:
+        yield "its holes lie elsewhere"
 
 
-def _xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:
-    names = sorted(os.listxattr(path, follow_symlinks=False))
-    return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
+def remove(tree: Path) -> None:
+    """A tree that is too deep for `shutil.rmtree`, or holds what only `chattr` can free."""
+    if shutil.which("chattr"):
+        subprocess.run(["chattr", "-R", "-f", "-i", "-a", str(tree)], capture_output=True, check=False)
+    subprocess.run(["rm", "-rf", "--", str(tree)], check=True)
 
 
 def rsync(source: Path, restored: Path) -> str:

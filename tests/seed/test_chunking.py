@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from formats.ids import ChunkId
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
 from seed.chunking import Buffers, Bundler, Cutter, Unit
@@ -31,7 +32,7 @@ def cuts(cutter: Cutter, data: bytes, reads: list[int]) -> list[bytes]:
     for unit in cutter.cut(read, len(data)):
         assert unit.raw is not None
         found.append(bytes(unit.raw))
-        unit.buffer.release()
+        unit.named(ChunkId(bytes(32)))
     return found
 
 

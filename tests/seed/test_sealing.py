@@ -7,7 +7,7 @@ import pytest
 from formats.ids import ChunkId
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
-from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS, Archive, parse, smallest_for
+from formats.tables.archive import CONTENT_CLASS, Archive, parse, smallest_for
 from formats.tables.index import CONTENT
 from seed import sealing
 from seed.chunking import Buffers, Sealed, Unit
@@ -29,7 +29,7 @@ def units(sizes: list[int]) -> list[Unit]:
 def test_units_come_out_in_order_and_open_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "IN_FLIGHT_MAX", 100_000)
     sealer, out = ChunkSealer(MASTER), list[Sealed]()
-    stage = Sealing(sealer, Known(), CONTENT, out.append)
+    stage = Sealing(sealer, Known(), CONTENT, lambda _, sealed: out.append(sealed))
     sizes = [random.Random(7).randrange(1, 60_000) for _ in range(60)]
     given = units(sizes)
     raws = [bytes(u.raw or b"") for u in given]
@@ -49,7 +49,7 @@ def test_a_chunk_is_stored_once_and_a_known_one_not_at_all() -> None:
     sealer, out, known = ChunkSealer(MASTER), list[Sealed](), Known()
     first, again, old = units([100, 100, 200])
     known.add(sealer.chunk_id(CONTENT, old.raw or b""))
-    stage = Sealing(sealer, known, CONTENT, out.append)
+    stage = Sealing(sealer, known, CONTENT, lambda _, sealed: out.append(sealed))
     for unit in (first, again, old):
         stage.submit(unit)
     stage.drain()
@@ -65,8 +65,7 @@ class Shelf:
         self.archives: list[bytes] = []
         self._room = room
 
-    def room(self, archive_class: int, least: int, most: int) -> int:
-        assert archive_class in (CONTENT_CLASS, METADATA_CLASS)
+    def room(self, least: int, most: int) -> int:
         return max(least, min(most, self._room))
 
     def place(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
@@ -78,7 +77,7 @@ class Shelf:
 @pytest.mark.parametrize("room", [1 << 20, 10_000, 100])
 def test_archives_hold_every_record_in_order_and_never_more_than_there_is_room(room: int) -> None:
     shelf = Shelf(room)
-    packer = Packer(BufferPool(1 << 20, 2 << 20), shelf, CONTENT_CLASS, MASTER.key_id)
+    packer = Packer(BufferPool(1 << 20, 2), shelf, CONTENT_CLASS, MASTER.key_id)
     records = [(ChunkId(bytes([n]) * 32), bytes([n]) * (100 + 13 * n)) for n in range(120)]
     for chunk, record in records:
         packer.add(CONTENT, chunk, record, bytes(16))

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from formats import layout
 from formats.documents import credential_file, envelope
 from formats.documents.codec import Document
-from formats.documents.disk import Held, Inventory, Label, SetDisk, SetDocument
+from formats.documents.disk import Held, Inventory, Label, SetDisk, SetDocument, Verified
 from formats.documents.envelope import Envelope, PrivateKey, Signature, raw_public
 from formats.documents.job import Job, JobDisk, Receipt
 from formats.documents.manifest import Manifest, Totals
@@ -155,6 +155,18 @@ def inventory(generation: int = 1, previous: HexDigest | None = None) -> Invento
         archive_bytes=20 << 20,
         tables=(Held(name=layout.holdings_name(digest(table)), size=len(table), digest=hex_digest(table)),),
         objects=(Held(name=layout.need_name(digest(small)), size=len(small), digest=hex_digest(small)),),
+        others=(
+            SetDisk(
+                number=2,
+                disk="d2" * 16,
+                label=HexDigest(drawn("label", 32).hex()),
+                generation=1,
+                inventory=HexDigest(drawn("inventory", 32).hex()),
+            ),
+        ),
+        verified=Verified(
+            objects=24, bytes=21 << 20, records=300, damaged=1, cached=False, finished=NOW + 190
+        ),
     )
 
 

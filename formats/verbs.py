@@ -1,0 +1,48 @@
+"""Groups of commands that know what is meant by the verbs of other programs, and by misspelt ones."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, ClassVar
+
+import typer
+from typer.core import TyperGroup
+
+from formats.errors import UsageError
+
+ALIKE = 0.7  # of 1, from where on difflib's likeness is taken for a slip of the fingers
+
+
+class Verbs(TyperGroup):
+    """Names the command that is meant where there is none of that name."""
+
+    instead: ClassVar[
+        Mapping[str, str]
+    ] = {}  # a verb not ours: a command, or a sentence where none does that
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args and self.no_args_is_help:
+            typer.echo(ctx.get_help(), err=True)
+            raise typer.Exit(2)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Raises UsageError usage."""
+        if self.get_command(ctx, args[0]) is None:
+            raise UsageError(
+                "usage",
+                "there is no such command",
+                subject=args[0],
+                hint=self._hint(ctx.command_path, args[0]),
+            )
+        return super().resolve_command(ctx, args)
+
+    def _hint(self, path: str, word: str) -> str:
+        known = {**self.instead, **{name: name for name in self.commands}}
+        for near in get_close_matches(word.lower(), known, 1, ALIKE):
+            meant = known[near]
+            if meant.split()[0] in self.commands:
+                return f"try `{path} {meant}`; `{path} {meant} --help` says more"
+            if " " in meant:
+                return meant
+            return f"`{path} {meant}` will do that, in a later version; `{path} --help` lists what there is"
+        return f"`{path} --help` lists the commands"

@@ -1,0 +1,138 @@
+"""What an earlier reading of the source found: rows in the order of the walk, by which a run passes over what is unchanged.
+
+A run journals its rows as they come. They count only as far as the chunks they name are known: so they need not be
+durable, nor in step with the disks. Frames: length u32, BLAKE3-128 of the rest, a catalog segment; a torn end is cut off.
+
+A run writes `rows.next` and reads `rows`; the next run first folds both into `rows`.
+"""
+
+import heapq
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from blake3 import blake3
+
+from formats.errors import FormatError
+from formats.keyed.catalog import Entry, decode_entries, encode_entries, in_parts, sort_key
+
+FRAME = struct.Struct("<I16s")
+FOLD_ROWS = 2048
+FOLD_CHUNK_BYTES = 4 << 20
+
+
+class RowJournal:
+    """Appends catalog segments to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "ab")  # noqa: SIM115  held until close
+
+    def append(self, segment: bytes) -> None:
+        self._file.write(FRAME.pack(len(segment), blake3(segment).digest(length=16)) + segment)
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Basis:
+    """Looks up rows by path, for paths that are asked for in the order of the walk."""
+
+    def __init__(self, rows: Iterable[Entry]) -> None:
+        self._rows = iter(rows)
+        self._next = next(self._rows, None)
+
+    def at(self, path: bytes) -> Entry | None:
+        """The row of `path`, if there is one; all chunks of a file that spans several rows are in it."""
+        key = sort_key(path)
+        while self._next is not None and sort_key(self._next.path) < key:
+            self._next = next(self._rows, None)
+        return self._next if self._next is not None and self._next.path == path else None
+
+
+def begin(folder: Path) -> tuple[Basis, RowJournal]:
+    """What earlier runs of a set have read, and the journal of this one."""
+    older, newer, folded = folder / "rows", folder / "rows.next", folder / "rows.folded"
+    if newer.exists():
+        journal = _fresh(folded)
+        for segment in _segments(_folded(read_rows(older), read_rows(newer))):
+            journal.append(segment)
+        journal.close()
+        os.replace(folded, older)
+        newer.unlink()
+    return Basis(read_rows(older)), _fresh(newer)
+
+
+def forget(folder: Path) -> None:
+    """Once an export is finished there is nothing to go on with."""
+    for name in ("rows", "rows.next", "rows.folded"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def read_rows(path: Path) -> Iterator[Entry]:
+    """The rows of a journal, each path once: a file's parts joined, and where it begins anew the later is taken."""
+    held: Entry | None = None
+    for entry in _frames(path):
+        if held is not None and entry.path == held.path:
+            if entry.part:
+                held.chunks += entry.chunks
+                held.lengths += entry.lengths
+            else:
+                held = entry
+            continue
+        if held is not None:
+            yield held
+        held = None if entry.part else entry
+    if held is not None:
+        yield held
+
+
+def _fresh(path: Path) -> RowJournal:
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    return RowJournal(path)
+
+
+def _frames(path: Path) -> Iterator[Entry]:
+    try:
+        file = open(path, "rb")  # noqa: SIM115  closed below
+    except FileNotFoundError:
+        return
+    with file:
+        while len(head := file.read(FRAME.size)) == FRAME.size:
+            length, checked = FRAME.unpack(head)
+            segment = file.read(length)
+            if len(segment) != length or blake3(segment).digest(length=16) != checked:
+                return
+            try:
+                yield from decode_entries(segment, path.name)
+            except FormatError:
+                return
+
+
+def _folded(older: Iterable[Entry], newer: Iterable[Entry]) -> Iterator[Entry]:
+    """Both in one order; of a path that both have, the newer row."""
+    ranked = heapq.merge(
+        ((sort_key(e.path), 1, e) for e in older),
+        ((sort_key(e.path), 0, e) for e in newer),
+        key=lambda item: item[:2],
+    )
+    before: bytes | None = None
+    for key, _, entry in ranked:
+        if key != before:
+            before = key
+            yield entry
+
+
+def _segments(rows: Iterable[Entry]) -> Iterator[bytes]:
+    held: list[Entry] = []
+    size = 0
+    for entry in (part for row in rows for part in in_parts(row)):
+        held.append(entry)
+        size += len(entry.chunks)
+        if len(held) == FOLD_ROWS or size > FOLD_CHUNK_BYTES:
+            yield encode_entries(held)
+            held, size = [], 0
+    if held:
+        yield encode_entries(held)

@@ -1,0 +1,184 @@
+"""`seed verify`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from formats.console import FAILED, Console, command, size
+from formats.errors import PassphraseError, UsageError
+from formats.wire import Json
+from seed.cli.app import (
+    PassphraseFileOption,
+    VaultOption,
+    app,
+    ask_passphrase,
+    callers_home,
+    home_path,
+    open_home,
+    with_home,
+)
+
+if TYPE_CHECKING:
+    from formats.keyed.keys import MasterKey
+    from seed.home import Home
+    from seed.readback import Folder, Keys
+    from seed.verify import Verdict
+
+
+@command(app, "verify")
+def verify(
+    console: Console,
+    disks: Annotated[list[Path], typer.Argument(metavar="DISK…", help="Where the disks are mounted.")],
+    passphrase_file: PassphraseFileOption = None,
+    vault: VaultOption = None,
+) -> int:
+    """Read disks back before they are shipped: all bytes, past the page cache, and every chunk opened.
+
+    With the home of the machine that wrote them it signs what was read, as the disk's next inventory. Without it, the
+    passphrase opens what there is; STORE is where its key slot lies if not on the disks.
+
+    Example: seed verify /mnt/disk1 /mnt/disk2
+    """
+    from contextlib import ExitStack
+
+    from seed.readback import folders_on
+
+    _check_named_once(disks)
+    home = None if passphrase_file is not None else _home(console)
+    with ExitStack() as stack:
+        if home is not None:
+            stack.enter_context(home.locked())
+        found = [folders_on(disk) for disk in disks]
+        for folder in (f for folders in found for f in folders):
+            stack.callback(folder.store.close)
+        chosen, keys = _choose(console, found, home, passphrase_file, vault)
+        return _verify(console, chosen, keys, home)
+
+
+def _verify(console: Console, disks: "list[list[Folder]]", keys: "Keys", home: "Home | None") -> int:
+    from seed.verify import verify as run
+
+    with console.working("verify", sum(folder.size for folders in disks for folder in folders)):
+        verdicts = run(disks, keys, home, console)
+    refused = [v.error for v in verdicts if v.error is not None]
+    if len(refused) == len(verdicts):
+        raise refused[0]
+    rows: list[Json] = [_show(verdict, console) for verdict in verdicts]
+    console.result({"disks": rows, "findings": console.findings_json()})
+    return FAILED if refused else 0
+
+
+def _check_named_once(disks: list[Path]) -> None:
+    for number, disk in enumerate(disks):
+        if disk.exists() and any(disk.samefile(other) for other in disks[:number] if other.exists()):
+            raise UsageError(
+                "usage", "this disk is named twice", subject=str(disk), hint="name each disk once"
+            )
+
+
+def _home(console: Console) -> "Home | None":
+    from seed.home import Home
+
+    if Home.exists(home_path()):
+        return open_home()
+    if other := callers_home():
+        console.notice(
+            f"there is no home at {home_path()}; to verify with the one that called sudo: {with_home(other)}"
+        )
+    return None
+
+
+def _choose(
+    console: Console,
+    disks: "list[list[Folder]]",
+    home: "Home | None",
+    file: Path | None,
+    vault: str | None,
+) -> "tuple[list[list[Folder]], Keys]":
+    """Of each disk the folders that a key at hand opens, and the keys: the home's own, else the passphrase's.
+
+    Raises PassphraseError passphrase-wrong, slot-missing for a disk without any; UsageError passphrase-missing.
+    """
+    from seed.readback import Keys
+    from seed.verify import is_own
+
+    own = [[f for f in folders if home is not None and is_own(home, f)] for folders in disks]
+    masters = [home.identity.master] if home is not None else []
+    strange = [folders for folders, ours in zip(disks, own, strict=True) if not ours]
+    if strange:
+        machines = _unlock([f for folders in strange for f in folders], file, vault)
+        masters += list(machines.values())
+        strange = [
+            [f for f in folders if f.label is None or f.label.machine in machines] for folders in strange
+        ]
+        if [] in strange:
+            raise PassphraseError(
+                "passphrase-wrong",
+                "the passphrase does not open what lies on this disk",
+                subject=str(next(d[0].disk for d, ours in zip(disks, own, strict=True) if not ours)),
+                hint="it is another machine's: verify it by itself, with that machine's passphrase",
+            )
+    rest = iter(strange)
+    chosen = [ours or next(rest) for ours in own]
+    for folders, taken in zip(disks, chosen, strict=True):
+        for folder in folders:
+            if folder not in taken:
+                name = folder.label.machine_name if folder.label is not None else "nobody knows whom"
+                console.notice(f"{folder.store.address} is of {name}, and was not verified")
+    return chosen, Keys(masters)
+
+
+def _unlock(folders: "list[Folder]", file: Path | None, vault: str | None) -> "dict[str, MasterKey]":
+    from formats.monitor import Tally
+    from formats.store.address import open_store
+    from formats.store.contract import Store
+    from seed.reading import Union, unlock
+
+    stores: list[Store] = [folder.store for folder in folders]
+    if vault is not None:
+        stores.append(open_store(vault))
+    # What is damaged among the slots is said when it is read back.
+    return {m.machine: m.master for m in unlock(Union(stores), ask_passphrase(file), None, Tally())}
+
+
+def _show(verdict: "Verdict", console: Console) -> dict[str, Json]:
+    """One disk for people; the same for scripts."""
+    folder, read, error = verdict.folder, verdict.read, verdict.error
+    of = f" of {folder.label.machine_name}" if folder.label is not None else ""
+    rate = read.bytes / max(verdict.seconds, 0.001)
+    console.say(f"Disk {folder.number} of set {folder.set[:8]}{of}, at {folder.disk}")
+    if error is not None:
+        console.aside(f"seed: {error} [{error.code}]\n  what to do: {error.hint}")
+    console.say(
+        f"  read         {read.objects:,} objects, {size(read.bytes)} in {verdict.seconds:.1f} s, {size(rate)}/s"
+    )
+    console.say(
+        "               (cached: the system would not let the page cache be passed)"
+        if read.cached
+        else "               read back from the medium"
+    )
+    console.say(f"  opened       {read.records:,} chunks")
+    console.say(f"  damaged      {len(read.damaged) or 'nothing'}")
+    console.say(f"  inventory    {_inventory(verdict)}")
+    return {
+        "path": str(folder.disk),
+        "machine": folder.label.machine if folder.label is not None else None,
+        "set": folder.set,
+        "number": folder.number,
+        "objects": read.objects,
+        "bytes": read.bytes,
+        "records": read.records,
+        "damaged": len(read.damaged),
+        "cached": read.cached,
+        "seconds": int(verdict.seconds),
+        "generation": verdict.generation,
+        "certified": verdict.certified,
+        "refused": error.code if error is not None else None,
+    }
+
+
+def _inventory(verdict: "Verdict") -> str:
+    if verdict.certified:
+        return f"generation {verdict.generation}, which certifies this"
+    return f"generation {verdict.generation}, no certificate" if verdict.generation else "none that is valid"

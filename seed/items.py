@@ -1,0 +1,106 @@
+"""What an export is asked to do, judged before anything is written."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from formats.errors import HomeError, UsageError
+from formats.monitor import Monitor
+from seed.home import ITEMS_MAX, Home
+
+HOME_ROOM_BASE = 32 << 20  # bytes, and for each MiB of data the rows of the chunks it becomes
+HOME_ROOM_MIB = 200
+CACHE_SHARE_ADVISED = 0.05  # the Azure agent asks for so much of the data
+
+
+def choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[bytes, ...]:
+    """The absolute paths to back up. Raises UsageError."""
+    known = home.state.items
+    if not paths:
+        if not known:
+            raise UsageError(
+                "nothing-to-back-up",
+                "no path was named and none is remembered",
+                hint="name what to back up: seed export /srv /etc --to DISK",
+            )
+        return known
+    items = tuple(sorted({_located(p) for p in paths}))
+    if len(items) > ITEMS_MAX:
+        raise UsageError(
+            "usage",
+            f"{len(items):,} paths are too many, {ITEMS_MAX:,} are possible",
+            hint="name the folders that they lie in",
+        )
+    _check_there(items)
+    if known and set(known) != set(items) and not once:
+        raise UsageError(
+            "items-differ",
+            "this machine backs up other paths",
+            subject=" ".join(os.fsdecode(i) for i in known),
+            hint="run without paths to use them, or add --once to take these this time only",
+        )
+    return items
+
+
+def _located(path: str) -> bytes:
+    """Where `path` really lies: links on the way are followed, one at its end is what is backed up."""
+    parent, name = os.path.split(os.path.abspath(path))
+    return os.fsencode("/" + os.path.join(os.path.realpath(parent), name).lstrip("/"))
+
+
+def _check_there(items: Sequence[bytes]) -> None:
+    for item in items:
+        if not os.path.lexists(item):
+            raise UsageError(
+                "path-not-found",
+                "there is nothing at this path",
+                subject=os.fsdecode(item),
+                hint="check the path; if it is gone for good, name the others and add --once",
+            )
+
+
+def check_targets(targets: Sequence[Path], items: Sequence[bytes]) -> None:
+    """Raises UsageError where nothing would be left to read once the targets are left out, or one is named twice."""
+    _check_there(items)
+    seen: set[tuple[int, int]] = set()
+    for target in targets:
+        status = os.stat(target)
+        place = (status.st_dev, status.st_ino)
+        if place in seen:
+            raise UsageError(
+                "usage", "this disk is named twice", subject=str(target), hint="name each disk by one --to"
+            )
+        seen.add(place)
+        for item in items:
+            if os.path.samestat(status, os.lstat(item)):
+                raise UsageError(
+                    "target-inside-source",
+                    "the disk and what is to be backed up are the same folder",
+                    subject=str(target),
+                    hint="name the mount point of the disk by --to",
+                )
+
+
+def check_home_room(home: Home, items: Sequence[bytes], monitor: Monitor) -> None:
+    """The journal takes little, but without it nothing can be gone on with. Raises HomeError home-room.
+
+    How much data there is nobody knows before it is read; what the file systems hold is the most it can be.
+    """
+    devices = {os.lstat(i).st_dev: os.path.dirname(i) if os.path.islink(i) else i for i in items}
+    data = sum(psutil.disk_usage(os.fsdecode(item)).used for item in devices.values())
+    needed = HOME_ROOM_BASE + (data >> 20) * HOME_ROOM_MIB
+    free = psutil.disk_usage(str(home.path)).free
+    if free < needed:
+        raise HomeError(
+            "home-room",
+            f"the home has {free >> 20} MiB left, and up to {needed >> 20} MiB may be needed",
+            subject=str(home.path),
+            hint="make room there, or move the home and name it by SEED_HOME",
+        )
+    if free < data * CACHE_SHARE_ADVISED:
+        monitor.notice(
+            f"the home {home.path} has {free >> 20} MiB left, less than 5 % of the {data >> 20} MiB in use where "
+            "the data lies; it is enough for now"
+        )

@@ -1,0 +1,37 @@
+"""How much there is to read, counted beside the reading."""
+
+import threading
+
+from formats.monitor import Monitor
+from seed.source.scan import measure
+from seed.source.system import Walk
+
+MEASURED_AFTER = 2.0  # seconds: what takes no longer needs no total
+
+
+class Measuring(threading.Thread):
+    """While inside, tells the monitor what to expect, unless the work ends at once."""
+
+    def __init__(self, walk: Walk, monitor: Monitor) -> None:
+        super().__init__(name="measure", daemon=True)
+        self._walk, self._monitor = walk, monitor
+        self._ended = threading.Event()
+        self._seen = (0, 0)
+
+    def __enter__(self) -> None:
+        self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+    def run(self) -> None:
+        if self._ended.wait(MEASURED_AFTER):
+            return
+        if measure(self._walk.roots, self._walk.rules, self._told):
+            self._monitor.expect(total=self._seen[1], files=self._seen[0], final=True)
+
+    def _told(self, files: int, size: int) -> bool:
+        self._seen = files, size
+        self._monitor.expect(total=size, files=files, final=False)
+        return not self._ended.is_set()

@@ -1,0 +1,323 @@
+"""Where archives go: content to whichever disk of the set is ready, metadata into the home until the run ends.
+
+Each disk is written by a thread of its own, which takes the next archive that fits. A disk that can take no further
+archive while another can is full: it is closed at once, and may be removed. What a disk that fails, or fills
+unforeseen, could not write goes to the others, packed anew where it is too large for them. When none has room, the
+attendant is asked for another disk.
+
+`room` and `place` are called by one thread; it is the one that waits, packs anew and asks.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from formats.errors import HomeError, MediaError, OffseedError
+from formats.ids import KeyId
+from formats.layout import archive_name
+from formats.monitor import Finding, Monitor
+from formats.store.local import LocalStore
+from formats.tables.archive import Archive
+from formats.tables.holdings import Holding
+from formats.tables.sections import Section
+from seed.disk import ROOM_MIN, DiskWriter, Extent
+from seed.packing import Buffer, BufferPool, split
+from seed.sections import read_section
+
+
+class Attendant(Protocol):
+    """Whoever changes the disks."""
+
+    def next_disk(self, words: str) -> Path | None:
+        """Where a further disk is mounted; None where there is none, or nobody to ask."""
+
+    def left(self) -> str:
+        """How much is still to be read, in words."""
+
+
+@dataclass(eq=False)
+class _Load:
+    """An archive on its way to a disk, and the buffer it lies in."""
+
+    archive: Archive
+    pool: BufferPool
+    buffer: Buffer
+
+    def done(self) -> None:
+        self.archive.data.release()
+        self.pool.give(self.buffer)
+
+
+class DiskSet:
+    """The disks that an export writes to: a `Placer` for content.
+
+    `attach` begins the disk at a path, `finish` closes one that is full.
+    """
+
+    def __init__(
+        self,
+        disks: Sequence[DiskWriter],
+        buffers: int,
+        key_id: KeyId,
+        extent: Extent,
+        attach: Callable[[Path], DiskWriter],
+        finish: Callable[[DiskWriter], None],
+        attendant: Attendant,
+        monitor: Monitor,
+    ) -> None:
+        self.extent = extent
+        self.disks: list[DiskWriter] = []  # all that were attached in this run
+        self.full: list[DiskWriter] = []
+        self.failed: dict[DiskWriter, OffseedError] = {}
+        self._buffers = buffers
+        self._key_id = key_id
+        self._attach = attach
+        self._finish = finish
+        self._attendant = attendant
+        self._monitor = monitor
+        self._changed = threading.Condition()
+        self._pending: deque[_Load] = deque()
+        self._written: set[DiskWriter] = set()  # disks that are being written to at this moment
+        self._threads: dict[DiskWriter, threading.Thread] = {}
+        self._ending = False
+        for disk in disks:
+            self._start(disk)
+
+    @property
+    def open(self) -> list[DiskWriter]:
+        """The disks that are neither full nor failed."""
+        return [d for d in self.disks if d not in self.full and d not in self.failed]
+
+    def room(self, least: int, most: int) -> int:
+        with self._changed:
+            while True:
+                self._settle()
+                rooms = self._rooms()
+                for load in self._pending:
+                    if rooms:
+                        rooms[max(rooms, key=lambda d: rooms[d])] -= load.archive.size
+                best = max(rooms.values(), default=0)
+                if best < max(least, ROOM_MIN) and not self._in_use:
+                    self._another()
+                elif best < max(least, ROOM_MIN) or self._in_use >= self._buffers:
+                    self._changed.wait()
+                else:
+                    self._retire(most)
+                    return min(best, most)
+
+    def place(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
+        with self._changed:
+            self._pending.append(_Load(archive, done, buffer))
+            self.extent.chunks += archive.records
+            self._changed.notify_all()
+
+    def drain(self) -> None:
+        """Wait until all that was placed is durable. Raises MediaError where it cannot be."""
+        with self._changed:
+            while True:
+                self._settle()
+                if not self._in_use:
+                    return
+                self._changed.wait()
+
+    def stop(self) -> None:
+        """Let the disks' threads end; what was placed and is not written is dropped."""
+        with self._changed:
+            while self._pending:
+                self._pending.popleft().done()
+            self._ending = True
+            self._changed.notify_all()
+        for thread in self._threads.values():
+            thread.join()
+
+    @property
+    def _in_use(self) -> int:
+        """Archives that are not durable yet."""
+        return len(self._pending) + len(self._written)
+
+    def _start(self, disk: DiskWriter) -> None:
+        self.disks.append(disk)
+        thread = threading.Thread(target=self._serve, args=(disk,), name=f"disk-{disk.number}", daemon=True)
+        self._threads[disk] = thread
+        thread.start()
+
+    def _rooms(self) -> dict[DiskWriter, int]:
+        """What each open disk can take. One that cannot even tell has failed."""
+        rooms = {}
+        for disk in self.open:
+            try:
+                rooms[disk] = disk.room(self.extent.reserve)
+            except OffseedError as error:
+                self._fail(disk, error)
+        return rooms
+
+    def _retire(self, size: int) -> None:
+        """Where one disk can take a whole archive, those that cannot are full."""
+        rooms = self._rooms()
+        if max(rooms.values(), default=0) < size:
+            return
+        for disk, room in rooms.items():
+            if room < size and disk not in self._written:
+                self.full.append(disk)
+                self._changed.notify_all()
+
+    def _settle(self) -> None:
+        """Pack anew, or find another disk for, what fits none of the disks as it is."""
+        for load in list(self._pending):
+            if load not in self._pending:
+                continue
+            rooms = self._rooms()
+            best = max(rooms.values(), default=0)
+            if best >= load.archive.size:
+                continue
+            if self._written:
+                return  # looked at again when that has ended
+            if best < ROOM_MIN:
+                self._another()
+                continue
+            self._pending.remove(load)
+            parts = [_Load(*part) for part in split(load.archive, self._key_id, best)]
+            self._pending.extendleft(reversed(parts))
+            load.done()
+            self._changed.notify_all()
+            if parts[0].archive.size > best:
+                self._another()
+
+    def _another(self) -> None:
+        """All disks are full or have failed. Raises MediaError where there is no other."""
+        failures = list(self.failed.values())
+        for disk in self.open:
+            self.full.append(disk)
+        self._changed.notify_all()
+        self._changed.release()  # their threads close the disks, and say so
+        try:
+            for disk in self.full:
+                self._threads[disk].join()
+            added = self._ask(failures)
+        finally:
+            self._changed.acquire()
+        self._start(added)
+
+    def _ask(self, failures: Sequence[OffseedError]) -> DiskWriter:
+        left = self._attendant.left()
+        words = "all disks are full" + (f", {left}" if left else "")
+        while (path := self._attendant.next_disk(words)) is not None:
+            try:
+                return self._attach(path)
+            except OffseedError as error:
+                self._monitor.notice(f"{error}; {error.hint}")
+        if failures:
+            raise failures[0]
+        raise MediaError(
+            "disk-full",
+            words,
+            subject=", ".join(str(d.path) for d in self.disks),
+            hint="what is on them stays good: mount the next disk, and run the same command with its path after --to",
+        )
+
+    def _serve(self, disk: DiskWriter) -> None:
+        """The life of one disk's thread."""
+        while (load := self._take(disk)) is not None:
+            error = self._write(disk, load)
+            with self._changed:
+                self._written.discard(disk)
+                if error is None:
+                    load.done()
+                else:
+                    self._pending.appendleft(load)
+                    if error.code == "disk-full":
+                        self.full.append(disk)
+                    else:
+                        self._fail(disk, error)
+                self._changed.notify_all()
+        if disk in self.full and not self._ending:
+            with self._failing(disk):
+                self._finish(disk)
+
+    def _take(self, disk: DiskWriter) -> _Load | None:
+        with self._changed:
+            while not (self._ending or disk in self.full or disk in self.failed):
+                with self._failing(disk):
+                    room = disk.room(self.extent.reserve) if self._pending else 0
+                    for load in self._pending:
+                        if load.archive.size <= room:
+                            self._pending.remove(load)
+                            self._written.add(disk)
+                            return load
+                if disk not in self.failed:
+                    self._changed.wait()
+            return None
+
+    def _write(self, disk: DiskWriter, load: _Load) -> OffseedError | None:
+        try:
+            disk.write(load.archive)
+        except OffseedError as error:
+            return error
+        except Exception as error:
+            return OffseedError("internal", f"a fault while writing ({error!r})", subject=str(disk.path))
+        return None
+
+    def _fail(self, disk: DiskWriter, error: OffseedError) -> None:
+        if disk in self.failed:
+            return
+        self.failed[disk] = error
+        detail = f"{error.what}; what it could not take goes to the other disks"
+        self._monitor.finding(Finding(code=error.code, subject=str(disk.path), detail=detail))
+
+    @contextmanager
+    def _failing(self, disk: DiskWriter) -> Iterator[None]:
+        """What goes wrong inside concerns this disk, and no other."""
+        try:
+            yield
+        except OffseedError as error:
+            with self._changed:
+                self._fail(disk, error)
+                self._changed.notify_all()
+
+
+class MetadataCache:
+    """Archives of catalogs, kept in the home: a `Placer` for metadata. They go to the disks when the run ends."""
+
+    def __init__(self, path: Path, writer: str, key_id: KeyId) -> None:
+        path.mkdir(mode=0o700, exist_ok=True)
+        self.store = LocalStore.open(str(path), writer=writer)
+        self.store.sweep()
+        self.sections: list[Section] = []
+        for name, _ in self.store.list("archives"):
+            if (section := read_section(self.store, name, key_id)) is not None:
+                self.sections.append(section)
+            else:
+                self.store.delete(name)
+
+    def room(self, least: int, most: int) -> int:  # noqa: ARG002  the home's room was judged before
+        return most
+
+    def place(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
+        try:
+            self.put(archive_name(archive.name), archive.data)
+        finally:
+            archive.data.release()
+            done.give(buffer)
+        holding = Holding(
+            archive.name, archive.index_digest, archive.size, archive.records, archive.archive_class
+        )
+        self.sections.append(Section(holding, archive.index))
+
+    def put(self, name: str, data: bytes | memoryview) -> None:
+        """Raises HomeError home-room."""
+        try:
+            self.store.put_new(name, data)
+        except MediaError as error:
+            raise HomeError(
+                "home-room" if error.code == "disk-full" else "home-damaged",
+                f"the home cannot be written ({error.what})",
+                subject=self.store.address,
+                hint="make room there and run the same command again; it goes on where it was",
+            ) from error
+
+    def close(self) -> None:
+        self.store.close()

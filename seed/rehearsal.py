@@ -1,0 +1,71 @@
+"""`--dry-run`: what an export would do, by the same walk, without writing a byte."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from formats.errors import Interrupted
+from formats.keyed.catalog import FILE
+from formats.monitor import Monitor
+from formats.store.local import LocalStore
+from seed.disk import check_disk
+from seed.home import Home
+from seed.items import check_targets, choose_items
+from seed.source.rules import Patterns, Rules
+from seed.source.system import Walk
+
+
+@dataclass
+class Rehearsed:
+    """What would be read, and the free bytes of each disk."""
+
+    items: tuple[bytes, ...]
+    rooms: list[tuple[Path, int]]
+    entries: int = 0
+    files: int = 0
+    file_bytes: int = 0
+
+    @property
+    def fits(self) -> bool:
+        """Whether it fits even where nothing can be compressed."""
+        return self.file_bytes <= sum(room for _, room in self.rooms)
+
+
+def rehearse(
+    home: Home,
+    paths: Sequence[str],
+    targets: Sequence[Path],
+    excludes: Sequence[str],
+    monitor: Monitor,
+    *,
+    one_file_system: bool,
+    exclude_caches: bool,
+) -> Rehearsed:
+    """Raises UsageError, MediaError, Interrupted. `paths` need not be those that are remembered."""
+    for target in targets:
+        check_disk(target)
+    items = choose_items(home, paths, once=True)
+    check_targets(targets, items)
+    own = {(s.st_dev, s.st_ino) for s in (p.stat() for p in (home.path, *targets))}
+    rules = Rules(Patterns(excludes), one_file_system, exclude_caches, own)
+    found = Rehearsed(items, [(target, _room(target)) for target in targets])
+    linked: set[tuple[int, int]] = set()
+    for met in Walk(items, rules, monitor):
+        if monitor.stopping():
+            raise Interrupted(2)
+        entry = met.entry
+        found.entries += 1
+        if entry.type != FILE:
+            continue
+        found.files += 1
+        if entry.links == 1 or (entry.device, entry.inode) not in linked:
+            found.file_bytes += entry.size
+            monitor.progress(done=entry.size, files=1)
+        if entry.links > 1:
+            linked.add((entry.device, entry.inode))
+    return found
+
+
+def _room(target: Path) -> int:
+    with LocalStore.open(str(target), read_only=True) as store:
+        return store.free_bytes()

@@ -1,0 +1,27 @@
+"""The indexes of archives that lie in a store of ours, read back from the archives themselves."""
+
+from formats.errors import FormatError, IntegrityError
+from formats.ids import ArchiveName, KeyId, digest
+from formats.layout import archive_name
+from formats.store.contract import Store
+from formats.tables.archive import parse
+from formats.tables.holdings import Holding
+from formats.tables.sections import Section
+
+
+def read_section(store: Store, name: str, key_id: KeyId) -> Section | None:
+    """The index of an archive that is whole and under our key; None where it is not.
+
+    Raises StoreError, MediaError.
+    """
+    data = store.get(name)
+    try:
+        parsed = parse(data, name)
+    except (FormatError, IntegrityError):
+        return None
+    if archive_name(digest(data)) != name or parsed.key_id != key_id:
+        return None
+    holding = Holding(
+        ArchiveName(digest(data)), parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class
+    )
+    return Section(holding, parsed.index)

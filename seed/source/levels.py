@@ -1,0 +1,93 @@
+"""The folders that a walk is in, outermost first: a tree may be deeper than a process may hold handles.
+
+The outermost and the inner ones are held open. Those between are opened again, from the outermost on and part by part,
+once the walk comes back to them; each must be the folder that it was.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+assert sys.platform != "win32"
+
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Where no list is needed, the right to pass through a folder is enough.
+PASSING_FLAGS = FOLDER_FLAGS | getattr(os, "O_PATH", 0)
+OPEN_MAX = 128
+
+
+@dataclass(slots=True)
+class Level:
+    """A folder, and the names in it that are still to come; `handle` is -1 while it is not held open.
+
+    `device` is that of the folder, against which those in it are judged; `inode` is 0 for the outermost.
+    """
+
+    handle: int
+    path: bytes
+    device: int
+    inode: int
+    names: Iterator[str]
+
+
+class Levels:
+    """A stack of open folders. `lost` is called with what could not be opened again."""
+
+    def __init__(self, outermost: Level, lost: Callable[[bytes, OSError], None]) -> None:
+        self._levels = [outermost]
+        self._lost = lost
+
+    def enter(self, level: Level) -> None:
+        self._levels.append(level)
+        self._close_one()
+
+    def leave(self) -> None:
+        """Out of the innermost folder."""
+        self._shut(self._levels.pop())
+
+    def innermost(self) -> Level | None:
+        """The folder to go on in, held open; None at the end. Where folders were moved, one further out."""
+        if self._levels and self._levels[-1].handle < 0:
+            self._open_again()
+        return self._levels[-1] if self._levels else None
+
+    def close(self) -> None:
+        while self._levels:
+            self.leave()
+
+    def _close_one(self) -> None:
+        if len(self._levels) > OPEN_MAX + 1:
+            self._shut(self._levels[-OPEN_MAX - 1])
+
+    def _open_again(self) -> None:
+        """Half of what may be open, so that it is not done again for each step out."""
+        first = max(1, len(self._levels) - OPEN_MAX // 2)
+        for at in range(1, len(self._levels)):
+            level = self._levels[at]
+            try:
+                level.handle = _opened(level, self._levels[at - 1].handle)
+            except OSError as error:
+                self._lost(level.path, error)
+                for gone in self._levels[at:]:
+                    self._shut(gone)
+                del self._levels[at:]
+                return
+            if 1 < at <= first:
+                self._shut(self._levels[at - 1])
+
+    @staticmethod
+    def _shut(level: Level) -> None:
+        if level.handle >= 0:
+            os.close(level.handle)
+            level.handle = -1
+
+
+def _opened(level: Level, above: int) -> int:
+    """A handle on the folder. Raises OSError, also where another has its name now."""
+    handle = os.open(level.path.rpartition(b"/")[2], PASSING_FLAGS, dir_fd=above)
+    now = os.fstat(handle)
+    if (now.st_dev, now.st_ino) == (level.device, level.inode):
+        return handle
+    os.close(handle)
+    raise FileNotFoundError(2, "the folder was replaced while it was walked")

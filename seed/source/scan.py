@@ -1,0 +1,100 @@
+"""How much an export will read: a count made beside it, as cheaply as can be, for whoever shows progress.
+
+It is an estimate: what cannot be looked at is not counted, nor what lies at a path too long for the system. It asks by
+path, once for each file, and spends most of its time outside the interpreter's lock.
+"""
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from seed.source.rules import CACHE_TAG, Rules, kernel_devices, outermost, tags_a_cache
+
+SEEN_EVERY = 0.5  # seconds
+LOOK_EVERY = 512  # files; a look at the clock costs little, but not nothing
+WHOLE_MAX = 256 << 10  # files of up to this size are read with their holes
+
+
+def measure(roots: Sequence[bytes], rules: Rules, seen: Callable[[int, int], bool]) -> bool:
+    """Count the regular files that a walk over `roots` meets, by every name, and the bytes that are read of them.
+
+    `seen` is called with files and bytes so far every half second, and at the end; where it returns False, the count
+    stops. A file of several names has its bytes once; holes have none. Returns whether the count is whole.
+    """
+    counting = _Counting(rules, seen)
+    return all(counting.root(root) for root in outermost(roots)) and counting.tell()
+
+
+class _Counting:
+    def __init__(self, rules: Rules, seen: Callable[[int, int], bool]) -> None:
+        self._rules = rules
+        self._seen = seen
+        self._kernel = kernel_devices()
+        self._linked: set[tuple[int, int]] = set()
+        self._files = self._bytes = 0
+        self._due = time.monotonic() + SEEN_EVERY
+
+    def tell(self) -> bool:
+        self._due = time.monotonic() + SEEN_EVERY
+        return self._seen(self._files, self._bytes)
+
+    def root(self, root: bytes) -> bool:
+        """Count a root; False where the count was stopped."""
+        try:
+            status = os.lstat(root)
+        except OSError:
+            return True
+        if self._rules.excludes.match(root):
+            return True
+        if stat.S_ISREG(status.st_mode):
+            self._add(status)
+        elif stat.S_ISDIR(status.st_mode) and self._enters(root, status, status.st_dev):
+            return self._below(root, status.st_dev)
+        return True
+
+    def _below(self, root: bytes, device: int) -> bool:
+        todo = [(root, device)]
+        while todo:
+            path, above = todo.pop()
+            try:
+                with os.scandir(path) as entries:
+                    for entry in entries:
+                        if not self._entry(entry, above, todo):
+                            return False
+            except OSError:
+                continue
+        return True
+
+    def _entry(self, entry: os.DirEntry[bytes], above: int, todo: list[tuple[bytes, int]]) -> bool:
+        """Count a file, put a folder on the list. False where the count was stopped."""
+        if self._rules.excludes and self._rules.excludes.match(entry.path):
+            return True
+        try:
+            if entry.is_file(follow_symlinks=False):
+                self._add(entry.stat(follow_symlinks=False))
+            elif entry.is_dir(follow_symlinks=False):
+                status = entry.stat(follow_symlinks=False)
+                if self._enters(entry.path, status, above):
+                    todo.append((entry.path, status.st_dev))
+        except OSError:
+            return True
+        return bool(self._files % LOOK_EVERY) or time.monotonic() < self._due or self.tell()
+
+    def _enters(self, path: bytes, status: os.stat_result, above: int) -> bool:
+        if self._rules.barrier((status.st_dev, status.st_ino), above, self._kernel):
+            return False
+        return not (self._rules.exclude_caches and tags_a_cache(os.path.join(path, os.fsencode(CACHE_TAG))))
+
+    def _add(self, status: os.stat_result) -> None:
+        self._files += 1
+        size = status.st_size
+        if status.st_nlink > 1:
+            key = (status.st_dev, status.st_ino)
+            if key in self._linked:
+                return
+            self._linked.add(key)
+        if size > WHOLE_MAX and sys.platform != "win32":
+            size = min(size, status.st_blocks * 512)
+        self._bytes += size

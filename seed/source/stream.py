@@ -1,0 +1,47 @@
+"""The data of an open file as one stream, past its holes."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from seed.source.system import read_into
+
+READ_MAX = 4 << 20  # so that progress is seen, and a wish to stop heard
+
+
+class Stream:
+    """The data regions of a file, (offset, length) each, end to end; `at` bytes of them are passed.
+
+    `end` is where the file ended, if that was before its last region did. `heard` is called after each read.
+    """
+
+    def __init__(self, handle: int, regions: Sequence[tuple[int, int]], heard: Callable[[int], None]) -> None:
+        self._handle = handle
+        self._ahead = deque(regions)
+        self._heard = heard
+        self.at = 0
+        self.end: int | None = None
+
+    def read(self, space: memoryview) -> int:
+        """Bytes put to the front of `space`; 0 at the end. Raises OSError, and what `heard` does."""
+        if not self._ahead:
+            return 0
+        offset, left = self._ahead[0]
+        os.lseek(self._handle, offset, os.SEEK_SET)
+        got = read_into(self._handle, space[: min(len(space), left, READ_MAX)])
+        if got:
+            self.skip(got)
+        else:
+            self.end = offset
+            self._ahead.clear()
+        self._heard(got)
+        return got
+
+    def skip(self, length: int) -> None:
+        """Pass over `length` bytes without reading them."""
+        self.at += length
+        while length:
+            offset, left = self._ahead.popleft()
+            if left > length:
+                self._ahead.appendleft((offset + length, left - length))
+            length -= min(left, length)

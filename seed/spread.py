@@ -1,0 +1,58 @@
+"""How many files lie whole on one disk: of those, one disk alone can be restored from, if the others are lost."""
+
+from array import array
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from formats.keyed.catalog import FILE, Entry
+from formats.tables.index import ROW
+from formats.tables.sections import Section
+
+CHUNK = 32
+
+
+class Spread:
+    """Remembers of which chunks each file is made: 8 bytes a reference and 4 a file."""
+
+    def __init__(self) -> None:
+        self._chunks = array("Q")
+        self._counts = array("I")
+
+    def add(self, entry: Entry) -> None:
+        """A catalog row; of a file of several rows, in order."""
+        if entry.type != FILE or not entry.chunks:
+            return
+        count = len(entry.chunks) // CHUNK
+        ids = np.frombuffer(entry.chunks, dtype="<u8").reshape(count, 4)[:, 0] if count > 1 else ()
+        if count == 1:
+            self._chunks.append(int.from_bytes(entry.chunks[:8], "little"))
+        else:
+            self._chunks.frombytes(np.ascontiguousarray(ids).tobytes())
+        if entry.part:
+            self._counts[-1] += count
+        else:
+            self._counts.append(count)
+
+    def whole(self, disks: Mapping[int, Iterable[Section]]) -> float:
+        """The share of files, 0 to 1, all of whose chunks lie on one of `disks`; 1 where no file has any."""
+        if not self._counts:
+            return 1.0
+        names, numbers = [], []
+        for number, sections in disks.items():
+            for section in sections:
+                rows = np.frombuffer(section.index, dtype=np.uint8).reshape(-1, ROW.size)[:, :8]
+                names.append(np.ascontiguousarray(rows).view("<u8").ravel())
+                numbers.append(np.full(len(names[-1]), number, dtype=np.uint16))
+        if not names:
+            return 0.0
+        known, where = np.concatenate(names), np.concatenate(numbers)
+        order = np.argsort(known, kind="stable")
+        known, where = known[order], where[order]
+        wanted = np.frombuffer(self._chunks, dtype=np.uint64)
+        places = where[np.minimum(np.searchsorted(known, wanted), len(known) - 1)]
+        starts = np.concatenate(([0], np.cumsum(np.frombuffer(self._counts, dtype=np.uint32))[:-1])).astype(
+            np.int64
+        )
+        same = np.minimum.reduceat(places, starts) == np.maximum.reduceat(places, starts)
+        return float(same.mean())

@@ -1,0 +1,255 @@
+"""Small disks that a story may pull, cut off, fill, wear out or destroy: real file systems on loop devices.
+
+Images lie in memory where there is room, and so do homes and vaults: stories wait for no platter. Mount points are
+folders of the system's own disk, as /mnt is; nothing may ever be written to one that is bare.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tests.facilities import LoopDisk
+from tests.journeys import trees
+from tests.journeys.stage import PATIENCE, Result, Stage, await_, below, ended, installed
+
+assert sys.platform == "linux"
+
+KIB, MIB = 1 << 10, 1 << 20
+ARCHIVE = 32 * MIB  # with two or three disks
+MEMORY = Path("/dev/shm")
+MEMORY_MIN = 2 << 30
+_SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN
+_NO_LOG_FLUSH = 2
+
+
+class Rack:
+    """Makes disks; `clear` unmounts and removes them all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._stack = ExitStack()
+        self._folder = folder
+        self._count = 0
+        self.memory = self._stack.enter_context(_memory(folder))
+
+    def disk(self, size: int, fstype: str = "ext4", *options: str) -> LoopDisk:
+        return self._disk(size, fstype, self.memory, *options)
+
+    def thin(self, size: int, real: int) -> tuple[LoopDisk, Path]:
+        """A disk that promises `size` and has only `real` bytes; and the tmpfs that its image lies on."""
+        behind = self._folder / f"behind {self._count}"
+        behind.mkdir()
+        self._stack.callback(_quietly, "umount", "-l", str(behind))
+        _command("mount", "-t", "tmpfs", "-o", f"size={real}", "tmpfs", str(behind))
+        return self._disk(size, "ext4", behind), behind
+
+    def clear(self) -> None:
+        self._stack.close()
+
+    def _disk(self, size: int, fstype: str, images: Path, *options: str) -> LoopDisk:
+        self._count += 1
+        folder = self._folder / f"disk {self._count}"
+        folder.mkdir()
+        disk = LoopDisk(folder, size, fstype, images / f"image {self._count}")
+        self._stack.callback(disk.unmount)
+        disk.mount(*options)
+        return disk
+
+
+@contextmanager
+def _memory(otherwise: Path) -> Iterator[Path]:
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_MIN:
+        yield otherwise
+        return
+    path = Path(tempfile.mkdtemp(prefix="offseed-", dir=MEMORY))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def cut_power(*folders: Path) -> None:
+    """What was not flushed is lost, and the file system answers nothing but errors until it is mounted anew."""
+    for folder in folders:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.ioctl(handle, _SHUTDOWN, _NO_LOG_FLUSH.to_bytes(4, "little"))
+        finally:
+            os.close(handle)
+
+
+def pull(disk: LoopDisk) -> None:
+    """The disk leaves its mount point, under open files."""
+    _command("umount", "-l", str(disk.path))
+
+
+def break_down(disk: LoopDisk) -> None:
+    """An ext4 meets an error of its own; mounted with errors=remount-ro, it can no longer be written."""
+    with suppress(OSError):  # the writing itself may be refused already
+        Path(f"/sys/fs/ext4/{Path(disk.device).name}/trigger_fs_error").write_text("1")
+
+
+def mend(disk: LoopDisk) -> None:
+    """Take the disk off and mount it again."""
+    disk.unmount()
+    disk.mount()
+
+
+def destroy(disk: LoopDisk) -> None:
+    disk.unmount()
+    disk.image.unlink()
+
+
+def grow(behind: Path, real: int) -> None:
+    """Give a thin disk what it lacks."""
+    _command("mount", "-o", f"remount,size={real}", str(behind))
+
+
+def fill(folder: Path) -> Path:
+    """A file of others that takes all the room there is."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(MIB)):
+            pass
+    return path
+
+
+def archives(disk: LoopDisk | Path) -> dict[str, int]:
+    """The archives on a disk or in a vault, name to size."""
+    root = disk if isinstance(disk, Path) else disk.path
+    found = [*root.glob("archives/*/*"), *root.glob("offseed/*/archives/*/*")]
+    return {p.name: p.stat().st_size for p in found}
+
+
+def temporaries(root: Path) -> list[Path]:
+    return [*root.glob("tmp/*"), *root.glob("offseed/*/tmp/*")]
+
+
+@contextmanager
+def held(process: "subprocess.Popen[bytes]", happened: Callable[[], bool]) -> Iterator[None]:
+    """The process is stopped at a moment at which `happened` holds; it goes on afterwards."""
+    while True:
+        assert await_(happened, process), ended(process)
+        process.send_signal(signal.SIGSTOP)
+        _await_stopped(process)
+        if happened():
+            break
+        process.send_signal(signal.SIGCONT)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def _await_stopped(process: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        with suppress(OSError):
+            states = [p.read_text().rpartition(")")[2].split()[0] for p in _tasks(process.pid)]
+            if all(state in "TtZ" for state in states):
+                return
+        time.sleep(0.001)
+    raise AssertionError("the process does not stop")
+
+
+def _tasks(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").glob("*/stat"))
+
+
+class Fleet:
+    """A machine that backs up `source` to several disks."""
+
+    def __init__(self, stage: Stage, source: Path, disks: Sequence[LoopDisk]) -> None:
+        self.stage = stage
+        self.source = source
+        self.disks = list(disks)
+
+    def words(self, *more: object) -> list[object]:
+        return ["export", self.source, *self.named("--to"), *more]
+
+    def named(self, option: str) -> list[object]:
+        return [word for disk in self.disks for word in (option, disk.path)]
+
+    def start(self, *more: object) -> "subprocess.Popen[bytes]":
+        return self.stage.start("seed", *self.words(*more))
+
+    def run(self, *more: object, code: int | None = 0) -> Result:
+        return self.stage.run("seed", *self.words(*more), code=code)
+
+    def export(self, *more: object, code: int | None = 0) -> Any:
+        return self.run(*more, "--json", code=code).json
+
+    def in_work(self, after: int = 0) -> LoopDisk | None:
+        """A disk that an archive is being written to at this moment, and that holds so many."""
+        for disk in self.disks:
+            for path in temporaries(disk.path):
+                with suppress(OSError):
+                    if path.stat().st_size >= MIB and len(archives(disk)) >= after:
+                        return disk
+        return None
+
+    def between(self, disk: LoopDisk) -> bool:
+        """Whether the disk holds an archive, and nothing is written to it at this moment."""
+        return bool(archives(disk)) and not temporaries(disk.path)
+
+    @contextmanager
+    def writing(self, process: "subprocess.Popen[bytes]", after: int = 0) -> Iterator[LoopDisk]:
+        """The export is stopped in the middle of writing to this disk."""
+        with held(process, lambda: self.in_work(after) is not None):
+            disk = self.in_work(after)
+            assert disk is not None
+            yield disk
+
+    def held(self) -> int:
+        """Bytes of archives on all disks, each once."""
+        return sum({name: size for disk in self.disks for name, size in archives(disk).items()}.values())
+
+    def check(self, restored: Path) -> None:
+        """Restore from the disks: all is equal, and nothing lies about."""
+        self.check_tidy(*(disk.path for disk in self.disks))
+        self.check_restore(restored, *self.named("--from"))
+
+    def check_delivered(self, restored: Path) -> None:
+        """The same by way of the vault."""
+        self.deliver()
+        self.check_tidy(self.stage.vault, *(disk.path for disk in self.disks))
+        self.check_restore(restored, "--vault", self.stage.vault)
+
+    @staticmethod
+    def check_tidy(*roots: Path) -> None:
+        assert [path for root in roots for path in temporaries(root)] == []
+
+    def deliver(self) -> None:
+        """Import all disks, the last one first; none has anything to complain of."""
+        words = ("import", *(d.path for d in self.disks[::-1]), "--vault", self.stage.vault, "--json")
+        done = self.stage.run("importer", *words).json
+        assert {d["findings"] for d in done["disks"]} == {0}, done
+
+    def check_restore(self, restored: Path, *place: object) -> None:
+        self.stage.restore(restored, *place)
+        assert trees.differences(self.source, below(restored, self.source)) == []
+        shutil.rmtree(restored)
+
+
+def traced(*options: str) -> Callable[[str], tuple[str, ...]]:
+    """The command under strace, all its threads."""
+    return lambda program: ("strace", "-f", "-qq", "--seccomp-bpf", *options, *installed(program))
+
+
+def _command(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    if done.returncode:
+        raise OSError(f"{words[0]}: {done.stderr.strip()}")
+
+
+def _quietly(*words: str) -> None:
+    with suppress(OSError):
+        _command(*words)

@@ -1,0 +1,37 @@
+"""What stories of `seed verify` share: the command, what the inventories say, and ways to damage an object."""
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.journeys.stage import Stage, flip
+
+MIB = 1 << 20
+
+
+def verify(stage: Stage, *arguments: object, code: int | None = 0) -> Any:
+    return stage.run("seed", "verify", stage.disk, *arguments, "--json", code=code).json
+
+
+def inventories(stage: Stage) -> list[Any]:
+    """What the inventories on the disk say, by generation."""
+    signed = [json.loads(p.read_bytes()) for p in sorted((stage.seeded / "inventories").iterdir())]
+    return [json.loads(base64.b64decode(s["payload"])) for s in signed]
+
+
+def codes(done: Any) -> set[str]:
+    return {f["code"] for f in done["findings"]}
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def halve(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip_middle(path: Path) -> None:
+    flip(path, path.stat().st_size // 2)

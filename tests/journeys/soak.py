@@ -1,0 +1,289 @@
+"""The long version of what `test_faults` does in a minute: kills, faults and failing system calls, again and again.
+
+    python -m tests.journeys.soak [--kills N] [--gib G] [--calls N] [--seed S]
+
+A tree of G GiB goes to two disks; the export is killed N times at random moments, then the import; then the power of
+the whole machine is cut N times. At last a small tree goes to two disks, and one write, flush, rename or making of a
+file on the way fails, by strace, N of each kind at random. After each story the same command completes, and what comes
+back is compared. The exit code is 0 if all did. For root; disks, homes and vaults lie in memory where there is room.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.facilities import lacking
+from tests.journeys import devices, trees
+from tests.journeys.stage import Stage, await_, ended, installed
+
+assert sys.platform == "linux"
+
+ARCHIVE, MIB = devices.ARCHIVE, devices.MIB
+
+CALLS = {
+    "openat": "ENOSPC",
+    "write": "ENOSPC",
+    "fsync": "EIO",
+    "renameat2": "EROFS",
+    "mkdirat": "ENOSPC",
+    "getdents64": "EIO",
+}
+ALLOWED = (0, 1, 3, 4)
+
+
+@dataclass
+class Soak:
+    """What all stories of a run share."""
+
+    folder: Path
+    moments: random.Random
+    kills: int
+    failures: int = 0
+
+    def large(self, source: Path) -> None:
+        print(f"kill -9, {self.kills} times each, {tree_bytes(source) >> 20} MiB to two disks", flush=True)
+        self.export_killed(source)
+        print(f"power cuts, {self.kills}", flush=True)
+        self.power_cut(source)
+
+    def stage(self, rack: devices.Rack) -> Stage:
+        folder = rack.memory / "stage"
+        stage = Stage(folder)
+        stage.open()
+        return stage
+
+    def export_killed(self, source: Path) -> None:
+        with self.rack() as rack:
+            size = tree_bytes(source)
+            disks = [rack.disk(size + 512 * MIB), rack.disk(size + 512 * MIB, "xfs")]
+            fleet = devices.Fleet(self.stage(rack), source, disks)
+            lasts = self._lasts(rack, source)
+            killed, read = self._kill(fleet, lasts)
+            before = fleet.held()
+            finished = fleet.export()
+            twice = fleet.held() - finished["archive_bytes"]
+            print(
+                f"  {killed} kills; at the last one {before >> 20} MiB of {finished['archive_bytes'] >> 20} lay on the "
+                f"disks; the last run read {finished['read_bytes'] >> 20} MiB, passed over "
+                f"{finished['kept_bytes'] >> 20}, wrote {finished['written_bytes'] >> 20}; "
+                f"written and needed no more: {twice >> 10} KiB, {read}"
+            )
+            self.judge(
+                twice <= killed * 2 * ARCHIVE, "no more than an archive a disk and kill is written twice"
+            )
+            missing = finished["archive_bytes"] - before
+            self.judge(
+                finished["read_bytes"] <= max(missing, 0) + 4 * ARCHIVE,
+                "what is on the disks is not read again",
+            )
+            self._import_killed(fleet)
+            fleet.check_restore(rack.memory / "restored", *fleet.named("--from"))
+            fleet.check_restore(rack.memory / "restored", "--vault", fleet.stage.vault)
+
+    def power_cut(self, source: Path) -> None:
+        """The whole machine loses power, its home too, as often as it is killed."""
+        with self.rack() as rack:
+            size = tree_bytes(source)
+            disks = [rack.disk(size + 512 * MIB), rack.disk(size + 512 * MIB, "xfs")]
+            home, stage = rack.disk(512 * MIB), self.stage(rack)
+            stage.home = shutil.copytree(stage.home, home.path / "home")
+            os.sync()
+            fleet = devices.Fleet(stage, source, disks)
+            lost = cuts = 0
+            for _ in range(self.kills):
+                running = fleet.start()
+                time.sleep(self.moments.uniform(0.5, 2.5))
+                before = fleet.held()
+                devices.cut_power(home.path, *(disk.path for disk in disks))
+                cuts += ended(running, signal.SIGKILL).code == -signal.SIGKILL
+                for disk in (home, *disks):
+                    devices.mend(disk)
+                lost += max(before - fleet.held(), 0)
+            finished = fleet.export()
+            fleet.deliver()
+            fleet.check_restore(rack.memory / "restored", "--vault", stage.vault)
+            twice = fleet.held() - finished["archive_bytes"]
+            print(
+                f"  {cuts} cuts; had a name and was lost: {lost >> 20} MiB; needed no more: {twice >> 10} KiB"
+            )
+            self.judge(cuts > 0, "power was cut while the export ran; give it a larger tree")
+            self.judge(lost <= cuts * 2 * ARCHIVE, "what is durable outlives the power")
+
+    def _lasts(self, rack: devices.Rack, source: Path) -> float:
+        """How long the export takes that nobody kills."""
+        stage = Stage(rack.memory / "unhurried")
+        stage.open()
+        disk = rack.disk(tree_bytes(source) + 512 * MIB)
+        began = time.monotonic()
+        stage.run("seed", "export", source, "--to", disk.path)
+        seconds = time.monotonic() - began
+        disk.unmount()
+        disk.image.unlink()
+        shutil.rmtree(stage.folder)
+        print(f"  without kills it takes {seconds:.1f} s")
+        return seconds
+
+    def _kill(self, fleet: devices.Fleet, lasts: float) -> tuple[int, str]:
+        killed, strays = 0, 0
+        for _ in range(self.kills):
+            running = fleet.start()
+            time.sleep(self.moments.uniform(0.3, 0.3 + 1.5 * lasts / self.kills))
+            killed += ended(running, signal.SIGKILL).code == -signal.SIGKILL
+            strays += sum(len(devices.temporaries(disk.path)) for disk in fleet.disks)
+        return killed, f"temporaries swept: {strays}"
+
+    def _import_killed(self, fleet: devices.Fleet) -> None:
+        vault, killed = fleet.stage.vault, 0
+        words = ("import", *(d.path for d in fleet.disks[::-1]), "--vault", vault)
+        total = sum(len(devices.archives(d)) for d in fleet.disks)
+        for number in range(self.kills):
+            running = fleet.stage.start("importer", *words)
+            await_(lambda n=number: len(devices.archives(vault)) >= n * total // self.kills, running)  # type: ignore[misc]
+            time.sleep(self.moments.uniform(0, 0.3))
+            killed += ended(running, signal.SIGKILL).code == -signal.SIGKILL
+        left = devices.temporaries(vault)
+        print(f"  import: {killed} kills, {len(left)} temporaries left in the vault, to be swept a day later")
+        for temporary in left:
+            os.utime(temporary, (0, 0))
+        fleet.deliver()
+        self.judge(killed > 0, "the import was killed")
+
+    def calls_fail(self, source: Path, each: int) -> None:
+        """Every kind of system call fails once, the n-th of its kind, and the export goes on by the same command."""
+        with self.rack() as rack:
+            opened = self.stage(rack)
+            for call, error in CALLS.items():
+                ours = self._ours(rack, opened, source, call)
+                chosen = self.moments.sample(ours, min(each, len(ours)))
+                ends: dict[str, int] = {}
+                for number in chosen:
+                    how = self._call_fails(rack, opened, source, f"{call}:error={error}:when={number}")
+                    ends[how] = ends.get(how, 0) + 1
+                print(f"  {call} → {error}: {len(chosen)} of {len(ours)}: {ends}", flush=True)
+
+    def _fleet(self, rack: devices.Rack, opened: Stage, source: Path) -> devices.Fleet:
+        folder = rack.memory / "trial"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        stage = opened.copy(folder)
+        return devices.Fleet(stage, source, [rack.disk(64 * MIB), rack.disk(64 * MIB)])
+
+    def _ours(self, rack: devices.Rack, opened: Stage, source: Path, call: str) -> list[int]:
+        """Which calls of this kind concern the disks or the home; each thread counts its own from 1."""
+        fleet, log = self._fleet(rack, opened, source), rack.memory / "log"
+        fleet.stage.command = devices.traced("-y", "-e", f"trace={call}", "-o", str(log))
+        fleet.run()
+        counts: dict[str, int] = {}
+        found: set[int] = set()
+        for line in log.open(errors="replace"):
+            thread, _, rest = line.partition(" ")
+            if rest.lstrip().startswith(f"{call}("):
+                counts[thread] = counts.get(thread, 0) + 1
+                # Python reads its own modules by these too, in the thread that comes first.
+                beside = call in ("openat", "getdents64") and thread != next(iter(counts))
+                if ("/mnt" in rest or str(rack.memory) in rest) and not beside:
+                    found.add(counts[thread])
+        return sorted(found)
+
+    def _call_fails(self, rack: devices.Rack, opened: Stage, source: Path, injected: str) -> str:
+        fleet = self._fleet(rack, opened, source)
+        fleet.stage.command = devices.traced("-e", f"inject={injected}", "-o", "/dev/null")
+        how = "?"
+        try:
+            result = fleet.run(code=None)
+            code = result.stderr.rpartition("[")[2].partition("]")[0] if result.code not in (0, 3) else ""
+            how = f"{result.code} {code}".strip()
+            self.judge(result.code in ALLOWED, f"{injected}: {result}")
+            fleet.stage.command = installed
+            fleet.export()
+            fleet.check_restore(rack.memory / "restored", *fleet.named("--from"))
+        except AssertionError as error:
+            if "importlib._bootstrap" in str(error):
+                return "(an import of Python's own)"
+            self.judge(False, f"{injected} ended in {how}: {error}")
+        finally:
+            for disk in fleet.disks:
+                disk.unmount()
+                disk.image.unlink(missing_ok=True)
+        return how
+
+    def rack(self) -> "_Cleared":
+        return _Cleared(devices.Rack(Path(tempfile.mkdtemp(dir=self.folder))))
+
+    def judge(self, holds: bool, what: str) -> None:
+        if not holds:
+            self.failures += 1
+            print(f"  FAILED: {what}", flush=True)
+
+
+class _Cleared(ExitStack):
+    def __init__(self, rack: devices.Rack) -> None:
+        super().__init__()
+        self._rack = rack
+        self.callback(rack.clear)
+
+    def __enter__(self) -> devices.Rack:  # type: ignore[override]
+        super().__enter__()
+        return self._rack
+
+
+def tree_bytes(root: Path) -> int:
+    return sum(p.stat().st_size for p in root.rglob("*") if p.is_file())
+
+
+def mixed_tree(root: Path, mib: int) -> Path:
+    """Files of all sizes, small ones everywhere, none of it compressible."""
+    sizes = random.Random(7)
+    made = number = 0
+    while made < mib * MIB:
+        size = int(2 ** sizes.uniform(8, 27))
+        path = root / f"{number % 23:02}/{number % 7}/{number:06}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(size))
+        made += size
+        number += 1
+    return root
+
+
+def _missing() -> Iterator[str]:
+    for facility in ("root", "loop", "xfs", "strace"):
+        if why := lacking(facility):
+            yield f"{facility}: {why}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--gib", type=float, default=1.0)
+    parser.add_argument("--only-calls", action="store_true", help="leave out the kills and power cuts")
+    parser.add_argument("--calls", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "little"))
+    options = parser.parse_args()
+    if missing := list(_missing()):
+        print(f"NOT TESTED, needs {'; '.join(missing)}")
+        return 2
+    print(f"--seed {options.seed}")
+    with tempfile.TemporaryDirectory(prefix="offseed-soak-") as name:
+        folder = Path(name)
+        soak = Soak(folder, random.Random(options.seed), options.kills)
+        if not options.only_calls:
+            soak.large(mixed_tree(folder / "source", int(options.gib * 1024)))
+        print("system calls that fail once", flush=True)
+        soak.calls_fail(trees.small_tree(folder / "small"), options.calls)
+    print(f"{soak.failures} failures" if soak.failures else "All held.")
+    return 1 if soak.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,323 @@
+"""What disks, cables, people and power do in the middle of an export to several disks: nothing is lost by it.
+
+Whatever happens, the same command completes, what comes back is equal to the source, and nothing is ever written to
+a mount point that has lost its disk.
+"""
+
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.facilities import LoopDisk
+from tests.journeys import devices
+from tests.journeys.stage import Stage, await_, ended, installed, refused
+
+assert sys.platform == "linux"
+
+ARCHIVE, MIB = devices.ARCHIVE, devices.MIB
+
+pytestmark = pytest.mark.needs("root", "loop")
+
+KILLS = 4
+SIZE = 320 * MIB  # xfs has no smaller ones
+SMALL = 9 * MIB  # documents, indexes and catalogs, and a file that was being read
+FleetOf = Callable[..., devices.Fleet]
+
+
+@pytest.fixture
+def fleet(rack: devices.Rack, opened: Stage, long_tree: Path) -> FleetOf:
+    """`fleet(disk, …)`: a registered machine that is to back up 136 MiB to these disks."""
+
+    def make(*disks: LoopDisk) -> devices.Fleet:
+        folder = rack.memory / "stage"
+        folder.mkdir()
+        return devices.Fleet(opened.copy(folder), long_tree, disks)
+
+    return make
+
+
+def two(rack: devices.Rack, *options: str) -> tuple[LoopDisk, LoopDisk]:
+    return rack.disk(SIZE, "ext4", *options), rack.disk(SIZE, "ext4", *options)
+
+
+def unlike(rack: devices.Rack) -> tuple[LoopDisk, LoopDisk]:
+    """Whichever of them is written to when it happens."""
+    return rack.disk(SIZE, "ext4"), rack.disk(SIZE, "xfs")
+
+
+def seeded() -> random.Random:
+    seed = int.from_bytes(os.urandom(4), "little")
+    print("random seed", seed)
+    return random.Random(seed)
+
+
+def test_killed_at_random_moments_an_export_to_two_disks_completes(
+    rack: devices.Rack, fleet: FleetOf, room: Path
+) -> None:
+    all_ = fleet(*two(rack))
+    moments = seeded()
+    killed = 0
+    for _ in range(KILLS):
+        running = all_.start()
+        await_(lambda: any(devices.temporaries(d.path) for d in all_.disks), running)
+        time.sleep(moments.uniform(0, 0.25))
+        killed += ended(running, signal.SIGKILL).code == -signal.SIGKILL
+    assert killed, "no export was killed: it is too fast for this story"
+    before = all_.held()
+    finished = all_.export()
+    assert finished["written_bytes"] <= all_.held() - before + 2 * SMALL
+    assert all_.held() - finished["archive_bytes"] <= killed * 2 * ARCHIVE
+    all_.check(room / "restored")
+
+
+def test_killed_at_random_moments_an_import_of_two_disks_completes(
+    rack: devices.Rack, fleet: FleetOf, room: Path
+) -> None:
+    all_ = fleet(*two(rack))
+    all_.export()
+    moments = seeded()
+    vault, killed = all_.stage.vault, 0
+    for number in range(KILLS):
+        running = all_.stage.start(
+            "importer", "import", *(d.path for d in all_.disks[::-1]), "--vault", vault
+        )
+        await_(lambda n=number: len(devices.archives(vault)) >= n or devices.temporaries(vault), running)  # type: ignore[misc]
+        time.sleep(moments.uniform(0, 0.1))
+        killed += ended(running, signal.SIGKILL).code == -signal.SIGKILL
+    assert killed, "no import was killed: it is too fast for this story"
+    for temporary in devices.temporaries(vault):  # stations share a vault: what one left is swept a day later
+        os.utime(temporary, (0, 0))
+    all_.check_delivered(room / "restored")
+    assert devices.archives(vault) == devices.archives(all_.disks[0]) | devices.archives(all_.disks[1])
+
+
+@pytest.mark.needs("xfs")
+def test_power_is_cut_from_one_disk(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
+    all_ = fleet(*unlike(rack))
+    running = all_.start()
+    with all_.writing(running, after=1) as disk:
+        devices.cut_power(disk.path)
+    result = ended(running)
+    assert result.code == 4, result
+    assert "[disk-needed]" in result.stderr
+    assert "io-error" in result.stderr
+    devices.mend(disk)
+    finished = all_.export()
+    assert finished["resumed"]
+    assert finished["read_bytes"] <= SMALL
+    all_.check(room / "restored")
+
+
+@pytest.mark.needs("xfs")
+def test_power_is_cut_from_the_whole_machine(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
+    """The home too is on a disk whose power fails."""
+    all_ = fleet(*unlike(rack))
+    home = rack.disk(64 * MIB)
+    all_.stage.home = shutil.copytree(all_.stage.home, home.path / "home")
+    os.sync()
+    running = all_.start()
+    with all_.writing(running, after=1):
+        durable = all_.held()
+        devices.cut_power(home.path, *(d.path for d in all_.disks))
+    assert ended(running, signal.SIGKILL).code != 0
+    for disk in (home, *all_.disks):
+        devices.mend(disk)
+    assert all_.held() >= durable - ARCHIVE  # one may have been renamed and not flushed yet
+    finished = all_.export()
+    assert finished["resumed"]
+    all_.check_delivered(room / "restored")
+
+
+def test_one_disk_of_two_is_pulled_out(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
+    all_ = fleet(*two(rack))
+    running = all_.start()
+    with all_.writing(running, after=1) as disk:
+        devices.pull(disk)
+    result = ended(running)
+    assert result.code == 4, result
+    assert "[disk-needed]" in result.stderr
+    assert "disk-missing" in result.stderr
+    assert os.listdir(disk.path) == []
+    disk.mount()
+    finished = all_.export()
+    assert finished["resumed"]
+    assert finished["read_bytes"] <= SMALL
+    all_.check_delivered(room / "restored")
+
+
+def test_the_only_disk_is_pulled_out(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
+    all_ = fleet(rack.disk(SIZE))
+    running = all_.start()
+    with all_.writing(running) as disk:
+        devices.pull(disk)
+    result = ended(running)
+    assert result.code == 1, result
+    assert "[disk-missing]" in result.stderr
+    assert os.listdir(disk.path) == []
+    disk.mount()
+    assert all_.export()["resumed"]
+    all_.check(room / "restored")
+
+
+def test_a_disk_that_is_not_mounted_again_is_missed(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
+    """Between two runs somebody unmounts the disks, and forgets: the mount points are folders like any other."""
+    all_ = fleet(*two(rack))
+    running = all_.start()
+    with all_.writing(running):
+        pass
+    assert ended(running, signal.SIGINT).code == 130
+    third = rack.disk(SIZE)
+    for disk in (*all_.disks, third):
+        disk.unmount()
+    for disk in (*all_.disks, third):
+        words = ("export", all_.source, "--to", disk.path, "--json")
+        refused(all_.stage.run("seed", *words, code=1), "disk-missing")
+        assert os.listdir(disk.path) == []
+    all_.disks[0].mount()
+    refused(all_.run("--json", code=1), "disk-missing")
+    assert os.listdir(all_.disks[1].path) == []
+    all_.disks[1].mount()
+    assert all_.export()["resumed"]
+    all_.check(room / "restored")
+
+
+def test_a_disk_becomes_read_only(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
+    all_ = fleet(*two(rack))
+    running = all_.start()
+    disk = all_.disks[0]
+    with devices.held(running, lambda: all_.between(disk)):
+        disk.read_only()
+    result = ended(running)
+    assert result.code == 4, result
+    assert "read-only" in result.stderr
+    devices.mend(disk)
+    assert all_.export()["read_bytes"] <= SMALL
+    all_.check(room / "restored")
+
+
+def test_a_file_system_meets_an_error_of_its_own(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
+    all_ = fleet(*two(rack, "errors=remount-ro"))
+    running = all_.start()
+    with all_.writing(running, after=1) as disk:
+        devices.break_down(disk)
+    result = ended(running)
+    assert result.code == 4, result
+    assert "[disk-needed]" in result.stderr
+    devices.mend(disk)
+    assert all_.export()["read_bytes"] <= SMALL
+    all_.check(room / "restored")
+
+
+def test_a_device_has_less_room_than_it_promised(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
+    thin, behind = rack.thin(SIZE, 40 * MIB)
+    all_ = fleet(rack.disk(SIZE), thin)
+    result = all_.run(code=None)
+    assert result.code in (3, 4), result
+    assert "io-error" in result.stderr or "disk-full" in result.stderr
+    assert devices.archives(all_.disks[0])
+    devices.grow(behind, SIZE)
+    devices.mend(thin)
+    assert all_.export()["read_bytes"] <= SMALL
+    all_.check(room / "restored")
+
+
+def test_a_small_disk_fills_first_and_the_others_go_on(
+    rack: devices.Rack, fleet: FleetOf, room: Path
+) -> None:
+    all_ = fleet(rack.disk(96 * MIB))
+    running = all_.start()
+    with all_.writing(running):
+        pass
+    assert ended(running, signal.SIGINT).code == 130
+    all_.disks += two(rack)
+    result = all_.run()
+    small = all_.disks[0].path
+    assert f"disk 1 at {small} is complete" in result.stderr
+    assert "safe to remove" in result.stderr
+    assert all(devices.archives(disk) for disk in all_.disks)
+    looked = all_.stage.run("importer", "inspect", small, "--json").json
+    assert [(d["closed"], d["findings"]) for d in looked["disks"]] == [(True, 0)]
+    all_.check_delivered(room / "restored")
+
+
+def test_a_disk_closed_early_may_be_erased_once_its_set_is_finished(
+    rack: devices.Rack, fleet: FleetOf, small_tree: Path
+) -> None:
+    """The set document that says so came with another disk."""
+    all_ = fleet(rack.disk(8 * MIB), rack.disk(64 * MIB))
+    all_.source = small_tree
+    all_.export()
+    words = ("import", *(d.path for d in all_.disks[::-1]), "--vault", all_.stage.vault, "--json")
+    done = all_.stage.run("importer", *words).json
+    assert {d["may_be_erased"] for d in done["disks"]} == {True}, done
+
+
+def test_all_disks_are_full_and_a_further_one_takes_the_rest(
+    rack: devices.Rack, fleet: FleetOf, room: Path
+) -> None:
+    all_ = fleet(rack.disk(64 * MIB), rack.disk(48 * MIB))
+    for _ in range(2):
+        result = all_.run("--json", code=4)
+        refused(result, "disk-full")
+        assert "--to" in result.json["error"]["hint"]
+    kept = all_.held()
+    all_.disks.append(rack.disk(SIZE))
+    finished = all_.export()
+    assert finished["resumed"]
+    assert finished["read_bytes"] + finished["kept_bytes"] == finished["file_bytes"]
+    assert finished["read_bytes"] <= finished["file_bytes"] - kept + SMALL
+    all_.check_delivered(room / "restored")
+
+
+def test_a_disk_fills_unforeseen(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
+    """Somebody else writes to it too."""
+    all_ = fleet(*two(rack))
+    running = all_.start()
+    with all_.writing(running) as disk:
+        filler = devices.fill(disk.path)
+    result = ended(running)
+    assert result.code in (0, 3, 4), result
+    filler.unlink()
+    assert all_.export()["read_bytes"] <= SMALL
+    all_.check(room / "restored")
+
+
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("fault", ["write:error=ENOSPC", "fsync:error=EIO", "renameat2:error=EROFS"])
+def test_one_system_call_fails(
+    rack: devices.Rack, fleet: FleetOf, small_tree: Path, room: Path, fault: str
+) -> None:
+    """Any one: of a label, an archive, a catalog, a manifest, a journal in the home."""
+    all_ = fleet(rack.disk(64 * MIB), rack.disk(64 * MIB))
+    all_.source = small_tree
+    number = seeded().randint(1, 30)
+    all_.stage.command = devices.traced("-e", f"inject={fault}:when={number}", "-o", "/dev/null")
+    result = all_.run(code=None)
+    assert result.code in (0, 1, 3, 4), result
+    all_.stage.command = installed
+    all_.export()
+    all_.check_restore(room / "restored", *all_.named("--from"))
+
+
+def test_a_disk_that_died_for_good_is_given_up(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
+    all_ = fleet(*two(rack))
+    running = all_.start()
+    with all_.writing(running, after=1) as disk:
+        devices.cut_power(disk.path)
+    assert ended(running).code == 4
+    number = all_.disks.index(disk) + 1
+    lost = sum(devices.archives(disk).values())
+    devices.destroy(disk)
+    all_.disks.remove(disk)
+    finished = all_.export("--without", number)
+    assert 0 < finished["read_bytes"] <= lost + SMALL
+    assert finished["disks"] == [3 - number]
+    all_.check_delivered(room / "restored")
+    all_.check_restore(room / "restored", *all_.named("--from"))

@@ -1,0 +1,224 @@
+"""A seed on several disks: at once, one after the other, in any order, early, with a long stop between."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.journeys import trees
+from tests.journeys.stage import Copy, Stage, below, refused, snapshot
+
+assert sys.platform == "linux"
+
+MIB = 1 << 20
+LINKED = 1000  # bytes that several names of one file count for, and that are read once
+
+
+@pytest.fixture(scope="module")
+def source(ground: Path) -> Path:
+    """40 MiB that nothing makes smaller, in files of 2 MiB and one of 12, and small ones beside them."""
+    root = trees.small_tree(ground / "many disks source")
+    for number in range(14):
+        (root / f"{number:02}.bin").write_bytes(trees.incompressible(2 * MIB, 100 + number))
+    (root / "long.bin").write_bytes(trees.incompressible(12 * MIB, 99))
+    return root
+
+
+def disks(stage: Stage, count: int) -> list[Path]:
+    paths = [stage.folder / f"disk {number}" for number in range(1, count + 1)]
+    for path in paths:
+        path.mkdir(exist_ok=True)
+    return paths
+
+
+def to(*paths: Path) -> list[object]:
+    return [word for path in paths for word in ("--to", path)]
+
+
+def test_three_disks_at_once_come_in_reverse_order(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    paths = disks(stage, 3)
+    done = stage.run("seed", "export", source, *to(*paths), "--use-at-most", "30MiB", "--json").json
+    assert done["disks"] == [1, 2, 3]
+    assert 0 <= done["file_bytes"] - done["read_bytes"] < LINKED
+    states = []
+    for path in reversed(paths):
+        imported = stage.run("importer", "import", path, "--vault", stage.vault, "--json").json
+        assert imported["disks"][0]["may_be_erased"]
+        states.append(stage.run("importer", "points", "--vault", stage.vault, "--json").json[0])
+    assert [s["awaited_disks"] for s in states] == [[1, 2], [1], []]
+    assert [s["complete"] for s in states] == [False, False, True]
+    stage.restore(room / "vault", "--vault", stage.vault)
+    assert trees.differences(source, below(room / "vault", source)) == []
+    access = ("--passphrase-file", stage.secret)
+    stage.restore(room / "disks", *(w for p in paths for w in ("--from", p)), *access, home=room / "none")
+    assert trees.differences(source, below(room / "disks", source)) == []
+
+
+def test_what_one_disk_of_several_holds_can_be_restored_and_the_rest_is_listed(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    paths = disks(stage, 2)
+    stage.run("seed", "export", source, *to(*paths), "--use-at-most", "36MiB")
+    both = [stage.restore(room / p.name, "--from", p, code=3) for p in paths]
+    assert all(part["files"] > 0 and part["failed"] > 0 for part in both)
+    assert {f["code"] for part in both for f in part["findings"]} == {"chunk-missing"}
+    assert trees.differences(source, below(room / paths[0].name, source)) != []
+    done = stage.restore(room / paths[0].name, "--from", paths[0], "--from", paths[1])
+    assert done["same"] >= both[0]["files"], "what the first disk gave is there"
+    assert trees.differences(source, below(room / paths[0].name, source)) == []
+
+
+def test_without_a_terminal_full_disks_end_it_and_the_next_disk_goes_on(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    first, second, third = disks(stage, 3)
+    words = ("export", source, "--use-at-most", "24MiB")
+    stopped = stage.run("seed", *words, "--to", first, "--json", code=4)
+    refused(stopped, "disk-full")
+    assert "disk 1 at" in stopped.stderr
+    assert "safe to remove" in stopped.stderr
+
+    early = stage.run("importer", "import", first, "--vault", stage.vault)
+    assert "KEEP IT, all of it is in the vault, but its export is not finished" in early.stdout
+
+    shutil.move(first, room / "in the post")
+    refused(stage.run("seed", *words, "--to", second, "--json", code=4), "disk-full")
+    done = stage.run("seed", *words, "--to", third, "--json").json
+    assert done["disks"] == [1, 2, 3]
+    assert done["resumed"]
+    assert done["read_bytes"] < 0.6 * done["file_bytes"]
+    assert 0 <= done["file_bytes"] - done["read_bytes"] - done["kept_bytes"] < LINKED
+
+    rest = stage.run("importer", "import", second, third, "--vault", stage.vault, "--json").json
+    assert all(d["may_be_erased"] for d in rest["disks"])
+    last = stage.run("importer", "import", room / "in the post", "--vault", stage.vault, "--json").json
+    assert last["disks"][0]["may_be_erased"], "the set document that came with disk 3 speaks for disk 1 too"
+    assert last["disks"][0]["copied"] == 0
+    stage.restore(room / "restored", "--vault", stage.vault)
+    assert trees.differences(source, below(room / "restored", source)) == []
+
+
+def test_at_a_terminal_the_next_disk_is_asked_for(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    first, second = disks(stage, 2)
+    words = ("export", source, "--to", first, "--use-at-most", "30MiB")
+    answers = [b"/nowhere\r", str(first).encode() + b"\r", str(second).encode() + b"\r"]
+    done = stage.type("seed", *words, answers=answers)
+    assert "all disks are full" in done.stdout
+    assert "there is no disk at this path" in done.stdout
+    assert "Export finished" in done.stdout
+    assert "1 and 2 of set" in done.stdout
+    stage.restore(room / "restored", "--from", first, "--from", second)
+    assert trees.differences(source, below(room / "restored", source)) == []
+
+
+@pytest.mark.parametrize("answer", [b"\r", b"\x03"])
+def test_enter_or_control_c_at_that_question_stops(
+    copy_of: Copy, opened: Stage, source: Path, answer: bytes
+) -> None:
+    stage = copy_of(opened)
+    (first,) = disks(stage, 1)
+    words = ("export", source, "--to", first, "--use-at-most", "20MiB")
+    stage.type("seed", *words, answers=[answer], code=4 if answer == b"\r" else None)
+    looked = stage.run("importer", "inspect", first, "--json").json["disks"]
+    assert [(d["closed"], d["finished"], d["findings"]) for d in looked] == [(True, False, 0)]
+
+
+def test_the_next_disk_may_come_at_the_same_path(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    words = ("export", source, "--to", stage.disk, "--use-at-most", "30MiB", "--json")
+    stage.run("seed", *words, code=4)
+    shutil.move(stage.disk, room / "first")
+    stage.disk.mkdir()
+    assert stage.run("seed", *words).json["disks"] == [1, 2]
+    shutil.move(stage.disk, room / "second")
+    shutil.copytree(room / "first", stage.disk)
+    assert stage.run("seed", *words).json["already"]
+    stage.restore(room / "restored", "--from", room / "second", "--from", stage.disk)
+    assert trees.differences(source, below(room / "restored", source)) == []
+
+
+def test_a_disk_that_was_not_closed_must_come_once_more_or_be_given_up(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    first, second = disks(stage, 2)
+    words = ("export", source, "--use-at-most", "24MiB", "--json")
+    stage.run("seed", *words, "--to", first, code=4)
+    (state,) = stage.home.glob("sets/*/set.json")
+    text = state.read_text()
+    inventory = text.split('"inventory":"')[1][:64]
+    state.write_text(text.replace(f'"inventory":"{inventory}",', ""))  # as after a kill
+
+    stopped = stage.run("seed", "export", source, "--json", "--to", second, code=4)
+    assert "--without 1" in refused(stopped, "disk-needed").stderr
+    done = stage.run("seed", "export", source, "--json", "--to", second, "--without", 1).json
+    assert done["disks"] == [2]
+    assert 0 < done["read_bytes"] < done["file_bytes"], "what only disk 1 held was read again, and no more"
+    stage.restore(room / "restored", "--from", second)
+    assert trees.differences(source, below(room / "restored", source)) == []
+    again = ("export", source, "--json", "--to", second, "--without", 2)
+    refused(stage.run("seed", *again, code=2), "usage")
+
+
+def test_a_dry_run_counts_as_the_export_does_and_writes_nothing(
+    copy_of: Copy, opened: Stage, source: Path
+) -> None:
+    stage = copy_of(opened)
+    before = snapshot(stage.folder)
+    words = ("export", source, "--to", stage.disk, "--exclude", "*.txt", "--json")
+    counted = stage.run("seed", *words, "--dry-run").json
+    assert snapshot(stage.folder) == before
+    done = stage.run("seed", *words).json
+    assert (counted["entries"], counted["files"]) == (done["entries"], done["files"])
+    assert counted["file_bytes"] == done["read_bytes"]
+
+
+def test_a_vault_out_of_reach_hears_of_the_set_later(copy_of: Copy, opened: Stage, small_tree: Path) -> None:
+    stage = copy_of(opened)
+    away = stage.vault.rename(stage.folder / "away")
+    done = stage.run("seed", "export", small_tree, "--to", stage.disk)
+    assert "offline: the vault at" in done.stderr
+    away.rename(stage.vault)
+    assert stage.run("importer", "points", "--vault", stage.vault, "--json").json == []
+    assert len(stage.run("seed", "points", "--json").json) == 1, "the vault is there again"
+    assert not (stage.run("seed", "ls", "--json").stderr), "and all of its catalog"
+    stage.import_()
+    (point,) = stage.run("importer", "points", "--vault", stage.vault, "--json").json
+    assert point["complete"]
+
+
+def test_offline_tells_the_vault_nothing(copy_of: Copy, opened: Stage, small_tree: Path) -> None:
+    stage = copy_of(opened)
+    before = snapshot(stage.vault)
+    told = stage.run("seed", "export", small_tree, "--to", stage.disk, "--offline").stderr
+    assert "announced" not in told
+    assert snapshot(stage.vault) == before
+
+
+def test_while_disks_travel_points_are_listed_and_what_has_come_is_restored(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    paths = disks(stage, 2)
+    stage.run("seed", "export", source, *to(*paths), "--use-at-most", "36MiB")
+    rows = stage.run("seed", "ls", "--vault", stage.vault, "--json").lines
+    assert len(rows) > 60
+    nothing = stage.restore(room / "nothing", "--vault", stage.vault, code=3)
+    assert (nothing["file_bytes"], nothing["failed"] > 30) == (0, True)
+    stage.run("importer", "import", paths[1], "--vault", stage.vault)
+    some = stage.restore(room / "some", "--vault", stage.vault, code=3)
+    assert some["files"] > 0
+    stage.run("importer", "import", paths[0], "--vault", stage.vault)
+    stage.restore(room / "some", "--vault", stage.vault)
+    assert trees.differences(source, below(room / "some", source)) == []
