@@ -259,7 +259,10 @@ class Home:
 
 def _give_back(home: Path) -> None:
     """Under sudo a command may work on the home of another user, who must be able to read it after."""
-    if sys.platform == "win32" or os.geteuid() != 0 or (owner := home.stat().st_uid) == 0:
+    if sys.platform == "win32" or os.geteuid() != 0:
+        return
+    owner = home.stat().st_uid
+    if owner == 0:
         return
     for folder, folders, files in os.walk(home):
         for name in (*folders, *files):

@@ -167,25 +167,21 @@ class DiskSet:
 
     def _settle(self) -> None:
         """Pack anew, or find another disk for, what fits none of the disks as it is."""
-        for load in list(self._pending):
-            if load not in self._pending:
-                continue
-            rooms = self._rooms()
-            best = max(rooms.values(), default=0)
-            if best >= load.archive.size:
-                continue
-            if self._written:
-                return  # looked at again when that has ended
-            if best < ROOM_MIN:
+        while True:
+            best = max(self._rooms().values(), default=0)
+            stuck = next((load for load in self._pending if load.archive.size > best), None)
+            if stuck is None or self._written:  # looked at again when what is being written has ended
+                return
+            if best < ROOM_MIN or stuck.archive.records == 1:
                 self._another()
                 continue
-            self._pending.remove(load)
-            parts = [_Load(*part) for part in split(load.archive, self._key_id, best)]
-            self._pending.extendleft(reversed(parts))
-            load.done()
+            at = self._pending.index(stuck)
+            del self._pending[at]
+            for part in split(stuck.archive, self._key_id, best):
+                self._pending.insert(at, _Load(*part))
+                at += 1
+            stuck.done()
             self._changed.notify_all()
-            if parts[0].archive.size > best:
-                self._another()
 
     def _another(self) -> None:
         """All disks are full or have failed. Raises MediaError where there is no other."""

@@ -30,8 +30,11 @@ def commands(text: str) -> list[list[str]]:
 
 def places(stage: Stage, tree: Path) -> dict[str, Path]:
     """What the README's names stand for here, the longer name first."""
+    second = stage.folder / "second disk"
+    second.mkdir()
     return {
-        "/mnt/disk": stage.disk,
+        "/mnt/disk1": stage.disk,
+        "/mnt/disk2": second,
         "/srv/vault": stage.vault,
         "/srv": tree / "media",
         "/etc": tree / "docs",

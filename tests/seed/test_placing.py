@@ -1,0 +1,183 @@
+"""Archives to whichever disk is ready: every record arrives once, however disks fill, fail and dawdle."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formats.errors import MediaError
+from formats.ids import ChunkId
+from formats.keyed.keys import MasterKey
+from formats.monitor import Tally
+from formats.tables.archive import CONTENT_CLASS, Archive, parse
+from formats.tables.index import CONTENT, record_digest
+from seed import placing
+from seed.disk import DiskWriter, Extent
+from seed.packing import BufferPool, Packer, archive_size
+
+KEY = MasterKey(bytes(32)).key_id
+KIB = 1 << 10
+SIZE = 64 * KIB
+
+
+class Shelf:
+    """What `DiskSet` asks of a disk, in memory: `free` bytes, an error at write `fails_at`, a `gate` to wait at."""
+
+    def __init__(self, number: int, free: int, fails_at: int = -1, error: str = "io-error") -> None:
+        self.number = number
+        self.path = Path(f"/shelf/{number}")
+        self.free = free
+        self.fails_at = fails_at
+        self.error = error
+        self.gate = threading.Event()
+        self.gate.set()
+        self.archives: list[bytes] = []
+        self.closed = False
+
+    def room(self, reserve: int) -> int:
+        return self.free
+
+    def write(self, archive: Archive) -> None:
+        assert not self.closed
+        self.gate.wait(10)
+        if len(self.archives) == self.fails_at:
+            raise MediaError(self.error, "as it was told to", subject=str(self.path))
+        assert archive.size <= self.free, "nothing is written where there is no room for it"
+        self.archives.append(bytes(archive.data))
+        self.free -= archive.size
+
+
+class Nobody:
+    """No one changes disks."""
+
+    def __init__(self, further: Sequence[Shelf] = ()) -> None:
+        self.further = list(further)
+
+    def next_disk(self, words: str) -> Path | None:
+        assert words
+        return self.further[0].path if self.further else None
+
+    def left(self) -> str:
+        return ""
+
+
+def disk_set(shelves: Sequence[Shelf], attendant: Nobody, monitor: Tally, buffers: int) -> placing.DiskSet:
+    def finish(disk: DiskWriter) -> None:
+        disk.closed = True  # type: ignore[attr-defined]
+
+    return placing.DiskSet(
+        shelves, buffers, KEY, Extent(),  # type: ignore[arg-type]
+        attach=lambda _: attendant.further.pop(0),  # type: ignore[arg-type, return-value]
+        finish=finish, attendant=attendant, monitor=monitor,
+    )  # fmt: skip
+
+
+def records(count: int, size: int) -> list[tuple[ChunkId, bytes]]:
+    noise = random.Random(count)
+    return [(ChunkId(noise.randbytes(32)), noise.randbytes(noise.randrange(1, size))) for _ in range(count)]
+
+
+def play(shelves: Sequence[Shelf], given_: Sequence[tuple[ChunkId, bytes]], attendant: Nobody) -> Tally:
+    """Pack and place all records; raises what the set raises."""
+    monitor = Tally()
+    pool = BufferPool(SIZE, len(shelves) + 1)
+    disks = disk_set(shelves, attendant, monitor, pool.count)
+    packer = Packer(pool, disks, CONTENT_CLASS, KEY)
+    try:
+        for chunk, record in given_:
+            packer.add(CONTENT, chunk, record, record_digest(record))
+        packer.flush()
+        disks.drain()
+    finally:
+        disks.stop()
+    return monitor
+
+
+def held(shelves: Sequence[Shelf]) -> Counter[tuple[ChunkId, bytes]]:
+    found: Counter[tuple[ChunkId, bytes]] = Counter()
+    for shelf in shelves:
+        for data in shelf.archives:
+            for row in parse(data, "").rows:
+                found[row.chunk, data[row.offset : row.offset + row.length]] += 1
+    return found
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placing, "ROOM_MIN", 4 * KIB)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 400), st.integers(-1, 4), st.sampled_from(["io-error", "disk-full"])),
+        min_size=1,
+        max_size=5,
+    ),
+    st.lists(st.integers(0, 400), max_size=3),
+    st.integers(0, 120),
+)
+def test_every_record_arrives_once_or_the_set_says_that_it_cannot(
+    disks: list[tuple[int, int, str]], further: list[int], count: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(placing, "ROOM_MIN", 4 * KIB)
+        shelves = [Shelf(n, room * KIB, at, error) for n, (room, at, error) in enumerate(disks)]
+        more = [Shelf(100 + n, room * KIB) for n, room in enumerate(further)]
+        given_ = records(count, 12 * KIB)
+        try:
+            monitor = play(shelves, given_, Nobody(more))
+        except MediaError as error:
+            assert error.code in ("disk-full", "io-error")
+            assert all(number <= 1 for number in held([*shelves, *more]).values())
+            return
+        assert held([*shelves, *more]) == Counter(given_)
+        broken = [s for s in shelves if len(s.archives) == s.fails_at and s.error == "io-error"]
+        assert {f.subject for f in monitor.findings} <= {str(s.path) for s in broken}
+
+
+def test_a_slow_disk_does_not_hold_up_a_fast_one() -> None:
+    slow, fast = Shelf(1, 1 << 30), Shelf(2, 1 << 30)
+    slow.gate.clear()
+    given_ = records(200, 12 * KIB)
+    timer = threading.Timer(1.0, slow.gate.set)
+    timer.start()
+    play([slow, fast], given_, Nobody())
+    timer.cancel()
+    assert held([slow, fast]) == Counter(given_)
+    assert len(slow.archives) <= 2
+    assert len(fast.archives) > 10
+
+
+def test_a_disk_that_cannot_take_a_whole_archive_is_closed_while_another_can() -> None:
+    little, large = Shelf(1, 3 * SIZE - 1), Shelf(2, 1 << 30)
+    play([little, large], records(200, 12 * KIB), Nobody())
+    assert little.closed
+    assert not large.closed
+
+
+def test_what_fits_nowhere_is_packed_anew() -> None:
+    """A disk fails with an archive in hand that is larger than what the other has left."""
+    failing, narrow = Shelf(1, 1 << 30, fails_at=1), Shelf(2, SIZE // 2)
+    given_ = records(14, 12 * KIB)
+    narrow.gate.clear()
+    threading.Timer(0.3, narrow.gate.set).start()
+    try:
+        play([failing, narrow], given_, Nobody())
+    except MediaError:
+        assert all(number == 1 for number in held([failing, narrow]).values())
+    else:
+        assert held([failing, narrow]) == Counter(given_)
+    assert max((len(a) for a in narrow.archives), default=0) <= SIZE // 2
+
+
+@pytest.mark.parametrize(
+    ("writers", "size"), [(1, 64), (2, 32), (3, 32), (4, 16), (7, 16), (8, 8), (15, 8), (40, 8)]
+)
+def test_sizes_are_those_of_the_protocol(writers: int, size: int) -> None:
+    assert archive_size(writers) == size << 20
