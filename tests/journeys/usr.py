@@ -1,10 +1,11 @@
-"""The big journey: a whole system tree onto one disk, into a vault, and back by three ways, each compared by rsync.
+"""The big journey: a whole system tree, and an odd one, onto three disks, into a vault, and back by three ways.
 
     python -m tests.journeys.usr [SOURCE] [--scratch DIR]
 
-SOURCE is /usr by default. The disk is an ext4 on a loop device, so this is for root, with room in DIR for the tree
-itself once, and for what is stored three times. Every command is printed with its seconds, its peak memory and what
-it leaves. The exit code is 0 if rsync finds nothing to do after any of the three, else 1; mounts are removed always.
+SOURCE is /usr by default. The disks are ext4, exFAT and xfs on loop devices, imported read-only in reverse order, so
+this is for root, with room in DIR for the tree itself once, and for what is stored three times. Every command is printed
+with its seconds, its peak memory and what it leaves. The exit code is 0 if rsync finds nothing to do after any of the
+three, and the odd tree is equal to the nanosecond and the hole, else 1; mounts are removed always.
 """
 
 import argparse
@@ -28,6 +29,7 @@ assert sys.platform == "linux"
 
 MIB = 1 << 20
 SHOWN = 20
+KINDS = ("ext4", "exfat", "xfs")
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Journey:
 
     scratch: Path
     source: Path
+    odd: Path
     failures: list[str] = field(default_factory=list)
 
     def run(
@@ -64,29 +67,38 @@ class Journey:
         target = self.scratch / "restored"
         self.run("seed", "restore", "latest", "--target", target, *where, home=home)
         began = time.monotonic()
-        left = trees.rsync(self.source, below(target, self.source))
-        print(f"  compared by rsync in {time.monotonic() - began:.1f} s: {_verdict(left)}", flush=True)
+        left = "".join(trees.rsync(source, below(target, source)) for source in (self.source, self.odd))
+        left += "\n".join(trees.differences(self.odd, below(target, self.odd)))
+        print(f"  compared in {time.monotonic() - began:.1f} s: {_verdict(left)}", flush=True)
         if left:
             self.failures.append(title)
         shutil.rmtree(target)
 
-    def go(self, disk: Path) -> None:
+    def go(self, disks: list[LoopDisk]) -> None:
         vault, credential = self.scratch / "vault", self.scratch / "credential"
         secret = self.scratch / "passphrase"
         secret.write_text(PASSPHRASE + "\n")
         self.run("importer", "vault", "create", "Big", "--at", vault, "--region", "here")
         self.run("importer", "credentials", "issue", "--vault", vault, "--out", credential)
         self.run("seed", "register", "--credential", credential, "--name", "big", "--passphrase-file", secret)
-        self.run("seed", "export", self.source, "--to", disk, "--one-file-system", codes=(0, 3))
-        print(f"  the disk holds {used(disk) / MIB:,.0f} MiB")
-        self.run("importer", "inspect", disk)
-        self.run("importer", "import", disk, "--vault", vault)
+        to = [word for disk in disks for word in ("--to", disk.path)]
+        self.run("seed", "export", self.source, self.odd, *to, "--one-file-system", codes=(0, 3))
+        for disk in disks:
+            print(f"  the {disk.fstype} holds {used(disk.path) / MIB:,.0f} MiB")
+        self.run("seed", "export", *to)
+        self.run("seed", "verify", *(disk.path for disk in disks))
+        for disk in disks:
+            disk.unmount()
+            disk.mount("ro")
+        for disk in reversed(disks):
+            self.run("importer", "inspect", disk.path)
+            self.run("importer", "import", disk.path, "--vault", vault)
         print(f"  the vault holds {used(vault) / MIB:,.0f} MiB")
-        self.run("seed", "export", "--to", disk)
-        self.run("importer", "import", disk, "--vault", vault)
+        self.run("importer", "import", *(disk.path for disk in disks), "--vault", vault)
         self.restore("from the vault", "--vault", vault)
-        self.restore("from the disk", "--from", disk)
-        self.restore("with an empty home", "--from", disk, "--passphrase-file", secret, home="none")
+        places = [word for disk in disks for word in ("--from", disk.path)]
+        self.restore("from the disks", *places)
+        self.restore("with an empty home", *places, "--passphrase-file", secret, home="none")
 
 
 def used(folder: Path) -> int:
@@ -106,7 +118,7 @@ def _verdict(left: str) -> str:
 
 
 def _missing() -> Iterator[str]:
-    for facility in ("root", "loop", "rsync"):
+    for facility in ("root", "loop", "rsync", "exfat", "xfs"):
         if why := lacking(facility):
             yield f"{facility}: {why}"
 
@@ -129,12 +141,15 @@ def main() -> int:
     with ExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="offseed-journey-", dir=options.scratch))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        (scratch / "loop").mkdir()
-        disk = LoopDisk(scratch / "loop", size + size // 4 + 256 * MIB, "ext4")
-        stack.callback(disk.unmount)
-        disk.mount()
-        journey = Journey(scratch, source)
-        journey.go(disk.path)
+        disks = []
+        for kind in KINDS:
+            folder = scratch / kind
+            folder.mkdir()
+            disks.append(LoopDisk(folder, size // 2 + 512 * MIB, kind))
+            stack.callback(disks[-1].unmount)
+            disks[-1].mount()
+        journey = Journey(scratch, source, trees.odd_tree(scratch / "odd"))
+        journey.go(disks)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
     print(f"\nThe highest peak of memory of any command was {peak} MiB.")
     print(f"Differences: {', '.join(journey.failures)}" if journey.failures else "All three came back equal.")
