@@ -68,7 +68,7 @@ class Console(Tally):
         with self._lock:
             super().finding(finding)
         if self.verbose:
-            self.aside(f"{finding.code}: {finding.subject}: {finding.detail}")
+            self.aside(f"{finding.code}: {one_line(finding.subject)}: {finding.detail}")
 
     def notice(self, text: str) -> None:
         super().notice(text)
@@ -161,7 +161,7 @@ class Console(Tally):
         self.aside("with warnings: " + ", ".join(f"{n} × {code}" for code, n in counts.most_common()))
         if not self.verbose:
             for finding in self.findings[:FINDINGS_SHOWN]:
-                self.aside(f"  {finding.code}: {finding.subject}: {finding.detail}")
+                self.aside(f"  {finding.code}: {one_line(finding.subject)}: {finding.detail}")
             if len(self.findings) > FINDINGS_SHOWN:
                 self.aside(f"  and {len(self.findings) - FINDINGS_SHOWN} more; --verbose shows all")
 

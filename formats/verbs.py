@@ -44,5 +44,5 @@ class Verbs(TyperGroup):
                 return f"try `{path} {meant}`; `{path} {meant} --help` says more"
             if " " in meant:
                 return meant
-            return f"`{path} {meant}` will do that, in a later version; `{path} --help` lists what there is"
+            return f"`{path} {meant}` comes in a later version; `{path} --help` lists what there is today"
         return f"`{path} --help` lists the commands"

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from formats import layout
 from formats.documents import envelope
 from formats.documents.acceptance import forked
-from formats.documents.disk import Inventory
+from formats.documents.disk import Inventory, SetDisk
 from formats.documents.job import Job, JobDisk, Receipt
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership
@@ -35,7 +35,7 @@ from formats.errors import (
 )
 from formats.ids import ArchiveName, HexDigest, MachineId, digest, fingerprint
 from formats.monitor import Finding, Monitor, Recorder, Tally
-from formats.tables.archive import ARCHIVE_SIZE_MAX, parse
+from formats.tables.archive import ARCHIVE_SIZE_MAX, METADATA_CLASS, parse
 from formats.tables.holdings import Holding
 from formats.tables.sections import OBJECT_SIZE_MAX
 from importer.intake import Disk, check_holdings, fetch, fetch_archive
@@ -74,9 +74,7 @@ def accept(vault: Vault, disk: Disk, known: Mapping[MachineId, Membership]) -> M
     """The member whose disk this is. Raises VaultError vault-foreign, machine-unknown, machine-revoked."""
     disk.rules.check_vault(vault.id, vault.name)
     machine = disk.label.machine
-    command = (
-        f"importer machines accept {fingerprint(machine)} --vault {vault.store.address} --from {disk.path}"
-    )
+    command = f"importer machines accept {fingerprint(machine)} --vault {vault.store.address} --from {disk.path.parent.parent}"
     return disk.rules.check_member(known.get(machine), command)
 
 
@@ -84,12 +82,37 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
     """Import `disks`, each accepted before. Raises MediaError disk-forked, StoreError."""
     results = _import_all(vault, disks, monitor)
     for result in results:
-        label = result.disk.label
         result.finished = any(
-            document.set == label.set and label.number in (d.number for d in document.disks)
-            for document in sets(vault, result.member, monitor)
+            lowest.generation <= result.generation for lowest in _promised(vault, result, Tally())
         )
     return results
+
+
+def _promised(vault: Vault, result: Imported, monitor: Monitor) -> list[SetDisk]:
+    """What the set documents in the vault say of this disk: its lowest inventory that is acceptable."""
+    label = result.disk.label
+    return [
+        disk
+        for document in sets(vault, result.member, monitor)
+        for disk in document.disks
+        if (document.set, disk.number, disk.disk) == (label.set, label.number, label.disk)
+    ]
+
+
+def _check_generation(vault: Vault, result: Imported, monitor: Monitor) -> None:
+    """A disk as it was before its machine closed it for the last time lacks what was written then."""
+    closed = result.disk.closed
+    for lowest in _promised(vault, result, monitor):
+        if result.generation < lowest.generation:
+            detail = f"generation {result.generation}; its set was finished with {lowest.generation}"
+            _find(monitor, "disk-older", result.disk.name, detail)
+        elif (
+            closed is not None
+            and result.generation == lowest.generation
+            and closed.digest != lowest.inventory
+        ):
+            detail = f"another inventory of generation {lowest.generation} than its set document names"
+            _find(monitor, "disk-forked", result.disk.name, detail)
 
 
 def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor: Monitor) -> list[Imported]:
@@ -139,6 +162,7 @@ def _import_disk(work: _Work, result: Imported, monitor: Monitor) -> None:
         prefix = layout.set_prefix(document.machine)
         _put(vault, layout.numbered(prefix, number, signed.digest), signed.data, recorder)
     _check_arrived(work, disk, recorder)
+    _check_generation(vault, result, recorder)
     result.findings = [*disk.findings, *recorder.findings]
     result.whole = not result.findings and disk.closed is not None
 
@@ -197,7 +221,11 @@ def _needed(disk: Disk, monitor: Monitor, result: Imported) -> list[Holding]:
 
 def _take_archive(work: _Work, result: Imported, holding: Holding, monitor: Monitor) -> None:
     name = layout.archive_name(holding.name)
-    if (size := work.held.get(name)) is not None:
+    size = work.held.get(name)
+    if size == holding.size and holding.archive_class == METADATA_CLASS:
+        _compare(work, result, holding, monitor)  # it came by an announcement, which nobody has read yet
+        return
+    if size is not None:
         result.already += 1
         if size != holding.size:
             _find(
@@ -223,6 +251,22 @@ def _take_archive(work: _Work, result: Imported, holding: Holding, monitor: Moni
     monitor.progress(done=len(data), stored=len(data), files=1)
 
 
+def _compare(work: _Work, result: Imported, holding: Holding, monitor: Monitor) -> None:
+    """See that the vault's copy of an archive is the disk's; a difference is a finding."""
+    result.already += 1
+    name = layout.archive_name(holding.name)
+    try:
+        data = fetch_archive(result.disk, holding, work.buffer)
+    except (FormatError, IntegrityError, StoreError, MediaError) as error:
+        if error.code != "not-found":
+            _find(monitor, error.code, f"{result.disk.name}/{name}", error.what)
+        return
+    try:
+        work.vault.store.put_new(name, data)
+    except NameHeldByOtherError:
+        _find(monitor, "object-damaged", f"vault/{name}", "the vault holds other bytes under this name")
+
+
 def _take_objects(vault: Vault, disk: Disk, monitor: Monitor) -> None:
     """Read every object that is no archive against the inventory, and put those that a vault keeps."""
     inventory = disk.closed.inventory if disk.closed else None
@@ -243,6 +287,8 @@ def _take_objects(vault: Vault, disk: Disk, monitor: Monitor) -> None:
                 _put(vault, layout.numbered(prefix, slots.number, signed.digest), data, monitor)
             elif addressed:
                 _put(vault, name, data, monitor)
+            elif name.startswith(("indexes/", "needs/")):
+                raise IntegrityError("object-damaged", "an object is not the one of its name")
         except (FormatError, IntegrityError, VaultError, MediaError, NotFoundError) as error:
             monitor.finding(Finding(code=error.code, subject=f"{disk.name}/{name}", detail=error.what))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.disk import SetDocument
+from formats.documents.disk import SetDisk, SetDocument
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership
@@ -94,15 +94,20 @@ def sets(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocu
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
 
 
+def _received(vault: Vault, document: SetDocument, disk: SetDisk) -> bool:
+    """Whether a disk has come as its set was finished with it, or verified later."""
+    prefix = layout.received_prefix(document.set, disk.number)
+    return any(layout.number_of(name) >= disk.generation for name, _ in vault.store.list(prefix))
+
+
 def _awaited(
     vault: Vault, member: Membership, manifest: str, monitor: Monitor
 ) -> tuple[tuple[int, ...], int]:
     """The disks of a point's set that the vault has not seen, and how many the set has."""
     for document in sets(vault, member, monitor):
         if document.manifest == manifest:
-            numbers = [disk.number for disk in document.disks]
-            seen = {n for n in numbers if any(vault.store.list(layout.received_prefix(document.set, n)))}
-            return tuple(n for n in numbers if n not in seen), len(numbers)
+            awaited = [disk.number for disk in document.disks if not _received(vault, document, disk)]
+            return tuple(awaited), len(document.disks)
     return (), 0
 
 

@@ -5,21 +5,21 @@ A vault that does not answer is asked once; whichever command reaches it next an
 """
 
 import threading
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
 from formats.documents.revisions import newest
 from formats.documents.vault import Descriptor
-from formats.errors import MediaError, OffseedError, StoreError
-from formats.ids import Digest, digest
+from formats.errors import IntegrityError, MediaError, OffseedError, StoreError
+from formats.ids import Digest, hex_digest
 from formats.monitor import Monitor
 from formats.store.address import open_store
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables import needs
+from formats.tables.archive import METADATA_CLASS
 from seed.home import Home, KeptSet
 from seed.register import put_request
 
@@ -29,12 +29,12 @@ PATIENCE = 10.0  # seconds a vault is waited for
 def announce(
     home: Home, address: str, monitor: Monitor, *, open_: Callable[[str], Store] = open_store
 ) -> bool:
-    """Announce this home's finished set to the vault at `address`, unless that was done. Whether it is announced.
+    """Announce this home's finished sets to the vault at `address`, where that was not done. Whether all are announced.
 
     A vault that cannot be reached, is another one, or refuses, is a notice.
     """
-    kept = _pending(home)
-    if kept is None:
+    waiting = _waiting(home)
+    if not waiting:
         return True
     later = "the set is announced by the next command that reaches the vault"
     store = _reach(address, open_)
@@ -46,7 +46,8 @@ def announce(
             monitor.notice(f"offline: there is no vault {home.identity.vault_name} at {address}; {later}")
             return False
         put_request(store, home.identity)
-        _put_all(kept, store)
+        announced = [_announce(kept, store, monitor) for kept in waiting]
+        return all(announced)
     except (StoreError, MediaError) as error:
         monitor.notice(
             f"offline: the vault at {address} does not take the announcement ({error.what}); {later}"
@@ -54,16 +55,32 @@ def announce(
         return False
     finally:
         store.close()
-    kept.state = replace(kept.state, announced=True)
-    kept.save()
+
+
+def _announce(kept: KeptSet, store: Store, monitor: Monitor) -> bool:
+    try:
+        objects = dict(_objects(kept))
+    except (OffseedError, ValueError) as error:
+        monitor.notice(
+            f"set {kept.state.set[:8]} cannot be announced, for the home's copy of its catalog is damaged ({error}); "
+            "its disks bring it to the vault"
+        )
+        return False
+    for name, data in objects.items():
+        store.put_new(name, data)
+    kept.change(announced=True)
     return True
 
 
-def _pending(home: Home) -> KeptSet | None:
-    if home.state.set is None:
-        return None
-    kept = KeptSet.read(home.set_folder(home.state.set))
-    return kept if kept.state.status == "finished" and not kept.state.announced else None
+def _waiting(home: Home) -> list[KeptSet]:
+    """The finished sets that are not announced, the oldest first."""
+    found = []
+    for folder in (home.path / "sets").glob("*/"):
+        if (folder / "set.json").exists():
+            kept = KeptSet.read(folder)
+            if kept.state.status == "finished" and not kept.state.announced:
+                found.append(kept)
+    return sorted(found, key=lambda kept: (kept.folder / "manifest").stat().st_mtime_ns)
 
 
 def _reach(address: str, open_: Callable[[str], Store]) -> Store | None:
@@ -89,21 +106,23 @@ def _is_ours(home: Home, store: Store, monitor: Monitor) -> bool:
     return found is not None and found[0].vault == home.identity.vault
 
 
-def _put_all(kept: KeptSet, store: Store) -> None:
+def _objects(kept: KeptSet) -> Iterator[tuple[str, bytes]]:
+    """What the vault is told, in its order, each checked against its name. Raises OffseedError, ValueError."""
     with LocalStore.open(str(kept.cache), read_only=True) as cache:
-        (name,) = [name for name, _ in cache.list("manifests")]
-        manifest = envelope.read(cache.get(name), name).peek(Manifest)
 
-        def need(wanted: Digest) -> bytes:
-            data = cache.get(layout.need_name(wanted))
-            if digest(data) != wanted:
-                raise StoreError("object-damaged", "the home's copy of a need list is damaged")
+        def whole(name: str) -> bytes:
+            data = cache.get(name)
+            if hex_digest(data)[:32] not in name:
+                raise IntegrityError("object-damaged", "an object is damaged", subject=name)
             return data
 
+        (name,) = [name for name, _ in cache.list("manifests")]
+        manifest = envelope.read(whole(name), name).peek(Manifest)
         root = Digest(bytes.fromhex(manifest.needs))
-        needed = {layout.archive_name(n.archive.name) for n in needs.load(root, need, "needs")}
-        names = [n for n, _ in cache.list("archives") if n in needed]
+        for need in needs.load(root, lambda d: whole(layout.need_name(d)), "needs"):
+            if need.archive.archive_class == METADATA_CLASS:
+                catalog = layout.archive_name(need.archive.name)
+                yield catalog, whole(catalog)
         for prefix in ("indexes", "needs", "manifests", "sets"):
-            names += [n for n, _ in cache.list(prefix)]
-        for name in names:
-            store.put_new(name, cache.get(name))
+            for other, _ in cache.list(prefix):
+                yield other, whole(other)

@@ -10,12 +10,14 @@ import heapq
 import os
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from blake3 import blake3
 
 from formats.errors import FormatError
 from formats.keyed.catalog import Entry, decode_entries, encode_entries, in_parts, sort_key
+from seed.home import unwritable
 
 FRAME = struct.Struct("<I16s")
 FOLD_ROWS = 2048
@@ -29,11 +31,16 @@ class RowJournal:
         self._file = open(path, "ab")  # noqa: SIM115  held until close
 
     def append(self, segment: bytes) -> None:
-        self._file.write(FRAME.pack(len(segment), blake3(segment).digest(length=16)) + segment)
-        self._file.flush()
+        """Raises HomeError home-room, home-damaged."""
+        try:
+            self._file.write(FRAME.pack(len(segment), blake3(segment).digest(length=16)) + segment)
+            self._file.flush()
+        except OSError as error:
+            raise unwritable(Path(self._file.name), error) from error
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written was said by `append`
+            self._file.close()
 
 
 class Basis:

@@ -79,6 +79,7 @@ class Cataloguing:
         self._live: set[ChunkId] = set()
         self._spread = Spread()
         self._last: tuple[bytes, int] = (b"", -1)
+        self._added = 0
         self.entries = self.files = self.file_bytes = 0
 
     def add(self, entry: Entry) -> None:
@@ -88,7 +89,9 @@ class Cataloguing:
             raise AssertionError(f"{entry.path!r} comes out of order: no reader would take such a catalog")
         self._last = place
         self._rows.append(entry)
-        self._bytes += len(entry.chunks) + len(entry.path) + len(entry.xattrs) + len(entry.extents)
+        self._bytes += sum(map(len, (entry.path, entry.target, entry.xattrs, entry.extents)))
+        self._bytes += len(entry.chunks) + len(entry.lengths)
+        self._added += 1
         if entry.part == 0:
             self.entries += 1
             if entry.type == FILE:
@@ -117,6 +120,8 @@ class Cataloguing:
         self._await_journal()
         while self._queue:
             self._collect()
+        if sum(row.rows for row in self._segments) != self._added:
+            raise AssertionError("a segment of the catalog was lost: no such catalog may be signed")
         page_ids = []
         for page in pages(self._segments):
             sealed = self._seal(encode_page(page))

@@ -190,18 +190,19 @@ class Cutter:
                 filled = self._renew(data[at:])
 
     def take(self, read: Callable[[memoryview], int], size: int) -> Unit | None:
-        """The next `size` bytes of a stream as one chunk, as they were cut before; None where it ends earlier."""
+        """The next `size` bytes of a stream as one chunk, as they were cut before; what is left where it ends earlier,
+        None where nothing is."""
         if len(self._buffer.data) - self._used < size:
             self._renew(memoryview(b""))
         space = self._buffer.data[self._used : self._used + size]
         filled = 0
-        while filled < size:
-            if not (got := read(space[filled:])):
-                return None
+        while filled < size and (got := read(space[filled:])):
             filled += got
+        if not filled:
+            return None
         self._buffer.uses += 1
-        self._used += size
-        return Unit(space, size, self._buffer)
+        self._used += filled
+        return Unit(space[:filled], filled, self._buffer)
 
     def _fill(self, read: Callable[[memoryview], int], filled: int) -> tuple[int, bool]:
         data = self._buffer.data

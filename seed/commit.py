@@ -99,10 +99,9 @@ class Commit:
         name = layout.numbered(prefix, manifest.sequence, hex_digest(signed))
         self.cache.put(name, signed)
         for disk in self.disks:
-            if disk.store.head(name) != len(signed):
-                disk.put(name, signed)
+            disk.ensure(name, signed)
         for disk in self.disks:
-            if disk.state.inventory is None:
+            if not self._is_closed(disk):
                 self.close(disk)
         self._put_set_document(manifest, hex_digest(signed))
         self.home.spend(manifest.sequence, hex_digest(signed))
@@ -130,7 +129,9 @@ class Commit:
             layout.manifest_prefix(self.home.identity.machine), sequence, hex_digest(signed)
         )
         for disk in self.disks:
-            disk.store.delete(name)
+            for document, _ in list(disk.store.list("sets")):
+                disk.remove(document)
+            disk.remove(name)
         for prefix in ("indexes", "needs", "manifests", "sets"):
             for stale, _ in list(self.cache.store.list(prefix)):
                 self.cache.store.delete(stale)
@@ -159,7 +160,7 @@ class Commit:
             for data in encode_tables([s.archive for s in disk.sections])
         ]
         for name, data in tables:
-            disk.put(name, data)
+            disk.ensure(name, data)
         before = sorted(name for name, _ in store.list("inventories"))
         previous = store.get(before[-1]) if before else None
         # Never one that was used, though its inventory were lost: two of one generation are a forked disk.
@@ -183,6 +184,21 @@ class Commit:
         data = envelope.sign(inventory, identity.signing_key)
         disk.put(layout.numbered("inventories", generation, hex_digest(data)), data)
         disk.closed(generation, hex_digest(data))
+
+    def _is_closed(self, disk: DiskWriter) -> bool:
+        """Whether the inventory that the home remembers is really there, and what it lists beside archives, whole."""
+        known = disk.state.inventory
+        if known is None:
+            return False
+        name = layout.numbered("inventories", disk.state.generation, known)
+        try:
+            signed = envelope.read(disk.store.get(name), name)
+            inventory = signed.verify(Inventory, self.home.identity.public_key)
+            held = (*inventory.tables, *inventory.objects)
+            whole = all(hex_digest(disk.store.get(h.name)) == h.digest for h in held)
+        except (FormatError, IntegrityError, NotFoundError):
+            return False
+        return whole and signed.digest == known
 
     def _closed_disks(self) -> list[SetDisk]:
         return [
@@ -224,9 +240,8 @@ class Commit:
             if section.archive.name not in there:
                 disk.adopt(section, self.cache.store.get(layout.archive_name(section.archive.name)))
         for prefix in ("indexes", "needs"):
-            for name, size in self.cache.store.list(prefix):
-                if disk.store.head(name) != size:
-                    disk.put(name, self.cache.store.get(name))
+            for name, _ in self.cache.store.list(prefix):
+                disk.ensure(name, self.cache.store.get(name))
 
     @staticmethod
     def _guarded(action: Callable[[], None]) -> None:
@@ -236,9 +251,10 @@ class Commit:
             pass  # said before
 
     def _put_set_document(self, manifest: Manifest, signed: HexDigest) -> None:
-        """Put it once: where a run has signed it before, the same again."""
+        """Put it once: where a run has signed it before, the same again, unless other disks have come since."""
         identity, path = self.home.identity, self.kept.folder / "set"
-        if not path.exists():
+        disks = tuple(self._closed_disks())
+        if not path.exists() or envelope.read(path.read_bytes(), "set").peek(SetDocument).disks != disks:
             document = SetDocument(
                 vault=identity.vault,
                 machine=identity.machine,
@@ -246,13 +262,16 @@ class Commit:
                 point=manifest.point,
                 manifest=signed,
                 created=int(time.time()),
-                disks=tuple(self._closed_disks()),
+                disks=disks,
             )
             write_private(path, envelope.sign(document, identity.signing_key))
         data = path.read_bytes()
         name = layout.numbered(layout.set_prefix(identity.machine), manifest.sequence, hex_digest(data))
         self.cache.put(name, data)
         for disk in self.disks:
+            for there, size in list(disk.store.list("sets")):
+                if there != name or size != len(data) or disk.store.get(there) != data:
+                    disk.store.delete(there)
             disk.put_last(name, data)
 
     def _manifest(self, catalogued: Catalogued, needed: list[needs.Need], root_digest: HexDigest) -> Manifest:
@@ -330,10 +349,14 @@ def need_list(sections: Sequence[Section], catalogued: Catalogued) -> list[needs
 def _other_objects(disk: DiskWriter, tables: set[str]) -> tuple[Held, ...]:
     """All that is neither archive, label, current table, inventory nor set document."""
     held = []
-    for name, size in disk.store.list(""):
+    for name, size in list(disk.store.list("")):
         if name == "label" or name in tables or name.startswith(("archives/", "inventories/", "sets/")):
             continue
-        held.append(Held(name=name, size=size, digest=hex_digest(disk.store.get(name))))
+        found = hex_digest(disk.store.get(name))
+        if name.startswith(("indexes/", "needs/", "holdings/")) and not name.endswith(found):
+            disk.store.delete(name)  # what is torn is signed by nobody
+            continue
+        held.append(Held(name=name, size=size, digest=found))
     return tuple(held)
 
 

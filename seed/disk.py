@@ -6,6 +6,7 @@ is known by its label, not by the path that it is mounted at.
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from formats.store.local import LocalStore
 from formats.tables.archive import Archive
 from formats.tables.holdings import Holding
 from formats.tables.sections import Section, scan
-from seed.home import DiskState, Home, Identity, KeptSet, SetState, write_private
+from seed.home import DiskState, Home, Identity, KeptSet, SetState, unwritable, write_private
 from seed.sections import read_section
 from seed.source.rules import mounted_kinds
 
@@ -94,9 +95,11 @@ class DiskWriter:
         label = self._read_label()
         if self._disk.label is not None if label is None else label.disk != self._disk.disk:
             raise _foreign(self.path)
-        if self._disk.label is None:  # a run may have been killed between two of them
-            self._put_documents(labelled=label is not None)
+        if label is None:
+            self._put_label()
+        if self._disk.label is None:  # a run may have been killed before it knew
             self._know(label=hex_digest(self.store.get("label")))
+        self._put_documents()
         self.sections = self._take_up()
         self._used = sum(s.archive.size for s in self.sections)
         journal = self._kept.journal(self.number)
@@ -133,6 +136,21 @@ class DiskWriter:
             self._know(inventory=None)
         self.put_last(name, data)
 
+    def ensure(self, name: str, data: bytes) -> None:
+        """Put an object that may have been put before, whole or torn. Where it is whole, nothing is written."""
+        size = self.store.head(name)
+        if size is not None:
+            if size == len(data) and self.store.get(name) == data:
+                return
+            self.remove(name)
+        self.put(name, data)
+
+    def remove(self, name: str) -> None:
+        """Remove an object. What closed the disk before does so no longer."""
+        if self._disk.inventory is not None:
+            self._know(inventory=None)
+        self.store.delete(name)
+
     def put_last(self, name: str, data: bytes | memoryview) -> None:
         """Put an object that no inventory lists."""
         self._check_there()
@@ -145,7 +163,8 @@ class DiskWriter:
 
     def close(self) -> None:
         if hasattr(self, "_journal"):
-            self._journal.close()
+            with suppress(OSError):  # what could not be written was said before
+                self._journal.close()
         self.store.close()
 
     def _know(self, **changes: object) -> None:
@@ -174,7 +193,7 @@ class DiskWriter:
             self._journal.flush()
             os.fsync(self._journal.fileno())
         except OSError as error:
-            raise meaning(error, str(self._kept.journal(self.number))) from error
+            raise unwritable(self._kept.journal(self.number), error) from error
         self.sections.append(section)
 
     def _read_label(self) -> Label | None:
@@ -183,15 +202,13 @@ class DiskWriter:
         signed = envelope.read(self.store.get("label"), f"{self.store.address}/label")
         return signed.verify(Label, self._identity.public_key)
 
-    def _put_documents(self, *, labelled: bool) -> None:
+    def _put_documents(self) -> None:
         identity = self._identity
-        if not labelled:
-            self._put_label()
         documents = {"requests": identity.request}
         if self._kept.state.slots_on_disk:
             documents[layout.slot_prefix(identity.machine)] = identity.slots
         for prefix, data in documents.items():
-            self.put(layout.numbered(prefix, 1, hex_digest(data)), data)
+            self.ensure(layout.numbered(prefix, 1, hex_digest(data)), data)
         readme = self.path / layout.DISK_README
         try:
             if not readme.exists():
@@ -263,7 +280,7 @@ def attach(
     Raises MediaError, StoreError, UsageError.
     """
     check_disk(path)
-    number = _number_at(path, kept.state)
+    number = number_at(path, kept.state)
     known = kept.state.disks_by_number
     if number is None:
         begun = [d for d in kept.state.disks if d.label is not None]
@@ -280,6 +297,7 @@ def attach(
                 hint="it is a folder of the system's own disk, and the other disks of this set were mounted: "
                 "mount the next one, and give its path",
             )
+        _check_size(path)
         kept.know(disk)
     elif number not in known:
         raise _foreign(path)
@@ -299,7 +317,20 @@ def attach(
     return writer
 
 
-def _number_at(path: Path, state: SetState) -> int | None:
+def _check_size(path: Path) -> None:
+    """Raises MediaError disk-small where a disk has no room even to begin with."""
+    with LocalStore.open(str(path), read_only=True) as store:
+        room = store.free_bytes()
+    if room < RESERVE_BASE + ROOM_MIN:
+        raise MediaError(
+            "disk-small",
+            f"the disk has {room >> 10:,} KiB left, and at least {(RESERVE_BASE + ROOM_MIN) >> 10:,} KiB are needed",
+            subject=str(path),
+            hint="make room on it, or give another disk",
+        )
+
+
+def number_at(path: Path, state: SetState) -> int | None:
     """Which disk of the set lies at `path`."""
     top = path / layout.DISK_FOLDER
     try:

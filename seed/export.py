@@ -14,7 +14,7 @@ from formats.monitor import Monitor
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from seed import basis
 from seed.commit import Commit, Committed, signed_manifest
-from seed.disk import DiskWriter, Extent, attach, check_disk
+from seed.disk import DiskWriter, Extent, attach, check_disk, number_at
 from seed.home import Home, KeptSet, SetState
 from seed.items import check_home_room, check_targets, choose_items
 from seed.measuring import Measuring
@@ -69,12 +69,12 @@ def export(
         check_disk(target)
     items = choose_items(home, paths, once=options.once)
     _settle_sequence(home)
-    kept, resumed = _open_set(home, items, options)
+    kept, resumed = _open_set(home, items, options, monitor)
     if kept.state.status == "finished":
         return Exported(kept.state, _finished(home, kept), True, False)
     check_targets(targets, items)
     check_home_room(home, items, monitor)
-    _check_without(kept, options.without)
+    _check_without(kept, options.without, targets)
     kept.save()
     home.save_state(replace(home.state, set=kept.state.set))  # a run killed from here on is gone on with
     for number in options.without:
@@ -83,10 +83,19 @@ def export(
         cache = MetadataCache(kept.cache, kept.state.set, home.identity.master.key_id)
         stack.callback(cache.close)
         own = {_identity(home.path)}
+        opened: set[int] = set()
 
         def open_disk(path: Path) -> DiskWriter:
             disk = attach(home, kept, path, monitor, options.use_at_most)
             stack.callback(disk.close)
+            if disk.number in opened:
+                raise UsageError(
+                    "usage",
+                    f"this is disk {disk.number} once more",
+                    subject=str(path),
+                    hint="name each disk by one --to",
+                )
+            opened.add(disk.number)
             own.add(_identity(path if os.path.ismount(path) else path / layout.DISK_FOLDER))
             return disk
 
@@ -159,7 +168,7 @@ def _write_point(
             commit.disks = disks.open
             commit.point(catalogued)
             return catalogued.spread.whole(commit.on_disks())
-        except OffseedError as error:
+        except Exception as error:
             _stop(commit, disks, run, error)
             raise
 
@@ -190,10 +199,16 @@ def _complete(commit: Commit, disk: DiskWriter) -> None:
     commit.monitor.notice(f"disk {disk.number} at {disk.path} is {what}: it is safe to remove")
 
 
-def _check_without(kept: KeptSet, numbers: Sequence[int]) -> None:
-    """Raises UsageError for a disk that the set has not."""
+def _check_without(kept: KeptSet, numbers: Sequence[int], targets: Sequence[Path]) -> None:
+    """Raises UsageError for a disk that the set has not, or that is to be written."""
     known = kept.state.disks_by_number
+    attached = {number_at(target, kept.state) for target in targets}
     for number in numbers:
+        if number in known and number in attached:
+            raise UsageError(
+                "usage", f"disk {number} is named by --to as well", subject=f"--without {number}",
+                hint="leave out the one or the other",
+            )  # fmt: skip
         if number not in known:
             raise UsageError(
                 "usage", f"the set has no disk {number}", subject=f"--without {number}",
@@ -201,10 +216,15 @@ def _check_without(kept: KeptSet, numbers: Sequence[int]) -> None:
             )  # fmt: skip
 
 
-def _open_set(home: Home, items: tuple[bytes, ...], options: Options) -> tuple[KeptSet, bool]:
+def _open_set(
+    home: Home, items: tuple[bytes, ...], options: Options, monitor: Monitor
+) -> tuple[KeptSet, bool]:
     """The set to go on with, or a new one; whether it was begun before. Raises UsageError items-differ."""
-    if home.state.set is not None and not options.again:
-        kept = KeptSet.read(home.set_folder(home.state.set))
+    kept = KeptSet.read(home.set_folder(home.state.set)) if home.state.set is not None else None
+    if kept is not None and options.again and _goes_on(kept.state, items):
+        monitor.notice("the set that --again began is not finished: it is gone on with")
+        return kept, True
+    if kept is not None and not options.again:
         if not any(disk.label for disk in kept.state.disks):  # nothing is on a disk yet
             kept.state = replace(kept.state, items=items, slots_on_disk=options.slots_on_disk)
             return kept, False
@@ -227,8 +247,18 @@ def _open_set(home: Home, items: tuple[bytes, ...], options: Options) -> tuple[K
         point=PointId(random_id()),
         items=items,
         slots_on_disk=options.slots_on_disk,
+        again=options.again,
     )
+    if kept is not None and kept.state.status == "open" and any(disk.label for disk in kept.state.disks):
+        monitor.notice(
+            f"set {kept.state.set[:8]} was begun and not finished; it is given up, and its disks with it"
+        )
     return KeptSet(home.set_folder(state.set), state), False
+
+
+def _goes_on(state: SetState, items: tuple[bytes, ...]) -> bool:
+    """Whether `--again` is said again of a set that it has begun."""
+    return state.again and state.status == "open" and state.items == items
 
 
 def _settle_sequence(home: Home) -> None:

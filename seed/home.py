@@ -117,7 +117,10 @@ class DiskState(Record):
 
 
 class SetState(Record):
-    """One disk set of this home: open until its set document is put; then `announced` once the vault knows of it."""
+    """One disk set of this home: open until its set document is put; then `announced` once the vault knows of it.
+
+    `again` where it was begun though another one was there.
+    """
 
     set: SetId = member(hexed(16))
     point: PointId = member(hexed(16))
@@ -126,6 +129,7 @@ class SetState(Record):
     status: str = member(choice("open", "finished"), default="open")
     slots_on_disk: bool = member(flag(), default=True)
     announced: bool = member(flag(), default=False)
+    again: bool = member(flag(), default=False)
 
     @property
     def disks_by_number(self) -> dict[int, DiskState]:
@@ -249,7 +253,7 @@ class Home:
                 hint="wait until it has ended, or stop it, and run the same command again",
             ) from None
         except OSError as error:
-            raise _unwritable(self.path / "lock", error) from error
+            raise unwritable(self.path / "lock", error) from error
         try:
             yield
         finally:
@@ -310,10 +314,10 @@ def write_private(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> HomeError:
+def unwritable(path: Path, error: OSError) -> HomeError:
     code = "home-room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "home-damaged"
     return HomeError(
         code,

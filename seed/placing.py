@@ -10,13 +10,13 @@ attendant is asked for another disk.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from formats.errors import HomeError, MediaError, OffseedError
+from formats.errors import HomeError, Interrupted, MediaError, OffseedError
 from formats.ids import KeyId
 from formats.layout import archive_name
 from formats.monitor import Finding, Monitor
@@ -27,6 +27,8 @@ from formats.tables.sections import Section
 from seed.disk import ROOM_MIN, DiskWriter, Extent
 from seed.packing import Buffer, BufferPool, split
 from seed.sections import read_section
+
+RECHECK = 1.0  # seconds
 
 
 class Attendant(Protocol):
@@ -84,6 +86,7 @@ class DiskSet:
         self._written: set[DiskWriter] = set()  # disks that are being written to at this moment
         self._threads: dict[DiskWriter, threading.Thread] = {}
         self._ending = False
+        self._fault: HomeError | None = None
         for disk in disks:
             self._start(disk)
 
@@ -104,9 +107,9 @@ class DiskSet:
                 if best < max(least, ROOM_MIN) and not self._in_use:
                     self._another()
                 elif best < max(least, ROOM_MIN) or self._in_use >= self._buffers:
-                    self._changed.wait()
+                    self._changed.wait(RECHECK)  # room may come back unasked
                 else:
-                    self._retire(most)
+                    self._retire(rooms, most)
                     return min(best, most)
 
     def place(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
@@ -122,7 +125,7 @@ class DiskSet:
                 self._settle()
                 if not self._in_use:
                     return
-                self._changed.wait()
+                self._changed.wait(RECHECK)  # room may come back unasked
 
     def stop(self) -> None:
         """Let the disks' threads end; what was placed and is not written is dropped."""
@@ -155,19 +158,19 @@ class DiskSet:
                 self._fail(disk, error)
         return rooms
 
-    def _retire(self, size: int) -> None:
-        """Where one disk can take a whole archive, those that cannot are full."""
-        rooms = self._rooms()
-        if max(rooms.values(), default=0) < size:
-            return
-        for disk, room in rooms.items():
-            if room < size and disk not in self._written:
+    def _retire(self, left: Mapping[DiskWriter, int], size: int) -> None:
+        """Disks that cannot take a whole archive are full, where another can, beyond what is promised to it."""
+        for disk, room in self._rooms().items():
+            others = max((rest for other, rest in left.items() if other is not disk), default=0)
+            if room < size <= others and disk not in self._written:
                 self.full.append(disk)
                 self._changed.notify_all()
 
     def _settle(self) -> None:
         """Pack anew, or find another disk for, what fits none of the disks as it is."""
         while True:
+            if self._fault is not None:
+                raise self._fault
             best = max(self._rooms().values(), default=0)
             stuck = next((load for load in self._pending if load.archive.size > best), None)
             if stuck is None or self._written:  # looked at again when what is being written has ended
@@ -200,12 +203,14 @@ class DiskSet:
 
     def _ask(self, failures: Sequence[OffseedError]) -> DiskWriter:
         left = self._attendant.left()
-        words = "all disks are full" + (f", {left}" if left else "")
+        words = (str(failures[0]) if failures else "all disks are full") + (f", {left}" if left else "")
         while (path := self._attendant.next_disk(words)) is not None:
             try:
                 return self._attach(path)
             except OffseedError as error:
                 self._monitor.notice(f"{error}; {error.hint}")
+        if self._monitor.stopping():
+            raise Interrupted(2)
         if failures:
             raise failures[0]
         raise MediaError(
@@ -225,12 +230,16 @@ class DiskSet:
                     load.done()
                 else:
                     self._pending.appendleft(load)
+                    if isinstance(error, HomeError):
+                        self._fault = error
+                        self._changed.notify_all()
+                        return
                     if error.code == "disk-full":
                         self.full.append(disk)
                     else:
                         self._fail(disk, error)
                 self._changed.notify_all()
-        if disk in self.full and not self._ending:
+        if disk in self.full:
             with self._failing(disk):
                 self._finish(disk)
 
@@ -245,7 +254,7 @@ class DiskSet:
                             self._written.add(disk)
                             return load
                 if disk not in self.failed:
-                    self._changed.wait()
+                    self._changed.wait(RECHECK)  # room may come back unasked
             return None
 
     def _write(self, disk: DiskWriter, load: _Load) -> OffseedError | None:

@@ -44,9 +44,14 @@ def register(
     master = MasterKey.generate()
     identity = _identity(file, name, passphrase, master, address)
     home = Home.create(path, identity)
-    if store is not None:
+    if store is None:
+        return Registered(home, False)
+    try:
         put_request(store, identity)
-    return Registered(home, store is not None)
+    except (StoreError, MediaError) as error:
+        monitor.notice(f"the vault does not take the request ({error}); the registration travels on the disk")
+        return Registered(home, False)
+    return Registered(home, True)
 
 
 def check_vault(store: Store, document: Credential, name: str, monitor: Monitor) -> None:

@@ -4,9 +4,10 @@ Rows are handed to the catalog in the order of the walk, each as soon as all its
 found and that is unchanged, by its row in the basis, is not opened again, as far as its chunks are known.
 """
 
+import errno
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from formats.errors import Interrupted
@@ -22,7 +23,7 @@ from seed.home import Identity
 from seed.packing import Packer
 from seed.sealing import Known, Sealing
 from seed.small_files import SmallFiles
-from seed.source.stream import Stream
+from seed.source.stream import SourceError, Stream, reading
 from seed.source.system import Found, data_extents, read_into
 
 PENDING_ROWS_MAX = 20_000
@@ -187,16 +188,17 @@ class Run:
         try:
             if not entry.size:
                 return _Row(entry)
-            handle = found.open()
+            with reading():
+                handle = found.open()
             if entry.size <= self.parameters.small_file_max:
                 row = self._read_small(entry, handle)
             else:
                 row = self._read_large(entry, handle, before)
             self._check_unchanged(entry, handle)
             return row
-        except OSError as error:
+        except SourceError as error:
             self._reading = None
-            if isinstance(error, FileNotFoundError) and attempts and (fresh := found.renewed()) is not None:
+            if error.errno == errno.ENOENT and attempts and (fresh := found.renewed()) is not None:
                 return self._opened(fresh, None, attempts - 1)
             self._skip(entry, error)
             return None
@@ -231,8 +233,9 @@ class Run:
             self._close_bundle()
         space = self._bundler.space(entry.size)
         length = 0
-        while length <= entry.size and (got := read_into(handle, space[length:])):
-            length += got
+        with reading():
+            while length <= entry.size and (got := read_into(handle, space[length:])):
+                length += got
         entry.size = length
         self._progress(length)
         if not length:
@@ -247,7 +250,8 @@ class Run:
 
     def _read_large(self, entry: Entry, handle: int, before: Entry | None) -> _Row:
         """A file of its own chunks. Of one that was read before, what is known is passed over, the rest cut there again."""
-        regions = data_extents(handle, entry.size)
+        with reading():
+            regions = data_extents(handle, entry.size)
         if len(regions) > EXTENTS_MAX:
             regions = [(0, entry.size)]
         if regions != [(0, entry.size)]:
@@ -264,7 +268,7 @@ class Run:
                 self._expect(row, unit)
         self._reading = None
         if stream.end is not None:
-            self._shrunk(entry, regions, stream.end)
+            _shrink(entry, regions, stream.at)
         return row
 
     def _again(self, before: Entry, stream: Stream, row: _Row) -> bool:
@@ -275,9 +279,10 @@ class Run:
                 row.pieces.append(chunk, length)
                 stream.skip(length)
                 self.monitor.progress(kept=length)
-            elif (unit := self._cutter.take(stream.read, length)) is not None:
+                continue
+            if (unit := self._cutter.take(stream.read, length)) is not None:
                 self._expect(row, unit)
-            else:
+            if unit is None or unit.size < length:
                 return False
         return True
 
@@ -291,17 +296,12 @@ class Run:
         if self.monitor.stopping():
             raise Interrupted(2)
 
-    def _shrunk(self, entry: Entry, regions: list[tuple[int, int]], end: int) -> None:
-        """The file ended at `end` while it was read: what was there is kept, as the file that it now is."""
-        entry.size = end
-        if entry.extents:
-            entry.extents = _packed([(o, min(n, end - o)) for o, n in regions if o < end])
-
     def _check_unchanged(self, entry: Entry, handle: int) -> None:
-        """Raises OSError where it is no longer the file that the walk met."""
-        now = os.fstat(handle)
+        """Raises SourceError where it is no longer the file that the walk met."""
+        with reading():
+            now = os.fstat(handle)
         if (now.st_dev, now.st_ino) != (entry.device, entry.inode):
-            raise FileNotFoundError(2, "the file was replaced while it was read")
+            raise SourceError(errno.ENOENT, "the file was replaced while it was read")
         if (now.st_mtime_ns, now.st_ctime_ns) != (entry.modified, entry.changed) or now.st_size != entry.size:
             self.monitor.finding(
                 Finding(
@@ -356,6 +356,18 @@ class Run:
         while rows and rows[0].named:
             for part in in_parts(rows.popleft().finished()):
                 self._catalog.add(part)
+
+
+def _shrink(entry: Entry, regions: Sequence[tuple[int, int]], data: int) -> None:
+    """The file ended early, after so many bytes of data: it is kept as the file that it then was."""
+    kept: list[tuple[int, int]] = []
+    for offset, length in regions:
+        if data:
+            kept.append((offset, min(length, data)))
+            data -= kept[-1][1]
+    entry.size = sum(kept[-1]) if kept else 0
+    if entry.extents:
+        entry.extents = _packed(kept)
 
 
 def _seen(entry: Entry) -> tuple[int, int, int]:

@@ -211,7 +211,7 @@ def _show_point(point: "Point", console: Console) -> dict[str, Json]:
     if not point.complete:
         archives = f"{point.missing:,} of {point.needed:,} archives"
         disks = f"disk {', '.join(map(str, point.awaited))} of {point.disks}: " if point.awaited else ""
-        state = f"waits for {disks}{archives}"
+        state = f"waits for {disks}{archives} missing"
     console.say(
         f"{manifest.point[:8]}  {moment(manifest.created)}  {point.member.name}  {manifest.point_kind} {manifest.sequence}, "
         f"{manifest.totals.files:,} files, {size(manifest.totals.file_bytes)}: {state}"

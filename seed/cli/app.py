@@ -39,7 +39,8 @@ class SeedVerbs(Verbs):
         **dict.fromkeys(("extract", "recover", "get", "pull"), "restore"),
         **dict.fromkeys(("check", "scrub", "validate", "test"), "verify"),
         **dict.fromkeys(("stats", "info"), "status"),
-        **{name: name for name in ("disks", "plan", "verify", "backup", "find", "diff", "repair", "status")},
+        "backup": "use `seed export PATH… --to DISK` today; backups over the network come in a later version",
+        **{name: name for name in ("disks", "plan", "verify", "find", "diff", "repair", "status")},
         **{name: name for name in ("schedule", "retention", "throttle", "key", "items", "jobs", "report")},
         **dict.fromkeys(
             ("mount", "umount", "cat", "dump"),

@@ -2,11 +2,25 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from seed.source.system import read_into
 
 READ_MAX = 4 << 20  # so that progress is seen, and a wish to stop heard
+
+
+class SourceError(OSError):
+    """What went wrong with the file that is read, and not with what becomes of it."""
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Inside, an OSError is the source's."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(error.errno, error.strerror) from error
 
 
 class Stream:
@@ -23,12 +37,13 @@ class Stream:
         self.end: int | None = None
 
     def read(self, space: memoryview) -> int:
-        """Bytes put to the front of `space`; 0 at the end. Raises OSError, and what `heard` does."""
+        """Bytes put to the front of `space`; 0 at the end. Raises SourceError, and what `heard` does."""
         if not self._ahead:
             return 0
         offset, left = self._ahead[0]
-        os.lseek(self._handle, offset, os.SEEK_SET)
-        got = read_into(self._handle, space[: min(len(space), left, READ_MAX)])
+        with reading():
+            os.lseek(self._handle, offset, os.SEEK_SET)
+            got = read_into(self._handle, space[: min(len(space), left, READ_MAX)])
         if got:
             self.skip(got)
         else:

@@ -20,7 +20,7 @@ ERRORS = {
     if isinstance(value, type) and issubclass(value, OffseedError)
 }
 FIXED = {"NotFoundError", "NameHeldByOtherError", "Interrupted"}  # bring their own code
-PLANNED = {"point-incomplete", "disk-small"}  # promised by PROTOCOL's rules, not raised yet
+PLANNED = {"point-incomplete"}  # promised by PROTOCOL's rules, not raised yet
 
 
 def called(node: ast.Call) -> str:

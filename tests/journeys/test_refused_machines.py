@@ -256,7 +256,7 @@ def test_a_machine_registered_without_a_network_is_accepted_by_its_fingerprint(
     assert fingerprint in stage.run("importer", "inspect", stage.disk).stdout
 
     before = snapshot(stage.vault)
-    command = f"importer machines accept {fingerprint} --vault {stage.vault} --from {stage.seeded}"
+    command = f"importer machines accept {fingerprint} --vault {stage.vault} --from {stage.disk}"
     result = stage.run("importer", "import", stage.disk, "--vault", stage.vault, "--json", code=1)
     refused(result, "machine-unknown")
     assert fingerprint in result.stderr

@@ -53,8 +53,8 @@ def test_a_disk_too_small_for_anything_says_so(
 ) -> None:
     stage = copy_of(opened)
     stage.disk = loop_disk(4 * MIB, "ext4")
-    result = stage.run("seed", "export", small_tree, "--to", stage.disk, "--json", code=4)
-    refused(result, "disk-full")
+    result = stage.run("seed", "export", small_tree, "--to", stage.disk, "--json", code=1)
+    refused(result, "disk-small")
 
 
 def test_a_read_only_disk_is_refused_and_nothing_is_remembered(

@@ -37,13 +37,13 @@ class Shelf:
         self.gate = threading.Event()
         self.gate.set()
         self.archives: list[bytes] = []
-        self.closed = False
+        self.done = False
 
     def room(self, reserve: int) -> int:
         return self.free
 
     def write(self, archive: Archive) -> None:
-        assert not self.closed
+        assert not self.done
         self.gate.wait(10)
         if len(self.archives) == self.fails_at:
             raise MediaError(self.error, "as it was told to", subject=str(self.path))
@@ -68,7 +68,8 @@ class Nobody:
 
 def disk_set(shelves: Sequence[Shelf], attendant: Nobody, monitor: Tally, buffers: int) -> placing.DiskSet:
     def finish(disk: DiskWriter) -> None:
-        disk.closed = True  # type: ignore[attr-defined]
+        assert isinstance(disk, Shelf)
+        disk.done = True
 
     return placing.DiskSet(
         shelves, buffers, KEY, Extent(),  # type: ignore[arg-type]
@@ -157,8 +158,8 @@ def test_a_slow_disk_does_not_hold_up_a_fast_one() -> None:
 def test_a_disk_that_cannot_take_a_whole_archive_is_closed_while_another_can() -> None:
     little, large = Shelf(1, 3 * SIZE - 1), Shelf(2, 1 << 30)
     play([little, large], records(200, 12 * KIB), Nobody())
-    assert little.closed
-    assert not large.closed
+    assert little.done
+    assert not large.done
 
 
 def test_what_fits_nowhere_is_packed_anew() -> None:
