@@ -13,7 +13,15 @@ from tests.journeys.stage import Copy, Stage
 assert sys.platform == "linux"
 
 MIB = 1 << 20
-PEAK_MAX = 300 * MIB
+PEAK_MAX = (
+    300 * MIB + max((os.cpu_count() or 2) - 2, 0) * 8 * MIB
+)  # each processor has a compressor of its own
+# A process of its own, for what a child is forked from counts as its peak too, and the tests' own process is large.
+MEASURE = """import os, sys
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, used = os.wait4(child, 0)
+print(used.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))"""
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +42,14 @@ def test_peak_memory(copy_of: Copy, opened: Stage, heavy_tree: Path, count: int)
     for path in paths:
         path.mkdir()
     words = (*stage.command("seed"), "export", str(heavy_tree), *(w for p in paths for w in ("--to", str(p))))
-    with subprocess.Popen(
-        words, env=stage.environment({}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as running:
-        _, status, used = os.wait4(running.pid, 0)
-        running.returncode = os.waitstatus_to_exitcode(status)
-    peak = used.ru_maxrss * 1024
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *words],
+        env=stage.environment({}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    peak = int(done.stdout.splitlines()[-1]) * 1024
     print(f"{count} disks: {peak / MIB:.0f} MiB")
-    assert running.returncode == 0
     assert all(any((p / "offseed").glob("*/archives/*/*")) for p in paths)
     assert peak < PEAK_MAX
