@@ -87,6 +87,13 @@ def number_of(name: str) -> int:
     return int(head) if len(head) == 10 and head.isdecimal() else -1
 
 
+def is_name_of(name: str, digest: HexDigest) -> bool:
+    """Whether `name` ends in this digest: whole where objects are addressed, its first 32 digits where numbered."""
+    leaf = name.rpartition("/")[2]
+    said = leaf.partition("-")[2] if number_of(name) >= 0 else leaf
+    return len(said) >= 32 and digest.startswith(said)
+
+
 def manifest_prefix(machine: MachineId) -> str:
     return f"manifests/{machine}"
 

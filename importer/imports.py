@@ -35,6 +35,7 @@ from formats.errors import (
 )
 from formats.ids import ArchiveName, HexDigest, MachineId, digest, fingerprint
 from formats.monitor import Finding, Monitor, Recorder, Tally
+from formats.store.contract import Octets
 from formats.tables.archive import ARCHIVE_SIZE_MAX, METADATA_CLASS, parse
 from formats.tables.holdings import Holding
 from formats.tables.sections import OBJECT_SIZE_MAX
@@ -167,7 +168,7 @@ def _import_disk(work: _Work, result: Imported, monitor: Monitor) -> None:
     result.whole = not result.findings and disk.closed is not None
 
 
-def _put(vault: Vault, name: str, data: bytes, monitor: Monitor) -> None:
+def _put(vault: Vault, name: str, data: Octets, monitor: Monitor) -> None:
     """Put an object; where the vault holds another under its name, the vault's is damaged: a finding."""
     try:
         vault.store.put_new(name, data)
@@ -220,11 +221,9 @@ def _needed(disk: Disk, monitor: Monitor, result: Imported) -> list[Holding]:
 
 
 def _take_archive(work: _Work, result: Imported, holding: Holding, monitor: Monitor) -> None:
+    """Put an archive that the vault lacks. What it holds is compared where it came by an announcement, unread so far."""
     name = layout.archive_name(holding.name)
     size = work.held.get(name)
-    if size == holding.size and holding.archive_class == METADATA_CLASS:
-        _compare(work, result, holding, monitor)  # it came by an announcement, which nobody has read yet
-        return
     if size is not None:
         result.already += 1
         if size != holding.size:
@@ -234,7 +233,8 @@ def _take_archive(work: _Work, result: Imported, holding: Holding, monitor: Moni
                 f"vault/{name}",
                 f"the vault holds {size} bytes of it, not {holding.size}",
             )
-        return
+        if size != holding.size or holding.archive_class != METADATA_CLASS:
+            return
     try:
         data = fetch_archive(result.disk, holding, work.buffer)
         parsed = parse(data, name)
@@ -242,29 +242,16 @@ def _take_archive(work: _Work, result: Imported, holding: Holding, monitor: Moni
             raise IntegrityError("object-damaged", "the archive is not the one that is needed", subject=name)
     except (FormatError, IntegrityError, StoreError, MediaError) as error:
         if error.code != "not-found":  # what is listed and not there is a finding already
-            monitor.finding(Finding(code=error.code, subject=f"{result.disk.name}/{name}", detail=error.what))
+            _find(monitor, error.code, f"{result.disk.name}/{name}", error.what)
+        return
+    if size is not None:
+        _put(work.vault, name, data, monitor)
         return
     work.vault.store.put_new(name, data)
     work.held[name] = holding.size
     result.copied += 1
     result.copied_bytes += len(data)
     monitor.progress(done=len(data), stored=len(data), files=1)
-
-
-def _compare(work: _Work, result: Imported, holding: Holding, monitor: Monitor) -> None:
-    """See that the vault's copy of an archive is the disk's; a difference is a finding."""
-    result.already += 1
-    name = layout.archive_name(holding.name)
-    try:
-        data = fetch_archive(result.disk, holding, work.buffer)
-    except (FormatError, IntegrityError, StoreError, MediaError) as error:
-        if error.code != "not-found":
-            _find(monitor, error.code, f"{result.disk.name}/{name}", error.what)
-        return
-    try:
-        work.vault.store.put_new(name, data)
-    except NameHeldByOtherError:
-        _find(monitor, "object-damaged", f"vault/{name}", "the vault holds other bytes under this name")
 
 
 def _take_objects(vault: Vault, disk: Disk, monitor: Monitor) -> None:

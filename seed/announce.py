@@ -112,7 +112,7 @@ def _objects(kept: KeptSet) -> Iterator[tuple[str, bytes]]:
 
         def whole(name: str) -> bytes:
             data = cache.get(name)
-            if hex_digest(data)[:32] not in name:
+            if not layout.is_name_of(name, hex_digest(data)):
                 raise IntegrityError("object-damaged", "an object is damaged", subject=name)
             return data
 

@@ -12,7 +12,8 @@ A crash between any two leaves disks on which everything that is named is there,
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -29,7 +30,7 @@ from formats.errors import (
     OffseedError,
     StoreError,
 )
-from formats.ids import Digest, HexDigest, digest, hex_digest
+from formats.ids import ArchiveName, Digest, HexDigest, digest, hex_digest
 from formats.keyed.root import Root, clear_digest, seal_root
 from formats.monitor import Finding, Monitor
 from formats.tables import needs
@@ -83,18 +84,18 @@ class Commit:
         for bucket_digest, data in buckets.items():
             self.cache.put(layout.need_name(bucket_digest), data)
         self.cache.put(layout.need_name(digest(root)), root)
-        self._hand_out([s for s in self.cache.sections if s.archive.name in names])
-        self.check_closed()
+        self._hand_out(names)
         manifest = self._manifest(catalogued, needed, hex_digest(root))
         write_private(self.kept.folder / "manifest", envelope.sign(manifest, self.home.identity.signing_key))
+
+    def take_up(self, manifest: Manifest) -> None:
+        """Go on where a run ended that had signed `manifest`: the disks at hand may be others than it had."""
+        self._hand_out({need.archive.name for need in self._needs(manifest)})
 
     def finish(self, signed: bytes) -> Committed:
         """From the manifest in the home to the set document. May be run again after a crash at any place in it."""
         identity = self.home.identity
         manifest = envelope.read(signed, "manifest").verify(Manifest, identity.public_key)
-        needed = {need.archive.name for need in self._needs(manifest)}
-        self._hand_out([s for s in self.cache.sections if s.archive.name in needed])
-        self.check_closed()
         prefix = layout.manifest_prefix(identity.machine)
         name = layout.numbered(prefix, manifest.sequence, hex_digest(signed))
         self.cache.put(name, signed)
@@ -138,7 +139,7 @@ class Commit:
         (self.kept.folder / "set").unlink(missing_ok=True)
         (self.kept.folder / "manifest").unlink()
 
-    def check_closed(self) -> None:
+    def _check_closed(self) -> None:
         """Raises MediaError disk-needed for disks of the set that are neither attached nor closed."""
         attached = {disk.number for disk in self.disks}
         missing = []
@@ -218,8 +219,12 @@ class Commit:
             raise IntegrityError("object-damaged", "a part of a need list is damaged")
         return data
 
-    def _hand_out(self, metadata: Sequence[Section]) -> None:
-        """Put metadata on every disk attached; one at least must have it. A disk that cannot take it is left as it is."""
+    def _hand_out(self, needed: Set[ArchiveName]) -> None:
+        """Put metadata on every disk attached; one at least must have it. A disk that cannot take it is left as it is.
+
+        Raises MediaError, StoreError; MediaError disk-needed for disks that are neither attached nor closed.
+        """
+        metadata = [s for s in self.cache.sections if s.archive.name in needed]
         failure: OffseedError | None = None
         for disk in self.disks[:]:
             try:
@@ -230,9 +235,11 @@ class Commit:
                     Finding(code=error.code, subject=str(disk.path), detail=f"no catalog on it: {error.what}")
                 )
                 self.disks.remove(disk)
-                self._guarded(lambda disk=disk: self.close(disk))  # type: ignore[misc]
+                with suppress(OffseedError):  # said before
+                    self.close(disk)
         if not self.disks and failure is not None:
             raise failure
+        self._check_closed()
 
     def _put_metadata(self, disk: DiskWriter, metadata: Sequence[Section]) -> None:
         there = {section.archive.name for section in disk.sections}
@@ -242,13 +249,6 @@ class Commit:
         for prefix in ("indexes", "needs"):
             for name, _ in self.cache.store.list(prefix):
                 disk.ensure(name, self.cache.store.get(name))
-
-    @staticmethod
-    def _guarded(action: Callable[[], None]) -> None:
-        try:
-            action()
-        except OffseedError:
-            pass  # said before
 
     def _put_set_document(self, manifest: Manifest, signed: HexDigest) -> None:
         """Put it once: where a run has signed it before, the same again, unless other disks have come since."""
@@ -353,7 +353,7 @@ def _other_objects(disk: DiskWriter, tables: set[str]) -> tuple[Held, ...]:
         if name == "label" or name in tables or name.startswith(("archives/", "inventories/", "sets/")):
             continue
         found = hex_digest(disk.store.get(name))
-        if name.startswith(("indexes/", "needs/", "holdings/")) and not name.endswith(found):
+        if name.startswith(("indexes/", "needs/", "holdings/")) and not layout.is_name_of(name, found):
             disk.store.delete(name)  # what is torn is signed by nobody
             continue
         held.append(Held(name=name, size=size, digest=found))

@@ -20,7 +20,6 @@ from formats.monitor import Monitor
 from formats.store.failures import meaning
 from formats.store.local import LocalStore
 from formats.tables.archive import Archive
-from formats.tables.holdings import Holding
 from formats.tables.sections import Section, scan
 from seed.home import DiskState, Home, Identity, KeptSet, SetState, unwritable, write_private
 from seed.sections import read_section
@@ -115,10 +114,7 @@ class DiskWriter:
 
     def write(self, archive: Archive) -> None:
         """Put an archive, and journal it once it is durable. Raises MediaError, StoreError, HomeError."""
-        holding = Holding(
-            archive.name, archive.index_digest, archive.size, archive.records, archive.archive_class
-        )
-        self.adopt(Section(holding, archive.index), archive.data)
+        self.adopt(Section.of(archive), archive.data)
 
     def adopt(self, section: Section, data: bytes | memoryview) -> None:
         """`write` for an archive whose index is at hand as a section."""

@@ -117,6 +117,8 @@ def export(
             )
             whole = _write_point(commit, Walk(items, rules, monitor), options, open_disk, attendant)
             signed = signed_manifest(home, kept)
+        else:
+            commit.take_up(signed[1])
         assert signed is not None
         committed = commit.finish(signed[0])
     basis.forget(kept.folder)

@@ -22,7 +22,6 @@ from formats.layout import archive_name
 from formats.monitor import Finding, Monitor
 from formats.store.local import LocalStore
 from formats.tables.archive import Archive
-from formats.tables.holdings import Holding
 from formats.tables.sections import Section
 from seed.disk import ROOM_MIN, DiskWriter, Extent
 from seed.packing import Buffer, BufferPool, split
@@ -307,10 +306,7 @@ class MetadataCache:
         finally:
             archive.data.release()
             done.give(buffer)
-        holding = Holding(
-            archive.name, archive.index_digest, archive.size, archive.records, archive.archive_class
-        )
-        self.sections.append(Section(holding, archive.index))
+        self.sections.append(Section.of(archive))
 
     def put(self, name: str, data: bytes | memoryview) -> None:
         """Raises HomeError home-room."""

@@ -361,9 +361,7 @@ def _broken(sealer: ChunkSealer, rows: Sequence[Row], name: str, data: memoryvie
 
 def _check_named(name: str, found: HexDigest) -> None:
     """Raises IntegrityError where `name` ends in another digest than the one found."""
-    leaf = name.rpartition("/")[2]
-    said = leaf.partition("-")[2] if layout.number_of(name) >= 0 else leaf
-    if not found.startswith(said) or len(said) < 32:
+    if not layout.is_name_of(name, found):
         raise IntegrityError("object-damaged", "its bytes are not those that were written")
 
 

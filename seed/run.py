@@ -27,7 +27,6 @@ from seed.source.stream import SourceError, Stream, reading
 from seed.source.system import Found, data_extents, read_into
 
 PENDING_ROWS_MAX = 20_000
-EXTENTS_MAX = 100_000  # a file with more regions of data is kept without its holes
 ATTEMPTS = 2  # at a file that is replaced while it is read
 LONG = 64 << 20  # a file so long is journalled while it is read
 PROGRESS_STEP = 4 << 20
@@ -252,8 +251,6 @@ class Run:
         """A file of its own chunks. Of one that was read before, what is known is passed over, the rest cut there again."""
         with reading():
             regions = data_extents(handle, entry.size)
-        if len(regions) > EXTENTS_MAX:
-            regions = [(0, entry.size)]
         if regions != [(0, entry.size)]:
             entry.extents = _packed(regions)
         stream = Stream(handle, regions, self._while_reading)

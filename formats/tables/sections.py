@@ -6,11 +6,12 @@ archive. A section counts only if its index digest stands in a signed document; 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
 from formats.errors import IntegrityError
 from formats.ids import digest
 from formats.tables import holdings
-from formats.tables.archive import FOOTER, HEAD
+from formats.tables.archive import FOOTER, HEAD, Archive
 from formats.tables.holdings import Holding
 from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.index import Row, decode_index
@@ -26,6 +27,14 @@ class Section:
 
     archive: Holding
     index: bytes
+
+    @classmethod
+    def of(cls, archive: Archive) -> Self:
+        """That of an archive just built."""
+        holding = Holding(
+            archive.name, archive.index_digest, archive.size, archive.records, archive.archive_class
+        )
+        return cls(holding, archive.index)
 
     def rows(self, where: str) -> list[Row]:
         """Raises FormatError."""

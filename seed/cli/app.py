@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import platformdirs
 import typer
 
-from formats.console import print_version
+from formats.console import Console, print_version
 from formats.errors import HomeError, UsageError
 from formats.verbs import Verbs
 
@@ -124,6 +124,19 @@ def open_home() -> "Home":
             subject=str(home_path()),
             hint=f"run: {with_home(other)}",
         ) from error
+
+
+def home_if_any(console: Console, purpose: str) -> "Home | None":
+    """The home, for what can be done without one; a notice where the one who called sudo has one."""
+    from seed.home import Home
+
+    if Home.exists(home_path()):
+        return open_home()
+    if other := callers_home():
+        console.notice(
+            f"there is no home at {home_path()}; to {purpose} with the one that called sudo: {with_home(other)}"
+        )
+    return None
 
 
 def callers_home() -> Path | None:

@@ -10,16 +10,7 @@ import typer
 from formats.console import Console, command, moment, one_line, size
 from formats.errors import UsageError
 from formats.wire import Json
-from seed.cli.app import (
-    PassphraseFileOption,
-    VaultOption,
-    app,
-    ask_passphrase,
-    callers_home,
-    home_path,
-    open_home,
-    with_home,
-)
+from seed.cli.app import PassphraseFileOption, VaultOption, app, ask_passphrase, home_if_any
 
 if TYPE_CHECKING:
     from formats.keyed.catalog import Entry
@@ -46,17 +37,9 @@ def open_points(
     """
     from formats.store.address import open_store
     from seed.announce import announce
-    from seed.home import Home
     from seed.reading import Machine, Union, disk_stores, points, unlock
 
-    home = None
-    if file is None and machine is None:
-        if Home.exists(home_path()):
-            home = open_home()
-        elif other := callers_home():
-            console.notice(
-                f"there is no home at {home_path()}; to read with the one that called sudo: {with_home(other)}"
-            )
+    home = home_if_any(console, "read") if file is None and machine is None else None
     stores = disk_stores(disks or [])
     if vault is None and not stores and home is not None:
         vault = home.identity.address

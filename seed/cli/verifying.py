@@ -8,16 +8,7 @@ import typer
 from formats.console import FAILED, Console, command, size
 from formats.errors import PassphraseError, UsageError
 from formats.wire import Json
-from seed.cli.app import (
-    PassphraseFileOption,
-    VaultOption,
-    app,
-    ask_passphrase,
-    callers_home,
-    home_path,
-    open_home,
-    with_home,
-)
+from seed.cli.app import PassphraseFileOption, VaultOption, app, ask_passphrase, home_if_any
 
 if TYPE_CHECKING:
     from formats.keyed.keys import MasterKey
@@ -45,7 +36,7 @@ def verify(
     from seed.readback import folders_on
 
     _check_named_once(disks)
-    home = None if passphrase_file is not None else _home(console)
+    home = None if passphrase_file is not None else home_if_any(console, "verify")
     with ExitStack() as stack:
         if home is not None:
             stack.enter_context(home.locked())
@@ -75,18 +66,6 @@ def _check_named_once(disks: list[Path]) -> None:
             raise UsageError(
                 "usage", "this disk is named twice", subject=str(disk), hint="name each disk once"
             )
-
-
-def _home(console: Console) -> "Home | None":
-    from seed.home import Home
-
-    if Home.exists(home_path()):
-        return open_home()
-    if other := callers_home():
-        console.notice(
-            f"there is no home at {home_path()}; to verify with the one that called sudo: {with_home(other)}"
-        )
-    return None
 
 
 def _choose(
