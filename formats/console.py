@@ -222,6 +222,13 @@ def size(count: float) -> str:
     return f"{count:.2f} TiB"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 file`, `2 files`, `3 entries`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith("y") else f"{count:,} {noun}s"
+
+
 def moment(seconds: int) -> str:
     """A time in this machine's zone."""
     try:

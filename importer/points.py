@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.disk import SetDisk, SetDocument
+from formats.documents.disk import SetDocument
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
 from formats.ids import Digest, MachineId, digest
 from formats.monitor import Finding, Monitor
+from formats.standing import Standing, awaited
 from formats.store.contract import Store
 from formats.tables import needs
 from formats.tables.needs import Need
@@ -21,22 +22,12 @@ from importer.vault import Vault, members
 
 @dataclass(frozen=True)
 class Point:
-    """`missing` archives of `needed`; a point is complete where none is. Computed, never stored.
-
-    `awaited` are the numbers of the disks of its set that were not received yet, of `disks` in all.
-    """
+    """An admitted manifest, and how its point stands in the vault."""
 
     manifest: Manifest
     signed: Signed
     member: Membership
-    needed: int
-    missing: int
-    awaited: tuple[int, ...] = ()
-    disks: int = 0
-
-    @property
-    def complete(self) -> bool:
-        return self.missing == 0
+    standing: Standing
 
 
 def load_needs(store: Store, manifest: Manifest) -> list[Need]:
@@ -77,11 +68,16 @@ def points(vault: Vault, monitor: Monitor) -> Iterator[Point]:
                 subject = f"point {manifest.point[:8]}: need list"
                 monitor.finding(Finding(code=error.code, subject=subject, detail=error.what))
                 archives = manifest.totals.archives
-                yield Point(manifest, signed, member, archives, archives)  # which are there, nobody can tell
+                # Which of them are there, nobody can tell.
+                yield Point(manifest, signed, member, Standing(archives, archives))
                 continue
             missing = sum(there.get(layout.archive_name(n.archive.name)) != n.archive.size for n in needed)
-            awaited, disks = _awaited(vault, member, signed.digest, monitor) if missing else ((), 0)
-            yield Point(manifest, signed, member, len(needed), missing, awaited, disks)
+            standing = Standing(len(needed), missing)
+            if missing and (document := _set_of(vault, member, signed.digest, monitor)) is not None:
+                standing = replace(
+                    standing, awaited=awaited([vault.store], document), disks=len(document.disks)
+                )
+            yield Point(manifest, signed, member, standing)
 
 
 def sets(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:
@@ -94,21 +90,9 @@ def sets(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocu
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
 
 
-def _received(vault: Vault, document: SetDocument, disk: SetDisk) -> bool:
-    """Whether a disk has come as its set was finished with it, or verified later."""
-    prefix = layout.received_prefix(document.set, disk.number)
-    return any(layout.number_of(name) >= disk.generation for name, _ in vault.store.list(prefix))
-
-
-def _awaited(
-    vault: Vault, member: Membership, manifest: str, monitor: Monitor
-) -> tuple[tuple[int, ...], int]:
-    """The disks of a point's set that the vault has not seen, and how many the set has."""
-    for document in sets(vault, member, monitor):
-        if document.manifest == manifest:
-            awaited = [disk.number for disk in document.disks if not _received(vault, document, disk)]
-            return tuple(awaited), len(document.disks)
-    return (), 0
+def _set_of(vault: Vault, member: Membership, manifest: str, monitor: Monitor) -> SetDocument | None:
+    """The set that a point was exported as."""
+    return next((d for d in sets(vault, member, monitor) if d.manifest == manifest), None)
 
 
 def manifests(

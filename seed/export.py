@@ -65,6 +65,7 @@ def export(
 
     Raises UsageError, HomeError, MediaError, Interrupted; the same call goes on where it ended.
     """
+    Patterns(options.excludes)  # refused, if at all, before anything is written
     for target in targets:
         check_disk(target)
     items = choose_items(home, paths, once=options.once)

@@ -40,6 +40,7 @@ from formats.wire import decode_json, encode_json
 R = TypeVar("R", bound=Record)
 
 ITEMS_MAX = 1000
+LOCK_PATIENCE = 5.0  # seconds: a command that only announces or verifies a little is soon done
 
 
 class Parameters(Record):
@@ -241,9 +242,9 @@ class Home:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the home against other commands. Raises HomeError home-busy."""
+        """Hold the home against other commands; a short one is waited for. Raises HomeError home-busy."""
         try:
-            lock = FileLock(self.path / "lock", timeout=0, mode=0o600)
+            lock = FileLock(self.path / "lock", timeout=LOCK_PATIENCE, mode=0o600)
             lock.acquire()
         except Timeout:
             raise HomeError(

@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from formats.errors import Interrupted, MediaError, OffseedError, UsageError
 from formats.ids import ChunkId
@@ -65,9 +65,15 @@ class Restored:
 class Restore:
     """One restore of one point into one target."""
 
-    def __init__(self, reader: PointReader, tree: TreeWriter, selection: Selection, monitor: Monitor) -> None:
+    def __init__(
+        self,
+        reader: PointReader,
+        open_tree: Callable[[], TreeWriter],
+        selection: Selection,
+        monitor: Monitor,
+    ) -> None:
         self._reader = reader
-        self._tree = tree
+        self._open_tree = open_tree
         self._selection = selection
         self._monitor = monitor
         self._folders: list[tuple[Entry, bytes]] = []
@@ -78,8 +84,14 @@ class Restore:
         self.done = Restored()
 
     def plan(self, *, target_exists: bool) -> Restored:
-        """What `run` would do, without writing: the same counts, and findings for what could not be had."""
-        for entry in self._joined(self._reader.entries(self._selection.below)):
+        """What `run` would do, without writing: the same counts, and findings for what could not be had.
+
+        Raises as `run`.
+        """
+        rows = self._rows()
+        if target_exists:
+            self._tree = self._open_tree()
+        for entry in rows:
             path = self._path(entry)
             if entry.type == FOLDER:
                 self.done.folders += 1
@@ -99,32 +111,41 @@ class Restore:
                 self.done.failed += 1
                 self._find("chunk-missing", path, "a part of it has not arrived")
         self._fetcher.close()
+        if target_exists:
+            self._tree.close()
         return self.done
 
     def run(self) -> Restored:
-        """Raises Interrupted, IntegrityError (the catalog is damaged), MediaError, StoreError."""
-        rows = self._joined(self._reader.entries(self._selection.below))
+        """Raises Interrupted, UsageError path-not-found, IntegrityError (the catalog is damaged), MediaError, StoreError."""
+        rows = self._rows()
+        self._tree = self._open_tree()
         try:
-            found = False
             while window := self._window(rows):
-                found = True
                 self._restore_window(window)
             self._tree.settle()
             for entry, path in reversed(self._folders):
                 self._guarded(path, self._tree.finish_folder, entry, path)
         finally:
             self._fetcher.close()
-        if not found and self._selection.below:
-            raise UsageError(
-                "path-not-found",
-                "the recovery point holds nothing at this path",
-                subject="/" + os.fsdecode(self._selection.below),
-                hint="see `seed ls`",
-            )
+            self._tree.close()
         return self.done
 
-    def _joined(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """Entries that are taken; the rows of a file that spans several become one."""
+    def _rows(self) -> Iterator[Entry]:
+        """The entries that are taken; nothing is written where there are none."""
+        rows = self._joined(self._selection.select(self._reader.entries(self._selection.below)))
+        if (first := next(rows, None)) is None:
+            raise UsageError(
+                "path-not-found",
+                "the recovery point holds nothing that is asked for",
+                subject="/" + os.fsdecode(self._selection.below),
+                hint="`seed ls` shows what it holds; a glob that begins with / is a whole path, any other the end of one, "
+                "and * stops at /",
+            )
+        return chain([first], rows)
+
+    @staticmethod
+    def _joined(entries: Iterable[Entry]) -> Iterator[Entry]:
+        """The rows of a file that spans several become one."""
         held: Entry | None = None
         for entry in entries:
             if entry.part:
@@ -134,7 +155,7 @@ class Restore:
                 continue
             if held is not None:
                 yield held
-            held = entry if self._selection.takes(entry) else None
+            held = entry
         if held is not None:
             yield held
 

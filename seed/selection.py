@@ -1,7 +1,7 @@
 """What of a recovery point a command is about: a path and what lies below it, globs that take in or leave out."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from formats.keyed.catalog import FOLDER, Entry
@@ -13,20 +13,42 @@ class Selection:
     """What of a point is restored: `below` a path, only what `includes` match, nothing that `excludes` match."""
 
     below: bytes = b""
-    includes: Patterns = field(default_factory=lambda: Patterns(()))
+    includes: Patterns | None = None
     excludes: Patterns = field(default_factory=lambda: Patterns(()))
-    any_include: bool = False
 
-    def takes(self, entry: Entry) -> bool:
-        path = b"/" + entry.path
-        if self._above(path, self.excludes):
-            return False
-        return not self.any_include or entry.type == FOLDER or self._above(path, self.includes)
+    @property
+    def is_all(self) -> bool:
+        return not self.below and self.includes is None and not self.excludes
+
+    def select(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Those that are taken, in order; a folder in which only some of it is included comes with the first of that."""
+        above: list[Entry] = []
+        taken = False
+        for entry in entries:
+            if entry.part:  # a further row of the file before
+                if taken:
+                    yield entry
+                continue
+            while above and not _lies_in(entry.path, above[-1].path):
+                above.pop()
+            path = b"/" + entry.path
+            wanted = not self._any(self.excludes, path)
+            taken = wanted and (self.includes is None or self._any(self.includes, path))
+            if taken:
+                yield from above
+                above.clear()
+                yield entry
+            elif wanted and entry.type == FOLDER:
+                above.append(entry)
 
     @staticmethod
-    def _above(path: bytes, patterns: Patterns) -> bool:
+    def _any(patterns: Patterns, path: bytes) -> bool:
         """Whether the path or a folder above it matches."""
         return any(patterns.match(path[:end]) for end in _ends(path))
+
+
+def _lies_in(path: bytes, folder: bytes) -> bool:
+    return not folder or path.startswith(folder + b"/")
 
 
 def _ends(path: bytes) -> Iterator[int]:

@@ -102,8 +102,15 @@ def points(
     Example: importer points --vault /srv/vault
     """
     from importer.points import points as all_points
+    from importer.vault import members
 
-    found = all_points(vault_of(vault, console), console)
+    opened = vault_of(vault, console)
+    if machine is not None and machine not in (names := [m.name for m in members(opened, console).values()]):
+        raise UsageError(
+            "machine-unknown", "the vault has no machine of this name", subject=machine,
+            hint=f"it has {', '.join(sorted(names)) or 'none yet'}",
+        )  # fmt: skip
+    found = all_points(opened, console)
     rows: list[Json] = [_show_point(p, console) for p in found if machine in (None, p.member.name)]
     if not rows:
         console.say("no recovery points yet")
@@ -206,15 +213,10 @@ def _report(result: "Imported", console: Console) -> dict[str, Json]:
 
 
 def _show_point(point: "Point", console: Console) -> dict[str, Json]:
-    manifest = point.manifest
-    state = "complete"
-    if not point.complete:
-        archives = f"{point.missing:,} of {point.needed:,} archives"
-        disks = f"disk {', '.join(map(str, point.awaited))} of {point.disks}: " if point.awaited else ""
-        state = f"waits for {disks}{archives} missing"
+    manifest, standing = point.manifest, point.standing
     console.say(
         f"{manifest.point[:8]}  {moment(manifest.created)}  {point.member.name}  {manifest.point_kind} {manifest.sequence}, "
-        f"{manifest.totals.files:,} files, {size(manifest.totals.file_bytes)}: {state}"
+        f"{manifest.totals.files:,} files, {size(manifest.totals.file_bytes)}: {standing.words()}"
     )
     return {
         "point": manifest.point,
@@ -225,10 +227,10 @@ def _show_point(point: "Point", console: Console) -> dict[str, Json]:
         "created": manifest.created,
         "files": manifest.totals.files,
         "file_bytes": manifest.totals.file_bytes,
-        "archives": point.needed,
-        "missing": point.missing,
-        "complete": point.complete,
-        "awaited_disks": list(point.awaited),
+        "archives": standing.needed,
+        "missing": standing.missing,
+        "complete": standing.complete,
+        "awaited_disks": list(standing.awaited),
     }
 
 

@@ -3,18 +3,18 @@
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from formats.console import Console, command, moment, one_line, size
+from formats.console import Console, command, counted, moment, one_line, size
 from formats.errors import UsageError
 from formats.wire import Json
 from seed.cli.app import PassphraseFileOption, VaultOption, app, ask_passphrase, home_if_any
 
 if TYPE_CHECKING:
     from formats.keyed.catalog import Entry
-    from seed.reading import Point, Union
+    from seed.reading import Machine, Point, Union
 
 FromOption = Annotated[
     list[Path] | None, typer.Option("--from", metavar="DISK", help="Read from this disk; may be repeated.")
@@ -28,10 +28,34 @@ PointArgument = Annotated[
 ]
 
 
+class Opened(NamedTuple):
+    """The stores to read from, whose keys are at hand, and the points in them that these open."""
+
+    union: "Union"
+    machines: "list[Machine]"
+    points: "list[Point]"
+
+    def nothing(self) -> str:
+        """Why there may be no point, and what to do."""
+        from seed.standing import nothing_here
+
+        return nothing_here(self.union, {m.machine for m in self.machines})
+
+    def choose(self, wanted: str) -> "Point":
+        """Raises UsageError point-unknown."""
+        from seed.reading import choose
+
+        if not self.points:
+            raise UsageError(
+                "point-unknown", "there is no recovery point here", subject=wanted, hint=self.nothing()
+            )
+        return choose(self.points, wanted)
+
+
 def open_points(
     console: Console, vault: str | None, disks: list[Path] | None, machine: str | None, file: Path | None
-) -> "tuple[Union, list[Point]]":
-    """The stores to read from, and the points in them that the key at hand opens.
+) -> Opened:
+    """The points in a vault, on disks, or in both.
 
     The key is the home's, unless a passphrase file or a machine is named or there is no home.
     """
@@ -50,14 +74,13 @@ def open_points(
             "no-vault", "nothing to read from was named", hint="add --vault STORE or --from DISK"
         )
     union = Union(stores)
-    machines: list[Machine]
     if home is not None:
         if vault is not None:
             announce(home, vault, console)
         machines = [Machine(home.identity.machine, home.identity.master)]
     else:
         machines = unlock(union, ask_passphrase(file), machine, console)
-    return union, points(union, machines, console)
+    return Opened(union, machines, points(union, machines, console))
 
 
 @command(app, "points")
@@ -72,13 +95,15 @@ def points(
 
     Example: seed points --from /mnt/disk --passphrase-file web1.passphrase
     """
-    _, found = open_points(console, vault, disks, machine, passphrase_file)
+    from seed.standing import standings
+
+    opened = open_points(console, vault, disks, machine, passphrase_file)
     rows: list[Json] = []
-    for point in found:
+    for point, standing in standings(opened.union, opened.points):
         m = point.manifest
         console.say(
             f"{m.point[:8]}  {moment(m.created)}  {m.machine_name}  {m.point_kind} {m.sequence}, "
-            f"{m.totals.files:,} files, {size(m.totals.file_bytes)}"
+            f"{counted(m.totals.files, 'file')}, {size(m.totals.file_bytes)}: {standing.words()}"
         )
         rows.append(
             {
@@ -92,10 +117,14 @@ def points(
                 "entries": m.totals.entries,
                 "files": m.totals.files,
                 "file_bytes": m.totals.file_bytes,
+                "archives": standing.needed,
+                "missing": standing.missing,
+                "complete": standing.complete,
+                "awaited_disks": list(standing.awaited),
             }
         )
-    if not found:
-        console.say("no recovery points here")
+    if not rows:
+        console.say(f"no recovery points: {opened.nothing()}")
     console.result(rows)
 
 
@@ -113,11 +142,11 @@ def ls(
     Example: seed ls latest:/etc --from /mnt/disk
     """
     from formats.keyed.catalog import TYPES
-    from seed.reading import PointReader, choose
+    from seed.reading import PointReader
 
-    union, found = open_points(console, vault, disks, machine, passphrase_file)
     wanted, below = split_point(point)
-    reader = PointReader(union, choose(found, wanted), console)
+    opened = open_points(console, vault, disks, machine, passphrase_file)
+    reader = PointReader(opened.union, opened.choose(wanted), console)
     any_row = False
     for entry in reader.entries(below):
         any_row = True
@@ -166,39 +195,43 @@ def restore(
 
     Example: seed restore latest:/srv/www --target /srv/restored --vault /srv/vault
     """
-    from seed.reading import PointReader, choose
+    from seed.reading import PointReader
     from seed.restore import Restore
     from seed.selection import Selection
     from seed.source.rules import Patterns
+    from seed.standing import standings
     from seed.tree.system import TreeWriter
 
-    union, found = open_points(console, vault, disks, machine, passphrase_file)
     wanted, below = split_point(point)
-    chosen = choose(found, wanted)
-    selection = Selection(below, Patterns(include or ()), Patterns(exclude or ()), bool(include))
-    began = time.monotonic()
-    reader = PointReader(union, chosen, console)
-    exists = target.is_dir()
-    tree = TreeWriter(str(target if exists or not dry_run else Path()), console, overwrite=overwrite)
-    restoring = Restore(reader, tree, selection, console)
-    try:
-        with console.working(
-            "restore", chosen.manifest.totals.file_bytes if not below and not include else None
-        ):
-            done = restoring.plan(target_exists=exists) if dry_run else restoring.run()
-    finally:
-        tree.close()
-    seconds = time.monotonic() - began
+    opened = open_points(console, vault, disks, machine, passphrase_file)
+    chosen = opened.choose(wanted)
     m = chosen.manifest
-    verb = "Would restore" if dry_run else "Restored"
+    for _, standing in standings(opened.union, [chosen]):
+        if not standing.complete:
+            console.notice(
+                f"point {m.point[:8]} {standing.words()}; what lies in them is left out, and listed"
+            )
+    selection = Selection(below, Patterns(include) if include else None, Patterns(exclude or ()))
+    began = time.monotonic()
+    restoring = Restore(
+        PointReader(opened.union, chosen, console),
+        lambda: TreeWriter(str(target), console, overwrite=overwrite),
+        selection,
+        console,
+    )
+    with console.working("restore", m.totals.file_bytes if selection.is_all else None):
+        done = restoring.plan(target_exists=target.is_dir()) if dry_run else restoring.run()
+    verb, written = ("Would restore", "to write") if dry_run else ("Restored", "written")
     console.say(
-        f"{verb} point {m.point[:8]} of {m.machine_name} ({moment(m.created)}) to {target} in {seconds:.1f} s."
+        f"{verb} point {m.point[:8]} of {m.machine_name} ({moment(m.created)}) to {target} "
+        f"in {time.monotonic() - began:.1f} s."
     )
     console.say(
-        f"  written      {done.files:,} files, {size(done.file_bytes)}; {done.folders:,} folders, {done.others:,} others"
+        f"  {written:12} {counted(done.files, 'file')}, {size(done.file_bytes)}; {counted(done.folders, 'folder')}, "
+        f"{counted(done.others, 'other')}"
     )
     if done.same:
-        console.say(f"  there before {done.same:,} equal entries, left as they are")
+        console.say(f"  there before {counted(done.same, 'equal entry')}, left as they are")
     if done.other or done.failed:
         console.say(f"  not restored {done.other + done.failed:,}, listed")
     console.result(

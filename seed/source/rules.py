@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+from formats.errors import UsageError
+
 KERNEL_FILE_SYSTEMS = frozenset(
     [
         "autofs",
@@ -37,14 +39,14 @@ _TAG_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOC
 
 
 class Patterns:
-    """Globs that leave out files and folders, for `--exclude`.
+    """Globs that leave out files and folders, for `--exclude`. Raises UsageError for what is none, as `[z-a]`.
 
     A pattern without '/' matches any name; one that begins with '/' matches a whole path; any other matches the
     end of a path. `*` and `?` stop at '/', `**` does not. What is matched is left out with all below it.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        parts = [self._translate(p.rstrip("/")) for p in patterns if p.strip("/")]
+        parts = [self._checked(p) for p in patterns if p.strip("/")]
         self._regex = re.compile("|".join(parts), re.DOTALL) if parts else None
 
     def __bool__(self) -> bool:
@@ -53,6 +55,17 @@ class Patterns:
     def match(self, path: bytes) -> bool:
         """Whether the absolute `path` is left out."""
         return self._regex is not None and self._regex.fullmatch(os.fsdecode(path)) is not None
+
+    @classmethod
+    def _checked(cls, pattern: str) -> str:
+        translated = cls._translate(pattern.rstrip("/"))
+        try:
+            re.compile(translated)
+        except re.error as error:
+            raise UsageError(
+                "usage", "not a glob", subject=pattern, hint="a set is written as [a-z] or [!abc]"
+            ) from error
+        return translated
 
     @staticmethod
     def _translate(pattern: str) -> str:

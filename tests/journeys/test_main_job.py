@@ -192,8 +192,10 @@ def test_include_and_exclude_choose_what_is_restored(exported: Stage, small_tree
         "seed", "restore", f"latest:{small_tree}", "--from", exported.disk, "--target", room / "some",
         "--include", "media", "--exclude", "*.tiff",
     )  # fmt: skip
-    files = [p.relative_to(room / "some") for p in (room / "some").rglob("*") if not p.is_dir()]
-    assert files == [Path("media/photo.raw")]
+    restored = sorted(p.relative_to(room / "some") for p in (room / "some").rglob("*"))
+    assert restored == [Path("media"), Path("media/photo.raw")], (
+        "and no folder in which nothing was asked for"
+    )
 
 
 @pytest.mark.needs("loop", "rsync", "root")

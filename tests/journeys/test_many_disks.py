@@ -41,7 +41,7 @@ def test_three_disks_at_once_come_in_reverse_order(
 ) -> None:
     stage = copy_of(opened)
     paths = disks(stage, 3)
-    done = stage.run("seed", "export", source, *to(*paths), "--use-at-most", "30MiB", "--json").json
+    done = stage.run("seed", "export", source, *to(*paths), "--use-at-most", "22MiB", "--json").json
     assert done["disks"] == [1, 2, 3]
     assert 0 <= done["file_bytes"] - done["read_bytes"] < LINKED
     states = []
@@ -51,6 +51,7 @@ def test_three_disks_at_once_come_in_reverse_order(
         states.append(stage.run("importer", "points", "--vault", stage.vault, "--json").json[0])
     assert [s["awaited_disks"] for s in states] == [[1, 2], [1], []]
     assert [s["complete"] for s in states] == [False, False, True]
+    assert stage.run("seed", "points", "--vault", stage.vault).stdout.endswith(": complete\n")
     stage.restore(room / "vault", "--vault", stage.vault)
     assert trees.differences(source, below(room / "vault", source)) == []
     access = ("--passphrase-file", stage.secret)
@@ -64,6 +65,12 @@ def test_what_one_disk_of_several_holds_can_be_restored_and_the_rest_is_listed(
     stage = copy_of(opened)
     paths = disks(stage, 2)
     stage.run("seed", "export", source, *to(*paths), "--use-at-most", "36MiB")
+    (point,) = stage.run("seed", "points", "--from", paths[0], "--json").json
+    assert (point["complete"], point["awaited_disks"]) == (False, [2])
+    told = stage.run(
+        "seed", "restore", "latest", "--from", paths[0], "--target", room / "told", code=3
+    ).stderr
+    assert "waits for disk 2 of 2" in told
     both = [stage.restore(room / p.name, "--from", p, code=3) for p in paths]
     assert all(part["files"] > 0 and part["failed"] > 0 for part in both)
     assert {f["code"] for part in both for f in part["findings"]} == {"chunk-missing"}
@@ -95,6 +102,11 @@ def test_without_a_terminal_full_disks_end_it_and_the_next_disk_goes_on(
     assert done["read_bytes"] < 0.6 * done["file_bytes"]
     assert 0 <= done["file_bytes"] - done["read_bytes"] - done["kept_bytes"] < LINKED
 
+    early = stage.run(
+        "seed", "restore", "latest", "--from", room / "in the post", "--target", room / "x", code=2
+    )
+    assert "here is disk 1 of set" in early.stderr, "its catalog lies on the disks that came last"
+    assert "the catalog lies on the disks that were attached when the export ended" in early.stderr
     rest = stage.run("importer", "import", second, third, "--vault", stage.vault, "--json").json
     assert all(d["may_be_erased"] for d in rest["disks"])
     last = stage.run("importer", "import", room / "in the post", "--vault", stage.vault, "--json").json

@@ -98,6 +98,7 @@ OPENED = (
     Refusal(
         "patterns missing", "seed export {tree} --to {disk} --exclude-from {room}/none", 2, "path-not-found"
     ),
+    Refusal("not a glob", "seed export {tree} --to {disk} --exclude [z-a]", 2, "usage"),
     Refusal("level odd", "seed export {tree} --to {disk} --level 20", 2, "usage"),
     Refusal("nothing arrived yet", "seed ls --vault {vault}", 2, "point-unknown"),
     Refusal("nothing in the disk", "seed ls --from {empty}", 1, "disk-empty"),
@@ -124,6 +125,12 @@ IMPORTED = (
     Refusal("subpath upwards", "seed ls latest:a/../b --from {disk}", 2, "usage"),
     Refusal("machine unknown", "seed points --from {disk} --machine web9 " + KEY, 2, "point-unknown"),
     Refusal("no slot here", "seed points --vault {empty} " + KEY, 1, "slot-missing"),
+    Refusal("nothing matches", "seed restore latest --from {disk} --target {room}/t --include none", 2,
+            "path-not-found"),
+    Refusal("nothing matches, dry run", "seed restore latest --from {disk} --target {room}/t --include none --dry-run", 2,
+            "path-not-found"),
+    Refusal("nothing at this path", "seed restore latest:/none --from {disk} --target {room}/t", 2, "path-not-found"),
+    Refusal("no such machine in the vault", "importer points --vault {vault} --machine web9", 2, "machine-unknown"),
     Refusal("no target", "seed restore latest --from {disk}", 2, "usage"),
     Refusal("target a file", "seed restore latest --from {disk} --target {file}", 1, "path-not-found"),
     Refusal("target nowhere", "seed restore latest --from {disk} --target /proc/none/x", 1, "path-not-found"),

@@ -4,6 +4,7 @@ A machine that registered without a network is accepted by its fingerprint, and 
 """
 
 import shutil
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -202,7 +203,9 @@ def test_one_home_serves_one_export_at_a_time(copy_of: Copy, opened: Stage, long
     stage = copy_of(opened)
     running = stage.start("seed", "export", long_tree, "--to", stage.disk)
     assert await_(lambda: list((stage.disk / "offseed").glob("*/label")), running)
+    running.send_signal(signal.SIGSTOP)  # for longer than any patience
     second = stage.run("seed", "export", long_tree, "--to", stage.disk, "--json", code=1)
+    running.send_signal(signal.SIGCONT)
     refused(second, "home-busy")
     assert ended(running).code == 0
     assert stage.export(long_tree)["already"]
