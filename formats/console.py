@@ -25,6 +25,7 @@ from formats.errors import Interrupted, OffseedError, UsageError
 from formats.monitor import Finding, Tally
 from formats.progress import Bar, Rate, every
 from formats.wire import Json
+from formats.words import one_line, printable, size
 
 FINDINGS_SHOWN = 10
 ONE_REQUEST = 0.1  # seconds: `timeout` and terminals that close send a signal twice at once
@@ -129,7 +130,7 @@ class Console(Tally):
 
     def _show(self) -> None:
         if self._bar is not None:
-            self._bar.show(self._met, self.expected, self.expected_final, ", ".join(self._counts()))
+            self._bar.show(self._met, self.expected, self.expected_final, self._counts())
 
     def _say_progress(self, title: str, rate: Rate) -> None:
         least = "" if self.expected_final else "≥ "
@@ -195,48 +196,6 @@ def _write_error(data: bytes) -> None:
         os.write(2, data)
 
 
-def printable(text: str) -> str:
-    """`text` as a terminal may show it: a file name cannot move the cursor, nor break a line or an encoding."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
-
-
-def _escaped(c: str) -> str:
-    if 0xDC80 <= ord(c) <= 0xDCFF:
-        return f"\\x{ord(c) - 0xDC00:02x}"
-    return c.encode("unicode_escape").decode("ascii")
-
-
-def one_line(text: str) -> str:
-    """`printable`, newlines escaped too."""
-    return printable(text).replace("\n", "\\n")
-
-
-def size(count: float) -> str:
-    """A number of bytes as people read it."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.2f} TiB"
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 file`, `2 files`, `3 entries`."""
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count:,} {noun[:-1]}ies" if noun.endswith("y") else f"{count:,} {noun}s"
-
-
-def moment(seconds: int) -> str:
-    """A time in this machine's zone."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-    except (OverflowError, OSError, ValueError):
-        return f"@{seconds}"
-
-
 def print_version(wanted: bool) -> None:
     """For `--version`: what is installed."""
     if wanted:
@@ -247,7 +206,7 @@ def print_version(wanted: bool) -> None:
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and warnings.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print every warning as it is met.")]
 
 Command = Callable[..., int | None]

@@ -3,11 +3,13 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-AT_LEAST = "{desc}: {n_fmt}/≥{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"  # neither percents nor a time yet
+from formats.words import size
+
+PAUSE = 0.2  # seconds between two pictures of a bar
 
 
 class Bar:
@@ -16,21 +18,35 @@ class Bar:
     def __init__(self, title: str) -> None:
         from tqdm import tqdm
 
+        self._title = title
+        self._shown = 0.0
+        known = os.get_terminal_size(2).columns  # a serial console does not know its own
         self._bar: Any = tqdm(
-            desc=title,
-            unit="B",
-            unit_scale=True,
-            unit_divisor=1024,
+            bar_format="{desc}",
             leave=False,
-            mininterval=0.3,
-            ncols=None if os.get_terminal_size(2).columns else 80,  # a serial console does not know its own
+            mininterval=PAUSE,
+            dynamic_ncols=bool(known),
+            ncols=None if known else 80,
         )
 
-    def show(self, done: int, expected: int, final: bool, words: str) -> None:
-        """So many bytes of so many, if any are expected; until that is `final`, of at least so many."""
-        self._bar.total = expected or None
-        self._bar.bar_format = AT_LEAST if done < expected and not final else None
-        self._bar.set_postfix_str(words, refresh=False)
+    def show(self, done: int, expected: int, final: bool, counts: Sequence[str]) -> None:
+        """So many bytes of so many, if any are expected; until that is `final`, of at least so many.
+
+        What matters least comes last, where a narrow terminal cuts it off.
+        """
+        if (now := time.monotonic()) - self._shown < PAUSE:
+            return
+        self._shown = now
+        rate = self._bar.format_dict["rate"] or 0.0
+        words = [size(done), *([f"{size(rate)}/s"] if rate else []), *counts]
+        if done < expected:
+            words[0] += f" of {'' if final else '≥ '}{size(expected)}"
+            if final and rate > 0:
+                words.insert(2, f"{self._bar.format_interval((expected - done) / rate)} left")
+        counting = done >= expected or not final  # neither a share nor a time yet
+        self._bar.total = None if counting else expected
+        self._bar.bar_format = "{desc}" if counting else "{percentage:3.0f}%|{bar:10}| {desc}"
+        self._bar.set_description_str(f"{self._title}: {', '.join(words)} ", refresh=False)
         with suppress(OSError):
             self._bar.update(done - self._bar.n)
 

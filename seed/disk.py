@@ -366,9 +366,11 @@ def _foreign(path: Path) -> MediaError:
 def check_disk(path: Path) -> None:
     """Raises MediaError disk-missing where `path` is no folder: a mount point that is not there is never made."""
     if not path.is_dir():
-        what = (
-            "this is a file, not the folder of a disk" if path.exists() else "there is no disk at this path"
-        )
+        what = "there is no disk at this path"
+        if path.is_block_device():
+            what = "this is a device, not the folder that it is mounted at"
+        elif path.exists():
+            what = "this is a file, not the folder of a disk"
         raise MediaError(
             "disk-missing", what, subject=str(path), hint="mount the disk and give the path it is mounted at"
         )

@@ -10,8 +10,9 @@ from formats import layout
 from formats.errors import HomeError, Interrupted, OffseedError, UsageError
 from formats.ids import PointId, SetId, hex_digest, random_id
 from formats.keyed.chunk import LEVEL
-from formats.monitor import Monitor
+from formats.monitor import Monitor, Recorder
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
+from formats.words import counted, size
 from seed import basis
 from seed.commit import Commit, Committed, signed_manifest
 from seed.disk import DiskWriter, Extent, attach, check_disk, number_at
@@ -65,6 +66,7 @@ def export(
 
     Raises UsageError, HomeError, MediaError, Interrupted; the same call goes on where it ended.
     """
+    monitor = Recorder(monitor)
     Patterns(options.excludes)  # refused, if at all, before anything is written
     for target in targets:
         check_disk(target)
@@ -72,6 +74,8 @@ def export(
     _settle_sequence(home)
     kept, resumed = _open_set(home, items, options, monitor)
     if kept.state.status == "finished":
+        if kept.state.warnings:
+            monitor.notice(f"it ended with {counted(kept.state.warnings, 'warning')}, which it listed then")
         return Exported(kept.state, _finished(home, kept), True, False)
     check_targets(targets, items)
     check_home_room(home, items, monitor)
@@ -117,6 +121,7 @@ def export(
                 pruned=own,
             )
             whole = _write_point(commit, Walk(items, rules, monitor), options, open_disk, attendant)
+            kept.change(warnings=len(monitor.findings))
             signed = signed_manifest(home, kept)
         else:
             commit.take_up(signed[1])
@@ -143,8 +148,8 @@ def _write_point(
         extent.chunks += section.archive.records
         for row in section.rows("journal"):
             known.add(row.chunk)
-    size = archive_size(len(commit.disks))
-    pool = BufferPool(size, min(len(commit.disks) + 1, POOL_BYTES // size))
+    buffer = archive_size(len(commit.disks))
+    pool = BufferPool(buffer, min(len(commit.disks) + 1, POOL_BYTES // buffer))
     disks = DiskSet(
         commit.disks,
         pool.count,
@@ -193,10 +198,10 @@ def _stop(commit: Commit, disks: DiskSet, run: Run, error: Exception) -> None:
 def _complete(commit: Commit, disk: DiskWriter) -> None:
     """Close a disk that is full, while others go on."""
     commit.close(disk)
-    size = sum(s.archive.size for s in disk.sections)
+    used = sum(s.archive.size for s in disk.sections)
     what = (
-        f"complete, {len(disk.sections):,} archives, {size >> 20:,} MiB"
-        if size
+        f"complete, {counted(len(disk.sections), 'archive')}, {size(used)}"
+        if used
         else "full, and holds nothing"
     )
     commit.monitor.notice(f"disk {disk.number} at {disk.path} is {what}: it is safe to remove")

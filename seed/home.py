@@ -120,7 +120,7 @@ class DiskState(Record):
 class SetState(Record):
     """One disk set of this home: open until its set document is put; then `announced` once the vault knows of it.
 
-    `again` where it was begun though another one was there.
+    `again` where it was begun though another one was there; `warnings` are the findings it ended with.
     """
 
     set: SetId = member(hexed(16))
@@ -131,6 +131,7 @@ class SetState(Record):
     slots_on_disk: bool = member(flag(), default=True)
     announced: bool = member(flag(), default=False)
     again: bool = member(flag(), default=False)
+    warnings: int = member(integer(), default=0)
 
     @property
     def disks_by_number(self) -> dict[int, DiskState]:

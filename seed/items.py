@@ -8,6 +8,7 @@ import psutil
 
 from formats.errors import HomeError, UsageError
 from formats.monitor import Monitor
+from formats.words import size
 from seed.home import ITEMS_MAX, Home
 
 HOME_ROOM_BASE = 32 << 20  # bytes, and for each MiB of data the rows of the chunks it becomes
@@ -95,12 +96,12 @@ def check_home_room(home: Home, items: Sequence[bytes], monitor: Monitor) -> Non
     if free < needed:
         raise HomeError(
             "home-room",
-            f"the home has {free >> 20} MiB left, and up to {needed >> 20} MiB may be needed",
+            f"the home has {size(free)} left, and up to {size(needed)} may be needed",
             subject=str(home.path),
             hint="make room there, or move the home and name it by SEED_HOME",
         )
     if free < data * CACHE_SHARE_ADVISED:
         monitor.notice(
-            f"the home {home.path} has {free >> 20} MiB left, less than 5 % of the {data >> 20} MiB in use where "
-            "the data lies; it is enough for now"
+            f"the home {home.path} has {size(free)} left, less than 5 % of the {size(data)} in use where the data lies; "
+            "it is enough for now"
         )

@@ -9,6 +9,7 @@ from formats.keyed.catalog import FILE
 from formats.monitor import Monitor
 from formats.store.local import LocalStore
 from seed.disk import check_disk
+from seed.export import Options
 from seed.home import Home
 from seed.items import check_targets, choose_items
 from seed.source.rules import Patterns, Rules
@@ -17,7 +18,7 @@ from seed.source.system import Walk
 
 @dataclass
 class Rehearsed:
-    """What would be read, and the free bytes of each disk."""
+    """What would be read, and the bytes that each disk may take."""
 
     items: tuple[bytes, ...]
     rooms: list[tuple[Path, int]]
@@ -26,20 +27,17 @@ class Rehearsed:
     file_bytes: int = 0
 
     @property
-    def fits(self) -> bool:
-        """Whether it fits even where nothing can be compressed."""
-        return self.file_bytes <= sum(room for _, room in self.rooms)
+    def lacking(self) -> int:
+        """How many bytes too many there are, if nothing can be compressed."""
+        return max(self.file_bytes - sum(room for _, room in self.rooms), 0)
 
 
 def rehearse(
     home: Home,
     paths: Sequence[str],
     targets: Sequence[Path],
-    excludes: Sequence[str],
+    options: Options,
     monitor: Monitor,
-    *,
-    one_file_system: bool,
-    exclude_caches: bool,
 ) -> Rehearsed:
     """Raises UsageError, MediaError, Interrupted. `paths` need not be those that are remembered."""
     for target in targets:
@@ -47,8 +45,8 @@ def rehearse(
     items = choose_items(home, paths, once=True)
     check_targets(targets, items)
     own = {(s.st_dev, s.st_ino) for s in (p.stat() for p in (home.path, *targets))}
-    rules = Rules(Patterns(excludes), one_file_system, exclude_caches, own)
-    found = Rehearsed(items, [(target, _room(target)) for target in targets])
+    rules = Rules(Patterns(options.excludes), options.one_file_system, options.exclude_caches, own)
+    found = Rehearsed(items, [(target, _room(target, options.use_at_most)) for target in targets])
     linked: set[tuple[int, int]] = set()
     for met in Walk(items, rules, monitor):
         if monitor.stopping():
@@ -66,6 +64,7 @@ def rehearse(
     return found
 
 
-def _room(target: Path) -> int:
+def _room(target: Path, use_at_most: int | None) -> int:
     with LocalStore.open(str(target), read_only=True) as store:
-        return store.free_bytes()
+        free = store.free_bytes()
+        return free if use_at_most is None else min(free, use_at_most)

@@ -128,7 +128,8 @@ class _Work:
             except (MediaError, StoreError) as error:
                 why = error.what
         if why:
-            self.monitor.notice(f"no certificate was written to disk {folder.name} at {folder.disk}: {why}")
+            which = f"disk {folder.number} of set {folder.set[:8]}, at {folder.disk}"
+            self.monitor.notice(f"what was read of {which} is not signed onto it: {why}")
         return not why
 
     def _put(self, home: Home, read: Readback) -> None:
@@ -160,7 +161,7 @@ class _Work:
     def _strike(self, kept: KeptSet, read: Readback) -> None:
         """Have the export go on with what is damaged, where it can; and say what is to be done."""
         folder, home = read.folder, self.home
-        where = f"disk {folder.number} at {folder.disk}"
+        where = f"disk {folder.number} of set {folder.set[:8]}, at {folder.disk},"
         assert home is not None
         if kept.state.status != "open" or home.state.set != folder.set:
             self.monitor.notice(

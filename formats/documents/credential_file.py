@@ -50,10 +50,10 @@ class CredentialFile:
             detail = error.what if isinstance(error, OffseedError) else "its parts do not belong together"
             raise VaultError(
                 "credential-damaged",
-                f"the credential file is damaged or was edited ({detail})",
+                f"this is no vault credential, or it was damaged ({detail})",
                 subject=where,
-                hint="copy it again from where it was issued, or ask the operator for a new one "
-                "(importer credentials issue)",
+                hint="name the file that `importer credentials issue` wrote; copy it again from there, or ask the operator "
+                "for a new one",
             ) from error
         return cls(document, leaf, key)
 

@@ -56,6 +56,7 @@ app = typer.Typer(
     help="The datacenter side of offseed: keep vaults, import shipped disks. It checks everything and can read nothing.",
     epilog="Example: importer import /mnt/disk --vault /srv/vault",
     invoke_without_command=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     rich_markup_mode=None,  # rich alone takes as long as all the rest of --help
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import FAILED, Console, command, moment, size
+from formats.console import FAILED, Console, command
 from formats.errors import OffseedError, UsageError
 from formats.ids import fingerprint
 from formats.monitor import Finding
 from formats.wire import Json, encode_json
+from formats.words import counted, moment, size
 from importer.cli.app import VaultOption, app, signing_vault, vault_of
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from importer.intake import Disk
     from importer.points import Point
 
-DisksArgument = Annotated[list[Path], typer.Argument(metavar="DISK…", help="Where the disks are mounted.")]
+DisksArgument = Annotated[list[Path], typer.Argument(metavar="DISK", help="Where the disks are mounted.")]
 
 
 @command(app, "inspect")
@@ -60,7 +61,7 @@ def import_(
     opened = signing_vault(vault, console)
     accepted, _ = answer_requests(opened, console)
     for member in accepted:
-        console.say(f"machine {member.name} is registered from now on ({fingerprint(member.machine)})")
+        console.say(f"machine {member.name} is accepted ({fingerprint(member.machine)})")
     looked = _look(disks, console)
     known = members(opened, console)
     welcome, refused = [], []
@@ -190,7 +191,8 @@ def _report(result: "Imported", console: Console) -> dict[str, Json]:
         console.say(f"{name}: imported before, nothing to do")
     else:
         console.say(
-            f"{name}: {result.copied:,} archives copied ({size(result.copied_bytes)}), {result.already:,} already there"
+            f"{name}: {counted(result.copied, 'archive')} copied, {size(result.copied_bytes)}"
+            + (f"; the vault had {result.already:,} more already" if result.already else "")
         )
     if result.whole and result.finished:
         console.say(f"{name}: everything on it is in the vault; it may be erased")

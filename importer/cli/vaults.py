@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command, moment
+from formats.console import Console, command
 from formats.errors import FormatError, IntegrityError, OffseedError, UsageError, VaultError
 from formats.ids import fingerprint, machine_id, parse_fingerprint
 from formats.layout import numbered
 from formats.verbs import Verbs
 from formats.wire import Json
+from formats.words import moment
 from importer.cli.app import VaultOption, absolute, app, home, signing_vault, vault_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def vault_create(
     console.say(f"  authority    {vault.authority.path}")
     console.say("               Back this file up and keep it secret: who has it speaks for the vault, and")
     console.say("               without it no machine can be accepted and nothing imported.")
-    console.say(f"Next: importer credentials issue --vault {vault.store.address} --out machine.credential")
+    console.say(f"Next: importer credentials issue --vault {vault.store.address} --out MACHINE.credential")
     console.result(_described(vault))
 
 
@@ -153,7 +154,7 @@ def credentials_issue(
     console.say(f"Credential {document.number} for vault {opened.name}: {out}")
     console.say(f"  valid until  {moment(document.expires)}; earlier credentials are void from now on")
     console.say("  Send it over a secure channel. On the machine:")
-    console.say(f"  seed register --credential {out.name}")
+    console.say(f"  seed register --credential {out.name} --generate-passphrase passphrase.txt")
     console.result(
         {"number": document.number, "file": str(out), "expires": document.expires, "vault": opened.id}
     )

@@ -4,15 +4,16 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 import platformdirs
 import typer
 
 from formats.console import Console, print_version
-from formats.errors import HomeError, UsageError
+from formats.errors import HomeError, PassphraseError, UsageError
 from formats.verbs import Verbs
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ START = """To back up this machine, with the credential file that the datacenter
   seed restore latest --from /mnt/disk --target /restored
 `seed --help` lists all commands, and `seed COMMAND --help` says what each can do.
 """
+
+T = TypeVar("T")
+ATTEMPTS = 3
+MISTYPED = ("passphrase-wrong", "passphrase-mismatch", "passphrase-short", "passphrase-weak")
 
 AT_THE_DATACENTER = "that is done at the datacenter: `importer {}`, and `importer --help` lists more"
 
@@ -70,6 +75,7 @@ app = typer.Typer(
     help="Back up this machine: the first time onto shipped disks, from then on over the network.",
     epilog="Example: seed export /srv /etc --to /mnt/disk",
     invoke_without_command=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     rich_markup_mode=None,  # rich alone takes as long as all the rest of --help
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -85,7 +91,7 @@ PassphraseFileOption = Annotated[
         "--passphrase-file",
         metavar="FILE",
         readable=False,  # to read it says more
-        help="Read the passphrase from this file's first line.",
+        help="Read the passphrase from this file's first line; - is what is piped in.",
     ),
 ]
 
@@ -166,10 +172,15 @@ def _usual_home() -> Path:
 
 
 def read_passphrase(file: Path) -> str:
-    """The first line of `file`. Raises UsageError."""
+    """The first line of `file`, or with `-` of what is piped in. Raises UsageError passphrase-missing."""
     try:
-        with open(file, encoding="utf-8") as lines:
-            return lines.readline().rstrip("\r\n")
+        with nullcontext(sys.stdin) if str(file) == "-" else open(file, encoding="utf-8") as lines:
+            if passphrase := lines.readline().rstrip("\r\n"):
+                return passphrase
+        raise UsageError(
+            "passphrase-missing", "the first line of the passphrase file is empty", subject=str(file),
+            hint="the passphrase is its first line",
+        )  # fmt: skip
     except (OSError, UnicodeError) as error:
         raise UsageError(
             "passphrase-missing",
@@ -179,17 +190,37 @@ def read_passphrase(file: Path) -> str:
         ) from error
 
 
-def ask_passphrase(file: Path | None, prompt: str = "Passphrase") -> str:
-    """From the file, else typed at the terminal. Raises UsageError passphrase-missing."""
-    if file is not None:
-        return read_passphrase(file)
+def type_passphrase(prompt: str, otherwise: str) -> str:
+    """As typed at the terminal. Raises UsageError passphrase-missing: where there is none, what to do `otherwise`."""
     if not sys.stdin.isatty():
         raise UsageError(
-            "passphrase-missing", "a passphrase is needed, and there is no terminal to ask at",
-            hint="give it by --passphrase-file FILE",
-        )  # fmt: skip
+            "passphrase-missing", "a passphrase is needed, and there is no terminal to ask at", hint=otherwise
+        )
     answer: str = typer.prompt(prompt, hide_input=True, err=True)
     return answer
+
+
+def with_passphrase(console: Console, file: Path | None, attempt: Callable[[str], T]) -> T:
+    """What `attempt` makes of the passphrase in the file, else of the one that is typed.
+
+    Raises UsageError passphrase-missing, and what `attempt` raises.
+    """
+    if file is not None:
+        return attempt(read_passphrase(file))
+    otherwise = "give it by --passphrase-file FILE, or run this as the user who registered the machine"
+    return insist(console, lambda: attempt(type_passphrase("Passphrase", otherwise)))
+
+
+def insist(console: Console, attempt: Callable[[], T]) -> T:
+    """What comes of an `attempt` at typing a passphrase; a mistake is told, and asked for again."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return attempt()
+        except (UsageError, PassphraseError) as error:
+            if error.code not in MISTYPED:
+                raise
+            console.aside(f"{error.what}: {error.hint}")
+    return attempt()
 
 
 from seed.cli import demo, exports, reading, registration, verifying  # noqa: E402,F401  the commands register themselves

@@ -33,7 +33,10 @@ def demo(
     """
     source = (path or SAMPLE).absolute()
     if not source.is_dir():
-        raise UsageError("path-not-found", "there is no folder at this path", subject=str(source))
+        raise UsageError(
+            "path-not-found", "there is no folder at this path", subject=str(source),
+            hint="name a folder of some files, or none: then Python's own library is taken",
+        )  # fmt: skip
     scratch = Path(tempfile.mkdtemp(prefix="offseed-demo-"))
     try:
         journey = _Journey(console, scratch)
@@ -71,7 +74,7 @@ class _Journey:
         self.step("At the datacenter: a vault, and a credential for one machine")
         self.run("importer", "vault", "create", "Demo", "--at", vault, "--region", "here")
         self.run("importer", "credentials", "issue", "--vault", vault, "--out", credential)
-        self.step("On the server: register, then write the seed onto a disk")
+        self.step("On the server: register, then write the seed onto a disk (here a folder, hence the note)")
         self.run(
             "seed", "register", "--credential", credential, "--name", "demo", "--generate-passphrase", secret
         )

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command, moment, size
+from formats.console import Console, command
 from formats.errors import UsageError
 from formats.ids import fingerprint
+from formats.words import counted, moment, size
 from seed.cli.app import app, open_home
 from seed.cli.values import parse_size
 
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 @command(app, "export")
 def export(
     console: Console,
-    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH…", help="What to back up.")] = None,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="What to back up.")] = None,
     to: Annotated[
         list[Path] | None,
         typer.Option("--to", metavar="DISK", help="Where a disk is mounted; several are written at once."),
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave this out.")
+        list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out what matches.")
     ] = None,
     exclude_from: Annotated[
         list[Path] | None,
@@ -61,7 +62,7 @@ def export(
         bool, typer.Option("--offline", help="Do not ask for the vault, nor announce the set to it.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what would be read; write nothing.")
+        bool, typer.Option("--dry-run", help="Count what would be read, and whether it fits; write nothing.")
     ] = False,
     level: Annotated[int, typer.Option("--level", min=1, max=19, help="zstd's level of compression.")] = 3,
 ) -> None:
@@ -74,9 +75,9 @@ def export(
     from seed.export import export as run
     from seed.memory import be_lean
 
+    home = open_home()
     if not to:
         raise UsageError("usage", "no disk was named", hint="say where it is mounted: --to DISK")
-    home = open_home()
     options = Options(
         excludes=tuple(exclude or ()) + tuple(_lines(exclude_from or [])),
         one_file_system=one_file_system,
@@ -89,15 +90,16 @@ def export(
         level=level,
     )
     be_lean()
-    began = time.monotonic()
+    _notice_what_matters(console, to)
     if dry_run:
         _rehearse(console, home, paths or [], to, options)
         return
-    _notice_what_matters(console, to)
+    attendant = _Attendant(console)
     with home.locked():
+        began = time.monotonic()
         with console.working("export"):
-            exported = run(home, paths or [], to, options, console, _Attendant(console))
-        seconds = time.monotonic() - began
+            exported = run(home, paths or [], to, options, console, attendant)
+        seconds = time.monotonic() - began - attendant.waited
         if not offline:
             announce(home, os.environ.get("SEED_VAULT") or home.identity.address, console)
     _summarise(console, home.identity, exported, seconds)
@@ -107,21 +109,19 @@ def _rehearse(console: Console, home: "Home", paths: list[str], to: list[Path], 
     from seed.rehearsal import rehearse
 
     with console.working("count"):
-        found = rehearse(
-            home, paths, to, options.excludes, console,
-            one_file_system=options.one_file_system, exclude_caches=options.exclude_caches,
-        )  # fmt: skip
+        found = rehearse(home, paths, to, options, console)
     console.say(
-        f"Would read {found.files:,} files, {size(found.file_bytes)}; {found.entries:,} entries in all."
+        f"Would read {counted(found.files, 'file')}, {size(found.file_bytes)}; "
+        f"{counted(found.entries, 'entry')} in all."
     )
     for path, room in found.rooms:
-        console.say(f"  {path}: {size(room)} free")
-    fits = (
-        "it fits, even if nothing can be compressed"
-        if found.fits
-        else "it fits only if compressed, or not at all"
-    )
-    console.say(f"  {fits}; a disk that fills up asks for a further one")
+        console.say(f"  {path}: {size(room)} to be used")
+    if found.lacking:
+        console.say(
+            f"  If nothing can be compressed, {size(found.lacking)} more are needed: then the export asks for a further disk."
+        )
+    else:
+        console.say("  It fits, even if nothing can be compressed.")
     console.say("Nothing was written.")
     console.result(
         {
@@ -130,7 +130,8 @@ def _rehearse(console: Console, home: "Home", paths: list[str], to: list[Path], 
             "entries": found.entries,
             "files": found.files,
             "file_bytes": found.file_bytes,
-            "disks": [{"path": str(path), "free_bytes": room} for path, room in found.rooms],
+            "disks": [{"path": str(path), "room_bytes": room} for path, room in found.rooms],
+            "lacking_bytes": found.lacking,
             "findings": console.findings_json(),
         }
     )
@@ -151,6 +152,7 @@ class _Attendant:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self.waited = 0.0  # seconds, for people
 
     def left(self) -> str:
         return self._console.left()
@@ -159,7 +161,9 @@ class _Attendant:
         if not (sys.stdin.isatty() and sys.stderr.isatty()) or self._console.quiet or self._console.as_json:
             return None
         self._console.aside(f"{words}. Mount the next disk and type its path, or Enter to stop: ", end="")
+        began = time.monotonic()
         typed = self._typed()
+        self.waited += time.monotonic() - began
         return Path(typed).expanduser() if typed else None
 
     def _typed(self) -> str:
@@ -182,9 +186,9 @@ def _summarise(console: Console, identity: "Identity", exported: "Exported", sec
         console.say(f"Export finished in {seconds:.1f} s{rate}.")
     console.say(f"  point        {manifest.point[:8]}, sequence {manifest.sequence}")
     console.say(
-        f"  read         {totals.files:,} files, {size(totals.file_bytes)}; {totals.entries:,} entries in all"
+        f"  read         {counted(totals.files, 'file')}, {size(totals.file_bytes)}; {counted(totals.entries, 'entry')} in all"
     )
-    console.say(f"  stored       {totals.archives:,} archives, {size(totals.archive_bytes)}")
+    console.say(f"  stored       {counted(totals.archives, 'archive')}, {size(totals.archive_bytes)}")
     console.say(f"  disks        {_listed(disks)} of set {state.set[:8]}")
     if exported.whole is not None and len(disks) > 1:
         console.say(f"  on one disk  {exported.whole:.1%} of the files are whole on one disk")

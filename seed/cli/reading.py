@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from formats.console import Console, command, counted, moment, one_line, size
+from formats.console import Console, command
 from formats.errors import UsageError
 from formats.wire import Json
-from seed.cli.app import PassphraseFileOption, VaultOption, app, ask_passphrase, home_if_any
+from formats.words import counted, moment, one_line, size
+from seed.cli.app import PassphraseFileOption, VaultOption, app, home_if_any, with_passphrase
 
 if TYPE_CHECKING:
     from formats.keyed.catalog import Entry
@@ -79,7 +80,7 @@ def open_points(
             announce(home, vault, console)
         machines = [Machine(home.identity.machine, home.identity.master)]
     else:
-        machines = unlock(union, ask_passphrase(file), machine, console)
+        machines = with_passphrase(console, file, lambda typed: unlock(union, typed, machine, console))
     return Opened(union, machines, points(union, machines, console))
 
 

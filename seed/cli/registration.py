@@ -13,10 +13,11 @@ from seed.cli.app import (
     PassphraseFileOption,
     VaultOption,
     app,
-    ask_passphrase,
     callers_home,
     home_path,
+    insist,
     read_passphrase,
+    type_passphrase,
 )
 
 GENERATED = """{passphrase}
@@ -81,7 +82,7 @@ def register(
     elif passphrase_file is not None:
         passphrase = read_passphrase(passphrase_file)
     else:
-        passphrase = _chosen_twice()
+        passphrase = insist(console, _typed_twice)
     rules.check(passphrase)
     try:
         registered = join(home_path(), file, machine_name, passphrase, vault, console)
@@ -125,12 +126,15 @@ def _credential_bytes(path: Path) -> bytes:
         ) from error
 
 
-def _chosen_twice() -> str:
-    first = ask_passphrase(None, "Passphrase (16 characters or more)")
-    if first != ask_passphrase(None, "The same again"):
-        raise UsageError(
-            "passphrase-mismatch", "the two passphrases differ", hint="nothing was done; try again"
-        )
+def _typed_twice() -> str:
+    """A passphrase that is good, and the same twice. Raises UsageError."""
+    from formats.keyed.passphrase import check
+
+    otherwise = "let one be made by --generate-passphrase FILE, or give one by --passphrase-file FILE"
+    first = type_passphrase("A passphrase for the backups, of 16 characters or more", otherwise)
+    check(first)
+    if first != type_passphrase("The same again", otherwise):
+        raise UsageError("passphrase-mismatch", "the two passphrases differ", hint="type it twice alike")
     return first
 
 

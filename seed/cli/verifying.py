@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import FAILED, Console, command, size
+from formats.console import FAILED, Console, command
 from formats.errors import PassphraseError, UsageError
 from formats.wire import Json
-from seed.cli.app import PassphraseFileOption, VaultOption, app, ask_passphrase, home_if_any
+from formats.words import counted, size
+from seed.cli.app import PassphraseFileOption, VaultOption, app, home_if_any, with_passphrase
 
 if TYPE_CHECKING:
     from formats.keyed.keys import MasterKey
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @command(app, "verify")
 def verify(
     console: Console,
-    disks: Annotated[list[Path], typer.Argument(metavar="DISK…", help="Where the disks are mounted.")],
+    disks: Annotated[list[Path], typer.Argument(metavar="DISK", help="Where the disks are mounted.")],
     passphrase_file: PassphraseFileOption = None,
     vault: VaultOption = None,
 ) -> int:
@@ -86,7 +87,7 @@ def _choose(
     masters = [home.identity.master] if home is not None else []
     strange = [folders for folders, ours in zip(disks, own, strict=True) if not ours]
     if strange:
-        machines = _unlock([f for folders in strange for f in folders], file, vault)
+        machines = _unlock(console, [f for folders in strange for f in folders], file, vault)
         masters += list(machines.values())
         strange = [
             [f for f in folders if f.label is None or f.label.machine in machines] for folders in strange
@@ -108,7 +109,9 @@ def _choose(
     return chosen, Keys(masters)
 
 
-def _unlock(folders: "list[Folder]", file: Path | None, vault: str | None) -> "dict[str, MasterKey]":
+def _unlock(
+    console: Console, folders: "list[Folder]", file: Path | None, vault: str | None
+) -> "dict[str, MasterKey]":
     from formats.monitor import Tally
     from formats.store.address import open_store
     from formats.store.contract import Store
@@ -117,8 +120,9 @@ def _unlock(folders: "list[Folder]", file: Path | None, vault: str | None) -> "d
     stores: list[Store] = [folder.store for folder in folders]
     if vault is not None:
         stores.append(open_store(vault))
-    # What is damaged among the slots is said when it is read back.
-    return {m.machine: m.master for m in unlock(Union(stores), ask_passphrase(file), None, Tally())}
+    union, unheard = Union(stores), Tally()  # what is damaged among the slots is said when it is read back
+    opened = with_passphrase(console, file, lambda typed: unlock(union, typed, None, unheard))
+    return {m.machine: m.master for m in opened}
 
 
 def _show(verdict: "Verdict", console: Console) -> dict[str, Json]:
@@ -130,14 +134,14 @@ def _show(verdict: "Verdict", console: Console) -> dict[str, Json]:
     if error is not None:
         console.aside(f"seed: {error} [{error.code}]\n  what to do: {error.hint}")
     console.say(
-        f"  read         {read.objects:,} objects, {size(read.bytes)} in {verdict.seconds:.1f} s, {size(rate)}/s"
+        f"  read         {counted(read.objects, 'object')}, {size(read.bytes)} in {verdict.seconds:.1f} s, {size(rate)}/s"
     )
     console.say(
         "               (cached: the system would not let the page cache be passed)"
         if read.cached
         else "               read back from the medium"
     )
-    console.say(f"  opened       {read.records:,} chunks")
+    console.say(f"  opened       {counted(read.records, 'chunk')}")
     console.say(f"  damaged      {len(read.damaged) or 'nothing'}")
     console.say(f"  inventory    {_inventory(verdict)}")
     return {
@@ -159,5 +163,7 @@ def _show(verdict: "Verdict", console: Console) -> dict[str, Json]:
 
 def _inventory(verdict: "Verdict") -> str:
     if verdict.certified:
-        return f"generation {verdict.generation}, which certifies this"
-    return f"generation {verdict.generation}, no certificate" if verdict.generation else "none that is valid"
+        return f"generation {verdict.generation}, just written, tells the datacenter what this reading found"
+    if verdict.generation:
+        return f"generation {verdict.generation}, as it was; nothing was written"
+    return "none that is valid"

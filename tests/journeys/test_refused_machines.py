@@ -38,9 +38,11 @@ NOISE = bytes(range(255, 0, -1)) * 3
 
 def test_a_passphrase_typed_twice_must_be_the_same(copy_of: Copy, bare: Stage) -> None:
     stage = copy_of(bare)
-    answers = [PASSPHRASE.encode() + b"\n", PASSPHRASE.encode() + b"!\n"]
+    good, other = PASSPHRASE.encode() + b"\n", PASSPHRASE.encode() + b"!\n"
     words = ("register", "--credential", stage.credential, "--vault", stage.vault)
-    shown = stage.type("seed", *words, answers=answers, code=2).stdout
+    shown = stage.type("seed", *words, answers=[good, other, b"short\n", good, other], code=2).stdout
+    assert shown.count("the two passphrases differ") == 2, "asked three times"
+    assert "fewer than 16 characters" in shown, "told before it is typed again"
     assert "[passphrase-mismatch]" in shown
     assert PASSPHRASE not in shown
     assert not stage.home.exists()

@@ -30,7 +30,7 @@ def test_each_verification_is_certified_by_the_next_inventory(copy_of: Copy, exp
     stage = copy_of(exported)
     count = len([p for p in stage.seeded.rglob("*") if p.is_file()])
     said = stage.run("seed", "verify", stage.disk)
-    assert "generation 2, which certifies this" in said.stdout
+    assert "generation 2, just written" in said.stdout
     assert f"{count:,} objects" in said.stdout
     (disk,) = verify(stage)["disks"]
     assert (disk["generation"], disk["certified"], disk["damaged"]) == (3, True, 0)
@@ -81,7 +81,7 @@ def test_the_passphrase_opens_everything_and_signs_nothing(
     (disk,) = done.json["disks"]
     assert (disk["certified"], disk["generation"], disk["damaged"]) == (False, 1, 0)
     assert disk["records"] > 0
-    assert "no certificate was written" in done.stderr
+    assert "is not signed onto it" in done.stderr
     assert snapshot(stage.disk) == before
     wrong = room / "wrong"
     wrong.write_text("another passphrase altogether\n")

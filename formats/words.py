@@ -1,0 +1,45 @@
+"""Numbers, sizes, times and names as people read them."""
+
+import time
+
+
+def printable(text: str) -> str:
+    """`text` as a terminal may show it: a file name cannot move the cursor, nor break a line or an encoding."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def _escaped(c: str) -> str:
+    if 0xDC80 <= ord(c) <= 0xDCFF:
+        return f"\\x{ord(c) - 0xDC00:02x}"
+    return c.encode("unicode_escape").decode("ascii")
+
+
+def one_line(text: str) -> str:
+    """`printable`, newlines escaped too."""
+    return printable(text).replace("\n", "\\n")
+
+
+def size(count: float) -> str:
+    """A number of bytes as people read it."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.2f} TiB"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 file`, `2 files`, `3 entries`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith("y") else f"{count:,} {noun}s"
+
+
+def moment(seconds: int) -> str:
+    """A time in this machine's zone."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    except (OverflowError, OSError, ValueError):
+        return f"@{seconds}"
