@@ -20,7 +20,7 @@ from itertools import chain
 from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import Held, Inventory, SetDisk, SetDocument
-from formats.documents.manifest import Manifest, Totals
+from formats.documents.manifest import Manifest
 from formats.errors import (
     FormatError,
     HomeError,
@@ -31,14 +31,14 @@ from formats.errors import (
     StoreError,
 )
 from formats.ids import ArchiveName, Digest, HexDigest, digest, hex_digest
-from formats.keyed.root import Root, clear_digest, seal_root
 from formats.monitor import Finding, Monitor
 from formats.tables import needs
 from formats.tables.holdings import encode_tables
-from formats.tables.sections import Section, encode_objects
+from formats.tables.sections import Section
 from seed.cataloguing import Catalogued
 from seed.disk import DiskWriter, read_journal
 from seed.home import Home, KeptSet, write_private
+from seed.new_point import describe, sign_manifest
 from seed.placing import MetadataCache
 
 
@@ -75,18 +75,15 @@ class Commit:
 
     def point(self, catalogued: Catalogued) -> None:
         """From the catalog to the manifest in the home."""
-        sections = self.sections()
-        needed = need_list(sections, catalogued)
-        names = {need.archive.name for need in needed}
-        for data in encode_objects({s.archive.name: s for s in sections if s.archive.name in names}.values()):
-            self.cache.put(layout.index_name(digest(data)), data)
-        root, buckets = needs.encode(needed)
-        for bucket_digest, data in buckets.items():
-            self.cache.put(layout.need_name(bucket_digest), data)
-        self.cache.put(layout.need_name(digest(root)), root)
-        self._hand_out(names)
-        manifest = self._manifest(catalogued, needed, hex_digest(root))
-        write_private(self.kept.folder / "manifest", envelope.sign(manifest, self.home.identity.signing_key))
+        described = describe(self.sections(), catalogued)
+        for name, data in described.objects.items():
+            self.cache.put(name, data)
+        self._hand_out(described.archives)
+        state = self.kept.state
+        signed = sign_manifest(
+            self.home, catalogued, described, point=state.point, kind="seed", disk_set=state.set
+        )
+        write_private(self.kept.folder / "manifest", signed)
 
     def take_up(self, manifest: Manifest) -> None:
         """Go on where a run ended that had signed `manifest`: the disks at hand may be others than it had."""
@@ -274,43 +271,6 @@ class Commit:
                     disk.store.delete(there)
             disk.put_last(name, data)
 
-    def _manifest(self, catalogued: Catalogued, needed: list[needs.Need], root_digest: HexDigest) -> Manifest:
-        identity, state = self.home.identity, self.kept.state
-        manifest = Manifest(
-            vault=identity.vault,
-            machine=identity.machine,
-            machine_name=identity.name,
-            key_id=identity.master.key_id.hex(),
-            point=state.point,
-            revision=1,
-            sequence=self.home.state.sequence + 1,
-            previous=self.home.state.manifest,
-            created=int(time.time()),
-            point_kind="seed",
-            set=state.set,
-            totals=Totals(
-                entries=catalogued.entries,
-                files=catalogued.files,
-                file_bytes=catalogued.file_bytes,
-                archives=len(needed),
-                archive_bytes=sum(n.archive.size for n in needed),
-            ),
-            needs=root_digest,
-            root=b"",
-        )
-        root = Root(
-            point=manifest.point,
-            revision=manifest.revision,
-            machine=manifest.machine,
-            public_key=identity.public_key.hex(),
-            sequence=manifest.sequence,
-            created=manifest.created,
-            previous=manifest.previous,
-            clear=clear_digest(manifest),
-            pages=tuple(page.hex() for page in catalogued.pages),
-        )
-        return replace(manifest, root=seal_root(identity.master, root))
-
 
 def signed_manifest(home: Home, kept: KeptSet) -> tuple[bytes, Manifest] | None:
     """The manifest of a set as this home has signed it; None before that. Raises HomeError home-damaged."""
@@ -327,23 +287,6 @@ def signed_manifest(home: Home, kept: KeptSet) -> tuple[bytes, Manifest] | None:
             subject=str(path),
             hint="bring this file back from a copy, or begin a new set with --again; what is on the disks stays good",
         ) from error
-
-
-def need_list(sections: Sequence[Section], catalogued: Catalogued) -> list[needs.Need]:
-    """The archives that hold what the catalog refers to, each chunk counted where it lies first."""
-    wanted = set(catalogued.live)
-    found: list[needs.Need] = []
-    for section in sections:
-        live = []
-        for number, row in enumerate(section.rows("journal")):
-            if row.chunk in wanted:
-                wanted.discard(row.chunk)
-                live.append(number)
-        if live:
-            found.append(needs.Need(section.archive, needs.bitmap(section.archive.records, live)))
-    if wanted:
-        raise AssertionError(f"{len(wanted)} chunks of the catalog lie in no archive")
-    return found
 
 
 def _other_objects(disk: DiskWriter, tables: set[str]) -> tuple[Held, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from formats.errors import IntegrityError
-from formats.ids import digest
+from formats.ids import ChunkId, digest
 from formats.tables import holdings
 from formats.tables.archive import FOOTER, HEAD, Archive
 from formats.tables.holdings import Holding
@@ -19,6 +19,7 @@ from formats.wire import refuse
 
 MAGIC = b"offsIDX1"
 OBJECT_SIZE_MAX = 16 << 20
+CHUNK_ID_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Section:
         """Raises FormatError."""
         end = self.archive.size - FOOTER.size - len(self.index)
         return decode_index(self.index, HEAD.size, end, where)
+
+    def chunks(self) -> Iterator[ChunkId]:
+        """The ids of its records, in order."""
+        for at in range(0, len(self.index), INDEX_ROW.size):
+            yield ChunkId(self.index[at : at + CHUNK_ID_SIZE])
 
     def encode(self) -> bytes:
         return holdings.encode_rows([self.archive]) + self.index

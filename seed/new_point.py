@@ -1,0 +1,124 @@
+"""A new recovery point beside its archives: index objects and need list, then the signed manifest with its sealed root."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.manifest import Manifest, Totals
+from formats.ids import ArchiveName, HexDigest, PointId, SetId, digest, hex_digest
+from formats.keyed.root import Root, clear_digest, seal_root
+from formats.tables import needs
+from formats.tables.sections import Section, encode_objects
+from seed.cataloguing import Catalogued
+from seed.home import Home
+
+
+@dataclass(frozen=True)
+class Description:
+    """What those without a key must know of a point: the archives it `needed`, the objects that say so by their names
+    in the order in which they are put, and the digest of the need list's root."""
+
+    needed: tuple[needs.Need, ...]
+    objects: Mapping[str, bytes]
+    root: HexDigest
+
+    @property
+    def archives(self) -> frozenset[ArchiveName]:
+        return frozenset(need.archive.name for need in self.needed)
+
+
+def describe(
+    sections: Sequence[Section], catalogued: Catalogued, before: Sequence[needs.Need] = ()
+) -> Description:
+    """Of a point whose chunks lie in `sections`; `before` is what the point needs that it follows, if any."""
+    needed = need_list(sections, catalogued, before)
+    indexed = {need.archive.name for need in before}
+    new = {n.archive.name for n in needed} - indexed
+    objects = {
+        layout.index_name(digest(data)): data
+        for data in encode_objects({s.archive.name: s for s in sections if s.archive.name in new}.values())
+    }
+    root, buckets = needs.encode(needed)
+    objects |= {layout.need_name(found): data for found, data in buckets.items()}
+    objects[layout.need_name(digest(root))] = root
+    return Description(tuple(needed), objects, hex_digest(root))
+
+
+def need_list(
+    sections: Iterable[Section], catalogued: Catalogued, before: Sequence[needs.Need] = ()
+) -> list[needs.Need]:
+    """The archives that hold what the catalog refers to, each chunk counted where it lies first.
+
+    What was counted `before` stays where it was counted: where nothing changed, the need list is the same.
+    """
+    wanted = set(catalogued.live)
+    sections = list({section.archive.name: section for section in sections}.values())
+    live: dict[ArchiveName, list[int]] = {}
+    stood = {need.archive.name: need for need in before}
+    for section in sections:
+        if (need := stood.get(section.archive.name)) is not None:
+            for number, chunk in enumerate(section.chunks()):
+                if need.is_live(number) and chunk in wanted:
+                    wanted.discard(chunk)
+                    live.setdefault(section.archive.name, []).append(number)
+    for section in sections if wanted else ():
+        for number, chunk in enumerate(section.chunks()):
+            if chunk in wanted:
+                wanted.discard(chunk)
+                live.setdefault(section.archive.name, []).append(number)
+    if wanted:
+        raise AssertionError(f"{len(wanted)} chunks of the catalog lie in no archive")
+    return [
+        needs.Need(s.archive, needs.bitmap(s.archive.records, live[s.archive.name]))
+        for s in sections
+        if s.archive.name in live
+    ]
+
+
+def sign_manifest(
+    home: Home,
+    catalogued: Catalogued,
+    described: Description,
+    *,
+    point: PointId,
+    kind: str,
+    disk_set: SetId | None = None,
+) -> bytes:
+    """The signed manifest of a point: the next in this machine's sequence."""
+    identity = home.identity
+    manifest = Manifest(
+        vault=identity.vault,
+        machine=identity.machine,
+        machine_name=identity.name,
+        key_id=identity.master.key_id.hex(),
+        point=point,
+        revision=1,
+        sequence=home.state.sequence + 1,
+        previous=home.state.manifest,
+        created=int(time.time()),
+        point_kind=kind,
+        set=disk_set,
+        totals=Totals(
+            entries=catalogued.entries,
+            files=catalogued.files,
+            file_bytes=catalogued.file_bytes,
+            archives=len(described.needed),
+            archive_bytes=sum(n.archive.size for n in described.needed),
+        ),
+        needs=described.root,
+        root=b"",
+    )
+    root = Root(
+        point=manifest.point,
+        revision=manifest.revision,
+        machine=manifest.machine,
+        public_key=identity.public_key.hex(),
+        sequence=manifest.sequence,
+        created=manifest.created,
+        previous=manifest.previous,
+        clear=clear_digest(manifest),
+        pages=tuple(page.hex() for page in catalogued.pages),
+    )
+    return envelope.sign(replace(manifest, root=seal_root(identity.master, root)), identity.signing_key)
