@@ -9,14 +9,14 @@ A run writes `rows.next` and reads `rows`; the next run first folds both into `r
 import heapq
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from blake3 import blake3
 
 from formats.errors import FormatError
-from formats.keyed.catalog import Entry, decode_entries, encode_entries, in_parts, sort_key
+from formats.keyed.catalog import Entry, PageRow, decode_entries, encode_entries, in_parts, sort_key
 from seed.home import unwritable
 
 FRAME = struct.Struct("<I16s")
@@ -43,19 +43,48 @@ class RowJournal:
             self._file.close()
 
 
+Origin = PageRow | None  # the segment that a row stands in, where it may stand there again
+NOWHERE: tuple[None, Origin] = (None, None)
+
+
 class Basis:
     """Looks up rows by path, for paths that are asked for in the order of the walk."""
 
-    def __init__(self, rows: Iterable[Entry]) -> None:
+    def __init__(self, rows: Iterable[tuple[Entry, Origin]]) -> None:
         self._rows = iter(rows)
-        self._next = next(self._rows, None)
+        self._next = next(self._rows, NOWHERE)
 
-    def at(self, path: bytes) -> Entry | None:
-        """The row of `path`, if there is one; all chunks of a file that spans several rows are in it."""
+    def at(self, path: bytes) -> tuple[Entry | None, Origin]:
+        """The row of `path`, if there is one, and its segment; all chunks of a file of several rows are in it."""
+        entry = self._next[0]
+        if entry is None:
+            return NOWHERE
         key = sort_key(path)
-        while self._next is not None and sort_key(self._next.path) < key:
-            self._next = next(self._rows, None)
-        return self._next if self._next is not None and self._next.path == path else None
+        while entry is not None and sort_key(entry.path) < key:
+            self._next = next(self._rows, NOWHERE)
+            entry = self._next[0]
+        return self._next if entry is not None and entry.path == path else NOWHERE
+
+
+def without_origin(rows: Iterable[Entry]) -> Iterator[tuple[Entry, Origin]]:
+    """Rows that stand in no segment."""
+    return ((row, None) for row in rows)
+
+
+def of_segments(segments: Iterable[tuple[PageRow, Sequence[Entry]]]) -> Iterator[tuple[Entry, Origin]]:
+    """The rows of a catalog, each path once."""
+    held: tuple[Entry, Origin] = (Entry(b"", 0), None)
+    for origin, entries in segments:
+        for entry in entries:
+            if entry.part:
+                held[0].chunks += entry.chunks
+                held[0].lengths += entry.lengths
+                continue
+            if held[0].path:
+                yield held
+            held = (entry, origin)
+    if held[0].path:
+        yield held
 
 
 def begin(folder: Path) -> tuple[Basis, RowJournal]:
@@ -68,7 +97,7 @@ def begin(folder: Path) -> tuple[Basis, RowJournal]:
         journal.close()
         os.replace(folded, older)
         newer.unlink()
-    return Basis(read_rows(older)), _fresh(newer)
+    return Basis(without_origin(read_rows(older))), _fresh(newer)
 
 
 def forget(folder: Path) -> None:

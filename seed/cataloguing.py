@@ -73,8 +73,10 @@ class Cataloguing:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         self._queue: deque[Future[_Segment]] = deque()
         self._rows: list[Entry] = []
-        self._journalled = 0  # of these rows
+        self._pending: list[Entry] = []  # those of them that no journal has yet, and no basis
         self._bytes = 0
+        self._origin: PageRow | None = None
+        self._same = True  # whether all of these rows stand in one segment
         self._segments: list[PageRow] = []
         self._live: set[ChunkId] = set()
         self._spread = Spread()
@@ -82,13 +84,17 @@ class Cataloguing:
         self._added = 0
         self.entries = self.files = self.file_bytes = 0
 
-    def add(self, entry: Entry) -> None:
-        """The next row in order, all its chunks named."""
+    def add(self, entry: Entry, origin: PageRow | None = None) -> None:
+        """The next row in order, all its chunks named; `origin` is the segment in which it stands, if it does."""
         place = (sort_key(entry.path), entry.part)
         if place <= self._last:
             raise AssertionError(f"{entry.path!r} comes out of order: no reader would take such a catalog")
         self._last = place
         self._rows.append(entry)
+        if origin is None:
+            self._pending.append(entry)
+        self._same &= origin is not None and (not self._origin or origin is self._origin)
+        self._origin = origin
         self._bytes += sum(map(len, (entry.path, entry.target, entry.xattrs, entry.extents)))
         self._bytes += len(entry.chunks) + len(entry.lengths)
         self._added += 1
@@ -106,9 +112,8 @@ class Cataloguing:
             self._cut()
 
     def checkpoint(self, reading: Sequence[Entry] = ()) -> None:
-        """Journal all rows so far, and `reading`, the part of a file that is not read to its end yet."""
-        rows = [*self._rows[self._journalled :], *reading]
-        self._journalled = len(self._rows)
+        """Journal all rows so far that the basis has not, and `reading`, the part of a file that is not read to its end yet."""
+        rows, self._pending = [*self._pending, *reading], []
         if rows:
             self._await_journal()
             self._journalling = self._worker.submit(lambda: self._journal(encode_entries(rows)))
@@ -140,8 +145,10 @@ class Cataloguing:
             self._journalling.result()
 
     def _cut(self) -> None:
-        self._queue.append(self._worker.submit(self._segment, self._rows, self._journalled))
-        self._rows, self._journalled, self._bytes = [], 0, 0
+        kept = self._origin if self._same and self._is_whole(self._origin) else None
+        self._queue.append(self._worker.submit(self._segment, self._rows, self._pending, kept))
+        self._rows, self._pending, self._bytes = [], [], 0
+        self._origin, self._same = None, True
         while self._queue and (self._queue[0].done() or len(self._queue) > QUEUED_MAX):
             self._collect()
 
@@ -153,12 +160,25 @@ class Cataloguing:
         self._live.add(segment.sealed.chunk)
         self._live |= segment.live
 
-    def _segment(self, rows: list[Entry], journalled: int) -> _Segment:
+    def _is_whole(self, origin: PageRow | None) -> bool:
+        """Whether the rows at hand are all that stand in their segment. Its bytes are not compared: they carry the
+        version of what has encoded them."""
+        first, last = self._rows[0].path, self._rows[-1].path
+        return origin is not None and (origin.rows, origin.first, origin.last) == (
+            len(self._rows),
+            first,
+            last,
+        )
+
+    def _segment(self, rows: list[Entry], pending: list[Entry], kept: PageRow | None) -> _Segment:
+        if kept is not None:
+            live = {chunk for entry in rows for chunk in entry.chunk_ids()}
+            return _Segment(Sealed(kept.segment), kept, live)
         raw = encode_entries(rows)
         for entry in rows:
             self._spread.add(entry)
-        if journalled < len(rows):
-            self._journal(encode_entries(rows[journalled:]) if journalled else raw)
+        if pending:
+            self._journal(encode_entries(pending) if len(pending) < len(rows) else raw)
         sealed = self._seal(raw)
         row = PageRow(sealed.chunk, len(rows), rows[0].path, rows[-1].path)
         return _Segment(sealed, row, referenced(raw))

@@ -25,7 +25,7 @@ from formats.errors import (
     UsageError,
 )
 from formats.ids import ArchiveName, ChunkId, Digest, HexDigest, MachineId, digest, hex_digest
-from formats.keyed.catalog import Entry, decode_entries, decode_page, sort_key
+from formats.keyed.catalog import Entry, PageRow, decode_entries, decode_page, sort_key
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.keyed.root import Root, open_root
@@ -315,18 +315,21 @@ class PointReader:
 
         Raises IntegrityError, FormatError, StoreError.
         """
+        for _, entries in self.segments(below):
+            for entry in entries:
+                if not below or entry.path == below or entry.path.startswith(below + b"/"):
+                    yield entry
+
+    def segments(self, below: bytes = b"") -> Iterator[tuple[PageRow, list[Entry]]]:
+        """The catalog's segments in order; with `below`, those that may hold rows at or under that path. Raises as `entries`."""
         first, last = sort_key(below), sort_key(below) + b"\1"
         for page_id in self.point.root.pages:
             page = decode_page(self.chunk(ChunkId(bytes.fromhex(page_id)), CATALOG), f"page {page_id[:16]}")
             for row in page:
                 if below and (sort_key(row.last) < first or sort_key(row.first) >= last):
                     continue
-                entries = decode_entries(
-                    self.chunk(row.segment, CATALOG), f"segment {row.segment.hex()[:16]}"
-                )
-                for entry in entries:
-                    if not below or entry.path == below or entry.path.startswith(below + b"/"):
-                        yield entry
+                raw = self.chunk(row.segment, CATALOG)
+                yield row, decode_entries(raw, f"segment {row.segment.hex()[:16]}")
 
     def _sections(self) -> Iterator[Section | None]:
         """The index of each needed archive, from index objects or the archives' own ends."""

@@ -16,7 +16,7 @@ from formats.keyed.catalog import FILE, Entry, in_parts
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
 from formats.tables.index import CATALOG, CONTENT
-from seed.basis import Basis, RowJournal
+from seed.basis import Basis, Origin, RowJournal
 from seed.cataloguing import Catalogued, Cataloguing
 from seed.chunking import Bundler, Cutter, Pieces, Sealed, Unit
 from seed.home import Identity
@@ -39,6 +39,7 @@ class _Row:
     entry: Entry
     bundle: Unit | None = None
     pieces: Pieces | None = None
+    origin: Origin = None  # the segment in which this very row stands
     links: int = 1  # names of the same file that were met
     journalled: int = 0  # pieces that the journal knows of
 
@@ -113,10 +114,11 @@ class Run:
             if self.monitor.stopping():
                 raise Interrupted(2)
             entry = found.entry
+            before, origin = self._basis.at(entry.path)
             if entry.type == FILE:
-                self._read_file(found)
+                self._read_file(found, before, origin)
             else:
-                self._rows.append(_Row(entry))
+                self._rows.append(_Row(entry, origin=origin if entry == before else None))
             self._files += 1
             if len(self._rows) > PENDING_ROWS_MAX:
                 self._close_bundle()
@@ -158,20 +160,19 @@ class Run:
             self.monitor.progress(done=self._done, files=self._files)
             self._done = self._files = 0
 
-    def _read_file(self, found: Found) -> None:
+    def _read_file(self, found: Found, before: Entry | None, origin: Origin) -> None:
         entry = found.entry
         same = self._links.get((entry.device, entry.inode)) if entry.links > 1 else None
         if same is not None and _seen(same.entry) == _seen(entry):
-            self._take_over(entry, same)
+            self._take_over(entry, same, before, origin)
             return
-        before = self._basis.at(entry.path)
         if before is not None and (before.type, before.inode, *_seen(before)) != (
             entry.type,
             entry.inode,
             *_seen(entry),
         ):
             before = None
-        row = self._reused(entry, before) if before is not None else None
+        row = self._reused(entry, before, origin) if before is not None else None
         if row is None:
             row = self._opened(found, before)
         if row is None:
@@ -205,7 +206,7 @@ class Run:
             if handle >= 0:
                 os.close(handle)
 
-    def _reused(self, entry: Entry, before: Entry) -> _Row | None:
+    def _reused(self, entry: Entry, before: Entry, origin: Origin) -> _Row | None:
         """The row of an unchanged file of which all chunks are known; None where it must be read."""
         chunks = before.chunk_ids()
         if not all(chunk in self._known for chunk in chunks):
@@ -219,7 +220,7 @@ class Run:
         if entry.content and self._small.get(content := ContentId(entry.content)) is None:
             self._small.put(content, self._bundle(chunks[0]), entry.offset)
         self.monitor.progress(files=1, kept=entry.size)
-        return _Row(entry)
+        return _Row(entry, origin=origin if entry == before else None)
 
     def _bundle(self, chunk: ChunkId) -> Unit:
         """A bundle that an earlier run has stored; mostly the one asked for before."""
@@ -308,12 +309,12 @@ class Run:
                 )
             )
 
-    def _take_over(self, entry: Entry, same: _Row) -> None:
+    def _take_over(self, entry: Entry, same: _Row, before: Entry | None, origin: Origin) -> None:
         """A further name of a file: its content is not read again."""
         first = same.entry
         entry.offset, entry.extents, entry.content = first.offset, first.extents, first.content
         entry.chunks, entry.lengths, entry.size = first.chunks, first.lengths, first.size
-        self._rows.append(_Row(entry, same.bundle, same.pieces))
+        self._rows.append(_Row(entry, same.bundle, same.pieces, origin if entry == before else None))
         same.links += 1
         if same.links >= entry.links:
             del self._links[entry.device, entry.inode]
@@ -351,8 +352,9 @@ class Run:
         """Hand on rows whose chunks are all named. Units are named in order."""
         rows = self._rows
         while rows and rows[0].named:
-            for part in in_parts(rows.popleft().finished()):
-                self._catalog.add(part)
+            row = rows.popleft()
+            for part in in_parts(row.finished()):
+                self._catalog.add(part, row.origin)
 
 
 def _shrink(entry: Entry, regions: Sequence[tuple[int, int]], data: int) -> None:
