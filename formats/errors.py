@@ -82,6 +82,7 @@ FINDINGS = {
     "source-changed": "a file changed while it was read, and was kept as it was read",
     "source-xattrs": "an entry's extended attributes could not be read",
     # disks
+    "vault-lost": "the vault no longer holds what it had taken",
     "object-missing": "an object that the inventory lists is not there",
     "object-unlisted": "an object is there that the inventory does not list",
     "cloned-home": "two recovery points of a machine have one sequence number: its home was copied",

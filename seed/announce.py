@@ -12,7 +12,7 @@ from formats.documents import envelope
 from formats.documents.manifest import Manifest
 from formats.documents.revisions import newest
 from formats.documents.vault import Descriptor
-from formats.errors import IntegrityError, MediaError, OffseedError, StoreError
+from formats.errors import IntegrityError, MediaError, OffseedError, StoreError, VaultError
 from formats.ids import Digest, hex_digest
 from formats.monitor import Monitor
 from formats.store.address import open_store
@@ -81,6 +81,22 @@ def _waiting(home: Home) -> list[KeptSet]:
             if kept.state.status == "finished" and not kept.state.announced:
                 found.append(kept)
     return sorted(found, key=lambda kept: (kept.folder / "manifest").stat().st_mtime_ns)
+
+
+def reach(home: Home, address: str, monitor: Monitor) -> Store:
+    """This machine's vault, for a run that cannot do without it. Raises StoreError store-missing, VaultError vault-foreign."""
+    store = _reach(address, open_store)
+    if store is None:
+        raise StoreError(
+            "store-missing", "the vault cannot be reached from here", subject=address,
+            hint="is it mounted, and the network there? Another address is given by --vault",
+        )  # fmt: skip
+    if not _is_ours(home, store, monitor):
+        raise VaultError(
+            "vault-foreign", f"there is no vault {home.identity.vault_name} at this address", subject=address,
+            hint="give its address by --vault",
+        )  # fmt: skip
+    return store
 
 
 def _reach(address: str, open_: Callable[[str], Store]) -> Store | None:

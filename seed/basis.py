@@ -87,17 +87,19 @@ def of_segments(segments: Iterable[tuple[PageRow, Sequence[Entry]]]) -> Iterator
         yield held
 
 
-def begin(folder: Path) -> tuple[Basis, RowJournal]:
-    """What earlier runs of a set have read, and the journal of this one."""
+def begin(folder: Path, segments: Iterable[tuple[PageRow, Sequence[Entry]]] = ()) -> tuple[Basis, RowJournal]:
+    """What earlier runs have read, over the catalog of the point before if there is one; and the journal of this run."""
     older, newer, folded = folder / "rows", folder / "rows.next", folder / "rows.folded"
     if newer.exists():
         journal = _fresh(folded)
-        for segment in _segments(_folded(read_rows(older), read_rows(newer))):
+        for segment in _segments(
+            row for row, _ in _over(without_origin(read_rows(older)), without_origin(read_rows(newer)))
+        ):
             journal.append(segment)
         journal.close()
         os.replace(folded, older)
         newer.unlink()
-    return Basis(without_origin(read_rows(older))), _fresh(newer)
+    return Basis(_over(of_segments(segments), without_origin(read_rows(older)))), _fresh(newer)
 
 
 def forget(folder: Path) -> None:
@@ -147,18 +149,20 @@ def _frames(path: Path) -> Iterator[Entry]:
                 return
 
 
-def _folded(older: Iterable[Entry], newer: Iterable[Entry]) -> Iterator[Entry]:
-    """Both in one order; of a path that both have, the newer row."""
+def _over(
+    below: Iterable[tuple[Entry, Origin]], above: Iterable[tuple[Entry, Origin]]
+) -> Iterator[tuple[Entry, Origin]]:
+    """Both in one order; of a path that both have, the row of `above`."""
     ranked = heapq.merge(
-        ((sort_key(e.path), 1, e) for e in older),
-        ((sort_key(e.path), 0, e) for e in newer),
+        ((sort_key(row[0].path), 1, row) for row in below),
+        ((sort_key(row[0].path), 0, row) for row in above),
         key=lambda item: item[:2],
     )
     before: bytes | None = None
-    for key, _, entry in ranked:
+    for key, _, row in ranked:
         if key != before:
             before = key
-            yield entry
+            yield row
 
 
 def _segments(rows: Iterable[Entry]) -> Iterator[bytes]:

@@ -93,12 +93,16 @@ class Identity(Record):
 
 
 class State(Record):
-    """What changes from run to run: the machine's sequence and the paths it backs up."""
+    """What changes from run to run: the machine's sequence and the paths it backs up.
+
+    `manifest` is the last one that was signed, `acknowledged` the last one that the vault has taken from a backup.
+    """
 
     sequence: int = member(integer(), default=0)
     manifest: HexDigest | None = member(optional(hexed(32)), default=None)
     items: tuple[bytes, ...] = member(many(blob(64 << 10), ITEMS_MAX), default=())
     set: SetId | None = member(optional(hexed(16)), default=None)
+    acknowledged: HexDigest | None = member(optional(hexed(32)), default=None)
 
 
 class DiskState(Record):

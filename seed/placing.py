@@ -286,12 +286,13 @@ class DiskSet:
 class MetadataCache:
     """Archives of catalogs, kept in the home: a `Placer` for metadata. They go to the disks when the run ends."""
 
-    def __init__(self, path: Path, writer: str, key_id: KeyId) -> None:
+    def __init__(self, path: Path, writer: str, key_id: KeyId, *, take_up: bool = True) -> None:
+        """With `take_up` what lies there counts as written by this run."""
         path.mkdir(mode=0o700, exist_ok=True)
         self.store = LocalStore.open(str(path), writer=writer)
         self.store.sweep()
         self.sections: list[Section] = []
-        for name, _ in self.store.list("archives"):
+        for name, _ in self.store.list("archives") if take_up else ():
             if (section := read_section(self.store, name, key_id)) is not None:
                 self.sections.append(section)
             else:

@@ -25,7 +25,7 @@ from formats.errors import (
     UsageError,
 )
 from formats.ids import ArchiveName, ChunkId, Digest, HexDigest, MachineId, digest, hex_digest
-from formats.keyed.catalog import Entry, PageRow, decode_entries, decode_page, sort_key
+from formats.keyed.catalog import Entry, PageRow, decode_entries, decode_page, small_files, sort_key
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.keyed.root import Root, open_root
@@ -273,7 +273,8 @@ class PointReader:
         root_digest = Digest(bytes.fromhex(point.manifest.needs))
         self.needs = needs.load(root_digest, lambda d: union.get_checked(layout.need_name(d), d), where)
         self._places: dict[ChunkId, list[Place]] = {}
-        for number, section in enumerate(self._sections()):
+        self.sections = list(self._sections())  # of `needs`, in order; None where no index is to be had
+        for number, section in enumerate(self.sections):
             if section is not None:
                 for row in section.rows(layout.archive_name(section.archive.name)):
                     place = Place(number, row.offset, row.length, row.kind)
@@ -323,13 +324,22 @@ class PointReader:
     def segments(self, below: bytes = b"") -> Iterator[tuple[PageRow, list[Entry]]]:
         """The catalog's segments in order; with `below`, those that may hold rows at or under that path. Raises as `entries`."""
         first, last = sort_key(below), sort_key(below) + b"\1"
-        for page_id in self.point.root.pages:
-            page = decode_page(self.chunk(ChunkId(bytes.fromhex(page_id)), CATALOG), f"page {page_id[:16]}")
+        for page in self._pages():
             for row in page:
                 if below and (sort_key(row.last) < first or sort_key(row.first) >= last):
                     continue
                 raw = self.chunk(row.segment, CATALOG)
                 yield row, decode_entries(raw, f"segment {row.segment.hex()[:16]}")
+
+    def small_files(self) -> Iterator[tuple[bytes, ChunkId, int]]:
+        """Of each small file its content id, the bundle it lies in, and where in it. Raises as `entries`."""
+        for page in self._pages():
+            for row in page:
+                yield from small_files(self.chunk(row.segment, CATALOG))
+
+    def _pages(self) -> Iterator[list[PageRow]]:
+        for page_id in self.point.root.pages:
+            yield decode_page(self.chunk(ChunkId(bytes.fromhex(page_id)), CATALOG), f"page {page_id[:16]}")
 
     def _sections(self) -> Iterator[Section | None]:
         """The index of each needed archive, from index objects or the archives' own ends."""

@@ -21,6 +21,7 @@ from seed.cataloguing import Catalogued, Cataloguing
 from seed.chunking import Bundler, Cutter, Pieces, Sealed, Unit
 from seed.home import Identity
 from seed.packing import Packer
+from seed.reading import PointReader
 from seed.sealing import Known, Sealing
 from seed.small_files import SmallFiles
 from seed.source.stream import SourceError, Stream, reading
@@ -82,7 +83,9 @@ class Run:
         journal: RowJournal,
         monitor: Monitor,
         level: int,
+        last: PointReader | None = None,
     ) -> None:
+        """`last` is the point whose catalog the basis is, if it is one."""
         master, parameters = identity.master, identity.chunking
         self.monitor = monitor
         self.parameters = parameters
@@ -99,6 +102,10 @@ class Run:
         self._rows: deque[_Row] = deque()
         self._reading: _Row | None = None  # a long file
         self._small = SmallFiles()
+        self._last = last
+        self._remembering = (
+            last is None
+        )  # what the last point holds is looked up once a small file is to be stored
         self._known_bundle = Unit(None, 0, None)
         self._links: dict[tuple[int, int], _Row] = {}
         self._done = self._files = 0
@@ -217,10 +224,23 @@ class Run:
             return None
         entry.offset, entry.extents, entry.content = before.offset, before.extents, before.content
         entry.chunks, entry.lengths = before.chunks, before.lengths
-        if entry.content and self._small.get(content := ContentId(entry.content)) is None:
-            self._small.put(content, self._bundle(chunks[0]), entry.offset)
+        if self._remembering:
+            self._remember(entry.content, entry.chunks, entry.offset)
         self.monitor.progress(files=1, kept=entry.size)
         return _Row(entry, origin=origin if entry == before else None)
+
+    def _remember(self, content: bytes, chunk: bytes, offset: int) -> None:
+        """That a small file's content is stored already."""
+        if content and self._small.get(ContentId(content)) is None:
+            self._small.put(ContentId(content), self._bundle(ChunkId(chunk)), offset)
+
+    def _remember_last(self) -> None:
+        """All small files of the last point: what was moved or copied from anywhere is not stored again."""
+        self._remembering = True
+        assert self._last is not None
+        for content, chunk, offset in self._last.small_files():
+            if chunk in self._known:
+                self._remember(content, chunk, offset)
 
     def _bundle(self, chunk: ChunkId) -> Unit:
         """A bundle that an earlier run has stored; mostly the one asked for before."""
@@ -240,6 +260,8 @@ class Run:
         self._progress(length)
         if not length:
             return _Row(entry)
+        if not self._remembering:
+            self._remember_last()
         entry.content = content = self._sealer.content_id(space[:length])
         place = self._small.get(content)
         if place is None:

@@ -210,6 +210,15 @@ def referenced(raw: bytes) -> set[ChunkId]:
     return {ChunkId(ids[at : at + 32]) for ids in distinct for at in range(0, len(ids), 32)}
 
 
+def small_files(raw: bytes) -> Iterator[tuple[bytes, ChunkId, int]]:
+    """Of the small files in a segment that was read before: content id, bundle, offset in it."""
+    file = pq.ParquetFile(pa.py_buffer(memoryview(raw)[HEAD.size :]))
+    table = file.read(columns=["content", "chunks", "offset"], use_threads=False)
+    for content, chunks, offset in zip(*(c.to_pylist() for c in table.columns), strict=True):
+        if content:
+            yield content, ChunkId(chunks), offset
+
+
 def check_entry(entry: Entry, where: str) -> None:
     """Raises FormatError CAT-5 for a row that no honest writer makes."""
     path = entry.path

@@ -44,7 +44,7 @@ class SeedVerbs(Verbs):
         **dict.fromkeys(("extract", "recover", "get", "pull"), "restore"),
         **dict.fromkeys(("check", "scrub", "validate", "test"), "verify"),
         **dict.fromkeys(("stats", "info"), "status"),
-        "backup": "use `seed export PATH… --to DISK` today; backups over the network come in a later version",
+        **dict.fromkeys(("run", "incremental", "now"), "backup"),
         **{name: name for name in ("disks", "plan", "verify", "find", "diff", "repair", "status")},
         **{name: name for name in ("schedule", "retention", "throttle", "key", "items", "jobs", "report")},
         **dict.fromkeys(
@@ -223,4 +223,4 @@ def insist(console: Console, attempt: Callable[[], T]) -> T:
     return attempt()
 
 
-from seed.cli import demo, exports, reading, registration, verifying  # noqa: E402,F401  the commands register themselves
+from seed.cli import backups, demo, exports, reading, registration, verifying  # noqa: E402,F401  the commands register themselves

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from seed.home import Home, Identity
 
 
+ExcludeOption = Annotated[
+    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out what matches.")
+]
+ExcludeFromOption = Annotated[
+    list[Path] | None, typer.Option("--exclude-from", metavar="FILE", help="Leave out what its lines say.")
+]
+
+
 @command(app, "export")
 def export(
     console: Console,
@@ -29,13 +37,8 @@ def export(
         list[Path] | None,
         typer.Option("--to", metavar="DISK", help="Where a disk is mounted; several are written at once."),
     ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out what matches.")
-    ] = None,
-    exclude_from: Annotated[
-        list[Path] | None,
-        typer.Option("--exclude-from", metavar="FILE", help="Leave out what its lines say."),
-    ] = None,
+    exclude: ExcludeOption = None,
+    exclude_from: ExcludeFromOption = None,
     one_file_system: Annotated[
         bool, typer.Option("--one-file-system", help="Do not cross mount points.")
     ] = False,
@@ -79,7 +82,7 @@ def export(
     if not to:
         raise UsageError("usage", "no disk was named", hint="say where it is mounted: --to DISK")
     options = Options(
-        excludes=tuple(exclude or ()) + tuple(_lines(exclude_from or [])),
+        excludes=tuple(exclude or ()) + tuple(lines_of(exclude_from or [])),
         one_file_system=one_file_system,
         exclude_caches=exclude_caches,
         slots_on_disk=not no_slot_on_disks,
@@ -229,7 +232,7 @@ def _listed(numbers: list[int]) -> str:
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "none"
 
 
-def _lines(files: list[Path]) -> list[str]:
+def lines_of(files: list[Path]) -> list[str]:
     found: list[str] = []
     for file in files:
         try:

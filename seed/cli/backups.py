@@ -1,0 +1,89 @@
+"""`seed backup`."""
+
+import os
+import time
+from typing import Annotated
+
+import typer
+
+from formats.console import Console, command
+from formats.words import counted, size
+from seed.cli.app import VaultOption, app, open_home
+from seed.cli.exports import ExcludeFromOption, ExcludeOption, lines_of
+
+
+@command(app, "backup")
+def backup(
+    console: Console,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="What to back up.")] = None,
+    vault: VaultOption = None,
+    exclude: ExcludeOption = None,
+    exclude_from: ExcludeFromOption = None,
+    one_file_system: Annotated[
+        bool, typer.Option("--one-file-system", help="Do not cross mount points.")
+    ] = False,
+    exclude_caches: Annotated[
+        bool, typer.Option("--exclude-caches", help="Leave out folders that hold a CACHEDIR.TAG.")
+    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="Other paths than usual, this time only.")] = False,
+    level: Annotated[int, typer.Option("--level", min=1, max=19, help="zstd's level of compression.")] = 3,
+) -> None:
+    """Back up now, over the network: what changed since the last recovery point goes into the vault.
+
+    The disks of the seed may still be on their way. Run it again to go on after a stop.
+
+    Example: seed backup
+    """
+    from seed.announce import announce, reach
+    from seed.backup import Options
+    from seed.backup import backup as run
+    from seed.memory import be_lean
+
+    home = open_home()
+    options = Options(
+        excludes=tuple(exclude or ()) + tuple(lines_of(exclude_from or [])),
+        one_file_system=one_file_system,
+        exclude_caches=exclude_caches,
+        once=once,
+        level=level,
+    )
+    address = vault or os.environ.get("SEED_VAULT") or home.identity.address
+    be_lean()
+    if hasattr(os, "geteuid") and os.geteuid() != 0:
+        console.notice("not root: what this user may not read is left out, and listed")
+    with home.locked():
+        began = time.monotonic()
+        store = reach(home, address, console)
+        try:
+            announce(home, address, console)
+            with console.working("backup"):
+                backed = run(home, paths or [], store, options, console)
+        finally:
+            store.close()
+        seconds = time.monotonic() - began
+    manifest, totals = backed.manifest, backed.manifest.totals
+    console.say(f"Backed up in {seconds:.1f} s.")
+    console.say(f"  point        {manifest.point[:8]}, sequence {manifest.sequence}")
+    console.say(
+        f"  holds        {counted(totals.files, 'file')}, {size(totals.file_bytes)}; {counted(totals.entries, 'entry')} in all"
+    )
+    console.say(f"  read         {size(console.done)}; unchanged {size(console.kept)}")
+    console.say(f"  sent         {counted(backed.archives, 'archive')}, {size(backed.archive_bytes)}")
+    if backed.promised:
+        console.say(f"  waits for    {counted(backed.promised, 'archive')} on disks that have not arrived")
+    console.result(
+        {
+            "point": manifest.point,
+            "sequence": manifest.sequence,
+            "entries": totals.entries,
+            "files": totals.files,
+            "file_bytes": totals.file_bytes,
+            "read_bytes": console.done,
+            "kept_bytes": console.kept,
+            "archives": backed.archives,
+            "archive_bytes": backed.archive_bytes,
+            "promised": backed.promised,
+            "seconds": int(seconds),
+            "findings": console.findings_json(),
+        }
+    )

@@ -1,0 +1,90 @@
+"""The way to the vault: archives go there, a few at a time, while the next ones are packed.
+
+What is durable there is journalled in the home, so that a run that was stopped does not send it again.
+"""
+
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from formats.errors import FormatError, IntegrityError
+from formats.layout import archive_name
+from formats.monitor import Monitor
+from formats.store.contract import Store
+from formats.tables.archive import Archive
+from formats.tables.sections import Section, scan
+from seed.home import unwritable
+from seed.packing import Buffer, BufferPool
+
+PUTS_MAX = 4  # in flight (PROTOCOL 3)
+BUFFERS = PUTS_MAX + 2
+ARCHIVE_SIZE = 16 << 20
+
+
+class Uplink:
+    """A `Placer` for the content of a network run. `sections` are the archives of this run that are durable.
+
+    `journal` is the file in which these are kept; what an earlier run left there counts where the vault holds it.
+    """
+
+    def __init__(self, store: Store, journal: Path, monitor: Monitor) -> None:
+        self.sections = [s for s in _journalled(journal, monitor) if _is_there(store, s)]
+        self._store = store
+        self._monitor = monitor
+        self._lock = threading.Lock()
+        self._path = journal
+        self._journal = open(journal, "ab")  # noqa: SIM115  held until close
+        self._pool = ThreadPoolExecutor(PUTS_MAX, thread_name_prefix="uplink")
+        self._sending: deque[Future[None]] = deque()
+
+    def room(self, least: int, most: int) -> int:  # noqa: ARG002  a vault that is full says so when it is put to
+        self._settle()
+        return most
+
+    def place(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
+        """Send an archive. Raises what went wrong with one that was sent before: StoreError, MediaError, HomeError."""
+        self._sending.append(self._pool.submit(self._send, archive, done, buffer))
+
+    def drain(self) -> None:
+        """Wait until all that was placed is durable. Raises as `place`."""
+        while self._sending:
+            self._sending.popleft().result()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._journal.close()
+
+    def _settle(self) -> None:
+        while self._sending and self._sending[0].done():
+            self._sending.popleft().result()
+
+    def _send(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
+        section = Section.of(archive)
+        try:
+            self._store.put_new(archive_name(archive.name), archive.data)
+        finally:
+            archive.data.release()
+            done.give(buffer)
+        self._monitor.progress(stored=archive.size)
+        with self._lock:
+            try:
+                self._journal.write(section.encode())
+                self._journal.flush()
+            except OSError as error:
+                raise unwritable(self._path, error) from error
+            self.sections.append(section)
+
+
+def _journalled(path: Path, monitor: Monitor) -> list[Section]:
+    try:
+        return scan(memoryview(path.read_bytes()), str(path))[0]
+    except FileNotFoundError:
+        pass
+    except (FormatError, IntegrityError) as error:
+        monitor.notice(f"the journal of the run before is damaged; what it had sent is sent again: {error}")
+    return []
+
+
+def _is_there(store: Store, section: Section) -> bool:
+    return store.head(archive_name(section.archive.name)) == section.archive.size
