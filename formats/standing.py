@@ -1,25 +1,35 @@
 """How a recovery point stands where one reads it: complete, or waiting for disks. Computed, never stored."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import Label, SetDisk, SetDocument
 from formats.errors import FormatError, MediaError, StoreError
-from formats.ids import SetId
+from formats.ids import ArchiveName, HexDigest, SetId
 from formats.store.contract import Store
+from formats.tables.needs import Need
+from formats.wire import Json
+
+
+class Awaited(NamedTuple):
+    """Disk `number` of a set of so many."""
+
+    set: SetId
+    number: int
+    disks: int
 
 
 @dataclass(frozen=True)
 class Standing:
-    """`missing` archives of `needed`. `awaited` are the numbers of its set's disks that are not here, of `disks` in all;
-    none where it is complete or nothing is known of its set."""
+    """`missing` archives of `needed`, and the disks that may bring them; none where nothing is known of any."""
 
     needed: int
     missing: int
-    awaited: tuple[int, ...] = ()
-    disks: int = 0
+    awaited: tuple[Awaited, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -29,21 +39,57 @@ class Standing:
         """`complete`, or what it waits for."""
         if self.complete:
             return "complete"
-        disks = f"disk {', '.join(map(str, self.awaited))} of {self.disks}: " if self.awaited else ""
-        return f"waits for {disks}{self.missing:,} of {self.needed:,} archives missing"
+        sets = [
+            f"disk {', '.join(str(disk.number) for disk in disks)} of {of} of set {which[:8]}"
+            for (which, of), disks in groupby(self.awaited, key=lambda disk: (disk.set, disk.disks))
+        ]
+        return f"waits for {'; '.join([*sets, ''])}{self.missing:,} of {self.needed:,} archives missing"
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "archives": self.needed,
+            "missing": self.missing,
+            "complete": self.complete,
+            "awaited_disks": [{"set": d.set, "number": d.number, "disks": d.disks} for d in self.awaited],
+        }
+
+
+def judge(
+    needed: Sequence[Need],
+    there: Set[tuple[str, int]],
+    stores: Sequence[Store],
+    sets: Callable[[], Iterable[SetDocument]],
+    needed_by: Callable[[HexDigest], Set[ArchiveName]],
+) -> Standing:
+    """How a point stands that needs `needed`, where archives of these names and sizes are `there`, in `stores`.
+
+    `sets` are those of its machine; `needed_by` tells what a point needs, by the digest of its manifest.
+    """
+    missing = {
+        need.archive.name
+        for need in needed
+        if (layout.archive_name(need.archive.name), need.archive.size) not in there
+    }
+    if not missing:
+        return Standing(len(needed), 0)
+    found = [
+        Awaited(document.set, number, len(document.disks))
+        for document in sets()
+        if (numbers := awaited(stores, document)) and missing & needed_by(document.manifest)
+        for number in numbers
+    ]
+    return Standing(len(needed), len(missing), tuple(sorted(set(found))))
 
 
 def awaited(stores: Iterable[Store], document: SetDocument) -> tuple[int, ...]:
     """The disks of a set that none of `stores` is, nor has received as its set was finished with it."""
-    here = [number for store in stores if (number := number_there(store, document.set)) is not None]
-    there = [d.number for d in document.disks if any(_received(s, document.set, d) for s in stores)]
-    return tuple(d.number for d in document.disks if d.number not in {*here, *there})
-
-
-def number_there(store: Store, disk_set: SetId) -> int | None:
-    """The number of the disk of a set that `store` is, by its label; None where it is none."""
-    label = label_of(store)
-    return label.number if label is not None and label.set == disk_set else None
+    stores = list(stores)
+    here = set(_numbers_there(stores, document.set))
+    return tuple(
+        disk.number
+        for disk in document.disks
+        if disk.number not in here and not any(_received(store, document.set, disk) for store in stores)
+    )
 
 
 def label_of(store: Store) -> Label | None:
@@ -52,6 +98,12 @@ def label_of(store: Store) -> Label | None:
         return envelope.read(store.get("label"), "label").peek(Label)
     except (FormatError, StoreError, MediaError):
         return None
+
+
+def _numbers_there(stores: Iterable[Store], disk_set: SetId) -> Iterator[int]:
+    for store in stores:
+        if (label := label_of(store)) is not None and label.set == disk_set:
+            yield label.number
 
 
 def _received(store: Store, disk_set: SetId, disk: SetDisk) -> bool:

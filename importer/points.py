@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 from formats import layout
 from formats.documents import envelope
@@ -11,9 +12,9 @@ from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
-from formats.ids import Digest, MachineId, digest
+from formats.ids import ArchiveName, Digest, HexDigest, MachineId, digest
 from formats.monitor import Finding, Monitor
-from formats.standing import Standing, awaited
+from formats.standing import Standing, judge
 from formats.store.contract import Store
 from formats.tables import needs
 from formats.tables.needs import Need
@@ -59,25 +60,34 @@ def _fetch_need(store: Store, wanted: Digest) -> bytes:
 
 def points(vault: Vault, monitor: Monitor) -> Iterator[Point]:
     """All points of all machines, by machine and sequence."""
-    there = dict(vault.store.list("archives"))
+    there = set(vault.store.list("archives"))
     for machine, member in sorted(members(vault, monitor).items(), key=lambda item: item[1].name):
-        for manifest, signed in manifests(vault, machine, member, monitor):
-            try:
-                needed = load_needs(vault.store, manifest)
-            except (FormatError, IntegrityError, NotFoundError) as error:
-                subject = f"point {manifest.point[:8]}: need list"
-                monitor.finding(Finding(code=error.code, subject=subject, detail=error.what))
+        found = list(manifests(vault, machine, member, monitor))
+        needed = {signed.digest: _needs(vault, manifest, monitor) for manifest, signed in found}
+
+        def needed_by(
+            manifest: HexDigest, needed: dict[HexDigest, list[Need] | None] = needed
+        ) -> set[ArchiveName]:
+            return {need.archive.name for need in needed.get(manifest) or ()}
+
+        for manifest, signed in found:
+            needs_of = needed[signed.digest]
+            if needs_of is None:  # which of them are there, nobody can tell
                 archives = manifest.totals.archives
-                # Which of them are there, nobody can tell.
                 yield Point(manifest, signed, member, Standing(archives, archives))
                 continue
-            missing = sum(there.get(layout.archive_name(n.archive.name)) != n.archive.size for n in needed)
-            standing = Standing(len(needed), missing)
-            if missing and (document := _set_of(vault, member, signed.digest, monitor)) is not None:
-                standing = replace(
-                    standing, awaited=awaited([vault.store], document), disks=len(document.disks)
-                )
+            standing = judge(needs_of, there, [vault.store], partial(sets, vault, member, monitor), needed_by)
             yield Point(manifest, signed, member, standing)
+
+
+def _needs(vault: Vault, manifest: Manifest, monitor: Monitor) -> list[Need] | None:
+    """The need list of a point; None, and a finding, where it cannot be read."""
+    try:
+        return load_needs(vault.store, manifest)
+    except (FormatError, IntegrityError, NotFoundError) as error:
+        subject = f"point {manifest.point[:8]}: need list"
+        monitor.finding(Finding(code=error.code, subject=subject, detail=error.what))
+        return None
 
 
 def sets(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:
@@ -88,11 +98,6 @@ def sets(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocu
             yield signed.verify(SetDocument, bytes.fromhex(member.public_key))
         except (FormatError, IntegrityError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
-
-
-def _set_of(vault: Vault, member: Membership, manifest: str, monitor: Monitor) -> SetDocument | None:
-    """The set that a point was exported as."""
-    return next((d for d in sets(vault, member, monitor) if d.manifest == manifest), None)
 
 
 def manifests(

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.disk import SetDocument
 from formats.documents.job import Receipt
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
-from formats.ids import ArchiveName, Digest, SetId
+from formats.ids import ArchiveName, SetId
 from formats.monitor import Finding, Monitor
 from formats.store.contract import Store
-from formats.tables import needs
 from formats.tables.needs import Need
 from formats.tables.sections import Section
 from seed.home import Home
 from seed.reading import Point, PointReader, Union
+from seed.standing import needed_of, sets_of
 
 SAMPLE = 16  # records
 
@@ -66,23 +65,12 @@ def _is_there(there: Mapping[str, int], need: Need) -> bool:
 def _promised(home: Home, points: Sequence[Point], vault: Store, union: Union) -> Iterator[ArchiveName]:
     """The archives of all points whose sets have disks that did not arrive."""
     arrived = set(_receipts(home, vault))
-    for document in _own_sets(home, union):
+    known = {point.digest: point for point in points}
+    for document in sets_of(union, home.identity.machine, home.identity.public_key):
         if all((document.set, d.number, d.generation) in arrived for d in document.disks):
             continue
-        for point in points:
-            if point.digest == document.manifest:
-                root = Digest(bytes.fromhex(point.manifest.needs))
-                for need in needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), "needs"):
-                    yield need.archive.name
-
-
-def _own_sets(home: Home, union: Union) -> Iterator[SetDocument]:
-    for name in union.list(layout.set_prefix(home.identity.machine)):
-        try:
-            document = envelope.read(union.get_document(name), name)
-            yield document.verify(SetDocument, home.identity.public_key)
-        except (FormatError, IntegrityError, StoreError, MediaError):
-            continue
+        if (point := known.get(document.manifest)) is not None:
+            yield from (need.archive.name for need in needed_of(union, point))
 
 
 def _receipts(home: Home, vault: Store) -> Iterator[tuple[SetId, int, int]]:

@@ -1,50 +1,56 @@
 """How recovery points stand in the stores at hand, and what to say where none of them holds the one that is wanted."""
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import SetDocument
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
-from formats.ids import Digest, MachineId
-from formats.standing import Standing, awaited, label_of
+from formats.ids import ArchiveName, Digest, HexDigest, MachineId
+from formats.standing import Standing, judge, label_of
 from formats.tables import needs
+from formats.tables.needs import Need
 from seed.reading import Point, Union
 
 
-def standings(union: Union, points: Iterable[Point]) -> Iterator[tuple[Point, Standing]]:
-    """Each point with its standing in `union`."""
+def standings(
+    union: Union, wanted: Iterable[Point], points: Iterable[Point]
+) -> Iterator[tuple[Point, Standing]]:
+    """Each of the `wanted` with its standing in `union`; `points` are all that can be read there."""
     there = {(name, size) for store in union.stores for name, size in store.list("archives")}
-    for point in points:
-        yield point, _standing(union, point, there)
-
-
-def _standing(union: Union, point: Point, there: set[tuple[str, int]]) -> Standing:
-    needed = point.manifest.totals.archives
-    try:
-        root = Digest(bytes.fromhex(point.manifest.needs))
-        found = needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), "needs")
-    except (FormatError, IntegrityError, StoreError, MediaError):
-        return Standing(needed, needed)  # which are there, nobody can tell
-    missing = sum((layout.archive_name(n.archive.name), n.archive.size) not in there for n in found)
-    standing = Standing(needed, missing)
-    if missing and (document := _set_of(union, point)) is not None:
-        standing = replace(standing, awaited=awaited(union.stores, document), disks=len(document.disks))
-    return standing
-
-
-def _set_of(union: Union, point: Point) -> SetDocument | None:
-    """The set that a point was exported as, by a document that its machine signed."""
-    key = bytes.fromhex(point.root.public_key)
-    for name in union.list(layout.set_prefix(point.manifest.machine)):
+    known = {point.digest: point for point in points}
+    for point in wanted:
         try:
-            document = envelope.read(union.get_document(name), name).verify(SetDocument, key)
+            needed = needed_of(union, point)
+        except (FormatError, IntegrityError, StoreError, MediaError):
+            archives = point.manifest.totals.archives
+            yield point, Standing(archives, archives)  # which are there, nobody can tell
+            continue
+        sets = partial(sets_of, union, point.manifest.machine, bytes.fromhex(point.root.public_key))
+        yield point, judge(needed, there, union.stores, sets, partial(_needed_by, union, known))
+
+
+def needed_of(union: Union, point: Point) -> list[Need]:
+    """The need list of a point. Raises IntegrityError, FormatError, StoreError, MediaError."""
+    root = Digest(bytes.fromhex(point.manifest.needs))
+    return needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), "needs")
+
+
+def sets_of(union: Union, machine: MachineId, key: bytes) -> Iterator[SetDocument]:
+    """The sets of a machine, by documents that it signed with `key`."""
+    for name in union.list(layout.set_prefix(machine)):
+        try:
+            yield envelope.read(union.get_document(name), name).verify(SetDocument, key)
         except (FormatError, IntegrityError, StoreError, MediaError):
             continue
-        if document.manifest == point.digest:
-            return document
-    return None
+
+
+def _needed_by(union: Union, known: Mapping[HexDigest, Point], manifest: HexDigest) -> set[ArchiveName]:
+    try:
+        return {n.archive.name for n in needed_of(union, known[manifest])} if manifest in known else set()
+    except (FormatError, IntegrityError, StoreError, MediaError):
+        return set()
 
 
 def nothing_here(union: Union, machines: Collection[MachineId]) -> str:

@@ -1,6 +1,6 @@
 """The way to the vault: archives go there, a few at a time, while the next ones are packed.
 
-What is durable there is journalled in the home, so that a run that was stopped does not send it again.
+What is sent is journalled in the home, so that a run that was stopped does not send it again.
 """
 
 import threading
@@ -62,18 +62,24 @@ class Uplink:
     def _send(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
         section = Section.of(archive)
         try:
+            self._journal_section(
+                section
+            )  # before: it counts where the vault holds the archive, and nowhere else
             self._store.put_new(archive_name(archive.name), archive.data)
         finally:
             archive.data.release()
             done.give(buffer)
         self._monitor.progress(stored=archive.size)
         with self._lock:
+            self.sections.append(section)
+
+    def _journal_section(self, section: Section) -> None:
+        with self._lock:
             try:
                 self._journal.write(section.encode())
                 self._journal.flush()
             except OSError as error:
                 raise unwritable(self._path, error) from error
-            self.sections.append(section)
 
 
 def _journalled(path: Path, monitor: Monitor) -> list[Section]:

@@ -229,10 +229,7 @@ def _show_point(point: "Point", console: Console) -> dict[str, Json]:
         "created": manifest.created,
         "files": manifest.totals.files,
         "file_bytes": manifest.totals.file_bytes,
-        "archives": standing.needed,
-        "missing": standing.missing,
-        "complete": standing.complete,
-        "awaited_disks": list(standing.awaited),
+        **standing.to_json(),
     }
 
 

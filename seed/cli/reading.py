@@ -100,7 +100,7 @@ def points(
 
     opened = open_points(console, vault, disks, machine, passphrase_file)
     rows: list[Json] = []
-    for point, standing in standings(opened.union, opened.points):
+    for point, standing in standings(opened.union, opened.points, opened.points):
         m = point.manifest
         console.say(
             f"{m.point[:8]}  {moment(m.created)}  {m.machine_name}  {m.point_kind} {m.sequence}, "
@@ -118,10 +118,7 @@ def points(
                 "entries": m.totals.entries,
                 "files": m.totals.files,
                 "file_bytes": m.totals.file_bytes,
-                "archives": standing.needed,
-                "missing": standing.missing,
-                "complete": standing.complete,
-                "awaited_disks": list(standing.awaited),
+                **standing.to_json(),
             }
         )
     if not rows:
@@ -207,7 +204,7 @@ def restore(
     opened = open_points(console, vault, disks, machine, passphrase_file)
     chosen = opened.choose(wanted)
     m = chosen.manifest
-    for _, standing in standings(opened.union, [chosen]):
+    for _, standing in standings(opened.union, [chosen], opened.points):
         if not standing.complete:
             console.notice(
                 f"point {m.point[:8]} {standing.words()}; what lies in them is left out, and listed"

@@ -1,0 +1,229 @@
+"""Backups over the network: what changed and nothing else, on top of disks that may still be on their way."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.journeys import trees
+from tests.journeys.stage import Copy, Stage, await_, below, ended, refused, snapshot
+from tests.journeys.test_many_disks import disks, to
+
+assert sys.platform == "linux"
+
+MIB = 1 << 20
+FEW = 8 << 10  # bytes that an unchanged run may send
+
+
+@pytest.fixture
+def source(room: Path) -> Path:
+    """Small files in bundles, a hard link, a sparse file, and 24 MiB in chunks of their own."""
+    root = trees.small_tree(room / "source")
+    for number in range(300):
+        trees.small_file(root / f"many/{number % 7}/{number}.txt", trees.compressible(3000, number))
+    for number in range(3):
+        trees.small_file(root / f"large/{number}.bin", trees.incompressible(8 * MIB, 50 + number))
+    os.link(root / "many/1/1.txt", root / "many/2/linked")
+    with open(root / "sparse", "wb") as file:
+        file.seek(5 * MIB)
+        file.write(b"end")
+    return root
+
+
+def change(source: Path) -> None:
+    """One of each: edited, appended to, moved, attributes only, deleted, added, replaced within its second."""
+    with open(source / "large/1.bin", "r+b") as file:
+        file.seek(4 * MIB)
+        file.write(b"x")
+    with open(source / "many/0/0.txt", "ab") as file:
+        file.write(b"more")
+    (source / "many/3").rename(source / "a moved folder")
+    (source / "many/4/4.txt").chmod(0o600)
+    (source / "many/5/5.txt").unlink()
+    trees.small_file(source / "added/new.txt", b"new\n")
+    before = (source / "many/6/6.txt").stat()
+    (source / "many/6/6.txt").write_bytes(bytes(before.st_size))
+    os.utime(source / "many/6/6.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def backup(stage: Stage, *arguments: object, code: int | None = 0, **environment: str) -> dict[str, object]:
+    found: dict[str, object] = stage.run(
+        "seed", "backup", *arguments, "--json", code=code, **environment
+    ).json
+    return found
+
+
+def stored(stage: Stage) -> dict[str, int]:
+    return {str(p.relative_to(stage.vault)): p.stat().st_size for p in stage.vault.rglob("*") if p.is_file()}
+
+
+def kept(source: Path, room: Path, name: str) -> Path:
+    """The source as it is now, for later."""
+    subprocess.run(["cp", "-a", "--sparse=always", source, room / name], check=True)
+    return room / name
+
+
+def restored(stage: Stage, point: object, room: Path, source: Path, *, code: int = 0) -> Path:
+    target = room / f"of {str(point)[:8]} {code}"
+    stage.run("seed", "restore", str(point)[:8], "--vault", stage.vault, "--target", target, code=code)
+    return below(target, source)
+
+
+def test_while_disks_travel_backups_go_on_and_every_point_comes_back(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    paths = disks(stage, 2)
+    seed = stage.run("seed", "export", source, *to(*paths), "--use-at-most", "18MiB", "--json").json
+    states = {seed["point"]: kept(source, room, "as exported")}
+    stage.run("importer", "import", paths[0], "--vault", stage.vault)
+    change(source)
+    first = backup(stage)
+    assert first["promised"], "on disk 2"
+    states[first["point"]] = kept(source, room, "as changed")
+    second = backup(stage)
+    states[second["point"]] = states[first["point"]]
+    points = stage.run("importer", "points", "--vault", stage.vault, "--json").json
+    assert [[d["number"] for d in p["awaited_disks"]] for p in points] == [[2], [2], [2]]
+    now = restored(stage, second["point"], room, source, code=3)
+    missing = {d.split(":")[0] for d in trees.differences(source, now)}
+    assert 0 < len(missing) < 200, "what came by the network, and what disk 1 brought, is there"
+    assert (now / "added/new.txt").read_bytes() == b"new\n"
+    stage.run("importer", "import", paths[1], "--vault", stage.vault)
+    points = stage.run("seed", "points", "--vault", stage.vault, "--json").json
+    assert [p["complete"] for p in points] == [True, True, True]
+    for point, state in states.items():
+        assert trees.differences(state, restored(stage, point, room, source)) == []
+
+
+def test_what_did_not_change_is_not_sent(copy_of: Copy, opened: Stage, source: Path) -> None:
+    stage = copy_of(opened)
+    first = backup(stage, source)
+    assert first["archives"], "the first goes over the network as a whole"
+    before = stored(stage)
+    again = backup(stage)
+    assert (again["read_bytes"], again["archives"]) == (0, 0)
+    new = {name: size for name, size in stored(stage).items() if name not in before}
+    assert sum(new.values()) < FEW
+    assert len(new) <= 4
+    assert not any(name.startswith("archives/") for name in new)
+
+
+def test_only_what_changed_is_sent(copy_of: Copy, opened: Stage, source: Path, room: Path) -> None:
+    stage = copy_of(opened)
+    backup(stage, source)
+    change(source)
+    (source / "large").rename(source / "renamed")
+    with open(source / "many/1/1.txt", "ab") as file:
+        file.write(trees.incompressible(1000, 1))
+    done = backup(stage)
+    assert int(str(done["archive_bytes"])) < 5 * MIB, "the chunks around one byte of a large file, and rows"
+    assert trees.differences(source, restored(stage, done["point"], room, source)) == []
+
+
+def test_a_moved_folder_sends_rows_only(copy_of: Copy, opened: Stage, source: Path) -> None:
+    stage = copy_of(opened)
+    backup(stage, source)
+    (source / "many").rename(source / "elsewhere")
+    shutil.copytree(source / "elsewhere/1", source / "a copy")
+    done = backup(stage)
+    assert int(str(done["archive_bytes"])) < 64 << 10
+    assert done["archives"] == 1, "of the catalog"
+
+
+def test_a_run_that_was_killed_is_gone_on_with(copy_of: Copy, opened: Stage, room: Path) -> None:
+    stage = copy_of(opened)
+    source = trees.long_tree(room / "long")
+    words = ("seed", "backup", source)
+    for count in (1, 4):
+        running = stage.start(*words)
+        assert await_(lambda count=count: len(archives(stage)) >= count, running)  # type: ignore[misc]
+        ended(running, signal.SIGKILL)
+    sent = len(archives(stage))
+    assert sent >= 4
+    done = backup(stage, source)
+    total = int(str(done["file_bytes"]))
+    assert int(str(done["read_bytes"])) < total - (sent - 2) * 16 * MIB, "what was sent is not read again"
+    assert trees.differences(source, restored(stage, done["point"], room, source)) == []
+    assert not (stage.home / "run/sent").exists()
+
+
+def archives(stage: Stage) -> list[Path]:
+    return [p for p in (stage.vault / "archives").rglob("*") if p.is_file() and len(p.name) == 64]
+
+
+def test_a_vault_that_lost_archives_is_noticed_and_gets_them_again(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    backup(stage, source)
+    largest = max(archives(stage), key=lambda p: p.stat().st_size)
+    largest.unlink()
+    done = backup(stage, code=3)
+    assert [f["code"] for f in done["findings"]] == ["vault-lost"]  # type: ignore[attr-defined]
+    assert trees.differences(source, restored(stage, done["point"], room, source)) == []
+    points = stage.run("seed", "points", "--json").json
+    assert [p["complete"] for p in points] == [False, True], (
+        "what is lost to the first is the importer's to repair"
+    )
+
+
+def test_a_vault_that_lies_is_noticed_before_it_is_built_upon(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    backup(stage, source)
+    for path in archives(stage):
+        path.write_bytes(bytes(path.stat().st_size))
+    done = backup(stage, code=3)
+    assert "vault-lost" in {f["code"] for f in done["findings"]}  # type: ignore[attr-defined]
+    assert int(str(done["read_bytes"])) > 20 * MIB
+
+
+def test_a_vault_that_was_rolled_back_is_told_of_again(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    backup(stage, source)
+    old = kept(stage.vault, room, "old vault")
+    change(source)
+    second = backup(stage)
+    shutil.rmtree(stage.vault)
+    old.rename(stage.vault)
+    third = backup(stage, code=3)
+    assert "vault-lost" in {f["code"] for f in third["findings"]}  # type: ignore[attr-defined]
+    assert trees.differences(source, restored(stage, third["point"], room, source)) == []
+    assert second["point"] in [p["point"] for p in stage.run("seed", "points", "--json").json]
+
+
+def test_without_its_cache_the_home_goes_on_from_the_vault(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    stage.export(source)
+    stage.import_()
+    shutil.rmtree(stage.home / "sets")
+    shutil.rmtree(stage.home / "cache", ignore_errors=True)
+    done = backup(stage, source)
+    assert (done["read_bytes"], done["sequence"]) == (0, 2)
+    shutil.rmtree(stage.home / "cache")
+    assert backup(stage)["read_bytes"] == 0
+
+
+def test_a_vault_out_of_reach_is_said(copy_of: Copy, opened: Stage, source: Path) -> None:
+    stage = copy_of(opened)
+    stage.vault.rename(stage.folder / "away")
+    refused(stage.run("seed", "backup", source, "--json", code=1), "store-missing")
+    (stage.folder / "away").rename(stage.vault)
+    backup(stage, source)
+
+
+def test_a_backup_changes_nothing_but_vault_and_home(copy_of: Copy, opened: Stage, source: Path) -> None:
+    stage = copy_of(opened)
+    before = snapshot(source)
+    backup(stage, source)
+    assert snapshot(source) == before
