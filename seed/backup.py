@@ -10,7 +10,6 @@ A run that was stopped is gone on with by the next: by the rows that it journall
 that the home has and the vault has not is put there by the next run that reaches it.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -29,8 +28,8 @@ from formats.store.local import LocalStore
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from seed import basis
 from seed.cataloguing import Catalogued
-from seed.home import Home
-from seed.items import check_home_room, choose_items
+from seed.home import Home, LeftOut
+from seed.items import check_home_room, choose_scope, identity_of
 from seed.measuring import Measuring
 from seed.new_point import describe, sign_manifest
 from seed.packing import METADATA_SIZE, BufferPool, Packer
@@ -39,18 +38,15 @@ from seed.reading import Machine, Point, PointReader, Union, points
 from seed.reuse import Reusable, reusable
 from seed.run import Run
 from seed.sealing import Known
-from seed.source.rules import Patterns, Rules
 from seed.source.system import Walk
 from seed.uplink import ARCHIVE_SIZE, BUFFERS, Uplink
 
 
 @dataclass(frozen=True)
 class Options:
-    """What decides how a backup is made. `excludes` are globs."""
+    """What decides how a backup is made."""
 
-    excludes: tuple[str, ...] = ()
-    one_file_system: bool = False
-    exclude_caches: bool = False
+    left_out: LeftOut = field(default_factory=LeftOut)
     once: bool = False
     level: int = LEVEL
 
@@ -71,22 +67,15 @@ def backup(home: Home, paths: Sequence[str], vault: Store, options: Options, mon
 
     Raises UsageError, HomeError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
     """
-    Patterns(options.excludes)  # refused, if at all, before anything is written
-    items = choose_items(home, paths, once=options.once)
-    check_home_room(home, items, monitor)
-    if not options.once:
-        home.save_state(replace(home.state, items=items))
+    scope = choose_scope(home, paths, options.left_out, once=options.once)
+    check_home_room(home, scope.items, monitor)
+    scope.remember(home)
     with ExitStack() as stack:
         work = _Work.open(home, vault, monitor, stack)
         work.settle()
         before = _Before.of(work)
-        rules = Rules(
-            excludes=Patterns(options.excludes),
-            one_file_system=options.one_file_system,
-            exclude_caches=options.exclude_caches,
-            pruned={_identity(home.path)},
-        )
-        catalogued = _read(work, before, Walk(items, rules, monitor), options.level)
+        walk = Walk(scope.items, scope.rules({identity_of(home.path)}), monitor)
+        catalogued = _read(work, before, walk, options.level)
         backed = _commit(work, before, catalogued)
     basis.forget(work.folder)
     (work.folder / "sent").unlink(missing_ok=True)
@@ -222,8 +211,3 @@ def _commit(work: _Work, before: _Before, catalogued: Catalogued) -> Backed:
         s.archive for s in (*work.uplink.sections, *cache.sections) if s.archive.name in described.archives
     ]
     return Backed(manifest, found, before.reuse.promised, len(new), sum(a.size for a in new))
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_dev, status.st_ino

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from formats import layout
@@ -16,24 +16,21 @@ from formats.words import counted, size
 from seed import basis
 from seed.commit import Commit, Committed, signed_manifest
 from seed.disk import DiskWriter, Extent, attach, check_disk, number_at
-from seed.home import Home, KeptSet, SetState
-from seed.items import check_home_room, check_targets, choose_items
+from seed.home import Home, KeptSet, LeftOut, SetState
+from seed.items import check_home_room, check_targets, choose_scope, identity_of
 from seed.measuring import Measuring
 from seed.packing import METADATA_SIZE, POOL_BYTES, BufferPool, Packer, archive_size
 from seed.placing import Attendant, DiskSet, MetadataCache
 from seed.run import Run
 from seed.sealing import Known
-from seed.source.rules import Patterns, Rules
 from seed.source.system import Found, Walk
 
 
 @dataclass(frozen=True)
 class Options:
-    """What decides how an export is made. `excludes` are globs, `without` numbers of disks that are given up."""
+    """What decides how an export is made; `without` are the numbers of disks that are given up."""
 
-    excludes: tuple[str, ...] = ()
-    one_file_system: bool = False
-    exclude_caches: bool = False
+    left_out: LeftOut = field(default_factory=LeftOut)
     slots_on_disk: bool = True
     again: bool = False
     once: bool = False
@@ -67,10 +64,10 @@ def export(
     Raises UsageError, HomeError, MediaError, Interrupted; the same call goes on where it ended.
     """
     monitor = Recorder(monitor)
-    Patterns(options.excludes)  # refused, if at all, before anything is written
     for target in targets:
         check_disk(target)
-    items = choose_items(home, paths, once=options.once)
+    scope = choose_scope(home, paths, options.left_out, once=options.once)
+    items = scope.items
     _settle_sequence(home)
     kept, resumed = _open_set(home, items, options, monitor)
     if kept.state.status == "finished":
@@ -87,7 +84,7 @@ def export(
     with ExitStack() as stack:
         cache = MetadataCache(kept.cache, kept.state.set, home.identity.master.key_id)
         stack.callback(cache.close)
-        own = {_identity(home.path)}
+        own = {identity_of(home.path)}
         opened: set[int] = set()
 
         def open_disk(path: Path) -> DiskWriter:
@@ -101,11 +98,11 @@ def export(
                     hint="name each disk by one --to",
                 )
             opened.add(disk.number)
-            own.add(_identity(path if os.path.ismount(path) else path / layout.DISK_FOLDER))
+            own.add(identity_of(path if os.path.ismount(path) else path / layout.DISK_FOLDER))
             return disk
 
         disks = [open_disk(target) for target in targets]
-        home.save_state(replace(home.state, items=home.state.items if options.once else items))
+        scope.remember(home)
         commit = Commit(home, kept, cache, disks, monitor)
         signed = signed_manifest(home, kept)
         if signed is not None and not commit.holds(signed[1]):
@@ -114,12 +111,7 @@ def export(
             signed = None
         whole = None
         if signed is None:
-            rules = Rules(
-                excludes=Patterns((*options.excludes, f"{layout.DISK_FOLDER}/{kept.state.set}-*")),
-                one_file_system=options.one_file_system,
-                exclude_caches=options.exclude_caches,
-                pruned=own,
-            )
+            rules = scope.rules(own, f"{layout.DISK_FOLDER}/{kept.state.set}-*")
             whole = _write_point(commit, Walk(items, rules, monitor), options, open_disk, attendant)
             kept.change(warnings=len(monitor.findings))
             signed = signed_manifest(home, kept)
@@ -288,12 +280,6 @@ def _finished(home: Home, kept: KeptSet) -> Committed:
             hint="bring this file back from a copy, or begin a new set with --again",
         )  # fmt: skip
     return Committed(signed[1], hex_digest(signed[0]))
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    """(device, inode), by which the walk knows what must not be read because it is being written."""
-    status = os.stat(path)
-    return status.st_dev, status.st_ino
 
 
 def _counted(source: Iterable[Found], extent: Extent) -> Iterator[Found]:

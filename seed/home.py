@@ -40,6 +40,7 @@ from formats.wire import decode_json, encode_json
 R = TypeVar("R", bound=Record)
 
 ITEMS_MAX = 1000
+EXCLUDES_MAX = 10_000
 LOCK_PATIENCE = 5.0  # seconds: a command that only announces or verifies a little is soon done
 
 
@@ -92,6 +93,23 @@ class Identity(Record):
         return ChunkingParameters(**{f.name: getattr(kept, f.name) for f in fields(ChunkingParameters)})
 
 
+class LeftOut(Record):
+    """What of the items is not backed up: what matches `excludes` (globs), what lies on another file system than its
+    item, cache folders."""
+
+    excludes: tuple[bytes, ...] = member(many(blob(64 << 10), EXCLUDES_MAX), default=())
+    one_file_system: bool = member(flag(), default=False)
+    exclude_caches: bool = member(flag(), default=False)
+
+    def __or__(self, other: "LeftOut") -> "LeftOut":
+        """What either leaves out."""
+        return LeftOut(
+            excludes=tuple(dict.fromkeys((*self.excludes, *other.excludes))),
+            one_file_system=self.one_file_system or other.one_file_system,
+            exclude_caches=self.exclude_caches or other.exclude_caches,
+        )
+
+
 class State(Record):
     """What changes from run to run: the machine's sequence and the paths it backs up.
 
@@ -101,6 +119,7 @@ class State(Record):
     sequence: int = member(integer(), default=0)
     manifest: HexDigest | None = member(optional(hexed(32)), default=None)
     items: tuple[bytes, ...] = member(many(blob(64 << 10), ITEMS_MAX), default=())
+    left_out: LeftOut = member(nested(LeftOut), default=LeftOut())
     set: SetId | None = member(optional(hexed(16)), default=None)
     acknowledged: HexDigest | None = member(optional(hexed(32)), default=None)
 

@@ -1,7 +1,8 @@
 """What an export is asked to do, judged before anything is written."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -9,14 +10,41 @@ import psutil
 from formats.errors import HomeError, UsageError
 from formats.monitor import Monitor
 from formats.words import size
-from seed.home import ITEMS_MAX, Home
+from seed.home import ITEMS_MAX, Home, LeftOut
+from seed.source.rules import Patterns, Rules
 
 HOME_ROOM_BASE = 32 << 20  # bytes, and for each MiB of data the rows of the chunks it becomes
 HOME_ROOM_MIB = 200
 CACHE_SHARE_ADVISED = 0.05  # the Azure agent asks for so much of the data
 
 
-def choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[bytes, ...]:
+@dataclass(frozen=True)
+class Scope:
+    """What is backed up: absolute paths, and what of them is left out. Remembered, unless it is for `once`."""
+
+    items: tuple[bytes, ...]
+    left_out: LeftOut
+    once: bool = False
+
+    def rules(self, own: Set[tuple[int, int]], *further: str) -> Rules:
+        """For the walk: `own` are (device, inode) of what this program writes, `further` globs of it."""
+        excludes = Patterns([*map(os.fsdecode, self.left_out.excludes), *further])
+        return Rules(excludes, self.left_out.one_file_system, self.left_out.exclude_caches, own)
+
+    def remember(self, home: Home) -> None:
+        if not self.once:
+            home.save_state(replace(home.state, items=self.items, left_out=self.left_out))
+
+
+def choose_scope(home: Home, paths: Sequence[str], left_out: LeftOut, *, once: bool) -> Scope:
+    """What is named, else what is remembered; what was left out before is left out again. Raises UsageError."""
+    Patterns(map(os.fsdecode, left_out.excludes))  # refused, if at all, before anything is written
+    items = _choose_items(home, paths, once=once)
+    known = home.state.left_out if home.state.items == items else LeftOut()
+    return Scope(items, known | left_out, once)
+
+
+def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[bytes, ...]:
     """The absolute paths to back up. Raises UsageError."""
     known = home.state.items
     if not paths:
@@ -60,6 +88,12 @@ def _check_there(items: Sequence[bytes]) -> None:
                 subject=os.fsdecode(item),
                 hint="check the path; if it is gone for good, name the others and add --once",
             )
+
+
+def identity_of(path: Path) -> tuple[int, int]:
+    """(device, inode), by which the walk knows what must not be read because it is being written."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def check_targets(targets: Sequence[Path], items: Sequence[bytes]) -> None:

@@ -11,8 +11,7 @@ from formats.store.local import LocalStore
 from seed.disk import check_disk
 from seed.export import Options
 from seed.home import Home
-from seed.items import check_targets, choose_items
-from seed.source.rules import Patterns, Rules
+from seed.items import check_targets, choose_scope, identity_of
 from seed.source.system import Walk
 
 
@@ -42,13 +41,12 @@ def rehearse(
     """Raises UsageError, MediaError, Interrupted. `paths` need not be those that are remembered."""
     for target in targets:
         check_disk(target)
-    items = choose_items(home, paths, once=True)
-    check_targets(targets, items)
-    own = {(s.st_dev, s.st_ino) for s in (p.stat() for p in (home.path, *targets))}
-    rules = Rules(Patterns(options.excludes), options.one_file_system, options.exclude_caches, own)
-    found = Rehearsed(items, [(target, _room(target, options.use_at_most)) for target in targets])
+    scope = choose_scope(home, paths, options.left_out, once=True)
+    check_targets(targets, scope.items)
+    own = {identity_of(path) for path in (home.path, *targets)}
+    found = Rehearsed(scope.items, [(target, _room(target, options.use_at_most)) for target in targets])
     linked: set[tuple[int, int]] = set()
-    for met in Walk(items, rules, monitor):
+    for met in Walk(scope.items, scope.rules(own), monitor):
         if monitor.stopping():
             raise Interrupted(2)
         entry = met.entry

@@ -9,7 +9,7 @@ import typer
 from formats.console import Console, command
 from formats.words import counted, size
 from seed.cli.app import VaultOption, app, open_home
-from seed.cli.exports import ExcludeFromOption, ExcludeOption, lines_of
+from seed.cli.exports import ExcludeFromOption, ExcludeOption, left_out
 
 
 @command(app, "backup")
@@ -41,9 +41,7 @@ def backup(
 
     home = open_home()
     options = Options(
-        excludes=tuple(exclude or ()) + tuple(lines_of(exclude_from or [])),
-        one_file_system=one_file_system,
-        exclude_caches=exclude_caches,
+        left_out=left_out(exclude, exclude_from, one_file_system, exclude_caches),
         once=once,
         level=level,
     )

@@ -18,7 +18,7 @@ from seed.cli.values import parse_size
 
 if TYPE_CHECKING:
     from seed.export import Exported, Options
-    from seed.home import Home, Identity
+    from seed.home import Home, Identity, LeftOut
 
 
 ExcludeOption = Annotated[
@@ -82,9 +82,7 @@ def export(
     if not to:
         raise UsageError("usage", "no disk was named", hint="say where it is mounted: --to DISK")
     options = Options(
-        excludes=tuple(exclude or ()) + tuple(lines_of(exclude_from or [])),
-        one_file_system=one_file_system,
-        exclude_caches=exclude_caches,
+        left_out=left_out(exclude, exclude_from, one_file_system, exclude_caches),
         slots_on_disk=not no_slot_on_disks,
         again=again,
         once=once,
@@ -232,7 +230,24 @@ def _listed(numbers: list[int]) -> str:
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "none"
 
 
-def lines_of(files: list[Path]) -> list[str]:
+def left_out(
+    exclude: list[str] | None,
+    exclude_from: list[Path] | None,
+    one_file_system: bool,
+    exclude_caches: bool,
+) -> "LeftOut":
+    """What the options of a command leave out. Raises UsageError path-not-found."""
+    from seed.home import LeftOut
+
+    globs = [*(exclude or ()), *_lines(exclude_from or [])]
+    return LeftOut(
+        excludes=tuple(map(os.fsencode, globs)),
+        one_file_system=one_file_system,
+        exclude_caches=exclude_caches,
+    )
+
+
+def _lines(files: list[Path]) -> list[str]:
     found: list[str] = []
     for file in files:
         try:

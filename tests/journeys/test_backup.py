@@ -214,6 +214,17 @@ def test_without_its_cache_the_home_goes_on_from_the_vault(
     assert backup(stage)["read_bytes"] == 0
 
 
+def test_what_was_left_out_once_is_left_out_again(copy_of: Copy, opened: Stage, source: Path) -> None:
+    stage = copy_of(opened)
+    whole = backup(stage, source, "--once")
+    some = stage.run("seed", "export", source, "--to", stage.disk, "--exclude", "*.txt", "--json").json
+    assert some["files"] < int(str(whole["files"])) - 200
+    assert backup(stage)["files"] == some["files"]
+    less = backup(stage, source, "--exclude", "large")
+    assert int(str(less["files"])) == some["files"] - 3
+    assert backup(stage)["files"] == less["files"]
+
+
 def test_a_vault_out_of_reach_is_said(copy_of: Copy, opened: Stage, source: Path) -> None:
     stage = copy_of(opened)
     stage.vault.rename(stage.folder / "away")
