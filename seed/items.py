@@ -31,6 +31,10 @@ class Scope:
         excludes = Patterns([*map(os.fsdecode, self.left_out.excludes), *further])
         return Rules(excludes, self.left_out.one_file_system, self.left_out.exclude_caches, own)
 
+    def exactly(self, left_out: LeftOut) -> "Scope":
+        """The same paths, to be remembered with this left out and no more."""
+        return Scope(self.items, left_out)
+
     def remember(self, home: Home) -> None:
         if not self.once:
             home.save_state(replace(home.state, items=self.items, left_out=self.left_out))

@@ -324,22 +324,25 @@ class PointReader:
     def segments(self, below: bytes = b"") -> Iterator[tuple[PageRow, list[Entry]]]:
         """The catalog's segments in order; with `below`, those that may hold rows at or under that path. Raises as `entries`."""
         first, last = sort_key(below), sort_key(below) + b"\1"
-        for page in self._pages():
-            for row in page:
-                if below and (sort_key(row.last) < first or sort_key(row.first) >= last):
-                    continue
-                raw = self.chunk(row.segment, CATALOG)
-                yield row, decode_entries(raw, f"segment {row.segment.hex()[:16]}")
+        for row in self.page_rows():
+            if not below or (sort_key(row.last) >= first and sort_key(row.first) < last):
+                yield row, self.segment(row)
+
+    def segment(self, row: PageRow) -> list[Entry]:
+        """The rows of one segment. Raises as `entries`."""
+        return decode_entries(self.chunk(row.segment, CATALOG), f"segment {row.segment.hex()[:16]}")
+
+    def page_rows(self) -> Iterator[PageRow]:
+        """The segments of the catalog, in order. Raises as `entries`."""
+        for page_id in self.point.root.pages:
+            yield from decode_page(
+                self.chunk(ChunkId(bytes.fromhex(page_id)), CATALOG), f"page {page_id[:16]}"
+            )
 
     def small_files(self) -> Iterator[tuple[bytes, ChunkId, int]]:
         """Of each small file its content id, the bundle it lies in, and where in it. Raises as `entries`."""
-        for page in self._pages():
-            for row in page:
-                yield from small_files(self.chunk(row.segment, CATALOG))
-
-    def _pages(self) -> Iterator[list[PageRow]]:
-        for page_id in self.point.root.pages:
-            yield decode_page(self.chunk(ChunkId(bytes.fromhex(page_id)), CATALOG), f"page {page_id[:16]}")
+        for row in self.page_rows():
+            yield from small_files(self.chunk(row.segment, CATALOG))
 
     def _sections(self) -> Iterator[Section | None]:
         """The index of each needed archive, from index objects or the archives' own ends."""

@@ -45,8 +45,8 @@ class SeedVerbs(Verbs):
         **dict.fromkeys(("check", "scrub", "validate", "test"), "verify"),
         **dict.fromkeys(("stats", "info"), "status"),
         **dict.fromkeys(("run", "incremental", "now"), "backup"),
-        **{name: name for name in ("disks", "plan", "verify", "find", "diff", "repair", "status")},
-        **{name: name for name in ("schedule", "retention", "throttle", "key", "items", "jobs", "report")},
+        **{name: name for name in ("disks", "plan", "repair", "status")},
+        **{name: name for name in ("schedule", "retention", "throttle", "key", "jobs", "report")},
         **dict.fromkeys(
             ("mount", "umount", "cat", "dump"),
             "`seed ls POINT` lists what a recovery point holds, and `seed restore POINT:SUBPATH --target DIR` brings "
@@ -223,4 +223,4 @@ def insist(console: Console, attempt: Callable[[], T]) -> T:
     return attempt()
 
 
-from seed.cli import backups, demo, exports, reading, registration, verifying  # noqa: E402,F401  the commands register themselves
+from seed.cli import backups, demo, exports, items, looking, reading, registration, verifying  # noqa: E402,F401  the commands register themselves

@@ -9,7 +9,13 @@ import typer
 from formats.console import Console, command
 from formats.words import counted, size
 from seed.cli.app import VaultOption, app, open_home
-from seed.cli.exports import ExcludeFromOption, ExcludeOption, left_out
+from seed.cli.exports import (
+    ExcludeCachesOption,
+    ExcludeFromOption,
+    ExcludeOption,
+    OneFileSystemOption,
+    left_out,
+)
 
 
 @command(app, "backup")
@@ -19,12 +25,8 @@ def backup(
     vault: VaultOption = None,
     exclude: ExcludeOption = None,
     exclude_from: ExcludeFromOption = None,
-    one_file_system: Annotated[
-        bool, typer.Option("--one-file-system", help="Do not cross mount points.")
-    ] = False,
-    exclude_caches: Annotated[
-        bool, typer.Option("--exclude-caches", help="Leave out folders that hold a CACHEDIR.TAG.")
-    ] = False,
+    one_file_system: OneFileSystemOption = False,
+    exclude_caches: ExcludeCachesOption = False,
     once: Annotated[bool, typer.Option("--once", help="Other paths than usual, this time only.")] = False,
     level: Annotated[int, typer.Option("--level", min=1, max=19, help="zstd's level of compression.")] = 3,
 ) -> None:

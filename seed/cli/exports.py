@@ -27,6 +27,10 @@ ExcludeOption = Annotated[
 ExcludeFromOption = Annotated[
     list[Path] | None, typer.Option("--exclude-from", metavar="FILE", help="Leave out what its lines say.")
 ]
+OneFileSystemOption = Annotated[bool, typer.Option("--one-file-system", help="Do not cross mount points.")]
+ExcludeCachesOption = Annotated[
+    bool, typer.Option("--exclude-caches", help="Leave out folders that hold a CACHEDIR.TAG.")
+]
 
 
 @command(app, "export")
@@ -39,12 +43,8 @@ def export(
     ] = None,
     exclude: ExcludeOption = None,
     exclude_from: ExcludeFromOption = None,
-    one_file_system: Annotated[
-        bool, typer.Option("--one-file-system", help="Do not cross mount points.")
-    ] = False,
-    exclude_caches: Annotated[
-        bool, typer.Option("--exclude-caches", help="Leave out folders that hold a CACHEDIR.TAG.")
-    ] = False,
+    one_file_system: OneFileSystemOption = False,
+    exclude_caches: ExcludeCachesOption = False,
     no_slot_on_disks: Annotated[
         bool,
         typer.Option("--no-slot-on-disks", help="Keep the key slot off the disk; the vault or home has it."),

@@ -1,0 +1,86 @@
+"""`seed items`: what this machine backs up."""
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from formats.console import Console, command
+from formats.verbs import Verbs
+from formats.wire import Json
+from formats.words import one_line
+from seed.cli.app import app, open_home
+from seed.cli.exports import (
+    ExcludeCachesOption,
+    ExcludeFromOption,
+    ExcludeOption,
+    OneFileSystemOption,
+    left_out,
+)
+
+if TYPE_CHECKING:
+    from seed.home import State
+
+items_app = typer.Typer(
+    help="Show and set what this machine backs up.",
+    epilog="Example: seed items show",
+    cls=Verbs,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(items_app, name="items")
+
+
+@command(items_app, "show")
+def items_show(console: Console) -> None:
+    """Show the paths that are backed up, and what of them is left out.
+
+    Example: seed items show
+    """
+    _show(console, open_home().state)
+
+
+@command(items_app, "set")
+def items_set(
+    console: Console,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="What to back up from now on.")],
+    exclude: ExcludeOption = None,
+    exclude_from: ExcludeFromOption = None,
+    one_file_system: OneFileSystemOption = False,
+    exclude_caches: ExcludeCachesOption = False,
+) -> None:
+    """Set the paths that are backed up, and what of them is left out, in place of what was set before.
+
+    Example: seed items set /srv /etc --exclude '*.tmp'
+    """
+    from seed.items import choose_scope
+
+    home = open_home()
+    with home.locked():
+        given = left_out(exclude, exclude_from, one_file_system, exclude_caches)
+        choose_scope(home, paths, given, once=True).exactly(given).remember(home)
+    _show(console, home.state)
+
+
+def _show(console: Console, state: "State") -> None:
+    without = state.left_out
+    for item in state.items:
+        console.say(one_line(os.fsdecode(item)))
+    for glob in without.excludes:
+        console.say(f"  without      {one_line(os.fsdecode(glob))}")
+    if without.one_file_system:
+        console.say("  without      other file systems")
+    if without.exclude_caches:
+        console.say("  without      cache folders")
+    if not state.items:
+        console.say("nothing yet: the first export or backup that names paths sets them")
+    items: list[Json] = [one_line(os.fsdecode(item)) for item in state.items]
+    excludes: list[Json] = [one_line(os.fsdecode(glob)) for glob in without.excludes]
+    console.result(
+        {
+            "items": items,
+            "excludes": excludes,
+            "one_file_system": without.one_file_system,
+            "exclude_caches": without.exclude_caches,
+        }
+    )
