@@ -183,6 +183,16 @@ def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> tu
     return document, credential_file.write(signed, key)
 
 
+def check_machine(vault: Vault, name: str | None, monitor: Monitor) -> None:
+    """Raises UsageError machine-unknown where no member has this name, if one is given."""
+    names = sorted(member.name for member in members(vault, monitor).values())
+    if name is not None and name not in names:
+        raise UsageError(
+            "machine-unknown", "the vault has no machine of this name", subject=name,
+            hint=f"it has {', '.join(names) or 'none yet'}",
+        )  # fmt: skip
+
+
 def members(vault: Vault, monitor: Monitor) -> dict[MachineId, Membership]:
     """The newest membership of every machine the vault knows."""
     machines = sorted({name.split("/")[1] for name, _ in vault.store.list("machines")})

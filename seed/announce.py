@@ -20,7 +20,7 @@ from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables import needs
 from formats.tables.archive import METADATA_CLASS
-from seed.home import Home, KeptSet
+from seed.home import Home, KeptSet, kept_sets
 from seed.register import put_request
 
 PATIENCE = 10.0  # seconds a vault is waited for
@@ -74,12 +74,7 @@ def _announce(kept: KeptSet, store: Store, monitor: Monitor) -> bool:
 
 def _waiting(home: Home) -> list[KeptSet]:
     """The finished sets that are not announced, the oldest first."""
-    found = []
-    for folder in (home.path / "sets").glob("*/"):
-        if (folder / "set.json").exists():
-            kept = KeptSet.read(folder)
-            if kept.state.status == "finished" and not kept.state.announced:
-                found.append(kept)
+    found = [k for k in kept_sets(home) if k.state.status == "finished" and not k.state.announced]
     return sorted(found, key=lambda kept: (kept.folder / "manifest").stat().st_mtime_ns)
 
 
@@ -97,6 +92,12 @@ def reach(home: Home, address: str, monitor: Monitor) -> Store:
             hint="give its address by --vault",
         )  # fmt: skip
     return store
+
+
+def reach_if_any(home: Home, address: str, monitor: Monitor) -> Store | None:
+    """This machine's vault, where it answers and is the right one."""
+    store = _reach(address, open_store)
+    return store if store is not None and _is_ours(home, store, monitor) else None
 
 
 def _reach(address: str, open_: Callable[[str], Store]) -> Store | None:

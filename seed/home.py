@@ -203,6 +203,12 @@ class KeptSet:
         return self.folder / f"disk-{number}.journal"
 
 
+def kept_sets(home: "Home") -> list[KeptSet]:
+    """All disk sets of a home, the oldest first. Raises HomeError home-damaged."""
+    folders = [folder for folder in (home.path / "sets").glob("*/") if (folder / "set.json").exists()]
+    return [KeptSet.read(folder) for folder in sorted(folders, key=lambda f: f.stat().st_ctime_ns)]
+
+
 class Home:
     """A registered machine's home. Open it with `Home.open`, make one with `Home.create`."""
 

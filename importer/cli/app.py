@@ -38,7 +38,7 @@ class ImporterVerbs(Verbs):
         **dict.fromkeys(("check", "verify", "scrub"), "validate"),
         **dict.fromkeys(("forget", "expire", "delete", "purge"), "prune"),
         "stats": "status",
-        **{name: name for name in ("jobs", "status", "validate", "prune", "report", "export")},
+        **{name: name for name in ("jobs", "validate", "prune", "report", "export")},
         **{name: ON_THE_MACHINE.format(name) for name in ("register", "backup", "restore", "demo")},
         **dict.fromkeys(("mount", "cat", "dump", "extract"), ON_THE_MACHINE.format("restore")),
         **dict.fromkeys(
@@ -121,4 +121,4 @@ def absolute(address: str) -> str:
     return address if "://" in address else os.path.abspath(address)
 
 
-from importer.cli import imports, vaults  # noqa: E402,F401  the commands register themselves
+from importer.cli import imports, status, vaults  # noqa: E402,F401  the commands register themselves

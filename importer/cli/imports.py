@@ -103,14 +103,10 @@ def points(
     Example: importer points --vault /srv/vault
     """
     from importer.points import points as all_points
-    from importer.vault import members
+    from importer.vault import check_machine
 
     opened = vault_of(vault, console)
-    if machine is not None and machine not in (names := [m.name for m in members(opened, console).values()]):
-        raise UsageError(
-            "machine-unknown", "the vault has no machine of this name", subject=machine,
-            hint=f"it has {', '.join(sorted(names)) or 'none yet'}",
-        )  # fmt: skip
+    check_machine(opened, machine, console)
     found = all_points(opened, console)
     rows: list[Json] = [_show_point(p, console) for p in found if machine in (None, p.member.name)]
     if not rows:

@@ -45,7 +45,7 @@ class SeedVerbs(Verbs):
         **dict.fromkeys(("check", "scrub", "validate", "test"), "verify"),
         **dict.fromkeys(("stats", "info"), "status"),
         **dict.fromkeys(("run", "incremental", "now"), "backup"),
-        **{name: name for name in ("disks", "plan", "repair", "status")},
+        **{name: name for name in ("disks", "plan", "repair")},
         **{name: name for name in ("schedule", "retention", "throttle", "key", "jobs", "report")},
         **dict.fromkeys(
             ("mount", "umount", "cat", "dump"),
@@ -223,4 +223,4 @@ def insist(console: Console, attempt: Callable[[], T]) -> T:
     return attempt()
 
 
-from seed.cli import backups, demo, exports, items, looking, reading, registration, verifying  # noqa: E402,F401  the commands register themselves
+from seed.cli import backups, demo, exports, items, looking, reading, registration, status, verifying  # noqa: E402,F401  the commands register themselves

@@ -1,0 +1,59 @@
+"""`importer status`: what the vault waits for, disk by disk."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from formats.console import Console, command
+from formats.wire import Json
+from importer.cli.app import VaultOption, app, vault_of
+
+if TYPE_CHECKING:
+    from importer.status import SetStanding
+
+
+@command(app, "status")
+def status(
+    console: Console,
+    vault: VaultOption = None,
+    machine: Annotated[
+        str | None, typer.Option("--machine", metavar="NAME", help="Of this machine only.")
+    ] = None,
+) -> None:
+    """Show the disk sets of each machine, disk by disk: awaited, received, may be erased.
+
+    Example: importer status --vault /srv/vault
+    """
+    from importer.status import standings
+    from importer.vault import check_machine
+
+    opened = vault_of(vault, console)
+    check_machine(opened, machine, console)
+    rows: list[Json] = []
+    for member, sets in standings(opened, console):
+        if machine not in (None, member.name):
+            continue
+        console.say(f"{member.name}, {member.status}")
+        if not sets:
+            console.say("  no disks so far")
+        shown: list[Json] = [_show(console, found) for found in sets]
+        rows.append({"machine": member.machine, "name": member.name, "status": member.status, "sets": shown})
+    if not rows:
+        console.say("no machine is registered yet")
+    console.result(rows)
+
+
+def _show(console: Console, found: "SetStanding") -> dict[str, Json]:
+    console.say(f"  set {found.set[:8]}: {'finished' if found.finished else 'its export goes on'}")
+    for disk in found.disks:
+        console.say(f"    disk {disk.number:<6} {disk.words()}")
+    disks: list[Json] = [
+        {
+            "number": disk.number,
+            "received": disk.received,
+            "whole": disk.whole,
+            "may_be_erased": disk.whole and disk.finished,
+        }
+        for disk in found.disks
+    ]
+    return {"set": found.set, "finished": found.finished, "disks": disks}

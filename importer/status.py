@@ -1,0 +1,101 @@
+"""Where the disks of each machine's sets are, as far as the vault has seen: awaited, received, safe to erase."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.disk import Label
+from formats.documents.vault import Membership
+from formats.errors import FormatError, IntegrityError, MediaError, StoreError
+from formats.ids import MachineId, SetId
+from formats.monitor import Finding, Monitor
+from importer.imports import receipts
+from importer.points import sets
+from importer.vault import Vault, members
+
+
+@dataclass(frozen=True)
+class DiskStanding:
+    """One disk: `received` is the newest generation of its inventory that came, None where none did; `whole` where the
+    vault holds all that this one lists; `finished` where no later one is to come."""
+
+    number: int
+    received: int | None
+    whole: bool = False
+    finished: bool = False
+
+    def words(self) -> str:
+        if self.received is None:
+            return "awaited"
+        if not self.whole:
+            return "received, not all of it has arrived: keep it"
+        return "received, may be erased" if self.finished else "received; its export goes on: keep it"
+
+
+@dataclass(frozen=True)
+class SetStanding:
+    """One set of a machine; not `finished` where disks came before the document that ends it."""
+
+    set: SetId
+    finished: bool
+    disks: tuple[DiskStanding, ...]
+
+
+def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list[SetStanding]]]:
+    """The sets of each machine, by the machines' names."""
+    received, owners = _received(vault, monitor)
+    whole: dict[tuple[SetId, int], int] = defaultdict(int)
+    for receipt in receipts(vault, monitor):
+        if receipt.whole:
+            disk = (receipt.disk.set, receipt.disk.number)
+            whole[disk] = max(whole[disk], receipt.disk.generation)
+    for machine, member in sorted(members(vault, monitor).items(), key=lambda item: item[1].name):
+        found: dict[SetId, SetStanding] = {}
+        for document in sets(vault, member, monitor):
+            disks = [
+                _disk(document.set, d.number, received, whole, least=d.generation) for d in document.disks
+            ]
+            found[document.set] = SetStanding(document.set, True, tuple(disks))
+        for disk_set, owner in owners.items():
+            if owner == machine and disk_set not in found:
+                disks = [
+                    _disk(disk_set, number, received, whole)
+                    for s, number in sorted(received)
+                    if s == disk_set
+                ]
+                found[disk_set] = SetStanding(disk_set, False, tuple(disks))
+        yield member, list(found.values())
+
+
+def _disk(
+    disk_set: SetId,
+    number: int,
+    received: dict[tuple[SetId, int], int],
+    whole: dict[tuple[SetId, int], int],
+    *,
+    least: int | None = None,
+) -> DiskStanding:
+    generation = received.get((disk_set, number))
+    if generation is None or (least is not None and generation < least):
+        return DiskStanding(number, None)
+    return DiskStanding(
+        number, generation, whole.get((disk_set, number), 0) >= (least or generation), least is not None
+    )
+
+
+def _received(vault: Vault, monitor: Monitor) -> tuple[dict[tuple[SetId, int], int], dict[SetId, MachineId]]:
+    """The newest generation of each disk that came, and whose sets these are."""
+    received: dict[tuple[SetId, int], int] = defaultdict(int)
+    owners: dict[SetId, MachineId] = {}
+    for name, _ in vault.store.list("disks"):
+        which, _, number = name.split("/")[1].partition("-")
+        disk_set, generation = SetId(which), layout.number_of(name)
+        received[disk_set, int(number)] = max(received[disk_set, int(number)], generation)
+        if generation == 0:  # its label
+            try:
+                owners[disk_set] = envelope.read(vault.store.get(name), name).peek(Label).machine
+            except (FormatError, IntegrityError, StoreError, MediaError) as error:
+                monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
+    return received, owners

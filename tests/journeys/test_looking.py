@@ -1,0 +1,103 @@
+"""What is backed up, where it is, and what became of it: items, status, find, diff."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.journeys import trees
+from tests.journeys.stage import Copy, Stage, refused
+from tests.journeys.test_backup import backup, change, source
+from tests.journeys.test_many_disks import disks, to
+
+assert sys.platform == "linux"
+
+__all__ = ("source",)  # the fixture
+
+
+@pytest.fixture
+def changed(copy_of: Copy, opened: Stage, source: Path) -> Stage:
+    """Two points, with one of each change between them."""
+    stage = copy_of(opened)
+    backup(stage, source)
+    change(source)
+    backup(stage)
+    return stage
+
+
+def test_diff_names_each_change_once(changed: Stage, source: Path) -> None:
+    first, second = (p["point"] for p in changed.run("seed", "points", "--json").json)
+    rows = changed.run("seed", "diff", first[:8], second[:8], "--json").lines
+    found = {row["path"].removeprefix(f"{source}/"): row["change"] for row in rows}
+    moved = [p.name for p in (source / "a moved folder").iterdir()]
+    expected = {f"a moved folder/{name}": "added" for name in moved}
+    expected |= {f"many/3/{name}": "removed" for name in moved}
+    expected |= {"a moved folder": "added", "many/3": "removed", "added": "added", "added/new.txt": "added"}
+    expected |= {"large/1.bin": "content", "many/0/0.txt": "content", "many/6/6.txt": "content"}
+    expected |= {"many/4/4.txt": "attributes", "many/5/5.txt": "removed"}
+    expected |= {"many": "attributes", "many/5": "attributes", str(source): "attributes"}  # times of folders
+    assert found == expected
+    assert changed.run("seed", "diff", second[:8], "--json").lines == []
+    shown = changed.run("seed", "diff", first[:8]).stdout.splitlines()
+    assert f"M {source}/large/1.bin" in shown
+    assert shown[-1].startswith(f"{len(expected)} changes: ")
+
+
+def test_find_tells_each_version_and_where_it_was_gone(changed: Stage, source: Path) -> None:
+    first, second = (p["point"] for p in changed.run("seed", "points", "--json").json)
+    rows = changed.run("seed", "find", "0.txt", "5.txt", "new.txt", "--json").lines
+    found = [(r["point"], r["path"].removeprefix(f"{source}/"), r["type"]) for r in rows]
+    assert found == [
+        (first, "many/0/0.txt", "file"),
+        (first, "many/5/5.txt", "file"),
+        (second, "added/new.txt", "file"),
+        (second, "many/0/0.txt", "file"),
+        (second, "many/5/5.txt", None),
+    ]
+    refused(changed.run("seed", "find", "nowhere", "--json", code=2), "path-not-found")
+
+
+def test_items_are_shown_and_set(copy_of: Copy, opened: Stage, source: Path) -> None:
+    stage = copy_of(opened)
+    assert stage.run("seed", "items", "show", "--json").json["items"] == []
+    words = ("seed", "items", "set", source / "many", source / "large", "--exclude", "*.tmp")
+    stage.run(*words)
+    shown = stage.run("seed", "items", "show", "--json").json
+    assert shown["items"] == [str(source / "large"), str(source / "many")]
+    assert shown["excludes"] == ["*.tmp"]
+    trees.small_file(source / "many/1.tmp", b"left out")
+    count = sum(1 for top in ("many", "large") for p in (source / top).rglob("*") if p.is_file())
+    assert backup(stage)["files"] == count - 1
+    stage.run("seed", "items", "set", source / "many")
+    assert stage.run("seed", "items", "show", "--json").json["excludes"] == []
+    refused(stage.run("seed", "items", "set", source / "none", "--json", code=2), "path-not-found")
+
+
+def test_both_sides_tell_where_each_disk_is(copy_of: Copy, opened: Stage, source: Path) -> None:
+    stage = copy_of(opened)
+    paths = disks(stage, 3)
+    words = ("seed", "export", source, "--use-at-most", "14MiB")
+    stage.run(*words, *to(paths[0]), code=4)
+    stage.run("importer", "machines", "list", "--vault", stage.vault)
+    stage.run("importer", "import", paths[0], "--vault", stage.vault)
+    assert datacenter(stage) == (False, ["received; its export goes on: keep it"])
+    assert server(stage) == ("open", ["closed"])
+    stage.run(*words, *to(*paths[1:]))
+    assert datacenter(stage) == (True, ["received, may be erased", "awaited", "awaited"])
+    assert server(stage) == ("finished", ["arrived in the vault", *["awaited by the vault"] * 2])
+    stage.run("importer", "import", *paths[1:], "--vault", stage.vault)
+    assert datacenter(stage) == (True, ["received, may be erased"] * 3)
+    assert server(stage) == ("finished", ["arrived in the vault"] * 3)
+
+
+def datacenter(stage: Stage) -> tuple[bool, list[str]]:
+    (machine,) = stage.run("importer", "status", "--vault", stage.vault, "--json").json
+    (found,) = machine["sets"]
+    shown = stage.run("importer", "status", "--vault", stage.vault).stdout.splitlines()[2:]
+    assert [d["number"] for d in found["disks"]] == list(range(1, len(shown) + 1))
+    return found["finished"], [line.split(maxsplit=2)[2] for line in shown]
+
+
+def server(stage: Stage) -> tuple[str, list[str]]:
+    (found,) = stage.run("seed", "status", "--json").json["sets"]
+    return found["status"], [d["state"] for d in found["disks"]]
