@@ -7,10 +7,12 @@
     the manifest, in the vault             from here on the point exists
 
 A run that was stopped is gone on with by the next: by the rows that it journalled, and by what it had sent. A manifest
-that the home has and the vault has not is put there by the next run that reaches it.
+that the home has and the vault has not is put there by the next run that reaches it. Every hour a run puts a partial
+point of what it has read: so what was sent is pinned, and a run that lost its home goes on from there.
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from pathlib import Path
 from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
-from formats.errors import Interrupted, OffseedError
+from formats.errors import FormatError, IntegrityError, Interrupted, MediaError, OffseedError, StoreError
 from formats.ids import HexDigest, PointId, hex_digest, random_id
 from formats.keyed.catalog import Entry, PageRow
 from formats.keyed.chunk import LEVEL
@@ -26,6 +28,7 @@ from formats.monitor import Finding, Monitor
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
+from formats.tables.needs import Need
 from seed import basis
 from seed.cataloguing import Catalogued
 from seed.home import Home, LeftOut
@@ -34,20 +37,23 @@ from seed.measuring import Measuring
 from seed.new_point import describe, sign_manifest
 from seed.packing import METADATA_SIZE, BufferPool, Packer
 from seed.placing import MetadataCache
-from seed.reading import Machine, Point, PointReader, Union, points
+from seed.reading import Machine, PointReader, Union, points
 from seed.reuse import Reusable, reusable
 from seed.run import Run
 from seed.sealing import Known
-from seed.source.system import Walk
+from seed.source.system import Found, Walk
 from seed.uplink import ARCHIVE_SIZE, BUFFERS, Uplink
+
+PARTIAL_EVERY = 3600.0  # seconds
 
 
 @dataclass(frozen=True)
 class Options:
-    """What decides how a backup is made."""
+    """What decides how a backup is made. `ignore_inode` where a file system gives the same file other numbers each time."""
 
     left_out: LeftOut = field(default_factory=LeftOut)
     once: bool = False
+    ignore_inode: bool = False
     level: int = LEVEL
 
 
@@ -75,8 +81,8 @@ def backup(home: Home, paths: Sequence[str], vault: Store, options: Options, mon
         work.settle()
         before = _Before.of(work)
         walk = Walk(scope.items, scope.rules({identity_of(home.path)}), monitor)
-        catalogued = _read(work, before, walk, options.level)
-        backed = _commit(work, before, catalogued)
+        catalogued = _read(work, before, walk, options)
+        backed = _commit(work, before, catalogued, "incremental")
     basis.forget(work.folder)
     (work.folder / "sent").unlink(missing_ok=True)
     return backed
@@ -94,6 +100,7 @@ class _Work:
     uplink: Uplink
     folder: Path
     monitor: Monitor
+    described: tuple[Need, ...] = ()  # by a partial point of this run
 
     @classmethod
     def open(cls, home: Home, vault: Store, monitor: Monitor, stack: ExitStack) -> "_Work":
@@ -134,32 +141,44 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Before:
-    """The point that this one follows, if there is one, and what of it may be reused."""
+    """What this point follows: the last complete one, and the newest partial one after it; and what of them may be
+    reused."""
 
-    reader: PointReader | None = None
-    reuse: Reusable = field(default_factory=lambda: Reusable((), ()))
+    readers: tuple[PointReader, ...] = ()
+    reuse: Reusable = field(default_factory=Reusable)
 
     @classmethod
     def of(cls, work: _Work) -> "_Before":
         identity = work.home.identity
         found = points(work.own, [Machine(identity.machine, identity.master)], work.monitor)
-        if not found:
-            return cls()
-        last = found[-1]
-        _follow(work.home, last)
-        reader = PointReader(work.own, last, work.monitor)
-        return cls(reader, reusable(work.home, reader, found, work.vault, work.own, work.monitor))
+        if found:  # another home of this machine may have made the newest
+            work.home.spend(found[-1].manifest.sequence, found[-1].digest)
+        whole = [p for p in found if p.manifest.point_kind != "partial"][-1:]
+        followed = whole if found[-1:] == whole else [*whole, found[-1]]
+        readers = tuple(PointReader(work.own, point, work.monitor) for point in followed)
+        reuse = Reusable()
+        for reader in readers:
+            reuse |= reusable(work.home, reader, found, work.vault, work.own, work.monitor)
+        return cls(readers, reuse)
 
-    def segments(self) -> Iterator[tuple[PageRow, list[Entry]]]:
-        return self.reader.segments() if self.reader is not None else iter(())
+    def rows(self, monitor: Monitor) -> Iterator[tuple[Entry, basis.Origin]]:
+        """The catalogs of these points as one. One that cannot be read ends early: files are read anew then."""
+        rows: Iterator[tuple[Entry, basis.Origin]] = iter(())
+        for reader in self.readers:
+            rows = basis.over(rows, basis.of_segments(_readable(reader, monitor)))
+        return rows
 
 
-def _follow(home: Home, last: Point) -> None:
-    """Go on after the newest point there is, though another home of this machine made it."""
-    home.spend(last.manifest.sequence, last.digest)
+def _readable(reader: PointReader, monitor: Monitor) -> Iterator[tuple[PageRow, list[Entry]]]:
+    try:
+        yield from reader.segments()
+    except (FormatError, IntegrityError, StoreError, MediaError) as error:
+        subject = f"catalog of point {reader.point.manifest.point[:8]}"
+        detail = f"{error.what}; files that it lists from there on are read again"
+        monitor.finding(Finding(code=error.code, subject=subject, detail=detail))
 
 
-def _read(work: _Work, before: _Before, walk: Walk, level: int) -> Catalogued:
+def _read(work: _Work, before: _Before, walk: Walk, options: Options) -> Catalogued:
     """Read what changed, and send it. However it ends, what is done stays done."""
     identity, monitor, key_id = work.home.identity, work.monitor, work.home.identity.master.key_id
     known = Known()
@@ -168,13 +187,20 @@ def _read(work: _Work, before: _Before, walk: Walk, level: int) -> Catalogued:
             known.add(chunk)
     content = Packer(BufferPool(ARCHIVE_SIZE, BUFFERS), work.uplink, CONTENT_CLASS, key_id)
     metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, key_id)
-    rows, journal = basis.begin(work.folder, before.segments())
-    run = Run(identity, content, metadata, known, rows, journal, monitor, level, before.reader)
+    rows, journal = basis.begin(work.folder, before.rows(monitor))
+    run = Run(identity, content, metadata, known, rows, journal, monitor, options.level, before.readers)
+    run.ignore_inode = options.ignore_inode
+
+    def so_far() -> None:
+        catalogued = run.so_far()
+        work.uplink.drain()
+        _commit(work, before, catalogued, "partial")
+
     with ExitStack() as stack:
         stack.callback(run.close)
         stack.enter_context(Measuring(walk, monitor))
         try:
-            run.read(walk)
+            run.read(_now_and_then(walk, so_far))
             catalogued = run.finish()
             work.uplink.drain()
         except Exception as error:
@@ -187,11 +213,21 @@ def _read(work: _Work, before: _Before, walk: Walk, level: int) -> Catalogued:
     return catalogued
 
 
-def _commit(work: _Work, before: _Before, catalogued: Catalogued) -> Backed:
-    """From the finished catalog to the manifest in the vault, in the order that stands above."""
+def _now_and_then(walk: Iterable[Found], action: Callable[[], None]) -> Iterator[Found]:
+    """The walk; between two entries, `action` every hour."""
+    due = time.monotonic() + PARTIAL_EVERY
+    for found in walk:
+        if time.monotonic() > due:
+            action()
+            due = time.monotonic() + PARTIAL_EVERY
+        yield found
+
+
+def _commit(work: _Work, before: _Before, catalogued: Catalogued, kind: str) -> Backed:
+    """From a catalog to the manifest in the vault, in the order that stands above."""
     home, cache, vault = work.home, work.cache, work.vault
     sections = (*before.reuse.sections, *work.uplink.sections, *cache.sections)
-    described = describe(sections, catalogued, before.reuse.needs)
+    described = describe(sections, catalogued, (*before.reuse.needs, *work.described))
     for section in cache.sections:
         if section.archive.name in described.archives:
             name = layout.archive_name(section.archive.name)
@@ -199,7 +235,7 @@ def _commit(work: _Work, before: _Before, catalogued: Catalogued) -> Backed:
     for name, data in described.objects.items():
         cache.put(name, data)
         vault.put_new(name, data)
-    signed = sign_manifest(home, catalogued, described, point=PointId(random_id()), kind="incremental")
+    signed = sign_manifest(home, catalogued, described, point=PointId(random_id()), kind=kind)
     manifest = envelope.read(signed, "manifest").peek(Manifest)
     found = hex_digest(signed)
     name = layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, found)
@@ -207,6 +243,7 @@ def _commit(work: _Work, before: _Before, catalogued: Catalogued) -> Backed:
     home.spend(manifest.sequence, found)
     vault.put_new(name, signed)
     home.save_state(replace(home.state, acknowledged=found))
+    work.described = described.needed
     new = [
         s.archive for s in (*work.uplink.sections, *cache.sections) if s.archive.name in described.archives
     ]

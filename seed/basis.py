@@ -87,19 +87,19 @@ def of_segments(segments: Iterable[tuple[PageRow, Sequence[Entry]]]) -> Iterator
         yield held
 
 
-def begin(folder: Path, segments: Iterable[tuple[PageRow, Sequence[Entry]]] = ()) -> tuple[Basis, RowJournal]:
-    """What earlier runs have read, over the catalog of the point before if there is one; and the journal of this run."""
+def begin(folder: Path, below: Iterable[tuple[Entry, Origin]] = ()) -> tuple[Basis, RowJournal]:
+    """What earlier runs have read, over the rows of the points before; and the journal of this run."""
     older, newer, folded = folder / "rows", folder / "rows.next", folder / "rows.folded"
     if newer.exists():
         journal = _fresh(folded)
         for segment in _segments(
-            row for row, _ in _over(without_origin(read_rows(older)), without_origin(read_rows(newer)))
+            row for row, _ in over(without_origin(read_rows(older)), without_origin(read_rows(newer)))
         ):
             journal.append(segment)
         journal.close()
         os.replace(folded, older)
         newer.unlink()
-    return Basis(_over(of_segments(segments), without_origin(read_rows(older)))), _fresh(newer)
+    return Basis(over(below, without_origin(read_rows(older)))), _fresh(newer)
 
 
 def forget(folder: Path) -> None:
@@ -149,7 +149,7 @@ def _frames(path: Path) -> Iterator[Entry]:
                 return
 
 
-def _over(
+def over(
     below: Iterable[tuple[Entry, Origin]], above: Iterable[tuple[Entry, Origin]]
 ) -> Iterator[tuple[Entry, Origin]]:
     """Both in one order; of a path that both have, the row of `above`."""

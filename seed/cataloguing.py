@@ -4,7 +4,7 @@ What was read so far is journalled by the same thread: mostly the very segments,
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -122,19 +122,35 @@ class Cataloguing:
         """Seal what is left and the pages over it all."""
         if self._rows:
             self._cut()
+        return self._catalogued(self._settled(), self._live)
+
+    def so_far(self) -> Catalogued:
+        """What the catalog amounts to if it ended here; rows may be added after it."""
+        segments, live = self._settled(), self._live
+        if self._rows:
+            last = self._worker.submit(self._segment, self._rows, [], None).result()
+            if last.sealed.record is not None:
+                self._store(last.sealed)
+            segments, live = [*segments, last.row], live | last.live | {last.sealed.chunk}
+        return self._catalogued(segments, live)
+
+    def _settled(self) -> list[PageRow]:
+        """All segments that were cut, sealed."""
         self._await_journal()
         while self._queue:
             self._collect()
-        if sum(row.rows for row in self._segments) != self._added:
+        return self._segments
+
+    def _catalogued(self, segments: Sequence[PageRow], live: Set[ChunkId]) -> Catalogued:
+        if sum(row.rows for row in segments) != self._added:
             raise AssertionError("a segment of the catalog was lost: no such catalog may be signed")
         page_ids = []
-        for page in pages(self._segments):
+        for page in pages(segments):
             sealed = self._seal(encode_page(page))
             if sealed.record is not None:
                 self._store(sealed)
             page_ids.append(sealed.chunk)
-        self._live.update(page_ids)
-        live = frozenset(self._live)
+        live = frozenset((*live, *page_ids))
         return Catalogued(tuple(page_ids), self.entries, self.files, self.file_bytes, live, self._spread)
 
     def close(self) -> None:

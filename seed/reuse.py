@@ -27,11 +27,23 @@ SAMPLE = 16  # records
 
 @dataclass(frozen=True)
 class Reusable:
-    """The archives of a point that may be reused, and how many were promised and are not there yet."""
+    """The archives of points that may be reused, and how many were promised and are not there yet."""
 
-    needs: tuple[Need, ...]
-    sections: tuple[Section, ...]
+    needs: tuple[Need, ...] = ()
+    sections: tuple[Section, ...] = ()
     promised: int = 0
+
+    def __or__(self, other: "Reusable") -> "Reusable":
+        """What either may; of an archive that both have, as this one has it."""
+        had = {need.archive.name for need in self.needs}
+        new = [
+            pair for pair in zip(other.needs, other.sections, strict=True) if pair[0].archive.name not in had
+        ]
+        return Reusable(
+            (*self.needs, *(need for need, _ in new)),
+            (*self.sections, *(section for _, section in new)),
+            max(self.promised, other.promised),
+        )
 
 
 def reusable(

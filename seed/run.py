@@ -8,9 +8,10 @@ import errno
 import os
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from formats.errors import Interrupted
+from formats.errors import FormatError, IntegrityError, Interrupted, MediaError, StoreError
 from formats.ids import ChunkId, ContentId
 from formats.keyed.catalog import FILE, Entry, in_parts
 from formats.keyed.chunk import ChunkSealer
@@ -83,11 +84,12 @@ class Run:
         journal: RowJournal,
         monitor: Monitor,
         level: int,
-        last: PointReader | None = None,
+        last: Sequence[PointReader] = (),
     ) -> None:
-        """`last` is the point whose catalog the basis is, if it is one."""
+        """`last` are the points whose catalogs the basis is, if it is any."""
         master, parameters = identity.master, identity.chunking
         self.monitor = monitor
+        self.ignore_inode = False
         self.parameters = parameters
         self._sealer = sealer = ChunkSealer(master, level)
         self._content = content
@@ -122,6 +124,8 @@ class Run:
                 raise Interrupted(2)
             entry = found.entry
             before, origin = self._basis.at(entry.path)
+            if before is not None:
+                self._settle_numbers(entry, before)
             if entry.type == FILE:
                 self._read_file(found, before, origin)
             else:
@@ -140,6 +144,13 @@ class Run:
         self.monitor.progress(done=self._done, files=self._files)
         assert not self._rows
         catalogued = self._catalog.finish()
+        self._metadata.flush()
+        return catalogued
+
+    def so_far(self) -> Catalogued:
+        """What all that was read until now amounts to; sent on as `flush` does. More may be read after it."""
+        self.flush()
+        catalogued = self._catalog.so_far()
         self._metadata.flush()
         return catalogued
 
@@ -166,6 +177,13 @@ class Run:
         if self._done >= PROGRESS_STEP or self._files >= 1000:
             self.monitor.progress(done=self._done, files=self._files)
             self._done = self._files = 0
+
+    def _settle_numbers(self, entry: Entry, before: Entry) -> None:
+        """Numbers that say nothing of an entry: a file system is mounted as another device, or numbers its files anew."""
+        if self.ignore_inode and _seen(before) == _seen(entry):
+            entry.inode = before.inode
+        if before.inode == entry.inode and entry.links == 1:  # by both, names of one file find each other
+            entry.device = before.device
 
     def _read_file(self, found: Found, before: Entry | None, origin: Origin) -> None:
         entry = found.entry
@@ -237,10 +255,13 @@ class Run:
     def _remember_last(self) -> None:
         """All small files of the last point: what was moved or copied from anywhere is not stored again."""
         self._remembering = True
-        assert self._last is not None
-        for content, chunk, offset in self._last.small_files():
-            if chunk in self._known:
-                self._remember(content, chunk, offset)
+        for reader in self._last:
+            with suppress(
+                FormatError, IntegrityError, StoreError, MediaError
+            ):  # said when its rows were read
+                for content, chunk, offset in reader.small_files():
+                    if chunk in self._known:
+                        self._remember(content, chunk, offset)
 
     def _bundle(self, chunk: ChunkId) -> Unit:
         """A bundle that an earlier run has stored; mostly the one asked for before."""

@@ -27,6 +27,10 @@ def backup(
     exclude_from: ExcludeFromOption = None,
     one_file_system: OneFileSystemOption = False,
     exclude_caches: ExcludeCachesOption = False,
+    ignore_inode: Annotated[
+        bool,
+        typer.Option("--ignore-inode", help="For file systems whose inode numbers change by themselves."),
+    ] = False,
     once: Annotated[bool, typer.Option("--once", help="Other paths than usual, this time only.")] = False,
     level: Annotated[int, typer.Option("--level", min=1, max=19, help="zstd's level of compression.")] = 3,
 ) -> None:
@@ -45,6 +49,7 @@ def backup(
     options = Options(
         left_out=left_out(exclude, exclude_from, one_file_system, exclude_caches),
         once=once,
+        ignore_inode=ignore_inode,
         level=level,
     )
     address = vault or os.environ.get("SEED_VAULT") or home.identity.address

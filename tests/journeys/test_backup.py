@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, await_, below, ended, refused, snapshot
+from tests.journeys.stage import Copy, Stage, await_, below, ended, prepared, refused, snapshot
 from tests.journeys.test_many_disks import disks, to
 
 assert sys.platform == "linux"
@@ -150,6 +150,32 @@ def test_a_run_that_was_killed_is_gone_on_with(copy_of: Copy, opened: Stage, roo
     assert int(str(done["read_bytes"])) < total - (sent - 2) * 16 * MIB, "what was sent is not read again"
     assert trees.differences(source, restored(stage, done["point"], room, source)) == []
     assert not (stage.home / "run/sent").exists()
+
+
+def test_a_long_run_puts_partial_points_and_goes_on_from_them_without_its_home(
+    copy_of: Copy, opened: Stage, room: Path
+) -> None:
+    stage = copy_of(opened)
+    source = trees.long_tree(room / "long")
+    identity = (stage.home / "identity.json").read_bytes()
+    plain, stage.command = stage.command, prepared("import seed.backup; seed.backup.PARTIAL_EVERY = 0.05")
+    running = stage.start("seed", "backup", source)
+    manifests = stage.vault / "manifests"
+    assert await_(lambda: len([p for p in manifests.rglob("*-*") if p.is_file()]) > 2, running)
+    ended(running, signal.SIGKILL)
+    stage.command = plain
+    points = stage.run("seed", "points", "--json").json
+    assert {(p["kind"], p["complete"]) for p in points} == {("partial", True)}
+    assert trees.differences(source, restored(stage, points[-1]["point"], room, source)) != []
+    shutil.rmtree(stage.home)
+    stage.home.mkdir(mode=0o700)
+    (stage.home / "identity.json").write_bytes(identity)
+    (stage.home / "state.json").write_text("{}")
+    done = backup(stage, source)
+    assert int(str(done["kept_bytes"])) > 0, "what the last partial point has is not read again"
+    assert trees.differences(source, restored(stage, done["point"], room, source)) == []
+    latest = stage.run("seed", "points", "--json").json[-1]
+    assert (latest["kind"], latest["sequence"]) == ("incremental", points[-1]["sequence"] + 1)
 
 
 def archives(stage: Stage) -> list[Path]:
