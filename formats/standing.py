@@ -13,6 +13,7 @@ from formats.ids import ArchiveName, HexDigest, SetId
 from formats.store.contract import Store
 from formats.tables.needs import Need
 from formats.wire import Json
+from formats.words import numbered
 
 
 class Awaited(NamedTuple):
@@ -39,11 +40,12 @@ class Standing:
         """`complete`, or what it waits for."""
         if self.complete:
             return "complete"
+        missing = f"{self.missing:,} of {self.needed:,} archives missing"
         sets = [
-            f"disk {', '.join(str(disk.number) for disk in disks)} of {of} of set {which[:8]}"
+            f"{numbered('disk', [disk.number for disk in disks])} of {of} of set {which[:8]}"
             for (which, of), disks in groupby(self.awaited, key=lambda disk: (disk.set, disk.disks))
         ]
-        return f"waits for {'; '.join([*sets, ''])}{self.missing:,} of {self.needed:,} archives missing"
+        return f"waits for {', '.join(sets)}: {missing}" if sets else missing
 
     def to_json(self) -> dict[str, Json]:
         return {

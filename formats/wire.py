@@ -20,7 +20,13 @@ _BRACKETS = re.compile(rb"[\[{}\]]")
 
 def refuse(anchor: str, what: str, where: str) -> NoReturn:
     """Raise the `FormatError` for the rule `anchor` of SPEC.md, broken at `where`."""
-    raise FormatError(anchor, what, subject=where, hint=f"see {anchor} in formats/SPEC.md")
+    raise FormatError(
+        anchor,
+        what,
+        subject=where,
+        hint="these bytes are damaged, or no object of ours: try another cable, port or reader, or another copy; the rule "
+        f"{anchor} stands in formats/SPEC.md",
+    )
 
 
 def encode_json(value: Json) -> bytes:

@@ -1,6 +1,7 @@
 """Numbers, sizes, times and names as people read them."""
 
 import time
+from collections.abc import Sequence
 
 
 def printable(text: str) -> str:
@@ -43,3 +44,22 @@ def moment(seconds: int) -> str:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
     except (OverflowError, OSError, ValueError):
         return f"@{seconds}"
+
+
+def instant(seconds: int) -> str:
+    """`moment` with the zone's name: for what two people compare by telephone."""
+    try:
+        return f"{moment(seconds)} {time.strftime('%Z', time.localtime(seconds))}"
+    except (OverflowError, OSError, ValueError):
+        return moment(seconds)
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """`1`, or `1, 2 and 3`."""
+    shown = [str(n) for n in numbers]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "none"
+
+
+def numbered(noun: str, numbers: Sequence[int]) -> str:
+    """`disk 1`, or `disks 1, 2 and 3`."""
+    return f"{noun}{'s' * (len(numbers) > 1)} {listed(numbers)}"

@@ -58,6 +58,7 @@ class Imported:
     copied: int = 0
     copied_bytes: int = 0
     already: int = 0
+    announced: int = 0
     not_needed: int = 0
     findings: list[Finding] = field(default_factory=list)
 
@@ -191,7 +192,8 @@ def _check_arrived(work: _Work, disk: Disk, monitor: Monitor) -> None:
                 continue
             for need in _load(disk, manifest, monitor):
                 name = layout.archive_name(need.name)
-                if work.held.get(name) != need.size:
+                known = any(f.subject.endswith(name) for f in disk.findings)
+                if work.held.get(name) != need.size and not known:
                     _find(monitor, "object-missing", name, "needed by the point, on none of the set's disks")
 
 
@@ -225,7 +227,9 @@ def _take_archive(work: _Work, result: Imported, holding: Holding, monitor: Moni
     name = layout.archive_name(holding.name)
     size = work.held.get(name)
     if size is not None:
-        result.already += 1
+        catalog = holding.archive_class == METADATA_CLASS and size == holding.size
+        result.announced += catalog
+        result.already += not catalog
         if size != holding.size:
             _find(
                 monitor,

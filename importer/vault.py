@@ -73,8 +73,39 @@ def create(home: Path, name: str, address: str, region: str, redundancy: str, mo
             "vault-exists",
             "this operator has a vault of that name",
             subject=name,
-            hint="choose another name, or see `importer vault show`",
+            hint="choose another name; or, if that vault was lost, make it again: importer vault recreate NAME --at STORE "
+            "--region R",
         )
+    store = _empty_store(address, monitor)
+    vault = VaultId(random_id())
+    authority = Authority.create(home, vault, name, store.address, datetime.now(UTC))
+    try:
+        return _describe(store, authority, region, redundancy)
+    except OffseedError:
+        authority.path.unlink()  # no vault came of it, and the name is free again
+        raise
+
+
+def recreate(home: Path, name: str, address: str, region: str, redundancy: str, monitor: Monitor) -> Vault:
+    """Make a vault that was lost again, empty, by its authority: the same id and keys, so that its disks are for it.
+
+    Its machines are accepted again from the requests on their disks. Raises HomeError authority-missing, VaultError
+    vault-exists, StoreError.
+    """
+    known = {authority.name.lower(): authority for authority in authorities(home)}
+    if (authority := known.get(name.lower())) is None:
+        raise HomeError(
+            "authority-missing",
+            "this home has no authority for a vault of that name",
+            subject=name,
+            hint=f"it has those of {', '.join(sorted(a.name for a in known.values())) or 'none'}; bring the file back "
+            "from its copy",
+        )
+    return _describe(_empty_store(address, monitor), authority, region, redundancy)
+
+
+def _empty_store(address: str, monitor: Monitor) -> Store:
+    """Raises VaultError vault-exists where anything lies there."""
     store = open_store(address, create=True)
     if newest(store, "descriptor", Descriptor, None, monitor) is not None:
         raise VaultError(
@@ -85,12 +116,14 @@ def create(home: Path, name: str, address: str, region: str, redundancy: str, mo
         raise VaultError(
             "vault-exists", "the store is not empty", subject=store.address, hint="choose an empty store"
         )
-    vault = VaultId(random_id())
-    authority = Authority.create(home, vault, name, store.address, datetime.now(UTC))
+    return store
+
+
+def _describe(store: Store, authority: Authority, region: str, redundancy: str) -> Vault:
     descriptor = Descriptor(
         number=1,
-        vault=vault,
-        name=name,
+        vault=authority.vault,
+        name=authority.name,
         region=region,
         redundancy=redundancy,
         created=int(time.time()),
@@ -99,11 +132,7 @@ def create(home: Path, name: str, address: str, region: str, redundancy: str, mo
         certificate=authority.certificate_der,
     )
     made = Vault(store, descriptor, authority)
-    try:
-        made.sign("descriptor", 1, descriptor)
-    except OffseedError:
-        authority.path.unlink()  # no vault came of it, and the name is free again
-        raise
+    made.sign("descriptor", 1, descriptor)
     return made
 
 
@@ -121,7 +150,8 @@ def open_vault(home: Path, address: str, monitor: Monitor) -> Vault:
             "vault-missing",
             "there is no vault at this store",
             subject=address,
-            hint="check the address, or make one: importer vault create NAME --at STORE --region R",
+            hint="is the share mounted? Check the address; `importer vault create` makes a new vault, `importer vault "
+            "recreate` one that was lost",
         )
     descriptor = found[0]
     try:

@@ -84,8 +84,9 @@ class Cataloguing:
         self._added = 0
         self.entries = self.files = self.file_bytes = 0
 
-    def add(self, entry: Entry, origin: PageRow | None = None) -> None:
-        """The next row in order, all its chunks named; `origin` is the segment in which it stands, if it does."""
+    def add(self, entry: Entry, origin: PageRow | None = None, *, first: bool = True) -> None:
+        """The next row in order, all its chunks named; `origin` is the segment in which it stands, if it does; `first` is
+        False for a further name of a file, whose bytes count once."""
         place = (sort_key(entry.path), entry.part)
         if place <= self._last:
             raise AssertionError(f"{entry.path!r} comes out of order: no reader would take such a catalog")
@@ -102,7 +103,7 @@ class Cataloguing:
             self.entries += 1
             if entry.type == FILE:
                 self.files += 1
-                self.file_bytes += entry.size
+                self.file_bytes += entry.size if first else 0
         rows = len(self._rows)
         if (
             rows == SEGMENT_ROWS_MAX

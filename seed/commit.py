@@ -99,7 +99,7 @@ class Commit:
         for disk in self.disks:
             disk.ensure(name, signed)
         for disk in self.disks:
-            if not self._is_closed(disk):
+            if not self.is_closed(disk):
                 self.close(disk)
         self._put_set_document(manifest, hex_digest(signed))
         self.home.spend(manifest.sequence, hex_digest(signed))
@@ -183,12 +183,12 @@ class Commit:
         disk.put(layout.numbered("inventories", generation, hex_digest(data)), data)
         disk.closed(generation, hex_digest(data))
 
-    def _is_closed(self, disk: DiskWriter) -> bool:
+    def is_closed(self, disk: DiskWriter) -> bool:
         """Whether the inventory that the home remembers is really there, and what it lists beside archives, whole."""
         known = disk.state.inventory
         if known is None:
             return False
-        name = layout.numbered("inventories", disk.state.generation, known)
+        name = layout.numbered("inventories", disk.state.closed_by, known)
         try:
             signed = envelope.read(disk.store.get(name), name)
             inventory = signed.verify(Inventory, self.home.identity.public_key)
@@ -201,7 +201,7 @@ class Commit:
     def _closed_disks(self) -> list[SetDisk]:
         return [
             SetDisk(
-                number=d.number, disk=d.disk, label=d.label, generation=d.generation, inventory=d.inventory
+                number=d.number, disk=d.disk, label=d.label, generation=d.closed_by, inventory=d.inventory
             )
             for d in self.kept.state.disks
             if d.label is not None and d.inventory is not None and not d.dropped

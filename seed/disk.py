@@ -84,6 +84,11 @@ class DiskWriter:
         self.store = LocalStore.open(str(self._folder), writer=disk.disk)
 
     @property
+    def limited(self) -> bool:
+        """Whether it may be used up to a limit only."""
+        return self._use_at_most is not None
+
+    @property
     def state(self) -> DiskState:
         """What the home keeps of this disk."""
         return self._disk
@@ -155,7 +160,7 @@ class DiskWriter:
 
     def closed(self, generation: int, inventory: str) -> None:
         """Keep which inventory closes the disk."""
-        self._know(generation=generation, inventory=inventory)
+        self._know(generation=generation, closed_by=generation, inventory=inventory)
 
     def close(self) -> None:
         if hasattr(self, "_journal"):

@@ -16,7 +16,7 @@ from formats.words import counted, size
 from seed import basis
 from seed.commit import Commit, Committed, signed_manifest
 from seed.disk import DiskWriter, Extent, attach, check_disk, number_at
-from seed.home import Home, KeptSet, LeftOut, SetState
+from seed.home import Home, KeptSet, LeftOut, SetState, current_set
 from seed.items import check_home_room, check_targets, choose_scope, identity_of
 from seed.measuring import Measuring
 from seed.packing import METADATA_SIZE, POOL_BYTES, BufferPool, Packer, archive_size
@@ -88,15 +88,13 @@ def export(
         opened: set[int] = set()
 
         def open_disk(path: Path) -> DiskWriter:
+            if (number := number_at(path, kept.state)) in opened:
+                raise UsageError(
+                    "usage", f"this is disk {number} once more", subject=str(path),
+                    hint="name each disk by one --to",
+                )  # fmt: skip
             disk = attach(home, kept, path, monitor, options.use_at_most)
             stack.callback(disk.close)
-            if disk.number in opened:
-                raise UsageError(
-                    "usage",
-                    f"this is disk {disk.number} once more",
-                    subject=str(path),
-                    hint="name each disk by one --to",
-                )
             opened.add(disk.number)
             own.add(identity_of(path if os.path.ismount(path) else path / layout.DISK_FOLDER))
             return disk
@@ -188,8 +186,10 @@ def _stop(commit: Commit, disks: DiskSet, run: Run, error: Exception) -> None:
 
 
 def _complete(commit: Commit, disk: DiskWriter) -> None:
-    """Close a disk that is full, while others go on."""
-    commit.close(disk)
+    """Close a disk that is full, while others go on, and let go of it: it may be unmounted from here on."""
+    if not commit.is_closed(disk):
+        commit.close(disk)
+    disk.close()
     used = sum(s.archive.size for s in disk.sections)
     what = (
         f"complete, {counted(len(disk.sections), 'archive')}, {size(used)}"
@@ -220,9 +220,12 @@ def _open_set(
     home: Home, items: tuple[bytes, ...], options: Options, monitor: Monitor
 ) -> tuple[KeptSet, bool]:
     """The set to go on with, or a new one; whether it was begun before. Raises UsageError items-differ."""
-    kept = KeptSet.read(home.set_folder(home.state.set)) if home.state.set is not None else None
+    kept = current_set(home)
     if kept is not None and options.again and _goes_on(kept.state, items):
-        monitor.notice("the set that --again began is not finished: it is gone on with")
+        monitor.notice(
+            f"set {kept.state.set[:8]}, which --again began, is not finished, and is gone on with; to give it up instead: "
+            "seed set abandon"
+        )
         return kept, True
     if kept is not None and not options.again:
         if not any(disk.label for disk in kept.state.disks):  # nothing is on a disk yet

@@ -127,21 +127,23 @@ class State(Record):
 class DiskState(Record):
     """One disk of a set, as this home has seen it. `dropped` once its owner gave it up.
 
-    `generation` and `inventory` are those of the inventory that closed it last, while it still does: None from the
-    moment that more is written. `mounted` says whether it was a file system of its own.
+    `generation` is the highest of an inventory that was written to it, by a verification too. `closed_by` and
+    `inventory` are those of the inventory that closed it, while it still does: None from the moment that more is written. `mounted` says whether it was a file system of its own.
     """
 
     number: int = member(integer(1, DISKS_MAX))
     disk: str = member(hexed(16))
     label: HexDigest | None = member(optional(hexed(32)), default=None)
     generation: int = member(integer(), default=0)
+    closed_by: int = member(integer(), default=0)
     inventory: HexDigest | None = member(optional(hexed(32)), default=None)
     mounted: bool = member(flag(), default=False)
     dropped: bool = member(flag(), default=False)
 
 
 class SetState(Record):
-    """One disk set of this home: open until its set document is put; then `announced` once the vault knows of it.
+    """One disk set of this home: open until its set document is put, or until it is given up; then `announced` once the
+    vault knows of it.
 
     `again` where it was begun though another one was there; `warnings` are the findings it ended with.
     """
@@ -150,7 +152,7 @@ class SetState(Record):
     point: PointId = member(hexed(16))
     items: tuple[bytes, ...] = member(many(blob(64 << 10), ITEMS_MAX))
     disks: tuple[DiskState, ...] = member(many(nested(DiskState), DISKS_MAX), default=())
-    status: str = member(choice("open", "finished"), default="open")
+    status: str = member(choice("open", "finished", "abandoned"), default="open")
     slots_on_disk: bool = member(flag(), default=True)
     announced: bool = member(flag(), default=False)
     again: bool = member(flag(), default=False)
@@ -201,6 +203,14 @@ class KeptSet:
     def journal(self, number: int) -> Path:
         """Where the indexes of what is durable on a disk are kept."""
         return self.folder / f"disk-{number}.journal"
+
+
+def current_set(home: "Home") -> KeptSet | None:
+    """The set that the last export wrote, unless it was given up. Raises HomeError home-damaged."""
+    if home.state.set is None:
+        return None
+    kept = KeptSet.read(home.set_folder(home.state.set))
+    return kept if kept.state.status != "abandoned" else None
 
 
 def kept_sets(home: "Home") -> list[KeptSet]:

@@ -72,7 +72,8 @@ def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[byte
             "items-differ",
             "this machine backs up other paths",
             subject=" ".join(os.fsdecode(i) for i in known),
-            hint="run without paths to use them, or add --once to take these this time only",
+            hint="run without paths to use them, add --once to take these this time only, or change them for good by "
+            "`seed items set`",
         )
     return items
 

@@ -202,7 +202,10 @@ class DiskSet:
 
     def _ask(self, failures: Sequence[OffseedError]) -> DiskWriter:
         left = self._attendant.left()
-        words = (str(failures[0]) if failures else "all disks are full") + (f", {left}" if left else "")
+        full = "all disks are full"
+        if any(disk.limited for disk in self.disks):
+            full += ", or hold what --use-at-most grants"
+        words = (str(failures[0]) if failures else full) + (f", {left}" if left else "")
         while (path := self._attendant.next_disk(words)) is not None:
             try:
                 return self._attach(path)

@@ -6,7 +6,8 @@ need list by the digest in it, an index by the digest in the need list, a chunk 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import pairwise, product
 from pathlib import Path
 
 from formats import layout
@@ -23,11 +24,13 @@ from formats.errors import (
     PassphraseError,
     StoreError,
     UsageError,
+    VaultError,
 )
 from formats.ids import ArchiveName, ChunkId, Digest, HexDigest, MachineId, digest, hex_digest
 from formats.keyed.catalog import Entry, PageRow, decode_entries, decode_page, small_files, sort_key
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
+from formats.keyed.passphrase import readings
 from formats.keyed.root import Root, open_root
 from formats.keyed.slots import open_slot, slot_from_json
 from formats.monitor import Finding, Monitor
@@ -123,6 +126,15 @@ def disk_stores(paths: Iterable[Path]) -> list[Store]:
     return found
 
 
+def check_vault(store: Store) -> None:
+    """Raises VaultError vault-missing where neither a vault's description nor a point lies in a store."""
+    if not any(any(True for _ in store.list(prefix)) for prefix in ("descriptor", "manifests")):
+        raise VaultError(
+            "vault-missing", "there is no vault at this address", subject=store.address,
+            hint="is the share mounted? Check the address",
+        )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Machine:
     """A machine whose key is at hand."""
@@ -145,10 +157,10 @@ def unlock(union: Union, passphrase: str, name: str | None, monitor: Monitor) ->
             continue
         try:
             slots = envelope.read(union.get_document(object_name), object_name).peek(Slots)
-            for slot in slots.slots:
+            for slot, reading in product(slots.slots, readings(passphrase)):
                 tried += 1
                 try:
-                    master, _ = open_slot(slot_from_json(dict(slot), object_name), passphrase)
+                    master, _ = open_slot(slot_from_json(dict(slot), object_name), reading)
                 except PassphraseError:
                     continue
                 opened[machine] = Machine(machine, master)
@@ -286,6 +298,15 @@ class PointReader:
     def places(self, chunk: ChunkId) -> list[Place]:
         """Every place where `chunk` is said to lie; none where it has not arrived."""
         return self._places.get(chunk, [])
+
+    def is_there(self, chunk: ChunkId) -> bool:
+        """Whether a chunk lies in an archive that is at hand, as the stores list them."""
+        return any(self._archives_there[place.archive] for place in self.places(chunk))
+
+    @cached_property
+    def _archives_there(self) -> list[bool]:
+        listed = {listed for store in self.union.stores for listed in store.list("archives")}
+        return [(layout.archive_name(n.archive.name), n.archive.size) in listed for n in self.needs]
 
     def chunk(self, chunk: ChunkId, kind: int) -> bytes:
         """A chunk's raw bytes; every candidate is tried before an error.

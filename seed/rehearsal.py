@@ -8,9 +8,9 @@ from formats.errors import Interrupted
 from formats.keyed.catalog import FILE
 from formats.monitor import Monitor
 from formats.store.local import LocalStore
-from seed.disk import check_disk
+from seed.disk import check_disk, number_at, read_journal
 from seed.export import Options
-from seed.home import Home
+from seed.home import Home, KeptSet, current_set
 from seed.items import check_targets, choose_scope, identity_of
 from seed.source.system import Walk
 
@@ -43,8 +43,19 @@ def rehearse(
         check_disk(target)
     scope = choose_scope(home, paths, options.left_out, once=True)
     check_targets(targets, scope.items)
+    kept = current_set(home)
+    if options.again or kept is None or kept.state.items != scope.items:
+        kept = None
+    elif kept.state.status == "finished":
+        monitor.notice("an export of these paths is finished: without --again it would do nothing")
+        kept = None
+    else:
+        monitor.notice(
+            "an export of these paths was begun: what lies on its disks already is not counted off here"
+        )
     own = {identity_of(path) for path in (home.path, *targets)}
-    found = Rehearsed(scope.items, [(target, _room(target, options.use_at_most)) for target in targets])
+    rooms = [(target, _room(target, kept, options.use_at_most, monitor)) for target in targets]
+    found = Rehearsed(scope.items, rooms)
     linked: set[tuple[int, int]] = set()
     for met in Walk(scope.items, scope.rules(own), monitor):
         if monitor.stopping():
@@ -62,7 +73,15 @@ def rehearse(
     return found
 
 
-def _room(target: Path, use_at_most: int | None) -> int:
+def _room(target: Path, kept: KeptSet | None, use_at_most: int | None, monitor: Monitor) -> int:
     with LocalStore.open(str(target), read_only=True) as store:
         free = store.free_bytes()
-        return free if use_at_most is None else min(free, use_at_most)
+    if use_at_most is None:
+        return free
+    number = number_at(target, kept.state) if kept is not None else None
+    used = (
+        sum(s.archive.size for s in read_journal(kept, number, monitor))
+        if kept is not None and number is not None
+        else 0
+    )
+    return max(min(free, use_at_most - used), 0)

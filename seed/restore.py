@@ -94,7 +94,9 @@ class Restore:
         for entry in rows:
             path = self._path(entry)
             if entry.type == FOLDER:
-                self.done.folders += 1
+                there = target_exists and (not path or self._state(entry, path) == "same")
+                self.done.folders += not there
+                self.done.same += there
             elif (first := self._first_link(entry, path)) is not None:
                 state = self._state(entry, path) if target_exists else "absent"
                 self.done.files += state == "absent" or not (
@@ -104,7 +106,7 @@ class Restore:
                 continue
             elif entry.type != FILE:
                 self.done.others += 1
-            elif all(self._reader.places(chunk) for chunk in entry.chunk_ids()):
+            elif all(self._reader.is_there(chunk) for chunk in entry.chunk_ids()):
                 self.done.files += 1
                 self.done.file_bytes += entry.size
             else:
@@ -137,9 +139,9 @@ class Restore:
             raise UsageError(
                 "path-not-found",
                 "the recovery point holds nothing that is asked for",
-                subject="/" + os.fsdecode(self._selection.below),
-                hint="`seed ls` shows what it holds; a glob that begins with / is a whole path, any other the end of one, "
-                "and * stops at /",
+                subject=self._selection.words(),
+                hint="`seed ls` shows what it holds. A name with an odd character, as \\n, is written $'…\\n…' in a shell; a "
+                "glob that begins with / is a whole path, any other the end of one, and * stops at /",
             )
         return chain([first], rows)
 
@@ -179,8 +181,7 @@ class Restore:
             if entry.type == FOLDER:
                 self._folders.append((entry, path))
                 if path:
-                    self._guarded(path, self._tree.make_folder, path)
-                self.done.folders += 1
+                    self._guarded(path, self._make_folder, path)
                 continue
             if self._first_link(entry, path) is not None:
                 late.append((entry, path, self._make_link))
@@ -210,6 +211,7 @@ class Restore:
             return False
         if state == "same":
             self.done.same += 1
+            self._monitor.progress(kept=entry.size if entry.type == FILE else 0)
         elif state == "other":
             self.done.other += 1
             self._find("target-exists", path, "something else is there; --overwrite replaces it")
@@ -222,6 +224,12 @@ class Restore:
             self._fail(path, error)
             self.done.failed += 1
         return "failed"
+
+    def _make_folder(self, path: bytes) -> None:
+        if self._tree.make_folder(path):
+            self.done.folders += 1
+        else:
+            self.done.same += 1
 
     def _make_other(self, entry: Entry, path: bytes) -> None:
         if self._tree.make_other(entry, path):
@@ -323,6 +331,8 @@ class Restore:
             return
         self.done.files += 1
         self.done.file_bytes += file.entry.size
+        if file.entry.extents or not file.entry.chunks:  # its holes
+            self._monitor.progress(done=file.entry.size - sum(n for _, n in file.entry.data_extents()))
         if file.entry.links > 1:
             self._written.add(file.path)
 

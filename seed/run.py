@@ -42,6 +42,7 @@ class _Row:
     bundle: Unit | None = None
     pieces: Pieces | None = None
     origin: Origin = None  # the segment in which this very row stands
+    first: bool = True  # of the names of a file
     links: int = 1  # names of the same file that were met
     journalled: int = 0  # pieces that the journal knows of
 
@@ -357,7 +358,8 @@ class Run:
         first = same.entry
         entry.offset, entry.extents, entry.content = first.offset, first.extents, first.content
         entry.chunks, entry.lengths, entry.size = first.chunks, first.lengths, first.size
-        self._rows.append(_Row(entry, same.bundle, same.pieces, origin if entry == before else None))
+        stands = origin if entry == before else None
+        self._rows.append(_Row(entry, same.bundle, same.pieces, stands, first=False))
         same.links += 1
         if same.links >= entry.links:
             del self._links[entry.device, entry.inode]
@@ -397,7 +399,7 @@ class Run:
         while rows and rows[0].named:
             row = rows.popleft()
             for part in in_parts(row.finished()):
-                self._catalog.add(part, row.origin)
+                self._catalog.add(part, row.origin, first=row.first)
 
 
 def _shrink(entry: Entry, regions: Sequence[tuple[int, int]], data: int) -> None:

@@ -1,5 +1,6 @@
 """What of a recovery point a command is about: a path and what lies below it, globs that take in or leave out."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,12 @@ class Selection:
     @property
     def is_all(self) -> bool:
         return not self.below and self.includes is None and not self.excludes
+
+    def words(self) -> str:
+        """As its options would be written."""
+        globs = [("--include", self.includes), ("--exclude", self.excludes)]
+        shown = [f"{option} {g}" for option, patterns in globs if patterns for g in patterns.globs]
+        return ", ".join(["/" + os.fsdecode(self.below)] * bool(self.below or not shown) + shown)
 
     def select(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         """Those that are taken, in order; a folder in which only some of it is included comes with the first of that."""

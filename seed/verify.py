@@ -117,7 +117,9 @@ class _Work:
         if home is None or not is_own(home, folder):
             why = "only the machine that wrote it can sign one, with its own home"
         elif read.closed is None:
-            why = "no inventory closes it; the same export, run again, does"
+            why = "no inventory that can be believed closes it"
+            if (kept := self.sets.get(folder.set)) is not None and kept.state.status == "open":
+                why += "; the same export, run again, does"
         elif folder.set in self.sets and state is None:
             why = (
                 "it is none of the disks that this home has written for the set, or was given up by --without"
@@ -156,7 +158,7 @@ class _Work:
         if (kept := self.sets.get(folder.set)) is not None:
             state = _known(kept, folder)
             assert state is not None
-            kept.know(replace(state, generation=inventory.generation, inventory=hex_digest(data)))
+            kept.know(replace(state, generation=inventory.generation))
 
     def _strike(self, kept: KeptSet, read: Readback) -> None:
         """Have the export go on with what is damaged, where it can; and say what is to be done."""

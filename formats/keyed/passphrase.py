@@ -95,6 +95,16 @@ def generate() -> str:
     return "-".join(groups)
 
 
+def readings(text: str) -> list[str]:
+    """What was typed; and, where it can be read as a generated one, that one as it was generated: in groups, in lower case,
+    letters that are taken for digits as these."""
+    squeezed = text.casefold().translate(str.maketrans("oil", "011", "- "))
+    if len(squeezed) != _GROUPS * _GROUP or set(squeezed) - set(_ALPHABET):
+        return [text]
+    groups = [squeezed[at : at + _GROUP] for at in range(0, len(squeezed), _GROUP)]
+    return list(dict.fromkeys((text, "-".join(groups))))
+
+
 def _without_newline(text: str) -> str:
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 

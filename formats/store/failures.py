@@ -22,19 +22,19 @@ _FULL = _Meaning(
     MediaError,
     "disk-full",
     "no room is left",
-    "make room or use another disk; what was written before stays valid",
+    "make room there, and run the same command again; what was written before stays valid",
 )
 _READ_ONLY = _Meaning(
     MediaError,
     "read-only",
     "the medium cannot be written",
-    "check the write-protect switch, or mount it read-write",
+    "mount it read-write; on a disk, check the write-protect switch",
 )
 _DENIED = _Meaning(
     StoreError,
     "denied",
     "access is denied",
-    "run the command as a user who may read and write there",
+    "run the command as a user who may read and write there, or give this one the folder (chown)",
 )
 _GONE = _Meaning(
     StoreError,

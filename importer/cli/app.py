@@ -31,14 +31,17 @@ class ImporterVerbs(Verbs):
     instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("init", "create"), "vault create"),
         **dict.fromkeys(("issue", "credential", "invite"), "credentials issue"),
-        **dict.fromkeys(("accept", "approve", "machine"), "machines accept"),
+        **dict.fromkeys(("accept", "approve"), "machines accept"),
+        "machine": "machines list",
         **dict.fromkeys(("load", "ingest", "add", "copy", "receive"), "import"),
         **dict.fromkeys(("show", "look", "info"), "inspect"),
         **dict.fromkeys(("snapshots", "snapshot", "list", "ls"), "points"),
-        **dict.fromkeys(("check", "verify", "scrub"), "validate"),
+        **dict.fromkeys(("check", "verify"), "inspect"),
+        "scrub": "validate",
         **dict.fromkeys(("forget", "expire", "delete", "purge"), "prune"),
         "stats": "status",
-        **{name: name for name in ("jobs", "validate", "prune", "report", "export")},
+        **{name: name for name in ("jobs", "validate", "prune", "report")},
+        "export": "disks are written on the machine, by `seed export`; from the vault to disks in a later version",
         **{name: ON_THE_MACHINE.format(name) for name in ("register", "backup", "restore", "demo")},
         **dict.fromkeys(("mount", "cat", "dump", "extract"), ON_THE_MACHINE.format("restore")),
         **dict.fromkeys(
@@ -95,10 +98,11 @@ def vault_of(address: str | None, console: Console) -> "Vault":
     if address is None:
         known = authorities(home())
         if len(known) != 1:
-            names = ", ".join(a.address for a in known) or "none"
+            names = ", ".join(f"{a.name} at {a.address}" for a in known)
             raise UsageError(
                 "no-vault",
-                f"no vault was named, and this home knows {len(known)} ({names})",
+                f"no vault was named, and this home knows {'several' if known else 'none'}",
+                subject=names,
                 hint="add --vault STORE, or set IMPORTER_VAULT",
             )
         address = known[0].address

@@ -9,21 +9,21 @@ import typer
 from formats.console import FAILED, Console, command
 from formats.errors import OffseedError, UsageError
 from formats.ids import fingerprint
-from formats.monitor import Finding
 from formats.wire import Json, encode_json
-from formats.words import counted, moment, size
+from formats.words import counted, instant, numbered, size
 from importer.cli.app import VaultOption, app, signing_vault, vault_of
 
 if TYPE_CHECKING:
     from importer.imports import Imported
     from importer.intake import Disk
     from importer.points import Point
+    from importer.vault import Vault
 
 DisksArgument = Annotated[list[Path], typer.Argument(metavar="DISK", help="Where the disks are mounted.")]
 
 
 @command(app, "inspect")
-def inspect(console: Console, disks: DisksArgument) -> None:
+def inspect(console: Console, disks: DisksArgument) -> int:
     """Show what is on disks, whose they are and whether they are whole. Needs no vault and no key.
 
     Example: importer inspect /mnt/disk
@@ -31,11 +31,13 @@ def inspect(console: Console, disks: DisksArgument) -> None:
     from importer import intake
 
     rows: list[Json] = []
-    for disk in _look(disks, console):
+    found, refused = _look(disks, console)
+    for disk in found:
         before = len(console.findings)
         intake.check_holdings(disk, console)
         rows.append(_show(disk, console, len(console.findings) - before))
     console.result({"disks": rows, "findings": console.findings_json()})
+    return FAILED if refused else 0
 
 
 @command(app, "import")
@@ -62,7 +64,7 @@ def import_(
     accepted, _ = answer_requests(opened, console)
     for member in accepted:
         console.say(f"machine {member.name} is accepted ({fingerprint(member.machine)})")
-    looked = _look(disks, console)
+    looked, unreadable = _look(disks, console)
     known = members(opened, console)
     welcome, refused = [], []
     for disk in looked:
@@ -76,18 +78,20 @@ def import_(
         results = import_disks(opened, welcome, console)
     rows: list[Json] = [_report(result, console) for result in results]
     for disk, refusal in refused:
-        console.aside(f"importer: {refusal} [{refusal.code}]\n  what to do: {refusal.hint}")
+        say_refused(console, refusal)
         rows.append({"disk": disk.name, "refused": refusal.code})
     for point in all_points(opened, console):
         if any(point.manifest.set == r.disk.label.set for r in results):
             _show_point(point, console)
     value: Json = {"disks": rows, "findings": console.findings_json()}
+    _say_others(opened, results, console)
     if report is not None:
         report.write_bytes(encode_json(value) + b"\n")
     console.result(value)
     if console.stopping():
+        console.aside("importer: stopped; the same command goes on [interrupted]")
         return 128 + console.signal_number
-    return FAILED if refused else 0
+    return FAILED if refused or unreadable else 0
 
 
 @command(app, "points")
@@ -110,7 +114,7 @@ def points(
     found = all_points(opened, console)
     rows: list[Json] = [_show_point(p, console) for p in found if machine in (None, p.member.name)]
     if not rows:
-        console.say("no recovery points yet")
+        console.say("no recovery points yet; `importer status` shows the disks that have come")
     console.result(rows)
 
 
@@ -123,23 +127,31 @@ def _check_report(path: Path) -> None:
         )  # fmt: skip
 
 
-def _look(paths: list[Path], console: Console) -> "list[Disk]":
-    """All folders of ours on the disks. Raises where none can be believed at all."""
+def _look(paths: list[Path], console: Console) -> "tuple[list[Disk], int]":
+    """All folders of ours on the disks, and how many paths or folders were refused. Raises where all were."""
     from importer import intake
 
     found: list[Disk] = []
-    failure: OffseedError | None = None
+    refused: list[OffseedError] = []
     for path in paths:
-        for folder in intake.folders(path):
-            try:
-                found.append(intake.look(folder, console))
-            except OffseedError as error:
-                failure = failure or error
-                console.finding(Finding(code=error.code, subject=str(folder), detail=error.what))
-    if not found and failure is not None:
-        console.findings.clear()
-        raise failure
-    return found
+        try:
+            for folder in intake.folders(path):
+                try:
+                    found.append(intake.look(folder, console))
+                except OffseedError as error:
+                    refused.append(error)
+        except OffseedError as error:
+            refused.append(error)
+    if refused and not found:
+        raise refused[0]
+    for refusal in refused:
+        say_refused(console, refusal)
+    return found, len(refused)
+
+
+def say_refused(console: Console, error: OffseedError) -> None:
+    """One disk of several is refused, and the others are not."""
+    console.aside(f"importer: {error} [{error.code}]\n  what to do: {error.hint}")
 
 
 def _show(disk: "Disk", console: Console, findings: int) -> dict[str, Json]:
@@ -148,21 +160,28 @@ def _show(disk: "Disk", console: Console, findings: int) -> dict[str, Json]:
     console.say(f"{disk.path}")
     console.say(f"  machine      {label.machine_name}, fingerprint {fingerprint(label.machine)}")
     console.say(f"  vault        {label.vault_name} ({label.vault})")
-    console.say(f"  disk         {label.number} of set {label.set[:8]}, begun {moment(label.created)}")
+    console.say(f"  disk         {label.number} of set {label.set[:8]}, begun {instant(label.created)}")
     if closed is None:
         console.say("  state        open: no valid inventory closes it")
     else:
         state = "the set is finished" if finished else "the set goes on"
         console.say(
-            f"  state        closed {moment(closed.inventory.created)}, generation {closed.inventory.generation}; {state}"
+            f"  state        closed {instant(closed.inventory.created)}, generation {closed.inventory.generation}; {state}"
         )
         console.say(f"  archives     {len(disk.archives):,}, {size(closed.inventory.archive_bytes)}")
+        if (verified := closed.inventory.verified) is not None:
+            found = f"{verified.damaged:,} DAMAGED" if verified.damaged else "nothing damaged"
+            by = "through the page cache" if verified.cached else "from the medium"
+            console.say(
+                f"  verified     {instant(verified.finished)} by its machine, {by}: "
+                f"{counted(verified.objects, 'object')}, {found}"
+            )
     for manifest, _ in disk.manifests:
         totals = manifest.totals
         console.say(
-            f"  point        {manifest.point[:8]} of {moment(manifest.created)}: {totals.files:,} files, {size(totals.file_bytes)}"
+            f"  point        {manifest.point[:8]} of {instant(manifest.created)}: {totals.files:,} files, {size(totals.file_bytes)}"
         )
-    structure = "not closed" if closed is None else f"{findings} findings" if findings else "whole"
+    structure = "not closed" if closed is None else counted(findings, "finding") if findings else "whole"
     console.say(f"  structure    {structure}; import checks every byte")
     return {
         "path": str(disk.path),
@@ -178,6 +197,9 @@ def _show(disk: "Disk", console: Console, findings: int) -> dict[str, Json]:
         "points": [manifest.point for manifest, _ in disk.manifests],
         "finished": finished,
         "findings": findings,
+        "verified": closed.inventory.verified.to_json()
+        if closed is not None and closed.inventory.verified is not None
+        else None,
     }
 
 
@@ -188,12 +210,16 @@ def _report(result: "Imported", console: Console) -> dict[str, Json]:
     else:
         console.say(
             f"{name}: {counted(result.copied, 'archive')} copied, {size(result.copied_bytes)}"
-            + (f"; the vault had {result.already:,} more already" if result.already else "")
+            + (f"; the vault had {result.already:,} more" if result.already else "")
+            + ("; its catalog was there already" if result.announced else "")
         )
     if result.whole and result.finished:
         console.say(f"{name}: everything on it is in the vault; it may be erased")
     elif result.whole:
-        console.say(f"{name}: KEEP IT, all of it is in the vault, but its export is not finished")
+        console.say(
+            f"{name}: KEEP IT for now: all of it is in the vault, but its export goes on; `importer status` says when it "
+            "may be erased"
+        )
     else:
         console.say(f"{name}: KEEP IT, not everything on it has arrived")
     return {
@@ -213,7 +239,7 @@ def _report(result: "Imported", console: Console) -> dict[str, Json]:
 def _show_point(point: "Point", console: Console) -> dict[str, Json]:
     manifest, standing = point.manifest, point.standing
     console.say(
-        f"{manifest.point[:8]}  {moment(manifest.created)}  {point.member.name}  {manifest.point_kind} {manifest.sequence}, "
+        f"{manifest.point[:8]}  {instant(manifest.created)}  {point.member.name}  {manifest.point_kind} {manifest.sequence}, "
         f"{manifest.totals.files:,} files, {size(manifest.totals.file_bytes)}: {standing.words()}"
     )
     return {
@@ -227,6 +253,22 @@ def _show_point(point: "Point", console: Console) -> dict[str, Json]:
         "file_bytes": manifest.totals.file_bytes,
         **standing.to_json(),
     }
+
+
+def _say_others(vault: "Vault", results: "list[Imported]", console: Console) -> None:
+    """Disks that came earlier, and may be erased only now that their set is finished."""
+    from formats.monitor import Tally
+    from importer.status import standings
+
+    just = {(result.disk.label.set, result.disk.label.number) for result in results}
+    for _, sets in standings(vault, Tally()):
+        for found in sets:
+            others = [d for d in found.disks if (found.set, d.number) not in just]
+            free = [d.number for d in others if d.whole and d.finished]
+            if free and any(which == found.set for which, _ in just):
+                console.say(
+                    f"{numbered('Disk', free)} of set {found.set[:8]}, imported before: may be erased as well"
+                )
 
 
 def _bytes(disk: "Disk") -> int:

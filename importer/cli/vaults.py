@@ -13,7 +13,7 @@ from formats.ids import fingerprint, machine_id, parse_fingerprint
 from formats.layout import numbered
 from formats.verbs import Verbs
 from formats.wire import Json
-from formats.words import moment
+from formats.words import instant, moment
 from importer.cli.app import VaultOption, absolute, app, home, signing_vault, vault_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def _redundancy(value: str) -> str:
 @command(vault_app, "create")
 def vault_create(
     console: Console,
-    name: Annotated[str, typer.Argument(help="2 to 50 letters, digits and hyphens; the first a letter.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="2 to 50 letters, digits and hyphens; the first a letter.")
+    ],
     at: Annotated[
         str, typer.Option("--at", metavar="STORE", help="Where it lies: a folder, made if need be.")
     ],
@@ -80,6 +82,30 @@ def vault_create(
     console.say("               Back this file up and keep it secret: who has it speaks for the vault, and")
     console.say("               without it no machine can be accepted and nothing imported.")
     console.say(f"Next: importer credentials issue --vault {vault.store.address} --out MACHINE.credential")
+    console.result(_described(vault))
+
+
+@command(vault_app, "recreate")
+def vault_recreate(
+    console: Console,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the vault that was lost.")],
+    at: Annotated[
+        str,
+        typer.Option("--at", metavar="STORE", help="Where it is to lie: an empty folder, made if need be."),
+    ],
+    region: Annotated[str, typer.Option("--region", help="Where that is, in your words.")],
+    redundancy: RedundancyChoice = "geo",
+) -> None:
+    """Make a vault that was lost again, empty, from its authority: the disks written for it can be imported again.
+
+    Example: importer vault recreate Backups --at /srv/vault --region west-europe
+    """
+    from importer.vault import recreate
+
+    vault = recreate(home(), name, absolute(at), region, _redundancy(redundancy), console)
+    console.say(f"Vault {vault.name} made again at {vault.store.address}, empty")
+    console.say(f"  id           {vault.id}, as before")
+    console.say("Next: import the disks again; the first import of each machine says how to accept it.")
     console.result(_described(vault))
 
 
@@ -152,7 +178,7 @@ def credentials_issue(
     with os.fdopen(handle, "wb") as file:
         file.write(data)
     console.say(f"Credential {document.number} for vault {opened.name}: {out}")
-    console.say(f"  valid until  {moment(document.expires)}; earlier credentials are void from now on")
+    console.say(f"  valid until  {instant(document.expires)}; earlier credentials are void from now on")
     console.say("  Send it over a secure channel. On the machine:")
     console.say(f"  seed register --credential {out.name} --generate-passphrase passphrase.txt")
     console.result(

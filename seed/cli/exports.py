@@ -12,7 +12,7 @@ import typer
 from formats.console import Console, command
 from formats.errors import UsageError
 from formats.ids import fingerprint
-from formats.words import counted, moment, size
+from formats.words import counted, instant, listed, numbered, size
 from seed.cli.app import app, open_home
 from seed.cli.values import parse_size
 
@@ -181,22 +181,23 @@ def _summarise(console: Console, identity: "Identity", exported: "Exported", sec
     manifest, state = exported.committed.manifest, exported.state
     totals, disks = manifest.totals, [d.number for d in state.disks if not d.dropped]
     if exported.already:
-        console.say(f"The export was finished {moment(manifest.created)}; nothing to do. A new one: --again")
+        console.say(f"The export was finished {instant(manifest.created)}; nothing to do. A new one: --again")
     else:
         rate = f", {size(console.done / max(seconds, 0.001))}/s" if console.done else ""
-        console.say(f"Export finished in {seconds:.1f} s{rate}.")
+        run = " (this run; what lay on the disks was not read again)" if exported.resumed else ""
+        console.say(f"Export finished in {seconds:.1f} s{rate}{run}.")
     console.say(f"  point        {manifest.point[:8]}, sequence {manifest.sequence}")
     console.say(
         f"  read         {counted(totals.files, 'file')}, {size(totals.file_bytes)}; {counted(totals.entries, 'entry')} in all"
     )
     console.say(f"  stored       {counted(totals.archives, 'archive')}, {size(totals.archive_bytes)}")
-    console.say(f"  disks        {_listed(disks)} of set {state.set[:8]}")
+    console.say(f"  disks        {listed(disks)} of set {state.set[:8]}")
     if exported.whole is not None and len(disks) > 1:
-        console.say(f"  on one disk  {exported.whole:.1%} of the files are whole on one disk")
+        console.say(f"  together     {exported.whole:.1%} of the files lie whole on one of the disks")
     console.say()
     console.say("Send what was written, and this text to the datacenter:")
     console.say(
-        f"  Disk {_listed(disks)} of set {state.set[:8]} of machine {identity.name} for vault {identity.vault_name}."
+        f"  {numbered('Disk', disks)} of set {state.set[:8]} of machine {identity.name} for vault {identity.vault_name}."
     )
     console.say(f"  Its fingerprint: {fingerprint(identity.machine)}")
     console.say("  Mount each, in any order, read-only will do, and run (no passphrase needed):")
@@ -222,12 +223,6 @@ def _summarise(console: Console, identity: "Identity", exported: "Exported", sec
             "findings": console.findings_json(),
         }
     )
-
-
-def _listed(numbers: list[int]) -> str:
-    """`1`, or `1, 2 and 3`."""
-    shown = [str(n) for n in numbers]
-    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "none"
 
 
 def left_out(

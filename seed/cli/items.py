@@ -74,8 +74,8 @@ def _show(console: Console, state: "State") -> None:
         console.say("  without      cache folders")
     if not state.items:
         console.say("nothing yet: the first export or backup that names paths sets them")
-    items: list[Json] = [one_line(os.fsdecode(item)) for item in state.items]
-    excludes: list[Json] = [one_line(os.fsdecode(glob)) for glob in without.excludes]
+    items: list[Json] = [os.fsdecode(item) for item in state.items]
+    excludes: list[Json] = [os.fsdecode(glob) for glob in without.excludes]
     console.result(
         {
             "items": items,

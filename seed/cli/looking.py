@@ -52,8 +52,8 @@ def find(
             if known.get(entry.path) == version:
                 continue
             versions += 1
-            path = one_line("/" + os.fsdecode(entry.path))
-            console.say(f"{head}  {size(entry.size):>10}  {moment(entry.mtime)}  {path}")
+            path = "/" + os.fsdecode(entry.path)
+            console.say(f"{head}  {size(entry.size):>10}  {moment(entry.mtime)}  {one_line(path)}")
             console.result(
                 {
                     "point": one.manifest.point,
@@ -64,8 +64,8 @@ def find(
                 }
             )
         for gone in sorted(known.keys() - met.keys()) if number else ():
-            path = one_line("/" + os.fsdecode(gone))
-            console.say(f"{head}  {'gone':>10}  {'':19}  {path}")
+            path = "/" + os.fsdecode(gone)
+            console.say(f"{head}  {'gone':>10}  {'':19}  {one_line(path)}")
             console.result({"point": one.manifest.point, "path": path, "type": None})
         known = met
     if not versions:
@@ -97,8 +97,8 @@ def diff(
     counts = dict.fromkeys(SIGNS, 0)
     for change in compare(*readers):
         counts[change.kind] += 1
-        path = one_line("/" + os.fsdecode(change.path))
-        console.say(f"{SIGNS[change.kind]} {path}")
+        path = "/" + os.fsdecode(change.path)
+        console.say(f"{SIGNS[change.kind]} {one_line(path)}")
         console.result(
             {
                 "path": path,

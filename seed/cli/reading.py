@@ -62,14 +62,15 @@ def open_points(
     """
     from formats.store.address import open_store
     from seed.announce import announce
-    from seed.reading import Machine, Union, disk_stores, points, unlock
+    from seed.reading import Machine, Union, check_vault, disk_stores, points, unlock
 
     home = home_if_any(console, "read") if file is None and machine is None else None
     stores = disk_stores(disks or [])
     if vault is None and not stores and home is not None:
         vault = home.identity.address
     if vault is not None:
-        stores.append(open_store(vault))
+        stores.append(store := open_store(vault))
+        check_vault(store)
     if not stores:
         raise UsageError(
             "no-vault", "nothing to read from was named", hint="add --vault STORE or --from DISK"
@@ -154,7 +155,7 @@ def ls(
         console.say(_line(entry, path))
         console.result(
             {
-                "path": one_line(path),
+                "path": path,
                 "type": TYPES[entry.type],
                 "mode": entry.mode,
                 "uid": entry.uid,
@@ -163,7 +164,7 @@ def ls(
                 "group": entry.group,
                 "size": entry.size,
                 "mtime_ns": entry.modified,
-                "target": one_line(os.fsdecode(entry.target)),
+                "target": os.fsdecode(entry.target),
             }
         )
     if below and not any_row:
@@ -171,7 +172,7 @@ def ls(
             "path-not-found",
             "the recovery point holds nothing at this path",
             subject="/" + os.fsdecode(below),
-            hint="see `seed ls`",
+            hint="`seed ls POINT`, without a path, shows what it holds",
         )
 
 

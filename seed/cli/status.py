@@ -31,8 +31,8 @@ def status(console: Console, vault: VaultOption = None) -> None:
     console.say(f"Machine {identity.name}, fingerprint {fingerprint(identity.machine)}")
     console.say(f"  vault        {identity.vault_name} at {address}{'' if store else ', not reached'}")
     console.say(f"  home         {home.path}")
-    items = [one_line(os.fsdecode(item)) for item in state.items]
-    console.say(f"  backs up     {', '.join(items) or 'nothing yet'}")
+    items = [os.fsdecode(item) for item in state.items]
+    console.say(f"  backs up     {', '.join(map(one_line, items)) or 'nothing yet'}")
     console.say(f"  sequence     {state.sequence}")
     sets: list[Json] = [_show(console, kept, store) for kept in kept_sets(home)]
     console.result(
@@ -61,7 +61,9 @@ def _show(console: Console, kept: "KeptSet", store: "Store | None") -> dict[str,
     if state.status == "finished" and store is not None:
         document = envelope.read((kept.folder / "set").read_bytes(), "set").peek(SetDocument)
         expected = awaited([store], document)
-    told = {"open": "not finished: the same export goes on", "finished": "finished"}[state.status]
+    told = {"open": "not finished: the same export goes on", "finished": "finished", "abandoned": "given up"}[
+        state.status
+    ]
     if state.status == "finished" and not state.announced:
         told += ", not announced to the vault yet"
     console.say(f"Set {state.set[:8]}: {told}")

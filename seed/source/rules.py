@@ -46,7 +46,8 @@ class Patterns:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        parts = [self._checked(p) for p in patterns if p.strip("/")]
+        self.globs = tuple(p for p in patterns if p.strip("/"))
+        parts = [self._checked(p) for p in self.globs]
         self._regex = re.compile("|".join(parts), re.DOTALL) if parts else None
 
     def __bool__(self) -> bool:

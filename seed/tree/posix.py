@@ -4,6 +4,7 @@ A file appears under its name whole, with all its attributes, or not at all: it 
 renamed.
 """
 
+import errno
 import os
 import stat
 import sys
@@ -35,7 +36,8 @@ class TreeWriter:
             os.makedirs(target, exist_ok=True)
             self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            code = "read-only" if error.errno == 30 else "path-not-found"
+            codes = {errno.EROFS: "read-only", errno.EACCES: "denied", errno.EPERM: "denied"}
+            code = codes.get(error.errno or 0, "path-not-found")
             raise MediaError(
                 code, f"cannot write here ({error.strerror})", subject=target, hint="choose another --target"
             ) from error
@@ -72,15 +74,17 @@ class TreeWriter:
             return "same" if now.st_rdev == entry.rdev else "other"
         return "same" if (now.st_size, now.st_mtime_ns) == (entry.size, entry.modified) else "other"
 
-    def make_folder(self, path: bytes) -> None:
-        """A folder that its entry's attributes are given to later, by `finish_folder`."""
+    def make_folder(self, path: bytes) -> bool:
+        """A folder that its entry's attributes are given to later, by `finish_folder`; False where one was there."""
         folder, name = self._parent(path)
         try:
             os.mkdir(name, 0o700, dir_fd=folder)
         except FileExistsError:
-            if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                self._clear(folder, name)
-                os.mkdir(name, 0o700, dir_fd=folder)
+            if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                return False
+            self._clear(folder, name)
+            os.mkdir(name, 0o700, dir_fd=folder)
+        return True
 
     def finish_folder(self, entry: Entry, path: bytes) -> None:
         """Give a folder its attributes; the target keeps its own where it was there before."""

@@ -17,7 +17,7 @@ class TreeWriter:
     def state(self, entry: Entry, path: bytes) -> str:
         raise unsupported()
 
-    def make_folder(self, path: bytes) -> None:
+    def make_folder(self, path: bytes) -> bool:
         raise unsupported()
 
     def finish_folder(self, entry: Entry, path: bytes) -> None:
