@@ -94,8 +94,8 @@ class Restore:
         for entry in rows:
             path = self._path(entry)
             if entry.type == FOLDER:
-                there = target_exists and (not path or self._state(entry, path) == "same")
-                self.done.folders += not there
+                there = target_exists and bool(path) and self._state(entry, path) == "same"
+                self.done.folders += bool(path) and not there
                 self.done.same += there
             elif (first := self._first_link(entry, path)) is not None:
                 state = self._state(entry, path) if target_exists else "absent"

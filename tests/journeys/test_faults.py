@@ -247,6 +247,22 @@ def test_a_small_disk_fills_first_and_the_others_go_on(
     all_.check_delivered(room / "restored")
 
 
+def test_a_disk_that_is_safe_to_remove_can_be_unmounted_while_others_go_on(
+    rack: devices.Rack, fleet: FleetOf, room: Path
+) -> None:
+    all_ = fleet(rack.disk(64 * MIB), rack.disk(SIZE))
+    running = all_.start()
+    assert running.stderr is not None
+    assert any(b"safe to remove" in line for line in running.stderr)
+    running.send_signal(signal.SIGSTOP)
+    small = all_.disks[0]
+    small.unmount()
+    running.send_signal(signal.SIGCONT)
+    assert ended(running).code == 0
+    small.mount()
+    all_.check_delivered(room / "restored")
+
+
 def test_a_disk_closed_early_may_be_erased_once_its_set_is_finished(
     rack: devices.Rack, fleet: FleetOf, small_tree: Path
 ) -> None:

@@ -67,10 +67,13 @@ def test_what_one_disk_of_several_holds_can_be_restored_and_the_rest_is_listed(
     stage.run("seed", "export", source, *to(*paths), "--use-at-most", "36MiB")
     (point,) = stage.run("seed", "points", "--from", paths[0], "--json").json
     assert (point["complete"], [d["number"] for d in point["awaited_disks"]]) == (False, [2])
-    told = stage.run(
-        "seed", "restore", "latest", "--from", paths[0], "--target", room / "told", code=3
-    ).stderr
+    words = ("seed", "restore", "latest", "--from", paths[0], "--target", room / "told")
+    planned = stage.run(*words, "--dry-run", "--json", code=3).json
+    assert not (room / "told").exists()
+    told = stage.run(*words, code=3).stderr
     assert "waits for disk 2 of 2" in told
+    really = stage.run(*words[:-1], room / "really", "--json", code=3).json
+    assert all(planned[n] == really[n] for n in ("files", "file_bytes", "folders", "others", "failed"))
     both = [stage.restore(room / p.name, "--from", p, code=3) for p in paths]
     assert all(part["files"] > 0 and part["failed"] > 0 for part in both)
     assert {f["code"] for part in both for f in part["findings"]} == {"chunk-missing"}
@@ -92,7 +95,7 @@ def test_without_a_terminal_full_disks_end_it_and_the_next_disk_goes_on(
     assert "safe to remove" in stopped.stderr
 
     early = stage.run("importer", "import", first, "--vault", stage.vault)
-    assert "KEEP IT, all of it is in the vault, but its export is not finished" in early.stdout
+    assert "KEEP IT for now: all of it is in the vault, but its export goes on" in early.stdout
 
     shutil.move(first, room / "in the post")
     refused(stage.run("seed", *words, "--to", second, "--json", code=4), "disk-full")
@@ -109,11 +112,91 @@ def test_without_a_terminal_full_disks_end_it_and_the_next_disk_goes_on(
     assert "the catalog lies on the disks that were attached when the export ended" in early.stderr
     rest = stage.run("importer", "import", second, third, "--vault", stage.vault, "--json").json
     assert all(d["may_be_erased"] for d in rest["disks"])
+    again = stage.run("importer", "import", second, "--vault", stage.vault)
+    assert "Disks 1 and 3 of set" in again.stdout, "that came before, and may be erased by now"
     last = stage.run("importer", "import", room / "in the post", "--vault", stage.vault, "--json").json
     assert last["disks"][0]["may_be_erased"], "the set document that came with disk 3 speaks for disk 1 too"
     assert last["disks"][0]["copied"] == 0
     stage.restore(room / "restored", "--vault", stage.vault)
     assert trees.differences(source, below(room / "restored", source)) == []
+
+
+def test_no_point_waits_for_a_disk_that_was_only_verified_or_named_again_since(
+    copy_of: Copy, opened: Stage, source: Path
+) -> None:
+    stage = copy_of(opened)
+    first, second = disks(stage, 2)
+    words = ("seed", "export", source, "--use-at-most", "26MiB")
+    stage.run(*words, "--to", first, code=4)
+    stage.run("importer", "machines", "list", "--vault", stage.vault)
+    stage.run("importer", "import", first, "--vault", stage.vault)
+    stage.run(*words, "--to", first, code=4)
+    stage.run("seed", "verify", first)
+    stage.run(*words, "--to", second)
+    (point,) = stage.run("importer", "points", "--vault", stage.vault, "--json").json
+    assert [d["number"] for d in point["awaited_disks"]] == [2]
+    assert stage.run("importer", "import", first, "--vault", stage.vault, "--json").json["disks"][0][
+        "may_be_erased"
+    ]
+
+
+def test_an_export_that_is_given_up_begins_anew(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    first, second = disks(stage, 2)
+    words = ("seed", "export", source)
+    stage.run(*words, "--to", first, "--use-at-most", "20MiB", "--again", code=4)
+    going_on = stage.run(*words, "--to", first, "--use-at-most", "20MiB", "--again", code=4)
+    assert "seed set abandon" in going_on.stderr
+    assert "disk 1 of it" in stage.run("seed", "set", "abandon").stdout
+    refused(stage.run("seed", "set", "abandon", "--json", code=2), "usage")
+    done = stage.run(*words, "--to", second, "--json").json
+    assert (done["disks"], done["resumed"]) == ([1], False)
+    stage.restore(room / "restored", "--from", second)
+    assert trees.differences(source, below(room / "restored", source)) == []
+
+
+def test_one_wrong_path_keeps_no_disk_from_being_imported(copy_of: Copy, exported: Stage, room: Path) -> None:
+    stage = copy_of(exported)
+    (room / "empty").mkdir()
+    words = (
+        "importer",
+        "import",
+        room / "none",
+        stage.disk,
+        room / "empty",
+        "--vault",
+        stage.vault,
+        "--json",
+    )
+    result = stage.run(*words, code=1)
+    assert [d["may_be_erased"] for d in result.json["disks"]] == [True]
+    assert "[disk-missing]" in result.stderr
+    assert "[disk-empty]" in result.stderr
+    looked = stage.run("importer", "inspect", room / "none", stage.disk, "--json", code=1)
+    assert len(looked.json["disks"]) == 1
+
+
+def test_a_vault_that_was_lost_is_made_again_and_filled_from_the_disks(
+    copy_of: Copy, imported: Stage, small_tree: Path, room: Path
+) -> None:
+    stage = copy_of(imported)
+    shutil.rmtree(stage.vault)
+    refused(stage.run("seed", "points", "--json", code=1), "store-missing")
+    stage.vault.mkdir()
+    refused(stage.run("seed", "points", "--json", code=1), "vault-missing")
+    stage.run("importer", "vault", "recreate", "Backups", "--at", stage.vault, "--region", "here")
+    words = ("importer", "import", stage.disk, "--vault", stage.vault, "--json")
+    hint = refused(stage.run(*words, code=1), "machine-unknown").json["error"]["hint"]
+    (command,) = [part for part in hint.split("importer ") if part.startswith("machines accept")]
+    wanted = command.split()[2]
+    stage.run("importer", "machines", "accept", wanted, "--vault", stage.vault, "--from", stage.disk)
+    assert stage.run(*words).json["disks"][0]["may_be_erased"]
+    stage.restore(room / "restored", "--vault", stage.vault)
+    assert trees.differences(small_tree, below(room / "restored", small_tree)) == []
+    other = ("importer", "vault", "recreate", "Other", "--at", room / "v", "--region", "here", "--json")
+    refused(stage.run(*other, code=1), "authority-missing")
 
 
 def test_at_a_terminal_the_next_disk_is_asked_for(

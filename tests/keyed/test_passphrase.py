@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.errors import UsageError
-from formats.keyed.passphrase import check, generate, normalise
+from formats.keyed.passphrase import check, generate, normalise, readings
 
 
 def refusal(text: str) -> str:
@@ -129,3 +129,16 @@ def test_any_text_passes_or_is_refused(text: str) -> None:
 def test_long_text_is_judged_quickly() -> None:
     check("".join(chr(0x4E00 + n * 7919 % 20000) for n in range(5000)))
     assert refusal("ab" * 5000) == "passphrase-weak"
+
+
+@given(st.integers(0, 100), st.booleans(), st.sampled_from(["", " ", "-"]))
+def test_a_generated_passphrase_may_be_typed_as_people_type(seed: int, capitals: bool, between: str) -> None:
+    generated = generate()
+    typed = generated.replace("-", between).replace("0", "0o"[seed % 2]).replace("1", "1il"[seed % 3])
+    assert generated in readings(typed.upper() if capitals else typed)
+
+
+@given(st.text(max_size=40))
+def test_any_other_passphrase_is_read_as_it_is(text: str) -> None:
+    assert readings(text)[0] == text
+    assert len(readings(text)) <= 2
