@@ -97,7 +97,7 @@ class Restore:
                 there = target_exists and bool(path) and self._state(entry, path) == "same"
                 self.done.folders += bool(path) and not there
                 self.done.same += there
-            elif (first := self._first_link(entry, path)) is not None:
+            elif (first := self._first_link(entry, path)) is not None and self._has_come(entry):
                 state = self._state(entry, path) if target_exists else "absent"
                 self.done.files += state == "absent" or not (
                     state == "failed" or self._link_stands(entry, path, first)
@@ -106,7 +106,7 @@ class Restore:
                 continue
             elif entry.type != FILE:
                 self.done.others += 1
-            elif all(self._reader.is_there(chunk) for chunk in entry.chunk_ids()):
+            elif self._has_come(entry):
                 self.done.files += 1
                 self.done.file_bytes += entry.size
             else:
@@ -116,6 +116,9 @@ class Restore:
         if target_exists:
             self._tree.close()
         return self.done
+
+    def _has_come(self, entry: Entry) -> bool:
+        return all(self._reader.is_there(chunk) for chunk in entry.chunk_ids())
 
     def run(self) -> Restored:
         """Raises Interrupted, UsageError path-not-found, IntegrityError (the catalog is damaged), MediaError, StoreError."""

@@ -73,7 +73,8 @@ def test_what_one_disk_of_several_holds_can_be_restored_and_the_rest_is_listed(
     told = stage.run(*words, code=3).stderr
     assert "waits for disk 2 of 2" in told
     really = stage.run(*words[:-1], room / "really", "--json", code=3).json
-    assert all(planned[n] == really[n] for n in ("files", "file_bytes", "folders", "others", "failed"))
+    counts = ("files", "file_bytes", "folders", "others", "failed")
+    assert {n: planned[n] for n in counts} == {n: really[n] for n in counts}
     both = [stage.restore(room / p.name, "--from", p, code=3) for p in paths]
     assert all(part["files"] > 0 and part["failed"] > 0 for part in both)
     assert {f["code"] for part in both for f in part["findings"]} == {"chunk-missing"}
