@@ -229,7 +229,7 @@ def _take_archive(work: _Work, result: Imported, holding: Holding, monitor: Moni
     if size is not None:
         catalog = holding.archive_class == METADATA_CLASS and size == holding.size
         result.announced += catalog
-        result.already += not catalog
+        result.already += 1
         if size != holding.size:
             _find(
                 monitor,

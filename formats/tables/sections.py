@@ -19,7 +19,6 @@ from formats.wire import refuse
 
 MAGIC = b"offsIDX1"
 OBJECT_SIZE_MAX = 16 << 20
-CHUNK_ID_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Section:
     def chunks(self) -> Iterator[ChunkId]:
         """The ids of its records, in order."""
         for at in range(0, len(self.index), INDEX_ROW.size):
-            yield ChunkId(self.index[at : at + CHUNK_ID_SIZE])
+            yield ChunkId(self.index[at : at + 32])
 
     def encode(self) -> bytes:
         return holdings.encode_rows([self.archive]) + self.index

@@ -9,6 +9,7 @@ import typer
 from formats.console import FAILED, Console, command
 from formats.errors import OffseedError, UsageError
 from formats.ids import fingerprint
+from formats.monitor import Finding
 from formats.wire import Json, encode_json
 from formats.words import counted, instant, numbered, size
 from importer.cli.app import VaultOption, app, signing_vault, vault_of
@@ -128,22 +129,26 @@ def _check_report(path: Path) -> None:
 
 
 def _look(paths: list[Path], console: Console) -> "tuple[list[Disk], int]":
-    """All folders of ours on the disks, and how many paths or folders were refused. Raises where all were."""
+    """All folders of ours on the disks, and how many paths were refused. Raises where nothing can be believed at all."""
     from importer import intake
 
     found: list[Disk] = []
     refused: list[OffseedError] = []
+    failure: OffseedError | None = None
     for path in paths:
         try:
             for folder in intake.folders(path):
                 try:
                     found.append(intake.look(folder, console))
                 except OffseedError as error:
-                    refused.append(error)
+                    failure = failure or error
+                    console.finding(Finding(code=error.code, subject=str(folder), detail=error.what))
         except OffseedError as error:
+            failure = failure or error
             refused.append(error)
-    if refused and not found:
-        raise refused[0]
+    if failure is not None and not found:
+        console.findings.clear()  # the one that is raised says it
+        raise failure
     for refusal in refused:
         say_refused(console, refusal)
     return found, len(refused)
@@ -208,9 +213,10 @@ def _report(result: "Imported", console: Console) -> dict[str, Json]:
     if result.unchanged:
         console.say(f"{name}: imported before, nothing to do")
     else:
+        others = result.already - result.announced
         console.say(
             f"{name}: {counted(result.copied, 'archive')} copied, {size(result.copied_bytes)}"
-            + (f"; the vault had {result.already:,} more" if result.already else "")
+            + (f"; the vault had {others:,} more" if others else "")
             + ("; its catalog was there already" if result.announced else "")
         )
     if result.whole and result.finished:

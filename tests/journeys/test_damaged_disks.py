@@ -183,7 +183,7 @@ def test_an_edited_document_is_not_believed(
         points = stage.run("importer", "points", "--vault", stage.vault, "--json").json
         assert [p["sequence"] for p in points] == [1], "only the one that was announced"
         told = stage.run("seed", "points", "--from", stage.disk, code=3)
-        assert "no recovery points here" in told.stdout
+        assert "no recovery points: here is disk 1 of set" in told.stdout
         assert "object-damaged" in told.stderr
 
 

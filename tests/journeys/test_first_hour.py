@@ -68,7 +68,7 @@ MEANT = {
     "seed qqqqqq": "`seed --help`",
     "importer init": "`importer vault create`",
     "importer snapshots": "`importer points`",
-    "importer check": "`importer validate`",
+    "importer check": "`importer inspect`",
     "importer forget": "`importer prune`",
     "importer restore": "`seed restore`",
     "importer imprt": "`importer import`",

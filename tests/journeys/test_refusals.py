@@ -124,7 +124,7 @@ IMPORTED = (
     Refusal("subpath missing", "seed ls latest:/none --from {disk}", 2, "path-not-found"),
     Refusal("subpath upwards", "seed ls latest:a/../b --from {disk}", 2, "usage"),
     Refusal("machine unknown", "seed points --from {disk} --machine web9 " + KEY, 2, "point-unknown"),
-    Refusal("no slot here", "seed points --vault {empty} " + KEY, 1, "slot-missing"),
+    Refusal("no vault here", "seed points --vault {empty} " + KEY, 1, "vault-missing"),
     Refusal("nothing matches", "seed restore latest --from {disk} --target {room}/t --include none", 2,
             "path-not-found"),
     Refusal("nothing matches, dry run", "seed restore latest --from {disk} --target {room}/t --include none --dry-run", 2,
