@@ -188,7 +188,7 @@ class Commit:
         known = disk.state.inventory
         if known is None:
             return False
-        name = layout.numbered("inventories", disk.state.closed_by, known)
+        name = layout.numbered("inventories", disk.state.generation, known)
         try:
             signed = envelope.read(disk.store.get(name), name)
             inventory = signed.verify(Inventory, self.home.identity.public_key)
@@ -201,10 +201,10 @@ class Commit:
     def _closed_disks(self) -> list[SetDisk]:
         return [
             SetDisk(
-                number=d.number, disk=d.disk, label=d.label, generation=d.closed_by, inventory=d.inventory
+                number=d.number, disk=d.disk, label=d.label, generation=d.closed_by, inventory=d.closed_with
             )
             for d in self.kept.state.disks
-            if d.label is not None and d.inventory is not None and not d.dropped
+            if d.label is not None and d.inventory is not None and d.closed_with is not None and not d.dropped
         ]
 
     def _needs(self, manifest: Manifest) -> list[needs.Need]:

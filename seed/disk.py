@@ -160,7 +160,7 @@ class DiskWriter:
 
     def closed(self, generation: int, inventory: str) -> None:
         """Keep which inventory closes the disk."""
-        self._know(generation=generation, closed_by=generation, inventory=inventory)
+        self._know(generation=generation, inventory=inventory, closed_by=generation, closed_with=inventory)
 
     def close(self) -> None:
         if hasattr(self, "_journal"):

@@ -127,8 +127,9 @@ class State(Record):
 class DiskState(Record):
     """One disk of a set, as this home has seen it. `dropped` once its owner gave it up.
 
-    `generation` is the highest of an inventory that was written to it, by a verification too. `closed_by` and
-    `inventory` are those of the inventory that closed it, while it still does: None from the moment that more is written. `mounted` says whether it was a file system of its own.
+    `generation` and `inventory` are those of the newest inventory, which closes it: None from the moment that more is
+    written. `closed_by` and `closed_with` are those of the one that an export has put: verifications add no object.
+    `mounted` says whether it was a file system of its own.
     """
 
     number: int = member(integer(1, DISKS_MAX))
@@ -136,6 +137,7 @@ class DiskState(Record):
     label: HexDigest | None = member(optional(hexed(32)), default=None)
     generation: int = member(integer(), default=0)
     closed_by: int = member(integer(), default=0)
+    closed_with: HexDigest | None = member(optional(hexed(32)), default=None)
     inventory: HexDigest | None = member(optional(hexed(32)), default=None)
     mounted: bool = member(flag(), default=False)
     dropped: bool = member(flag(), default=False)

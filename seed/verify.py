@@ -158,7 +158,7 @@ class _Work:
         if (kept := self.sets.get(folder.set)) is not None:
             state = _known(kept, folder)
             assert state is not None
-            kept.know(replace(state, generation=inventory.generation))
+            kept.know(replace(state, generation=inventory.generation, inventory=hex_digest(data)))
 
     def _strike(self, kept: KeptSet, read: Readback) -> None:
         """Have the export go on with what is damaged, where it can; and say what is to be done."""
