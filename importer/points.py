@@ -60,24 +60,27 @@ def _fetch_need(store: Store, wanted: Digest) -> bytes:
 
 def points(vault: Vault, monitor: Monitor) -> Iterator[Point]:
     """All points of all machines, by machine and sequence."""
-    there = set(vault.store.list("archives"))
     for machine, member in sorted(members(vault, monitor).items(), key=lambda item: item[1].name):
-        found = list(manifests(vault, machine, member, monitor))
-        needed = {signed.digest: _needs(vault, manifest, monitor) for manifest, signed in found}
+        yield from points_of(vault, machine, member, monitor)
 
-        def needed_by(
-            manifest: HexDigest, needed: dict[HexDigest, list[Need] | None] = needed
-        ) -> set[ArchiveName]:
-            return {need.archive.name for need in needed.get(manifest) or ()}
 
-        for manifest, signed in found:
-            needs_of = needed[signed.digest]
-            if needs_of is None:  # which of them are there, nobody can tell
-                archives = manifest.totals.archives
-                yield Point(manifest, signed, member, Standing(archives, archives))
-                continue
-            standing = judge(needs_of, there, [vault.store], partial(sets, vault, member, monitor), needed_by)
-            yield Point(manifest, signed, member, standing)
+def points_of(vault: Vault, machine: MachineId, member: Membership, monitor: Monitor) -> Iterator[Point]:
+    """All points of one machine, by sequence."""
+    there = set(vault.store.list("archives"))
+    found = list(manifests(vault, machine, member, monitor))
+    needed = {signed.digest: _needs(vault, manifest, monitor) for manifest, signed in found}
+
+    def needed_by(manifest: HexDigest) -> set[ArchiveName]:
+        return {need.archive.name for need in needed.get(manifest) or ()}
+
+    for manifest, signed in found:
+        needs_of = needed[signed.digest]
+        if needs_of is None:  # which of them are there, nobody can tell
+            archives = manifest.totals.archives
+            yield Point(manifest, signed, member, Standing(archives, archives))
+            continue
+        standing = judge(needs_of, there, [vault.store], partial(sets, vault, member, monitor), needed_by)
+        yield Point(manifest, signed, member, standing)
 
 
 def _needs(vault: Vault, manifest: Manifest, monitor: Monitor) -> list[Need] | None:

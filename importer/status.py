@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from formats import layout
 from formats.documents import envelope
+from formats.documents.acceptance import folder_identity
 from formats.documents.disk import Label
 from formats.documents.vault import Membership
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import MachineId, SetId
 from formats.monitor import Finding, Monitor
 from importer.imports import receipts
-from importer.points import sets
+from importer.points import points_of, sets
 from importer.vault import Vault, members
 
 
@@ -53,9 +54,14 @@ def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list
             whole[disk] = max(whole[disk], receipt.disk.generation)
     for machine, member in sorted(members(vault, monitor).items(), key=lambda item: item[1].name):
         found: dict[SetId, SetStanding] = {}
+        points = {p.signed.digest: p for p in points_of(vault, machine, member, monitor)}
         for document in sets(vault, member, monitor):
+            point = points.get(document.manifest)
+            waiting = {d.number for d in point.standing.awaited if d.set == document.set} if point else set()
+            lost = point is not None and not point.standing.complete and not waiting
             disks = [
-                _disk(document.set, d.number, received, whole, least=d.generation) for d in document.disks
+                _disk(document.set, d.number, received, {} if lost else whole, least=d.generation)
+                for d in document.disks
             ]
             found[document.set] = SetStanding(document.set, True, tuple(disks))
         for disk_set, owner in owners.items():
@@ -90,9 +96,13 @@ def _received(vault: Vault, monitor: Monitor) -> tuple[dict[tuple[SetId, int], i
     received: dict[tuple[SetId, int], int] = defaultdict(int)
     owners: dict[SetId, MachineId] = {}
     for name, _ in vault.store.list("disks"):
-        which, _, number = name.split("/")[1].partition("-")
-        disk_set, generation = SetId(which), layout.number_of(name)
-        received[disk_set, int(number)] = max(received[disk_set, int(number)], generation)
+        if (identity := folder_identity(name.split("/")[1])) is None or layout.number_of(name) < 0:
+            monitor.finding(
+                Finding(code="object-unlisted", subject=name, detail="no name of a disk's document")
+            )
+            continue
+        (disk_set, number), generation = identity, layout.number_of(name)
+        received[disk_set, number] = max(received[disk_set, number], generation)
         if generation == 0:  # its label
             try:
                 owners[disk_set] = envelope.read(vault.store.get(name), name).peek(Label).machine

@@ -27,13 +27,21 @@ PATIENCE = 10.0  # seconds a vault is waited for
 
 
 def announce(
-    home: Home, address: str, monitor: Monitor, *, open_: Callable[[str], Store] = open_store
+    home: Home,
+    address: str,
+    monitor: Monitor,
+    *,
+    open_: Callable[[str], Store] = open_store,
+    again: bool = False,
 ) -> bool:
     """Announce this home's finished sets to the vault at `address`, where that was not done. Whether all are announced.
+    With `again` those too of which the vault has lost the announcement.
 
     A vault that cannot be reached, is another one, or refuses, is a notice.
     """
-    waiting = _waiting(home)
+    waiting = [
+        k for k in kept_sets(home) if k.state.status == "finished" and (again or not k.state.announced)
+    ]
     if not waiting:
         return True
     later = "the set is announced by the next command that reaches the vault"
@@ -46,7 +54,8 @@ def announce(
             monitor.notice(f"offline: there is no vault {home.identity.vault_name} at {address}; {later}")
             return False
         put_request(store, home.identity)
-        announced = [_announce(kept, store, monitor) for kept in waiting]
+        there = {name for name, _ in store.list(layout.set_prefix(home.identity.machine))} if again else set()
+        announced = [_announce(kept, store, monitor) for kept in waiting if not _is_announced(kept, there)]
         return all(announced)
     except (StoreError, MediaError) as error:
         monitor.notice(
@@ -72,10 +81,10 @@ def _announce(kept: KeptSet, store: Store, monitor: Monitor) -> bool:
     return True
 
 
-def _waiting(home: Home) -> list[KeptSet]:
-    """The finished sets that are not announced, the oldest first."""
-    found = [k for k in kept_sets(home) if k.state.status == "finished" and not k.state.announced]
-    return sorted(found, key=lambda kept: (kept.folder / "manifest").stat().st_mtime_ns)
+def _is_announced(kept: KeptSet, there: set[str]) -> bool:
+    """Whether the vault lists the set's document."""
+    found = hex_digest((kept.folder / "set").read_bytes())
+    return kept.state.announced and any(layout.is_name_of(name, found) for name in there)
 
 
 def reach(home: Home, address: str, monitor: Monitor) -> Store:

@@ -20,7 +20,15 @@ from pathlib import Path
 from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
-from formats.errors import FormatError, IntegrityError, Interrupted, MediaError, OffseedError, StoreError
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    Interrupted,
+    MediaError,
+    NameHeldByOtherError,
+    OffseedError,
+    StoreError,
+)
 from formats.ids import HexDigest, PointId, hex_digest, random_id
 from formats.keyed.catalog import Entry, PageRow
 from formats.keyed.chunk import LEVEL
@@ -31,13 +39,15 @@ from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.tables.needs import Need
 from seed import basis
 from seed.cataloguing import Catalogued
-from seed.home import Home, LeftOut
-from seed.items import check_home_room, choose_scope, identity_of
+from seed.commit import settle_sequence
+from seed.home import Home, LeftOut, kept_sets
+from seed.items import check_home_room, choose_scope, own_folders
 from seed.measuring import Measuring
 from seed.new_point import describe, sign_manifest
 from seed.packing import METADATA_SIZE, BufferPool, Packer
 from seed.placing import MetadataCache
 from seed.reading import Machine, PointReader, Union, points
+from seed.register import put_request
 from seed.reuse import Reusable, reusable
 from seed.run import Run
 from seed.sealing import Known
@@ -80,11 +90,13 @@ def backup(home: Home, paths: Sequence[str], vault: Store, options: Options, mon
         work = _Work.open(home, vault, monitor, stack)
         work.settle()
         before = _Before.of(work)
-        walk = Walk(scope.items, scope.rules({identity_of(home.path)}), monitor)
+        walk = Walk(scope.items, scope.rules(own_folders(home, vault.address)), monitor)
         catalogued = _read(work, before, walk, options)
         backed = _commit(work, before, catalogued, "incremental")
-    basis.forget(work.folder)
-    (work.folder / "sent").unlink(missing_ok=True)
+    if not scope.once:  # what a stopped run of the usual items has done stays
+        home.save_state(replace(home.state, usual=backed.digest))
+        basis.forget(work.folder)
+        (work.folder / "sent").unlink(missing_ok=True)
     return backed
 
 
@@ -110,8 +122,10 @@ class _Work:
         cache = MetadataCache(home.path / "cache", home.identity.machine, key_id, take_up=False)
         stack.callback(cache.close)
         stores: list[Store] = [cache.store]
-        for set_cache in sorted((home.path / "sets").glob("*/cache")):
-            store = LocalStore.open(str(set_cache), read_only=True)
+        for kept in kept_sets(home):
+            if kept.state.status != "finished":
+                continue  # it may never become a point
+            store = LocalStore.open(str(kept.cache), read_only=True)
             stack.callback(store.close)
             stores.append(store)
         uplink = Uplink(vault, folder / "sent", monitor)
@@ -119,30 +133,43 @@ class _Work:
         return cls(home, vault, Union([*stores, vault]), cache, uplink, folder, monitor)
 
     def settle(self) -> None:
-        """Put the manifests of the home that the vault does not list: a run was killed, or the vault was rolled back."""
+        """Have the vault know what this machine has told it: a run was killed, or the vault was rolled back or made again."""
+        put_request(self.vault, self.home.identity)
+        settle_sequence(self.home)
         prefix = layout.manifest_prefix(self.home.identity.machine)
         there = {name for name, _ in self.vault.list(prefix)}
-        for name, _ in self.cache.store.list(prefix):
-            if name in there:
-                continue
-            data = self.cache.store.get(name)
-            if hex_digest(data) == self.home.state.acknowledged:
+        missing = [name for name, _ in self.cache.store.list(prefix) if name not in there]
+        for folder in ("archives", "indexes", "needs") if missing else ():
+            for name, _ in self.cache.store.list(folder):
+                self._put_again(name)
+        for name in missing:
+            if layout.is_name_of(name, self.home.state.acknowledged or HexDigest("")):
                 detail = (
                     "the vault lists it no longer: it was rolled back, or has lost it; it is put there again"
                 )
-                self.monitor.finding(
-                    Finding(code="vault-lost", subject=f"{self.vault.address}/{name}", detail=detail)
+                self._find("vault-lost", f"{self.vault.address}/{name}", detail)
+            self._put_again(name)
+
+    def _put_again(self, name: str) -> None:
+        """Put an object of the cache, if it is whole there; what the vault holds under its name stays."""
+        data = self.cache.store.get(name)
+        try:
+            if not layout.is_name_of(name, hex_digest(data)):
+                raise IntegrityError(
+                    "object-damaged", "the home's copy is damaged, and was not put there again"
                 )
-            for folder in ("archives", "indexes", "needs"):
-                for part, _ in self.cache.store.list(folder):
-                    self.vault.put_new(part, self.cache.store.get(part))
             self.vault.put_new(name, data)
+        except (IntegrityError, NameHeldByOtherError) as error:
+            self._find(error.code, f"{self.vault.address}/{name}", error.what)
+
+    def _find(self, code: str, subject: str, detail: str) -> None:
+        self.monitor.finding(Finding(code=code, subject=subject, detail=detail))
 
 
 @dataclass(frozen=True)
 class _Before:
-    """What this point follows: the last complete one, and the newest partial one after it; and what of them may be
-    reused."""
+    """What this point follows: the last of the usual items, the last of any, and the partial ones after it; and what of
+    them may be reused."""
 
     readers: tuple[PointReader, ...] = ()
     reuse: Reusable = field(default_factory=Reusable)
@@ -154,12 +181,10 @@ class _Before:
         if found:  # another home of this machine may have made the newest
             work.home.spend(found[-1].manifest.sequence, found[-1].digest)
         whole = [p for p in found if p.manifest.point_kind != "partial"][-1:]
-        followed = whole if found[-1:] == whole else [*whole, found[-1]]
-        readers = tuple(PointReader(work.own, point, work.monitor) for point in followed)
-        reuse = Reusable()
-        for reader in readers:
-            reuse |= reusable(work.home, reader, found, work.vault, work.own, work.monitor)
-        return cls(readers, reuse)
+        usual = [p for p in found if p.digest == work.home.state.usual and p not in whole]
+        partial = found[found.index(whole[0]) + 1 :] if whole else found
+        readers = tuple(PointReader(work.own, p, work.monitor) for p in (*usual, *whole, *partial))
+        return cls(readers, reusable(work.home, readers, found, work.vault, work.own, work.monitor))
 
     def rows(self, monitor: Monitor) -> Iterator[tuple[Entry, basis.Origin]]:
         """The catalogs of these points as one. One that cannot be read ends early: files are read anew then."""
@@ -239,8 +264,8 @@ def _commit(work: _Work, before: _Before, catalogued: Catalogued, kind: str) -> 
     manifest = envelope.read(signed, "manifest").peek(Manifest)
     found = hex_digest(signed)
     name = layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, found)
-    cache.put(name, signed)
     home.spend(manifest.sequence, found)
+    cache.put(name, signed)
     vault.put_new(name, signed)
     home.save_state(replace(home.state, acknowledged=found))
     work.described = described.needed

@@ -77,8 +77,11 @@ def of_segments(segments: Iterable[tuple[PageRow, Sequence[Entry]]]) -> Iterator
     for origin, entries in segments:
         for entry in entries:
             if entry.part:
-                held[0].chunks += entry.chunks
-                held[0].lengths += entry.lengths
+                if entry.path == held[0].path:
+                    held[0].chunks += entry.chunks
+                    held[0].lengths += entry.lengths
+                    # Its further parts stand in another segment, which this one's name would be wrong for.
+                    held = held if held[1] is origin else (held[0], None)
                 continue
             if held[0].path:
                 yield held

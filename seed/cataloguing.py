@@ -145,6 +145,8 @@ class Cataloguing:
     def _catalogued(self, segments: Sequence[PageRow], live: Set[ChunkId]) -> Catalogued:
         if sum(row.rows for row in segments) != self._added:
             raise AssertionError("a segment of the catalog was lost: no such catalog may be signed")
+        if len({row.segment for row in segments}) != len(segments):
+            raise AssertionError("a segment of the catalog stands there twice: no such catalog may be signed")
         page_ids = []
         for page in pages(segments):
             sealed = self._seal(encode_page(page))
@@ -181,7 +183,9 @@ class Cataloguing:
         """Whether the rows at hand are all that stand in their segment. Its bytes are not compared: they carry the
         version of what has encoded them."""
         first, last = self._rows[0].path, self._rows[-1].path
-        return origin is not None and (origin.rows, origin.first, origin.last) == (
+        if origin is None or origin.segment not in self._known:  # its archive is lost
+            return False
+        return (origin.rows, origin.first, origin.last) == (
             len(self._rows),
             first,
             last,

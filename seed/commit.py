@@ -84,6 +84,7 @@ class Commit:
             self.home, catalogued, described, point=state.point, kind="seed", disk_set=state.set
         )
         write_private(self.kept.folder / "manifest", signed)
+        settle_sequence(self.home)
 
     def take_up(self, manifest: Manifest) -> None:
         """Go on where a run ended that had signed `manifest`: the disks at hand may be others than it had."""
@@ -270,6 +271,16 @@ class Commit:
                 if there != name or size != len(data) or disk.store.get(there) != data:
                     disk.store.delete(there)
             disk.put_last(name, data)
+
+
+def settle_sequence(home: Home) -> None:
+    """Whoever has signed a manifest has used its sequence number, though it was killed right after."""
+    if home.state.set is not None:
+        folder = home.set_folder(home.state.set)
+        if (folder / "manifest").exists():
+            with suppress(HomeError):  # said by whoever needs it
+                if (signed := signed_manifest(home, KeptSet.read(folder))) is not None:
+                    home.spend(signed[1].sequence, hex_digest(signed[0]))
 
 
 def signed_manifest(home: Home, kept: KeptSet) -> tuple[bytes, Manifest] | None:

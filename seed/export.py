@@ -14,10 +14,10 @@ from formats.monitor import Monitor, Recorder
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.words import counted, size
 from seed import basis
-from seed.commit import Commit, Committed, signed_manifest
+from seed.commit import Commit, Committed, settle_sequence, signed_manifest
 from seed.disk import DiskWriter, Extent, attach, check_disk, number_at
 from seed.home import Home, KeptSet, LeftOut, SetState, current_set
-from seed.items import check_home_room, check_targets, choose_scope, identity_of
+from seed.items import check_home_room, check_targets, choose_scope, identity_of, own_folders
 from seed.measuring import Measuring
 from seed.packing import METADATA_SIZE, POOL_BYTES, BufferPool, Packer, archive_size
 from seed.placing import Attendant, DiskSet, MetadataCache
@@ -68,7 +68,7 @@ def export(
         check_disk(target)
     scope = choose_scope(home, paths, options.left_out, once=options.once)
     items = scope.items
-    _settle_sequence(home)
+    settle_sequence(home)
     kept, resumed = _open_set(home, items, options, monitor)
     if kept.state.status == "finished":
         if kept.state.warnings:
@@ -84,7 +84,7 @@ def export(
     with ExitStack() as stack:
         cache = MetadataCache(kept.cache, kept.state.set, home.identity.master.key_id)
         stack.callback(cache.close)
-        own = {identity_of(home.path)}
+        own = own_folders(home, home.identity.address)
         opened: set[int] = set()
 
         def open_disk(path: Path) -> DiskWriter:
@@ -262,17 +262,6 @@ def _open_set(
 def _goes_on(state: SetState, items: tuple[bytes, ...]) -> bool:
     """Whether `--again` is said again of a set that it has begun."""
     return state.again and state.status == "open" and state.items == items
-
-
-def _settle_sequence(home: Home) -> None:
-    """A run that was killed after it signed a manifest has used that sequence number."""
-    if home.state.set is not None:
-        folder = home.set_folder(home.state.set)
-        if (folder / "manifest").exists():
-            kept = KeptSet.read(folder)
-            with suppress(HomeError):  # said by whoever needs it
-                if (signed := signed_manifest(home, kept)) is not None:
-                    home.spend(signed[1].sequence, hex_digest(signed[0]))
 
 
 def _finished(home: Home, kept: KeptSet) -> Committed:

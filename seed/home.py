@@ -113,7 +113,8 @@ class LeftOut(Record):
 class State(Record):
     """What changes from run to run: the machine's sequence and the paths it backs up.
 
-    `manifest` is the last one that was signed, `acknowledged` the last one that the vault has taken from a backup.
+    `manifest` is the last one that was signed, `acknowledged` the last one that the vault has taken from a backup,
+    `usual` the last one of these items.
     """
 
     sequence: int = member(integer(), default=0)
@@ -121,11 +122,13 @@ class State(Record):
     items: tuple[bytes, ...] = member(many(blob(64 << 10), ITEMS_MAX), default=())
     left_out: LeftOut = member(nested(LeftOut), default=LeftOut())
     set: SetId | None = member(optional(hexed(16)), default=None)
+    usual: HexDigest | None = member(optional(hexed(32)), default=None)
     acknowledged: HexDigest | None = member(optional(hexed(32)), default=None)
 
 
 class DiskState(Record):
-    """One disk of a set, as this home has seen it. `dropped` once its owner gave it up.
+    """One disk of a set, as this home has seen it. `dropped` once its owner gave it up, `arrived` once the vault was seen
+    to have received it.
 
     `generation` and `inventory` are those of the newest inventory, which closes it: None from the moment that more is
     written. `closed_by` and `closed_with` are those of the one that an export has put: verifications add no object.
@@ -141,6 +144,7 @@ class DiskState(Record):
     inventory: HexDigest | None = member(optional(hexed(32)), default=None)
     mounted: bool = member(flag(), default=False)
     dropped: bool = member(flag(), default=False)
+    arrived: bool = member(flag(), default=False)
 
 
 class SetState(Record):

@@ -58,6 +58,7 @@ def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[byte
                 "no path was named and none is remembered",
                 hint="name what to back up: seed export /srv /etc --to DISK",
             )
+        _check_there(known)
         return known
     items = tuple(sorted({_located(p) for p in paths}))
     if len(items) > ITEMS_MAX:
@@ -99,6 +100,12 @@ def identity_of(path: Path) -> tuple[int, int]:
     """(device, inode), by which the walk knows what must not be read because it is being written."""
     status = os.stat(path)
     return status.st_dev, status.st_ino
+
+
+def own_folders(home: Home, vault: str) -> set[tuple[int, int]]:
+    """What this program writes, which is no part of a backup: the home, and a vault in a folder."""
+    folders = [home.path, Path(vault.removeprefix("file://"))]
+    return {identity_of(folder) for folder in folders if folder.is_dir()}
 
 
 def check_targets(targets: Sequence[Path], items: Sequence[bytes]) -> None:

@@ -11,7 +11,7 @@ from formats.store.local import LocalStore
 from seed.disk import check_disk, number_at, read_journal
 from seed.export import Options
 from seed.home import Home, KeptSet, current_set
-from seed.items import check_targets, choose_scope, identity_of
+from seed.items import check_targets, choose_scope, identity_of, own_folders
 from seed.source.system import Walk
 
 
@@ -53,7 +53,7 @@ def rehearse(
         monitor.notice(
             "an export of these paths was begun: what lies on its disks already is not counted off here"
         )
-    own = {identity_of(path) for path in (home.path, *targets)}
+    own = own_folders(home, home.identity.address) | {identity_of(target) for target in targets}
     rooms = [(target, _room(target, kept, options.use_at_most, monitor)) for target in targets]
     found = Rehearsed(scope.items, rooms)
     linked: set[tuple[int, int]] = set()

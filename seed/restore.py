@@ -77,7 +77,7 @@ class Restore:
         self._selection = selection
         self._monitor = monitor
         self._folders: list[tuple[Entry, bytes]] = []
-        self._links: dict[tuple[int, int, int, int], bytes] = {}
+        self._links: dict[tuple[int, int, int, int, bytes], bytes] = {}
         self._written: set[bytes] = set()  # those of them that this restore has written
         self._alone: list[_File] = []  # a further link to be written as a file of its own
         self._fetcher = Fetcher(reader)
@@ -379,9 +379,9 @@ def target_error(error: OSError, path: bytes) -> MediaError:
     )
 
 
-def _same_file(entry: Entry) -> tuple[int, int, int, int]:
+def _same_file(entry: Entry) -> tuple[int, int, int, int, bytes]:
     """Equal for all hard links on one file, as long as it was not changed between them."""
-    return entry.device, entry.inode, entry.size, entry.modified
+    return entry.device, entry.inode, entry.size, entry.modified, entry.content or entry.chunks[:32]
 
 
 def _pieces(file: _File) -> Iterator[tuple[ChunkId, _Piece]]:

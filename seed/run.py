@@ -106,9 +106,7 @@ class Run:
         self._reading: _Row | None = None  # a long file
         self._small = SmallFiles()
         self._last = last
-        self._remembering = (
-            last is None
-        )  # what the last point holds is looked up once a small file is to be stored
+        self._remembering = not last  # what they hold is looked up once a small file is to be stored
         self._known_bundle = Unit(None, 0, None)
         self._links: dict[tuple[int, int], _Row] = {}
         self._done = self._files = 0
@@ -125,11 +123,11 @@ class Run:
                 raise Interrupted(2)
             entry = found.entry
             before, origin = self._basis.at(entry.path)
-            if before is not None:
-                self._settle_numbers(entry, before)
             if entry.type == FILE:
                 self._read_file(found, before, origin)
             else:
+                if before is not None and self._is_same(entry, before):
+                    entry = self._settled(entry, before)
                 self._rows.append(_Row(entry, origin=origin if entry == before else None))
             self._files += 1
             if len(self._rows) > PENDING_ROWS_MAX:
@@ -179,12 +177,19 @@ class Run:
             self.monitor.progress(done=self._done, files=self._files)
             self._done = self._files = 0
 
-    def _settle_numbers(self, entry: Entry, before: Entry) -> None:
-        """Numbers that say nothing of an entry: a file system is mounted as another device, or numbers its files anew."""
-        if self.ignore_inode and _seen(before) == _seen(entry):
-            entry.inode = before.inode
-        if before.inode == entry.inode and entry.links == 1:  # by both, names of one file find each other
-            entry.device = before.device
+    def _settled(self, entry: Entry, before: Entry) -> Entry:
+        """An unchanged entry under the numbers that it had: a file system may be mounted as another device, or number its
+        files anew. Names of one file find each other by these numbers, so such entries keep their own."""
+        if (entry.type == FILE and entry.links > 1) or (entry.device, entry.inode) == (
+            before.device,
+            before.inode,
+        ):
+            return entry
+        return replace(entry, device=before.device, inode=before.inode)
+
+    def _is_same(self, entry: Entry, before: Entry) -> bool:
+        """Whether an entry is what it was, as far as its numbers tell."""
+        return before.type == entry.type and (self.ignore_inode or before.inode == entry.inode)
 
     def _read_file(self, found: Found, before: Entry | None, origin: Origin) -> None:
         entry = found.entry
@@ -192,11 +197,7 @@ class Run:
         if same is not None and _seen(same.entry) == _seen(entry):
             self._take_over(entry, same, before, origin)
             return
-        if before is not None and (before.type, before.inode, *_seen(before)) != (
-            entry.type,
-            entry.inode,
-            *_seen(entry),
-        ):
+        if before is not None and not (self._is_same(entry, before) and _seen(before) == _seen(entry)):
             before = None
         row = self._reused(entry, before, origin) if before is not None else None
         if row is None:
@@ -241,6 +242,7 @@ class Run:
             return None  # it was not read to its end
         if not before.lengths and not before.content and entry.size and not before.extents:
             return None
+        entry = self._settled(entry, before)
         entry.offset, entry.extents, entry.content = before.offset, before.extents, before.content
         entry.chunks, entry.lengths = before.chunks, before.lengths
         if self._remembering:

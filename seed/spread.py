@@ -29,7 +29,7 @@ class Spread:
             self._chunks.append(int.from_bytes(entry.chunks[:8], "little"))
         else:
             self._chunks.frombytes(np.ascontiguousarray(ids).tobytes())
-        if entry.part:
+        if entry.part and self._counts:
             self._counts[-1] += count
         else:
             self._counts.append(count)

@@ -14,7 +14,7 @@ from formats.monitor import Monitor
 from formats.store.contract import Store
 from formats.tables.archive import Archive
 from formats.tables.sections import Section, scan
-from seed.home import unwritable
+from seed.home import unwritable, write_private
 from seed.packing import Buffer, BufferPool
 
 PUTS_MAX = 4  # in flight (PROTOCOL 3)
@@ -34,6 +34,9 @@ class Uplink:
         self._monitor = monitor
         self._lock = threading.Lock()
         self._path = journal
+        write_private(
+            journal, b"".join(s.encode() for s in self.sections)
+        )  # without what was torn, or never came
         self._journal = open(journal, "ab")  # noqa: SIM115  held until close
         self._pool = ThreadPoolExecutor(PUTS_MAX, thread_name_prefix="uplink")
         self._sending: deque[Future[None]] = deque()

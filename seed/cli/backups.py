@@ -60,7 +60,7 @@ def backup(
         began = time.monotonic()
         store = reach(home, address, console)
         try:
-            announce(home, address, console)
+            announce(home, address, console, again=True)
             with console.working("backup"):
                 backed = run(home, paths or [], store, options, console)
         finally:
