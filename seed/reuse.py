@@ -6,16 +6,15 @@ there nor promised is lost: what lay in it is read and sent again.
 """
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from formats import layout
-from formats.documents import envelope
-from formats.documents.job import Receipt
 from formats.errors import FormatError, IntegrityError, NotFoundError
-from formats.ids import ArchiveName, SetId
+from formats.ids import ArchiveName
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
+from formats.standing import awaited
 from formats.store.contract import Store
 from formats.tables.needs import Need
 from formats.tables.sections import Section
@@ -45,6 +44,7 @@ def reusable(
     monitor: Monitor,
 ) -> Reusable:
     """What of the points of `readers` may be reused; `points` are all that this machine has. What is lost is a finding.
+    Disks that the vault has received are noted in the home.
 
     Raises StoreError, MediaError where the vault does not answer.
     """
@@ -56,9 +56,7 @@ def reusable(
             archives.setdefault(need.archive.name, (need, section))
     listed = dict(vault.list("archives"))
     there = {name for name, (need, _) in archives.items() if _is_there(listed, need)}
-    promised = (
-        set(_promised(home, points, vault, union, monitor)) - there if there < archives.keys() else set()
-    )
+    promised = set(_promised(home, points, vault, union, monitor)) - there
     known = {n: (need, s) for n, (need, s) in archives.items() if s is not None}
     bad = _untrue(readers[0].sealer, vault, [s for n, (_, s) in known.items() if n in there], monitor)
     lost = len(archives) - len((known.keys() & (there | promised)) - bad)
@@ -82,42 +80,24 @@ def _promised(
 ) -> Iterator[ArchiveName]:
     """The archives on disks that did not come: by the home's journals; of a set that this home does not know, all that
     its point needs, unless all its disks have come."""
-    arrived = set(_receipts(home, vault))
     kept = {k.state.set: k for k in kept_sets(home)}
-    for finished in (k for k in kept.values() if k.state.status == "finished"):
-        yield from _on_its_way(finished, arrived, vault, monitor)
     known = {point.digest: point for point in points}
     for document in sets_of(union, home.identity.machine, home.identity.public_key):
-        if document.set in kept or all((document.set, d.number) in arrived for d in document.disks):
-            continue
-        if (point := known.get(document.manifest)) is not None:
+        waiting = awaited([vault], document)
+        if document.set in kept:
+            if kept[document.set].state.status == "finished":
+                yield from _on_its_way(kept[document.set], waiting, monitor)
+        elif waiting and (point := known.get(document.manifest)) is not None:
             yield from (need.archive.name for need in needed_of(union, point))
 
 
-def _on_its_way(
-    kept: KeptSet, arrived: set[tuple[SetId, int]], vault: Store, monitor: Monitor
-) -> Iterator[ArchiveName]:
+def _on_its_way(kept: KeptSet, waiting: Collection[int], monitor: Monitor) -> Iterator[ArchiveName]:
     """The archives of a set on disks that never came: what has come once, and may be erased, is promised by nobody."""
     for disk in kept.state.disks:
-        came = any(True for _ in vault.list(layout.received_prefix(kept.state.set, disk.number)))
-        if not disk.arrived and (came or (kept.state.set, disk.number) in arrived):
+        if disk.number not in waiting and not disk.arrived:
             kept.know(replace(disk, arrived=True))
         elif not disk.arrived and not disk.dropped:
             yield from (section.archive.name for section in read_journal(kept, disk.number, monitor))
-
-
-def _receipts(home: Home, vault: Store) -> Iterator[tuple[SetId, int]]:
-    """Every disk of this machine that the authority says has arrived whole."""
-    key = bytes.fromhex(home.identity.authority)
-    for name, _ in vault.list("jobs"):
-        if layout.number_of(name) < 2:
-            continue
-        try:
-            receipt = envelope.read(vault.get(name), name).verify(Receipt, key)
-        except (FormatError, IntegrityError, NotFoundError):
-            continue
-        if receipt.whole and receipt.disk.machine == home.identity.machine:
-            yield receipt.disk.set, receipt.disk.number
 
 
 def _untrue(

@@ -251,6 +251,96 @@ def test_what_was_left_out_once_is_left_out_again(copy_of: Copy, opened: Stage, 
     assert backup(stage)["files"] == less["files"]
 
 
+def test_a_vault_that_was_made_again_opens_by_the_passphrase(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    backup(stage, source)
+    shutil.rmtree(stage.vault)
+    stage.run("importer", "vault", "recreate", "Backups", "--at", stage.vault, "--region", "here")
+    backup(stage, code=3)
+    access = ("--vault", stage.vault, "--passphrase-file", stage.secret)
+    stage.restore(room / "restored", *access, home=room / "none")
+    assert trees.differences(source, below(room / "restored", source)) == []
+
+
+def test_a_vault_inside_the_source_is_not_backed_up(copy_of: Copy, opened: Stage) -> None:
+    stage = copy_of(opened)
+    trees.small_file(stage.folder / "some/file", b"text")
+    first = backup(stage, stage.folder)
+    backup(stage)
+    again = backup(stage)
+    assert again["files"] == first["files"]
+    assert int(str(again["archive_bytes"])) < FEW, "the times of the home's own folder"
+
+
+def test_one_time_other_items_do_not_cost_the_usual_ones(
+    copy_of: Copy, opened: Stage, source: Path, small_tree: Path
+) -> None:
+    stage = copy_of(opened)
+    backup(stage, source)
+    backup(stage, small_tree, "--once")
+    done = backup(stage)
+    assert (done["read_bytes"], done["archives"]) == (0, 0)
+
+
+def test_an_item_that_is_gone_is_said(copy_of: Copy, opened: Stage, source: Path) -> None:
+    stage = copy_of(opened)
+    backup(stage, source)
+    source.rename(source.with_name("elsewhere"))
+    refused(stage.run("seed", "backup", "--json", code=2), "path-not-found")
+
+
+def test_what_came_once_is_promised_by_no_disk(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    """The vault is rolled back to before the import, and the disk was erased, as both sides had said."""
+    stage = copy_of(opened)
+    stage.export(source)
+    old = kept(stage.vault, room, "old vault")
+    stage.import_()
+    backup(stage)
+    shutil.rmtree(stage.disk)
+    shutil.rmtree(stage.vault)
+    old.rename(stage.vault)
+    done = backup(stage, code=3)
+    assert done["promised"] == 0
+    assert trees.differences(source, restored(stage, done["point"], room, source)) == []
+
+
+@pytest.mark.needs("root")
+def test_a_file_system_mounted_as_another_device_is_unchanged(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    folders = [room / name for name in ("upper", "work", "merged")]
+    for folder in folders:
+        folder.mkdir()
+    upper, work, merged = folders
+    words = ["-o", f"lowerdir={source},upperdir={upper},workdir={work}", str(merged)]
+
+    def mounted() -> int:
+        if subprocess.run(["mount", "-t", "overlay", "overlay", *words], check=False).returncode:
+            pytest.skip("no overlay file system here")
+        return os.stat(merged).st_dev
+
+    numbers = []
+    other = room / "other"
+    other.mkdir()
+    try:
+        numbers.append(mounted())
+        first = backup(stage, merged)
+        subprocess.run(["umount", merged], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", other], check=True)  # takes the number that is free
+        numbers.append(mounted())
+        again = backup(stage)
+    finally:
+        subprocess.run(["umount", merged], check=False)
+        subprocess.run(["umount", other], check=False)
+    assert numbers[0] != numbers[1]
+    assert (again["files"], again["read_bytes"]) == (first["files"], 0)
+
+
 def test_a_vault_out_of_reach_is_said(copy_of: Copy, opened: Stage, source: Path) -> None:
     stage = copy_of(opened)
     stage.vault.rename(stage.folder / "away")

@@ -38,6 +38,7 @@ class Shelf:
         self.gate.set()
         self.archives: list[bytes] = []
         self.done = False
+        self.limited = False
 
     def room(self, reserve: int) -> int:
         return self.free

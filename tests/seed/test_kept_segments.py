@@ -1,0 +1,75 @@
+"""Segments of a catalog that stand in the next one unread: what comes of it is what encoding all rows anew gives."""
+
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from formats.ids import ChunkId
+from formats.keyed.catalog import (
+    FILE,
+    ROW_CHUNKS_MAX,
+    Entry,
+    PageRow,
+    decode_entries,
+    decode_page,
+    in_parts,
+)
+from formats.keyed.chunk import ChunkSealer
+from formats.keyed.keys import MasterKey
+from formats.tables.index import CATALOG
+from seed.basis import of_segments
+from seed.cataloguing import Catalogued, Cataloguing
+from seed.sealing import Known
+
+MASTER = MasterKey.generate()
+Stored = dict[ChunkId, bytes]
+
+
+def rows(edited: bool, parts: int) -> list[Entry]:
+    """Some hundred small rows, one of which may be `edited`, and a file that spans so many rows in the middle."""
+    count = parts * ROW_CHUNKS_MAX - 7
+    chunks = b"".join(number.to_bytes(32, "little") for number in range(count))
+    small = [Entry(b"a/%05d" % n, FILE, size=3, content=bytes(16), chunks=bytes(32)) for n in range(400)]
+    small[7].mode = int(edited)
+    long = Entry(b"long", FILE, size=1000 * count, chunks=chunks, lengths=struct.pack("<I", 1000) * count)
+    return [*small, long, Entry(b"m", FILE), *(Entry(b"z/%05d" % n, FILE) for n in range(400))]
+
+
+def catalogue(entries: list[tuple[Entry, PageRow | None]], stored: Stored) -> Catalogued:
+    sealer, known = ChunkSealer(MASTER, 1), Known()
+    for chunk in stored:
+        known.add(chunk)
+
+    def store(sealed: object) -> None:
+        stored[sealed.chunk] = sealer.open(CATALOG, sealed.chunk, sealed.record, "test")  # type: ignore[attr-defined]
+
+    made = Cataloguing(MASTER, sealer, known, store, lambda _: None)
+    for entry, origin in entries:
+        for part in in_parts(entry):
+            made.add(part, origin)
+    catalogued = made.finish()
+    made.close()
+    return catalogued
+
+
+def segments(catalogued: Catalogued, stored: Stored) -> Iterator[tuple[PageRow, list[Entry]]]:
+    for page in catalogued.pages:
+        for row in decode_page(stored[page], "page"):
+            yield row, decode_entries(stored[row.segment], "segment")
+
+
+@pytest.mark.parametrize("parts", [1, 3, 29, 58, 64])
+@pytest.mark.parametrize("edited", [False, True])
+def test_what_is_kept_is_what_would_be_written(parts: int, edited: bool) -> None:
+    stored: Stored = {}
+    first = catalogue([(entry, None) for entry in rows(False, parts)], stored)
+    before = {entry.path: (entry, origin) for entry, origin in of_segments(segments(first, stored))}
+    now = rows(edited, parts)
+    origins = [before[e.path][1] if e == before[e.path][0] else None for e in now]
+    second = catalogue(list(zip(now, origins, strict=True)), stored)
+    assert [entry for entry, _ in of_segments(segments(second, stored))] == rows(edited, parts)
+    chunks = {chunk for entry in rows(edited, parts) for chunk in entry.chunk_ids()}
+    kept = {row.segment for row, _ in segments(second, stored)}
+    assert second.live == chunks | kept | set(second.pages)
+    assert (second.pages == first.pages) == (not edited)
