@@ -5,20 +5,17 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from tests.benchmarks.corpora import Corpus, prepare
-from tests.benchmarks.measure import StepFailedError, run, totals
+from tests.benchmarks.measure import SHARED_MEMORY, StepFailedError, run, scratch_folder, totals, words
 from tests.benchmarks.programs import RESTORE, STEPS, Program, environment, programs
 from tests.benchmarks.report import Measurement, load, machine, table
 
 ROOM = 2.25  # times the corpus: two repositories, or one and what is restored from it
-SHARED_MEMORY = Path("/dev/shm")
 
 
 class Bench:
@@ -134,26 +131,11 @@ def arguments() -> argparse.Namespace:
     return wanted
 
 
-def words(command: Sequence[str | Path]) -> list[str]:
-    return [str(word) for word in command]
-
-
 def check_room(scratch: Path, size: int) -> None:
     """End here rather than in the middle of a round."""
     room = shutil.disk_usage(scratch).free
     if room < ROOM * size:
         raise SystemExit(f"{scratch} has {room >> 20} MiB of room; {int(ROOM * size) >> 20} MiB are needed")
-
-
-@contextmanager
-def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new folder below `parent`, gone afterwards however this ends."""
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def say(text: str) -> None:

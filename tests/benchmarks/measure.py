@@ -1,12 +1,17 @@
 """One process run and measured: wall clock, processor time, peak memory of it and all its children."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+SHARED_MEMORY = Path("/dev/shm")
 
 
 class StepFailedError(Exception):
@@ -74,3 +79,18 @@ def totals(folder: Path) -> Totals:
                     files += 1
                     file_bytes += entry.stat(follow_symlinks=False).st_size
     return Totals(files, file_bytes)
+
+
+def words(command: Sequence[str | Path]) -> list[str]:
+    return [str(word) for word in command]
+
+
+@contextmanager
+def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder below `parent`, gone afterwards however this ends."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

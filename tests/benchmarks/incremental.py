@@ -1,0 +1,103 @@
+"""`python -m tests.benchmarks.incremental`: what a change costs, in bytes sent, seconds and memory; beside restic, borg.
+
+One tree, changed in steps; after each step every program backs it up once into a repository of its own that holds the
+tree as it was before. Bytes are what the repository grew by.
+"""
+
+import argparse
+import random
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.benchmarks.corpora import prepare
+from tests.benchmarks.measure import SHARED_MEMORY, Usage, run, scratch_folder, totals, words
+from tests.benchmarks.programs import Offseed, Program, environment, programs
+
+LARGE = 1_000_000_000  # bytes of one file
+MANY = 10_000  # files of one folder
+CODES = (0, 1, 3)  # borg and ours: done, with warnings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.incremental", description=__doc__)
+    parser.add_argument("--deb", type=Path, metavar="FILE", help="the linux-source package")
+    parser.add_argument("--scratch", type=Path, default=SHARED_MEMORY, metavar="DIR")
+    wanted = parser.parse_args()
+    with scratch_folder(wanted.scratch, "offseed-incremental-") as scratch:
+        tree = prepare("linux", scratch, wanted.deb).path
+        with (tree / "large").open("wb") as file:
+            for number in range(LARGE // 1_000_000):
+                file.write(random.Random(number).randbytes(1_000_000))
+        for number in range(MANY):
+            path = tree / f"many/{number // 500}/{number}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(random.Random(-number).randbytes(2000))
+        compared = programs([3])
+        for program in compared:
+            (scratch / program.name).mkdir()
+            for command in program.preparation(scratch / program.name):
+                _run(program, scratch, command)
+        print(f"{totals(tree).files:,} files; bytes, seconds, peak MiB")
+        print(f"{'':22}" + "".join(f"{program.name:>33}" for program in compared))
+        for number, (name, change) in enumerate(CHANGES):
+            change(tree)
+            figures = [_backup(program, scratch, tree, number) for program in compared]
+            row = (f"{n:>15,} B {u.seconds:6.2f} s {u.peak_bytes >> 20:4} MiB" for n, u in figures)
+            print(f"{name:22}" + "".join(row), flush=True)
+
+
+def _backup(program: Program, scratch: Path, tree: Path, number: int) -> tuple[int, Usage]:
+    """What the repository grew by, and what it took."""
+    here = scratch / program.name
+    ours = isinstance(program, Offseed)
+    repository = here / ("vault" if ours else "repository")
+    before = totals(repository).file_bytes
+    command: Sequence[str | Path] = ("restic", "backup", "--quiet", tree)
+    if ours:
+        command = (shutil.which("seed", path=str(Path(sys.executable).parent)) or "seed", "backup", tree)
+    elif program.name == "borg":
+        command = ("borg", "create", "--compression", "zstd,1", f"::{number}", tree)
+    usage = _run(program, scratch, command)
+    return totals(repository).file_bytes - before, usage
+
+
+def _run(program: Program, scratch: Path, command: Sequence[str | Path]) -> Usage:
+    here = scratch / program.name
+    return run(words(command), environment(program, here), here, here / "log", codes=CODES)
+
+
+def nothing(_: Path) -> None:
+    pass
+
+
+def one_byte(tree: Path) -> None:
+    with (tree / "large").open("r+b") as file:
+        file.seek(LARGE // 2)
+        file.write(b"x")
+
+
+def one_percent(tree: Path) -> None:
+    """A line at the end of every hundredth file of the source tree."""
+    for path in [p for p in sorted(tree.glob("linux-source-*/**/*")) if p.is_file() and not p.is_symlink()][
+        ::100
+    ]:
+        with path.open("ab") as file:
+            file.write(b"\n/* edited */\n")
+
+
+def moved(tree: Path) -> None:
+    (tree / "many").rename(tree / "moved")
+
+
+CHANGES: Sequence[tuple[str, Callable[[Path], None]]] = (
+    ("first", nothing),
+    ("nothing changed", nothing),
+    ("one byte of 1 GB", one_byte),
+    ("1 % of the files", one_percent),
+    ("10,000 files moved", moved),
+)
+
+if __name__ == "__main__":
+    main()
