@@ -188,6 +188,24 @@ class Stage:
         return sorted(found, key=lambda p: (-p.stat().st_size, p))
 
 
+def disks(stage: Stage, count: int) -> list[Path]:
+    paths = [stage.folder / f"disk {number}" for number in range(1, count + 1)]
+    for path in paths:
+        path.mkdir(exist_ok=True)
+    return paths
+
+
+def to(*paths: Path) -> list[object]:
+    return [word for path in paths for word in ("--to", path)]
+
+
+def backup(stage: Stage, *arguments: object, code: int | None = 0, **environment: str) -> dict[str, object]:
+    found: dict[str, object] = stage.run(
+        "seed", "backup", *arguments, "--json", code=code, **environment
+    ).json
+    return found
+
+
 Copy = Callable[[Stage], Stage]
 
 

@@ -10,8 +10,19 @@ from pathlib import Path
 import pytest
 
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, await_, below, ended, prepared, refused, snapshot
-from tests.journeys.test_many_disks import disks, to
+from tests.journeys.stage import (
+    Copy,
+    Stage,
+    await_,
+    backup,
+    below,
+    disks,
+    ended,
+    prepared,
+    refused,
+    snapshot,
+    to,
+)
 
 assert sys.platform == "linux"
 
@@ -21,40 +32,7 @@ FEW = 8 << 10  # bytes that an unchanged run may send
 
 @pytest.fixture
 def source(room: Path) -> Path:
-    """Small files in bundles, a hard link, a sparse file, and 24 MiB in chunks of their own."""
-    root = trees.small_tree(room / "source")
-    for number in range(300):
-        trees.small_file(root / f"many/{number % 7}/{number}.txt", trees.compressible(3000, number))
-    for number in range(3):
-        trees.small_file(root / f"large/{number}.bin", trees.incompressible(8 * MIB, 50 + number))
-    os.link(root / "many/1/1.txt", root / "many/2/linked")
-    with open(root / "sparse", "wb") as file:
-        file.seek(5 * MIB)
-        file.write(b"end")
-    return root
-
-
-def change(source: Path) -> None:
-    """One of each: edited, appended to, moved, attributes only, deleted, added, replaced within its second."""
-    with open(source / "large/1.bin", "r+b") as file:
-        file.seek(4 * MIB)
-        file.write(b"x")
-    with open(source / "many/0/0.txt", "ab") as file:
-        file.write(b"more")
-    (source / "many/3").rename(source / "a moved folder")
-    (source / "many/4/4.txt").chmod(0o600)
-    (source / "many/5/5.txt").unlink()
-    trees.small_file(source / "added/new.txt", b"new\n")
-    before = (source / "many/6/6.txt").stat()
-    (source / "many/6/6.txt").write_bytes(bytes(before.st_size))
-    os.utime(source / "many/6/6.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def backup(stage: Stage, *arguments: object, code: int | None = 0, **environment: str) -> dict[str, object]:
-    found: dict[str, object] = stage.run(
-        "seed", "backup", *arguments, "--json", code=code, **environment
-    ).json
-    return found
+    return trees.varied_tree(room / "source")
 
 
 def stored(stage: Stage) -> dict[str, int]:
@@ -81,7 +59,7 @@ def test_while_disks_travel_backups_go_on_and_every_point_comes_back(
     seed = stage.run("seed", "export", source, *to(*paths), "--use-at-most", "18MiB", "--json").json
     states = {seed["point"]: kept(source, room, "as exported")}
     stage.run("importer", "import", paths[0], "--vault", stage.vault)
-    change(source)
+    trees.change(source)
     first = backup(stage)
     assert first["promised"], "on disk 2"
     states[first["point"]] = kept(source, room, "as changed")
@@ -116,7 +94,7 @@ def test_what_did_not_change_is_not_sent(copy_of: Copy, opened: Stage, source: P
 def test_only_what_changed_is_sent(copy_of: Copy, opened: Stage, source: Path, room: Path) -> None:
     stage = copy_of(opened)
     backup(stage, source)
-    change(source)
+    trees.change(source)
     (source / "large").rename(source / "renamed")
     with open(source / "many/1/1.txt", "ab") as file:
         file.write(trees.incompressible(1000, 1))
@@ -216,7 +194,7 @@ def test_a_vault_that_was_rolled_back_is_told_of_again(
     stage = copy_of(opened)
     backup(stage, source)
     old = kept(stage.vault, room, "old vault")
-    change(source)
+    trees.change(source)
     second = backup(stage)
     shutil.rmtree(stage.vault)
     old.rename(stage.vault)

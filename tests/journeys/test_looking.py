@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, refused
-from tests.journeys.test_backup import backup, change, source
-from tests.journeys.test_many_disks import disks, to
+from tests.journeys.stage import Copy, Stage, backup, disks, refused, to
 
 assert sys.platform == "linux"
 
-__all__ = ("source",)  # the fixture
+
+@pytest.fixture
+def source(room: Path) -> Path:
+    return trees.varied_tree(room / "source")
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def changed(copy_of: Copy, opened: Stage, source: Path) -> Stage:
     """Two points, with one of each change between them."""
     stage = copy_of(opened)
     backup(stage, source)
-    change(source)
+    trees.change(source)
     backup(stage)
     return stage
 

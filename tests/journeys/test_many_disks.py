@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, below, refused, snapshot
+from tests.journeys.stage import Copy, Stage, below, disks, refused, snapshot, to
 
 assert sys.platform == "linux"
 
@@ -23,17 +23,6 @@ def source(ground: Path) -> Path:
         (root / f"{number:02}.bin").write_bytes(trees.incompressible(2 * MIB, 100 + number))
     (root / "long.bin").write_bytes(trees.incompressible(12 * MIB, 99))
     return root
-
-
-def disks(stage: Stage, count: int) -> list[Path]:
-    paths = [stage.folder / f"disk {number}" for number in range(1, count + 1)]
-    for path in paths:
-        path.mkdir(exist_ok=True)
-    return paths
-
-
-def to(*paths: Path) -> list[object]:
-    return [word for path in paths for word in ("--to", path)]
 
 
 def test_three_disks_at_once_come_in_reverse_order(

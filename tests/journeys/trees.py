@@ -60,6 +60,36 @@ def long_tree(root: Path, files: int = 17, size: int = 8 * MIB) -> Path:
     return root
 
 
+def varied_tree(root: Path) -> Path:
+    """Small files in bundles, a hard link, a sparse file, and 24 MiB in chunks of their own."""
+    small_tree(root)
+    for number in range(300):
+        small_file(root / f"many/{number % 7}/{number}.txt", compressible(3000, number))
+    for number in range(3):
+        small_file(root / f"large/{number}.bin", incompressible(8 * MIB, 50 + number))
+    os.link(root / "many/1/1.txt", root / "many/2/linked")
+    with open(root / "sparse", "wb") as file:
+        file.seek(5 * MIB)
+        file.write(b"end")
+    return root
+
+
+def change(source: Path) -> None:
+    """One of each: edited, appended to, moved, attributes only, deleted, added, replaced within its second."""
+    with open(source / "large/1.bin", "r+b") as file:
+        file.seek(4 * MIB)
+        file.write(b"x")
+    with open(source / "many/0/0.txt", "ab") as file:
+        file.write(b"more")
+    (source / "many/3").rename(source / "a moved folder")
+    (source / "many/4/4.txt").chmod(0o600)
+    (source / "many/5/5.txt").unlink()
+    small_file(source / "added/new.txt", b"new\n")
+    before = (source / "many/6/6.txt").stat()
+    (source / "many/6/6.txt").write_bytes(bytes(before.st_size))
+    os.utime(source / "many/6/6.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def odd_tree(root: Path) -> Path:
     """Everything odd that this user may make here; root may make more."""
     _names(root / "names")
