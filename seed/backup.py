@@ -41,7 +41,7 @@ from seed import basis
 from seed.cataloguing import Catalogued
 from seed.commit import settle_sequence
 from seed.home import Home, LeftOut, kept_sets
-from seed.items import check_home_room, choose_scope, own_folders
+from seed.items import check_home_room, check_there, choose_scope, own_folders
 from seed.measuring import Measuring
 from seed.new_point import describe, sign_manifest
 from seed.packing import METADATA_SIZE, BufferPool, Packer
@@ -84,6 +84,7 @@ def backup(home: Home, paths: Sequence[str], vault: Store, options: Options, mon
     Raises UsageError, HomeError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
     """
     scope = choose_scope(home, paths, options.left_out, once=options.once)
+    check_there(scope.items)
     check_home_room(home, scope.items, monitor)
     scope.remember(home)
     with ExitStack() as stack:

@@ -58,7 +58,6 @@ def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[byte
                 "no path was named and none is remembered",
                 hint="name what to back up: seed export /srv /etc --to DISK",
             )
-        _check_there(known)
         return known
     items = tuple(sorted({_located(p) for p in paths}))
     if len(items) > ITEMS_MAX:
@@ -67,7 +66,7 @@ def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[byte
             f"{len(items):,} paths are too many, {ITEMS_MAX:,} are possible",
             hint="name the folders that they lie in",
         )
-    _check_there(items)
+    check_there(items)
     if known and set(known) != set(items) and not once:
         raise UsageError(
             "items-differ",
@@ -85,7 +84,8 @@ def _located(path: str) -> bytes:
     return os.fsencode("/" + os.path.join(os.path.realpath(parent), name).lstrip("/"))
 
 
-def _check_there(items: Sequence[bytes]) -> None:
+def check_there(items: Sequence[bytes]) -> None:
+    """Raises UsageError path-not-found."""
     for item in items:
         if not os.path.lexists(item):
             raise UsageError(
@@ -110,7 +110,7 @@ def own_folders(home: Home, vault: str) -> set[tuple[int, int]]:
 
 def check_targets(targets: Sequence[Path], items: Sequence[bytes]) -> None:
     """Raises UsageError where nothing would be left to read once the targets are left out, or one is named twice."""
-    _check_there(items)
+    check_there(items)
     seen: set[tuple[int, int]] = set()
     for target in targets:
         status = os.stat(target)
