@@ -91,7 +91,7 @@ def export(
             if (number := number_at(path, kept.state)) in opened:
                 raise UsageError(
                     "usage", f"this is disk {number} once more", subject=str(path),
-                    hint="name each disk by one --to",
+                    hint="give another disk, each by one --to",
                 )  # fmt: skip
             disk = attach(home, kept, path, monitor, options.use_at_most)
             stack.callback(disk.close)

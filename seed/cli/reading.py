@@ -208,7 +208,7 @@ def restore(
     for _, standing in standings(opened.union, [chosen], opened.points):
         if not standing.complete:
             console.notice(
-                f"point {m.point[:8]} {standing.words()}; what lies in them is left out, and listed"
+                f"point {m.point[:8]}: {standing.words()}; what lies in them is left out, and listed"
             )
     selection = Selection(below, Patterns(include) if include else None, Patterns(exclude or ()))
     began = time.monotonic()

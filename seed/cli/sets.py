@@ -44,5 +44,5 @@ def set_abandon(console: Console) -> None:
     disks = [disk.number for disk in kept.state.disks if disk.label is not None and not disk.dropped]
     console.say(f"Set {kept.state.set[:8]} is given up.")
     if disks:
-        console.say(f"What {numbered('disk', disks)} of it hold is of no use any more, and may be erased.")
+        console.say(f"Of no use any more, and may be erased: what lies of it on {numbered('disk', disks)}.")
     console.result({"set": kept.state.set, "disks": list(disks)})

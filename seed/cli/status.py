@@ -71,7 +71,11 @@ def _show(console: Console, kept: "KeptSet", store: "Store | None") -> dict[str,
     for disk in state.disks:
         sections = read_journal(kept, disk.number, console)
         used = sum(section.archive.size for section in sections)
-        where = _where(disk.dropped, disk.inventory is not None, disk.number, expected)
+        where = (
+            "given up, may be erased"
+            if state.status == "abandoned"
+            else _where(disk.dropped, disk.inventory is not None, disk.number, expected)
+        )
         console.say(f"  disk {disk.number:<8} {counted(len(sections), 'archive')}, {size(used)}: {where}")
         rows.append({"number": disk.number, "archives": len(sections), "archive_bytes": used, "state": where})
     return {"set": state.set, "status": state.status, "announced": state.announced, "disks": rows}
