@@ -14,15 +14,15 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.acceptance import folder_identity
 from formats.documents.disk import Label
-from formats.errors import FormatError, IntegrityError, MediaError, UsageError
+from formats.errors import MediaError, UsageError
 from formats.ids import hex_digest, random_id
 from formats.monitor import Monitor
 from formats.store.failures import meaning
 from formats.store.local import LocalStore
 from formats.tables.archive import Archive
-from formats.tables.sections import Section, scan
+from formats.tables.sections import Section
 from seed.home import DiskState, Home, Identity, KeptSet, SetState, unwritable, write_private
-from seed.sections import read_section
+from seed.sections import read_section, read_sections
 from seed.source.rules import mounted_kinds
 
 ROOM_MIN = 1 << 20  # with less, a disk is full
@@ -261,16 +261,8 @@ class DiskWriter:
 
 def read_journal(kept: KeptSet, number: int, monitor: Monitor) -> list[Section]:
     """What is durable on a disk, as the home knows; the disk need not be attached."""
-    path = kept.journal(number)
-    try:
-        return scan(memoryview(path.read_bytes()), str(path))[0]
-    except FileNotFoundError:
-        pass
-    except (FormatError, IntegrityError) as error:
-        monitor.notice(
-            f"the journal of disk {number} is damaged; what it held is read or written again: {error}"
-        )
-    return []
+    damaged = f"the journal of disk {number} is damaged; what it held is read or written again"
+    return read_sections(kept.journal(number), damaged, monitor)
 
 
 def attach(

@@ -263,6 +263,13 @@ def choose(found: Sequence[Point], wanted: str) -> Point:
     return matches[0]
 
 
+def needed_of(union: Union, point: Point) -> list[Need]:
+    """The need list of a point. Raises IntegrityError, FormatError, StoreError, MediaError."""
+    root = Digest(bytes.fromhex(point.manifest.needs))
+    where = f"needs of {point.manifest.point[:8]}"
+    return needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), where)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a record lies: archive number in the point's need list, offset, length, kind."""
@@ -281,9 +288,7 @@ class PointReader:
         self.point = point
         self.sealer = ChunkSealer(point.master)
         self._monitor = monitor
-        where = f"needs of {point.manifest.point[:8]}"
-        root_digest = Digest(bytes.fromhex(point.manifest.needs))
-        self.needs = needs.load(root_digest, lambda d: union.get_checked(layout.need_name(d), d), where)
+        self.needs = needed_of(union, point)
         self._places: dict[ChunkId, list[Place]] = {}
         self.sections = list(self._sections())  # of `needs`, in order; None where no index is to be had
         for number, section in enumerate(self.sections):

@@ -20,8 +20,8 @@ from formats.tables.needs import Need
 from formats.tables.sections import Section
 from seed.disk import read_journal
 from seed.home import Home, KeptSet, kept_sets
-from seed.reading import Point, PointReader, Union
-from seed.standing import needed_of, sets_of
+from seed.reading import Point, PointReader, Union, needed_of
+from seed.standing import sets_of
 
 SAMPLE = 16  # records
 

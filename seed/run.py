@@ -259,9 +259,8 @@ class Run:
         """All small files of the last point: what was moved or copied from anywhere is not stored again."""
         self._remembering = True
         for reader in self._last:
-            with suppress(
-                FormatError, IntegrityError, StoreError, MediaError
-            ):  # said when its rows were read
+            # What cannot be read was said when its rows were.
+            with suppress(FormatError, IntegrityError, StoreError, MediaError):
                 for content, chunk, offset in reader.small_files():
                     if chunk in self._known:
                         self._remember(content, chunk, offset)

@@ -1,12 +1,15 @@
-"""The indexes of archives that lie in a store of ours, read back from the archives themselves."""
+"""The indexes of archives: read back from the archives in a store of ours, or from a journal in the home."""
+
+from pathlib import Path
 
 from formats.errors import FormatError, IntegrityError
 from formats.ids import ArchiveName, KeyId, digest
 from formats.layout import archive_name
+from formats.monitor import Monitor
 from formats.store.contract import Store
 from formats.tables.archive import parse
 from formats.tables.holdings import Holding
-from formats.tables.sections import Section
+from formats.tables.sections import Section, scan
 
 
 def read_section(store: Store, name: str, key_id: KeyId) -> Section | None:
@@ -25,3 +28,14 @@ def read_section(store: Store, name: str, key_id: KeyId) -> Section | None:
         ArchiveName(digest(data)), parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class
     )
     return Section(holding, parsed.index)
+
+
+def read_sections(path: Path, damaged: str, monitor: Monitor) -> list[Section]:
+    """The whole sections of a journal; none where there is none, or where it is damaged: a notice, that begins so."""
+    try:
+        return scan(memoryview(path.read_bytes()), str(path))[0]
+    except FileNotFoundError:
+        pass
+    except (FormatError, IntegrityError) as error:
+        monitor.notice(f"{damaged}: {error}")
+    return []

@@ -7,11 +7,9 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import SetDocument
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
-from formats.ids import ArchiveName, Digest, HexDigest, MachineId
+from formats.ids import ArchiveName, HexDigest, MachineId
 from formats.standing import Standing, judge, label_of
-from formats.tables import needs
-from formats.tables.needs import Need
-from seed.reading import Point, Union
+from seed.reading import Point, Union, needed_of
 
 
 def standings(
@@ -29,12 +27,6 @@ def standings(
             continue
         sets = partial(sets_of, union, point.manifest.machine, bytes.fromhex(point.root.public_key))
         yield point, judge(needed, there, union.stores, sets, partial(_needed_by, union, known))
-
-
-def needed_of(union: Union, point: Point) -> list[Need]:
-    """The need list of a point. Raises IntegrityError, FormatError, StoreError, MediaError."""
-    root = Digest(bytes.fromhex(point.manifest.needs))
-    return needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), "needs")
 
 
 def sets_of(union: Union, machine: MachineId, key: bytes) -> Iterator[SetDocument]:

@@ -8,14 +8,14 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from formats.errors import FormatError, IntegrityError
 from formats.layout import archive_name
 from formats.monitor import Monitor
 from formats.store.contract import Store
 from formats.tables.archive import Archive
-from formats.tables.sections import Section, scan
+from formats.tables.sections import Section
 from seed.home import unwritable, write_private
 from seed.packing import Buffer, BufferPool
+from seed.sections import read_sections
 
 PUTS_MAX = 4  # in flight (PROTOCOL 3)
 BUFFERS = PUTS_MAX + 2
@@ -29,14 +29,14 @@ class Uplink:
     """
 
     def __init__(self, store: Store, journal: Path, monitor: Monitor) -> None:
-        self.sections = [s for s in _journalled(journal, monitor) if _is_there(store, s)]
+        damaged = "the journal of the run before is damaged; what it had sent is sent again"
+        self.sections = [s for s in read_sections(journal, damaged, monitor) if _is_there(store, s)]
         self._store = store
         self._monitor = monitor
         self._lock = threading.Lock()
         self._path = journal
-        write_private(
-            journal, b"".join(s.encode() for s in self.sections)
-        )  # without what was torn, or never came
+        # Without what was torn, or never came.
+        write_private(journal, b"".join(s.encode() for s in self.sections))
         self._journal = open(journal, "ab")  # noqa: SIM115  held until close
         self._pool = ThreadPoolExecutor(PUTS_MAX, thread_name_prefix="uplink")
         self._sending: deque[Future[None]] = deque()
@@ -65,9 +65,8 @@ class Uplink:
     def _send(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
         section = Section.of(archive)
         try:
-            self._journal_section(
-                section
-            )  # before: it counts where the vault holds the archive, and nowhere else
+            # Before the archive: a section counts where the vault holds that, and nowhere else.
+            self._journal_section(section)
             self._store.put_new(archive_name(archive.name), archive.data)
         finally:
             archive.data.release()
@@ -83,16 +82,6 @@ class Uplink:
                 self._journal.flush()
             except OSError as error:
                 raise unwritable(self._path, error) from error
-
-
-def _journalled(path: Path, monitor: Monitor) -> list[Section]:
-    try:
-        return scan(memoryview(path.read_bytes()), str(path))[0]
-    except FileNotFoundError:
-        pass
-    except (FormatError, IntegrityError) as error:
-        monitor.notice(f"the journal of the run before is damaged; what it had sent is sent again: {error}")
-    return []
 
 
 def _is_there(store: Store, section: Section) -> bool:

@@ -71,6 +71,7 @@ VaultOption = Annotated[
         "--vault", metavar="STORE", envvar="IMPORTER_VAULT", help="The vault's store: a path or URL."
     ),
 ]
+MachineOption = Annotated[str | None, typer.Option("--machine", metavar="NAME", help="Of this machine only.")]
 
 
 @app.callback()

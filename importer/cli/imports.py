@@ -12,7 +12,7 @@ from formats.ids import fingerprint
 from formats.monitor import Finding
 from formats.wire import Json, encode_json
 from formats.words import counted, instant, numbered, size
-from importer.cli.app import VaultOption, app, signing_vault, vault_of
+from importer.cli.app import MachineOption, VaultOption, app, signing_vault, vault_of
 
 if TYPE_CHECKING:
     from importer.imports import Imported
@@ -99,9 +99,7 @@ def import_(
 def points(
     console: Console,
     vault: VaultOption = None,
-    machine: Annotated[
-        str | None, typer.Option("--machine", metavar="NAME", help="Of this machine only.")
-    ] = None,
+    machine: MachineOption = None,
 ) -> None:
     """List the recovery points of a vault and whether they are complete.
 

@@ -1,12 +1,10 @@
 """`importer status`: what the vault waits for, disk by disk."""
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from formats.console import Console, command
 from formats.wire import Json
-from importer.cli.app import VaultOption, app, vault_of
+from importer.cli.app import MachineOption, VaultOption, app, vault_of
 
 if TYPE_CHECKING:
     from importer.status import SetStanding
@@ -16,9 +14,7 @@ if TYPE_CHECKING:
 def status(
     console: Console,
     vault: VaultOption = None,
-    machine: Annotated[
-        str | None, typer.Option("--machine", metavar="NAME", help="Of this machine only.")
-    ] = None,
+    machine: MachineOption = None,
 ) -> None:
     """Show the disk sets of each machine, disk by disk: awaited, received, may be erased.
 

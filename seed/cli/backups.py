@@ -13,8 +13,11 @@ from seed.cli.exports import (
     ExcludeCachesOption,
     ExcludeFromOption,
     ExcludeOption,
+    LevelOption,
+    OnceOption,
     OneFileSystemOption,
     left_out,
+    notice_not_root,
 )
 
 
@@ -31,8 +34,8 @@ def backup(
         bool,
         typer.Option("--ignore-inode", help="For file systems whose inode numbers change by themselves."),
     ] = False,
-    once: Annotated[bool, typer.Option("--once", help="Other paths than usual, this time only.")] = False,
-    level: Annotated[int, typer.Option("--level", min=1, max=19, help="zstd's level of compression.")] = 3,
+    once: OnceOption = False,
+    level: LevelOption = 3,
 ) -> None:
     """Back up now, over the network: what changed since the last recovery point goes into the vault.
 
@@ -54,8 +57,7 @@ def backup(
     )
     address = vault or os.environ.get("SEED_VAULT") or home.identity.address
     be_lean()
-    if hasattr(os, "geteuid") and os.geteuid() != 0:
-        console.notice("not root: what this user may not read is left out, and listed")
+    notice_not_root(console)
     with home.locked():
         began = time.monotonic()
         store = reach(home, address, console)

@@ -31,6 +31,8 @@ OneFileSystemOption = Annotated[bool, typer.Option("--one-file-system", help="Do
 ExcludeCachesOption = Annotated[
     bool, typer.Option("--exclude-caches", help="Leave out folders that hold a CACHEDIR.TAG.")
 ]
+OnceOption = Annotated[bool, typer.Option("--once", help="Other paths than usual, this time only.")]
+LevelOption = Annotated[int, typer.Option("--level", min=1, max=19, help="zstd's level of compression.")]
 
 
 @command(app, "export")
@@ -60,14 +62,14 @@ def export(
     again: Annotated[
         bool, typer.Option("--again", help="Begin a new set, though one was begun or finished.")
     ] = False,
-    once: Annotated[bool, typer.Option("--once", help="Other paths than usual, this time only.")] = False,
+    once: OnceOption = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not ask for the vault, nor announce the set to it.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count what would be read, and whether it fits; write nothing.")
     ] = False,
-    level: Annotated[int, typer.Option("--level", min=1, max=19, help="zstd's level of compression.")] = 3,
+    level: LevelOption = 3,
 ) -> None:
     """Write the seed: all that PATHs hold, encrypted, onto disks. Run it again to go on after a stop.
 
@@ -138,10 +140,14 @@ def _rehearse(console: Console, home: "Home", paths: list[str], to: list[Path], 
     )
 
 
-def _notice_what_matters(console: Console, to: list[Path]) -> None:
-    """What a user may not know, and is free to want."""
+def notice_not_root(console: Console) -> None:
     if hasattr(os, "geteuid") and os.geteuid() != 0:
         console.notice("not root: what this user may not read is left out, and listed")
+
+
+def _notice_what_matters(console: Console, to: list[Path]) -> None:
+    """What a user may not know, and is free to want."""
+    notice_not_root(console)
     system = os.stat(os.path.abspath(os.sep)).st_dev
     for path in to:
         if path.is_dir() and os.stat(path).st_dev == system:
