@@ -90,7 +90,8 @@ def _mount(fstype: str, device: str, path: str, *options: str) -> None:
     elif fstype == "ntfs":
         _run("ntfs-3g", *given, device, path)
     elif fstype == "vfat" and not _kernel_has("vfat"):
-        _run("fusefat", "-o", ",".join(("rw+", *options)), device, path)
+        # By one thread: two that read at once now and then got each other's bytes.
+        _run("fusefat", "-s", "-o", ",".join(("rw+", *options)), device, path)
     else:
         _run("mount", "-t", fstype, *given, device, path)
 
