@@ -20,6 +20,7 @@ CODES = {
     "passphrase-weak": "the passphrase is easily guessed",
     "name-invalid": "a vault or machine name breaks the rules for names",
     "point-unknown": "no recovery point goes by that name",
+    "set-unknown": "no disk set goes by that name",
     "no-vault": "no vault was named and none is known",
     "target-inside-source": "what is written would lie inside what is read",
     "file-exists": "a file that would be written exists already",
@@ -69,6 +70,7 @@ CODES = {
     # data
     "object-damaged": "an object's bytes do not have the digest they should have",
     "chunk-missing": "a chunk is in none of the archives at hand",
+    "content-lost": "the content of a file was lost, and can be had nowhere any more",
     "point-incomplete": "the recovery point waits for objects that have not arrived",
     "restore-escape": "a name in the catalog leads outside the target",
     # endings

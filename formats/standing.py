@@ -1,19 +1,25 @@
-"""How a recovery point stands where one reads it: complete, or waiting for disks. Computed, never stored."""
+"""How a recovery point stands where one reads it: complete, or waiting for disks. Computed, never stored.
+
+Points and sets may be revised: of several documents of one, that of the highest revision holds.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import Label, SetDisk, SetDocument
+from formats.documents.manifest import Manifest
 from formats.errors import FormatError, MediaError, StoreError
-from formats.ids import ArchiveName, HexDigest, SetId
+from formats.ids import ArchiveName, HexDigest, PointId, SetId
 from formats.store.contract import Store
 from formats.tables.needs import Need
 from formats.wire import Json
-from formats.words import numbered
+from formats.words import counted, numbered
+
+T = TypeVar("T")
 
 
 class Awaited(NamedTuple):
@@ -36,8 +42,10 @@ class Standing:
     def complete(self) -> bool:
         return self.missing == 0
 
-    def words(self) -> str:
-        """`complete`, or what it waits for."""
+    def words(self, lost: int = 0) -> str:
+        """`complete`, or what it waits for; where it is one of which files are `lost`, how many."""
+        if lost:
+            return f"{self.words()}, {counted(lost, 'file')} lost"
         if self.complete:
             return "complete"
         missing = f"{self.missing:,} of {self.needed:,} archives missing"
@@ -61,11 +69,11 @@ def judge(
     there: Set[tuple[str, int]],
     stores: Sequence[Store],
     sets: Callable[[], Iterable[SetDocument]],
-    needed_by: Callable[[HexDigest], Set[ArchiveName]],
+    needed_by: Callable[[SetDocument], Set[ArchiveName]],
 ) -> Standing:
     """How a point stands that needs `needed`, where archives of these names and sizes are `there`, in `stores`.
 
-    `sets` are those of its machine; `needed_by` tells what a point needs, by the digest of its manifest.
+    `sets` are those of its machine; `needed_by` tells what the points need that a set brings.
     """
     missing = {
         need.archive.name
@@ -77,10 +85,33 @@ def judge(
     found = [
         Awaited(document.set, number, len(document.disks))
         for document in sets()
-        if (numbers := awaited(stores, document)) and missing & needed_by(document.manifest)
+        if (numbers := awaited(stores, document)) and missing & needed_by(document)
         for number in numbers
     ]
     return Standing(len(needed), len(missing), tuple(sorted(set(found))))
+
+
+def brings(document: SetDocument, manifest: Manifest, found: HexDigest) -> bool:
+    """Whether a set brings a point, by its manifest and the digest of that."""
+    return document.manifest == found or document.set == manifest.set
+
+
+def newest_points(found: Iterable[T], manifest: Callable[[T], Manifest]) -> list[T]:
+    """Of each point what has its highest revision, in the order given."""
+    items = list(found)
+    highest: dict[PointId, int] = {}
+    for m in map(manifest, items):
+        highest[m.point] = max(m.revision, highest.get(m.point, 0))
+    return [item for item in items if manifest(item).revision == highest[manifest(item).point]]
+
+
+def newest_sets(found: Iterable[SetDocument]) -> list[SetDocument]:
+    """Of each set the document of the highest revision."""
+    newest: dict[SetId, SetDocument] = {}
+    for document in found:
+        if document.set not in newest or newest[document.set].revision < document.revision:
+            newest[document.set] = document
+    return list(newest.values())
 
 
 def awaited(stores: Iterable[Store], document: SetDocument) -> tuple[int, ...]:

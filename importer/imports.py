@@ -40,7 +40,7 @@ from formats.tables.archive import ARCHIVE_SIZE_MAX, METADATA_CLASS, parse
 from formats.tables.holdings import Holding
 from formats.tables.sections import OBJECT_SIZE_MAX
 from importer.intake import Disk, check_holdings, fetch, fetch_archive
-from importer.points import load_needs, need_digests, sets
+from importer.points import load_needs, need_digests, set_documents
 from importer.vault import Vault
 
 
@@ -91,11 +91,12 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
 
 
 def _promised(vault: Vault, result: Imported, monitor: Monitor) -> list[SetDisk]:
-    """What the set documents in the vault say of this disk: its lowest inventory that is acceptable."""
+    """What the set documents in the vault say of this disk, though it was given up since: its lowest inventory that is
+    acceptable."""
     label = result.disk.label
     return [
         disk
-        for document in sets(vault, result.member, monitor)
+        for document in set_documents(vault, result.member, monitor)
         for disk in document.disks
         if (document.set, disk.number, disk.disk) == (label.set, label.number, label.disk)
     ]

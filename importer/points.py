@@ -12,9 +12,9 @@ from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
-from formats.ids import ArchiveName, Digest, HexDigest, MachineId, digest
+from formats.ids import ArchiveName, Digest, MachineId, digest
 from formats.monitor import Finding, Monitor
-from formats.standing import Standing, judge
+from formats.standing import Standing, brings, judge, newest_points, newest_sets
 from formats.store.contract import Store
 from formats.tables import needs
 from formats.tables.needs import Need
@@ -65,13 +65,14 @@ def points(vault: Vault, monitor: Monitor) -> Iterator[Point]:
 
 
 def points_of(vault: Vault, machine: MachineId, member: Membership, monitor: Monitor) -> Iterator[Point]:
-    """All points of one machine, by sequence."""
+    """All points of one machine, by sequence, each as it was revised last."""
     there = set(vault.store.list("archives"))
-    found = list(manifests(vault, machine, member, monitor))
+    found = newest_points(manifests(vault, machine, member, monitor), lambda item: item[0])
     needed = {signed.digest: _needs(vault, manifest, monitor) for manifest, signed in found}
 
-    def needed_by(manifest: HexDigest) -> set[ArchiveName]:
-        return {need.archive.name for need in needed.get(manifest) or ()}
+    def needed_by(document: SetDocument) -> set[ArchiveName]:
+        brought = [s.digest for m, s in found if brings(document, m, s.digest)]
+        return {need.archive.name for point in brought for need in needed[point] or ()}
 
     for manifest, signed in found:
         needs_of = needed[signed.digest]
@@ -93,8 +94,13 @@ def _needs(vault: Vault, manifest: Manifest, monitor: Monitor) -> list[Need] | N
         return None
 
 
-def sets(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:
-    """The set documents of one machine that verify."""
+def sets(vault: Vault, member: Membership, monitor: Monitor) -> list[SetDocument]:
+    """The sets of one machine, by documents that verify."""
+    return newest_sets(set_documents(vault, member, monitor))
+
+
+def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:
+    """All set documents of one machine that verify, superseded ones too."""
     for name, _ in vault.store.list(layout.set_prefix(member.machine)):
         try:
             signed = envelope.read(vault.store.get(name), name)
@@ -106,7 +112,7 @@ def sets(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocu
 def manifests(
     vault: Vault, machine: MachineId, member: Membership, monitor: Monitor
 ) -> Iterator[tuple[Manifest, Signed]]:
-    """The manifests of one machine that verify, by sequence."""
+    """The manifests of one machine that verify, by sequence; superseded ones too."""
     for name, _ in vault.store.list(layout.manifest_prefix(machine)):
         try:
             signed = envelope.read(vault.store.get(name), name)

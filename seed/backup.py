@@ -13,7 +13,7 @@ point of what it has read: so what was sent is pinned, and a run that lost its h
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -41,9 +41,9 @@ from seed import basis
 from seed.cataloguing import Catalogued
 from seed.commit import settle_sequence
 from seed.home import Home, LeftOut, kept_sets
-from seed.items import check_home_room, check_there, choose_scope, own_folders
+from seed.items import Scope, check_home_room, check_there, choose_scope, own_folders
 from seed.measuring import Measuring
-from seed.new_point import describe, sign_manifest
+from seed.new_point import Description, describe, sign_manifest
 from seed.packing import METADATA_SIZE, BufferPool, Packer
 from seed.placing import MetadataCache
 from seed.reading import Machine, PointReader, Union, points
@@ -52,7 +52,7 @@ from seed.reuse import Reusable, reusable
 from seed.run import Run
 from seed.sealing import Known
 from seed.source.system import Found, Walk
-from seed.uplink import ARCHIVE_SIZE, BUFFERS, Uplink
+from seed.uplink import Sink, Uplink
 
 PARTIAL_EVERY = 3600.0  # seconds
 
@@ -87,22 +87,26 @@ def backup(home: Home, paths: Sequence[str], vault: Store, options: Options, mon
     check_there(scope.items)
     check_home_room(home, scope.items, monitor)
     scope.remember(home)
-    with ExitStack() as stack:
-        work = _Work.open(home, vault, monitor, stack)
-        work.settle()
-        before = _Before.of(work)
-        walk = Walk(scope.items, scope.rules(own_folders(home, vault.address)), monitor)
-        catalogued = _read(work, before, walk, options)
-        backed = _commit(work, before, catalogued, "incremental")
+    with Work.open(home, vault, monitor) as work:
+        return back_up(work, scope, options)
+
+
+def back_up(work: "Work", scope: Scope, options: Options) -> Backed:
+    """A new recovery point of `scope`. Raises as `backup`."""
+    home = work.home
+    work.settle()
+    before = _Before.of(work)
+    walk = Walk(scope.items, scope.rules(own_folders(home, work.vault.address)), work.monitor)
+    catalogued = _read(work, before, walk, options)
+    backed = _commit(work, before, catalogued, "incremental")
     if not scope.once:  # what a stopped run of the usual items has done stays
         home.save_state(replace(home.state, usual=backed.digest))
-        basis.forget(work.folder)
-        (work.folder / "sent").unlink(missing_ok=True)
+        work.forget()
     return backed
 
 
 @dataclass
-class _Work:
+class Work:
     """What all steps of a backup work on. `folder` holds what a stopped run has done, `own` all that is known of this
     machine's points: from the home, and what is not there from the vault."""
 
@@ -110,13 +114,23 @@ class _Work:
     vault: Store
     own: Union
     cache: MetadataCache
-    uplink: Uplink
+    sink: Sink
     folder: Path
     monitor: Monitor
     described: tuple[Need, ...] = ()  # by a partial point of this run
+    published: list[str] = field(default_factory=list)  # objects of this run, save archives
 
     @classmethod
-    def open(cls, home: Home, vault: Store, monitor: Monitor, stack: ExitStack) -> "_Work":
+    @contextmanager
+    def open(cls, home: Home, vault: Store, monitor: Monitor, sink: Sink | None = None) -> Iterator["Work"]:
+        """Content goes to `sink`, else over the network."""
+        with ExitStack() as stack:
+            yield cls._opened(home, vault, monitor, sink, stack)
+
+    @classmethod
+    def _opened(
+        cls, home: Home, vault: Store, monitor: Monitor, sink: Sink | None, stack: ExitStack
+    ) -> "Work":
         key_id = home.identity.master.key_id
         folder = home.path / "run"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -129,9 +143,9 @@ class _Work:
             store = LocalStore.open(str(kept.cache), read_only=True)
             stack.callback(store.close)
             stores.append(store)
-        uplink = Uplink(vault, folder / "sent", monitor)
-        stack.callback(uplink.close)
-        return cls(home, vault, Union([*stores, vault]), cache, uplink, folder, monitor)
+        sink = sink or Uplink(vault, folder / "sent", monitor)
+        stack.callback(sink.close)
+        return cls(home, vault, Union([*stores, vault]), cache, sink, folder, monitor)
 
     def settle(self) -> None:
         """Have the vault know what this machine has told it: a run was killed, or the vault was rolled back or made again."""
@@ -150,6 +164,30 @@ class _Work:
                 )
                 self._find("vault-lost", f"{self.vault.address}/{name}", detail)
             self._put_again(name)
+
+    def publish(self, described: Description, signed: bytes) -> Manifest:
+        """From a new manifest's metadata to the manifest in the vault; `published` from then on."""
+        for section in self.cache.sections:
+            if section.archive.name in described.archives:
+                name = layout.archive_name(section.archive.name)
+                self.vault.put_new(name, self.cache.store.get(name))
+        for name, data in described.objects.items():
+            self.cache.put(name, data)
+            self.vault.put_new(name, data)
+        manifest = envelope.read(signed, "manifest").peek(Manifest)
+        found = hex_digest(signed)
+        name = layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, found)
+        self.home.spend(manifest.sequence, found)
+        self.cache.put(name, signed)
+        self.vault.put_new(name, signed)
+        self.published += [*described.objects, name]
+        return manifest
+
+    def forget(self) -> None:
+        """What is finished is not gone on with."""
+        self.sink.close()
+        basis.forget(self.folder)
+        (self.folder / "sent").unlink(missing_ok=True)
 
     def _put_again(self, name: str) -> None:
         """Put an object of the cache, if it is whole there; what the vault holds under its name stays."""
@@ -176,7 +214,7 @@ class _Before:
     reuse: Reusable = field(default_factory=Reusable)
 
     @classmethod
-    def of(cls, work: _Work) -> "_Before":
+    def of(cls, work: Work) -> "_Before":
         identity = work.home.identity
         found = points(work.own, [Machine(identity.machine, identity.master)], work.monitor)
         if found:  # another home of this machine may have made the newest
@@ -204,14 +242,14 @@ def _readable(reader: PointReader, monitor: Monitor) -> Iterator[tuple[PageRow, 
         monitor.finding(Finding(code=error.code, subject=subject, detail=detail))
 
 
-def _read(work: _Work, before: _Before, walk: Walk, options: Options) -> Catalogued:
+def _read(work: Work, before: _Before, walk: Walk, options: Options) -> Catalogued:
     """Read what changed, and send it. However it ends, what is done stays done."""
     identity, monitor, key_id = work.home.identity, work.monitor, work.home.identity.master.key_id
     known = Known()
-    for section in (*before.reuse.sections, *work.uplink.sections):
+    for section in (*before.reuse.sections, *work.sink.sections):
         for chunk in section.chunks():
             known.add(chunk)
-    content = Packer(BufferPool(ARCHIVE_SIZE, BUFFERS), work.uplink, CONTENT_CLASS, key_id)
+    content = Packer(work.sink.buffers(), work.sink, CONTENT_CLASS, key_id)
     metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, key_id)
     rows, journal = basis.begin(work.folder, before.rows(monitor))
     run = Run(identity, content, metadata, known, rows, journal, monitor, options.level, before.readers)
@@ -219,22 +257,22 @@ def _read(work: _Work, before: _Before, walk: Walk, options: Options) -> Catalog
 
     def so_far() -> None:
         catalogued = run.so_far()
-        work.uplink.drain()
+        work.sink.drain()
         _commit(work, before, catalogued, "partial")
 
     with ExitStack() as stack:
         stack.callback(run.close)
         stack.enter_context(Measuring(walk, monitor))
         try:
-            run.read(_now_and_then(walk, so_far))
+            run.read(_now_and_then(walk, so_far) if work.sink.disk_set is None else walk)
             catalogued = run.finish()
-            work.uplink.drain()
+            work.sink.drain()
         except Exception as error:
             with suppress(OffseedError):  # the first error is the one to tell of
                 run.checkpoint()
                 if isinstance(error, Interrupted):
                     run.flush()
-                    work.uplink.drain()
+                    work.sink.drain()
             raise
     return catalogued
 
@@ -249,28 +287,15 @@ def _now_and_then(walk: Iterable[Found], action: Callable[[], None]) -> Iterator
         yield found
 
 
-def _commit(work: _Work, before: _Before, catalogued: Catalogued, kind: str) -> Backed:
+def _commit(work: Work, before: _Before, catalogued: Catalogued, kind: str) -> Backed:
     """From a catalog to the manifest in the vault, in the order that stands above."""
-    home, cache, vault = work.home, work.cache, work.vault
-    sections = (*before.reuse.sections, *work.uplink.sections, *cache.sections)
+    home, cache = work.home, work.cache
+    sections = (*before.reuse.sections, *work.sink.sections, *cache.sections)
     described = describe(sections, catalogued, (*before.reuse.needs, *work.described))
-    for section in cache.sections:
-        if section.archive.name in described.archives:
-            name = layout.archive_name(section.archive.name)
-            vault.put_new(name, cache.store.get(name))
-    for name, data in described.objects.items():
-        cache.put(name, data)
-        vault.put_new(name, data)
-    signed = sign_manifest(home, catalogued, described, point=PointId(random_id()), kind=kind)
-    manifest = envelope.read(signed, "manifest").peek(Manifest)
-    found = hex_digest(signed)
-    name = layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, found)
-    home.spend(manifest.sequence, found)
-    cache.put(name, signed)
-    vault.put_new(name, signed)
-    home.save_state(replace(home.state, acknowledged=found))
+    point, disk_set = PointId(random_id()), work.sink.disk_set
+    signed = sign_manifest(home, catalogued, described, point=point, kind=kind, disk_set=disk_set)
+    manifest = work.publish(described, signed)
+    home.save_state(replace(home.state, acknowledged=hex_digest(signed)))
     work.described = described.needed
-    new = [
-        s.archive for s in (*work.uplink.sections, *cache.sections) if s.archive.name in described.archives
-    ]
-    return Backed(manifest, found, before.reuse.promised, len(new), sum(a.size for a in new))
+    new = [s.archive for s in (*work.sink.sections, *cache.sections) if s.archive.name in described.archives]
+    return Backed(manifest, hex_digest(signed), before.reuse.promised, len(new), sum(a.size for a in new))

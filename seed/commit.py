@@ -257,6 +257,7 @@ class Commit:
                 vault=identity.vault,
                 machine=identity.machine,
                 set=self.kept.state.set,
+                revision=1,
                 point=manifest.point,
                 manifest=signed,
                 created=int(time.time()),

@@ -77,6 +77,7 @@ def export(
     check_targets(targets, items)
     check_home_room(home, items, monitor)
     _check_without(kept, options.without, targets)
+    kept.state = replace(kept.state, left_out=scope.left_out)
     kept.save()
     home.save_state(replace(home.state, set=kept.state.set))  # a run killed from here on is gone on with
     for number in options.without:
@@ -146,7 +147,7 @@ def _write_point(
         key_id,
         extent,
         attach=open_disk,
-        finish=lambda disk: _complete(commit, disk),
+        finish=lambda disk: complete(commit, disk),
         attendant=attendant,
         monitor=monitor,
     )
@@ -185,7 +186,7 @@ def _stop(commit: Commit, disks: DiskSet, run: Run, error: Exception) -> None:
                 commit.close(disk)
 
 
-def _complete(commit: Commit, disk: DiskWriter) -> None:
+def complete(commit: Commit, disk: DiskWriter) -> None:
     """Close a disk that is full, while others go on, and let go of it: it may be unmounted from here on."""
     if not commit.is_closed(disk):
         commit.close(disk)

@@ -162,6 +162,7 @@ class SetState(Record):
     slots_on_disk: bool = member(flag(), default=True)
     announced: bool = member(flag(), default=False)
     again: bool = member(flag(), default=False)
+    left_out: LeftOut = member(nested(LeftOut), default=LeftOut())
     warnings: int = member(integer(), default=0)
 
     @property

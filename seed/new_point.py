@@ -88,28 +88,53 @@ def sign_manifest(
 ) -> bytes:
     """The signed manifest of a point: the next in this machine's sequence."""
     identity = home.identity
-    manifest = Manifest(
-        vault=identity.vault,
-        machine=identity.machine,
-        machine_name=identity.name,
-        key_id=identity.master.key_id.hex(),
-        point=point,
-        revision=1,
-        sequence=home.state.sequence + 1,
-        previous=home.state.manifest,
-        created=int(time.time()),
-        point_kind=kind,
-        set=disk_set,
-        totals=Totals(
-            entries=catalogued.entries,
-            files=catalogued.files,
-            file_bytes=catalogued.file_bytes,
-            archives=len(described.needed),
-            archive_bytes=sum(n.archive.size for n in described.needed),
+    return _signed(
+        home,
+        catalogued,
+        described,
+        Manifest(
+            vault=identity.vault,
+            machine=identity.machine,
+            machine_name=identity.name,
+            key_id=identity.master.key_id.hex(),
+            point=point,
+            revision=1,
+            sequence=home.state.sequence + 1,
+            previous=home.state.manifest,
+            created=int(time.time()),
+            point_kind=kind,
+            set=disk_set,
+            totals=_NOTHING,
+            needs=described.root,
+            root=b"",
         ),
-        needs=described.root,
-        root=b"",
     )
+
+
+def sign_revision(
+    home: Home, catalogued: Catalogued, described: Description, before: Manifest, lost: int
+) -> bytes:
+    """The signed manifest that takes the place of `before`, of the same point; `lost` of its files are lost."""
+    return _signed(home, catalogued, described, replace(before, revision=before.revision + 1), lost)
+
+
+_NOTHING = Totals(entries=0, files=0, file_bytes=0, archives=0, archive_bytes=0)
+
+
+def _signed(
+    home: Home, catalogued: Catalogued, described: Description, manifest: Manifest, lost: int = 0
+) -> bytes:
+    """`manifest` with what it is about, its sealed root, and the machine's signature."""
+    identity = home.identity
+    totals = Totals(
+        entries=catalogued.entries,
+        files=catalogued.files,
+        file_bytes=catalogued.file_bytes,
+        archives=len(described.needed),
+        archive_bytes=sum(n.archive.size for n in described.needed),
+        lost=lost,
+    )
+    manifest = replace(manifest, totals=totals, needs=described.root, root=b"")
     root = Root(
         point=manifest.point,
         revision=manifest.revision,

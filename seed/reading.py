@@ -27,13 +27,14 @@ from formats.errors import (
     VaultError,
 )
 from formats.ids import ArchiveName, ChunkId, Digest, HexDigest, MachineId, digest, hex_digest
-from formats.keyed.catalog import Entry, PageRow, decode_entries, decode_page, small_files, sort_key
+from formats.keyed.catalog import LOST, Entry, PageRow, decode_entries, decode_page, small_files, sort_key
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.keyed.passphrase import readings
 from formats.keyed.root import Root, open_root
 from formats.keyed.slots import open_slot, slot_from_json
 from formats.monitor import Finding, Monitor
+from formats.standing import newest_points
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables import needs
@@ -213,7 +214,7 @@ class Point:
 
 
 def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[Point]:
-    """All points of `machines`, by sequence. What does not open or agree is a finding."""
+    """All points of `machines`, by sequence, each as it was revised last. What does not open or agree is a finding."""
     found: dict[str, Point] = {}
     for machine in machines:
         for name in union.list(layout.manifest_prefix(machine.machine)):
@@ -227,8 +228,11 @@ def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[
                 continue
             if root.machine == machine.machine:
                 found[signed.digest] = Point(manifest, signed.digest, root, machine.master)
-    ordered = sorted(
-        found.values(), key=lambda p: (p.manifest.machine_name, p.manifest.sequence, p.manifest.created)
+    ordered = newest_points(
+        sorted(
+            found.values(), key=lambda p: (p.manifest.machine_name, p.manifest.sequence, p.manifest.created)
+        ),
+        lambda p: p.manifest,
     )
     for before, point in pairwise(ordered):
         same = (before.manifest.machine, before.manifest.sequence)
@@ -316,8 +320,13 @@ class PointReader:
     def chunk(self, chunk: ChunkId, kind: int) -> bytes:
         """A chunk's raw bytes; every candidate is tried before an error.
 
-        Raises IntegrityError chunk-missing, seal-broken.
+        Raises IntegrityError content-lost, chunk-missing, seal-broken.
         """
+        if chunk == LOST:
+            raise IntegrityError(
+                "content-lost", "its content was lost, and is no longer where it was backed up from",
+                hint="`seed find` shows whether another recovery point has it",
+            )  # fmt: skip
         failure: OffseedError | None = None
         for place in self.places(chunk):
             for store in self.union.stores:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from formats import layout
+from formats.documents.disk import SetDocument
 from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import ArchiveName
 from formats.keyed.chunk import ChunkSealer
@@ -55,27 +56,27 @@ def reusable(
         for need, section in zip(reader.needs, reader.sections, strict=True):
             archives.setdefault(need.archive.name, (need, section))
     listed = dict(vault.list("archives"))
-    there = {name for name, (need, _) in archives.items() if _is_there(listed, need)}
-    promised = set(_promised(home, points, vault, union, monitor)) - there
+    there = {name for name, (need, _) in archives.items() if is_listed(listed, need)}
+    coming = set(promised(home, points, vault, union, monitor)) - there
     known = {n: (need, s) for n, (need, s) in archives.items() if s is not None}
     bad = _untrue(readers[0].sealer, vault, [s for n, (_, s) in known.items() if n in there], monitor)
-    lost = len(archives) - len((known.keys() & (there | promised)) - bad)
+    lost = archives.keys() - ((known.keys() & (there | coming)) - bad) - set(_given_up(home, monitor))
     if lost:
         detail = (
-            f"the vault has lost {lost:,} of the {len(archives):,} archives that the last points need, or holds them "
+            f"the vault has lost {len(lost):,} of the {len(archives):,} archives that the last points need, or holds them "
             "damaged; what lay in them is read and sent again"
         )
         monitor.finding(Finding(code="vault-lost", subject=vault.address, detail=detail))
-    kept = [known[n] for n in known if n in there - bad] + [known[n] for n in known if n in promised]
-    waiting = sum(n in promised for n in known)
+    kept = [known[n] for n in known if n in there - bad] + [known[n] for n in known if n in coming]
+    waiting = sum(n in coming for n in known)
     return Reusable(tuple(n for n, _ in kept), tuple(s for _, s in kept), waiting)
 
 
-def _is_there(listed: Mapping[str, int], need: Need) -> bool:
+def is_listed(listed: Mapping[str, int], need: Need) -> bool:
     return listed.get(layout.archive_name(need.archive.name)) == need.archive.size
 
 
-def _promised(
+def promised(
     home: Home, points: Sequence[Point], vault: Store, union: Union, monitor: Monitor
 ) -> Iterator[ArchiveName]:
     """The archives on disks that did not come: by the home's journals; of a set that this home does not know, all that
@@ -85,19 +86,31 @@ def _promised(
     for document in sets_of(union, home.identity.machine, home.identity.public_key):
         waiting = awaited([vault], document)
         if document.set in kept:
-            if kept[document.set].state.status == "finished":
-                yield from _on_its_way(kept[document.set], waiting, monitor)
+            yield from _on_its_way(kept[document.set], document, waiting, monitor)
         elif waiting and (point := known.get(document.manifest)) is not None:
             yield from (need.archive.name for need in needed_of(union, point))
 
 
-def _on_its_way(kept: KeptSet, waiting: Collection[int], monitor: Monitor) -> Iterator[ArchiveName]:
+def _on_its_way(
+    kept: KeptSet, document: SetDocument, waiting: Collection[int], monitor: Monitor
+) -> Iterator[ArchiveName]:
     """The archives of a set on disks that never came: what has come once, and may be erased, is promised by nobody."""
+    numbers = {disk.number for disk in document.disks}
     for disk in kept.state.disks:
+        if disk.number not in numbers:
+            continue
         if disk.number not in waiting and not disk.arrived:
             kept.know(replace(disk, arrived=True))
         elif not disk.arrived and not disk.dropped:
             yield from (section.archive.name for section in read_journal(kept, disk.number, monitor))
+
+
+def _given_up(home: Home, monitor: Monitor) -> Iterator[ArchiveName]:
+    """The archives on disks that their owner gave up: that these are not there is no news."""
+    for kept in kept_sets(home):
+        for disk in kept.state.disks:
+            if disk.dropped:
+                yield from (section.archive.name for section in read_journal(kept, disk.number, monitor))
 
 
 def _untrue(

@@ -1,14 +1,15 @@
 """How recovery points stand in the stores at hand, and what to say where none of them holds the one that is wanted."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import SetDocument
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
-from formats.ids import ArchiveName, HexDigest, MachineId
-from formats.standing import Standing, judge, label_of
+from formats.ids import ArchiveName, MachineId
+from formats.standing import Standing, brings, judge, label_of, newest_sets
 from seed.reading import Point, Union, needed_of
 
 
@@ -17,7 +18,7 @@ def standings(
 ) -> Iterator[tuple[Point, Standing]]:
     """Each of the `wanted` with its standing in `union`; `points` are all that can be read there."""
     there = {(name, size) for store in union.stores for name, size in store.list("archives")}
-    known = {point.digest: point for point in points}
+    known = list(points)
     for point in wanted:
         try:
             needed = needed_of(union, point)
@@ -29,20 +30,23 @@ def standings(
         yield point, judge(needed, there, union.stores, sets, partial(_needed_by, union, known))
 
 
-def sets_of(union: Union, machine: MachineId, key: bytes) -> Iterator[SetDocument]:
+def sets_of(union: Union, machine: MachineId, key: bytes) -> list[SetDocument]:
     """The sets of a machine, by documents that it signed with `key`."""
+    found = []
     for name in union.list(layout.set_prefix(machine)):
-        try:
-            yield envelope.read(union.get_document(name), name).verify(SetDocument, key)
-        except (FormatError, IntegrityError, StoreError, MediaError):
-            continue
+        with suppress(FormatError, IntegrityError, StoreError, MediaError):
+            found.append(envelope.read(union.get_document(name), name).verify(SetDocument, key))
+    return newest_sets(found)
 
 
-def _needed_by(union: Union, known: Mapping[HexDigest, Point], manifest: HexDigest) -> set[ArchiveName]:
-    try:
-        return {n.archive.name for n in needed_of(union, known[manifest])} if manifest in known else set()
-    except (FormatError, IntegrityError, StoreError, MediaError):
-        return set()
+def _needed_by(union: Union, known: Sequence[Point], document: SetDocument) -> set[ArchiveName]:
+    """The archives that the points need which a set brings, as far as their need lists can be read."""
+    names: set[ArchiveName] = set()
+    for point in known:
+        if brings(document, point.manifest, point.digest):
+            with suppress(FormatError, IntegrityError, StoreError, MediaError):
+                names |= {need.archive.name for need in needed_of(union, point)}
+    return names
 
 
 def nothing_here(union: Union, machines: Collection[MachineId]) -> str:

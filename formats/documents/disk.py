@@ -94,12 +94,16 @@ class Inventory(Document):
 
 
 class SetDocument(Document):
-    """That an export is finished, and what its disks are. Put last of all."""
+    """That an export is finished, and what its disks are. Put last of all.
+
+    A higher `revision` supersedes it: its machine has given up a disk, or has added one in its place.
+    """
 
     kind = "set"
     vault: VaultId = member(hexed(16))
     machine: MachineId = member(hexed(16))
     set: SetId = member(hexed(16))
+    revision: int = member(integer(1))
     point: PointId = member(hexed(16))
     manifest: HexDigest = member(hexed(32))
     created: int = member(integer())

@@ -19,13 +19,15 @@ ROOT_MAX = 64 << 10
 
 
 class Totals(Record):
-    """Of the whole point: entries in the catalog, regular files, their bytes; live archives and their bytes."""
+    """Of the whole point: entries in the catalog, regular files, their bytes; live archives and their bytes; in a
+    revision, the files that are lost, wholly or in part."""
 
     entries: int = member(integer())
     files: int = member(integer())
     file_bytes: int = member(integer())
     archives: int = member(integer())
     archive_bytes: int = member(integer())
+    lost: int = member(integer(), default=0)
 
 
 class Manifest(Document):

@@ -32,6 +32,7 @@ SEGMENT_ROWS_MAX = 8192
 SEGMENT_BYTES_MAX = 4 << 20  # of chunk references and names; a segment is cut before it grows past this
 UNPACKED_BYTES_MAX = 256 << 20
 ROW_CHUNKS_MAX = 4096  # a file of more chunks spans rows
+LOST = ChunkId(bytes(32))  # in a revision, in place of a chunk that can be had nowhere any more
 
 FILE, FOLDER, SYMLINK, FIFO, SOCKET, CHARACTER_DEVICE, BLOCK_DEVICE = 1, 2, 3, 4, 5, 6, 7
 TYPES = {
@@ -54,6 +55,7 @@ class Entry:
     where the file has holes, and is empty where it has none or is one hole (no chunks). It lies either in one bundle (`chunks` one id,
     `lengths` empty, from `offset` on) or in chunks of its own (`chunks` ids, `lengths` u32 each). A file of more
     than 4,096 chunks spans rows of equal path with `part` 0, 1, 2 …; all but `chunks` and `lengths` stand in part 0.
+    In a revision `LOST` stands for a chunk that was lost.
     """
 
     path: bytes
@@ -93,6 +95,11 @@ class Entry:
 
     def chunk_ids(self) -> list[ChunkId]:
         return [ChunkId(self.chunks[at : at + 32]) for at in range(0, len(self.chunks), 32)]
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a part of the content that this row refers to is lost."""
+        return LOST in self.chunk_ids() if bytes(32) in self.chunks else False
 
     def chunk_lengths(self) -> tuple[int, ...]:
         return struct.unpack(f"<{len(self.lengths) // 4}I", self.lengths)
@@ -207,7 +214,7 @@ def referenced(raw: bytes) -> set[ChunkId]:
     """The content chunks that an encoded segment refers to, read back from its bytes: deletion hangs on it."""
     file = pq.ParquetFile(pa.py_buffer(memoryview(raw)[HEAD.size :]))
     distinct = file.read(columns=["chunks"], use_threads=False).column(0).unique().to_pylist()
-    return {ChunkId(ids[at : at + 32]) for ids in distinct for at in range(0, len(ids), 32)}
+    return {ChunkId(ids[at : at + 32]) for ids in distinct for at in range(0, len(ids), 32)} - {LOST}
 
 
 def small_files(raw: bytes) -> Iterator[tuple[bytes, ChunkId, int]]:
@@ -215,7 +222,7 @@ def small_files(raw: bytes) -> Iterator[tuple[bytes, ChunkId, int]]:
     file = pq.ParquetFile(pa.py_buffer(memoryview(raw)[HEAD.size :]))
     table = file.read(columns=["content", "chunks", "offset"], use_threads=False)
     for content, chunks, offset in zip(*(c.to_pylist() for c in table.columns), strict=True):
-        if content:
+        if content and chunks != LOST:
             yield content, ChunkId(chunks), offset
 
 

@@ -244,7 +244,7 @@ def _show_point(point: "Point", console: Console) -> dict[str, Json]:
     manifest, standing = point.manifest, point.standing
     console.say(
         f"{manifest.point[:8]}  {instant(manifest.created)}  {point.member.name}  {manifest.point_kind} {manifest.sequence}, "
-        f"{manifest.totals.files:,} files, {size(manifest.totals.file_bytes)}: {standing.words()}"
+        f"{manifest.totals.files:,} files, {size(manifest.totals.file_bytes)}: {standing.words(manifest.totals.lost)}"
     )
     return {
         "point": manifest.point,
@@ -255,6 +255,7 @@ def _show_point(point: "Point", console: Console) -> dict[str, Json]:
         "created": manifest.created,
         "files": manifest.totals.files,
         "file_bytes": manifest.totals.file_bytes,
+        "lost_files": manifest.totals.lost,
         **standing.to_json(),
     }
 

@@ -223,4 +223,17 @@ def insist(console: Console, attempt: Callable[[], T]) -> T:
     return attempt()
 
 
-from seed.cli import backups, demo, exports, items, looking, reading, registration, sets, status, verifying  # noqa: E402,F401  the commands register themselves
+# Last of all: the commands register themselves.
+from seed.cli import (
+    backups,
+    demo,
+    exports,
+    items,
+    looking,
+    reading,
+    registration,
+    resending,
+    sets,
+    status,
+    verifying,
+)

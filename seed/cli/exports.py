@@ -97,7 +97,7 @@ def export(
     if dry_run:
         _rehearse(console, home, paths or [], to, options)
         return
-    attendant = _Attendant(console)
+    attendant = Attending(console)
     with home.locked():
         began = time.monotonic()
         with console.working("export"):
@@ -154,7 +154,7 @@ def _notice_what_matters(console: Console, to: list[Path]) -> None:
             console.notice(f"{path} lies on the system's own disk: is the disk mounted?")
 
 
-class _Attendant:
+class Attending:
     """Whoever sits at the terminal; nobody, where there is none."""
 
     def __init__(self, console: Console) -> None:

@@ -105,7 +105,7 @@ def points(
         m = point.manifest
         console.say(
             f"{m.point[:8]}  {moment(m.created)}  {m.machine_name}  {m.point_kind} {m.sequence}, "
-            f"{counted(m.totals.files, 'file')}, {size(m.totals.file_bytes)}: {standing.words()}"
+            f"{counted(m.totals.files, 'file')}, {size(m.totals.file_bytes)}: {standing.words(m.totals.lost)}"
         )
         rows.append(
             {
@@ -119,6 +119,7 @@ def points(
                 "entries": m.totals.entries,
                 "files": m.totals.files,
                 "file_bytes": m.totals.file_bytes,
+                "lost_files": m.totals.lost,
                 **standing.to_json(),
             }
         )

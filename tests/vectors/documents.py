@@ -184,6 +184,7 @@ def samples() -> dict[str, Document]:
             vault=VAULT,
             machine=MACHINE,
             set=SET,
+            revision=1,
             point=POINT,
             manifest=hex_digest(envelope.sign(manifest, MACHINE_KEY)),
             created=NOW + 300,

@@ -1,0 +1,105 @@
+"""`seed resend`."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from formats.console import Console, command
+from formats.errors import UsageError
+from formats.words import counted, numbered, size
+from seed.cli.app import VaultOption, app, open_home
+from seed.cli.exports import Attending, LevelOption, notice_not_root
+
+
+@command(app, "resend")
+def resend(
+    console: Console,
+    disks: Annotated[
+        list[str], typer.Argument(metavar="SET/N", help="The beginning of a set's id, and the disk's number.")
+    ],
+    to: Annotated[
+        list[Path] | None,
+        typer.Option("--to", metavar="DISK", help="Write to this further disk, not over the network."),
+    ] = None,
+    vault: VaultOption = None,
+    level: LevelOption = 3,
+) -> None:
+    """Give up disks that will never come, and send what they held again, as far as the source still has it.
+
+    Makes a new recovery point, and revises older ones: what is lost of them is listed.
+
+    Example: seed resend 5f0c1a2b/2
+    """
+    from seed.announce import announce, reach
+    from seed.backup import Options
+    from seed.memory import be_lean
+    from seed.resend import find_set
+    from seed.resend import resend as run
+
+    home = open_home()
+    wanted, numbers = _parsed(disks)
+    kept = find_set(home, wanted)
+    address = vault or os.environ.get("SEED_VAULT") or home.identity.address
+    be_lean()
+    notice_not_root(console)
+    attending = Attending(console)
+    with home.locked():
+        began = time.monotonic()
+        store = reach(home, address, console)
+        try:
+            announce(home, address, console, again=True)
+            with console.working("resend"):
+                resent = run(home, kept, numbers, to or [], store, Options(level=level), console, attending)
+        finally:
+            store.close()
+        seconds = time.monotonic() - began - attending.waited
+    which = numbered("Disk", sorted(numbers))
+    verb = "is" if len(numbers) == 1 else "are"
+    console.say(f"{which} of set {kept.state.set[:8]} {verb} given up, in {seconds:.1f} s.")
+    backed = resent.backed
+    if backed is not None:
+        console.say(f"  point        {backed.manifest.point[:8]}, sequence {backed.manifest.sequence}")
+        console.say(f"  sent         {counted(backed.archives, 'archive')}, {size(backed.archive_bytes)}")
+    console.say(f"  revised      {counted(len(resent.revised), 'older point')}")
+    if resent.lost:
+        console.say(f"  lost         of {counted(len(resent.lost), 'file')} what older points held, listed")
+    if resent.added:
+        console.say(
+            f"  to be sent   {numbered('disk', resent.added)} of the set, in place of what was given up"
+        )
+    console.result(
+        {
+            "set": kept.state.set,
+            "given_up": [*sorted(numbers)],
+            "point": backed.manifest.point if backed else None,
+            "archives": backed.archives if backed else 0,
+            "archive_bytes": backed.archive_bytes if backed else 0,
+            "revised": [m.point for m in resent.revised],
+            "lost_files": len(resent.lost),
+            "added_disks": list(resent.added),
+            "findings": console.findings_json(),
+        }
+    )
+
+
+def _parsed(disks: list[str]) -> tuple[str, set[int]]:
+    """The set that is meant, and the numbers. Raises UsageError."""
+    sets, numbers = set(), set()
+    for text in disks:
+        wanted, slash, number = text.rpartition("/")
+        if not slash or not number.isdecimal():
+            raise UsageError(
+                "usage", "a disk is named by its set and its number", subject=text,
+                hint="write SET/N, as 5f0c1a2b/2; `seed status` shows both",
+            )  # fmt: skip
+        sets.add(wanted)
+        numbers.add(int(number))
+    if len(sets) != 1:
+        raise UsageError(
+            "usage", "these disks are of several sets", subject=" ".join(disks),
+            hint="run the command once for each set",
+        )  # fmt: skip
+    return sets.pop(), numbers

@@ -1,0 +1,108 @@
+"""Revisions: an old recovery point of which archives are lost, as far as it can still be had.
+
+What of it lies in other archives is found again by its id: chunks of large files as they are, small files in whichever
+bundle holds them now. In place of the rest stands `LOST`. Rows keep their segments, so what did not change is shared.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from formats.errors import FormatError, IntegrityError, MediaError, StoreError
+from formats.ids import ChunkId, ContentId
+from formats.keyed.catalog import (
+    LOST,
+    Entry,
+    PageRow,
+    decode_entries,
+    encode_entries,
+    encode_page,
+    pages,
+    referenced,
+)
+from formats.keyed.chunk import ChunkSealer
+from formats.tables.index import CATALOG
+from seed.cataloguing import Catalogued
+from seed.chunking import Sealed, Unit
+from seed.reading import PointReader
+from seed.sealing import Known, seal_new
+from seed.small_files import SmallFiles
+from seed.spread import Spread
+
+
+@dataclass(frozen=True)
+class Revised:
+    """A point's new catalog, and the paths of the files that are lost, wholly or in part."""
+
+    catalogued: Catalogued
+    lost: tuple[bytes, ...]
+
+
+class Revising:
+    """Revises points of one master key. `known` are the chunks that can be had; `store` is called with every segment and
+    page that is new."""
+
+    def __init__(self, sealer: ChunkSealer, known: Known, store: Callable[[Sealed], None]) -> None:
+        self._sealer = sealer
+        self._known = known
+        self._store = store
+        self._small = SmallFiles()
+
+    def learn(self, reader: PointReader) -> None:
+        """Where the small files of a point lie. What cannot be read of it is passed over."""
+        unit = Unit(None, 0, None)
+        try:
+            for content, chunk, offset in reader.small_files():
+                if chunk in self._known and self._small.get(ContentId(content)) is None:
+                    unit = unit if unit.id == chunk else Unit(None, 0, None, chunk)
+                    self._small.put(ContentId(content), unit, offset)
+        except (FormatError, IntegrityError, StoreError, MediaError):
+            return
+
+    def revise(self, reader: PointReader) -> Revised:
+        """The point as it can be had now. Raises IntegrityError, FormatError, StoreError where its catalog cannot be read."""
+        lost: dict[bytes, None] = {}
+        live: set[ChunkId] = set()
+        segments = [self._segment(reader, row, live, lost) for row in reader.page_rows()]
+        page_ids = tuple(self._seal(encode_page(page)) for page in pages(segments))
+        totals = reader.point.manifest.totals
+        live.update(page_ids)
+        catalogued = Catalogued(
+            page_ids, totals.entries, totals.files, totals.file_bytes, frozenset(live), Spread()
+        )
+        return Revised(catalogued, tuple(lost))
+
+    def _segment(
+        self, reader: PointReader, row: PageRow, live: set[ChunkId], lost: dict[bytes, None]
+    ) -> PageRow:
+        raw = reader.chunk(row.segment, CATALOG)
+        entries = decode_entries(raw, f"segment {row.segment.hex()[:16]}")
+        if [entry for entry in entries if self._mend(entry)]:
+            raw = encode_entries(entries)
+        lost.update((entry.path, None) for entry in entries if entry.is_lost)
+        segment = self._seal(raw)
+        live |= referenced(raw)
+        live.add(segment)
+        return PageRow(segment, row.rows, row.first, row.last)
+
+    def _mend(self, entry: Entry) -> bool:
+        """Point a row to what can be had; whether it changed."""
+        ids = entry.chunk_ids()
+        if all(chunk in self._known for chunk in ids):
+            return False
+        before = (entry.chunks, entry.offset)
+        if entry.content:
+            place = self._small.get(ContentId(entry.content))
+            if place is None:
+                entry.chunks = LOST
+            else:
+                assert place[0].id is not None
+                entry.chunks, entry.offset = place[0].id, place[1]
+        else:
+            entry.chunks = b"".join(chunk if chunk in self._known else LOST for chunk in ids)
+        return (entry.chunks, entry.offset) != before
+
+    def _seal(self, raw: bytes) -> ChunkId:
+        sealed = seal_new(self._sealer, self._known, CATALOG, raw)
+        if sealed.record is not None:
+            self._store(sealed)
+        return sealed.chunk
