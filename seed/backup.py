@@ -100,7 +100,7 @@ def back_up(work: "Work", scope: Scope, options: Options) -> Backed:
     catalogued = _read(work, before, walk, options)
     backed = _commit(work, before, catalogued, "incremental")
     if not scope.once:  # what a stopped run of the usual items has done stays
-        home.save_state(replace(home.state, usual=backed.digest))
+        home.save_state(replace(home.state, usual=backed.manifest.point))
         work.forget()
     return backed
 
@@ -220,7 +220,7 @@ class _Before:
         if found:  # another home of this machine may have made the newest
             work.home.spend(found[-1].manifest.sequence, found[-1].digest)
         whole = [p for p in found if p.manifest.point_kind != "partial"][-1:]
-        usual = [p for p in found if p.digest == work.home.state.usual and p not in whole]
+        usual = [p for p in found if p.manifest.point == work.home.state.usual and p not in whole]
         partial = found[found.index(whole[0]) + 1 :] if whole else found
         readers = tuple(PointReader(work.own, p, work.monitor) for p in (*usual, *whole, *partial))
         return cls(readers, reusable(work.home, readers, found, work.vault, work.own, work.monitor))

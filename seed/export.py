@@ -236,7 +236,7 @@ def _open_set(
             if kept.state.status == "finished" and options.without:
                 raise UsageError(
                     "usage", "the export is finished, and counts on all its disks", subject="--without",
-                    hint="to write everything to other disks, begin a new set with --again",
+                    hint=f"a disk that will never come is given up by: seed resend {kept.state.set[:8]}/{options.without[0]}",
                 )  # fmt: skip
             return kept, True
         if kept.state.status == "open":

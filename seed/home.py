@@ -114,7 +114,7 @@ class State(Record):
     """What changes from run to run: the machine's sequence and the paths it backs up.
 
     `manifest` is the last one that was signed, `acknowledged` the last one that the vault has taken from a backup,
-    `usual` the last one of these items.
+    `usual` the last point of these items.
     """
 
     sequence: int = member(integer(), default=0)
@@ -122,7 +122,7 @@ class State(Record):
     items: tuple[bytes, ...] = member(many(blob(64 << 10), ITEMS_MAX), default=())
     left_out: LeftOut = member(nested(LeftOut), default=LeftOut())
     set: SetId | None = member(optional(hexed(16)), default=None)
-    usual: HexDigest | None = member(optional(hexed(32)), default=None)
+    usual: PointId | None = member(optional(hexed(16)), default=None)
     acknowledged: HexDigest | None = member(optional(hexed(32)), default=None)
 
 

@@ -118,7 +118,7 @@ def sign_revision(
     return _signed(home, catalogued, described, replace(before, revision=before.revision + 1), lost)
 
 
-_NOTHING = Totals(entries=0, files=0, file_bytes=0, archives=0, archive_bytes=0)
+_NOTHING = Totals(entries=0, files=0, file_bytes=0, archives=0, archive_bytes=0, lost=0)
 
 
 def _signed(

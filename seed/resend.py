@@ -90,12 +90,14 @@ def resend(
     Raises UsageError, HomeError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
     """
     _check(kept, numbers, vault)
+    for target in targets:
+        check_disk(target)
+    scope = _scope(home, kept, targets, monitor)
     for number in numbers:
         kept.know(replace(kept.state.disks_by_number[number], dropped=True))
     with ExitStack() as stack:
         sink = stack.enter_context(_Disks.open(home, kept, targets, monitor, attendant)) if targets else None
         work = stack.enter_context(Work.open(home, vault, monitor, sink))
-        scope = _scope(home, kept, targets, monitor)
         backed = back_up(work, scope, options) if scope.items else None
         revised, lost = _revise(work, options.level)
         added = sink.finish(work) if sink is not None else []
@@ -252,8 +254,6 @@ class _Disks:
     def open(
         cls, home: Home, kept: KeptSet, targets: Sequence[Path], monitor: Monitor, attendant: Attendant
     ) -> Iterator["_Disks"]:
-        for target in targets:
-            check_disk(target)
         with ExitStack() as stack:
             cache = MetadataCache(
                 home.path / "cache", home.identity.machine, home.identity.master.key_id, take_up=False

@@ -27,7 +27,7 @@ class Totals(Record):
     file_bytes: int = member(integer())
     archives: int = member(integer())
     archive_bytes: int = member(integer())
-    lost: int = member(integer(), default=0)
+    lost: int = member(integer())
 
 
 class Manifest(Document):

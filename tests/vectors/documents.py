@@ -89,7 +89,7 @@ MANIFEST = Manifest(
     created=NOW + 100,
     point_kind="seed",
     set=SET,
-    totals=Totals(entries=3, files=1, file_bytes=300, archives=3, archive_bytes=3 << 20),
+    totals=Totals(entries=3, files=1, file_bytes=300, archives=3, archive_bytes=3 << 20, lost=0),
     needs=hex_digest(needs.encode([need(number) for number in range(3)])[0]),
     root=b"",
 )
