@@ -206,6 +206,24 @@ def backup(stage: Stage, *arguments: object, code: int | None = 0, **environment
     return found
 
 
+def stored(stage: Stage) -> dict[str, int]:
+    """What the vault holds, name to size."""
+    return {str(p.relative_to(stage.vault)): p.stat().st_size for p in stage.vault.rglob("*") if p.is_file()}
+
+
+def kept(source: Path, room: Path, name: str) -> Path:
+    """The source as it is now, for later."""
+    subprocess.run(["cp", "-a", "--sparse=always", source, room / name], check=True)
+    return room / name
+
+
+def restored(stage: Stage, point: object, room: Path, source: Path, *, code: int = 0) -> Path:
+    """The source as a point of the vault brings it back."""
+    target = room / f"of {str(point)[:8]} {code}"
+    stage.run("seed", "restore", str(point)[:8], "--vault", stage.vault, "--target", target, code=code)
+    return below(target, source)
+
+
 Copy = Callable[[Stage], Stage]
 
 

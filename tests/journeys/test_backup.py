@@ -18,9 +18,12 @@ from tests.journeys.stage import (
     below,
     disks,
     ended,
+    kept,
     prepared,
     refused,
+    restored,
     snapshot,
+    stored,
     to,
 )
 
@@ -33,22 +36,6 @@ FEW = 8 << 10  # bytes that an unchanged run may send
 @pytest.fixture
 def source(room: Path) -> Path:
     return trees.varied_tree(room / "source")
-
-
-def stored(stage: Stage) -> dict[str, int]:
-    return {str(p.relative_to(stage.vault)): p.stat().st_size for p in stage.vault.rglob("*") if p.is_file()}
-
-
-def kept(source: Path, room: Path, name: str) -> Path:
-    """The source as it is now, for later."""
-    subprocess.run(["cp", "-a", "--sparse=always", source, room / name], check=True)
-    return room / name
-
-
-def restored(stage: Stage, point: object, room: Path, source: Path, *, code: int = 0) -> Path:
-    target = room / f"of {str(point)[:8]} {code}"
-    stage.run("seed", "restore", str(point)[:8], "--vault", stage.vault, "--target", target, code=code)
-    return below(target, source)
 
 
 def test_while_disks_travel_backups_go_on_and_every_point_comes_back(

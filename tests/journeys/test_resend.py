@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, backup, below, disks, refused, to
-from tests.journeys.test_backup import kept, restored, stored
+from tests.journeys.stage import Copy, Stage, backup, below, disks, kept, refused, restored, stored, to
 
 assert sys.platform == "linux"
 
