@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from formats.ids import ChunkId
 from formats.keyed.catalog import (
     FILE,
+    LOST,
     SEGMENT_BYTES_MAX,
     SEGMENT_ROWS_MAX,
     SEGMENT_ROWS_MIN,
@@ -193,7 +194,7 @@ class Cataloguing:
 
     def _segment(self, rows: list[Entry], pending: list[Entry], kept: PageRow | None) -> _Segment:
         if kept is not None:
-            live = {chunk for entry in rows for chunk in entry.chunk_ids()}
+            live = {chunk for entry in rows for chunk in entry.chunk_ids()} - {LOST}
             return _Segment(Sealed(kept.segment), kept, live)
         raw = encode_entries(rows)
         for entry in rows:

@@ -41,8 +41,8 @@ class ChunkingParameters:
     """How content is cut, in bytes: large files between `min_size` and `max_size`, small ones into bundles."""
 
     min_size: int = 256 << 10
-    mean_size: int = 1 << 20
-    max_size: int = 4 << 20
+    mean_size: int = 512 << 10
+    max_size: int = 2 << 20
     bundle_size: int = 1 << 20
     small_file_max: int = 256 << 10
 

@@ -7,6 +7,7 @@ tree as it was before. Bytes are what the repository grew by.
 import argparse
 import random
 import shutil
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,14 +42,23 @@ def main() -> None:
                 _run(program, scratch, command)
         print(f"{totals(tree).files:,} files; bytes, seconds, peak MiB")
         print(f"{'':22}" + "".join(f"{program.name:>33}" for program in compared))
-        for number, (name, change) in enumerate(CHANGES):
-            change(tree)
-            figures = [_backup(program, scratch, tree, number) for program in compared]
-            row = (f"{n:>15,} B {u.seconds:6.2f} s {u.peak_bytes >> 20:4} MiB" for n, u in figures)
-            print(f"{name:22}" + "".join(row), flush=True)
+        for name, change, times in CHANGES:
+            figures: dict[str, list[tuple[int, Usage]]] = {program.name: [] for program in compared}
+            for number in range(times):
+                change(tree, number)
+                for program in compared:
+                    figures[program.name].append(_backup(program, scratch, tree, f"{name} {number}"))
+            print(f"{name:22}" + "".join(_cell(found) for found in figures.values()), flush=True)
 
 
-def _backup(program: Program, scratch: Path, tree: Path, number: int) -> tuple[int, Usage]:
+def _cell(found: Sequence[tuple[int, Usage]]) -> str:
+    """The mean of what was sent, the median of the seconds, the highest peak."""
+    sent = sum(n for n, _ in found) // len(found)
+    seconds = statistics.median(u.seconds for _, u in found)
+    return f"{sent:>15,} B {seconds:6.2f} s {max(u.peak_bytes for _, u in found) >> 20:4} MiB"
+
+
+def _backup(program: Program, scratch: Path, tree: Path, name: str) -> tuple[int, Usage]:
     """What the repository grew by, and what it took."""
     here = scratch / program.name
     ours = isinstance(program, Offseed)
@@ -58,7 +68,14 @@ def _backup(program: Program, scratch: Path, tree: Path, number: int) -> tuple[i
     if ours:
         command = (shutil.which("seed", path=str(Path(sys.executable).parent)) or "seed", "backup", tree)
     elif program.name == "borg":
-        command = ("borg", "create", "--compression", "zstd,1", f"::{number}", tree)
+        command = (
+            "borg",
+            "create",
+            "--compression",
+            "zstd,1",
+            f"::{name.replace(' ', '-').replace('%', '')}",
+            tree,
+        )
     usage = _run(program, scratch, command)
     return totals(repository).file_bytes - before, usage
 
@@ -68,17 +85,18 @@ def _run(program: Program, scratch: Path, command: Sequence[str | Path]) -> Usag
     return run(words(command), environment(program, here), here, here / "log", codes=CODES)
 
 
-def nothing(_: Path) -> None:
+def nothing(tree: Path, number: int) -> None:
     pass
 
 
-def one_byte(tree: Path) -> None:
+def one_byte(tree: Path, number: int) -> None:
+    """Each time elsewhere: how long the chunk is that holds it is chance."""
     with (tree / "large").open("r+b") as file:
-        file.seek(LARGE // 2)
+        file.seek(LARGE // 10 * (2 * number + 1))
         file.write(b"x")
 
 
-def one_percent(tree: Path) -> None:
+def one_percent(tree: Path, number: int) -> None:
     """A line at the end of every hundredth file of the source tree."""
     for path in [p for p in sorted(tree.glob("linux-source-*/**/*")) if p.is_file() and not p.is_symlink()][
         ::100
@@ -87,16 +105,16 @@ def one_percent(tree: Path) -> None:
             file.write(b"\n/* edited */\n")
 
 
-def moved(tree: Path) -> None:
+def moved(tree: Path, number: int) -> None:
     (tree / "many").rename(tree / "moved")
 
 
-CHANGES: Sequence[tuple[str, Callable[[Path], None]]] = (
-    ("first", nothing),
-    ("nothing changed", nothing),
-    ("one byte of 1 GB", one_byte),
-    ("1 % of the files", one_percent),
-    ("10,000 files moved", moved),
+CHANGES: Sequence[tuple[str, Callable[[Path, int], None], int]] = (  # and how many times
+    ("first", nothing, 1),
+    ("nothing changed", nothing, 3),
+    ("one byte of 1 GB", one_byte, 5),
+    ("1 % of the files", one_percent, 1),
+    ("10,000 files moved", moved, 1),
 )
 
 if __name__ == "__main__":

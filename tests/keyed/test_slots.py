@@ -229,7 +229,7 @@ def payload(**members: Json) -> dict[str, Json]:
 
 @pytest.mark.parametrize("members", BAD_CHUNKING)
 def test_parameters_out_of_bounds_are_not_read(members: dict[str, int]) -> None:
-    defaults = {"min_size": 256 << 10, "mean_size": 1 << 20, "max_size": 4 << 20}
+    defaults = {"min_size": 256 << 10, "mean_size": 512 << 10, "max_size": 2 << 20}
     bundle = {"bundle_size": 1 << 20, "small_file_max": 256 << 10}
     chunking: dict[str, Json] = {**defaults, **bundle, **members}
     assert outcome(sealed_by_insider(encode_json(payload(chunking=chunking)))) == (FormatError, "SLOT-3")
