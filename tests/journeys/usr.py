@@ -9,6 +9,7 @@ three, and the odd tree is equal to the nanosecond and the hole, else 1; mounts 
 """
 
 import argparse
+import json
 import os
 import resource
 import shutil
@@ -16,10 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.facilities import LoopDisk, lacking
 from tests.journeys import trees
@@ -45,12 +47,24 @@ class Journey:
         self, program: str, *arguments: object, codes: tuple[int, ...] = (0,), home: str = "home"
     ) -> None:
         """Print a command, run it, and print what it took. An unexpected exit code ends the journey."""
+        self._measured(program, arguments, codes, home, None)
+
+    def told(self, program: str, *arguments: object, codes: tuple[int, ...] = (0,)) -> Any:
+        """`run` with --json: what it answers is returned."""
+        with tempfile.TemporaryFile(dir=self.scratch) as answer:
+            self._measured(program, (*arguments, "--json"), codes, "home", answer)
+            answer.seek(0)
+            return json.load(answer)
+
+    def _measured(
+        self, program: str, arguments: Sequence[object], codes: tuple[int, ...], home: str, answer: Any
+    ) -> None:
         words = [*installed(program), *map(str, arguments)]
         print(f"\n$ {program} {' '.join(map(str, arguments))}", flush=True)
         homes = {"SEED_HOME": self.scratch / home, "IMPORTER_HOME": self.scratch / "importer-home"}
         environment = os.environ | {name: str(path) for name, path in homes.items()}
         began = time.monotonic()
-        process = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=answer)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - began
         process.returncode = code = os.waitstatus_to_exitcode(status)
