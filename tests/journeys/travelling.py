@@ -116,8 +116,10 @@ class Travelling(usr.Journey):
         return point
 
     def keep(self, name: str) -> Path:
-        subprocess.run(["cp", "-a", "--", self.source, self.scratch / name], check=True)
-        return self.scratch / name
+        """The tree as it is now; its folders above do not change by this."""
+        state = self.scratch / "states" / name
+        subprocess.run(["cp", "-a", "--", self.source, state], check=True)
+        return state
 
     def judge(self, title: str, left: str) -> None:
         print(f"  {title}: {'nothing to do' if not left else left[:2000]}", flush=True)
@@ -137,8 +139,8 @@ def main() -> int:
     with ExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="offseed-travelling-", dir=options.scratch))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        source = scratch / "tree" / "source"  # whose own folder does not change
-        source.parent.mkdir()
+        source = scratch / "source"
+        (scratch / "states").mkdir()
         subprocess.run(["cp", "-a", "--", options.source.resolve(), source], check=True)
         size = usr.allocated(source)
         print(f"{options.source}: {size / usr.MIB:,.0f} MiB allocated")
