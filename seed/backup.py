@@ -61,8 +61,6 @@ PARTIAL_EVERY = 3600.0  # seconds
 class Options:
     """What decides how a backup is made. `ignore_inode` where a file system gives the same file other numbers each time."""
 
-    left_out: LeftOut = field(default_factory=LeftOut)
-    once: bool = False
     ignore_inode: bool = False
     level: int = LEVEL
 
@@ -78,15 +76,23 @@ class Backed:
     archive_bytes: int
 
 
-def backup(home: Home, paths: Sequence[str], vault: Store, options: Options, monitor: Monitor) -> Backed:
-    """Put a new recovery point of `paths` (or the remembered items) into the vault; the home is locked by the caller.
+def prepare(home: Home, paths: Sequence[str], left_out: LeftOut, monitor: Monitor, *, once: bool) -> Scope:
+    """What a backup of `paths` (or the remembered items) takes, judged before it begins; remembered, but for `once`.
 
-    Raises UsageError, HomeError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
+    Raises UsageError, HomeError.
     """
-    scope = choose_scope(home, paths, options.left_out, once=options.once)
+    scope = choose_scope(home, paths, left_out, once=once)
     check_there(scope.items)
     check_home_room(home, scope.items, monitor)
     scope.remember(home)
+    return scope
+
+
+def backup(home: Home, scope: Scope, vault: Store, options: Options, monitor: Monitor) -> Backed:
+    """Put a new recovery point of what was prepared into the vault; the home is locked by the caller.
+
+    Raises UsageError, HomeError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
+    """
     with Work.open(home, vault, monitor) as work:
         return back_up(work, scope, options)
 

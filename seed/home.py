@@ -36,6 +36,7 @@ from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId, machine_i
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
 from formats.wire import decode_json, encode_json
+from formats.words import moment
 
 R = TypeVar("R", bound=Record)
 
@@ -294,22 +295,31 @@ class Home:
             lock = FileLock(self.path / "lock", timeout=LOCK_PATIENCE, mode=0o600)
             lock.acquire()
         except Timeout:
-            raise HomeError(
-                "home-busy",
-                "another command works on this home",
-                subject=str(self.path),
-                hint="wait until it has ended, or stop it, and run the same command again",
-            ) from None
+            raise self._busy() from None
         except OSError as error:
             raise unwritable(self.path / "lock", error) from error
         try:
             yield
         finally:
-            _give_back(self.path)
+            give_back(self.path)
             lock.release()
 
+    def _busy(self) -> HomeError:
+        from seed.detached import last_detached  # it builds upon this module
 
-def _give_back(home: Path) -> None:
+        last, runs = last_detached(self.path)
+        return HomeError(
+            "home-busy",
+            "another command works on this home",
+            subject=str(self.path),
+            hint="wait until it has ended, or stop it, and run the same command again"
+            if last is None or not runs
+            else f"a backup runs in the background since {moment(last.began)}: wait until `seed status` tells that it has "
+            f"ended, or stop it by `kill {last.pid}`, and run the same command again; its log: {last.log}",
+        )
+
+
+def give_back(home: Path) -> None:
     """Under sudo a command may work on the home of another user, who must be able to read it after."""
     if sys.platform == "win32" or os.geteuid() != 0:
         return

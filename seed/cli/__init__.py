@@ -15,10 +15,16 @@ def main() -> None:
 
 
 def _work() -> int:
-    from formats.console import run
+    from formats.console import FAILED, run
     from seed.cli.app import app
+    from seed.cli.detaching import ended
 
-    return run("seed", app)
+    ending = FAILED
+    try:
+        ending = run("seed", app)
+    finally:
+        ended(ending)
+    return ending
 
 
 def _logs() -> "Path":

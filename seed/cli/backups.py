@@ -2,13 +2,15 @@
 
 import os
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
+from formats.console import DONE, Console, command
 from formats.words import counted, size
 from seed.cli.app import VaultOption, app, open_home
+from seed.cli.detaching import detach as detach_
+from seed.cli.detaching import hear_no_hangup, leave, tell_begun
 from seed.cli.exports import (
     ExcludeCachesOption,
     ExcludeFromOption,
@@ -19,6 +21,9 @@ from seed.cli.exports import (
     left_out,
     notice_not_root,
 )
+
+if TYPE_CHECKING:
+    from seed.backup import Backed
 
 
 @command(app, "backup")
@@ -36,7 +41,11 @@ def backup(
     ] = False,
     once: OnceOption = False,
     level: LevelOption = 3,
-) -> None:
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Go on in the background: the terminal may be closed.")
+    ] = False,
+    detached: Annotated[bool, typer.Option("--detached", hidden=True)] = False,
+) -> int:
     """Back up now, over the network: what changed since the last recovery point goes into the vault.
 
     The disks of the seed may still be on their way. Run it again to go on after a stop.
@@ -44,17 +53,16 @@ def backup(
     Example: seed backup
     """
     from seed.announce import announce, reach
-    from seed.backup import Options
+    from seed.backup import Options, prepare
     from seed.backup import backup as run
     from seed.memory import be_lean
 
     home = open_home()
-    options = Options(
-        left_out=left_out(exclude, exclude_from, one_file_system, exclude_caches),
-        once=once,
-        ignore_inode=ignore_inode,
-        level=level,
-    )
+    if detach and not detached:
+        return detach_(console, home)
+    if detached:
+        hear_no_hangup()
+    without = left_out(exclude, exclude_from, one_file_system, exclude_caches)
     address = vault or os.environ.get("SEED_VAULT") or home.identity.address
     be_lean()
     notice_not_root(console)
@@ -62,12 +70,22 @@ def backup(
         began = time.monotonic()
         store = reach(home, address, console)
         try:
-            announce(home, address, console, again=True)
+            scope = prepare(home, paths or [], without, console, once=once)
+            if detached:
+                leave(console, home)
             with console.working("backup"):
-                backed = run(home, paths or [], store, options, console)
+                if detached:
+                    tell_begun()
+                announce(home, address, console, again=True)
+                backed = run(home, scope, store, Options(ignore_inode, level), console)
         finally:
             store.close()
         seconds = time.monotonic() - began
+    _summarise(console, backed, seconds)
+    return DONE
+
+
+def _summarise(console: Console, backed: "Backed", seconds: float) -> None:
     manifest, totals = backed.manifest, backed.manifest.totals
     console.say(f"Backed up in {seconds:.1f} s.")
     console.say(f"  point        {manifest.point[:8]}, sequence {manifest.sequence}")

@@ -21,6 +21,7 @@ def status(console: Console, vault: VaultOption = None) -> None:
     Example: seed status
     """
     from seed.announce import announce, reach_if_any
+    from seed.detached import last_detached
     from seed.home import kept_sets
 
     home = open_home()
@@ -34,6 +35,9 @@ def status(console: Console, vault: VaultOption = None) -> None:
     items = [os.fsdecode(item) for item in state.items]
     console.say(f"  backs up     {', '.join(map(one_line, items)) or 'nothing yet'}")
     console.say(f"  sequence     {state.sequence}")
+    last, runs = last_detached(home.path)
+    if last is not None:
+        console.say(f"  backup       {last.standing(runs)}")
     sets: list[Json] = [_show(console, kept, store) for kept in kept_sets(home)]
     console.result(
         {
@@ -45,6 +49,7 @@ def status(console: Console, vault: VaultOption = None) -> None:
             "home": str(home.path),
             "items": list(items),
             "sequence": state.sequence,
+            "detached": None if last is None else last.shown(runs),
             "sets": sets,
         }
     )

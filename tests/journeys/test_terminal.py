@@ -1,13 +1,10 @@
 """What a terminal and a shell do to a command: pipes that end early, an odd locale, signals, a closed window."""
 
 import os
-import pty
 import random
-import select
 import signal
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
@@ -15,7 +12,6 @@ import pytest
 
 from tests.journeys import trees
 from tests.journeys.stage import (
-    PATIENCE,
     Copy,
     Program,
     Result,
@@ -27,6 +23,7 @@ from tests.journeys.stage import (
     judged,
     prepared,
 )
+from tests.journeys.terminal import Terminal
 
 assert sys.platform == "linux"
 
@@ -182,33 +179,6 @@ def test_nohup_is_obeyed(copy_of: Copy, opened: Stage, long_tree: Path) -> None:
     running = stage.start("seed", "export", long_tree, "--to", stage.disk)
     assert await_(lambda: list((stage.disk / "offseed").glob("*/label")), running)
     assert ended(running, signal.SIGHUP).code == 0
-
-
-class Terminal:
-    """A command at a terminal of its own, whose window can be closed."""
-
-    def __init__(self, stage: Stage, *words: object) -> None:
-        command = (*stage.command(str(words[0])), *map(str, words[1:]))
-        self.pid, self.window = pty.fork()
-        if self.pid == 0:
-            os.chdir(stage.folder)
-            os.execve(command[0], command, stage.environment({}))
-        termios.tcsetwinsize(self.window, (40, 110))
-        self.shown = b""
-
-    def until(self, text: bytes) -> None:
-        while text not in self.shown:
-            assert select.select([self.window], [], [], PATIENCE)[0], self.shown
-            self.shown += os.read(self.window, 4096)
-
-    def end(self) -> int:
-        """Its exit code, once it has ended by itself."""
-        try:
-            while data := os.read(self.window, 4096):
-                self.shown += data
-        except OSError:  # the other end is closed, or this one
-            pass
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 def test_at_a_terminal_a_bar_shows_and_ctrl_c_twice_clears_it(

@@ -1,0 +1,96 @@
+"""`--detach`: this very command once more, in a session of its own. Until it has begun it speaks for us; then to its log.
+
+It says that it has begun over a pipe, which it has in place of an input. Ended before, it has said why itself.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from formats.console import DONE, Console
+from formats.errors import OffseedError
+from formats.words import moment
+
+if TYPE_CHECKING:
+    from seed.detached import Detachment
+    from seed.home import Home
+
+BEGUN = b"begun"
+INTERVAL = 600.0  # seconds between two lines of progress in the log
+if sys.platform == "win32":
+    FLAGS = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+else:
+    FLAGS = 0
+
+_detachments: "list[Detachment]" = []
+
+
+def detach(console: Console, home: "Home") -> int:
+    """Run this command in the background, and say how to follow it. The exit code: its own, if it has ended already."""
+    from seed.detached import last_detached
+
+    listening, telling = os.pipe()
+    with open(listening, "rb") as pipe:
+        try:
+            child = subprocess.Popen(_again(), stdin=telling, start_new_session=True, creationflags=FLAGS)
+        finally:
+            os.close(telling)
+        try:
+            if pipe.read() != BEGUN:
+                code = child.wait()
+                return code if code >= 0 else 128 - code
+        except KeyboardInterrupt:
+            child.terminate()
+            raise
+    last, _ = last_detached(home.path)
+    assert last is not None
+    console.say(
+        f"The backup goes on in the background since {moment(last.began)}; this terminal may be closed."
+    )
+    console.say(f"  process      {last.pid}; `kill {last.pid}` stops it, and the next backup goes on")
+    console.say(f"  log          {last.log}")
+    console.say("  `seed status` tells whether it still runs, and how it ended.")
+    console.result({"pid": last.pid, "began": last.began, "log": last.log})
+    return DONE
+
+
+def _again() -> list[str]:
+    """The command line of this process, with the option that says that it is the one in the background."""
+    at = len(sys.orig_argv) - len(sys.argv) + 2  # behind the name of the command
+    return [sys.executable, *sys.orig_argv[1:at], "--detached", *sys.orig_argv[at:]]
+
+
+def leave(console: Console, home: "Home") -> None:
+    """In the background, once all is checked: what is said from here on goes to the log. Raises HomeError."""
+    from seed.detached import Detachment
+
+    _detachments.append(detachment := Detachment(home))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for stream in (1, 2):
+        os.dup2(detachment.output, stream)
+    os.close(detachment.output)
+    console.interval = INTERVAL
+
+
+def hear_no_hangup() -> None:
+    """As under `nohup`."""
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def tell_begun() -> None:
+    """Let the command go that waits in the foreground, if it still does."""
+    with suppress(OSError):
+        os.write(0, BEGUN)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+
+
+def ended(code: int) -> None:
+    """Where this process went on in the background: note how it ended."""
+    for detachment in _detachments:
+        with suppress(OffseedError):  # a home without room; the log has all the rest
+            detachment.end(code)

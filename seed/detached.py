@@ -1,0 +1,112 @@
+"""The last backup that went on in the background: who it is and where its log lies while it runs, then how it ended.
+
+It is noted in the home before it is said to have begun. While its process lives it holds a lock of its own, so that a
+note without an end tells of one that runs, or of one that was killed.
+"""
+
+import os
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from formats.documents.codec import Record, blob, integer, member, optional
+from formats.wire import Json
+from formats.words import moment
+from seed.home import LOCK_PATIENCE, Home, give_back, read_record, unwritable, write_record
+
+LOGS_MAX = 10
+
+
+class Detached(Record):
+    """A backup in the background; `ended` and `code`, its exit code, are None while it runs, and if it was killed."""
+
+    pid: int = member(integer())
+    began: int = member(integer())
+    log_path: bytes = member(blob(64 << 10))
+    ended: int | None = member(optional(integer()), default=None)
+    code: int | None = member(optional(integer()), default=None)
+
+    @property
+    def log(self) -> str:
+        return os.fsdecode(self.log_path)
+
+    def standing(self, runs: bool) -> str:
+        """Where it stands, in words."""
+        if runs:
+            return (
+                f"runs in the background since {moment(self.began)}, process {self.pid}; its log: {self.log}"
+            )
+        if self.ended is None:
+            end = f"begun {moment(self.began)} was killed; `seed backup` goes on"
+        else:
+            end = f"ended {moment(self.ended)} with exit code {self.code}"
+        return f"the last one in the background {end}; its log: {self.log}"
+
+    def shown(self, runs: bool) -> dict[str, Json]:
+        """The same for scripts."""
+        found: dict[str, Json] = {"pid": self.pid, "began": self.began, "log": self.log}
+        return {"running": runs, **found, "ended": self.ended, "code": self.code}
+
+
+class Detachment:
+    """This process, as it goes on in the background with a home that it has locked."""
+
+    def __init__(self, home: Home) -> None:
+        """Raises HomeError where the home cannot be written."""
+        self._home = home.path
+        self._lock = FileLock(_lock(home.path), timeout=LOCK_PATIENCE, mode=0o600)
+        try:
+            self._lock.acquire()
+            self.output, log = _new_log(home.path / "logs")
+        except OSError as error:  # a Timeout too: another one that was stopped has not quite ended
+            raise unwritable(home.path / "logs", error) from error
+        self._note = Detached(pid=os.getpid(), began=int(time.time()), log_path=os.fsencode(log))
+        write_record(_note(home.path), self._note)
+        give_back(home.path)
+
+    def end(self, code: int) -> None:
+        """Note how it ended. Raises HomeError."""
+        write_record(_note(self._home), replace(self._note, ended=int(time.time()), code=code))
+        give_back(self._home)
+
+
+def last_detached(home: Path) -> tuple[Detached | None, bool]:
+    """The last one, if there was any, and whether it runs. Raises HomeError home-damaged."""
+    last = _read(home)
+    if last is None or last.ended is not None:
+        return last, False
+    lock = FileLock(_lock(home), timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        return last, True
+    except OSError as error:
+        raise unwritable(_lock(home), error) from error
+    lock.release()
+    return _read(home), False  # it may have ended just now
+
+
+def _read(home: Path) -> Detached | None:
+    return read_record(_note(home), Detached) if _note(home).exists() else None
+
+
+def _new_log(folder: Path) -> tuple[int, Path]:
+    """A new log, open for writing, in place of the oldest of many."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for old in sorted(folder.glob("backup-*.log"))[: 1 - LOGS_MAX]:
+        with suppress(OSError):
+            old.unlink()
+    handle, path = tempfile.mkstemp(prefix=time.strftime("backup-%Y%m%d-%H%M%S-"), suffix=".log", dir=folder)
+    return handle, Path(path)
+
+
+def _note(home: Path) -> Path:
+    return home / "detached.json"
+
+
+def _lock(home: Path) -> Path:
+    return home / "detached.lock"
