@@ -20,7 +20,7 @@ CODES = {
     "passphrase-weak": "the passphrase is easily guessed",
     "name-invalid": "a vault or machine name breaks the rules for names",
     "point-unknown": "no recovery point goes by that name",
-    "set-unknown": "no disk set goes by that name",
+    "set-unknown": "no disk set of this home goes by that name",
     "no-vault": "no vault was named and none is known",
     "target-inside-source": "what is written would lie inside what is read",
     "file-exists": "a file that would be written exists already",

@@ -147,6 +147,11 @@ class DiskState(Record):
     dropped: bool = member(flag(), default=False)
     arrived: bool = member(flag(), default=False)
 
+    @property
+    def verified(self) -> bool:
+        """Whether it was read back as it is now."""
+        return self.inventory is not None and self.generation > self.closed_by
+
 
 class SetState(Record):
     """One disk set of this home: open until its set document is put, or until it is given up; then `announced` once the

@@ -17,6 +17,7 @@ from formats.errors import HomeError, PassphraseError, UsageError
 from formats.verbs import Verbs
 
 if TYPE_CHECKING:
+    from formats.store.contract import Store
     from seed.home import Home
 
 START = """To back up this machine, with the credential file that the datacenter sent, and to restore:
@@ -143,6 +144,15 @@ def home_if_any(console: Console, purpose: str) -> "Home | None":
             f"there is no home at {home_path()}; to {purpose} with the one that called sudo: {with_home(other)}"
         )
     return None
+
+
+def vault_of(console: Console, home: "Home", chosen: str | None) -> "tuple[str, Store | None]":
+    """The address of a home's vault, and its store where it is reached, once it has heard of the sets that it awaits."""
+    from seed.announce import announce, reach_if_any
+
+    address = chosen or os.environ.get("SEED_VAULT") or home.identity.address
+    announce(home, address, console)
+    return address, reach_if_any(home, address, console)
 
 
 def callers_home() -> Path | None:

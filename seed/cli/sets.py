@@ -1,16 +1,23 @@
 """`seed set`: what the home knows of disk sets."""
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from formats.console import Console, command
 from formats.errors import UsageError
 from formats.verbs import Verbs
-from formats.words import numbered
-from seed.cli.app import app, open_home
+from formats.wire import Json
+from formats.words import counted, numbered, size
+from seed.cli.app import VaultOption, app, open_home, vault_of
+
+if TYPE_CHECKING:
+    from formats.store.contract import Store
+    from seed.home import DiskState, Home, KeptSet
 
 set_app = typer.Typer(
-    help="Give up a disk set that is not finished; `seed status` shows all sets.",
-    epilog="Example: seed set abandon",
+    help="Show a disk set disk by disk, or give up one that is not finished; `seed status` shows all sets.",
+    epilog="Example: seed set show",
     cls=Verbs,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -20,7 +27,25 @@ app.add_typer(set_app, name="set")
 
 @set_app.callback()
 def main() -> None:
-    """Give up a disk set that is not finished; `seed status` shows all sets."""
+    """Show a disk set disk by disk, or give up one that is not finished; `seed status` shows all sets."""
+
+
+@command(set_app, "show")
+def set_show(
+    console: Console,
+    which: Annotated[
+        str | None, typer.Argument(metavar="SET", help="The beginning of its id; else the newest.")
+    ] = None,
+    vault: VaultOption = None,
+) -> None:
+    """Show a set disk by disk: what lies on each, whether it is closed and verified, and where it is.
+
+    Example: seed set show
+    """
+    home = open_home()
+    kept = _chosen(home, which)
+    store = vault_of(console, home, vault)[1]
+    console.result(show_set(console, kept, store))
 
 
 @command(set_app, "abandon")
@@ -46,3 +71,78 @@ def set_abandon(console: Console) -> None:
     if disks:
         console.say(f"Of no use any more, and may be erased: what lies of it on {numbered('disk', disks)}.")
     console.result({"set": kept.state.set, "disks": list(disks)})
+
+
+def _chosen(home: "Home", wanted: str | None) -> "KeptSet":
+    """The set whose id begins so; without a wish the one that the last export wrote. Raises UsageError set-unknown."""
+    from seed.home import kept_sets
+
+    begin = home.state.set if wanted is None else wanted.lower()
+    matches = [kept for kept in kept_sets(home) if begin and kept.state.set.startswith(begin)]
+    if len(matches) != 1:
+        raise UsageError(
+            "set-unknown",
+            "several disk sets begin so" if matches else "this home knows no such disk set",
+            subject=wanted or "",
+            hint="`seed status` shows those it knows; a set is named by the beginning of its id, and made by `seed export`",
+        )
+    return matches[0]
+
+
+def show_set(console: Console, kept: "KeptSet", store: "Store | None") -> dict[str, Json]:
+    """Say how a set stands, disk by disk, as the home and the vault know it; the same for scripts."""
+    from formats.documents import envelope
+    from formats.documents.disk import SetDocument
+    from formats.standing import awaited
+    from seed.disk import read_journal
+
+    state = kept.state
+    expected: tuple[int, ...] | None = None
+    if state.status == "finished" and store is not None:
+        document = envelope.read((kept.folder / "set").read_bytes(), "set").peek(SetDocument)
+        expected = awaited([store], document)
+    told = {"open": "not finished: the same export goes on", "finished": "finished", "abandoned": "given up"}[
+        state.status
+    ]
+    if state.status == "finished" and not state.announced:
+        told += ", not announced to the vault yet"
+    console.say(f"Set {state.set[:8]}: {told}")
+    rows: list[Json] = []
+    for disk in state.disks:
+        sections = read_journal(kept, disk.number, console)
+        used = sum(section.archive.size for section in sections)
+        where = "given up, may be erased" if state.status == "abandoned" else _where(disk, expected)
+        holds = [counted(len(sections), "archive"), size(used)]
+        holds += [f"generation {disk.generation}"] if disk.generation else []
+        holds += ["verified"] if disk.verified else []
+        holds += ["in a folder"] if not disk.mounted else []
+        console.say(f"  disk {disk.number:<8} {', '.join(holds)}: {where}")
+        rows.append(
+            {
+                "number": disk.number,
+                "mounted": disk.mounted,
+                "generation": disk.generation,
+                "archives": len(sections),
+                "archive_bytes": used,
+                "closed": disk.inventory is not None,
+                "verified": disk.verified,
+                "state": where,
+            }
+        )
+    return {
+        "set": state.set,
+        "point": state.point,
+        "status": state.status,
+        "announced": state.announced,
+        "disks": rows,
+    }
+
+
+def _where(disk: "DiskState", expected: tuple[int, ...] | None) -> str:
+    if disk.dropped:
+        return "given up"
+    if expected is not None:
+        return "awaited by the vault" if disk.number in expected else "arrived in the vault"
+    if disk.arrived:
+        return "arrived in the vault"
+    return "closed" if disk.inventory is not None else "open: attach it, and run the same export again"

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,3 +103,49 @@ def datacenter(stage: Stage) -> tuple[bool, list[str]]:
 def server(stage: Stage) -> tuple[str, list[str]]:
     (found,) = stage.run("seed", "status", "--json").json["sets"]
     return found["status"], [d["state"] for d in found["disks"]]
+
+
+def test_a_set_is_shown_disk_by_disk(copy_of: Copy, opened: Stage, source: Path) -> None:
+    stage = copy_of(opened)
+    refused(stage.run("seed", "set", "show", "--json", code=2), "set-unknown")
+    paths = disks(stage, 3)
+    words = ("seed", "export", source, "--use-at-most", "14MiB")
+    stage.run(*words, *to(paths[0]), code=4)
+    (opening,) = shown(stage)["disks"]
+    assert (opening["state"], opening["closed"], opening["verified"]) == ("closed", True, False)
+    stage.run(*words, *to(*paths[1:]))
+    stage.run("seed", "verify", paths[1])
+    found = shown(stage)
+    assert found == stage.run("seed", "status", "--json").json["sets"][0]
+    assert [d["number"] for d in found["disks"]] == [1, 2, 3]
+    assert [d["generation"] for d in found["disks"]] == [1, 2, 1]
+    assert [d["verified"] for d in found["disks"]] == [False, True, False]
+    for disk, path in zip(found["disks"], paths, strict=True):
+        files = [p for p in path.glob("offseed/*/archives/**/*") if p.is_file()]
+        assert disk["archives"] <= len(files)
+        assert 0 < disk["archive_bytes"] <= sum(p.stat().st_size for p in files)
+        assert not disk["mounted"]
+    lines = stage.run("seed", "set", "show").stdout.splitlines()
+    assert lines[0] == f"Set {found['set'][:8]}: finished"
+    assert lines[2].endswith("generation 2, verified, in a folder: awaited by the vault")
+    assert lines == stage.run("seed", "status").stdout.splitlines()[-4:]
+
+
+def test_a_set_is_named_by_the_beginning_of_its_id(copy_of: Copy, opened: Stage, source: Path) -> None:
+    stage = copy_of(opened)
+    first = stage.run("seed", "export", source, "--to", stage.disk, "--json").json["set"]
+    again = stage.run("seed", "export", "--again", *to(*disks(stage, 1)), "--json").json["set"]
+    stage.run("seed", "verify", stage.disk)
+    assert shown(stage)["set"] == again, "not the one that changed last"
+    for which in (first, again):
+        assert shown(stage, which[:12].upper())["set"] == which
+    stage.import_()
+    stage.run("seed", "backup")
+    stage.vault.rename(stage.folder / "away")
+    assert [d["state"] for d in shown(stage, first[:12])["disks"]] == ["arrived in the vault"]
+    for which in ("", "x"):
+        refused(stage.run("seed", "set", "show", which, "--json", code=2), "set-unknown")
+
+
+def shown(stage: Stage, *which: str) -> Any:
+    return stage.run("seed", "set", "show", *which, "--json").json
