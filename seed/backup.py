@@ -47,8 +47,9 @@ from seed.new_point import Description, describe, sign_manifest
 from seed.packing import METADATA_SIZE, BufferPool, Packer
 from seed.placing import MetadataCache
 from seed.reading import Machine, PointReader, Union, points
+from seed.rebuilding import rebuild
 from seed.register import put_request
-from seed.reuse import Reusable, reusable
+from seed.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, reusable
 from seed.run import Run
 from seed.sealing import Known
 from seed.source.system import Found, Walk
@@ -113,11 +114,12 @@ def back_up(work: "Work", scope: Scope, options: Options) -> Backed:
 
 @dataclass
 class Work:
-    """What all steps of a backup work on. `folder` holds what a stopped run has done, `own` all that is known of this
-    machine's points: from the home, and what is not there from the vault."""
+    """What all steps of a backup work on. `folder` holds what a stopped run has done, `kept` what the home knows of this
+    machine's points, `own` all that is known of them: from the home, and what is not there from the vault."""
 
     home: Home
     vault: Store
+    kept: Union
     own: Union
     cache: MetadataCache
     sink: Sink
@@ -151,7 +153,8 @@ class Work:
             stores.append(store)
         sink = sink or Uplink(vault, folder / "sent", monitor)
         stack.callback(sink.close)
-        return cls(home, vault, Union([*stores, vault]), cache, sink, folder, monitor)
+        own = Union([*stores, vault])
+        return cls(home, vault, Union(stores), own, cache, sink, folder, monitor)
 
     def settle(self) -> None:
         """Have the vault know what this machine has told it: a run was killed, or the vault was rolled back or made again."""
@@ -177,9 +180,11 @@ class Work:
             if section.archive.name in described.archives:
                 name = layout.archive_name(section.archive.name)
                 self.vault.put_new(name, self.cache.store.get(name))
+        listed = dict(self.vault.list("needs"))  # most of a need list is that of the point before
         for name, data in described.objects.items():
             self.cache.put(name, data)
-            self.vault.put_new(name, data)
+            if listed.get(name) != len(data):
+                self.vault.put_new(name, data)
         manifest = envelope.read(signed, "manifest").peek(Manifest)
         found = hex_digest(signed)
         name = layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, found)
@@ -229,7 +234,9 @@ class _Before:
         usual = [p for p in found if p.manifest.point == work.home.state.usual and p not in whole]
         partial = found[found.index(whole[0]) + 1 :] if whole else found
         readers = tuple(PointReader(work.own, p, work.monitor) for p in (*usual, *whole, *partial))
-        return cls(readers, reusable(work.home, readers, found, work.vault, work.own, work.monitor))
+        sample = SAMPLE_REBUILT if rebuild(readers, work.kept, work.vault, work.cache) else SAMPLE
+        reuse = reusable(work.home, readers, found, work.vault, work.own, work.monitor, sample=sample)
+        return cls(readers, reuse)
 
     def rows(self, monitor: Monitor) -> Iterator[tuple[Entry, basis.Origin]]:
         """The catalogs of these points as one. One that cannot be read ends early: files are read anew then."""

@@ -68,7 +68,7 @@ class Fetcher:
         first, last = span[0][0], span[-1][0]
         if first is None or last is None:
             return [(chunk, self._open(chunk, "", memoryview(b""))) for _, chunk in span]
-        name = layout.archive_name(self._reader.archive(first.archive).archive.name)
+        name = layout.archive_name(self._reader.needs[first.archive].archive.name)
         try:
             data = memoryview(
                 self._reader.union.get(name, first.offset, last.offset + last.length - first.offset)

@@ -4,7 +4,7 @@ Restore trusts the master key alone: a point counts once its sealed root is open
 need list by the digest in it, an index by the digest in the need list, a chunk by its seal.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, product
@@ -69,30 +69,23 @@ class Union:
 
         Raises IntegrityError, NotFoundError, StoreError, MediaError.
         """
-        failure: OffseedError = NotFoundError(name, ", ".join(s.address for s in self.stores))
-        for store in self.stores:
-            try:
-                data = store.get(name, length=envelope.SIZE_MAX + 1)
-            except (StoreError, MediaError) as error:
-                failure = failure if isinstance(error, NotFoundError) else error
-                continue
-            if name.endswith(hex_digest(data)[:32]):
-                return data
-            failure = IntegrityError(
-                "object-damaged", "the document is damaged", subject=f"{store.address}/{name}"
-            )
-        raise failure
+        return self._whole(
+            name, lambda data: name.endswith(hex_digest(data)[:32]), length=envelope.SIZE_MAX + 1
+        )
 
     def get_checked(self, name: str, expected: bytes) -> bytes:
-        """An object of that digest, from the first store where it is whole. Raises IntegrityError."""
+        """An object of that digest, from the first store where it is whole. Raises as `get_document`."""
+        return self._whole(name, lambda data: digest(data) == expected)
+
+    def _whole(self, name: str, is_whole: Callable[[bytes], bool], length: int | None = None) -> bytes:
         failure: OffseedError = NotFoundError(name, ", ".join(s.address for s in self.stores))
         for store in self.stores:
             try:
-                data = store.get(name)
+                data = store.get(name, length=length)
             except (StoreError, MediaError) as error:
                 failure = failure if isinstance(error, NotFoundError) else error
                 continue
-            if digest(data) == expected:
+            if is_whole(data):
                 return data
             failure = IntegrityError(
                 "object-damaged", "an object is damaged", subject=f"{store.address}/{name}",
@@ -294,15 +287,13 @@ class PointReader:
         self._monitor = monitor
         self.needs = needed_of(union, point)
         self._places: dict[ChunkId, list[Place]] = {}
+        self.indexes: list[str] = []  # the index objects that hold these
         self.sections = list(self._sections())  # of `needs`, in order; None where no index is to be had
         for number, section in enumerate(self.sections):
             if section is not None:
                 for row in section.rows(layout.archive_name(section.archive.name)):
                     place = Place(number, row.offset, row.length, row.kind)
                     self._places.setdefault(row.chunk, []).append(place)
-
-    def archive(self, number: int) -> Need:
-        return self.needs[number]
 
     def places(self, chunk: ChunkId) -> list[Place]:
         """Every place where `chunk` is said to lie; none where it has not arrived."""
@@ -391,7 +382,9 @@ class PointReader:
                 sections = decode_object(data, name)
             except (FormatError, IntegrityError, StoreError, MediaError, ValueError):
                 continue  # the archive's own end is tried below
-            found |= {s.archive.name: s for s in sections if wanted.get(s.archive.name) == s.archive}
+            new = {s.archive.name: s for s in sections if wanted.get(s.archive.name) == s.archive}
+            self.indexes += [name] if new.keys() - found.keys() else []
+            found |= new
         for need in self.needs:
             yield found.get(need.archive.name) or self._own_index(need)
 

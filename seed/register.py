@@ -101,12 +101,14 @@ def _names(store: Store, authority: bytes, monitor: Monitor) -> set[str]:
 
 
 def put_request(store: Store, identity: Identity) -> None:
-    """Put the request and the key slots into the vault."""
+    """Put the request and the key slots into the vault, if they are not there."""
     for prefix, data in (
         ("requests", identity.request),
         (layout.slot_prefix(identity.machine), identity.slots),
     ):
-        store.put_new(layout.numbered(prefix, 1, envelope.read(data, prefix).digest), data)
+        name = layout.numbered(prefix, 1, envelope.read(data, prefix).digest)
+        if store.head(name) != len(data):
+            store.put_new(name, data)
 
 
 def _reach(document: Credential, address: str | None, monitor: Monitor) -> Store | None:

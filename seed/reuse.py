@@ -1,8 +1,8 @@
 """What of earlier recovery points a run may build upon, judged before it is believed (PROTOCOL 10).
 
 An archive may be reused if the vault lists it at its right size, or if it is promised: it lies on a disk of a finished
-set that has not come to the vault yet. Of what the vault holds, some records are fetched and opened. What is neither
-there nor promised is lost: what lay in it is read and sent again.
+set that has not come to the vault yet. Of what the vault holds, some records are fetched and opened, more of them where
+the home had lost what it knew. What is neither there nor promised is lost: what lay in it is read and sent again.
 """
 
 import secrets
@@ -24,7 +24,7 @@ from seed.home import Home, KeptSet, kept_sets
 from seed.reading import Point, PointReader, Union, needed_of
 from seed.standing import sets_of
 
-SAMPLE = 16  # records
+SAMPLE, SAMPLE_REBUILT = 16, 64  # records
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,11 @@ def reusable(
     vault: Store,
     union: Union,
     monitor: Monitor,
+    *,
+    sample: int = SAMPLE,
 ) -> Reusable:
     """What of the points of `readers` may be reused; `points` are all that this machine has. What is lost is a finding.
-    Disks that the vault has received are noted in the home.
+    Disks that the vault has received are noted in the home. `sample` records are fetched and opened.
 
     Raises StoreError, MediaError where the vault does not answer.
     """
@@ -59,7 +61,8 @@ def reusable(
     there = {name for name, (need, _) in archives.items() if is_listed(listed, need)}
     coming = set(promised(home, points, vault, union, monitor)) - there
     known = {n: (need, s) for n, (need, s) in archives.items() if s is not None}
-    bad = _untrue(readers[0].sealer, vault, [s for n, (_, s) in known.items() if n in there], monitor)
+    held = [s for n, (_, s) in known.items() if n in there]
+    bad = _untrue(readers[0].sealer, vault, held, sample, monitor)
     lost = archives.keys() - ((known.keys() & (there | coming)) - bad) - set(_given_up(home, monitor))
     if lost:
         detail = (
@@ -114,12 +117,12 @@ def _given_up(home: Home, monitor: Monitor) -> Iterator[ArchiveName]:
 
 
 def _untrue(
-    sealer: ChunkSealer, vault: Store, sections: Sequence[Section], monitor: Monitor
+    sealer: ChunkSealer, vault: Store, sections: Sequence[Section], sample: int, monitor: Monitor
 ) -> set[ArchiveName]:
     """The archives of which a record that was asked for is not what it should be; then further ones are asked for."""
     bad: set[ArchiveName] = set()
     good = list(sections)
-    left = SAMPLE
+    left = sample
     while left and good:
         section = secrets.choice(good)
         row = secrets.choice(section.rows("sample"))
@@ -131,5 +134,5 @@ def _untrue(
             monitor.finding(Finding(code=error.code, subject=f"{vault.address}/{name}", detail=error.what))
             bad.add(section.archive.name)
             good.remove(section)
-            left = SAMPLE
+            left = sample
     return bad

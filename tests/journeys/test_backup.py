@@ -65,19 +65,6 @@ def test_while_disks_travel_backups_go_on_and_every_point_comes_back(
         assert trees.differences(state, restored(stage, point, room, source)) == []
 
 
-def test_what_did_not_change_is_not_sent(copy_of: Copy, opened: Stage, source: Path) -> None:
-    stage = copy_of(opened)
-    first = backup(stage, source)
-    assert first["archives"], "the first goes over the network as a whole"
-    before = stored(stage)
-    again = backup(stage)
-    assert (again["read_bytes"], again["archives"]) == (0, 0)
-    new = {name: size for name, size in stored(stage).items() if name not in before}
-    assert sum(new.values()) < FEW
-    assert len(new) <= 4
-    assert not any(name.startswith("archives/") for name in new)
-
-
 def test_only_what_changed_is_sent(copy_of: Copy, opened: Stage, source: Path, room: Path) -> None:
     stage = copy_of(opened)
     backup(stage, source)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.journeys import trees
-from tests.journeys.stage import PATIENCE, Copy, Result, Stage, below, prepared, refused
+from tests.journeys.stage import PATIENCE, Copy, Result, Stage, backup, below, ended, prepared, refused
 from tests.journeys.terminal import Terminal
 
 assert sys.platform == "linux"
@@ -82,14 +82,14 @@ def test_it_is_followed_to_its_end_and_the_point_is_there(
     stage = copy_of(opened)
     assert detached(stage) is None
     begun = stage.run(*WORDS, source, "--json").json
-    ended = await_end(stage)
-    assert ended == {"running": False, **begun, "ended": ended["ended"], "code": 0}
+    end = await_end(stage)
+    assert end == {"running": False, **begun, "ended": end["ended"], "code": 0}
     (point,) = points(stage)
-    assert f'"point": "{point}"' in log(ended).splitlines()[-1]
+    assert f'"point": "{point}"' in log(end).splitlines()[-1]
     stage.restore(room / "restored", "--vault", stage.vault)
     assert trees.differences(source, below(room / "restored", source)) == []
     shown = stage.run("seed", "status").stdout
-    assert f"with exit code 0; its log: {ended['log']}" in shown
+    assert f"with exit code 0; its log: {end['log']}" in shown
 
 
 def test_its_log_says_what_the_foreground_says(copy_of: Copy, opened: Stage, source: Path) -> None:
@@ -144,12 +144,12 @@ def test_what_is_wrong_is_told_at_once(copy_of: Copy, opened: Stage, source: Pat
 def test_what_goes_wrong_later_is_in_the_log(slow: Stage, source: Path) -> None:
     slow.run(*WORDS, source, "--json")
     (slow.folder / "gate").write_text("denied")
-    ended = await_end(slow)
-    assert ended["code"] == 1
-    assert "[denied]" in log(ended)
-    assert "what to do: " in log(ended)
-    assert log(ended).splitlines()[-1].startswith('{"error": ')
-    assert "Traceback" not in log(ended)
+    end = await_end(slow)
+    assert end["code"] == 1
+    assert "[denied]" in log(end)
+    assert "what to do: " in log(end)
+    assert log(end).splitlines()[-1].startswith('{"error": ')
+    assert "Traceback" not in log(end)
 
 
 def test_while_it_runs_status_tells_of_it_and_others_are_told_to_wait(slow: Stage, source: Path) -> None:
@@ -170,9 +170,9 @@ def test_sigterm_stops_it_cleanly_and_the_next_goes_on(slow: Stage, room: Path) 
     begun = slow.run(*WORDS, source, "--json").json
     os.kill(begun["pid"], signal.SIGTERM)
     (slow.folder / "gate").unlink()
-    ended = await_end(slow)
-    assert ended["code"] == 143
-    assert "[interrupted]" in log(ended)
+    end = await_end(slow)
+    assert end["code"] == 143
+    assert "[interrupted]" in log(end)
     assert points(slow) == []
     slow.run("seed", "backup")
     assert len(points(slow)) == 1
@@ -181,9 +181,27 @@ def test_sigterm_stops_it_cleanly_and_the_next_goes_on(slow: Stage, room: Path) 
 def test_one_that_was_killed_is_told_of(slow: Stage, source: Path) -> None:
     begun = slow.run(*WORDS, source, "--json").json
     os.kill(begun["pid"], signal.SIGKILL)
-    ended = await_end(slow)
-    assert ended == {"running": False, **begun, "ended": None, "code": None}
+    end = await_end(slow)
+    assert end == {"running": False, **begun, "ended": None, "code": None}
     assert "was killed" in slow.run("seed", "status").stdout
     (slow.folder / "gate").unlink()
     slow.run("seed", "backup")
     assert len(points(slow)) == 1
+
+
+def test_ctrl_c_before_it_has_begun_leaves_nothing_behind(copy_of: Copy, opened: Stage, source: Path) -> None:
+    """The vault does not answer."""
+    stage = copy_of(opened)
+    stage.command = prepared(
+        "import sys, time\n"
+        "from formats.store.local import LocalStore as S\n"
+        "S.head = lambda self, name: (print('asked', file=sys.stderr, flush=True), time.sleep(5))"
+    )
+    waiting = stage.start(*WORDS, source)
+    assert waiting.stderr is not None
+    assert waiting.stderr.readline() == b"asked\n"
+    stopped = ended(waiting, signal.SIGINT)
+    assert (stopped.code, stopped.stderr) == (130, "\nseed: stopped\n")
+    stage.command = opened.command
+    assert detached(stage) is None
+    backup(stage, source)

@@ -1,0 +1,59 @@
+"""The commands, with all that they ask of directory stores recorded: what a story counts instead of taking the time."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.journeys.stage import Program, Stage, prepared
+
+PRELUDE = """
+import json, os
+from formats.store.local import LocalStore as S
+log = os.open({path!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+put, get = S.put_new, S.get
+def record(*call):
+    os.write(log, (json.dumps(call) + '\\n').encode())
+def put_new(self, name, data):
+    record('put', self.address, name, len(data))
+    return put(self, name, data)
+def get_some(self, name, start=0, length=None):
+    done = get(self, name, start, length)
+    record('get' if length is None else 'part', self.address, name, len(done))
+    return done
+S.put_new, S.get = put_new, get_some
+"""
+
+
+class Call(NamedTuple):
+    """One object that was put or got, or of which a part was got: `kind` is `put`, `get` or `part`."""
+
+    kind: str
+    address: str
+    name: str
+    bytes: int
+
+
+class Recorder:
+    """Makes a stage's commands record, and tells what they asked of its vault."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._log = stage.folder / "calls"
+        stage.command = recording(self._log)
+
+    def vault(self, kind: str, prefix: str = "") -> list[Call]:
+        """The calls of one kind since the last `clear`, in order."""
+        calls = [Call(*json.loads(line)) for line in self._log.read_text().splitlines()]
+        return [
+            c
+            for c in calls
+            if (c.kind, c.address) == (kind, str(self._stage.vault)) and c.name.startswith(prefix)
+        ]
+
+    def clear(self) -> None:
+        self._log.write_bytes(b"")
+
+
+def recording(log: Path) -> Program:
+    """The commands, with what they ask of directory stores appended to `log`."""
+    return prepared(PRELUDE.format(path=str(log)))
