@@ -23,7 +23,6 @@ from tests.journeys.stage import (
     refused,
     restored,
     snapshot,
-    stored,
     to,
 )
 
