@@ -49,6 +49,8 @@ CODES = {
     "machine-name-taken": "another machine of the vault has that name",
     "machine-unknown": "the machine is not registered with the vault",
     "machine-revoked": "the machine was revoked",
+    "machine-replaced": "the machine was replaced: another has taken its place",
+    "replacement-refused": "a machine may not take the place of the one that it names",
     "signature-wrong": "a signature does not verify",
     # disks
     "disk-missing": "there is no disk at that path",

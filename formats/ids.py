@@ -43,6 +43,6 @@ def fingerprint(machine: MachineId) -> str:
     return "-".join(machine[i : i + 4] for i in range(0, 32, 4))
 
 
-def parse_fingerprint(text: str) -> str:
-    """The hex digits of what a person typed: dashes, colons, spaces and capitals are forgiven."""
-    return "".join(c for c in text.lower() if c not in "-: ")
+def parse_fingerprint(text: str) -> MachineId:
+    """The machine that a person typed: dashes, colons, spaces and capitals are forgiven."""
+    return MachineId("".join(c for c in text.lower() if c not in "-: "))

@@ -72,12 +72,21 @@ class _Work:
     buffer: memoryview
 
 
-def accept(vault: Vault, disk: Disk, known: Mapping[MachineId, Membership]) -> Membership:
-    """The member whose disk this is. Raises VaultError vault-foreign, machine-unknown, machine-revoked."""
+def accept(
+    vault: Vault, disk: Disk, known: Mapping[MachineId, Membership], *, further: MachineId | None = None
+) -> Membership:
+    """The member whose disk this is. `further` is a machine of which a set is accepted though it was replaced.
+
+    Raises VaultError vault-foreign, machine-unknown, machine-revoked, machine-replaced.
+    """
     disk.rules.check_vault(vault.id, vault.name)
     machine = disk.label.machine
+    member = known.get(machine)
+    announced = machine == further
+    if member is not None and member.status == "replaced" and not announced:
+        announced = any(document.set == disk.label.set for document in sets(vault, member, Tally()))
     command = f"importer machines accept {fingerprint(machine)} --vault {vault.store.address} --from {disk.path.parent.parent}"
-    return disk.rules.check_member(known.get(machine), command)
+    return disk.rules.check_member(member, command, announced=announced)
 
 
 def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor: Monitor) -> list[Imported]:

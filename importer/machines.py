@@ -1,17 +1,26 @@
-"""Who may write into a vault: requests are answered here, by the credential's rules or the operator's word."""
+"""Who may write into a vault: requests are answered here, by the credential's rules or the operator's word.
+
+Where a machine takes the place of another, its membership is put first, and then the revision that ends the other's. A
+crash between the two leaves both active, and the first names the other: whoever answers requests next completes it, from
+what the authority has signed, whatever became of the request's credential. The other way round nobody could write until
+the request is answered, which may then need the operator.
+"""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from formats import layout
 from formats.documents import credential, envelope
 from formats.documents.envelope import Signed, raw_public
+from formats.documents.manifest import Manifest
 from formats.documents.revisions import newest
 from formats.documents.vault import Credential, Membership, Request
 from formats.errors import FormatError, IntegrityError, VaultError
 from formats.ids import MachineId, fingerprint, machine_id
 from formats.monitor import Finding, Monitor
+from importer.points import manifests
 from importer.vault import Vault, members
 
 
@@ -56,6 +65,7 @@ def answer_requests(vault: Vault, monitor: Monitor) -> tuple[list[Membership], l
     Returns the machines accepted and the requests left to the operator.
     """
     known = members(vault, monitor)
+    complete_replacements(vault, known, monitor)
     accepted: list[Membership] = []
     pending: list[Pending] = []
     for name, _ in list(vault.store.list("requests")):
@@ -69,30 +79,36 @@ def answer_requests(vault: Vault, monitor: Monitor) -> tuple[list[Membership], l
             continue
         try:
             _check_current(vault, request, monitor)
-            member = admit(vault, request, signed, known, by="credential")
+            member = admit(vault, request, signed, known, monitor, by="credential")
         except VaultError as error:
             pending.append(Pending(request, signed, error.what))
             continue
-        known[machine] = member
         accepted.append(member)
     return accepted, pending
 
 
 def admit(
-    vault: Vault, request: Request, signed: Signed, known: dict[MachineId, Membership], *, by: str
+    vault: Vault,
+    request: Request,
+    signed: Signed,
+    known: dict[MachineId, Membership],
+    monitor: Monitor,
+    *,
+    by: str,
 ) -> Membership:
-    """Write the membership. Raises VaultError machine-name-taken."""
+    """Write the membership, and what follows from it for the machine that is replaced; `known` learns of both.
+
+    Raises VaultError machine-name-taken, replacement-refused.
+    """
     machine = machine_id(bytes.fromhex(request.public_key))
-    for other in known.values():
-        if other.name == request.name and other.status == "active" and other.machine != machine:
-            raise VaultError(
-                "machine-name-taken",
-                f"another machine of this vault is called {request.name}",
-                subject=fingerprint(machine),
-                hint="register again under another name (seed register --name)",
-            )
     before = known.get(machine)
-    member = Membership(
+    # In a vault that was made again, a machine may come after the one that took its place.
+    past = before is None and any(m.replaces == machine and m.status != "revoked" for m in known.values())
+    if not past:
+        _check_name(request, machine, known)
+    if request.replaces is not None:
+        _check_replaced(request, request.replaces, before, known.get(request.replaces), by)
+    member = known[machine] = Membership(
         number=before.number + 1 if before else 1,
         vault=vault.id,
         machine=machine,
@@ -100,12 +116,80 @@ def admit(
         public_key=request.public_key,
         key_id=request.key_id,
         request=signed.digest,
-        status="active",
+        status="replaced" if past else "active",
         since=int(time.time()),
         accepted_by=by,
+        replaces=request.replaces,
     )
     vault.sign(layout.member_prefix(machine), member.number, member)
+    complete_replacements(vault, known, monitor)
     return member
+
+
+def complete_replacements(vault: Vault, known: dict[MachineId, Membership], monitor: Monitor) -> None:
+    """End the membership of every machine whose place an active one has taken; `known` learns of it."""
+    for member in list(known.values()):
+        before = known.get(member.replaces or MachineId(""))
+        if member.status == "active" and before is not None and before.status == "active":
+            last = max((m.sequence for m, _ in manifests(vault, before, monitor)), default=0)
+            known[before.machine] = _revise(vault, before, status="replaced", last_sequence=last)
+
+
+def accept_further(
+    vault: Vault, known: dict[MachineId, Membership], machine: MachineId, signed: Iterable[Manifest]
+) -> None:
+    """By the operator's word, what a machine had signed before it was replaced counts up to the last of its manifests
+    among `signed`; `known` learns of it. Raises VaultError machine-unknown.
+    """
+    member = known.get(machine)
+    if member is None or member.status != "replaced":
+        raise VaultError(
+            "machine-unknown", "no machine of this fingerprint was replaced", subject=fingerprint(machine),
+            hint="see `importer machines list`",
+        )  # fmt: skip
+    last = max((m.sequence for m in signed if (m.vault, m.machine) == (vault.id, machine)), default=0)
+    if last > (member.last_sequence or 0):
+        known[machine] = _revise(vault, member, last_sequence=last)
+
+
+def _revise(vault: Vault, member: Membership, **changes: object) -> Membership:
+    revised = replace(member, number=member.number + 1, since=int(time.time()), **changes)  # type: ignore[arg-type]
+    vault.sign(layout.member_prefix(member.machine), revised.number, revised)
+    return revised
+
+
+def _check_name(request: Request, machine: MachineId, known: dict[MachineId, Membership]) -> None:
+    for other in known.values():
+        if other.machine in (machine, request.replaces):
+            continue
+        if other.name == request.name and other.status == "active":
+            raise VaultError(
+                "machine-name-taken",
+                f"another machine of this vault is called {request.name}",
+                subject=fingerprint(machine),
+                hint="register again under another name (seed register --name)",
+            )
+
+
+def _check_replaced(
+    request: Request, wanted: MachineId, before: Membership | None, other: Membership | None, by: str
+) -> None:
+    """REV-2. Raises VaultError replacement-refused; `other` is the machine `wanted`, where the vault knows it."""
+    if other is None:
+        why = "is not registered with this vault" if by != "operator" else ""
+    elif (other.name, other.key_id) != (request.name, request.key_id):
+        why = "has another name or another master key"
+    elif other.status != "active" and (before is None or before.replaces != wanted):
+        why = f"was {other.status} already"
+    else:
+        why = ""
+    if why:
+        raise VaultError(
+            "replacement-refused",
+            f"the machine whose place it would take, {fingerprint(wanted)}, {why}",
+            subject=fingerprint(machine_id(bytes.fromhex(request.public_key))),
+            hint="register again with --replace, under the name of the machine that is active now",
+        )
 
 
 def _check_current(vault: Vault, request: Request, monitor: Monitor) -> None:

@@ -1,9 +1,8 @@
 """Recovery points as the vault sees them: admitted manifests, and whether all they need is there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
 from formats import layout
 from formats.documents import envelope
@@ -12,8 +11,8 @@ from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
-from formats.ids import ArchiveName, Digest, MachineId, digest
-from formats.monitor import Finding, Monitor
+from formats.ids import ArchiveName, Digest, HexDigest, MachineId, digest
+from formats.monitor import Finding, Monitor, Tally
 from formats.standing import Standing, brings, judge, newest_points, newest_sets
 from formats.store.contract import Store
 from formats.tables import needs
@@ -60,19 +59,46 @@ def _fetch_need(store: Store, wanted: Digest) -> bytes:
 
 def points(vault: Vault, monitor: Monitor) -> Iterator[Point]:
     """All points of all machines, by machine and sequence."""
-    for machine, member in sorted(members(vault, monitor).items(), key=lambda item: item[1].name):
-        yield from points_of(vault, machine, member, monitor)
+    known = members(vault, monitor)
+    for member in by_name(known):
+        yield from points_of(vault, member, known, monitor)
 
 
-def points_of(vault: Vault, machine: MachineId, member: Membership, monitor: Monitor) -> Iterator[Point]:
-    """All points of one machine, by sequence, each as it was revised last."""
+def by_name(known: Mapping[MachineId, Membership]) -> list[Membership]:
+    """The members by name; one that was replaced before those that took its place."""
+    return sorted(known.values(), key=lambda m: (m.name, len(line_of(m, known)), m.machine))
+
+
+def line_of(member: Membership, known: Mapping[MachineId, Membership]) -> list[Membership]:
+    """A member, and those before it, each of whose place the next one took."""
+    line = [member]
+    while (before := known.get(line[-1].replaces or MachineId(""))) is not None and before not in line:
+        line.append(before)
+    return line
+
+
+def points_of(
+    vault: Vault, member: Membership, known: Mapping[MachineId, Membership], monitor: Monitor
+) -> Iterator[Point]:
+    """All points of one machine, by sequence, each as it was revised last. They may wait for disks of those whose place it
+    took."""
     there = set(vault.store.list("archives"))
-    found = newest_points(manifests(vault, machine, member, monitor), lambda item: item[0])
+    found = newest_points(manifests(vault, member, monitor), lambda item: item[0])
     needed = {signed.digest: _needs(vault, manifest, monitor) for manifest, signed in found}
+    line = line_of(member, known)
+    earlier = [item for before in line[1:] for item in manifests(vault, before, Tally())]
 
     def needed_by(document: SetDocument) -> set[ArchiveName]:
-        brought = [s.digest for m, s in found if brings(document, m, s.digest)]
+        brought = {s.digest: m for m, s in (*found, *earlier) if brings(document, m, s.digest)}
+        for point, manifest in brought.items():
+            if point not in needed:
+                needed[point] = _needs(vault, manifest, Tally())
         return {need.archive.name for point in brought for need in needed[point] or ()}
+
+    def sets_of_line() -> Iterator[SetDocument]:
+        yield from sets(vault, member, monitor)
+        for before in line[1:]:
+            yield from sets(vault, before, Tally())
 
     for manifest, signed in found:
         needs_of = needed[signed.digest]
@@ -80,7 +106,7 @@ def points_of(vault: Vault, machine: MachineId, member: Membership, monitor: Mon
             archives = manifest.totals.archives
             yield Point(manifest, signed, member, Standing(archives, archives))
             continue
-        standing = judge(needs_of, there, [vault.store], partial(sets, vault, member, monitor), needed_by)
+        standing = judge(needs_of, there, [vault.store], sets_of_line, needed_by)
         yield Point(manifest, signed, member, standing)
 
 
@@ -95,27 +121,38 @@ def _needs(vault: Vault, manifest: Manifest, monitor: Monitor) -> list[Need] | N
 
 
 def sets(vault: Vault, member: Membership, monitor: Monitor) -> list[SetDocument]:
-    """The sets of one machine, by documents that verify."""
+    """The sets of one machine, by documents that verify and count."""
     return newest_sets(set_documents(vault, member, monitor))
 
 
 def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:
-    """All set documents of one machine that verify, superseded ones too."""
+    """All set documents of one machine that verify, superseded ones too; of one that was replaced, those that end a
+    manifest that counts."""
+    counted = (
+        {s.digest for _, s in manifests(vault, member, Tally())} if member.status == "replaced" else None
+    )
     for name, _ in vault.store.list(layout.set_prefix(member.machine)):
         try:
             signed = envelope.read(vault.store.get(name), name)
-            yield signed.verify(SetDocument, bytes.fromhex(member.public_key))
+            document = signed.verify(SetDocument, bytes.fromhex(member.public_key))
         except (FormatError, IntegrityError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
+            continue
+        if counted is None or document.manifest in counted:
+            yield document
 
 
-def manifests(
-    vault: Vault, machine: MachineId, member: Membership, monitor: Monitor
-) -> Iterator[tuple[Manifest, Signed]]:
-    """The manifests of one machine that verify, by sequence; superseded ones too."""
-    for name, _ in vault.store.list(layout.manifest_prefix(machine)):
+def manifests(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[tuple[Manifest, Signed]]:
+    """The manifests of one machine that verify and count (REV-3), by sequence; superseded ones too."""
+    for name, _ in vault.store.list(layout.manifest_prefix(member.machine)):
         try:
             signed = envelope.read(vault.store.get(name), name)
-            yield signed.verify(Manifest, bytes.fromhex(member.public_key)), signed
+            manifest = signed.verify(Manifest, bytes.fromhex(member.public_key))
         except (FormatError, IntegrityError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
+            continue
+        if member.status == "replaced" and manifest.sequence > (member.last_sequence or 0):
+            detail = f"{member.name} signed it after another machine had taken its place: it does not count"
+            monitor.finding(Finding(code="machine-replaced", subject=name, detail=detail))
+            continue
+        yield manifest, signed

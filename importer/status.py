@@ -13,7 +13,7 @@ from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import MachineId, SetId
 from formats.monitor import Finding, Monitor
 from importer.imports import receipts
-from importer.points import points_of, sets
+from importer.points import by_name, points_of, sets
 from importer.vault import Vault, members
 
 
@@ -52,9 +52,10 @@ def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list
         if receipt.whole:
             disk = (receipt.disk.set, receipt.disk.number)
             whole[disk] = max(whole[disk], receipt.disk.generation)
-    for machine, member in sorted(members(vault, monitor).items(), key=lambda item: item[1].name):
+    known = members(vault, monitor)
+    for member in by_name(known):
         found: dict[SetId, SetStanding] = {}
-        points = {p.signed.digest: p for p in points_of(vault, machine, member, monitor)}
+        points = {p.signed.digest: p for p in points_of(vault, member, known, monitor)}
         for document in sets(vault, member, monitor):
             point = points.get(document.manifest)
             waiting = {d.number for d in point.standing.awaited if d.set == document.set} if point else set()
@@ -65,7 +66,7 @@ def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list
             ]
             found[document.set] = SetStanding(document.set, True, tuple(disks))
         for disk_set, owner in owners.items():
-            if owner == machine and disk_set not in found:
+            if owner == member.machine and disk_set not in found:
                 disks = [
                     _disk(disk_set, number, received, whole)
                     for s, number in sorted(received)

@@ -31,7 +31,7 @@ class DiskAcceptance:
     - of the inventories the highest generation holds; two of one generation that differ are a forked disk (ACC-5);
     - a request is signed by the machine's key and names the label's vault and public key (ACC-6);
     - where a vault is at hand, the label names that vault (ACC-7), and the machine is one of its active
-      members with that very key (ACC-8).
+      members with that very key; of one that was replaced, the set was announced before (ACC-8).
 
     What breaks a rule of identity is refused by name; what is merely damaged is a finding.
     """
@@ -114,8 +114,13 @@ class DiskAcceptance:
                 hint="import it into the vault it was written for",
             )
 
-    def check_member(self, member: Membership | None, accept_command: str) -> Membership:
-        """Raises VaultError machine-unknown, machine-revoked."""
+    def check_member(
+        self, member: Membership | None, accept_command: str, *, announced: bool = False
+    ) -> Membership:
+        """`announced` is whether the vault knew the disk's set before its machine was replaced.
+
+        Raises VaultError machine-unknown, machine-revoked, machine-replaced.
+        """
         label = self.label
         if member is None or member.public_key != label.public_key:
             raise VaultError(
@@ -131,6 +136,15 @@ class DiskAcceptance:
                 f"machine {member.name} was revoked",
                 subject=fingerprint(label.machine),
                 hint="nothing of it is imported any more",
+            )
+        if member.status == "replaced" and not announced:
+            raise VaultError(
+                "machine-replaced",
+                f"another machine has taken the place of {member.name}, and set {label.set[:8]} of the one before was never "
+                "announced",
+                subject=fingerprint(label.machine),
+                hint="ask its owner whether the set was written before that; if so, import it with "
+                f"--accept-replaced {fingerprint(label.machine)}",
             )
         return member
 

@@ -54,7 +54,8 @@ class Credential(Document):
 
 
 class Request(Document):
-    """A machine asks to join. Signed by its own key *and* by the key of the credential it holds."""
+    """A machine asks to join, or to take the place of the one that it `replaces`. Signed by its own key *and* by the key
+    of the credential it holds."""
 
     kind = "registration-request"
     signers = 2
@@ -66,10 +67,14 @@ class Request(Document):
     key_id: str = member(hexed(16))
     nonce: str = member(hexed(16))
     created: int = member(integer())
+    replaces: MachineId | None = member(optional(hexed(16)), default=None)
 
 
 class Membership(Document):
-    """Revision `number` of what the vault knows of a machine. Signed by the authority."""
+    """Revision `number` of what the vault knows of a machine. Signed by the authority.
+
+    Of one that was replaced, manifests count up to `last_sequence` and no further.
+    """
 
     kind = "membership"
     number: int = member(integer(1))
@@ -79,10 +84,11 @@ class Membership(Document):
     public_key: str = member(hexed(32))
     key_id: str = member(hexed(16))
     request: HexDigest = member(hexed(32))
-    status: str = member(choice("active", "revoked"))
+    status: str = member(choice("active", "revoked", "replaced"))
     since: int = member(integer())
     accepted_by: str = member(choice("credential", "operator"))
     replaces: MachineId | None = member(optional(hexed(16)), default=None)
+    last_sequence: int | None = member(optional(integer()), default=None)
 
 
 def _slot() -> Codec:

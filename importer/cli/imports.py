@@ -8,7 +8,7 @@ import typer
 
 from formats.console import FAILED, Console, command
 from formats.errors import OffseedError, UsageError
-from formats.ids import fingerprint
+from formats.ids import fingerprint, parse_fingerprint
 from formats.monitor import Finding
 from formats.wire import Json, encode_json
 from formats.words import counted, instant, numbered, size
@@ -49,13 +49,21 @@ def import_(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write the result as JSON.")
     ] = None,
+    accept_replaced: Annotated[
+        str | None,
+        typer.Option(
+            "--accept-replaced",
+            metavar="FINGERPRINT",
+            help="Import also what this machine wrote and never announced before it was replaced.",
+        ),
+    ] = None,
 ) -> int:
     """Import disks into a vault. No passphrase is needed; run it again at any time, in any order.
 
     Example: importer import /mnt/disk --vault /srv/vault
     """
     from importer.imports import accept, import_disks
-    from importer.machines import answer_requests
+    from importer.machines import accept_further, answer_requests
     from importer.points import points as all_points
     from importer.vault import members
 
@@ -67,10 +75,13 @@ def import_(
         console.say(f"machine {member.name} is accepted ({fingerprint(member.machine)})")
     looked, unreadable = _look(disks, console)
     known = members(opened, console)
+    further = parse_fingerprint(accept_replaced) if accept_replaced is not None else None
+    if further is not None:
+        accept_further(opened, known, further, [m for disk in looked for m, _ in disk.manifests])
     welcome, refused = [], []
     for disk in looked:
         try:
-            welcome.append((disk, accept(opened, disk, known)))
+            welcome.append((disk, accept(opened, disk, known, further=further)))
         except OffseedError as error:
             refused.append((disk, error))
     if refused and not welcome:

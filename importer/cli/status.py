@@ -3,10 +3,13 @@
 from typing import TYPE_CHECKING
 
 from formats.console import Console, command
+from formats.ids import fingerprint
 from formats.wire import Json
+from formats.words import moment
 from importer.cli.app import MachineOption, VaultOption, app, vault_of
 
 if TYPE_CHECKING:
+    from formats.documents.vault import Membership
     from importer.status import SetStanding
 
 
@@ -29,7 +32,7 @@ def status(
     for member, sets in standings(opened, console):
         if machine not in (None, member.name):
             continue
-        console.say(f"{member.name}, {member.status}")
+        console.say(f"{member.name}, {told(member)}")
         if not sets:
             console.say("  no disks so far")
         shown: list[Json] = [_show(console, found) for found in sets]
@@ -37,6 +40,13 @@ def status(
     if not rows:
         console.say("no machine is registered yet")
     console.result(rows)
+
+
+def told(member: "Membership") -> str:
+    """How a machine stands, in plain words."""
+    if member.status == "replaced":
+        return f"the machine before, {fingerprint(member.machine)}: replaced {moment(member.since)}"
+    return f"{member.status}, in place of the machine before" if member.replaces else member.status
 
 
 def _show(console: Console, found: "SetStanding") -> dict[str, Json]:

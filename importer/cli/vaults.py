@@ -1,7 +1,6 @@
 """`importer vault`, `credentials` and `machines`."""
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -193,18 +192,26 @@ def machines_list(console: Console, vault: VaultOption = None) -> None:
     Example: importer machines list --vault /srv/vault
     """
     from importer.machines import answer_requests
+    from importer.points import by_name
     from importer.vault import members
 
     opened = vault_of(vault, console)
     accepted, pending = answer_requests(opened, console) if opened.authority else ([], [])
     rows: list[Json] = []
-    for member in members(opened, console).values():
+    for member in by_name(members(opened, console)):
         new = " (just now)" if member in accepted else ""
+        place = f", in place of {fingerprint(member.replaces)}" if member.replaces else ""
         console.say(
-            f"{fingerprint(member.machine)}  {member.status:8} {member.name}, since {moment(member.since)}{new}"
+            f"{fingerprint(member.machine)}  {member.status:8} {member.name}, since {moment(member.since)}{place}{new}"
         )
         rows.append(
-            {"machine": member.machine, "name": member.name, "status": member.status, "since": member.since}
+            {
+                "machine": member.machine,
+                "name": member.name,
+                "status": member.status,
+                "since": member.since,
+                "replaces": member.replaces,
+            }
         )
     for request in pending:
         console.say(f"{fingerprint(request.machine)}  waiting  {request.request.name}: {request.reason}")
@@ -249,10 +256,16 @@ def machines_accept(
         machine = machine_id(bytes.fromhex(request.public_key))
         if machine == parse_fingerprint(wanted):
             opened.store.put_new(numbered("requests", 1, signed.digest), data)
-            member = admit(opened, request, signed, members(opened, console), by="operator")
+            member = admit(opened, request, signed, members(opened, console), console, by="operator")
             console.say(f"Machine {member.name} is accepted ({fingerprint(machine)}).")
+            if member.replaces:
+                console.say(f"  It takes the place of {fingerprint(member.replaces)}.")
+            if member.status == "replaced":
+                console.say(
+                    f"  It was replaced: import its disks with --accept-replaced {fingerprint(machine)}"
+                )
             console.result(
-                {"machine": machine, "name": member.name, "status": "active", "since": int(time.time())}
+                {"machine": machine, "name": member.name, "status": member.status, "since": member.since}
             )
             return
     raise OffseedError(
