@@ -21,6 +21,7 @@ from formats.store.local import LocalStore
 from formats.tables import needs
 from formats.tables.archive import METADATA_CLASS
 from seed.home import Home, KeptSet, kept_sets
+from seed.machines import check_not_replaced
 from seed.register import put_request
 
 PATIENCE = 10.0  # seconds a vault is waited for
@@ -53,10 +54,14 @@ def announce(
         if not _is_ours(home, store, monitor):
             monitor.notice(f"offline: there is no vault {home.identity.vault_name} at {address}; {later}")
             return False
+        check_not_replaced(home.identity, store, monitor)
         put_request(store, home.identity)
         there = {name for name, _ in store.list(layout.set_prefix(home.identity.machine))} if again else set()
         announced = [_announce(kept, store, monitor) for kept in waiting if not _is_announced(kept, there)]
         return all(announced)
+    except VaultError as error:
+        monitor.notice(f"the set is not announced to the vault: {error.what}")
+        return False
     except (StoreError, MediaError) as error:
         monitor.notice(
             f"offline: the vault at {address} does not take the announcement ({error.what}); {later}"

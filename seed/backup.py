@@ -42,11 +42,12 @@ from seed.cataloguing import Catalogued
 from seed.commit import settle_sequence
 from seed.home import Home, LeftOut, kept_sets
 from seed.items import Scope, check_home_room, check_there, choose_scope, own_folders
+from seed.machines import check_not_replaced, own_machines
 from seed.measuring import Measuring
 from seed.new_point import Description, describe, sign_manifest
 from seed.packing import METADATA_SIZE, BufferPool, Packer
 from seed.placing import MetadataCache
-from seed.reading import Machine, PointReader, Union, points
+from seed.reading import PointReader, Union, points
 from seed.rebuilding import rebuild
 from seed.register import put_request
 from seed.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, reusable
@@ -92,7 +93,7 @@ def prepare(home: Home, paths: Sequence[str], left_out: LeftOut, monitor: Monito
 def backup(home: Home, scope: Scope, vault: Store, options: Options, monitor: Monitor) -> Backed:
     """Put a new recovery point of what was prepared into the vault; the home is locked by the caller.
 
-    Raises UsageError, HomeError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
+    Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
     """
     with Work.open(home, vault, monitor) as work:
         return back_up(work, scope, options)
@@ -227,8 +228,9 @@ class _Before:
     @classmethod
     def of(cls, work: Work) -> "_Before":
         identity = work.home.identity
-        found = points(work.own, [Machine(identity.machine, identity.master)], work.monitor)
-        if found:  # another home of this machine may have made the newest
+        machines = own_machines(identity, [work.vault], work.monitor)
+        found = points(work.own, machines, work.monitor)
+        if found:  # another home of this machine, or the one before, may have made the newest
             work.home.spend(found[-1].manifest.sequence, found[-1].digest)
         whole = [p for p in found if p.manifest.point_kind != "partial"][-1:]
         usual = [p for p in found if p.manifest.point == work.home.state.usual and p not in whole]
@@ -301,8 +303,10 @@ def _now_and_then(walk: Iterable[Found], action: Callable[[], None]) -> Iterator
 
 
 def _commit(work: Work, before: _Before, catalogued: Catalogued, kind: str) -> Backed:
-    """From a catalog to the manifest in the vault, in the order that stands above."""
+    """From a catalog to the manifest in the vault, in the order that stands above. Raises VaultError machine-replaced where
+    another machine took this one's place meanwhile."""
     home, cache = work.home, work.cache
+    check_not_replaced(home.identity, work.vault, work.monitor)
     sections = (*before.reuse.sections, *work.sink.sections, *cache.sections)
     described = describe(sections, catalogued, (*before.reuse.needs, *work.described))
     point, disk_set = PointId(random_id()), work.sink.disk_set

@@ -42,6 +42,7 @@ R = TypeVar("R", bound=Record)
 
 ITEMS_MAX = 1000
 EXCLUDES_MAX = 10_000
+REPLACED_MAX = 1000
 LOCK_PATIENCE = 5.0  # seconds: a command that only announces or verifies a little is soon done
 
 
@@ -56,7 +57,7 @@ class Parameters(Record):
 
 
 class Identity(Record):
-    """Written once, by registration."""
+    """Written once, by registration. `replaced` are the machines whose place this one took, the last one first."""
 
     name: str = member(text(63, MACHINE_NAME))
     vault: VaultId = member(hexed(16))
@@ -68,6 +69,7 @@ class Identity(Record):
     parameters: Parameters = member(nested(Parameters))
     request: bytes = member(blob(32 << 10))
     slots: bytes = member(blob(64 << 10))
+    replaced: tuple[MachineId, ...] = member(many(hexed(16), REPLACED_MAX), default=())
 
     def __repr__(self) -> str:
         return f"Identity({self.name})"
@@ -259,12 +261,12 @@ class Home:
             )
 
     @classmethod
-    def create(cls, path: Path, identity: Identity) -> Self:
+    def create(cls, path: Path, identity: Identity, state: State) -> Self:
         """Raises HomeError home-registered."""
         cls.check_free(path)
-        write_record(path / "state.json", State())
+        write_record(path / "state.json", state)
         write_record(path / "identity.json", identity)
-        return cls(path, identity, State())
+        return cls(path, identity, state)
 
     @classmethod
     def open(cls, path: Path) -> Self:

@@ -7,32 +7,28 @@ need list by the digest in it, an index by the digest in the need list, a chunk 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.acceptance import folder_identity
 from formats.documents.manifest import Manifest
-from formats.documents.vault import Slots
 from formats.errors import (
     FormatError,
     IntegrityError,
     MediaError,
     NotFoundError,
     OffseedError,
-    PassphraseError,
     StoreError,
     UsageError,
     VaultError,
 )
-from formats.ids import ArchiveName, ChunkId, Digest, HexDigest, MachineId, digest, hex_digest
+from formats.ids import ArchiveName, ChunkId, Digest, HexDigest, digest, hex_digest
 from formats.keyed.catalog import LOST, Entry, PageRow, decode_entries, decode_page, small_files, sort_key
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
-from formats.keyed.passphrase import readings
 from formats.keyed.root import Root, open_root
-from formats.keyed.slots import open_slot, slot_from_json
 from formats.monitor import Finding, Monitor
 from formats.standing import newest_points
 from formats.store.contract import Store
@@ -44,6 +40,7 @@ from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.needs import Need
 from formats.tables.sections import Section, decode_object
 from seed.disk import check_disk
+from seed.machines import Machine
 
 
 class Union:
@@ -130,73 +127,6 @@ def check_vault(store: Store) -> None:
 
 
 @dataclass(frozen=True)
-class Machine:
-    """A machine whose key is at hand."""
-
-    machine: MachineId
-    master: MasterKey
-
-
-def unlock(union: Union, passphrase: str, name: str | None, monitor: Monitor) -> list[Machine]:
-    """The machines whose key slots the passphrase opens; with `name`, only those of that name.
-
-    Raises PassphraseError passphrase-wrong, slot-missing; UsageError point-unknown.
-    """
-    opened: dict[MachineId, Machine] = {}
-    tried = 0
-    wanted = _machines_named(union, name) if name is not None else None
-    for object_name in sorted(union.list("slots"), reverse=True):
-        machine = MachineId(object_name.split("/")[1])
-        if machine in opened or (wanted is not None and machine not in wanted):
-            continue
-        try:
-            slots = envelope.read(union.get_document(object_name), object_name).peek(Slots)
-            for slot, reading in product(slots.slots, readings(passphrase)):
-                tried += 1
-                try:
-                    master, _ = open_slot(slot_from_json(dict(slot), object_name), reading)
-                except PassphraseError:
-                    continue
-                opened[machine] = Machine(machine, master)
-                break
-        except (FormatError, IntegrityError, StoreError, MediaError) as error:
-            monitor.finding(Finding(code=error.code, subject=object_name, detail=error.what))
-    if opened:
-        return list(opened.values())
-    if not tried:
-        raise PassphraseError(
-            "slot-missing",
-            "there is no key slot to be opened here",
-            subject=", ".join(s.address for s in union.stores),
-            hint="the disk was written with --no-slot-on-disks, or holds another machine's data: add the vault "
-            "by --vault, or use the home of the machine",
-        )
-    raise PassphraseError(
-        "passphrase-wrong",
-        "the passphrase opens none of the key slots",
-        subject=", ".join(s.address for s in union.stores),
-        hint="check it; nobody can recover it",
-    )
-
-
-def _machines_named(union: Union, name: str) -> set[MachineId]:
-    found = set()
-    for object_name in union.list("manifests"):
-        try:
-            manifest = envelope.read(union.get_document(object_name), object_name).peek(Manifest)
-        except (FormatError, IntegrityError, StoreError, MediaError):
-            continue
-        if manifest.machine_name == name:
-            found.add(manifest.machine)
-    if not found:
-        raise UsageError(
-            "point-unknown", "no machine of this name has points here", subject=name,
-            hint="see `seed points` for the machines whose points are here",
-        )  # fmt: skip
-    return found
-
-
-@dataclass(frozen=True)
 class Point:
     """A recovery point whose root was opened."""
 
@@ -219,7 +149,10 @@ def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[
             except (FormatError, IntegrityError, StoreError, MediaError) as error:
                 monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
                 continue
-            if root.machine == machine.machine:
+            if machine.last is not None and manifest.sequence > machine.last:
+                detail = "signed by a machine after another had taken its place: it does not count"
+                monitor.finding(Finding(code="machine-replaced", subject=name, detail=detail))
+            elif root.machine == machine.machine:
                 found[signed.digest] = Point(manifest, signed.digest, root, machine.master)
     ordered = newest_points(
         sorted(
@@ -241,7 +174,7 @@ def choose(found: Sequence[Point], wanted: str) -> Point:
     """`latest`, or the point whose id begins so. Raises UsageError point-unknown."""
     if wanted == "latest":
         whole = [p for p in found if p.manifest.point_kind != "partial"]
-        if len({p.manifest.machine for p in whole}) > 1:
+        if len({p.manifest.key_id for p in whole}) > 1:  # one that was replaced is no other machine
             names = ", ".join(sorted({p.manifest.machine_name for p in whole}))
             raise UsageError(
                 "point-unknown", "points of several machines are here", subject=names,

@@ -2,9 +2,11 @@
 
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -14,13 +16,28 @@ from formats.documents.credential_file import CredentialFile
 from formats.documents.revisions import newest
 from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
 from formats.errors import FormatError, MediaError, StoreError, VaultError
-from formats.ids import machine_id
+from formats.ids import MachineId, machine_id
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
 from formats.monitor import Monitor
 from formats.store.address import open_store
 from formats.store.contract import Store
-from seed.home import Home, Identity, Parameters
+from formats.wire import Json
+from seed.home import Home, Identity, Parameters, State
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A master key, the chunking parameters that go with it, and the slots that both lie in."""
+
+    master: MasterKey
+    chunking: ChunkingParameters
+    slots: tuple[Mapping[str, Json], ...]
+
+    @classmethod
+    def generate(cls, passphrase: str) -> Self:
+        master, chunking = MasterKey.generate(), ChunkingParameters()
+        return cls(master, chunking, (slot_to_json(make_slot(passphrase, master, chunking)),))
 
 
 @dataclass(frozen=True)
@@ -40,22 +57,15 @@ def register(
     credential.check_time(file.leaf, datetime.now(UTC))
     store = _reach(file.document, address, monitor)
     if store is not None:
-        check_vault(store, file.document, name, monitor)
-    master = MasterKey.generate()
-    identity = _identity(file, name, passphrase, master, address)
-    home = Home.create(path, identity)
-    if store is None:
-        return Registered(home, False)
-    try:
-        put_request(store, identity)
-    except (StoreError, MediaError) as error:
-        monitor.notice(f"the vault does not take the request ({error}); the registration travels on the disk")
-        return Registered(home, False)
-    return Registered(home, True)
+        check_issued(store, file.document, monitor)
+        _check_name(store, file.document, name, monitor)
+    identity = make_identity(file, name, Keys.generate(passphrase), address)
+    home = Home.create(path, identity, State())
+    return Registered(home, store is not None and ask_to_join(store, identity, monitor))
 
 
-def check_vault(store: Store, document: Credential, name: str, monitor: Monitor) -> None:
-    """What a reachable vault can already say against the credential or the name. Raises VaultError."""
+def check_issued(store: Store, document: Credential, monitor: Monitor) -> None:
+    """What a vault can already say against a credential. Raises VaultError vault-foreign, credential-replaced."""
     authority = bytes.fromhex(document.authority)
     found = newest(store, "descriptor", Descriptor, authority, monitor)
     if found is None or found[0].vault != document.vault:
@@ -73,12 +83,16 @@ def check_vault(store: Store, document: Credential, name: str, monitor: Monitor)
             subject=f"credential {document.number}, newest {issued[0].number}",
             hint="use the newest file, or ask the operator for another one",
         )
-    if name in _names(store, authority, monitor):
+
+
+def _check_name(store: Store, document: Credential, name: str, monitor: Monitor) -> None:
+    """Raises VaultError machine-name-taken."""
+    if name in _names(store, bytes.fromhex(document.authority), monitor):
         raise VaultError(
             "machine-name-taken",
             "another machine of the vault has this name, or asked for it",
             subject=name,
-            hint="choose another one by --name",
+            hint="choose another one by --name; if this is that machine, rebuilt, take its place by --replace",
         )
 
 
@@ -100,11 +114,22 @@ def _names(store: Store, authority: bytes, monitor: Monitor) -> set[str]:
     return found
 
 
+def ask_to_join(store: Store, identity: Identity, monitor: Monitor) -> bool:
+    """Put the request into the vault, as far as it takes it; else a notice."""
+    try:
+        put_request(store, identity)
+    except (StoreError, MediaError) as error:
+        monitor.notice(f"the vault does not take the request ({error}); the registration travels on the disk")
+        return False
+    return True
+
+
 def put_request(store: Store, identity: Identity) -> None:
-    """Put the request and the key slots into the vault, if they are not there."""
+    """Put the key slots into the vault, and the request, if they are not there: who is accepted can be read by the
+    passphrase."""
     for prefix, data in (
-        ("requests", identity.request),
         (layout.slot_prefix(identity.machine), identity.slots),
+        ("requests", identity.request),
     ):
         name = layout.numbered(prefix, 1, envelope.read(data, prefix).digest)
         if store.head(name) != len(data):
@@ -123,29 +148,29 @@ def _reach(document: Credential, address: str | None, monitor: Monitor) -> Store
         return None
 
 
-def _identity(
-    file: CredentialFile, name: str, passphrase: str, master: MasterKey, address: str | None
+def make_identity(
+    file: CredentialFile,
+    name: str,
+    keys: Keys,
+    address: str | None,
+    *,
+    replaced: tuple[MachineId, ...] = (),
 ) -> Identity:
+    """A machine with a new signing key, and its request, in place of the first of those that were `replaced`."""
     document, key = file.document, Ed25519PrivateKey.generate()
-    public = key.public_key().public_bytes_raw()
-    parameters = ChunkingParameters()
+    public, key_id = key.public_key().public_bytes_raw(), keys.master.key_id.hex()
     request = Request(
         vault=document.vault,
         serial=document.number,
         leaf=document.leaf,
         name=name,
         public_key=public.hex(),
-        key_id=master.key_id.hex(),
+        key_id=key_id,
         nonce=secrets.token_hex(16),
         created=int(time.time()),
+        replaces=replaced[0] if replaced else None,
     )
-    slots = Slots(
-        number=1,
-        vault=document.vault,
-        machine=machine_id(public),
-        key_id=master.key_id.hex(),
-        slots=(slot_to_json(make_slot(passphrase, master, parameters)),),
-    )
+    slots = Slots(number=1, vault=document.vault, machine=machine_id(public), key_id=key_id, slots=keys.slots)
     return Identity(
         name=name,
         vault=document.vault,
@@ -153,8 +178,9 @@ def _identity(
         address=address or document.address,
         authority=document.authority,
         private_key=key.private_bytes_raw(),
-        master_key=master.raw,
-        parameters=Parameters(**asdict(parameters)),
+        master_key=keys.master.raw,
+        parameters=Parameters(**asdict(keys.chunking)),
         request=envelope.sign(request, key, file.key),
         slots=envelope.sign(slots, key),
+        replaced=replaced,
     )

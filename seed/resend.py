@@ -41,10 +41,11 @@ from seed.disk import DiskWriter, Extent, attach, check_disk
 from seed.export import complete
 from seed.home import Home, KeptSet, kept_sets, write_private
 from seed.items import Scope, check_targets
+from seed.machines import own_machines
 from seed.new_point import describe, sign_revision
 from seed.packing import METADATA_SIZE, POOL_BYTES, Buffer, BufferPool, Packer, archive_size
 from seed.placing import Attendant, DiskSet, MetadataCache
-from seed.reading import Machine, Point, PointReader, needed_of, points
+from seed.reading import Point, PointReader, needed_of, points
 from seed.reuse import is_listed, promised
 from seed.revising import Revising
 from seed.sealing import Known
@@ -147,9 +148,10 @@ def _scope(home: Home, kept: KeptSet, targets: Sequence[Path], monitor: Monitor)
 def _revise(work: Work, level: int) -> tuple[list[Manifest], set[bytes]]:
     """Revise every point of this machine that needs what is neither in the vault nor on its way."""
     identity, monitor = work.home.identity, work.monitor
-    found = points(work.own, [Machine(identity.machine, identity.master)], monitor)
+    found = points(work.own, own_machines(identity, [work.vault], monitor), monitor)
     can_come = _coming(work, found)
-    unmet = [p for p in found if not all(map(can_come, needed_of(work.own, p)))]
+    ours = [p for p in found if p.manifest.machine == identity.machine]
+    unmet = [p for p in ours if not all(map(can_come, needed_of(work.own, p)))]
     if not unmet:
         return [], set()
     known, sections, before = Known(), dict[ArchiveName, Section](), dict[ArchiveName, Need]()
@@ -201,7 +203,7 @@ def _coming(work: Work, found: Sequence[Point]) -> Callable[[Need], bool]:
 def _revised_set(work: Work, kept: KeptSet, added: Sequence[DiskWriter]) -> tuple[str, bytes]:
     """The set's document as it is now, its name and bytes, in the home and in the vault."""
     identity, before = work.home.identity, _document(kept)
-    found = points(work.own, [Machine(identity.machine, identity.master)], work.monitor)
+    found = points(work.own, own_machines(identity, [work.vault], work.monitor), work.monitor)
     brought = next((p for p in found if p.manifest.point == before.point), None)
     if brought is None:
         raise HomeError(

@@ -22,7 +22,7 @@ from formats.tables.sections import Section
 from seed.disk import read_journal
 from seed.home import Home, KeptSet, kept_sets
 from seed.reading import Point, PointReader, Union, needed_of
-from seed.standing import sets_of
+from seed.standing import sets_behind
 
 SAMPLE, SAMPLE_REBUILT = 16, 64  # records
 
@@ -86,7 +86,7 @@ def promised(
     its point needs, unless all its disks have come."""
     kept = {k.state.set: k for k in kept_sets(home)}
     known = {point.digest: point for point in points}
-    for document in sets_of(union, home.identity.machine, home.identity.public_key):
+    for document in sets_behind(union, points):
         waiting = awaited([vault], document)
         if document.set in kept:
             yield from _on_its_way(kept[document.set], document, waiting, monitor)

@@ -18,7 +18,7 @@ def standings(
 ) -> Iterator[tuple[Point, Standing]]:
     """Each of the `wanted` with its standing in `union`; `points` are all that can be read there."""
     there = {(name, size) for store in union.stores for name, size in store.list("archives")}
-    known = list(points)
+    points = list(points)
     for point in wanted:
         try:
             needed = needed_of(union, point)
@@ -26,23 +26,26 @@ def standings(
             archives = point.manifest.totals.archives
             yield point, Standing(archives, archives)  # which are there, nobody can tell
             continue
-        sets = partial(sets_of, union, point.manifest.machine, bytes.fromhex(point.root.public_key))
-        yield point, judge(needed, there, union.stores, sets, partial(_needed_by, union, known))
+        history = [p for p in points if p.manifest.key_id == point.manifest.key_id]
+        sets = partial(sets_behind, union, history)
+        yield point, judge(needed, there, union.stores, sets, partial(_needed_by, union, points))
 
 
-def sets_of(union: Union, machine: MachineId, key: bytes) -> list[SetDocument]:
-    """The sets of a machine, by documents that it signed with `key`."""
+def sets_behind(union: Union, points: Iterable[Point]) -> list[SetDocument]:
+    """The sets of the machines that made `points`, by the documents that these signed."""
     found = []
-    for name in union.list(layout.set_prefix(machine)):
-        with suppress(FormatError, IntegrityError, StoreError, MediaError):
-            found.append(envelope.read(union.get_document(name), name).verify(SetDocument, key))
+    for machine, key in sorted({(p.manifest.machine, p.root.public_key) for p in points}):
+        for name in union.list(layout.set_prefix(machine)):
+            with suppress(FormatError, IntegrityError, StoreError, MediaError):
+                signed = envelope.read(union.get_document(name), name)
+                found.append(signed.verify(SetDocument, bytes.fromhex(key)))
     return newest_sets(found)
 
 
-def _needed_by(union: Union, known: Sequence[Point], document: SetDocument) -> set[ArchiveName]:
+def _needed_by(union: Union, points: Sequence[Point], document: SetDocument) -> set[ArchiveName]:
     """The archives that the points need which a set brings, as far as their need lists can be read."""
     names: set[ArchiveName] = set()
-    for point in known:
+    for point in points:
         if brings(document, point.manifest, point.digest):
             with suppress(FormatError, IntegrityError, StoreError, MediaError):
                 names |= {need.archive.name for need in needed_of(union, point)}

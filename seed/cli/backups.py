@@ -55,6 +55,7 @@ def backup(
     from seed.announce import announce, reach
     from seed.backup import Options, prepare
     from seed.backup import backup as run
+    from seed.machines import check_not_replaced
     from seed.memory import be_lean
 
     home = open_home()
@@ -70,6 +71,7 @@ def backup(
         began = time.monotonic()
         store = reach(home, address, console)
         try:
+            check_not_replaced(home.identity, store, console)
             scope = prepare(home, paths or [], without, console, once=once)
             if detached:
                 leave(console, home)

@@ -75,9 +75,10 @@ def export(
 
     Example: seed export /srv /etc --to /mnt/disk1 --to /mnt/disk2
     """
-    from seed.announce import announce
+    from seed.announce import announce, reach_if_any
     from seed.export import Options
     from seed.export import export as run
+    from seed.machines import check_not_replaced
     from seed.memory import be_lean
 
     home = open_home()
@@ -98,13 +99,17 @@ def export(
         _rehearse(console, home, paths or [], to, options)
         return
     attendant = Attending(console)
+    address = os.environ.get("SEED_VAULT") or home.identity.address
     with home.locked():
+        if not offline and (store := reach_if_any(home, address, console)) is not None:
+            check_not_replaced(home.identity, store, console)
+            store.close()
         began = time.monotonic()
         with console.working("export"):
             exported = run(home, paths or [], to, options, console, attendant)
         seconds = time.monotonic() - began - attendant.waited
         if not offline:
-            announce(home, os.environ.get("SEED_VAULT") or home.identity.address, console)
+            announce(home, address, console)
     _summarise(console, home.identity, exported, seconds)
 
 

@@ -15,7 +15,8 @@ from seed.cli.app import PassphraseFileOption, VaultOption, app, home_if_any, wi
 
 if TYPE_CHECKING:
     from formats.keyed.catalog import Entry
-    from seed.reading import Machine, Point, Union
+    from seed.machines import Machine
+    from seed.reading import Point, Union
 
 FromOption = Annotated[
     list[Path] | None, typer.Option("--from", metavar="DISK", help="Read from this disk; may be repeated.")
@@ -62,7 +63,8 @@ def open_points(
     """
     from formats.store.address import open_store
     from seed.announce import announce
-    from seed.reading import Machine, Union, check_vault, disk_stores, points, unlock
+    from seed.machines import own_machines, unlock
+    from seed.reading import Union, check_vault, disk_stores, points
 
     home = home_if_any(console, "read") if file is None and machine is None else None
     stores = disk_stores(disks or [])
@@ -79,7 +81,7 @@ def open_points(
     if home is not None:
         if vault is not None:
             announce(home, vault, console)
-        machines = [Machine(home.identity.machine, home.identity.master)]
+        machines = own_machines(home.identity, stores, console)
     else:
         machines = with_passphrase(console, file, lambda typed: unlock(union, typed, machine, console))
     return Opened(union, machines, points(union, machines, console))

@@ -2,8 +2,9 @@
 
 import os
 import socket
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +19,12 @@ from seed.cli.app import (
     insist,
     read_passphrase,
     type_passphrase,
+    with_passphrase,
 )
+
+if TYPE_CHECKING:
+    from formats.documents.credential_file import CredentialFile
+    from seed.register import Registered
 
 GENERATED = """{passphrase}
 
@@ -43,74 +49,115 @@ def register(
         Path | None,
         typer.Option("--generate-passphrase", metavar="FILE", help="Make a passphrase and write it there."),
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Take the place of the machine of this name, by its passphrase: it was rebuilt."
+        ),
+    ] = False,
 ) -> None:
     """Register this machine with a vault, and choose the passphrase that opens its backups.
 
     Example: seed register --credential web1.credential --generate-passphrase web1.passphrase
     """
-    import re
-
     from formats.documents.credential_file import CredentialFile
-    from formats.documents.vault import MACHINE_NAME
-    from formats.ids import fingerprint
-    from formats.keyed import passphrase as rules
     from seed.home import Home
-    from seed.register import register as join
+    from seed.replace import replace as take_place
 
-    machine_name = name or socket.gethostname()
-    if not re.fullmatch(MACHINE_NAME, machine_name):
-        raise UsageError(
-            "name-invalid",
-            "a machine's name has at most 63 letters, digits, dots, hyphens and underscores",
-            subject=machine_name,
-            hint="choose one by --name",
-        )
+    machine_name = _checked(name or socket.gethostname())
     Home.check_free(home_path())
     if other := callers_home():
         console.notice(
             f"{os.environ['SUDO_USER']} has registered this machine, in {other}; this is one more registration, "
             f"in {home_path()}. To use the other under sudo, set SEED_HOME={other}"
         )
-    file = CredentialFile.read(_credential_bytes(credential), str(credential))
-    if passphrase_file is not None and generate is not None:
+    if generate is not None and (passphrase_file is not None or replace):
+        given = "--replace" if replace else "--passphrase-file"
         raise UsageError(
-            "usage", "--passphrase-file and --generate-passphrase exclude each other", hint="give one of them"
-        )
+            "usage", f"{given} and --generate-passphrase exclude each other",
+            hint="a replacement goes on under the passphrase that there is" if replace else "give one of them",
+        )  # fmt: skip
+    file = CredentialFile.read(_credential_bytes(credential), str(credential))
+    if replace:
+        ask = partial(with_passphrase, console, passphrase_file)
+        registered = take_place(home_path(), file, machine_name, vault, ask, console)
+    else:
+        registered = _join(console, file, machine_name, vault, passphrase_file, generate)
+    _tell(console, registered, generate)
+
+
+def _join(
+    console: Console,
+    file: "CredentialFile",
+    name: str,
+    vault: str | None,
+    passphrase_file: Path | None,
+    generate: Path | None,
+) -> "Registered":
+    from formats.keyed import passphrase as rules
+    from seed.register import register
+
     if generate is not None:
         passphrase = rules.generate()
-        _write_generated(generate, passphrase, machine_name, file.document.name)
+        _write_generated(generate, passphrase, name, file.document.name)
     elif passphrase_file is not None:
         passphrase = read_passphrase(passphrase_file)
     else:
         passphrase = insist(console, _typed_twice)
     rules.check(passphrase)
     try:
-        registered = join(home_path(), file, machine_name, passphrase, vault, console)
+        return register(home_path(), file, name, passphrase, vault, console)
     except Exception:
         if generate is not None:
             generate.unlink(missing_ok=True)
         raise
-    identity = registered.home.identity
-    console.say(f"Registered {machine_name} with vault {identity.vault_name}.")
+
+
+def _tell(console: Console, registered: "Registered", generate: Path | None) -> None:
+    from formats.ids import fingerprint
+
+    identity, sequence = registered.home.identity, registered.home.state.sequence
+    console.say(f"Registered {identity.name} with vault {identity.vault_name}.")
     console.say(f"  fingerprint  {fingerprint(identity.machine)}")
+    if identity.replaced:
+        console.say(f"  in place of  {fingerprint(identity.replaced[0])}, whose points are its own now")
     if generate is not None:
         console.say(f"  passphrase   written to {generate}; keep that file elsewhere, nobody can recover it")
+    elif identity.replaced:
+        console.say("  passphrase   as before")
     else:
         console.say("  passphrase   keep it in a safe place: nobody can recover it")
     if not registered.reached:
         console.say(
             "  The vault was not reached: the request travels on the disk, and the operator accepts it there."
         )
-    console.say("Next: seed export PATH… --to DISK")
+    console.say(f"Next: seed {'backup PATH…' if sequence else 'export PATH… --to DISK'}")
     console.result(
         {
             "machine": identity.machine,
-            "name": machine_name,
+            "name": identity.name,
             "vault": identity.vault,
             "fingerprint": fingerprint(identity.machine),
             "reached": registered.reached,
+            "replaces": identity.replaced[0] if identity.replaced else None,
         }
     )
+
+
+def _checked(name: str) -> str:
+    """Raises UsageError name-invalid."""
+    import re
+
+    from formats.documents.vault import MACHINE_NAME
+
+    if not re.fullmatch(MACHINE_NAME, name):
+        raise UsageError(
+            "name-invalid",
+            "a machine's name has at most 63 letters, digits, dots, hyphens and underscores",
+            subject=name,
+            hint="choose one by --name",
+        )
+    return name
 
 
 def _credential_bytes(path: Path) -> bytes:

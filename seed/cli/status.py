@@ -5,7 +5,7 @@ import os
 from formats.console import Console, command
 from formats.ids import fingerprint
 from formats.wire import Json
-from formats.words import one_line
+from formats.words import moment, one_line
 from seed.cli.app import VaultOption, app, open_home, vault_of
 from seed.cli.sets import show_set
 
@@ -18,11 +18,19 @@ def status(console: Console, vault: VaultOption = None) -> None:
     """
     from seed.detached import last_detached
     from seed.home import kept_sets
+    from seed.machines import membership
 
     home = open_home()
     identity, state = home.identity, home.state
     address, store = vault_of(console, home, vault)
+    member = membership(identity, identity.machine, store, console) if store is not None else None
     console.say(f"Machine {identity.name}, fingerprint {fingerprint(identity.machine)}")
+    if member is not None and member.status == "replaced":
+        console.say(
+            f"  REPLACED     {moment(member.since)}: another machine has taken its place, and the vault takes nothing more"
+        )
+    for before in identity.replaced:
+        console.say(f"  in place of  {fingerprint(before)}, whose points are its own")
     console.say(f"  vault        {identity.vault_name} at {address}{'' if store else ', not reached'}")
     console.say(f"  home         {home.path}")
     items = [os.fsdecode(item) for item in state.items]
@@ -43,6 +51,8 @@ def status(console: Console, vault: VaultOption = None) -> None:
             "items": list(items),
             "sequence": state.sequence,
             "detached": None if last is None else last.shown(runs),
+            "replaces": list(identity.replaced),
+            "replaced": member is not None and member.status == "replaced",
             "sets": sets,
         }
     )

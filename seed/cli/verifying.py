@@ -115,7 +115,8 @@ def _unlock(
     from formats.monitor import Tally
     from formats.store.address import open_store
     from formats.store.contract import Store
-    from seed.reading import Union, unlock
+    from seed.machines import unlock
+    from seed.reading import Union
 
     stores: list[Store] = [folder.store for folder in folders]
     if vault is not None:

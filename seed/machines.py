@@ -1,0 +1,149 @@
+"""The machines whose keys are at hand: this home's own and those whose place it took, or what a passphrase opens."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.manifest import Manifest
+from formats.documents.revisions import newest
+from formats.documents.vault import Membership, Slots
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    MediaError,
+    PassphraseError,
+    StoreError,
+    UsageError,
+    VaultError,
+)
+from formats.ids import MachineId
+from formats.keyed.keys import MasterKey
+from formats.keyed.passphrase import readings
+from formats.keyed.slots import ChunkingParameters, open_slot, slot_from_json
+from formats.monitor import Finding, Monitor
+from formats.store.contract import Store
+from formats.words import moment
+
+if TYPE_CHECKING:
+    from seed.home import Identity
+    from seed.reading import Union
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine whose key is at hand. Of one that was replaced, points count up to sequence `last`."""
+
+    machine: MachineId
+    master: MasterKey
+    last: int | None = None
+
+
+def own_machines(identity: "Identity", stores: Iterable[Store], monitor: Monitor) -> list[Machine]:
+    """This machine, and those whose place it took: their points are its own history, as far as a vault among `stores`
+    lets them count."""
+    stores = list(stores)
+    return [
+        Machine(identity.machine, identity.master),
+        *(Machine(m, identity.master, _last(identity, m, stores, monitor)) for m in identity.replaced),
+    ]
+
+
+def _last(identity: "Identity", machine: MachineId, stores: Iterable[Store], monitor: Monitor) -> int | None:
+    for store in stores:
+        found = membership(identity, machine, store, monitor)
+        if found is not None and found.status == "replaced":
+            return found.last_sequence or 0
+    return None
+
+
+def membership(identity: "Identity", machine: MachineId, store: Store, monitor: Monitor) -> Membership | None:
+    """What the authority of this home's vault says of a machine, where `store` is that vault."""
+    authority = bytes.fromhex(identity.authority)
+    found = newest(store, layout.member_prefix(machine), Membership, authority, monitor)
+    return found[0] if found is not None else None
+
+
+def check_not_replaced(identity: "Identity", store: Store, monitor: Monitor) -> None:
+    """Raises VaultError machine-replaced where the vault knows another machine in this one's place."""
+    found = membership(identity, identity.machine, store, monitor)
+    if found is not None and found.status == "replaced":
+        raise VaultError(
+            "machine-replaced",
+            f"another machine has taken this one's place since {moment(found.since)}, and the vault takes nothing more from "
+            "this home",
+            subject=identity.name,
+            hint="back up by the home that replaced it; if that was a mistake, ask the operator for a credential, and "
+            "register into another home (SEED_HOME) with --replace",
+        )
+
+
+def unlock(union: "Union", passphrase: str, name: str | None, monitor: Monitor) -> list[Machine]:
+    """The machines whose key slots the passphrase opens; with `name`, only those of that name.
+
+    Raises PassphraseError passphrase-wrong, slot-missing; UsageError point-unknown.
+    """
+    opened: dict[MachineId, Machine] = {}
+    tried = False
+    wanted = _machines_named(union, name) if name is not None else None
+    for object_name in sorted(union.list("slots"), reverse=True):
+        machine = MachineId(object_name.split("/")[1])
+        if machine in opened or (wanted is not None and machine not in wanted):
+            continue
+        try:
+            slots = envelope.read(union.get_document(object_name), object_name).peek(Slots)
+            tried = tried or bool(slots.slots)
+            if (found := open_slots(slots, passphrase, object_name)) is not None:
+                opened[machine] = Machine(machine, found[0])
+        except (FormatError, IntegrityError, StoreError, MediaError) as error:
+            monitor.finding(Finding(code=error.code, subject=object_name, detail=error.what))
+    if opened:
+        return list(opened.values())
+    where = ", ".join(s.address for s in union.stores)
+    if not tried:
+        raise PassphraseError(
+            "slot-missing",
+            "there is no key slot to be opened here",
+            subject=where,
+            hint="the disk was written with --no-slot-on-disks, or holds another machine's data: add the vault "
+            "by --vault, or use the home of the machine",
+        )
+    raise passphrase_wrong(where)
+
+
+def open_slots(slots: Slots, passphrase: str, where: str) -> tuple[MasterKey, ChunkingParameters] | None:
+    """What lies in the slot that the passphrase opens; None where it opens none. Raises FormatError, IntegrityError."""
+    for slot, reading in product(slots.slots, readings(passphrase)):
+        try:
+            return open_slot(slot_from_json(dict(slot), where), reading)
+        except PassphraseError:
+            continue
+    return None
+
+
+def passphrase_wrong(where: str) -> PassphraseError:
+    return PassphraseError(
+        "passphrase-wrong",
+        "the passphrase opens none of the key slots",
+        subject=where,
+        hint="check it; nobody can recover it",
+    )
+
+
+def _machines_named(union: "Union", name: str) -> set[MachineId]:
+    found = set()
+    for object_name in union.list("manifests"):
+        try:
+            manifest = envelope.read(union.get_document(object_name), object_name).peek(Manifest)
+        except (FormatError, IntegrityError, StoreError, MediaError):
+            continue
+        if manifest.machine_name == name:
+            found.add(manifest.machine)
+    if not found:
+        raise UsageError(
+            "point-unknown", "no machine of this name has points here", subject=name,
+            hint="see `seed points` for the machines whose points are here",
+        )  # fmt: skip
+    return found

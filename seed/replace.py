@@ -1,0 +1,110 @@
+"""Replacement: a rebuilt server takes the place of the one before it, under the same master key. The order of writes:
+
+    nothing                                until the vault answers, has the machine before, and the passphrase opens its key
+    the home                               durable before the vault hears of it
+    the key slots, the request             in the vault, signed by the new machine key: the importer does the rest
+
+The points of the machine before are this one's history: its sequence goes on where that one's ended.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from formats import layout
+from formats.documents import credential, envelope
+from formats.documents.credential_file import CredentialFile
+from formats.documents.revisions import newest
+from formats.documents.vault import Credential, Membership, Slots
+from formats.errors import FormatError, IntegrityError, PassphraseError, VaultError
+from formats.ids import MachineId
+from formats.monitor import Finding, Monitor
+from formats.store.address import open_store
+from formats.store.contract import Store
+from seed.home import Home, State
+from seed.machines import Machine, open_slots, passphrase_wrong
+from seed.reading import Union, points
+from seed.register import Keys, Registered, ask_to_join, check_issued, make_identity
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The machine whose place is taken, and those whose place it took itself."""
+
+    member: Membership
+    machines: tuple[MachineId, ...]
+
+
+def replace(
+    path: Path,
+    file: CredentialFile,
+    name: str,
+    address: str | None,
+    with_passphrase: Callable[[Callable[[str], Keys]], Keys],
+    monitor: Monitor,
+) -> Registered:
+    """Take the place of the active machine `name`; `with_passphrase` asks for the passphrase that its attempt opens.
+
+    Raises StoreError where the vault is not reached; VaultError credential-expired, credential-replaced, vault-foreign,
+    machine-unknown; PassphraseError passphrase-wrong, slot-missing; HomeError.
+    """
+    document = file.document
+    credential.check_time(file.leaf, datetime.now(UTC))
+    store = open_store(address or document.address)
+    check_issued(store, document, monitor)
+    before = _find(store, document, name, monitor)
+    keys = with_passphrase(lambda typed: _open(store, before.member, typed, monitor))
+    known = [Machine(machine, keys.master) for machine in before.machines]
+    last = max(points(Union([store]), known, monitor), key=lambda p: p.manifest.sequence, default=None)
+    state = State(sequence=last.manifest.sequence, manifest=last.digest) if last is not None else State()
+    identity = make_identity(file, name, keys, address, replaced=before.machines)
+    home = Home.create(path, identity, state)
+    return Registered(home, ask_to_join(store, identity, monitor))
+
+
+def _find(store: Store, document: Credential, name: str, monitor: Monitor) -> _Before:
+    """Raises VaultError machine-unknown."""
+    known = dict(_members(store, bytes.fromhex(document.authority), monitor))
+    active = {m.name: m for m in known.values() if m.status == "active"}
+    if (member := active.get(name)) is None:
+        raise VaultError(
+            "machine-unknown",
+            "the vault has no active machine of this name, whose place could be taken",
+            subject=name,
+            hint=f"give its name by --name: the vault has {', '.join(sorted(active)) or 'none yet'}; a machine that was "
+            "never there registers without --replace; one that still waits to be accepted is the operator's to accept first",
+        )
+    machines = [member.machine]
+    while (earlier := known[machines[-1]].replaces or MachineId("")) in known and earlier not in machines:
+        machines.append(earlier)
+    return _Before(member, tuple(machines))
+
+
+def _members(store: Store, authority: bytes, monitor: Monitor) -> Iterator[tuple[MachineId, Membership]]:
+    for machine in sorted({MachineId(n.split("/")[1]) for n, _ in store.list("machines")}):
+        found = newest(store, layout.member_prefix(machine), Membership, authority, monitor)
+        if found is not None and found[0].machine == machine:
+            yield machine, found[0]
+
+
+def _open(store: Store, member: Membership, passphrase: str, monitor: Monitor) -> Keys:
+    """The master key of `member`, from the newest of its slots that the passphrase opens."""
+    tried = False
+    for name in sorted((n for n, _ in store.list(layout.slot_prefix(member.machine))), reverse=True):
+        try:
+            slots = envelope.read(store.get(name), name).verify(Slots, bytes.fromhex(member.public_key))
+            tried = True
+            found = open_slots(slots, passphrase, name)
+        except (FormatError, IntegrityError) as error:
+            monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
+            continue
+        if found is not None and found[0].key_id.hex() == member.key_id:
+            return Keys(*found, slots.slots)
+    if not tried:
+        raise PassphraseError(
+            "slot-missing", "the vault has no key slot of this machine", subject=member.name,
+            hint="a disk of it may have one: what lies there can be restored with the passphrase; register this machine "
+            "under another name, without --replace",
+        )  # fmt: skip
+    raise passphrase_wrong(store.address)
