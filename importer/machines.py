@@ -104,10 +104,10 @@ def admit(
     before = known.get(machine)
     # In a vault that was made again, a machine may come after the one that took its place.
     past = before is None and any(m.replaces == machine and m.status != "revoked" for m in known.values())
-    if not past:
-        _check_name(request, machine, known)
     if request.replaces is not None:
         _check_replaced(request, request.replaces, before, known.get(request.replaces), by)
+    if not past:
+        _check_name(request, machine, known)
     member = known[machine] = Membership(
         number=before.number + 1 if before else 1,
         vault=vault.id,

@@ -297,7 +297,10 @@ class Home:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the home against other commands; a short one is waited for. Raises HomeError home-busy."""
+        """Hold the home against other commands; a short one is waited for, and what it did is known from here on.
+
+        Raises HomeError home-busy, home-damaged.
+        """
         try:
             lock = FileLock(self.path / "lock", timeout=LOCK_PATIENCE, mode=0o600)
             lock.acquire()
@@ -306,6 +309,7 @@ class Home:
         except OSError as error:
             raise unwritable(self.path / "lock", error) from error
         try:
+            self.state = read_record(self.path / "state.json", State)
             yield
         finally:
             give_back(self.path)

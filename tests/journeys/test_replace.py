@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from formats.documents.credential_file import CredentialFile
+from formats.ids import MachineId
+from formats.store.address import open_store
+from seed.register import Keys, make_identity, put_request
 from tests.journeys import trees
 from tests.journeys.stage import (
     PASSPHRASE,
@@ -171,9 +175,8 @@ def test_what_the_machine_before_signs_later_does_not_count(lived: Stage, source
     (source / "docs/forged").write_text("forged")
     stage.run("seed", "backup", "--json", SEED_HOME=old(stage))
     stage.command = plain
-    result = stage.run("importer", "points", "--vault", stage.vault, "--json", code=3)
-    assert "machine-replaced" in result.stderr
-    assert [p["sequence"] for p in result.json] == [1, 2]
+    assert "machine-replaced" in stage.run("importer", "points", "--vault", stage.vault, code=3).stderr
+    assert [p["sequence"] for p in vault_points(stage, code=3)] == [1, 2]
     assert [p["sequence"] for p in points(stage, code=3)] == [1, 2]
     done = backup(stage, source, code=3)
     assert done["sequence"] == 3
@@ -227,7 +230,7 @@ def test_a_set_that_nobody_announced_is_the_operators_to_accept(
     assert [m["machine"] for m in machines(stage)] == [m["machine"] for m in before]
     assert trees.differences(source, restored(stage, "latest", room, source)) == []
     done = backup(stage, source)
-    assert (done["sequence"], done["archives"]) == (2, 0), "it is the basis like any other"
+    assert (done["sequence"], done["read_bytes"]) == (2, 0), "it is the basis like any other"
 
 
 def test_nothing_is_made_where_the_place_cannot_be_taken(lived: Stage, room: Path) -> None:
@@ -338,3 +341,19 @@ def test_a_vault_made_again_takes_both_in_any_order(
     stage.run("importer", "import", stage.disk, "--vault", stage.vault, "--accept-replaced", first)
     assert all(p["complete"] for p in vault_points(stage))
     assert trees.differences(small_tree, restored(stage, "latest", room, small_tree)) == []
+
+
+def test_who_has_another_key_takes_nobodys_place(lived: Stage) -> None:
+    """A credential alone is not enough: the new machine must have opened the one before."""
+    stage = lived
+    file = CredentialFile.read(stage.credential.read_bytes(), "credential")
+    (before,) = machines(stage)
+    replaced = (MachineId(str(before["machine"])),)
+    identity = make_identity(file, "web1", Keys.generate(PASSPHRASE), None, replaced=replaced)
+    put_request(open_store(str(stage.vault)), identity)
+    listed = stage.run("importer", "machines", "list", "--vault", stage.vault).stdout
+    assert "waiting  web1" in listed
+    assert "another master key" in listed
+    words = ("importer", "machines", "accept", identity.machine, "--vault", stage.vault, "--json")
+    refused(stage.run(*words, code=1), "replacement-refused")
+    assert sorted(str(m["status"]) for m in machines(stage)) == ["active", "waiting"]
