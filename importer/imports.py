@@ -40,7 +40,7 @@ from formats.tables.archive import ARCHIVE_SIZE_MAX, METADATA_CLASS, parse
 from formats.tables.holdings import Holding
 from formats.tables.sections import OBJECT_SIZE_MAX
 from importer.intake import Disk, check_holdings, fetch, fetch_archive
-from importer.points import load_needs, need_digests, set_documents
+from importer.points import load_needs, need_digests, set_documents, sets
 from importer.vault import Vault
 
 

@@ -11,7 +11,7 @@ from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
-from formats.ids import ArchiveName, Digest, HexDigest, MachineId, digest
+from formats.ids import ArchiveName, Digest, MachineId, digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.standing import Standing, brings, judge, newest_points, newest_sets
 from formats.store.contract import Store
