@@ -323,7 +323,7 @@ def test_of_two_that_take_one_place_the_second_is_refused(lived: Stage, room: Pa
     assert sorted(str(m["status"]) for m in machines(stage)) == ["active", "replaced", "replaced", "waiting"]
 
 
-def test_a_vault_made_again_takes_both_in_any_order(
+def test_a_vault_made_again_takes_the_machine_before_as_replaced(
     copy_of: Copy, exported: Stage, small_tree: Path, room: Path
 ) -> None:
     stage = copy_of(exported)
