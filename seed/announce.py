@@ -20,7 +20,8 @@ from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables import needs
 from formats.tables.archive import METADATA_CLASS
-from seed.home import Home, KeptSet, kept_sets
+from seed.disk_sets import KeptSet, kept_sets
+from seed.home import Home
 from seed.machines import check_not_replaced
 from seed.register import put_request
 

@@ -40,7 +40,8 @@ from formats.tables.needs import Need
 from seed import basis
 from seed.cataloguing import Catalogued
 from seed.commit import settle_sequence
-from seed.home import Home, LeftOut, kept_sets
+from seed.disk_sets import kept_sets
+from seed.home import Home, LeftOut
 from seed.items import Scope, check_home_room, check_there, choose_scope, own_folders
 from seed.machines import check_not_replaced, own_machines
 from seed.measuring import Measuring

@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from formats.errors import FormatError
 from formats.keyed.catalog import Entry, PageRow, decode_entries, encode_entries, in_parts, sort_key
-from seed.home import unwritable
+from seed.records import unwritable
 
 FRAME = struct.Struct("<I16s")
 FOLD_ROWS = 2048

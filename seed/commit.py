@@ -37,9 +37,11 @@ from formats.tables.holdings import encode_tables
 from formats.tables.sections import Section
 from seed.cataloguing import Catalogued
 from seed.disk import DiskWriter, read_journal
-from seed.home import Home, KeptSet, write_private
+from seed.disk_sets import KeptSet
+from seed.home import Home
 from seed.new_point import describe, sign_manifest
 from seed.placing import MetadataCache
+from seed.records import write_private
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from filelock import FileLock, Timeout
 from formats.documents.codec import Record, blob, integer, member, optional
 from formats.wire import Json
 from formats.words import moment
-from seed.home import LOCK_PATIENCE, Home, give_back, read_record, unwritable, write_record
+from seed.home import LOCK_PATIENCE, Home, give_back
+from seed.records import read_record, unwritable, write_record
 
 LOGS_MAX = 10
 

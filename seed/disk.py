@@ -21,7 +21,9 @@ from formats.store.failures import meaning
 from formats.store.local import LocalStore
 from formats.tables.archive import Archive
 from formats.tables.sections import Section
-from seed.home import DiskState, Home, Identity, KeptSet, SetState, unwritable, write_private
+from seed.disk_sets import DiskState, KeptSet, SetState
+from seed.home import Home, Identity
+from seed.records import unwritable, write_private
 from seed.sections import read_section, read_sections
 from seed.source.rules import mounted_kinds
 

@@ -16,7 +16,8 @@ from formats.words import counted, size
 from seed import basis
 from seed.commit import Commit, Committed, settle_sequence, signed_manifest
 from seed.disk import DiskWriter, Extent, attach, check_disk, number_at
-from seed.home import Home, KeptSet, LeftOut, SetState, current_set
+from seed.disk_sets import KeptSet, SetState, current_set
+from seed.home import Home, LeftOut
 from seed.items import check_home_room, check_targets, choose_scope, identity_of, own_folders
 from seed.measuring import Measuring
 from seed.packing import METADATA_SIZE, POOL_BYTES, BufferPool, Packer, archive_size

@@ -1,12 +1,7 @@
-"""The state an agent keeps on its machine: who it is, its keys, what it has done. Mode 0700, files 0600.
+"""The state an agent keeps on its machine: who it is, its keys, what it backs up. Mode 0700, files 0600."""
 
-Every file is replaced whole and durably, so a crash leaves the old state or the new one.
-"""
-
-import errno
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -19,7 +14,6 @@ from filelock import FileLock, Timeout
 from formats.documents.codec import (
     Record,
     blob,
-    choice,
     flag,
     hexed,
     integer,
@@ -29,19 +23,19 @@ from formats.documents.codec import (
     optional,
     text,
 )
-from formats.documents.disk import DISKS_MAX
 from formats.documents.vault import MACHINE_NAME, VAULT_NAME
-from formats.errors import FormatError, HomeError
+from formats.errors import HomeError
 from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId, machine_id
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
-from formats.wire import decode_json, encode_json
 from formats.words import moment
+from seed.records import read_record, unwritable, write_record
 
 R = TypeVar("R", bound=Record)
 
 ITEMS_MAX = 1000
 EXCLUDES_MAX = 10_000
+ITEM = blob(64 << 10)
 REPLACED_MAX = 1000
 LOCK_PATIENCE = 5.0  # seconds: a command that only announces or verifies a little is soon done
 
@@ -100,7 +94,7 @@ class LeftOut(Record):
     """What of the items is not backed up: what matches `excludes` (globs), what lies on another file system than its
     item, cache folders."""
 
-    excludes: tuple[bytes, ...] = member(many(blob(64 << 10), EXCLUDES_MAX), default=())
+    excludes: tuple[bytes, ...] = member(many(ITEM, EXCLUDES_MAX), default=())
     one_file_system: bool = member(flag(), default=False)
     exclude_caches: bool = member(flag(), default=False)
 
@@ -122,116 +116,11 @@ class State(Record):
 
     sequence: int = member(integer(), default=0)
     manifest: HexDigest | None = member(optional(hexed(32)), default=None)
-    items: tuple[bytes, ...] = member(many(blob(64 << 10), ITEMS_MAX), default=())
+    items: tuple[bytes, ...] = member(many(ITEM, ITEMS_MAX), default=())
     left_out: LeftOut = member(nested(LeftOut), default=LeftOut())
     set: SetId | None = member(optional(hexed(16)), default=None)
     usual: PointId | None = member(optional(hexed(16)), default=None)
     acknowledged: HexDigest | None = member(optional(hexed(32)), default=None)
-
-
-class DiskState(Record):
-    """One disk of a set, as this home has seen it. `dropped` once its owner gave it up, `arrived` once the vault was seen
-    to have received it.
-
-    `generation` and `inventory` are those of the newest inventory, which closes it: None from the moment that more is
-    written. `closed_by` and `closed_with` are those of the one that an export has put: verifications add no object.
-    `mounted` says whether it was a file system of its own.
-    """
-
-    number: int = member(integer(1, DISKS_MAX))
-    disk: str = member(hexed(16))
-    label: HexDigest | None = member(optional(hexed(32)), default=None)
-    generation: int = member(integer(), default=0)
-    closed_by: int = member(integer(), default=0)
-    closed_with: HexDigest | None = member(optional(hexed(32)), default=None)
-    inventory: HexDigest | None = member(optional(hexed(32)), default=None)
-    mounted: bool = member(flag(), default=False)
-    dropped: bool = member(flag(), default=False)
-    arrived: bool = member(flag(), default=False)
-
-    @property
-    def verified(self) -> bool:
-        """Whether it was read back as it is now."""
-        return self.inventory is not None and self.generation > self.closed_by
-
-
-class SetState(Record):
-    """One disk set of this home: open until its set document is put, or until it is given up; then `announced` once the
-    vault knows of it.
-
-    `again` where it was begun though another one was there; `warnings` are the findings it ended with.
-    """
-
-    set: SetId = member(hexed(16))
-    point: PointId = member(hexed(16))
-    items: tuple[bytes, ...] = member(many(blob(64 << 10), ITEMS_MAX))
-    disks: tuple[DiskState, ...] = member(many(nested(DiskState), DISKS_MAX), default=())
-    status: str = member(choice("open", "finished", "abandoned"), default="open")
-    slots_on_disk: bool = member(flag(), default=True)
-    announced: bool = member(flag(), default=False)
-    again: bool = member(flag(), default=False)
-    left_out: LeftOut = member(nested(LeftOut), default=LeftOut())
-    warnings: int = member(integer(), default=0)
-
-    @property
-    def disks_by_number(self) -> dict[int, DiskState]:
-        return {disk.number: disk for disk in self.disks}
-
-    def with_disk(self, disk: DiskState) -> "SetState":
-        """This state with what is now known of one of its disks, in order of their numbers."""
-        others = [d for d in self.disks if d.number != disk.number]
-        return replace(self, disks=tuple(sorted([*others, disk], key=lambda d: d.number)))
-
-
-class KeptSet:
-    """The state of one set, kept in the home at every change; may be called from any thread."""
-
-    def __init__(self, folder: Path, state: SetState) -> None:
-        self.folder = folder
-        self.state = state
-        self._lock = threading.Lock()
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Raises HomeError home-damaged."""
-        return cls(folder, read_record(folder / "set.json", SetState))
-
-    def save(self) -> None:
-        write_record(self.folder / "set.json", self.state)
-
-    def change(self, **changes: object) -> None:
-        with self._lock:
-            self.state = replace(self.state, **changes)  # type: ignore[arg-type]
-            self.save()
-
-    def know(self, disk: DiskState) -> None:
-        """Keep what is now known of one of the set's disks."""
-        with self._lock:
-            self.state = self.state.with_disk(disk)
-            self.save()
-
-    @property
-    def cache(self) -> Path:
-        """The folder of the store in which the set's metadata is kept: catalog, indexes, need lists, manifest."""
-        return self.folder / "cache"
-
-    def journal(self, number: int) -> Path:
-        """Where the indexes of what is durable on a disk are kept."""
-        return self.folder / f"disk-{number}.journal"
-
-
-def current_set(home: "Home") -> KeptSet | None:
-    """The set that the last export wrote, unless it was given up. Raises HomeError home-damaged."""
-    if home.state.set is None:
-        return None
-    kept = KeptSet.read(home.set_folder(home.state.set))
-    return kept if kept.state.status != "abandoned" else None
-
-
-def kept_sets(home: "Home") -> list[KeptSet]:
-    """All disk sets of a home, the oldest first. Raises HomeError home-damaged."""
-    folders = [folder for folder in (home.path / "sets").glob("*/") if (folder / "set.json").exists()]
-    return [KeptSet.read(folder) for folder in sorted(folders, key=lambda f: f.stat().st_ctime_ns)]
 
 
 class Home:
@@ -340,57 +229,3 @@ def give_back(home: Path) -> None:
     for folder, folders, files in os.walk(home):
         for name in (*folders, *files):
             os.chown(os.path.join(folder, name), owner, -1, follow_symlinks=False)
-
-
-def read_record(path: Path, kind: type[R]) -> R:
-    """Raises HomeError home-damaged."""
-    try:
-        return kind.from_json(decode_json(path.read_bytes(), path.name), path.name)
-    except FormatError as error:
-        raise HomeError(
-            "home-damaged",
-            f"the state in the home cannot be read: {error}",
-            subject=str(path),
-            hint="bring this file back from a copy; or register again into another home (SEED_HOME): "
-            "all that was backed up stays readable with the passphrase",
-        ) from error
-    except OSError as error:
-        raise HomeError(
-            "home-damaged",
-            f"the state in the home cannot be read: {error.strerror}",
-            subject=str(path),
-            hint="run as the user who registered this machine",
-        ) from error
-
-
-def write_record(path: Path, record: Record) -> None:
-    """Replace `path` durably by what can be read again; mode 0600. Raises FormatError."""
-    data = encode_json(record.to_json())
-    type(record).from_json(decode_json(data, path.name), path.name)
-    write_private(path, data)
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, readable by its owner only, durable on return. Raises HomeError."""
-    try:
-        for folder in (path.parent.parent, path.parent):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = path.with_name(f".{path.name}.new")
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> HomeError:
-    code = "home-room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "home-damaged"
-    return HomeError(
-        code,
-        f"the home cannot be written ({error.strerror})",
-        subject=str(path),
-        hint="make room there, run as the user who registered this machine, or choose another home by SEED_HOME",
-    )

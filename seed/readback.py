@@ -38,7 +38,7 @@ from formats.tables.holdings import Holding, decode_table
 from formats.tables.index import Row
 from formats.tables.sections import decode_object
 from seed.disk import check_disk
-from seed.home import DiskState
+from seed.disk_sets import DiskState
 
 UNREADABLE = 8  # objects, after which a disk that gave none of them has gone
 PARTS = 4  # an archive's records are opened in so many parts for each thread, as they take different times

@@ -9,8 +9,9 @@ from formats.keyed.catalog import FILE
 from formats.monitor import Monitor
 from formats.store.local import LocalStore
 from seed.disk import check_disk, number_at, read_journal
+from seed.disk_sets import KeptSet, current_set
 from seed.export import Options
-from seed.home import Home, KeptSet, current_set
+from seed.home import Home
 from seed.items import check_targets, choose_scope, identity_of, own_folders
 from seed.source.system import Walk
 

@@ -38,14 +38,16 @@ from seed.backup import Backed, Options, Work, back_up
 from seed.chunking import Sealed
 from seed.commit import Commit
 from seed.disk import DiskWriter, Extent, attach, check_disk
+from seed.disk_sets import KeptSet
 from seed.export import complete
-from seed.home import Home, KeptSet, kept_sets, write_private
+from seed.home import Home
 from seed.items import Scope, check_targets
 from seed.machines import own_machines
 from seed.new_point import describe, sign_revision
 from seed.packing import METADATA_SIZE, POOL_BYTES, Buffer, BufferPool, Packer, archive_size
 from seed.placing import Attendant, DiskSet, MetadataCache
 from seed.reading import Point, PointReader, needed_of, points
+from seed.records import write_private
 from seed.reuse import is_listed, promised
 from seed.revising import Revising
 from seed.sealing import Known
@@ -60,19 +62,6 @@ class Resent:
     revised: tuple[Manifest, ...]
     lost: frozenset[bytes]
     added: tuple[int, ...] = ()
-
-
-def find_set(home: Home, wanted: str) -> KeptSet:
-    """The set whose id begins so. Raises UsageError set-unknown."""
-    found = [kept for kept in kept_sets(home) if wanted and kept.state.set.startswith(wanted.lower())]
-    if len(found) != 1:
-        raise UsageError(
-            "set-unknown",
-            "several disk sets begin so" if found else "this home knows no such disk set",
-            subject=wanted,
-            hint="see `seed status`; a set is named by the beginning of its id",
-        )
-    return found[0]
 
 
 def resend(

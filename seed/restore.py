@@ -17,6 +17,7 @@ from formats.ids import ChunkId
 from formats.keyed.catalog import FILE, FOLDER, Entry
 from formats.monitor import Finding, Monitor
 from seed.fetching import Fetcher
+from seed.pieces import File, Piece, pieces
 from seed.reading import PointReader
 from seed.selection import Selection
 from seed.tree.new_file import NewFile
@@ -26,27 +27,6 @@ WINDOW_ROWS = 20_000
 WINDOW_BYTES = 2 << 30
 # The target cannot have this link: it knows none, or not that many, or not from one mount to another.
 UNLINKABLE = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP)
-
-
-@dataclass(eq=False)
-class _File:
-    """A file in the making; the last of its `pieces` finishes it."""
-
-    entry: Entry
-    path: bytes
-    pieces: int = 0
-    new: NewFile | None = None
-    failed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """`length` bytes from `chunk_offset` of a chunk on, written at `file_offset`."""
-
-    file: _File
-    file_offset: int
-    chunk_offset: int
-    length: int
 
 
 @dataclass
@@ -79,7 +59,7 @@ class Restore:
         self._folders: list[tuple[Entry, bytes]] = []
         self._links: dict[tuple[int, int, int, int, bytes], bytes] = {}
         self._written: set[bytes] = set()  # those of them that this restore has written
-        self._alone: list[_File] = []  # a further link to be written as a file of its own
+        self._alone: list[File] = []  # a further link to be written as a file of its own
         self._fetcher = Fetcher(reader)
         self.done = Restored()
 
@@ -111,7 +91,10 @@ class Restore:
                 self.done.file_bytes += entry.size
             else:
                 self.done.failed += 1
-                self._find("chunk-missing", path, "a part of it has not arrived")
+                if entry.is_lost:
+                    self._find("content-lost", path, "its content was lost")
+                else:
+                    self._find("chunk-missing", path, "a part of it has not arrived")
         self._fetcher.close()
         if target_exists:
             self._tree.close()
@@ -177,7 +160,7 @@ class Restore:
     def _restore_window(self, window: Sequence[Entry]) -> None:
         if self._monitor.stopping():
             raise Interrupted(2)
-        files: list[_File] = []
+        files: list[File] = []
         late: list[tuple[Entry, bytes, Callable[[Entry, bytes], None]]] = []
         for entry in window:
             path = self._path(entry)
@@ -191,7 +174,7 @@ class Restore:
             elif self._stands(entry, path):
                 continue
             elif entry.type == FILE:
-                files.append(_File(entry, path))
+                files.append(File(entry, path))
             else:
                 late.append((entry, path, self._make_other))
         self._write_files(files)
@@ -255,7 +238,7 @@ class Restore:
         elif self._stands(entry, path):
             return
         self._links[_same_file(entry)] = path
-        self._alone.append(_File(entry, path))
+        self._alone.append(File(entry, path))
 
     def _link_stands(self, entry: Entry, path: bytes, first: bytes) -> bool:
         """Whether what is there already, where a further hard link belongs, is left alone."""
@@ -268,22 +251,22 @@ class Restore:
         self._find("target-exists", path, "something else is there; --overwrite replaces it")
         return True
 
-    def _write_files(self, files: Sequence[_File]) -> None:
+    def _write_files(self, files: Sequence[File]) -> None:
         """Fetch what the files are made of, archive by archive."""
-        wanted: dict[ChunkId, list[_Piece]] = {}
+        wanted: dict[ChunkId, list[Piece]] = {}
         for file in files:
-            pieces = list(_pieces(file))
-            file.pieces = len(pieces)
-            for chunk, piece in pieces:
+            made_of = list(pieces(file))
+            file.pieces = len(made_of)
+            for chunk, piece in made_of:
                 wanted.setdefault(chunk, []).append(piece)
-            if not pieces:
+            if not made_of:
                 self._finish(file, 0)
         for chunk, raw in self._fetcher.fetch(wanted):
             self._write_chunk(raw, wanted[chunk])
             if self._monitor.stopping():
                 raise Interrupted(2)
 
-    def _write_chunk(self, raw: bytes | OffseedError, pieces: list[_Piece]) -> None:
+    def _write_chunk(self, raw: bytes | OffseedError, pieces: list[Piece]) -> None:
         if isinstance(raw, OffseedError):
             self._lose(pieces, raw.code, raw.what)
             return
@@ -302,21 +285,21 @@ class Restore:
                 self._fail(file.path, error, file)
             self._finish(file, 1)
 
-    def _opened(self, file: _File) -> NewFile:
+    def _opened(self, file: File) -> NewFile:
         if file.new is None:
             file.new = self._tree.open_file(file.path)
             if file.entry.extents or not file.entry.chunks:
                 self._tree.set_size(file.new, file.entry.size)
         return file.new
 
-    def _lose(self, pieces: Sequence[_Piece], code: str, detail: str) -> None:
+    def _lose(self, pieces: Sequence[Piece], code: str, detail: str) -> None:
         for piece in pieces:
             if not piece.file.failed:
                 piece.file.failed = True
                 self._find(code, piece.file.path, detail)
             self._finish(piece.file, 1)
 
-    def _finish(self, file: _File, pieces: int) -> None:
+    def _finish(self, file: File, pieces: int) -> None:
         """Count pieces down; with the last one the file gets its attributes and its name."""
         file.pieces -= pieces
         if file.pieces:
@@ -355,7 +338,7 @@ class Restore:
             self._fail(path, error)
             self.done.failed += 1
 
-    def _fail(self, path: bytes, error: OSError | OffseedError, file: _File | None = None) -> None:
+    def _fail(self, path: bytes, error: OSError | OffseedError, file: File | None = None) -> None:
         """What concerns one entry is a finding; a full or read-only target ends the restore."""
         if isinstance(error, OSError) and error.errno in (28, 30, 122):
             raise target_error(error, path) from error
@@ -382,22 +365,3 @@ def target_error(error: OSError, path: bytes) -> MediaError:
 def _same_file(entry: Entry) -> tuple[int, int, int, int, bytes]:
     """Equal for all hard links on one file, as long as it was not changed between them."""
     return entry.device, entry.inode, entry.size, entry.modified, entry.content or entry.chunks[:32]
-
-
-def _pieces(file: _File) -> Iterator[tuple[ChunkId, _Piece]]:
-    """The chunks a file is made of, and where their bytes go: past its holes."""
-    entry = file.entry
-    chunks = entry.chunk_ids()
-    if chunks and not entry.lengths:
-        yield chunks[0], _Piece(file, 0, entry.offset, entry.size)
-        return
-    regions = iter(entry.data_extents())
-    at, left = 0, 0
-    for chunk, length in zip(chunks, entry.chunk_lengths(), strict=True):
-        within = 0
-        while within < length:
-            if not left:
-                at, left = next(regions, (at, length))
-            part = min(left, length - within)
-            yield chunk, _Piece(file, at, within, part)
-            at, left, within = at + part, left - part, within + part

@@ -20,7 +20,8 @@ from formats.store.contract import Store
 from formats.tables.needs import Need
 from formats.tables.sections import Section
 from seed.disk import read_journal
-from seed.home import Home, KeptSet, kept_sets
+from seed.disk_sets import KeptSet, kept_sets
+from seed.home import Home
 from seed.reading import Point, PointReader, Union, needed_of
 from seed.standing import sets_behind
 

@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from formats.errors import FormatError, IntegrityError, Interrupted, MediaError, StoreError
 from formats.ids import ChunkId, ContentId
@@ -23,6 +23,7 @@ from seed.chunking import Bundler, Cutter, Pieces, Sealed, Unit
 from seed.home import Identity
 from seed.packing import Packer
 from seed.reading import PointReader
+from seed.row import Row, packed, seen, shrink
 from seed.sealing import Known, Sealing
 from seed.small_files import SmallFiles
 from seed.source.stream import SourceError, Stream, reading
@@ -32,44 +33,6 @@ PENDING_ROWS_MAX = 20_000
 ATTEMPTS = 2  # at a file that is replaced while it is read
 LONG = 64 << 20  # a file so long is journalled while it is read
 PROGRESS_STEP = 4 << 20
-
-
-@dataclass(slots=True, eq=False)
-class _Row:
-    """An entry whose content lies in `bundle`, or in `pieces`, or nowhere."""
-
-    entry: Entry
-    bundle: Unit | None = None
-    pieces: Pieces | None = None
-    origin: Origin = None  # the segment in which this very row stands
-    first: bool = True  # of the names of a file
-    links: int = 1  # names of the same file that were met
-    journalled: int = 0  # pieces that the journal knows of
-
-    @property
-    def named(self) -> bool:
-        if self.pieces is not None:
-            return not self.pieces.waiting
-        return self.bundle is None or self.bundle.id is not None
-
-    def finished(self) -> Entry:
-        """The entry with its chunk references."""
-        if self.bundle is not None:
-            self.entry.chunks = _id(self.bundle)
-        elif self.pieces is not None:
-            self.entry.chunks, self.entry.lengths = bytes(self.pieces.ids), bytes(self.pieces.lengths)
-        return self.entry
-
-    def so_far(self) -> list[Entry]:
-        """What the journal does not know yet of a file in reading: a row of its next chunks."""
-        if self.pieces is None or self.pieces.named <= self.journalled:
-            return []
-        first, last = self.journalled, self.pieces.named
-        entry = Entry(self.entry.path, self.entry.type, part=first) if first else replace(self.entry)
-        entry.chunks = bytes(self.pieces.ids[32 * first : 32 * last])
-        entry.lengths = bytes(self.pieces.lengths[4 * first : 4 * last])
-        self.journalled = last
-        return [entry]
 
 
 class Run:
@@ -102,13 +65,13 @@ class Run:
         self._catalog = Cataloguing(master, sealer, known, self._store_metadata, journal.append)
         self._cutter = Cutter(master, parameters)
         self._bundler = Bundler(parameters)
-        self._rows: deque[_Row] = deque()
-        self._reading: _Row | None = None  # a long file
+        self._rows: deque[Row] = deque()
+        self._reading: Row | None = None  # a long file
         self._small = SmallFiles()
         self._last = last
         self._remembering = not last  # what they hold is looked up once a small file is to be stored
         self._known_bundle = Unit(None, 0, None)
-        self._links: dict[tuple[int, int], _Row] = {}
+        self._links: dict[tuple[int, int], Row] = {}
         self._done = self._files = 0
         self._beside = 0  # bytes of larger files since the open bundle was begun
 
@@ -128,7 +91,7 @@ class Run:
             else:
                 if before is not None and self._is_same(entry, before):
                     entry = self._settled(entry, before)
-                self._rows.append(_Row(entry, origin=origin if entry == before else None))
+                self._rows.append(Row(entry, origin=origin if entry == before else None))
             self._files += 1
             if len(self._rows) > PENDING_ROWS_MAX:
                 self._close_bundle()
@@ -194,10 +157,10 @@ class Run:
     def _read_file(self, found: Found, before: Entry | None, origin: Origin) -> None:
         entry = found.entry
         same = self._links.get((entry.device, entry.inode)) if entry.links > 1 else None
-        if same is not None and _seen(same.entry) == _seen(entry):
+        if same is not None and seen(same.entry) == seen(entry):
             self._take_over(entry, same, before, origin)
             return
-        if before is not None and not (self._is_same(entry, before) and _seen(before) == _seen(entry)):
+        if before is not None and not (self._is_same(entry, before) and seen(before) == seen(entry)):
             before = None
         row = self._reused(entry, before, origin) if before is not None else None
         if row is None:
@@ -208,13 +171,13 @@ class Run:
         if row.entry.links > 1:
             self._links[row.entry.device, row.entry.inode] = row
 
-    def _opened(self, found: Found, before: Entry | None, attempts: int = ATTEMPTS) -> _Row | None:
+    def _opened(self, found: Found, before: Entry | None, attempts: int = ATTEMPTS) -> Row | None:
         """Read a file; None, and a finding, where it cannot be read. One that was saved anew is read as it is now."""
         entry = found.entry
         handle = -1
         try:
             if not entry.size:
-                return _Row(entry)
+                return Row(entry)
             with reading():
                 handle = found.open()
             if entry.size <= self.parameters.small_file_max:
@@ -233,7 +196,7 @@ class Run:
             if handle >= 0:
                 os.close(handle)
 
-    def _reused(self, entry: Entry, before: Entry, origin: Origin) -> _Row | None:
+    def _reused(self, entry: Entry, before: Entry, origin: Origin) -> Row | None:
         """The row of an unchanged file of which all chunks are known; None where it must be read."""
         chunks = before.chunk_ids()
         if not all(chunk in self._known for chunk in chunks):
@@ -248,7 +211,7 @@ class Run:
         if self._remembering:
             self._remember(entry.content, entry.chunks, entry.offset)
         self.monitor.progress(files=1, kept=entry.size)
-        return _Row(entry, origin=origin if entry == before else None)
+        return Row(entry, origin=origin if entry == before else None)
 
     def _remember(self, content: bytes, chunk: bytes, offset: int) -> None:
         """That a small file's content is stored already."""
@@ -271,7 +234,7 @@ class Run:
             self._known_bundle = Unit(None, 0, None, chunk)
         return self._known_bundle
 
-    def _read_small(self, entry: Entry, handle: int) -> _Row:
+    def _read_small(self, entry: Entry, handle: int) -> Row:
         if not self._bundler.fits(entry.size):
             self._close_bundle()
         space = self._bundler.space(entry.size)
@@ -282,7 +245,7 @@ class Run:
         entry.size = length
         self._progress(length)
         if not length:
-            return _Row(entry)
+            return Row(entry)
         if not self._remembering:
             self._remember_last()
         entry.content = content = self._sealer.content_id(space[:length])
@@ -291,16 +254,16 @@ class Run:
             place = self._bundler.keep(length)
             self._small.put(content, *place)
         unit, entry.offset = place
-        return _Row(entry, unit)
+        return Row(entry, unit)
 
-    def _read_large(self, entry: Entry, handle: int, before: Entry | None) -> _Row:
+    def _read_large(self, entry: Entry, handle: int, before: Entry | None) -> Row:
         """A file of its own chunks. Of one that was read before, what is known is passed over, the rest cut there again."""
         with reading():
             regions = data_extents(handle, entry.size)
         if regions != [(0, entry.size)]:
-            entry.extents = _packed(regions)
+            entry.extents = packed(regions)
         stream = Stream(handle, regions, self._while_reading)
-        row = _Row(entry, pieces=Pieces(entry.size))
+        row = Row(entry, pieces=Pieces(entry.size))
         self._beside += entry.size
         if self._beside > LONG // 4:
             self._close_bundle()  # so that all rows before this one can be journalled before it
@@ -311,10 +274,10 @@ class Run:
                 self._expect(row, unit)
         self._reading = None
         if stream.end is not None:
-            _shrink(entry, regions, stream.at)
+            shrink(entry, regions, stream.at)
         return row
 
-    def _again(self, before: Entry, stream: Stream, row: _Row) -> bool:
+    def _again(self, before: Entry, stream: Stream, row: Row) -> bool:
         """Go through the chunks that were cut before, reading what is not known. False where the file ended."""
         assert row.pieces is not None
         for chunk, length in zip(before.chunk_ids(), before.chunk_lengths(), strict=True):
@@ -329,7 +292,7 @@ class Run:
                 return False
         return True
 
-    def _expect(self, row: _Row, unit: Unit) -> None:
+    def _expect(self, row: Row, unit: Unit) -> None:
         assert row.pieces is not None
         row.pieces.expect(unit)
         self._sealing.submit(unit)
@@ -354,13 +317,13 @@ class Run:
                 )
             )
 
-    def _take_over(self, entry: Entry, same: _Row, before: Entry | None, origin: Origin) -> None:
+    def _take_over(self, entry: Entry, same: Row, before: Entry | None, origin: Origin) -> None:
         """A further name of a file: its content is not read again."""
         first = same.entry
         entry.offset, entry.extents, entry.content = first.offset, first.extents, first.content
         entry.chunks, entry.lengths, entry.size = first.chunks, first.lengths, first.size
         stands = origin if entry == before else None
-        self._rows.append(_Row(entry, same.bundle, same.pieces, stands, first=False))
+        self._rows.append(Row(entry, same.bundle, same.pieces, stands, first=False))
         same.links += 1
         if same.links >= entry.links:
             del self._links[entry.device, entry.inode]
@@ -401,29 +364,3 @@ class Run:
             row = rows.popleft()
             for part in in_parts(row.finished()):
                 self._catalog.add(part, row.origin, first=row.first)
-
-
-def _shrink(entry: Entry, regions: Sequence[tuple[int, int]], data: int) -> None:
-    """The file ended early, after so many bytes of data: it is kept as the file that it then was."""
-    kept: list[tuple[int, int]] = []
-    for offset, length in regions:
-        if data:
-            kept.append((offset, min(length, data)))
-            data -= kept[-1][1]
-    entry.size = sum(kept[-1]) if kept else 0
-    if entry.extents:
-        entry.extents = _packed(kept)
-
-
-def _seen(entry: Entry) -> tuple[int, int, int]:
-    """By these a file is known to be unchanged."""
-    return entry.size, entry.modified, entry.changed
-
-
-def _packed(regions: Iterable[tuple[int, int]]) -> bytes:
-    return b"".join(o.to_bytes(8, "little") + n.to_bytes(8, "little") for o, n in regions)
-
-
-def _id(unit: Unit) -> ChunkId:
-    assert unit.id is not None
-    return unit.id

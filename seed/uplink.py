@@ -17,8 +17,8 @@ from formats.monitor import Monitor
 from formats.store.contract import Store
 from formats.tables.archive import Archive
 from formats.tables.sections import Section
-from seed.home import unwritable, write_private
 from seed.packing import Buffer, BufferPool, Placer
+from seed.records import unwritable, write_private
 from seed.sections import read_sections
 
 PUTS_MAX = 4  # in flight (PROTOCOL 3)

@@ -22,8 +22,10 @@ from formats.ids import SetId, hex_digest
 from formats.monitor import Monitor
 from formats.tables.archive import ARCHIVE_SIZE_MAX
 from seed.disk import read_journal
-from seed.home import DiskState, Home, KeptSet, write_private
+from seed.disk_sets import DiskState, KeptSet
+from seed.home import Home
 from seed.readback import Folder, Keys, Readback
+from seed.records import write_private
 
 
 @dataclass(frozen=True)

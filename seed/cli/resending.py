@@ -35,8 +35,8 @@ def resend(
     """
     from seed.announce import announce, reach
     from seed.backup import Options
+    from seed.disk_sets import find_set
     from seed.memory import be_lean
-    from seed.resend import find_set
     from seed.resend import resend as run
 
     home = open_home()

@@ -13,7 +13,7 @@ from seed.cli.app import VaultOption, app, open_home, vault_of
 
 if TYPE_CHECKING:
     from formats.store.contract import Store
-    from seed.home import DiskState, Home, KeptSet
+    from seed.disk_sets import DiskState, KeptSet
 
 set_app = typer.Typer(
     help="Show a disk set disk by disk, or give up one that is not finished; `seed status` shows all sets.",
@@ -42,8 +42,10 @@ def set_show(
 
     Example: seed set show
     """
+    from seed.disk_sets import find_set
+
     home = open_home()
-    kept = _chosen(home, which)
+    kept = find_set(home, which)
     store = vault_of(console, home, vault)[1]
     console.result(show_set(console, kept, store))
 
@@ -54,7 +56,7 @@ def set_abandon(console: Console) -> None:
 
     Example: seed set abandon
     """
-    from seed.home import current_set
+    from seed.disk_sets import current_set
 
     home = open_home()
     with home.locked():
@@ -73,22 +75,6 @@ def set_abandon(console: Console) -> None:
     console.result({"set": kept.state.set, "disks": list(disks)})
 
 
-def _chosen(home: "Home", wanted: str | None) -> "KeptSet":
-    """The set whose id begins so; without a wish the one that the last export wrote. Raises UsageError set-unknown."""
-    from seed.home import kept_sets
-
-    begin = home.state.set if wanted is None else wanted.lower()
-    matches = [kept for kept in kept_sets(home) if begin and kept.state.set.startswith(begin)]
-    if len(matches) != 1:
-        raise UsageError(
-            "set-unknown",
-            "several disk sets begin so" if matches else "this home knows no such disk set",
-            subject=wanted or "",
-            hint="`seed status` shows those it knows; a set is named by the beginning of its id, and made by `seed export`",
-        )
-    return matches[0]
-
-
 def show_set(console: Console, kept: "KeptSet", store: "Store | None") -> dict[str, Json]:
     """Say how a set stands, disk by disk, as the home and the vault know it; the same for scripts."""
     from formats.documents import envelope
@@ -97,10 +83,12 @@ def show_set(console: Console, kept: "KeptSet", store: "Store | None") -> dict[s
     from seed.disk import read_journal
 
     state = kept.state
+    of_set: set[int] = set()
     expected: tuple[int, ...] | None = None
-    if state.status == "finished" and store is not None:
+    if state.status == "finished":
         document = envelope.read((kept.folder / "set").read_bytes(), "set").peek(SetDocument)
-        expected = awaited([store], document)
+        of_set = {disk.number for disk in document.disks}
+        expected = awaited([store], document) if store is not None else None
     told = {"open": "not finished: the same export goes on", "finished": "finished", "abandoned": "given up"}[
         state.status
     ]
@@ -111,7 +99,12 @@ def show_set(console: Console, kept: "KeptSet", store: "Store | None") -> dict[s
     for disk in state.disks:
         sections = read_journal(kept, disk.number, console)
         used = sum(section.archive.size for section in sections)
-        where = "given up, may be erased" if state.status == "abandoned" else _where(disk, expected)
+        if state.status == "abandoned":
+            where = "given up, may be erased"
+        elif state.status == "finished" and not disk.dropped and disk.number not in of_set:
+            where = "not of the set yet: attach it, and run the same `seed resend` again"
+        else:
+            where = _where(disk, expected)
         holds = [counted(len(sections), "archive"), size(used)]
         holds += [f"generation {disk.generation}"] if disk.generation else []
         holds += ["verified"] if disk.verified else []

@@ -17,7 +17,7 @@ def status(console: Console, vault: VaultOption = None) -> None:
     Example: seed status
     """
     from seed.detached import last_detached
-    from seed.home import kept_sets
+    from seed.disk_sets import kept_sets
     from seed.machines import membership
 
     home = open_home()

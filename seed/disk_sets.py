@@ -1,0 +1,132 @@
+"""The disk sets of a home: what it has written to which disk, and what it knows of them since."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from formats.documents.codec import Record, choice, flag, hexed, integer, many, member, nested, optional
+from formats.documents.disk import DISKS_MAX
+from formats.errors import UsageError
+from formats.ids import HexDigest, PointId, SetId
+from seed.home import ITEM, ITEMS_MAX, Home, LeftOut
+from seed.records import read_record, write_record
+
+
+class DiskState(Record):
+    """One disk of a set, as this home has seen it. `dropped` once its owner gave it up, `arrived` once the vault was seen
+    to have received it.
+
+    `generation` and `inventory` are those of the newest inventory, which closes it: None from the moment that more is
+    written. `closed_by` and `closed_with` are those of the one that an export has put: verifications add no object.
+    `mounted` says whether it was a file system of its own.
+    """
+
+    number: int = member(integer(1, DISKS_MAX))
+    disk: str = member(hexed(16))
+    label: HexDigest | None = member(optional(hexed(32)), default=None)
+    generation: int = member(integer(), default=0)
+    closed_by: int = member(integer(), default=0)
+    closed_with: HexDigest | None = member(optional(hexed(32)), default=None)
+    inventory: HexDigest | None = member(optional(hexed(32)), default=None)
+    mounted: bool = member(flag(), default=False)
+    dropped: bool = member(flag(), default=False)
+    arrived: bool = member(flag(), default=False)
+
+    @property
+    def verified(self) -> bool:
+        """Whether it was read back as it is now."""
+        return self.inventory is not None and self.generation > self.closed_by
+
+
+class SetState(Record):
+    """One disk set of this home: open until its set document is put, or until it is given up; then `announced` once the
+    vault knows of it.
+
+    `again` where it was begun though another one was there; `warnings` are the findings it ended with.
+    """
+
+    set: SetId = member(hexed(16))
+    point: PointId = member(hexed(16))
+    items: tuple[bytes, ...] = member(many(ITEM, ITEMS_MAX))
+    disks: tuple[DiskState, ...] = member(many(nested(DiskState), DISKS_MAX), default=())
+    status: str = member(choice("open", "finished", "abandoned"), default="open")
+    slots_on_disk: bool = member(flag(), default=True)
+    announced: bool = member(flag(), default=False)
+    again: bool = member(flag(), default=False)
+    left_out: LeftOut = member(nested(LeftOut), default=LeftOut())
+    warnings: int = member(integer(), default=0)
+
+    @property
+    def disks_by_number(self) -> dict[int, DiskState]:
+        return {disk.number: disk for disk in self.disks}
+
+    def with_disk(self, disk: DiskState) -> "SetState":
+        """This state with what is now known of one of its disks, in order of their numbers."""
+        others = [d for d in self.disks if d.number != disk.number]
+        return replace(self, disks=tuple(sorted([*others, disk], key=lambda d: d.number)))
+
+
+class KeptSet:
+    """The state of one set, kept in the home at every change; may be called from any thread."""
+
+    def __init__(self, folder: Path, state: SetState) -> None:
+        self.folder = folder
+        self.state = state
+        self._lock = threading.Lock()
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Raises HomeError home-damaged."""
+        return cls(folder, read_record(folder / "set.json", SetState))
+
+    def save(self) -> None:
+        write_record(self.folder / "set.json", self.state)
+
+    def change(self, **changes: object) -> None:
+        with self._lock:
+            self.state = replace(self.state, **changes)  # type: ignore[arg-type]
+            self.save()
+
+    def know(self, disk: DiskState) -> None:
+        """Keep what is now known of one of the set's disks."""
+        with self._lock:
+            self.state = self.state.with_disk(disk)
+            self.save()
+
+    @property
+    def cache(self) -> Path:
+        """The folder of the store in which the set's metadata is kept: catalog, indexes, need lists, manifest."""
+        return self.folder / "cache"
+
+    def journal(self, number: int) -> Path:
+        """Where the indexes of what is durable on a disk are kept."""
+        return self.folder / f"disk-{number}.journal"
+
+
+def current_set(home: Home) -> KeptSet | None:
+    """The set that the last export wrote, unless it was given up. Raises HomeError home-damaged."""
+    if home.state.set is None:
+        return None
+    kept = KeptSet.read(home.set_folder(home.state.set))
+    return kept if kept.state.status != "abandoned" else None
+
+
+def kept_sets(home: Home) -> list[KeptSet]:
+    """All disk sets of a home, the oldest first. Raises HomeError home-damaged."""
+    folders = [folder for folder in (home.path / "sets").glob("*/") if (folder / "set.json").exists()]
+    return [KeptSet.read(folder) for folder in sorted(folders, key=lambda f: f.stat().st_ctime_ns)]
+
+
+def find_set(home: Home, wanted: str | None) -> KeptSet:
+    """The set whose id begins so; without a wish the one that the last export wrote. Raises UsageError set-unknown."""
+    begin = home.state.set if wanted is None else wanted.lower()
+    matches = [kept for kept in kept_sets(home) if begin and kept.state.set.startswith(begin)]
+    if len(matches) != 1:
+        raise UsageError(
+            "set-unknown",
+            "several disk sets begin so" if matches else "this home knows no such disk set",
+            subject=wanted or "",
+            hint="`seed status` shows those it knows; a set is named by the beginning of its id, and made by `seed export`",
+        )
+    return matches[0]

@@ -1,0 +1,48 @@
+"""Files in the making, and the pieces of chunks that they are made of."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from formats.ids import ChunkId
+from formats.keyed.catalog import Entry
+from seed.tree.new_file import NewFile
+
+
+@dataclass(eq=False)
+class File:
+    """A file in the making; the last of its `pieces` finishes it."""
+
+    entry: Entry
+    path: bytes
+    pieces: int = 0
+    new: NewFile | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """`length` bytes from `chunk_offset` of a chunk on, written at `file_offset`."""
+
+    file: File
+    file_offset: int
+    chunk_offset: int
+    length: int
+
+
+def pieces(file: File) -> Iterator[tuple[ChunkId, Piece]]:
+    """The chunks a file is made of, and where their bytes go: past its holes."""
+    entry = file.entry
+    chunks = entry.chunk_ids()
+    if chunks and not entry.lengths:
+        yield chunks[0], Piece(file, 0, entry.offset, entry.size)
+        return
+    regions = iter(entry.data_extents())
+    at, left = 0, 0
+    for chunk, length in zip(chunks, entry.chunk_lengths(), strict=True):
+        within = 0
+        while within < length:
+            if not left:
+                at, left = next(regions, (at, length))
+            part = min(left, length - within)
+            yield chunk, Piece(file, at, within, part)
+            at, left, within = at + part, left - part, within + part

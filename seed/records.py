@@ -1,0 +1,66 @@
+"""What an agent keeps in its home, written: every file is replaced whole and durably, so a crash leaves the old or the new."""
+
+import errno
+import os
+from pathlib import Path
+from typing import TypeVar
+
+from formats.documents.codec import Record
+from formats.errors import FormatError, HomeError
+from formats.wire import decode_json, encode_json
+
+R = TypeVar("R", bound=Record)
+
+
+def read_record(path: Path, kind: type[R]) -> R:
+    """Raises HomeError home-damaged."""
+    try:
+        return kind.from_json(decode_json(path.read_bytes(), path.name), path.name)
+    except FormatError as error:
+        raise HomeError(
+            "home-damaged",
+            f"the state in the home cannot be read: {error}",
+            subject=str(path),
+            hint="bring this file back from a copy; or register again into another home (SEED_HOME): "
+            "all that was backed up stays readable with the passphrase",
+        ) from error
+    except OSError as error:
+        raise HomeError(
+            "home-damaged",
+            f"the state in the home cannot be read: {error.strerror}",
+            subject=str(path),
+            hint="run as the user who registered this machine",
+        ) from error
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Replace `path` durably by what can be read again; mode 0600. Raises FormatError."""
+    data = encode_json(record.to_json())
+    type(record).from_json(decode_json(data, path.name), path.name)
+    write_private(path, data)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`, readable by its owner only, durable on return. Raises HomeError."""
+    try:
+        for folder in (path.parent.parent, path.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = path.with_name(f".{path.name}.new")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> HomeError:
+    code = "home-room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "home-damaged"
+    return HomeError(
+        code,
+        f"the home cannot be written ({error.strerror})",
+        subject=str(path),
+        hint="make room there, run as the user who registered this machine, or choose another home by SEED_HOME",
+    )

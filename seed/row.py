@@ -1,0 +1,73 @@
+"""A catalog row in the making: an entry as the walk met it, and where its content lies, as far as that is named yet."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from formats.ids import ChunkId
+from formats.keyed.catalog import Entry
+from seed.basis import Origin
+from seed.chunking import Pieces, Unit
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """An entry whose content lies in `bundle`, or in `pieces`, or nowhere."""
+
+    entry: Entry
+    bundle: Unit | None = None
+    pieces: Pieces | None = None
+    origin: Origin = None  # the segment in which this very row stands
+    first: bool = True  # of the names of a file
+    links: int = 1  # names of the same file that were met
+    journalled: int = 0  # pieces that the journal knows of
+
+    @property
+    def named(self) -> bool:
+        if self.pieces is not None:
+            return not self.pieces.waiting
+        return self.bundle is None or self.bundle.id is not None
+
+    def finished(self) -> Entry:
+        """The entry with its chunk references."""
+        if self.bundle is not None:
+            self.entry.chunks = _id(self.bundle)
+        elif self.pieces is not None:
+            self.entry.chunks, self.entry.lengths = bytes(self.pieces.ids), bytes(self.pieces.lengths)
+        return self.entry
+
+    def so_far(self) -> list[Entry]:
+        """What the journal does not know yet of a file in reading: a row of its next chunks."""
+        if self.pieces is None or self.pieces.named <= self.journalled:
+            return []
+        first, last = self.journalled, self.pieces.named
+        entry = Entry(self.entry.path, self.entry.type, part=first) if first else replace(self.entry)
+        entry.chunks = bytes(self.pieces.ids[32 * first : 32 * last])
+        entry.lengths = bytes(self.pieces.lengths[4 * first : 4 * last])
+        self.journalled = last
+        return [entry]
+
+
+def shrink(entry: Entry, regions: Sequence[tuple[int, int]], data: int) -> None:
+    """The file ended early, after so many bytes of data: it is kept as the file that it then was."""
+    kept: list[tuple[int, int]] = []
+    for offset, length in regions:
+        if data:
+            kept.append((offset, min(length, data)))
+            data -= kept[-1][1]
+    entry.size = sum(kept[-1]) if kept else 0
+    if entry.extents:
+        entry.extents = packed(kept)
+
+
+def seen(entry: Entry) -> tuple[int, int, int]:
+    """By these a file is known to be unchanged."""
+    return entry.size, entry.modified, entry.changed
+
+
+def packed(regions: Iterable[tuple[int, int]]) -> bytes:
+    return b"".join(o.to_bytes(8, "little") + n.to_bytes(8, "little") for o, n in regions)
+
+
+def _id(unit: Unit) -> ChunkId:
+    assert unit.id is not None
+    return unit.id
