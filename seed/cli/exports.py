@@ -75,10 +75,9 @@ def export(
 
     Example: seed export /srv /etc --to /mnt/disk1 --to /mnt/disk2
     """
-    from seed.announce import announce, reach_if_any
+    from seed.announce import announce
     from seed.export import Options
     from seed.export import export as run
-    from seed.machines import check_not_replaced
     from seed.memory import be_lean
 
     home = open_home()
@@ -101,9 +100,8 @@ def export(
     attendant = Attending(console)
     address = os.environ.get("SEED_VAULT") or home.identity.address
     with home.locked():
-        if not offline and (store := reach_if_any(home, address, console)) is not None:
-            check_not_replaced(home.identity, store, console)
-            store.close()
+        if not offline:
+            _check_place(home, address, console)
         began = time.monotonic()
         with console.working("export"):
             exported = run(home, paths or [], to, options, console, attendant)
@@ -111,6 +109,16 @@ def export(
         if not offline:
             announce(home, address, console)
     _summarise(console, home.identity, exported, seconds)
+
+
+def _check_place(home: "Home", address: str, console: Console) -> None:
+    """Raises VaultError machine-replaced, where the vault answers and knows so."""
+    from seed.announce import reach_if_any
+    from seed.machines import check_not_replaced
+
+    if (store := reach_if_any(home, address, console)) is not None:
+        check_not_replaced(home.identity, store, console)
+        store.close()
 
 
 def _rehearse(console: Console, home: "Home", paths: list[str], to: list[Path], options: "Options") -> None:

@@ -213,12 +213,11 @@ def restore(
             console.notice(
                 f"point {m.point[:8]}: {standing.words()}; what lies in them is left out, and listed"
             )
-    selection = Selection(below, Patterns(include) if include else None, Patterns(exclude or ()))
     began = time.monotonic()
     restoring = Restore(
         PointReader(opened.union, chosen, console),
         lambda: TreeWriter(str(target), console, overwrite=overwrite),
-        selection,
+        selection := Selection(below, Patterns(include) if include else None, Patterns(exclude or ())),
         console,
     )
     with console.working("restore", m.totals.file_bytes if selection.is_all else None):
