@@ -177,7 +177,11 @@ class Work:
             self._put_again(name)
 
     def publish(self, described: Description, signed: bytes) -> Manifest:
-        """From a new manifest's metadata to the manifest in the vault; `published` from then on."""
+        """From a new manifest's metadata to the manifest in the vault; `published` from then on.
+
+        Raises VaultError machine-replaced where another machine took this one's place meanwhile.
+        """
+        check_not_replaced(self.home.identity, self.vault, self.monitor)
         for section in self.cache.sections:
             if section.archive.name in described.archives:
                 name = layout.archive_name(section.archive.name)
@@ -304,10 +308,8 @@ def _now_and_then(walk: Iterable[Found], action: Callable[[], None]) -> Iterator
 
 
 def _commit(work: Work, before: _Before, catalogued: Catalogued, kind: str) -> Backed:
-    """From a catalog to the manifest in the vault, in the order that stands above. Raises VaultError machine-replaced where
-    another machine took this one's place meanwhile."""
+    """From a catalog to the manifest in the vault, in the order that stands above. Raises as `Work.publish`."""
     home, cache = work.home, work.cache
-    check_not_replaced(home.identity, work.vault, work.monitor)
     sections = (*before.reuse.sections, *work.sink.sections, *cache.sections)
     described = describe(sections, catalogued, (*before.reuse.needs, *work.described))
     point, disk_set = PointId(random_id()), work.sink.disk_set

@@ -36,6 +36,7 @@ def resend(
     from seed.announce import announce, reach
     from seed.backup import Options
     from seed.disk_sets import find_set
+    from seed.machines import check_not_replaced
     from seed.memory import be_lean
     from seed.resend import resend as run
 
@@ -50,6 +51,7 @@ def resend(
         began = time.monotonic()
         store = reach(home, address, console)
         try:
+            check_not_replaced(home.identity, store, console)
             announce(home, address, console, again=True)
             with console.working("resend"):
                 resent = run(home, kept, numbers, to or [], store, Options(level=level), console, attending)
