@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Awaited(NamedTuple):
-    """Disk `number` of a set of so many."""
+    """Disk `number` of a set that counts so many."""
 
     set: SetId
     number: int
@@ -83,7 +83,7 @@ def judge(
     if not missing:
         return Standing(len(needed), 0)
     found = [
-        Awaited(document.set, number, len(document.disks))
+        Awaited(document.set, number, max(disk.number for disk in document.disks))
         for document in sets()
         if (numbers := awaited(stores, document)) and missing & needed_by(document)
         for number in numbers

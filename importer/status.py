@@ -55,9 +55,9 @@ def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list
     known = members(vault, monitor)
     for member in by_name(known):
         found: dict[SetId, SetStanding] = {}
-        points = {p.signed.digest: p for p in points_of(vault, member, known, monitor)}
+        points = {p.manifest.point: p for p in points_of(vault, member, known, monitor)}
         for document in sets(vault, member, monitor):
-            point = points.get(document.manifest)
+            point = points.get(document.point)
             waiting = {d.number for d in point.standing.awaited if d.set == document.set} if point else set()
             lost = point is not None and not point.standing.complete and not waiting
             disks = [

@@ -152,8 +152,10 @@ def _objects(kept: KeptSet) -> Iterator[tuple[str, bytes]]:
         manifest = envelope.read(whole(name), name).peek(Manifest)
         root = Digest(bytes.fromhex(manifest.needs))
         for need in needs.load(root, lambda d: whole(layout.need_name(d)), "needs"):
-            if need.archive.archive_class == METADATA_CLASS:
-                catalog = layout.archive_name(need.archive.name)
+            catalog = layout.archive_name(need.archive.name)
+            if need.archive.archive_class == METADATA_CLASS and not (
+                kept.state.resends and cache.head(catalog) is None  # an earlier point's
+            ):
                 yield catalog, whole(catalog)
         for prefix in ("indexes", "needs", "manifests", "sets"):
             for other, _ in cache.list(prefix):

@@ -14,7 +14,7 @@ A crash between any two leaves disks on which everything that is named is there,
 import time
 from collections.abc import Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from formats import layout
@@ -42,6 +42,7 @@ from seed.home import Home
 from seed.new_point import describe, sign_manifest
 from seed.placing import MetadataCache
 from seed.records import write_private
+from seed.reuse import Reusable
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Commit:
     cache: MetadataCache
     disks: list[DiskWriter]
     monitor: Monitor
+    over: Reusable = field(default_factory=Reusable)  # what points before have, and is not written again
 
     def sections(self) -> list[Section]:
         """Every archive of the set that counts, on disks attached or not, and in the cache."""
@@ -77,13 +79,14 @@ class Commit:
 
     def point(self, catalogued: Catalogued) -> None:
         """From the catalog to the manifest in the home."""
-        described = describe(self.sections(), catalogued)
+        described = describe((*self.over.sections, *self.sections()), catalogued, self.over.needs)
         for name, data in described.objects.items():
             self.cache.put(name, data)
         self._hand_out(described.archives)
         state = self.kept.state
+        kind = "incremental" if self.over.needs else "seed"
         signed = sign_manifest(
-            self.home, catalogued, described, point=state.point, kind="seed", disk_set=state.set
+            self.home, catalogued, described, point=state.point, kind=kind, disk_set=state.set
         )
         write_private(self.kept.folder / "manifest", signed)
         settle_sequence(self.home)
@@ -111,7 +114,7 @@ class Commit:
 
     def holds(self, manifest: Manifest) -> bool:
         """Whether all that a signed manifest needs is there still."""
-        held = {section.archive for section in self.sections()}
+        held = {section.archive for section in (*self.over.sections, *self.sections())}
         try:
             return all(need.archive in held for need in self._needs(manifest))
         except (FormatError, IntegrityError, NotFoundError):

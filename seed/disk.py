@@ -299,7 +299,7 @@ def attach(
     elif (disk := known[number]).dropped:
         raise MediaError(
             "disk-foreign",
-            f"this is disk {number} of the set, which was given up by --without",
+            f"this is disk {number} of the set, which was given up",
             subject=str(path),
             hint="give another disk; or clear this one first",
         )

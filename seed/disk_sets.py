@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from formats.documents.codec import Record, choice, flag, hexed, integer, many, member, nested, optional
+from formats.documents.codec import Record, choice, flag, hexed, integer, many, member, nested, optional, text
 from formats.documents.disk import DISKS_MAX
 from formats.errors import UsageError
 from formats.ids import HexDigest, PointId, SetId
@@ -43,11 +43,13 @@ class SetState(Record):
     """One disk set of this home: open until its set document is put, or until it is given up; then `announced` once the
     vault knows of it.
 
-    `again` where it was begun though another one was there; `warnings` are the findings it ended with.
+    `began` in seconds since 1970; `again` where it was begun though another one was there; `warnings` are the findings it ended with; `resends` says
+    instead of which disks it was written, and `resent` which point holds what was sent again of those that were given up.
     """
 
     set: SetId = member(hexed(16))
     point: PointId = member(hexed(16))
+    began: int = member(integer())
     items: tuple[bytes, ...] = member(many(ITEM, ITEMS_MAX))
     disks: tuple[DiskState, ...] = member(many(nested(DiskState), DISKS_MAX), default=())
     status: str = member(choice("open", "finished", "abandoned"), default="open")
@@ -55,6 +57,8 @@ class SetState(Record):
     announced: bool = member(flag(), default=False)
     again: bool = member(flag(), default=False)
     left_out: LeftOut = member(nested(LeftOut), default=LeftOut())
+    resends: str | None = member(optional(text(200)), default=None)
+    resent: PointId | None = member(optional(hexed(16)), default=None)
     warnings: int = member(integer(), default=0)
 
     @property
@@ -85,14 +89,21 @@ class KeptSet:
 
     def change(self, **changes: object) -> None:
         with self._lock:
+            self._renew()
             self.state = replace(self.state, **changes)  # type: ignore[arg-type]
             self.save()
 
     def know(self, disk: DiskState) -> None:
         """Keep what is now known of one of the set's disks."""
         with self._lock:
+            self._renew()
             self.state = self.state.with_disk(disk)
             self.save()
+
+    def _renew(self) -> None:
+        """Others in this process may have kept what they saw of it."""
+        if (self.folder / "set.json").exists():
+            self.state = read_record(self.folder / "set.json", SetState)
 
     @property
     def cache(self) -> Path:
@@ -115,7 +126,7 @@ def current_set(home: Home) -> KeptSet | None:
 def kept_sets(home: Home) -> list[KeptSet]:
     """All disk sets of a home, the oldest first. Raises HomeError home-damaged."""
     folders = [folder for folder in (home.path / "sets").glob("*/") if (folder / "set.json").exists()]
-    return [KeptSet.read(folder) for folder in sorted(folders, key=lambda f: f.stat().st_ctime_ns)]
+    return sorted(map(KeptSet.read, folders), key=lambda kept: (kept.state.began, kept.state.set))
 
 
 def find_set(home: Home, wanted: str | None) -> KeptSet:

@@ -1,9 +1,10 @@
 """Export: a disk set from paths. What was begun is gone on with; what is finished is said to be."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from formats import layout
@@ -17,24 +18,25 @@ from seed import basis
 from seed.commit import Commit, Committed, settle_sequence, signed_manifest
 from seed.disk import DiskWriter, Extent, attach, check_disk, number_at
 from seed.disk_sets import KeptSet, SetState, current_set
-from seed.home import Home, LeftOut
-from seed.items import check_home_room, check_targets, choose_scope, identity_of, own_folders
+from seed.home import Home
+from seed.items import Scope, check_home_room, check_targets, identity_of, own_folders
 from seed.measuring import Measuring
 from seed.packing import METADATA_SIZE, POOL_BYTES, BufferPool, Packer, archive_size
 from seed.placing import Attendant, DiskSet, MetadataCache
 from seed.run import Run
 from seed.sealing import Known
 from seed.source.system import Found, Walk
+from seed.work import Before
 
 
 @dataclass(frozen=True)
 class Options:
-    """What decides how an export is made; `without` are the numbers of disks that are given up."""
+    """What decides how an export is made; `without` are the numbers of disks that are given up; `resends` says, in the words
+    of the command, instead of which disks it is made."""
 
-    left_out: LeftOut = field(default_factory=LeftOut)
     slots_on_disk: bool = True
     again: bool = False
-    once: bool = False
+    resends: str | None = None
     without: tuple[int, ...] = ()
     use_at_most: int | None = None
     level: int = LEVEL
@@ -54,21 +56,22 @@ class Exported:
 
 def export(
     home: Home,
-    paths: Sequence[str],
+    scope: Scope,
     targets: Sequence[Path],
     options: Options,
     monitor: Monitor,
     attendant: Attendant,
+    over: Before | None = None,
 ) -> Exported:
-    """Write `paths` (or the remembered items) to the disks at `targets` as one set.
+    """Write `scope` to the disks at `targets` as one set; what the points before have, `over` which it is written, is not
+    written again.
 
     Raises UsageError, HomeError, MediaError, Interrupted; the same call goes on where it ended.
     """
     monitor = Recorder(monitor)
     for target in targets:
         check_disk(target)
-    scope = choose_scope(home, paths, options.left_out, once=options.once)
-    items = scope.items
+    items, over = scope.items, over or Before()
     settle_sequence(home)
     kept, resumed = _open_set(home, items, options, monitor)
     if kept.state.status == "finished":
@@ -103,7 +106,7 @@ def export(
 
         disks = [open_disk(target) for target in targets]
         scope.remember(home)
-        commit = Commit(home, kept, cache, disks, monitor)
+        commit = Commit(home, kept, cache, disks, monitor, over.reuse)
         signed = signed_manifest(home, kept)
         if signed is not None and not commit.holds(signed[1]):
             monitor.notice("the disks lost a part of what was written; the rest is written again")
@@ -112,7 +115,7 @@ def export(
         whole = None
         if signed is None:
             rules = scope.rules(own, f"{layout.DISK_FOLDER}/{kept.state.set}-*")
-            whole = _write_point(commit, Walk(items, rules, monitor), options, open_disk, attendant)
+            whole = _write_point(commit, over, Walk(items, rules, monitor), options, open_disk, attendant)
             kept.change(warnings=len(monitor.findings))
             signed = signed_manifest(home, kept)
         else:
@@ -125,21 +128,23 @@ def export(
 
 def _write_point(
     commit: Commit,
+    over: Before,
     walk: Walk,
     options: Options,
     open_disk: Callable[[Path], DiskWriter],
     attendant: Attendant,
-) -> float:
+) -> float | None:
     """Read the source onto the disks, and sign the manifest. However it ends, what is done stays done.
 
-    Returns the share of files that lie whole on one disk.
+    Returns the share of files that lie whole on one disk, where all lie on these.
     """
     identity, monitor, key_id = commit.home.identity, commit.monitor, commit.home.identity.master.key_id
     known, extent = Known(), Extent()
     for section in commit.sections():
         extent.chunks += section.archive.records
-        for row in section.rows("journal"):
-            known.add(row.chunk)
+        known.add_all(section.chunks())
+    for section in over.reuse.sections:
+        known.add_all(section.chunks())
     buffer = archive_size(len(commit.disks))
     pool = BufferPool(buffer, min(len(commit.disks) + 1, POOL_BYTES // buffer))
     disks = DiskSet(
@@ -154,8 +159,8 @@ def _write_point(
     )
     content = Packer(pool, disks, CONTENT_CLASS, key_id)
     metadata = Packer(BufferPool(METADATA_SIZE, 2), commit.cache, METADATA_CLASS, key_id)
-    before, journal = basis.begin(commit.kept.folder)
-    run = Run(identity, content, metadata, known, before, journal, monitor, options.level)
+    before, journal = basis.begin(commit.kept.folder, over.rows(monitor))
+    run = Run(identity, content, metadata, known, before, journal, monitor, options.level, over.readers)
     with ExitStack() as stack:
         stack.callback(disks.stop)
         stack.callback(run.close)
@@ -167,7 +172,7 @@ def _write_point(
             disks.stop()
             commit.disks = disks.open
             commit.point(catalogued)
-            return catalogued.spread.whole(commit.on_disks())
+            return None if over.readers else catalogued.spread.whole(commit.on_disks())
         except Exception as error:
             _stop(commit, disks, run, error)
             raise
@@ -223,6 +228,9 @@ def _open_set(
 ) -> tuple[KeptSet, bool]:
     """The set to go on with, or a new one; whether it was begun before. Raises UsageError items-differ."""
     kept = current_set(home)
+    begun = kept is not None and kept.state.status == "open" and any(d.label for d in kept.state.disks)
+    if kept is not None and begun and kept.state.resends != options.resends:
+        raise _unfinished(kept.state)
     if kept is not None and options.again and _goes_on(kept.state, items):
         monitor.notice(
             f"set {kept.state.set[:8]}, which --again began, is not finished, and is gone on with; to give it up instead: "
@@ -250,15 +258,28 @@ def _open_set(
     state = SetState(
         set=SetId(random_id()),
         point=PointId(random_id()),
+        began=int(time.time()),
         items=items,
         slots_on_disk=options.slots_on_disk,
         again=options.again,
+        resends=options.resends,
     )
     if kept is not None and kept.state.status == "open" and any(disk.label for disk in kept.state.disks):
         monitor.notice(
             f"set {kept.state.set[:8]} was begun and not finished; it is given up, and its disks with it"
         )
     return KeptSet(home.set_folder(state.set), state), False
+
+
+def _unfinished(state: SetState) -> UsageError:
+    """An export is to be finished before a resend, and the other way round."""
+    begun = f"seed resend {state.resends}" if state.resends else "seed export"
+    return UsageError(
+        "items-differ",
+        "other disks were begun and are not finished",
+        subject=f"set {state.set[:8]}",
+        hint=f"finish them by the same `{begun}`, or give them up by `seed set abandon`",
+    )
 
 
 def _goes_on(state: SetState, items: tuple[bytes, ...]) -> bool:

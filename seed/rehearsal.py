@@ -12,7 +12,7 @@ from seed.disk import check_disk, number_at, read_journal
 from seed.disk_sets import KeptSet, current_set
 from seed.export import Options
 from seed.home import Home
-from seed.items import check_targets, choose_scope, identity_of, own_folders
+from seed.items import Scope, check_targets, identity_of, own_folders
 from seed.source.system import Walk
 
 
@@ -34,15 +34,14 @@ class Rehearsed:
 
 def rehearse(
     home: Home,
-    paths: Sequence[str],
+    scope: Scope,
     targets: Sequence[Path],
     options: Options,
     monitor: Monitor,
 ) -> Rehearsed:
-    """Raises UsageError, MediaError, Interrupted. `paths` need not be those that are remembered."""
+    """Raises UsageError, MediaError, Interrupted. `scope` need not be what is remembered."""
     for target in targets:
         check_disk(target)
-    scope = choose_scope(home, paths, options.left_out, once=True)
     check_targets(targets, scope.items)
     kept = current_set(home)
     if options.again or kept is None or kept.state.items != scope.items:

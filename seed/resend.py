@@ -1,67 +1,76 @@
 """Resend: disks that will never come are given up, and what they held is sent again as far as the source still has it,
-over the network or on further disks of the set. The order of writes:
+over the network or on the disks of a further set. The order of writes:
 
     the disks are given up, in the home     from here on nothing counts on them
     a new recovery point                    with it goes what the source still has
     a revision of each older point          that needs what they held: it takes the point's place, and names what is lost
-    the further disks, closed
-    the set, revised                        without the disks that were given up, with those that came instead
+    the set, revised                        without the disks that were given up
 
 The same command goes on after a crash at any place in it.
 """
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.disk import SetDisk, SetDocument
+from formats.documents.disk import SetDocument
 from formats.documents.manifest import Manifest
-from formats.errors import HomeError, UsageError
-from formats.ids import ArchiveName, SetId, hex_digest
+from formats.errors import FormatError, HomeError, IntegrityError, MediaError, StoreError, UsageError
+from formats.ids import ArchiveName, hex_digest
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
 from formats.standing import awaited
 from formats.store.contract import Store
 from formats.store.local import LocalStore
-from formats.tables.archive import METADATA_CLASS, Archive
+from formats.tables.archive import METADATA_CLASS
 from formats.tables.index import CATALOG
 from formats.tables.needs import Need
 from formats.tables.sections import Section
 from formats.words import listed as numbers_listed
-from seed.backup import Backed, Options, Work, back_up
+from seed import export
+from seed.announce import announce
+from seed.backup import Options, back_up
 from seed.chunking import Sealed
-from seed.commit import Commit
-from seed.disk import DiskWriter, Extent, attach, check_disk
+from seed.disk import check_disk
 from seed.disk_sets import KeptSet
-from seed.export import complete
-from seed.home import Home
+from seed.home import Home, LeftOut
 from seed.items import Scope, check_targets
-from seed.machines import own_machines
+from seed.machines import check_not_replaced, own_machines
 from seed.new_point import describe, sign_revision
-from seed.packing import METADATA_SIZE, POOL_BYTES, Buffer, BufferPool, Packer, archive_size
-from seed.placing import Attendant, DiskSet, MetadataCache
+from seed.packing import METADATA_SIZE, BufferPool, Packer
+from seed.placing import Attendant
 from seed.reading import Point, PointReader, needed_of, points
 from seed.records import write_private
-from seed.reuse import is_listed, promised
+from seed.reuse import given_up
 from seed.revising import Revising
 from seed.sealing import Known
+from seed.work import Before, Work
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The point that holds what was sent again, and what that was; `state` of the set that it went onto, if any."""
+
+    manifest: Manifest
+    archives: int
+    archive_bytes: int
+    disk_set: str | None = None
+    disks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Resent:
-    """How it ended: the new point, None where nothing of the source is there any more; the points that were revised; and
-    the files of which a version is lost."""
+    """How it ended: what was sent, None where that was done before or nothing of the source is there any more; the points
+    that were revised; and the files of which a version is lost."""
 
-    backed: Backed | None
+    sent: Sent | None
     revised: tuple[Manifest, ...]
     lost: frozenset[bytes]
-    added: tuple[int, ...] = ()
 
 
 def resend(
@@ -77,24 +86,30 @@ def resend(
     """Give up disks of a finished set, and send what they held again: to `targets`, else over the network; the home is
     locked by the caller.
 
-    Raises UsageError, HomeError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
+    Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
     """
+    check_not_replaced(home.identity, vault, monitor)
     _check(kept, numbers, vault)
     for target in targets:
         check_disk(target)
-    scope = _scope(home, kept, targets, monitor)
+    scope = _scope(home, kept, monitor)
+    check_targets(targets, scope.items)
     for number in numbers:
-        kept.know(replace(kept.state.disks_by_number[number], dropped=True))
-    with ExitStack() as stack:
-        sink = stack.enter_context(_Disks.open(home, kept, targets, monitor, attendant)) if targets else None
-        work = stack.enter_context(Work.open(home, vault, monitor, sink))
-        backed = back_up(work, scope, options) if scope.items else None
+        if not (disk := kept.state.disks_by_number[number]).dropped:
+            kept.know(replace(disk, dropped=True))
+            kept.change(resent=None)
+    sent = None
+    if scope.items and kept.state.resent is None and _is_needed(home, vault, monitor):
+        if targets:
+            named = " ".join(f"{kept.state.set[:8]}/{n}" for n in sorted(numbers))
+            sent = _to_disks(home, scope, targets, named, vault, options, monitor, attendant)
+        else:
+            sent = _over_the_network(home, scope, vault, options, monitor)
+        kept.change(resent=sent.manifest.point)
+    with Work.open(home, vault, monitor) as work:
         revised, lost = _revise(work, options.level)
-        added = sink.finish(work) if sink is not None else []
-        document = _revised_set(work, kept, added)
-        for disk in sink.open_disks if sink is not None else ():
-            disk.put_last(*document)
-    return Resent(backed, tuple(revised), frozenset(lost), tuple(disk.number for disk in added))
+        _revise_set(work, kept)
+    return Resent(sent, tuple(revised), frozenset(lost))
 
 
 def _check(kept: KeptSet, numbers: Collection[int], vault: Store) -> None:
@@ -121,53 +136,127 @@ def _check(kept: KeptSet, numbers: Collection[int], vault: Store) -> None:
             )  # fmt: skip
 
 
-def _scope(home: Home, kept: KeptSet, targets: Sequence[Path], monitor: Monitor) -> Scope:
-    """The items of the set that are still there; for once, unless they are those that are backed up usually."""
-    items = tuple(item for item in kept.state.items if os.path.lexists(item))
-    for item in kept.state.items:
-        if item not in items:
-            monitor.finding(
-                Finding(code="source-unreadable", subject=os.fsdecode(item), detail="it is no longer there")
-            )
-    check_targets(targets, items)
-    usual = items == home.state.items
-    return Scope(items, home.state.left_out if usual else kept.state.left_out, once=not usual)
+def _scope(home: Home, kept: KeptSet, monitor: Monitor) -> Scope:
+    """What the set held and what is backed up usually, as far as it is there: files may have moved from the one to the
+    other. Left out is what both leave out."""
+    usual, then = home.state, kept.state
+    for item in then.items:
+        if not os.path.lexists(item):
+            detail = "it is no longer there"
+            monitor.finding(Finding(code="source-unreadable", subject=os.fsdecode(item), detail=detail))
+    items = tuple(i for i in sorted({*usual.items, *then.items}) if os.path.lexists(i))
+    left_out = LeftOut(
+        excludes=tuple(e for e in usual.left_out.excludes if e in then.left_out.excludes),
+        one_file_system=usual.left_out.one_file_system and then.left_out.one_file_system,
+        exclude_caches=usual.left_out.exclude_caches and then.left_out.exclude_caches,
+    )
+    return Scope(items, left_out, once=(items, left_out) != (usual.items, usual.left_out))
+
+
+def _is_needed(home: Home, vault: Store, monitor: Monitor) -> bool:
+    """Whether a point of this machine needs what is gone."""
+    with Work.open(home, vault, monitor) as work:
+        return bool(_unmet(work, _own_points(work), _gone(work)))
+
+
+def _over_the_network(home: Home, scope: Scope, vault: Store, options: Options, monitor: Monitor) -> Sent:
+    with Work.open(home, vault, monitor) as work:
+        backed = back_up(work, scope, options)
+    return Sent(backed.manifest, backed.archives, backed.archive_bytes)
+
+
+def _to_disks(
+    home: Home,
+    scope: Scope,
+    targets: Sequence[Path],
+    resends: str,
+    vault: Store,
+    options: Options,
+    monitor: Monitor,
+    attendant: Attendant,
+) -> Sent:
+    """An export over what the points before have and the vault has or awaits: a set of its own, announced at once."""
+    with Work.open(home, vault, monitor) as work:
+        work.settle()
+        over = Before.of(work)
+        wanted = export.Options(again=True, resends=resends, level=options.level)
+        exported = export.export(home, scope, targets, wanted, monitor, attendant, over)
+    announce(home, vault.address, monitor)
+    manifest, state = exported.committed.manifest, exported.state
+    reused = {need.archive.name for need in over.reuse.needs}
+    with Work.open(home, vault, monitor) as work:
+        (point,) = [p for p in _own_points(work) if p.manifest.point == manifest.point]
+        new = [n.archive for n in needed_of(work.own, point) if n.archive.name not in reused]
+    disks = tuple(disk.number for disk in state.disks if not disk.dropped)
+    return Sent(manifest, len(new), sum(a.size for a in new), state.set, disks)
+
+
+def _own_points(work: Work) -> list[Point]:
+    """All points of this machine, and of those whose place it took."""
+    return points(work.own, own_machines(work.home.identity, [work.vault], work.monitor), work.monitor)
+
+
+def _gone(work: Work) -> set[ArchiveName]:
+    """The archives that lay on disks which were given up, and have not come."""
+    there = dict(work.vault.list("archives"))
+    lost = set(given_up(work.home, work.monitor))
+    return {name for name in lost if layout.archive_name(name) not in there}
+
+
+def _unmet(work: Work, found: Sequence[Point], gone: Collection[ArchiveName]) -> list[Point]:
+    """The points that this machine signed and that need what is gone. One that cannot be read is a finding."""
+    unmet = []
+    for point in found:
+        if point.manifest.machine != work.home.identity.machine:
+            continue
+        try:
+            if any(need.archive.name in gone for need in needed_of(work.own, point)):
+                unmet.append(point)
+        except (FormatError, IntegrityError, StoreError, MediaError) as error:
+            _tell_unrevised(work, point, error.code, error.what)
+    return unmet
 
 
 def _revise(work: Work, level: int) -> tuple[list[Manifest], set[bytes]]:
-    """Revise every point of this machine that needs what is neither in the vault nor on its way."""
-    identity, monitor = work.home.identity, work.monitor
-    found = points(work.own, own_machines(identity, [work.vault], monitor), monitor)
-    can_come = _coming(work, found)
-    ours = [p for p in found if p.manifest.machine == identity.machine]
-    unmet = [p for p in ours if not all(map(can_come, needed_of(work.own, p)))]
+    """Revise every point that needs what is gone. What is elsewhere, or may come yet, is left as it is."""
+    gone, found = _gone(work), _own_points(work)
+    unmet = _unmet(work, found, gone)
     if not unmet:
         return [], set()
-    known, sections, before = Known(), dict[ArchiveName, Section](), dict[ArchiveName, Need]()
-    metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, identity.master.key_id)
+    known, sections = Known(), dict[ArchiveName, Section]()
+    key_id = work.home.identity.master.key_id
+    metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, key_id)
 
     def store(sealed: Sealed) -> None:
         assert sealed.record is not None
         metadata.add(CATALOG, sealed.chunk, sealed.record, sealed.record_digest)
 
-    revising = Revising(ChunkSealer(identity.master, level), known, store)
-
-    def learn(reader: PointReader) -> None:
-        for need, section in zip(reader.needs, reader.sections, strict=True):
-            if section is not None and can_come(need):
-                sections[need.archive.name], before[need.archive.name] = section, need
-                for chunk in section.chunks():
-                    known.add(chunk)
-        revising.learn(reader)
-
-    learn(PointReader(work.own, found[-1], monitor))
-    manifests, lost = [], set[bytes]()
+    revising = Revising(ChunkSealer(work.home.identity.master, level), known, store)
+    before: dict[ArchiveName, Need] = {}
+    for point in reversed(found):  # whatever any of them has can be had
+        with suppress(FormatError, IntegrityError, StoreError, MediaError):  # said of those that are revised
+            reader = PointReader(work.own, point, work.monitor)
+            for need, section in zip(reader.needs, reader.sections, strict=True):
+                if section is not None and need.archive.name not in gone:
+                    sections.setdefault(need.archive.name, section)
+                    before.setdefault(need.archive.name, need)
+                    known.add_all(section.chunks())
+            revising.learn(reader)
+    manifests, lost = list[Manifest](), set[bytes]()
     for point in unmet:
-        reader = PointReader(work.own, point, monitor)
-        learn(reader)
-        revised = revising.revise(reader)
+        try:
+            reader = PointReader(work.own, point, work.monitor)
+            stood = {n.archive.name: n for n in reader.needs if n.archive.name not in gone}
+            if unread := stood.keys() - sections.keys():
+                _tell_unrevised(
+                    work, point, "chunk-missing", f"the indexes of {len(unread)} archives cannot be read"
+                )
+                continue
+            revised = revising.revise(reader)
+        except (FormatError, IntegrityError, StoreError, MediaError) as error:
+            _tell_unrevised(work, point, error.code, error.what)
+            continue
         metadata.flush()
-        stood = {n.archive.name: n for n in reader.needs if can_come(n)}
         described = describe(
             [*sections.values(), *work.cache.sections], revised.catalogued, [*(before | stood).values()]
         )
@@ -176,136 +265,43 @@ def _revise(work: Work, level: int) -> tuple[list[Manifest], set[bytes]]:
         for path in revised.lost:
             if path not in lost:
                 detail = f"what point {point.manifest.point[:8]} held of it is lost"
-                monitor.finding(Finding(code="content-lost", subject="/" + os.fsdecode(path), detail=detail))
+                work.monitor.finding(
+                    Finding(code="content-lost", subject="/" + os.fsdecode(path), detail=detail)
+                )
         lost.update(revised.lost)
     return manifests, lost
 
 
-def _coming(work: Work, found: Sequence[Point]) -> Callable[[Need], bool]:
-    """Whether an archive is in the vault, or on its way there."""
-    there = dict(work.vault.list("archives"))
-    coming = set(promised(work.home, found, work.vault, work.own, work.monitor))
-    coming |= {section.archive.name for section in work.sink.sections}
-    return lambda need: is_listed(there, need) or need.archive.name in coming
+def _tell_unrevised(work: Work, point: Point, code: str, why: str) -> None:
+    subject = f"point {point.manifest.point[:8]}"
+    detail = f"{why}; it waits as before, and the same command tries it again"
+    work.monitor.finding(Finding(code=code, subject=subject, detail=detail))
 
 
-def _revised_set(work: Work, kept: KeptSet, added: Sequence[DiskWriter]) -> tuple[str, bytes]:
-    """The set's document as it is now, its name and bytes, in the home and in the vault."""
+def _revise_set(work: Work, kept: KeptSet) -> None:
+    """Put the set's document without the disks that were given up, in the home and in the vault."""
     identity, before = work.home.identity, _document(kept)
-    found = points(work.own, own_machines(identity, [work.vault], work.monitor), work.monitor)
-    brought = next((p for p in found if p.manifest.point == before.point), None)
+    brought = next((p for p in _own_points(work) if p.manifest.point == before.point), None)
     if brought is None:
         raise HomeError(
             "home-damaged", "the point that the set brings cannot be read", subject=before.point[:8],
             hint="the vault may hold it: run the same command again where it can be reached",
         )  # fmt: skip
-    states = kept.state.disks_by_number
-    stay = [d for d in before.disks if not states[d.number].dropped]
-    new = [_closed(disk) for disk in added if disk.number not in {d.number for d in stay}]
-    document = replace(before, disks=(*stay, *new), manifest=brought.digest)
+    dropped = {disk.number for disk in kept.state.disks if disk.dropped}
+    stay = tuple(disk for disk in before.disks if disk.number not in dropped)
+    document = replace(before, disks=stay, manifest=brought.digest)
     path = kept.folder / "set"
     if document != before:
         revised = replace(document, revision=before.revision + 1, created=int(time.time()))
         write_private(path, envelope.sign(revised, identity.signing_key))
     data = path.read_bytes()
-    name = layout.numbered(layout.set_prefix(identity.machine), brought.manifest.sequence, hex_digest(data))
-    with LocalStore.open(str(kept.cache)) as cache:
+    sequence = brought.manifest.sequence
+    name = layout.numbered(layout.set_prefix(identity.machine), sequence, hex_digest(data))
+    with LocalStore.open(str(kept.cache), create=True) as cache:
         cache.put_new(name, data)
+    check_not_replaced(identity, work.vault, work.monitor)
     work.vault.put_new(name, data)
-    return name, data
 
 
 def _document(kept: KeptSet) -> SetDocument:
     return envelope.read((kept.folder / "set").read_bytes(), "set").peek(SetDocument)
-
-
-def _closed(disk: DiskWriter) -> SetDisk:
-    state = disk.state
-    assert state.label is not None and state.closed_with is not None
-    return SetDisk(
-        number=state.number,
-        disk=state.disk,
-        label=state.label,
-        generation=state.closed_by,
-        inventory=state.closed_with,
-    )
-
-
-class _Disks:
-    """A `Sink` of further disks of a finished set."""
-
-    def __init__(self, commit: Commit, disks: DiskSet, pool: BufferPool) -> None:
-        self._commit = commit
-        self._disks = disks
-        self._pool = pool
-        self.disk_set: SetId | None = commit.kept.state.set
-
-    @classmethod
-    @contextmanager
-    def open(
-        cls, home: Home, kept: KeptSet, targets: Sequence[Path], monitor: Monitor, attendant: Attendant
-    ) -> Iterator["_Disks"]:
-        with ExitStack() as stack:
-            cache = MetadataCache(
-                home.path / "cache", home.identity.machine, home.identity.master.key_id, take_up=False
-            )
-            stack.callback(cache.close)
-
-            def open_disk(path: Path) -> DiskWriter:
-                disk = attach(home, kept, path, monitor)
-                stack.callback(disk.close)
-                return disk
-
-            opened = [open_disk(target) for target in targets]
-            size = archive_size(len(opened))
-            pool = BufferPool(size, min(len(opened) + 1, POOL_BYTES // size))
-            commit = Commit(home, kept, cache, opened, monitor)
-            disks = DiskSet(
-                opened,
-                pool.count,
-                home.identity.master.key_id,
-                Extent(),
-                attach=open_disk,
-                finish=lambda disk: complete(commit, disk),
-                attendant=attendant,
-                monitor=monitor,
-            )
-            stack.callback(disks.stop)
-            yield cls(commit, disks, pool)
-
-    @property
-    def sections(self) -> Sequence[Section]:
-        return list(chain.from_iterable(disk.sections for disk in self._disks.disks))
-
-    @property
-    def open_disks(self) -> list[DiskWriter]:
-        return self._disks.open
-
-    def buffers(self) -> BufferPool:
-        return self._pool
-
-    def room(self, least: int, most: int) -> int:
-        return self._disks.room(least, most)
-
-    def place(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
-        self._disks.place(archive, done, buffer)
-
-    def drain(self) -> None:
-        self._disks.drain()
-
-    def close(self) -> None:
-        self._disks.stop()
-
-    def finish(self, work: Work) -> list[DiskWriter]:
-        """Put what the new manifests are read by on the disks too, and close them. Returns all that were written."""
-        self._disks.stop()
-        for disk in self._disks.open:
-            there = {section.archive.name for section in disk.sections}
-            for section in work.cache.sections:
-                if section.archive.name not in there:
-                    disk.adopt(section, work.cache.store.get(layout.archive_name(section.archive.name)))
-            for name in work.published:
-                disk.ensure(name, work.cache.store.get(name))
-            if not self._commit.is_closed(disk):
-                self._commit.close(disk)
-        return [disk for disk in self._disks.disks if disk not in self._disks.failed]

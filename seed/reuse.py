@@ -34,7 +34,7 @@ class Reusable:
 
     needs: tuple[Need, ...] = ()
     sections: tuple[Section, ...] = ()
-    promised: int = 0
+    promised: frozenset[ArchiveName] = frozenset()
 
 
 def reusable(
@@ -64,7 +64,7 @@ def reusable(
     known = {n: (need, s) for n, (need, s) in archives.items() if s is not None}
     held = [s for n, (_, s) in known.items() if n in there]
     bad = _untrue(readers[0].sealer, vault, held, sample, monitor)
-    lost = archives.keys() - ((known.keys() & (there | coming)) - bad) - set(_given_up(home, monitor))
+    lost = archives.keys() - ((known.keys() & (there | coming)) - bad) - set(given_up(home, monitor))
     if lost:
         detail = (
             f"the vault has lost {len(lost):,} of the {len(archives):,} archives that the last points need, or holds them "
@@ -72,8 +72,7 @@ def reusable(
         )
         monitor.finding(Finding(code="vault-lost", subject=vault.address, detail=detail))
     kept = [known[n] for n in known if n in there - bad] + [known[n] for n in known if n in coming]
-    waiting = sum(n in coming for n in known)
-    return Reusable(tuple(n for n, _ in kept), tuple(s for _, s in kept), waiting)
+    return Reusable(tuple(n for n, _ in kept), tuple(s for _, s in kept), frozenset(known.keys() & coming))
 
 
 def is_listed(listed: Mapping[str, int], need: Need) -> bool:
@@ -86,12 +85,12 @@ def promised(
     """The archives on disks that did not come: by the home's journals; of a set that this home does not know, all that
     its point needs, unless all its disks have come."""
     kept = {k.state.set: k for k in kept_sets(home)}
-    known = {point.digest: point for point in points}
+    known = {point.manifest.point: point for point in points}
     for document in sets_behind(union, points):
         waiting = awaited([vault], document)
         if document.set in kept:
             yield from _on_its_way(kept[document.set], document, waiting, monitor)
-        elif waiting and (point := known.get(document.manifest)) is not None:
+        elif waiting and (point := known.get(document.point)) is not None:
             yield from (need.archive.name for need in needed_of(union, point))
 
 
@@ -109,8 +108,8 @@ def _on_its_way(
             yield from (section.archive.name for section in read_journal(kept, disk.number, monitor))
 
 
-def _given_up(home: Home, monitor: Monitor) -> Iterator[ArchiveName]:
-    """The archives on disks that their owner gave up: that these are not there is no news."""
+def given_up(home: Home, monitor: Monitor) -> Iterator[ArchiveName]:
+    """The archives on disks that their owner gave up."""
     for kept in kept_sets(home):
         for disk in kept.state.disks:
             if disk.dropped:

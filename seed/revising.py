@@ -7,7 +7,6 @@ bundle holds them now. In place of the rest stands `LOST`. Rows keep their segme
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import ChunkId, ContentId
 from formats.keyed.catalog import (
     LOST,
@@ -18,6 +17,7 @@ from formats.keyed.catalog import (
     encode_page,
     pages,
     referenced,
+    small_files,
 )
 from formats.keyed.chunk import ChunkSealer
 from formats.tables.index import CATALOG
@@ -46,17 +46,22 @@ class Revising:
         self._known = known
         self._store = store
         self._small = SmallFiles()
+        self._learnt: set[ChunkId] = set()
 
     def learn(self, reader: PointReader) -> None:
-        """Where the small files of a point lie. What cannot be read of it is passed over."""
+        """Where the small files of a point lie, in segments not learnt before.
+
+        Raises IntegrityError, FormatError, StoreError, MediaError where its catalog cannot be read to its end.
+        """
         unit = Unit(None, 0, None)
-        try:
-            for content, chunk, offset in reader.small_files():
+        for row in reader.page_rows():
+            if row.segment in self._learnt:
+                continue
+            for content, chunk, offset in small_files(reader.chunk(row.segment, CATALOG)):
                 if chunk in self._known and self._small.get(ContentId(content)) is None:
                     unit = unit if unit.id == chunk else Unit(None, 0, None, chunk)
                     self._small.put(ContentId(content), unit, offset)
-        except (FormatError, IntegrityError, StoreError, MediaError):
-            return
+            self._learnt.add(row.segment)
 
     def revise(self, reader: PointReader) -> Revised:
         """The point as it can be had now. Raises IntegrityError, FormatError, StoreError where its catalog cannot be read."""

@@ -6,7 +6,7 @@ Threads, for all that costs (BLAKE3, zstd, AES) runs outside the interpreter's l
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from formats.ids import ChunkId
@@ -34,6 +34,9 @@ class Known:
 
     def add(self, chunk: ChunkId) -> None:
         self._ids.add(chunk)
+
+    def add_all(self, chunks: Iterable[ChunkId]) -> None:
+        self._ids.update(chunks)
 
     def __contains__(self, chunk: ChunkId) -> bool:
         return chunk in self._ids

@@ -1,23 +1,19 @@
-"""Where the content of a run over an earlier point goes; mostly the way to the vault: archives go there, a few at a
-time, while the next ones are packed.
+"""The way to the vault: archives go there, a few at a time, while the next ones are packed.
 
 What is sent is journalled in the home, so that a run that was stopped does not send it again.
 """
 
 import threading
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
 
-from formats.ids import SetId
 from formats.layout import archive_name
 from formats.monitor import Monitor
 from formats.store.contract import Store
 from formats.tables.archive import Archive
 from formats.tables.sections import Section
-from seed.packing import Buffer, BufferPool, Placer
+from seed.packing import Buffer, BufferPool
 from seed.records import unwritable, write_private
 from seed.sections import read_sections
 
@@ -26,36 +22,15 @@ BUFFERS = PUTS_MAX + 2
 ARCHIVE_SIZE = 16 << 20
 
 
-class Sink(Placer, Protocol):
-    """Where content goes. `sections` are the archives of this run, and of those it goes on with, that are durable."""
-
-    @property
-    def sections(self) -> Sequence[Section]: ...
-
-    @property
-    def disk_set(self) -> SetId | None:
-        """The set that brings it to the vault; None where it goes there at once."""
-
-    def buffers(self) -> BufferPool:
-        """Those in which archives are packed."""
-
-    def drain(self) -> None:
-        """Wait until all that was placed is durable. Raises StoreError, MediaError, HomeError."""
-
-    def close(self) -> None: ...
-
-
 class Uplink:
-    """The `Sink` of a network run.
+    """A `Placer` for the content of a network run. `sections` are the archives of this run that are durable.
 
     `journal` is the file in which these are kept; what an earlier run left there counts where the vault holds it.
     """
 
     def __init__(self, store: Store, journal: Path, monitor: Monitor) -> None:
         damaged = "the journal of the run before is damaged; what it had sent is sent again"
-        self.disk_set: SetId | None = None
-        self._sent = [s for s in read_sections(journal, damaged, monitor) if _is_there(store, s)]
-        self.sections: Sequence[Section] = self._sent
+        self.sections = [s for s in read_sections(journal, damaged, monitor) if _is_there(store, s)]
         self._store = store
         self._monitor = monitor
         self._lock = threading.Lock()
@@ -65,9 +40,6 @@ class Uplink:
         self._journal = open(journal, "ab")  # noqa: SIM115  held until close
         self._pool = ThreadPoolExecutor(PUTS_MAX, thread_name_prefix="uplink")
         self._sending: deque[Future[None]] = deque()
-
-    def buffers(self) -> BufferPool:
-        return BufferPool(ARCHIVE_SIZE, BUFFERS)
 
     def room(self, least: int, most: int) -> int:  # noqa: ARG002  a vault that is full says so when it is put to
         self._settle()
@@ -101,7 +73,7 @@ class Uplink:
             done.give(buffer)
         self._monitor.progress(stored=archive.size)
         with self._lock:
-            self._sent.append(section)
+            self.sections.append(section)
 
     def _journal_section(self, section: Section) -> None:
         with self._lock:

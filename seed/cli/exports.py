@@ -19,6 +19,7 @@ from seed.cli.values import parse_size
 if TYPE_CHECKING:
     from seed.export import Exported, Options
     from seed.home import Home, Identity, LeftOut
+    from seed.items import Scope
 
 
 ExcludeOption = Annotated[
@@ -78,16 +79,16 @@ def export(
     from seed.announce import announce
     from seed.export import Options
     from seed.export import export as run
+    from seed.items import choose_scope
     from seed.memory import be_lean
 
     home = open_home()
     if not to:
         raise UsageError("usage", "no disk was named", hint="say where it is mounted: --to DISK")
+    without_these = left_out(exclude, exclude_from, one_file_system, exclude_caches)
     options = Options(
-        left_out=left_out(exclude, exclude_from, one_file_system, exclude_caches),
         slots_on_disk=not no_slot_on_disks,
         again=again,
-        once=once,
         without=tuple(without or ()),
         use_at_most=parse_size(use_at_most) if use_at_most else None,
         level=level,
@@ -95,7 +96,7 @@ def export(
     be_lean()
     _notice_what_matters(console, to)
     if dry_run:
-        _rehearse(console, home, paths or [], to, options)
+        _rehearse(console, home, choose_scope(home, paths or [], without_these, once=True), to, options)
         return
     attendant = Attending(console)
     address = os.environ.get("SEED_VAULT") or home.identity.address
@@ -104,7 +105,8 @@ def export(
             _check_place(home, address, console)
         began = time.monotonic()
         with console.working("export"):
-            exported = run(home, paths or [], to, options, console, attendant)
+            scope = choose_scope(home, paths or [], without_these, once=once)
+            exported = run(home, scope, to, options, console, attendant)
         seconds = time.monotonic() - began - attendant.waited
         if not offline:
             announce(home, address, console)
@@ -121,11 +123,11 @@ def _check_place(home: "Home", address: str, console: Console) -> None:
         store.close()
 
 
-def _rehearse(console: Console, home: "Home", paths: list[str], to: list[Path], options: "Options") -> None:
+def _rehearse(console: Console, home: "Home", scope: "Scope", to: list[Path], options: "Options") -> None:
     from seed.rehearsal import rehearse
 
     with console.working("count"):
-        found = rehearse(home, paths, to, options, console)
+        found = rehearse(home, scope, to, options, console)
     console.say(
         f"Would read {counted(found.files, 'file')}, {size(found.file_bytes)}; "
         f"{counted(found.entries, 'entry')} in all."

@@ -22,7 +22,9 @@ def resend(
     ],
     to: Annotated[
         list[Path] | None,
-        typer.Option("--to", metavar="DISK", help="Write to this further disk, not over the network."),
+        typer.Option(
+            "--to", metavar="DISK", help="Write it to this disk, of a set of its own, not over the network."
+        ),
     ] = None,
     vault: VaultOption = None,
     level: LevelOption = 3,
@@ -42,12 +44,12 @@ def resend(
 
     home = open_home()
     wanted, numbers = _parsed(disks)
-    kept = find_set(home, wanted)
     address = vault or os.environ.get("SEED_VAULT") or home.identity.address
     be_lean()
     notice_not_root(console)
     attending = Attending(console)
     with home.locked():
+        kept = find_set(home, wanted)
         began = time.monotonic()
         store = reach(home, address, console)
         try:
@@ -61,27 +63,25 @@ def resend(
     which = numbered("Disk", sorted(numbers))
     verb = "is" if len(numbers) == 1 else "are"
     console.say(f"{which} of set {kept.state.set[:8]} {verb} given up, in {seconds:.1f} s.")
-    backed = resent.backed
-    if backed is not None:
-        console.say(f"  point        {backed.manifest.point[:8]}, sequence {backed.manifest.sequence}")
-        console.say(f"  sent         {counted(backed.archives, 'archive')}, {size(backed.archive_bytes)}")
+    sent = resent.sent
+    if sent is not None:
+        console.say(f"  point        {sent.manifest.point[:8]}, sequence {sent.manifest.sequence}")
+        console.say(f"  sent         {counted(sent.archives, 'archive')}, {size(sent.archive_bytes)}")
     console.say(f"  revised      {counted(len(resent.revised), 'older point')}")
     if resent.lost:
         console.say(f"  lost         of {counted(len(resent.lost), 'file')} what older points held, listed")
-    if resent.added:
-        console.say(
-            f"  to be sent   {numbered('disk', resent.added)} of the set, in place of what was given up"
-        )
+    if sent is not None and sent.disk_set is not None:
+        console.say(f"Send {numbered('disk', sent.disks)} of set {sent.disk_set[:8]} to the datacenter.")
     console.result(
         {
             "set": kept.state.set,
             "given_up": [*sorted(numbers)],
-            "point": backed.manifest.point if backed else None,
-            "archives": backed.archives if backed else 0,
-            "archive_bytes": backed.archive_bytes if backed else 0,
+            "point": sent.manifest.point if sent else None,
+            "archives": sent.archives if sent else 0,
+            "archive_bytes": sent.archive_bytes if sent else 0,
+            "sent_on": {"set": sent.disk_set, "disks": [*sent.disks]} if sent and sent.disk_set else None,
             "revised": [m.point for m in resent.revised],
             "lost_files": len(resent.lost),
-            "added_disks": list(resent.added),
             "findings": console.findings_json(),
         }
     )

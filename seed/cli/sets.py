@@ -83,15 +83,15 @@ def show_set(console: Console, kept: "KeptSet", store: "Store | None") -> dict[s
     from seed.disk import read_journal
 
     state = kept.state
-    of_set: set[int] = set()
     expected: tuple[int, ...] | None = None
-    if state.status == "finished":
+    if state.status == "finished" and store is not None:
         document = envelope.read((kept.folder / "set").read_bytes(), "set").peek(SetDocument)
-        of_set = {disk.number for disk in document.disks}
-        expected = awaited([store], document) if store is not None else None
+        expected = awaited([store], document)
     told = {"open": "not finished: the same export goes on", "finished": "finished", "abandoned": "given up"}[
         state.status
     ]
+    if state.resends:
+        told += f", in place of {state.resends}"
     if state.status == "finished" and not state.announced:
         told += ", not announced to the vault yet"
     console.say(f"Set {state.set[:8]}: {told}")
@@ -99,12 +99,7 @@ def show_set(console: Console, kept: "KeptSet", store: "Store | None") -> dict[s
     for disk in state.disks:
         sections = read_journal(kept, disk.number, console)
         used = sum(section.archive.size for section in sections)
-        if state.status == "abandoned":
-            where = "given up, may be erased"
-        elif state.status == "finished" and not disk.dropped and disk.number not in of_set:
-            where = "not of the set yet: attach it, and run the same `seed resend` again"
-        else:
-            where = _where(disk, expected)
+        where = "given up, may be erased" if state.status == "abandoned" else _where(disk, expected)
         holds = [counted(len(sections), "archive"), size(used)]
         holds += [f"generation {disk.generation}"] if disk.generation else []
         holds += ["verified"] if disk.verified else []

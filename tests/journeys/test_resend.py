@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,21 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, backup, below, disks, kept, refused, restored, stored, to
+from tests.journeys.stage import (
+    Copy,
+    Stage,
+    await_,
+    backup,
+    below,
+    disks,
+    ended,
+    kept,
+    prepared,
+    refused,
+    restored,
+    stored,
+    to,
+)
 
 assert sys.platform == "linux"
 
@@ -51,8 +66,7 @@ def exported_to_two(stage: Stage, source: Path, room: Path) -> tuple[Stage, int,
 
 
 def the_set(stage: Stage) -> str:
-    (found,) = stage.run("seed", "status", "--json").json["sets"]
-    name: str = found["set"]
+    name: str = stage.run("seed", "status", "--json").json["sets"][0]["set"]
     return name
 
 
@@ -143,19 +157,88 @@ def test_to_a_further_disk(halved: Halved, source: Path, room: Path) -> None:
     further = halved.stage.folder / "further"
     further.mkdir()
     done = resend(halved, "--to", further)
-    assert done["added_disks"] == [3]
+    assert done["sent_on"]["disks"] == [1]
     found = points(halved.stage)
-    assert [[d["number"] for d in p["awaited_disks"]] for p in found] == [[3], [3]]
+    assert [[d["set"] for d in p["awaited_disks"]] for p in found] == [[done["sent_on"]["set"]]] * 2
     status = halved.stage.run("importer", "status", "--vault", halved.stage.vault, "--json").json
-    assert [d["number"] for d in status[0]["sets"][0]["disks"]] == [halved.arrived, 3]
+    assert {s["set"]: [d["number"] for d in s["disks"]] for s in status[0]["sets"]} == {
+        done["set"]: [halved.arrived],
+        done["sent_on"]["set"]: [1],
+    }
     more = backup(halved.stage)
-    assert more["promised"], "on disk 3"
-    halved.stage.run("importer", "inspect", further)
+    assert more["promised"], "on the further disk"
+    assert resend(halved, "--to", further)["point"] is None, "once is enough"
+    halved.stage.run("seed", "verify", further)
     said = halved.stage.run("importer", "import", further, "--vault", halved.stage.vault).stdout
     assert "may be erased" in said
     assert [p["complete"] for p in points(halved.stage)] == [True] * 3
     for point in points(halved.stage):
         assert trees.differences(state, restored(halved.stage, point["point"], room, source)) == []
+
+
+def test_killed_on_the_way_to_a_further_disk_it_goes_on(halved: Halved, source: Path, room: Path) -> None:
+    state = kept(source, room, "as exported")
+    further = halved.stage.folder / "further"
+    further.mkdir()
+    name = f"{the_set(halved.stage)[:8]}/{halved.lost}"
+    process = halved.stage.start("seed", "resend", name, "--to", further)
+    assert await_(lambda: list(further.glob("offseed/*/archives/*/*")), process)
+    ended(process, signal.SIGKILL)
+    refused(halved.stage.run("seed", "export", "--to", further, "--json", code=2), "items-differ")
+    done = resend(halved, "--to", further)
+    assert done["lost_files"] == 0
+    halved.stage.run("importer", "import", further, "--vault", halved.stage.vault)
+    for point in points(halved.stage):
+        assert point["complete"]
+        assert trees.differences(state, restored(halved.stage, point["point"], room, source)) == []
+
+
+def test_a_further_disk_inside_the_source_is_not_read(halved: Halved, source: Path) -> None:
+    inside = source / "mnt"
+    inside.mkdir()
+    resend(halved, "--to", inside)
+    assert list(inside.glob("offseed/*/label"))
+    refused(halved.stage.run("seed", "find", "label", "--json", code=2), "path-not-found")
+
+
+def test_what_moved_to_another_item_is_not_lost(halved: Halved, source: Path, room: Path) -> None:
+    state = kept(source, room, "as exported")
+    (source / "many").rename(room / "elsewhere")
+    halved.stage.run("seed", "items", "set", source, room / "elsewhere")
+    assert resend(halved)["lost_files"] == 0
+    seeded = points(halved.stage)[0]["point"]
+    assert trees.differences(state, restored(halved.stage, seeded, room, source)) == []
+
+
+def test_what_another_point_has_is_not_lost(halved: Halved, source: Path, room: Path) -> None:
+    """The first resend ends after its point; what it sent counts for the older one, though the source has it no more."""
+    state = kept(source, room, "as exported")
+    plain = halved.stage.command
+    halved.stage.command = prepared("import os, seed.resend as r; r._revise = lambda *_: os._exit(9)")
+    name = f"{the_set(halved.stage)[:8]}/{halved.lost}"
+    halved.stage.run("seed", "resend", name, code=9)
+    halved.stage.command = plain
+    shutil.rmtree(source / "many")
+    done = resend(halved)
+    assert (done["lost_files"], len(done["revised"])) == (0, 1)
+    seeded = points(halved.stage)[0]["point"]
+    assert trees.differences(state, restored(halved.stage, seeded, room, source)) == []
+
+
+def test_what_may_come_yet_is_not_lost(copy_of: Copy, opened: Stage, source: Path, room: Path) -> None:
+    state = kept(source, room, "as exported")
+    stage, lost, paths = exported_to_two(copy_of(opened), source, room)
+    shutil.rmtree(source / "large")
+    shutil.rmtree(source / "many")
+    done = resend(Halved(stage, lost), code=3)
+    assert {str(state / f["subject"].removeprefix(f"{source}/")) for f in done["findings"]} >= {
+        str(p) for p in (state / "many").rglob("*.txt")
+    }
+    assert [d["number"] for d in points(stage, "seed")[0]["awaited_disks"]] == [3 - lost]
+    stage.run("importer", "import", paths[2 - lost], "--vault", stage.vault)
+    first = points(stage)[0]
+    assert first["complete"]
+    assert first["lost_files"] == done["lost_files"]
 
 
 def test_a_disk_given_up_that_comes_after_all_does_no_harm(
