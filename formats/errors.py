@@ -13,6 +13,7 @@ CODES = {
     "usage": "the command line cannot be understood",
     "path-not-found": "a path that was named does not exist",
     "nothing-to-back-up": "no path was named and none is remembered",
+    "export-unfinished": "a first export is not finished, and a backup would send everything over the network",
     "items-differ": "other paths were named than those this machine backs up",
     "passphrase-mismatch": "the two passphrases typed differ",
     "passphrase-missing": "a passphrase is needed and none was given",

@@ -1,35 +1,37 @@
 """Where the disks of each machine's sets are, as far as the vault has seen: awaited, received, safe to erase."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.acceptance import folder_identity
-from formats.documents.disk import Label
+from formats.documents.disk import Label, SetDocument
 from formats.documents.vault import Membership
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import MachineId, SetId
 from formats.monitor import Finding, Monitor
+from formats.standing import newest_sets
 from importer.imports import receipts
-from importer.points import by_name, points_of, sets
+from importer.points import by_name, points_of, set_documents
 from importer.vault import Vault, members
 
 
 @dataclass(frozen=True)
 class DiskStanding:
     """One disk: `received` is the newest generation of its inventory that came, None where none did; `whole` where the
-    vault holds all that this one lists; `finished` where no later one is to come."""
+    vault holds all that this one lists; `finished` where no later one is to come; `given_up` where its machine has."""
 
     number: int
     received: int | None
     whole: bool = False
     finished: bool = False
+    given_up: bool = False
 
     def words(self) -> str:
         if self.received is None:
-            return "awaited"
+            return "given up by its machine" if self.given_up else "awaited"
         if not self.whole:
             return "received, not all of it has arrived: keep it"
         return "received, may be erased" if self.finished else "received; its export goes on: keep it"
@@ -56,7 +58,8 @@ def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list
     for member in by_name(known):
         found: dict[SetId, SetStanding] = {}
         points = {p.manifest.point: p for p in points_of(vault, member, known, monitor)}
-        for document in sets(vault, member, monitor):
+        revisions = list(set_documents(vault, member, monitor))
+        for document in newest_sets(revisions):
             point = points.get(document.point)
             waiting = {d.number for d in point.standing.awaited if d.set == document.set} if point else set()
             lost = point is not None and not point.standing.complete and not waiting
@@ -64,7 +67,10 @@ def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list
                 _disk(document.set, d.number, received, {} if lost else whole, least=d.generation)
                 for d in document.disks
             ]
-            found[document.set] = SetStanding(document.set, True, tuple(disks))
+            disks += _given_up(document, revisions, received, whole)
+            found[document.set] = SetStanding(
+                document.set, True, tuple(sorted(disks, key=lambda d: d.number))
+            )
         for disk_set, owner in owners.items():
             if owner == member.machine and disk_set not in found:
                 disks = [
@@ -74,6 +80,21 @@ def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list
                 ]
                 found[disk_set] = SetStanding(disk_set, False, tuple(disks))
         yield member, list(found.values())
+
+
+def _given_up(
+    document: SetDocument,
+    revisions: Sequence[SetDocument],
+    received: dict[tuple[SetId, int], int],
+    whole: dict[tuple[SetId, int], int],
+) -> list[DiskStanding]:
+    """The disks that an earlier revision of a set names, and that its machine has given up since."""
+    earlier = {d.number: d for r in revisions if r.set == document.set for d in r.disks}
+    gone = earlier.keys() - {d.number for d in document.disks}
+    return [
+        replace(_disk(document.set, n, received, whole, least=earlier[n].generation), given_up=True)
+        for n in gone
+    ]
 
 
 def _disk(

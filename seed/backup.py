@@ -20,6 +20,7 @@ from formats.documents.manifest import Manifest
 from formats.errors import (
     Interrupted,
     OffseedError,
+    UsageError,
 )
 from formats.ids import HexDigest, PointId, hex_digest, random_id
 from formats.keyed.chunk import LEVEL
@@ -28,6 +29,7 @@ from formats.store.contract import Store
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from seed import basis
 from seed.cataloguing import Catalogued
+from seed.disk_sets import current_set
 from seed.home import Home, LeftOut
 from seed.items import Scope, check_home_room, check_there, choose_scope, own_folders
 from seed.measuring import Measuring
@@ -66,11 +68,24 @@ def prepare(home: Home, paths: Sequence[str], left_out: LeftOut, monitor: Monito
 
     Raises UsageError, HomeError.
     """
+    _check_seeded(home)
     scope = choose_scope(home, paths, left_out, once=once)
     check_there(scope.items)
     check_home_room(home, scope.items, monitor)
-    scope.remember(home)
+    scope.remember(home, monitor)
     return scope
+
+
+def _check_seeded(home: Home) -> None:
+    """Raises UsageError export-unfinished where disks are being written that will bring the first point."""
+    kept = current_set(home) if home.state.sequence == 0 else None
+    if kept is not None and kept.state.status == "open" and any(disk.label for disk in kept.state.disks):
+        raise UsageError(
+            "export-unfinished",
+            "the first export is not finished, and until it is a backup would send everything over the network",
+            subject=f"set {kept.state.set[:8]}",
+            hint="finish it by the same `seed export`; or give it up by `seed set abandon`, and back up over the network",
+        )
 
 
 def backup(home: Home, scope: Scope, vault: Store, options: Options, monitor: Monitor) -> Backed:

@@ -105,7 +105,7 @@ def export(
             return disk
 
         disks = [open_disk(target) for target in targets]
-        scope.remember(home)
+        scope.remember(home, monitor)
         commit = Commit(home, kept, cache, disks, monitor, over.reuse)
         signed = signed_manifest(home, kept)
         if signed is not None and not commit.holds(signed[1]):

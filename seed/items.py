@@ -35,8 +35,17 @@ class Scope:
         """The same paths, to be remembered with this left out and no more."""
         return Scope(self.items, left_out)
 
-    def remember(self, home: Home) -> None:
+    def remember(self, home: Home, monitor: Monitor | None = None) -> None:
         if not self.once:
+            if (
+                monitor is not None
+                and home.state.items == self.items
+                and home.state.left_out != self.left_out
+            ):
+                monitor.notice(
+                    "what is left out is remembered with the paths, for later runs too; `seed items show` tells it, and "
+                    "`seed items set` changes it"
+                )
             home.save_state(replace(home.state, items=self.items, left_out=self.left_out))
 
 
@@ -56,7 +65,7 @@ def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[byte
             raise UsageError(
                 "nothing-to-back-up",
                 "no path was named and none is remembered",
-                hint="name what to back up: seed export /srv /etc --to DISK",
+                hint="name what to back up, as /srv /etc; later runs need no paths",
             )
         return known
     items = tuple(sorted({_located(p) for p in paths}))
@@ -92,7 +101,7 @@ def check_there(items: Sequence[bytes]) -> None:
                 "path-not-found",
                 "there is nothing at this path",
                 subject=os.fsdecode(item),
-                hint="check the path; if it is gone for good, name the others and add --once",
+                hint="check the path; what is backed up is changed for good by `seed items set`, and for one run by --once",
             )
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,12 +49,19 @@ def write_private(path: Path, data: bytes) -> None:
         temporary = path.with_name(f".{path.name}.new")
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as file:
+            _leave_to_owner(path.parent, handle)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def _leave_to_owner(folder: Path, handle: int) -> None:
+    """Root may work on the home of another user, who must be able to read it after."""
+    if sys.platform != "win32" and os.geteuid() == 0 and (owner := folder.stat()).st_uid:
+        os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 def unwritable(path: Path, error: OSError) -> HomeError:

@@ -57,6 +57,7 @@ def _show(console: Console, found: "SetStanding") -> dict[str, Json]:
         {
             "number": disk.number,
             "received": disk.received,
+            "given_up": disk.given_up,
             "whole": disk.whole,
             "may_be_erased": disk.whole and disk.finished,
         }

@@ -67,7 +67,10 @@ def resend(
     if sent is not None:
         console.say(f"  point        {sent.manifest.point[:8]}, sequence {sent.manifest.sequence}")
         console.say(f"  sent         {counted(sent.archives, 'archive')}, {size(sent.archive_bytes)}")
-    console.say(f"  revised      {counted(len(resent.revised), 'older point')}")
+    if sent is None and not resent.revised:
+        console.say("  There was nothing more to send or to revise.")
+    else:
+        console.say(f"  revised      {counted(len(resent.revised), 'older point')}")
     if resent.lost:
         console.say(f"  lost         of {counted(len(resent.lost), 'file')} what older points held, listed")
     if sent is not None and sent.disk_set is not None:

@@ -93,7 +93,7 @@ def show_set(console: Console, kept: "KeptSet", store: "Store | None") -> dict[s
     if state.resends:
         told += f", in place of {state.resends}"
     if state.status == "finished" and not state.announced:
-        told += ", not announced to the vault yet"
+        told += ", not known to the vault yet"
     console.say(f"Set {state.set[:8]}: {told}")
     rows: list[Json] = []
     for disk in state.disks:

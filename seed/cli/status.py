@@ -12,7 +12,7 @@ from seed.cli.sets import show_set
 
 @command(app, "status")
 def status(console: Console, vault: VaultOption = None) -> None:
-    """Show this machine's registration, its items, its last recovery point, and its disk sets disk by disk.
+    """Show this machine's registration, what it backs up, and its disk sets disk by disk.
 
     Example: seed status
     """

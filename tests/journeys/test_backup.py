@@ -305,3 +305,31 @@ def test_a_backup_changes_nothing_but_vault_and_home(copy_of: Copy, opened: Stag
     before = snapshot(source)
     backup(stage, source)
     assert snapshot(source) == before
+
+
+def test_an_unfinished_export_is_not_sent_over_the_network(
+    copy_of: Copy, opened: Stage, source: Path
+) -> None:
+    stage = copy_of(opened)
+    stage.export(source, "--use-at-most", "4MiB", code=4)
+    refused(stage.run("seed", "backup", "--json", code=2), "export-unfinished")
+    stage.run("seed", "set", "abandon")
+    assert backup(stage)["archives"]
+
+
+@pytest.mark.needs("root")
+def test_root_leaves_a_home_to_its_owner(copy_of: Copy, opened: Stage, source: Path) -> None:
+    stage = copy_of(opened)
+    stage.export(source, "--offline")
+    for path in (stage.home, *stage.home.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    stage.run("seed", "status")  # announces the set
+    assert {p.lstat().st_uid for p in stage.home.rglob("*")} == {65534}
+
+
+def test_what_is_left_out_from_now_on_is_said(copy_of: Copy, opened: Stage, source: Path) -> None:
+    stage = copy_of(opened)
+    backup(stage, source)
+    done = stage.run("seed", "backup", "--exclude", "*.txt")
+    assert "remembered" in done.stderr
+    assert "remembered" not in stage.run("seed", "backup", "--exclude", "*.txt").stderr

@@ -200,11 +200,14 @@ def test_at_a_terminal_a_bar_shows_and_ctrl_c_twice_clears_it(
 
 def test_a_terminal_that_is_closed_stops_it_cleanly(copy_of: Copy, opened: Stage, long_tree: Path) -> None:
     """Nothing can be said any more, and still the disk is closed, to be shipped or gone on with."""
-    stage = copy_of(opened)
-    terminal = Terminal(stage, "seed", "export", long_tree, "--to", stage.disk)
-    terminal.until(b" files, ")
-    os.close(terminal.window)
-    assert terminal.end() == 128 + signal.SIGHUP
+    for _ in range(3):  # on a busy machine it may have ended before
+        stage = copy_of(opened)
+        terminal = Terminal(stage, "seed", "export", long_tree, "--to", stage.disk)
+        terminal.until(b" files, ")
+        os.close(terminal.window)
+        if code := terminal.end():
+            break
+    assert code == 128 + signal.SIGHUP
     assert stage.run("importer", "inspect", stage.disk, "--json").json["disks"][0]["closed"]
     assert stage.export(long_tree)["resumed"]
     assert not (stage.home / "logs").exists()

@@ -107,7 +107,7 @@ def test_equal_files_of_two_machines_are_stored_under_either_key(first: Stage, s
     """What one machine sends tells nothing of what another one has."""
     source = tree_of(first, 1)
     sent = [int(str(backup(stage, source)["archive_bytes"])) for stage in (first, second)]
-    assert abs(sent[0] - sent[1]) < 64 << 10
+    assert abs(sent[0] - sent[1]) < sent[0] // 20, "each cuts at places of its own"
 
 
 def test_two_backups_of_one_home_at_once_lose_nothing(first: Stage, room: Path) -> None:
