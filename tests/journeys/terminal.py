@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import sys
 import termios
 
@@ -22,6 +23,7 @@ class Terminal:
         command = (*stage.command(str(words[0])), *map(str, words[1:]))
         self.pid, self.window = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # though the tests themselves run under `nohup`
             os.chdir(stage.folder)
             os.execve(command[0], command, stage.environment({}))
         termios.tcsetwinsize(self.window, (40, 110))
