@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from formats.documents import envelope
 from formats.documents.codec import Record, choice, flag, hexed, integer, many, member, nested, optional, text
-from formats.documents.disk import DISKS_MAX
+from formats.documents.disk import DISKS_MAX, SetDocument
 from formats.errors import UsageError
 from formats.ids import HexDigest, PointId, SetId
 from seed.home import ITEM, ITEMS_MAX, Home, LeftOut
@@ -62,6 +63,11 @@ class SetState(Record):
     warnings: int = member(integer(), default=0)
 
     @property
+    def written(self) -> bool:
+        """Whether anything of it lies on a disk."""
+        return any(disk.label for disk in self.disks)
+
+    @property
     def disks_by_number(self) -> dict[int, DiskState]:
         return {disk.number: disk for disk in self.disks}
 
@@ -109,6 +115,10 @@ class KeptSet:
     def cache(self) -> Path:
         """The folder of the store in which the set's metadata is kept: catalog, indexes, need lists, manifest."""
         return self.folder / "cache"
+
+    def document(self) -> SetDocument:
+        """What finished the set, as it was revised last. Raises FormatError, OSError."""
+        return envelope.read((self.folder / "set").read_bytes(), "set").peek(SetDocument)
 
     def journal(self, number: int) -> Path:
         """Where the indexes of what is durable on a disk are kept."""

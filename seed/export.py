@@ -228,7 +228,7 @@ def _open_set(
 ) -> tuple[KeptSet, bool]:
     """The set to go on with, or a new one; whether it was begun before. Raises UsageError items-differ."""
     kept = current_set(home)
-    begun = kept is not None and kept.state.status == "open" and any(d.label for d in kept.state.disks)
+    begun = kept is not None and kept.state.status == "open" and kept.state.written
     if kept is not None and begun and kept.state.resends != options.resends:
         raise _unfinished(kept.state)
     if kept is not None and options.again and _goes_on(kept.state, items):
@@ -238,7 +238,7 @@ def _open_set(
         )
         return kept, True
     if kept is not None and not options.again:
-        if not any(disk.label for disk in kept.state.disks):  # nothing is on a disk yet
+        if not kept.state.written:  # nothing is on a disk yet
             kept.state = replace(kept.state, items=items, slots_on_disk=options.slots_on_disk)
             return kept, False
         if kept.state.items == items:
@@ -264,7 +264,7 @@ def _open_set(
         again=options.again,
         resends=options.resends,
     )
-    if kept is not None and kept.state.status == "open" and any(disk.label for disk in kept.state.disks):
+    if kept is not None and kept.state.status == "open" and kept.state.written:
         monitor.notice(
             f"set {kept.state.set[:8]} was begun and not finished; it is given up, and its disks with it"
         )

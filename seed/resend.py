@@ -13,12 +13,11 @@ import os
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.disk import SetDocument
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, HomeError, IntegrityError, MediaError, StoreError, UsageError
 from formats.ids import ArchiveName, hex_digest
@@ -40,11 +39,11 @@ from seed.disk import check_disk
 from seed.disk_sets import KeptSet
 from seed.home import Home, LeftOut
 from seed.items import Scope, check_targets
-from seed.machines import check_not_replaced, own_machines
+from seed.machines import check_not_replaced
 from seed.new_point import describe, sign_revision
 from seed.packing import METADATA_SIZE, BufferPool, Packer
 from seed.placing import Attendant
-from seed.reading import Point, PointReader, needed_of, points
+from seed.reading import Point, PointReader, needed_of
 from seed.records import write_private
 from seed.reuse import given_up
 from seed.revising import Revising
@@ -84,11 +83,10 @@ def resend(
     attendant: Attendant,
 ) -> Resent:
     """Give up disks of a finished set, and send what they held again: to `targets`, else over the network; the home is
-    locked by the caller.
+    locked by the caller, who has seen that no other machine took its place.
 
     Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
     """
-    check_not_replaced(home.identity, vault, monitor)
     _check(kept, numbers, vault)
     for target in targets:
         check_disk(target)
@@ -121,7 +119,7 @@ def _check(kept: KeptSet, numbers: Collection[int], vault: Store) -> None:
             "usage", "the export of this set is not finished", subject=state.set[:8],
             hint=f"run it again, with {again}: what only that disk held is read again",
         )  # fmt: skip
-    waiting = awaited([vault], _document(kept))
+    waiting = awaited([vault], kept.document())
     for number in sorted(numbers):
         disk = state.disks_by_number.get(number)
         if disk is None:
@@ -156,7 +154,7 @@ def _scope(home: Home, kept: KeptSet, monitor: Monitor) -> Scope:
 def _is_needed(home: Home, vault: Store, monitor: Monitor) -> bool:
     """Whether a point of this machine needs what is gone."""
     with Work.open(home, vault, monitor) as work:
-        return bool(_unmet(work, _own_points(work), _gone(work)))
+        return bool(_unmet(work, work.points(), _gone(work)))
 
 
 def _over_the_network(home: Home, scope: Scope, vault: Store, options: Options, monitor: Monitor) -> Sent:
@@ -185,15 +183,10 @@ def _to_disks(
     manifest, state = exported.committed.manifest, exported.state
     reused = {need.archive.name for need in over.reuse.needs}
     with Work.open(home, vault, monitor) as work:
-        (point,) = [p for p in _own_points(work) if p.manifest.point == manifest.point]
+        (point,) = [p for p in work.points() if p.manifest.point == manifest.point]
         new = [n.archive for n in needed_of(work.own, point) if n.archive.name not in reused]
     disks = tuple(disk.number for disk in state.disks if not disk.dropped)
     return Sent(manifest, len(new), sum(a.size for a in new), state.set, disks)
-
-
-def _own_points(work: Work) -> list[Point]:
-    """All points of this machine, and of those whose place it took."""
-    return points(work.own, own_machines(work.home.identity, [work.vault], work.monitor), work.monitor)
 
 
 def _gone(work: Work) -> set[ArchiveName]:
@@ -217,59 +210,74 @@ def _unmet(work: Work, found: Sequence[Point], gone: Collection[ArchiveName]) ->
     return unmet
 
 
+@dataclass
+class _AtHand:
+    """The archives of all points that are not gone: their indexes, and what is counted in them."""
+
+    sections: dict[ArchiveName, Section] = field(default_factory=dict)
+    needs: dict[ArchiveName, Need] = field(default_factory=dict)
+
+
+def _learn(
+    work: Work, found: Sequence[Point], gone: Collection[ArchiveName], known: Known, revising: Revising
+) -> _AtHand:
+    """Take in what any point has, the newest first. What cannot be read is said of the points that are revised."""
+    at_hand = _AtHand()
+    for point in reversed(found):
+        with suppress(FormatError, IntegrityError, StoreError, MediaError):
+            reader = PointReader(work.own, point, work.monitor)
+            for need, section in zip(reader.needs, reader.sections, strict=True):
+                if section is not None and need.archive.name not in gone:
+                    at_hand.sections.setdefault(need.archive.name, section)
+                    at_hand.needs.setdefault(need.archive.name, need)
+                    known.add_all(section.chunks())
+            revising.learn(reader)
+    return at_hand
+
+
 def _revise(work: Work, level: int) -> tuple[list[Manifest], set[bytes]]:
     """Revise every point that needs what is gone. What is elsewhere, or may come yet, is left as it is."""
-    gone, found = _gone(work), _own_points(work)
+    gone, found = _gone(work), work.points()
     unmet = _unmet(work, found, gone)
     if not unmet:
         return [], set()
-    known, sections = Known(), dict[ArchiveName, Section]()
-    key_id = work.home.identity.master.key_id
-    metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, key_id)
+    master = work.home.identity.master
+    metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, master.key_id)
 
     def store(sealed: Sealed) -> None:
         assert sealed.record is not None
         metadata.add(CATALOG, sealed.chunk, sealed.record, sealed.record_digest)
 
-    revising = Revising(ChunkSealer(work.home.identity.master, level), known, store)
-    before: dict[ArchiveName, Need] = {}
-    for point in reversed(found):  # whatever any of them has can be had
-        with suppress(FormatError, IntegrityError, StoreError, MediaError):  # said of those that are revised
-            reader = PointReader(work.own, point, work.monitor)
-            for need, section in zip(reader.needs, reader.sections, strict=True):
-                if section is not None and need.archive.name not in gone:
-                    sections.setdefault(need.archive.name, section)
-                    before.setdefault(need.archive.name, need)
-                    known.add_all(section.chunks())
-            revising.learn(reader)
+    known = Known()
+    revising = Revising(ChunkSealer(master, level), known, store)
+    at_hand = _learn(work, found, gone, known, revising)
     manifests, lost = list[Manifest](), set[bytes]()
     for point in unmet:
         try:
             reader = PointReader(work.own, point, work.monitor)
             stood = {n.archive.name: n for n in reader.needs if n.archive.name not in gone}
-            if unread := stood.keys() - sections.keys():
-                _tell_unrevised(
-                    work, point, "chunk-missing", f"the indexes of {len(unread)} archives cannot be read"
-                )
+            if unread := stood.keys() - at_hand.sections.keys():
+                why = f"the indexes of {len(unread)} archives cannot be read"
+                _tell_unrevised(work, point, "chunk-missing", why)
                 continue
             revised = revising.revise(reader)
         except (FormatError, IntegrityError, StoreError, MediaError) as error:
             _tell_unrevised(work, point, error.code, error.what)
             continue
         metadata.flush()
-        described = describe(
-            [*sections.values(), *work.cache.sections], revised.catalogued, [*(before | stood).values()]
-        )
+        sections = [*at_hand.sections.values(), *work.cache.sections]
+        described = describe(sections, revised.catalogued, [*(at_hand.needs | stood).values()])
         signed = sign_revision(work.home, revised.catalogued, described, point.manifest, len(revised.lost))
         manifests.append(work.publish(described, signed))
-        for path in revised.lost:
-            if path not in lost:
-                detail = f"what point {point.manifest.point[:8]} held of it is lost"
-                work.monitor.finding(
-                    Finding(code="content-lost", subject="/" + os.fsdecode(path), detail=detail)
-                )
+        _tell_lost(work, point, [path for path in revised.lost if path not in lost])
         lost.update(revised.lost)
     return manifests, lost
+
+
+def _tell_lost(work: Work, point: Point, paths: Collection[bytes]) -> None:
+    for path in paths:
+        detail = f"what point {point.manifest.point[:8]} held of it is lost"
+        work.monitor.finding(Finding(code="content-lost", subject="/" + os.fsdecode(path), detail=detail))
 
 
 def _tell_unrevised(work: Work, point: Point, code: str, why: str) -> None:
@@ -280,8 +288,8 @@ def _tell_unrevised(work: Work, point: Point, code: str, why: str) -> None:
 
 def _revise_set(work: Work, kept: KeptSet) -> None:
     """Put the set's document without the disks that were given up, in the home and in the vault."""
-    identity, before = work.home.identity, _document(kept)
-    brought = next((p for p in _own_points(work) if p.manifest.point == before.point), None)
+    identity, before = work.home.identity, kept.document()
+    brought = next((p for p in work.points() if p.manifest.point == before.point), None)
     if brought is None:
         raise HomeError(
             "home-damaged", "the point that the set brings cannot be read", subject=before.point[:8],
@@ -301,7 +309,3 @@ def _revise_set(work: Work, kept: KeptSet) -> None:
         cache.put_new(name, data)
     check_not_replaced(identity, work.vault, work.monitor)
     work.vault.put_new(name, data)
-
-
-def _document(kept: KeptSet) -> SetDocument:
-    return envelope.read((kept.folder / "set").read_bytes(), "set").peek(SetDocument)

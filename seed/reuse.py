@@ -59,8 +59,8 @@ def reusable(
         for need, section in zip(reader.needs, reader.sections, strict=True):
             archives.setdefault(need.archive.name, (need, section))
     listed = dict(vault.list("archives"))
-    there = {name for name, (need, _) in archives.items() if is_listed(listed, need)}
-    coming = set(promised(home, points, vault, union, monitor)) - there
+    there = {name for name, (need, _) in archives.items() if _is_listed(listed, need)}
+    coming = set(_promised(home, points, vault, union, monitor)) - there
     known = {n: (need, s) for n, (need, s) in archives.items() if s is not None}
     held = [s for n, (_, s) in known.items() if n in there]
     bad = _untrue(readers[0].sealer, vault, held, sample, monitor)
@@ -75,11 +75,11 @@ def reusable(
     return Reusable(tuple(n for n, _ in kept), tuple(s for _, s in kept), frozenset(known.keys() & coming))
 
 
-def is_listed(listed: Mapping[str, int], need: Need) -> bool:
+def _is_listed(listed: Mapping[str, int], need: Need) -> bool:
     return listed.get(layout.archive_name(need.archive.name)) == need.archive.size
 
 
-def promised(
+def _promised(
     home: Home, points: Sequence[Point], vault: Store, union: Union, monitor: Monitor
 ) -> Iterator[ArchiveName]:
     """The archives on disks that did not come: by the home's journals; of a set that this home does not know, all that

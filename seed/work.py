@@ -24,7 +24,7 @@ from seed.home import Home
 from seed.machines import check_not_replaced, own_machines
 from seed.new_point import Description
 from seed.placing import MetadataCache
-from seed.reading import PointReader, Union, points
+from seed.reading import Point, PointReader, Union, points
 from seed.rebuilding import rebuild
 from seed.register import put_request
 from seed.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, reusable
@@ -70,6 +70,11 @@ class Work:
         stack.callback(uplink.close)
         own = Union([*stores, vault])
         return cls(home, vault, Union(stores), own, cache, uplink, folder, monitor)
+
+    def points(self) -> list[Point]:
+        """All points of this machine, and of those whose place it took."""
+        machines = own_machines(self.home.identity, [self.vault], self.monitor)
+        return points(self.own, machines, self.monitor)
 
     def settle(self) -> None:
         """Have the vault know what this machine has told it: a run was killed, or the vault was rolled back or made again."""
@@ -144,9 +149,7 @@ class Before:
 
     @classmethod
     def of(cls, work: Work) -> "Before":
-        identity = work.home.identity
-        machines = own_machines(identity, [work.vault], work.monitor)
-        found = points(work.own, machines, work.monitor)
+        found = work.points()
         if found:  # another home of this machine, or the one before, may have made the newest
             work.home.spend(found[-1].manifest.sequence, found[-1].digest)
         whole = [p for p in found if p.manifest.point_kind != "partial"][-1:]

@@ -96,7 +96,7 @@ class Inventory(Document):
 class SetDocument(Document):
     """That an export is finished, and what its disks are. Put last of all.
 
-    A higher `revision` supersedes it: its machine has given up a disk, or has added one in its place.
+    A higher `revision` supersedes it: its machine has given up a disk.
     """
 
     kind = "set"

@@ -99,7 +99,7 @@ class Entry:
     @property
     def is_lost(self) -> bool:
         """Whether a part of the content that this row refers to is lost."""
-        return LOST in self.chunk_ids() if bytes(32) in self.chunks else False
+        return bytes(LOST) in self.chunks and LOST in self.chunk_ids()
 
     def chunk_lengths(self) -> tuple[int, ...]:
         return struct.unpack(f"<{len(self.lengths) // 4}I", self.lengths)

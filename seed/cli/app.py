@@ -4,8 +4,8 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
@@ -146,11 +146,30 @@ def home_if_any(console: Console, purpose: str) -> "Home | None":
     return None
 
 
+def address_of(home: "Home", chosen: str | None = None) -> str:
+    """Where a home's vault is: as chosen, else as the environment says, else as it was registered."""
+    return chosen or os.environ.get("SEED_VAULT") or home.identity.address
+
+
+@contextmanager
+def own_vault(console: Console, home: "Home", address: str) -> "Iterator[Store]":
+    """The vault of a run that cannot do without it, and in which no other machine has taken this one's place."""
+    from seed.announce import reach
+    from seed.machines import check_not_replaced
+
+    store = reach(home, address, console)
+    try:
+        check_not_replaced(home.identity, store, console)
+        yield store
+    finally:
+        store.close()
+
+
 def vault_of(console: Console, home: "Home", chosen: str | None) -> "tuple[str, Store | None]":
     """The address of a home's vault, and its store where it is reached, once it has heard of the sets that it awaits."""
     from seed.announce import announce, reach_if_any
 
-    address = chosen or os.environ.get("SEED_VAULT") or home.identity.address
+    address = address_of(home, chosen)
     announce(home, address, console)
     return address, reach_if_any(home, address, console)
 

@@ -1,6 +1,5 @@
 """`seed backup`."""
 
-import os
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from formats.console import DONE, Console, command
 from formats.words import counted, size
-from seed.cli.app import VaultOption, app, open_home
+from seed.cli.app import VaultOption, address_of, app, open_home, own_vault
 from seed.cli.detaching import detach as detach_
 from seed.cli.detaching import hear_no_hangup, leave, tell_begun
 from seed.cli.exports import (
@@ -52,10 +51,9 @@ def backup(
 
     Example: seed backup
     """
-    from seed.announce import announce, reach
+    from seed.announce import announce
     from seed.backup import Options, prepare
     from seed.backup import backup as run
-    from seed.machines import check_not_replaced
     from seed.memory import be_lean
 
     home = open_home()
@@ -64,14 +62,12 @@ def backup(
     if detached:
         hear_no_hangup()
     without = left_out(exclude, exclude_from, one_file_system, exclude_caches)
-    address = vault or os.environ.get("SEED_VAULT") or home.identity.address
+    address = address_of(home, vault)
     be_lean()
     notice_not_root(console)
     with home.locked():
         began = time.monotonic()
-        store = reach(home, address, console)
-        try:
-            check_not_replaced(home.identity, store, console)
+        with own_vault(console, home, address) as store:
             scope = prepare(home, paths or [], without, console, once=once)
             if detached:
                 leave(console, home)
@@ -80,8 +76,6 @@ def backup(
                     tell_begun()
                 announce(home, address, console, again=True)
                 backed = run(home, scope, store, Options(ignore_inode, level), console)
-        finally:
-            store.close()
         seconds = time.monotonic() - began
     _summarise(console, backed, seconds)
     return DONE

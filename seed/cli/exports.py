@@ -13,7 +13,7 @@ from formats.console import Console, command
 from formats.errors import UsageError
 from formats.ids import fingerprint
 from formats.words import counted, instant, listed, numbered, size
-from seed.cli.app import app, open_home
+from seed.cli.app import address_of, app, open_home
 from seed.cli.values import parse_size
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def export(
         _rehearse(console, home, choose_scope(home, paths or [], without_these, once=True), to, options)
         return
     attendant = Attending(console)
-    address = os.environ.get("SEED_VAULT") or home.identity.address
+    address = address_of(home)
     with home.locked():
         if not offline:
             _check_place(home, address, console)

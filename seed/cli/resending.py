@@ -1,17 +1,20 @@
 """`seed resend`."""
 
-import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from formats.console import Console, command
 from formats.errors import UsageError
 from formats.words import counted, numbered, size
-from seed.cli.app import VaultOption, app, open_home
+from seed.cli.app import VaultOption, address_of, app, open_home, own_vault
 from seed.cli.exports import Attending, LevelOption, notice_not_root
+
+if TYPE_CHECKING:
+    from seed.disk_sets import KeptSet
+    from seed.resend import Resent
 
 
 @command(app, "resend")
@@ -35,32 +38,33 @@ def resend(
 
     Example: seed resend 5f0c1a2b/2
     """
-    from seed.announce import announce, reach
+    from seed.announce import announce
     from seed.backup import Options
     from seed.disk_sets import find_set
-    from seed.machines import check_not_replaced
     from seed.memory import be_lean
     from seed.resend import resend as run
 
     home = open_home()
     wanted, numbers = _parsed(disks)
-    address = vault or os.environ.get("SEED_VAULT") or home.identity.address
+    address = address_of(home, vault)
     be_lean()
     notice_not_root(console)
     attending = Attending(console)
     with home.locked():
         kept = find_set(home, wanted)
         began = time.monotonic()
-        store = reach(home, address, console)
-        try:
-            check_not_replaced(home.identity, store, console)
+        with own_vault(console, home, address) as store:
             announce(home, address, console, again=True)
             with console.working("resend"):
                 resent = run(home, kept, numbers, to or [], store, Options(level=level), console, attending)
-        finally:
-            store.close()
         seconds = time.monotonic() - began - attending.waited
-    which = numbered("Disk", sorted(numbers))
+    _summarise(console, kept, sorted(numbers), resent, seconds)
+
+
+def _summarise(
+    console: Console, kept: "KeptSet", numbers: list[int], resent: "Resent", seconds: float
+) -> None:
+    which = numbered("Disk", numbers)
     verb = "is" if len(numbers) == 1 else "are"
     console.say(f"{which} of set {kept.state.set[:8]} {verb} given up, in {seconds:.1f} s.")
     sent = resent.sent
@@ -78,7 +82,7 @@ def resend(
     console.result(
         {
             "set": kept.state.set,
-            "given_up": [*sorted(numbers)],
+            "given_up": [*numbers],
             "point": sent.manifest.point if sent else None,
             "archives": sent.archives if sent else 0,
             "archive_bytes": sent.archive_bytes if sent else 0,

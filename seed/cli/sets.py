@@ -77,16 +77,13 @@ def set_abandon(console: Console) -> None:
 
 def show_set(console: Console, kept: "KeptSet", store: "Store | None") -> dict[str, Json]:
     """Say how a set stands, disk by disk, as the home and the vault know it; the same for scripts."""
-    from formats.documents import envelope
-    from formats.documents.disk import SetDocument
     from formats.standing import awaited
     from seed.disk import read_journal
 
     state = kept.state
     expected: tuple[int, ...] | None = None
     if state.status == "finished" and store is not None:
-        document = envelope.read((kept.folder / "set").read_bytes(), "set").peek(SetDocument)
-        expected = awaited([store], document)
+        expected = awaited([store], kept.document())
     told = {"open": "not finished: the same export goes on", "finished": "finished", "abandoned": "given up"}[
         state.status
     ]

@@ -144,13 +144,7 @@ def main() -> int:
         subprocess.run(["cp", "-a", "--", options.source.resolve(), source], check=True)
         size = usr.allocated(source)
         print(f"{options.source}: {size / usr.MIB:,.0f} MiB allocated")
-        disks = []
-        for kind in ("ext4", "xfs"):
-            folder = scratch / kind
-            folder.mkdir()
-            disks.append(LoopDisk(folder, size // 2 + 512 * usr.MIB, kind))
-            stack.callback(disks[-1].unmount)
-            disks[-1].mount()
+        disks = usr.mounted(stack, scratch, ("ext4", "xfs"), size // 2 + 512 * usr.MIB)
         journey = Travelling(scratch, source, source)
         journey.travel(disks)
     print(f"Differences: {', '.join(journey.failures)}" if journey.failures else "All held.")

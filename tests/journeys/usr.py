@@ -126,6 +126,18 @@ def allocated(source: Path) -> int:
     return int(done.stdout.split()[0])
 
 
+def mounted(stack: ExitStack, scratch: Path, kinds: Sequence[str], size: int) -> list[LoopDisk]:
+    """A disk of each kind; unmounted as the stack closes."""
+    disks = []
+    for kind in kinds:
+        folder = scratch / kind
+        folder.mkdir()
+        disks.append(LoopDisk(folder, size, kind))
+        stack.callback(disks[-1].unmount)
+        disks[-1].mount()
+    return disks
+
+
 def _verdict(left: str) -> str:
     lines = left.splitlines()
     return "nothing to do" if not lines else "\n".join([f"{len(lines)} differences", *lines[:SHOWN]])
@@ -155,13 +167,7 @@ def main() -> int:
     with ExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="offseed-journey-", dir=options.scratch))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        disks = []
-        for kind in KINDS:
-            folder = scratch / kind
-            folder.mkdir()
-            disks.append(LoopDisk(folder, size // 2 + 512 * MIB, kind))
-            stack.callback(disks[-1].unmount)
-            disks[-1].mount()
+        disks = mounted(stack, scratch, KINDS, size // 2 + 512 * MIB)
         journey = Journey(scratch, source, trees.odd_tree(scratch / "odd"))
         journey.go(disks)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
