@@ -24,6 +24,11 @@ def digest(data: bytes | bytearray | memoryview) -> Digest:
     return Digest(blake3(data, max_threads=threads).digest())
 
 
+def content_id(data: bytes | memoryview, key: bytes) -> ContentId:
+    """The id of a small file's content under `key`, the master key's for that."""
+    return ContentId(blake3(data, key=key).digest(length=16))
+
+
 def hex_digest(data: bytes | bytearray | memoryview) -> HexDigest:
     return HexDigest(digest(data).hex())
 

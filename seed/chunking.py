@@ -109,15 +109,11 @@ class Sealed:
 
 
 class Bundler:
-    """Lays small files end to end; cuts fall at file borders only.
-
-    `space` lends room for a file, which is read straight into it; `keep` makes it part of the bundle.
-    """
+    """Lays small files end to end; cuts fall at file borders only."""
 
     def __init__(self, parameters: ChunkingParameters) -> None:
         self._size_max = parameters.bundle_size
-        # One byte more than a bundle holds: by it a file that grew is noticed.
-        self._buffers = Buffers(self._size_max + 1)
+        self._buffers = Buffers(self._size_max)
         self._start()
 
     def _start(self) -> None:
@@ -126,16 +122,13 @@ class Bundler:
         self.size = 0
 
     def fits(self, length: int) -> bool:
-        return not self.size or self.size + length <= self._size_max
+        return self.size + length <= self._size_max
 
-    def space(self, length: int) -> memoryview:
-        """Room for `length` bytes and one more."""
-        return self._buffer.data[self.size : self.size + length + 1]
-
-    def keep(self, length: int) -> tuple[Unit, int]:
-        """The first `length` bytes of the space are the next file. Returns its bundle and its offset there."""
+    def lay(self, content: memoryview) -> tuple[Unit, int]:
+        """Make a file that fits part of the bundle. Returns its bundle and its offset there."""
         place = self._unit, self.size
-        self.size += length
+        self._buffer.data[self.size : self.size + len(content)] = content
+        self.size += len(content)
         return place
 
     def close(self) -> Unit | None:

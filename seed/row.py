@@ -11,7 +11,8 @@ from seed.chunking import Pieces, Unit
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """An entry whose content lies in `bundle`, or in `pieces`, or nowhere."""
+    """An entry whose content lies in `bundle`, or in `pieces`, or nowhere; `awaited` until it was read, `gone` where it
+    could not be."""
 
     entry: Entry
     bundle: Unit | None = None
@@ -20,9 +21,13 @@ class Row:
     first: bool = True  # of the names of a file
     links: int = 1  # names of the same file that were met
     journalled: int = 0  # pieces that the journal knows of
+    awaited: bool = False
+    gone: bool = False
 
     @property
     def named(self) -> bool:
+        if self.awaited:
+            return False
         if self.pieces is not None:
             return not self.pieces.waiting
         return self.bundle is None or self.bundle.id is not None

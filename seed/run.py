@@ -20,6 +20,7 @@ from formats.tables.index import CATALOG, CONTENT
 from seed.basis import Basis, Origin, RowJournal
 from seed.cataloguing import Catalogued, Cataloguing
 from seed.chunking import Bundler, Cutter, Pieces, Sealed, Unit
+from seed.gathering import Gathering
 from seed.home import Identity
 from seed.packing import Packer
 from seed.reading import PointReader
@@ -27,7 +28,7 @@ from seed.row import Row, packed, seen, shrink
 from seed.sealing import Known, Sealing
 from seed.small_files import SmallFiles
 from seed.source.stream import SourceError, Stream, reading
-from seed.source.system import Found, data_extents, read_into
+from seed.source.system import Folders, Found, Got, Wanted, data_extents, found_at, read_into
 
 PENDING_ROWS_MAX = 20_000
 ATTEMPTS = 2  # at a file that is replaced while it is read
@@ -68,9 +69,11 @@ class Run:
         self._rows: deque[Row] = deque()
         self._reading: Row | None = None  # a long file
         self._small = SmallFiles()
+        self._gathering = Gathering(master, self._gathered, monitor)
         self._last = last
         self._remembering = not last  # what they hold is looked up once a small file is to be stored
         self._known_bundle = Unit(None, 0, None)
+        self._folders = Folders()
         self._links: dict[tuple[int, int], Row] = {}
         self._done = self._files = 0
         self._beside = 0  # bytes of larger files since the open bundle was begun
@@ -94,8 +97,7 @@ class Run:
                 self._rows.append(Row(entry, origin=origin if entry == before else None))
             self._files += 1
             if len(self._rows) > PENDING_ROWS_MAX:
-                self._close_bundle()
-                self._sealing.drain()
+                self._settle()
             if self._rows and self._rows[0].named:
                 self._emit()
 
@@ -118,8 +120,7 @@ class Run:
 
     def flush(self) -> None:
         """Send on the content read so far: what a stopped run has done is not done again."""
-        self._close_bundle()
-        self._sealing.drain()
+        self._settle()
         self._content.flush()
         self.checkpoint()
 
@@ -129,6 +130,8 @@ class Run:
         self._catalog.checkpoint(self._reading.so_far() if self._reading is not None else ())
 
     def close(self) -> None:
+        self._gathering.close()
+        self._folders.close()
         self._sealing.close()
         self._catalog.close()
         self._journal.close()
@@ -163,6 +166,9 @@ class Run:
         if before is not None and not (self._is_same(entry, before) and seen(before) == seen(entry)):
             before = None
         row = self._reused(entry, before, origin) if before is not None else None
+        if row is None and entry.links == 1 and 0 < entry.size <= self.parameters.small_file_max:
+            row = Row(entry, awaited=True)
+            self._gathering.add(row, _wanted(entry))
         if row is None:
             row = self._opened(found, before)
         if row is None:
@@ -234,27 +240,49 @@ class Run:
             self._known_bundle = Unit(None, 0, None, chunk)
         return self._known_bundle
 
-    def _read_small(self, entry: Entry, handle: int) -> Row:
-        if not self._bundler.fits(entry.size):
-            self._close_bundle()
-        space = self._bundler.space(entry.size)
-        length = 0
-        with reading():
-            while length <= entry.size and (got := read_into(handle, space[length:])):
-                length += got
-        entry.size = length
-        self._progress(length)
-        if not length:
-            return Row(entry)
+    def _gathered(self, row: Row, wanted: Wanted, got: Got, data: memoryview) -> None:
+        """A small file was read, or could not be."""
+        if got.errno == errno.ENOENT and (fresh := found_at(wanted.path, self._folders)) is not None:
+            again = self._opened(fresh, None, ATTEMPTS - 1)
+            row.gone = again is None
+            if again is not None:
+                row.entry, row.bundle, row.pieces = again.entry, again.bundle, again.pieces
+        elif got.errno:
+            row.gone = True
+            self._skip(row.entry, OSError(got.errno, os.strerror(got.errno)))
+        else:
+            self._keep_small(row, got.content, data)
+            if not got.stayed:
+                self._tell_changed(row.entry)
+        row.awaited = False
+
+    def _keep_small(self, row: Row, content: ContentId, data: memoryview) -> None:
+        """Lay a file into the bundle, unless its content is stored already."""
+        entry = row.entry
+        entry.size = len(data)
+        self._progress(entry.size)
+        if not entry.size:
+            return
         if not self._remembering:
             self._remember_last()
-        entry.content = content = self._sealer.content_id(space[:length])
+        entry.content = content
         place = self._small.get(content)
         if place is None:
-            place = self._bundler.keep(length)
+            if not self._bundler.fits(entry.size):
+                self._close_bundle()
+            place = self._bundler.lay(data)
             self._small.put(content, *place)
-        unit, entry.offset = place
-        return Row(entry, unit)
+        row.bundle, entry.offset = place
+
+    def _read_small(self, entry: Entry, handle: int) -> Row:
+        data = memoryview(bytearray(entry.size + 1))
+        length = 0
+        with reading():
+            while length <= entry.size and (got := read_into(handle, data[length:])):
+                length += got
+        row = Row(entry)
+        self._keep_small(row, self._sealer.content_id(data[:length]), data[:length])
+        return row
 
     def _read_large(self, entry: Entry, handle: int, before: Entry | None) -> Row:
         """A file of its own chunks. Of one that was read before, what is known is passed over, the rest cut there again."""
@@ -265,8 +293,9 @@ class Run:
         stream = Stream(handle, regions, self._while_reading)
         row = Row(entry, pieces=Pieces(entry.size))
         self._beside += entry.size
-        if self._beside > LONG // 4:
-            self._close_bundle()  # so that all rows before this one can be journalled before it
+        if self._beside > LONG // 4:  # so that all rows before this one can be journalled before it
+            self._gathering.drain()
+            self._close_bundle()
         if entry.size > LONG:
             self._reading = row
         if before is None or before.extents != entry.extents or self._again(before, stream, row):
@@ -309,13 +338,12 @@ class Run:
         if (now.st_dev, now.st_ino) != (entry.device, entry.inode):
             raise SourceError(errno.ENOENT, "the file was replaced while it was read")
         if (now.st_mtime_ns, now.st_ctime_ns) != (entry.modified, entry.changed) or now.st_size != entry.size:
-            self.monitor.finding(
-                Finding(
-                    code="source-changed",
-                    subject="/" + os.fsdecode(entry.path),
-                    detail="changed while it was read; it was kept as it was read",
-                )
-            )
+            self._tell_changed(entry)
+
+    def _tell_changed(self, entry: Entry) -> None:
+        subject = "/" + os.fsdecode(entry.path)
+        detail = "changed while it was read; it was kept as it was read"
+        self.monitor.finding(Finding(code="source-changed", subject=subject, detail=detail))
 
     def _take_over(self, entry: Entry, same: Row, before: Entry | None, origin: Origin) -> None:
         """A further name of a file: its content is not read again."""
@@ -336,6 +364,12 @@ class Run:
                 detail=error.strerror or type(error).__name__,
             )
         )
+
+    def _settle(self) -> None:
+        """Read, seal and name all that is on its way."""
+        self._gathering.drain()
+        self._close_bundle()
+        self._sealing.drain()
 
     def _close_bundle(self) -> None:
         self._beside = 0
@@ -362,5 +396,11 @@ class Run:
         rows = self._rows
         while rows and rows[0].named:
             row = rows.popleft()
+            if row.gone:
+                continue
             for part in in_parts(row.finished()):
                 self._catalog.add(part, row.origin, first=row.first)
+
+
+def _wanted(entry: Entry) -> Wanted:
+    return Wanted(entry.path, entry.device, entry.inode, entry.size, entry.modified, entry.changed)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from blake3 import blake3
 
 from formats.errors import IntegrityError
-from formats.ids import ChunkId, ContentId
+from formats.ids import ChunkId, ContentId, content_id
 from formats.keyed.aead import OVERHEAD, Xaes256Gcm
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG, CONTENT
@@ -46,7 +46,7 @@ class ChunkSealer:
         return ChunkId(blake3(raw, key=self._id_keys[kind]).digest())
 
     def content_id(self, raw: bytes | memoryview) -> ContentId:
-        return ContentId(blake3(raw, key=self._content_key).digest(length=16))
+        return content_id(raw, self._content_key)
 
     def seal(
         self, kind: int, chunk: ChunkId, raw: bytes | memoryview, *, nonce: bytes | None = None

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 assert sys.platform != "win32"
+from seed.source.batch import PASSING_FLAGS  # noqa: E402
 
-FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Where no list is needed, the right to pass through a folder is enough.
-PASSING_FLAGS = FOLDER_FLAGS | getattr(os, "O_PATH", 0)
 OPEN_MAX = 128
 
 

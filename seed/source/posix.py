@@ -15,12 +15,12 @@ from formats.monitor import Finding, Monitor
 from seed.source.rules import CACHE_TAG, Rules, kernel_devices, outermost, tags_a_cache
 
 assert sys.platform != "win32"
+from seed.source.batch import FILE_FLAGS, FOLDER_FLAGS, PASSING_FLAGS, Folders  # noqa: E402
 from seed.source.entries import describe  # noqa: E402
-from seed.source.levels import FOLDER_FLAGS, PASSING_FLAGS, Level, Levels  # noqa: E402
+from seed.source.levels import Level, Levels  # noqa: E402
 
 EXTENTS_MAX = 100_000
 _GAP_MIN = 64 << 10
-_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Found:
 
     def open(self) -> int:
         """A read handle on the file; never waits. Raises OSError, also where something else has its name now."""
-        handle = os.open(self.name, _FILE_FLAGS, dir_fd=self.folder)
+        handle = os.open(self.name, FILE_FLAGS, dir_fd=self.folder)
         now = os.fstat(handle)
         if stat.S_ISREG(now.st_mode) and now.st_ino == self.entry.inode:
             return handle
@@ -168,6 +168,16 @@ class Walk:
     def _tell(self, path: bytes, error: OSError, code: str = "source-unreadable") -> None:
         detail = error.strerror or type(error).__name__
         self.monitor.finding(Finding(code=code, subject="/" + os.fsdecode(path), detail=detail))
+
+
+def found_at(path: bytes, folders: Folders) -> Found | None:
+    """The file at a path, as it is now; None where none is."""
+    try:
+        handle = folders.handle(path.rpartition(b"/")[0])
+        entry = describe(handle, os.fsdecode(path.rpartition(b"/")[2]), path, _pass_over)
+    except OSError:
+        return None
+    return Found(entry, handle, os.fsdecode(path.rpartition(b"/")[2])) if entry.type == FILE else None
 
 
 def _pass_over(path: bytes, error: OSError, code: str) -> None:

@@ -2,9 +2,22 @@
 
 import sys
 
-if sys.platform == "win32":
-    from seed.source.windows import Found, Walk, data_extents, read_into
-else:
-    from seed.source.posix import Found, Walk, data_extents, read_into
+from seed.source.batch import Got, Wanted
 
-__all__ = ("Found", "Walk", "data_extents", "read_into")
+if sys.platform == "win32":
+    from seed.source.windows import Folders, Found, Walk, data_extents, found_at, read_batch, read_into
+else:
+    from seed.source.batch import Folders, read_batch
+    from seed.source.posix import Found, Walk, data_extents, found_at, read_into
+
+__all__ = (
+    "Folders",
+    "Found",
+    "Got",
+    "Walk",
+    "Wanted",
+    "data_extents",
+    "found_at",
+    "read_batch",
+    "read_into",
+)

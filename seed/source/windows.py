@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from formats.errors import UsageError
 from formats.keyed.catalog import Entry
 from formats.monitor import Monitor
+from seed.source.batch import Got, Wanted
 from seed.source.rules import Rules
 
 
@@ -41,6 +42,21 @@ class Walk:
 
     def __iter__(self) -> Iterator[Found]:
         raise unsupported()
+
+
+class Folders:
+    """Opens files by path."""
+
+    def close(self) -> None:
+        raise unsupported()
+
+
+def found_at(path: bytes, folders: Folders) -> Found | None:
+    raise unsupported()
+
+
+def read_batch(wanted: Sequence[Wanted], space: memoryview, key: bytes, folders: Folders) -> list[Got]:
+    raise unsupported()
 
 
 def read_into(handle: int, space: memoryview) -> int:

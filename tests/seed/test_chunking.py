@@ -111,8 +111,7 @@ def test_bundles_are_files_end_to_end_cut_at_file_borders(sizes: list[int]) -> N
         if not bundler.fits(size) and (full := bundler.close()) is not None:
             bundles.append(full)
         data = DATA[number : number + size]
-        bundler.space(size)[:size] = data
-        files.append((data, *bundler.keep(size)))
+        files.append((data, *bundler.lay(memoryview(data))))
     last = bundler.close()
     assert last is not None
     bundles.append(last)
@@ -121,9 +120,3 @@ def test_bundles_are_files_end_to_end_cut_at_file_borders(sizes: list[int]) -> N
         assert unit.raw is not None
         assert bytes(unit.raw[offset : offset + len(data)]) == data
     assert bundler.close() is None
-
-
-def test_there_is_room_to_notice_that_a_file_grew() -> None:
-    bundler = Bundler(PARAMETERS)
-    bundler.keep(PARAMETERS.bundle_size - 10)
-    assert len(bundler.space(10)) == 11
