@@ -16,7 +16,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from formats.errors import FormatError
-from formats.keyed.catalog import Entry, PageRow, decode_entries, encode_entries, in_parts, sort_key
+from formats.keyed.catalog import Entry, PageRow, decode_entries, encode_entries, in_parts, joined, sort_key
 from seed.records import unwritable
 
 FRAME = struct.Struct("<I16s")
@@ -73,21 +73,21 @@ def without_origin(rows: Iterable[Entry]) -> Iterator[tuple[Entry, Origin]]:
 
 def of_segments(segments: Iterable[tuple[PageRow, Sequence[Entry]]]) -> Iterator[tuple[Entry, Origin]]:
     """The rows of a catalog, each path once."""
-    held: tuple[Entry, Origin] = (Entry(b"", 0), None)
+    held: list[Entry] = []
+    stands: Origin = None
     for origin, entries in segments:
         for entry in entries:
             if entry.part:
-                if entry.path == held[0].path:
-                    held[0].chunks += entry.chunks
-                    held[0].lengths += entry.lengths
+                if held and entry.path == held[0].path:
+                    held.append(entry)
                     # Its further parts stand in another segment, which this one's name would be wrong for.
-                    held = held if held[1] is origin else (held[0], None)
+                    stands = stands if stands is origin else None
                 continue
-            if held[0].path:
-                yield held
-            held = (entry, origin)
-    if held[0].path:
-        yield held
+            if held:
+                yield joined(held), stands
+            held, stands = [entry], origin
+    if held:
+        yield joined(held), stands
 
 
 def begin(folder: Path, below: Iterable[tuple[Entry, Origin]] = ()) -> tuple[Basis, RowJournal]:
@@ -113,20 +113,19 @@ def forget(folder: Path) -> None:
 
 def read_rows(path: Path) -> Iterator[Entry]:
     """The rows of a journal, each path once: a file's parts joined, and where it begins anew the later is taken."""
-    held: Entry | None = None
+    held: list[Entry] = []
     for entry in _frames(path):
-        if held is not None and entry.path == held.path:
+        if held and entry.path == held[0].path:
             if entry.part:
-                held.chunks += entry.chunks
-                held.lengths += entry.lengths
+                held.append(entry)
             else:
-                held = entry
+                held = [entry]
             continue
-        if held is not None:
-            yield held
-        held = None if entry.part else entry
-    if held is not None:
-        yield held
+        if held:
+            yield joined(held)
+        held = [] if entry.part else [entry]
+    if held:
+        yield joined(held)
 
 
 def _fresh(path: Path) -> RowJournal:

@@ -14,7 +14,7 @@ from itertools import chain, islice
 
 from formats.errors import Interrupted, MediaError, OffseedError, UsageError
 from formats.ids import ChunkId
-from formats.keyed.catalog import FILE, FOLDER, Entry
+from formats.keyed.catalog import FILE, FOLDER, Entry, joined
 from formats.monitor import Finding, Monitor
 from seed.fetching import Fetcher
 from seed.pieces import File, Piece, pieces
@@ -134,18 +134,17 @@ class Restore:
     @staticmethod
     def _joined(entries: Iterable[Entry]) -> Iterator[Entry]:
         """The rows of a file that spans several become one."""
-        held: Entry | None = None
+        held: list[Entry] = []
         for entry in entries:
             if entry.part:
-                if held is not None and held.path == entry.path:
-                    held.chunks += entry.chunks
-                    held.lengths += entry.lengths
+                if held and held[0].path == entry.path:
+                    held.append(entry)
                 continue
-            if held is not None:
-                yield held
-            held = entry
-        if held is not None:
-            yield held
+            if held:
+                yield joined(held)
+            held = [entry]
+        if held:
+            yield joined(held)
 
     def _window(self, rows: Iterator[Entry]) -> list[Entry]:
         window: list[Entry] = []

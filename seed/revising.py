@@ -81,30 +81,27 @@ class Revising:
     ) -> PageRow:
         raw = reader.chunk(row.segment, CATALOG)
         entries = decode_entries(raw, f"segment {row.segment.hex()[:16]}")
-        if [entry for entry in entries if self._mend(entry)]:
-            raw = encode_entries(entries)
-        lost.update((entry.path, None) for entry in entries if entry.is_lost)
+        mended = [self._mended(entry) for entry in entries]
+        if mended != entries:
+            raw = encode_entries(mended)
+        lost.update((entry.path, None) for entry in mended if entry.is_lost)
         segment = self._seal(raw)
         live |= referenced(raw)
         live.add(segment)
         return PageRow(segment, row.rows, row.first, row.last)
 
-    def _mend(self, entry: Entry) -> bool:
-        """Point a row to what can be had; whether it changed."""
+    def _mended(self, entry: Entry) -> Entry:
+        """A row that points to what can be had."""
         ids = entry.chunk_ids()
         if all(chunk in self._known for chunk in ids):
-            return False
-        before = (entry.chunks, entry.offset)
+            return entry
         if entry.content:
             place = self._small.get(ContentId(entry.content))
             if place is None:
-                entry.chunks = LOST
-            else:
-                assert place[0].id is not None
-                entry.chunks, entry.offset = place[0].id, place[1]
-        else:
-            entry.chunks = b"".join(chunk if chunk in self._known else LOST for chunk in ids)
-        return (entry.chunks, entry.offset) != before
+                return entry._replace(chunks=LOST)
+            assert place[0].id is not None
+            return entry._replace(chunks=place[0].id, offset=place[1])
+        return entry._replace(chunks=b"".join(chunk if chunk in self._known else LOST for chunk in ids))
 
     def _seal(self, raw: bytes) -> ChunkId:
         sealed = seal_new(self._sealer, self._known, CATALOG, raw)

@@ -1,7 +1,7 @@
 """A catalog row in the making: an entry as the walk met it, and where its content lies, as far as that is named yet."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from formats.ids import ChunkId
 from formats.keyed.catalog import Entry
@@ -17,6 +17,8 @@ class Row:
     entry: Entry
     bundle: Unit | None = None
     pieces: Pieces | None = None
+    offset: int = 0  # in the bundle
+    content: bytes = b""
     origin: Origin = None  # the segment in which this very row stands
     first: bool = True  # of the names of a file
     links: int = 1  # names of the same file that were met
@@ -35,9 +37,9 @@ class Row:
     def finished(self) -> Entry:
         """The entry with its chunk references."""
         if self.bundle is not None:
-            self.entry.chunks = _id(self.bundle)
-        elif self.pieces is not None:
-            self.entry.chunks, self.entry.lengths = bytes(self.pieces.ids), bytes(self.pieces.lengths)
+            return self.entry.holding(_id(self.bundle), b"", self.offset, self.content)
+        if self.pieces is not None:
+            return self.entry.holding(bytes(self.pieces.ids), bytes(self.pieces.lengths))
         return self.entry
 
     def so_far(self) -> list[Entry]:
@@ -45,23 +47,21 @@ class Row:
         if self.pieces is None or self.pieces.named <= self.journalled:
             return []
         first, last = self.journalled, self.pieces.named
-        entry = Entry(self.entry.path, self.entry.type, part=first) if first else replace(self.entry)
-        entry.chunks = bytes(self.pieces.ids[32 * first : 32 * last])
-        entry.lengths = bytes(self.pieces.lengths[4 * first : 4 * last])
+        entry = Entry(self.entry.path, self.entry.type, part=first) if first else self.entry
         self.journalled = last
-        return [entry]
+        ids, lengths = self.pieces.ids[32 * first : 32 * last], self.pieces.lengths[4 * first : 4 * last]
+        return [entry.holding(bytes(ids), bytes(lengths))]
 
 
-def shrink(entry: Entry, regions: Sequence[tuple[int, int]], data: int) -> None:
-    """The file ended early, after so many bytes of data: it is kept as the file that it then was."""
+def shrunk(entry: Entry, regions: Sequence[tuple[int, int]], data: int) -> Entry:
+    """A file that ended early, after so many bytes of data: it is kept as the file that it then was."""
     kept: list[tuple[int, int]] = []
     for offset, length in regions:
         if data:
             kept.append((offset, min(length, data)))
             data -= kept[-1][1]
-    entry.size = sum(kept[-1]) if kept else 0
-    if entry.extents:
-        entry.extents = packed(kept)
+    size = sum(kept[-1]) if kept else 0
+    return entry._replace(size=size, extents=packed(kept) if entry.extents else b"")
 
 
 def seen(entry: Entry) -> tuple[int, int, int]:

@@ -9,7 +9,6 @@ import os
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from formats.errors import FormatError, IntegrityError, Interrupted, MediaError, StoreError
 from formats.ids import ChunkId, ContentId
@@ -24,7 +23,7 @@ from seed.gathering import Gathering
 from seed.home import Identity
 from seed.packing import Packer
 from seed.reading import PointReader
-from seed.row import Row, packed, seen, shrink
+from seed.row import Row, packed, seen, shrunk
 from seed.sealing import Known, Sealing
 from seed.small_files import SmallFiles
 from seed.source.stream import SourceError, Stream, reading
@@ -151,7 +150,7 @@ class Run:
             before.inode,
         ):
             return entry
-        return replace(entry, device=before.device, inode=before.inode)
+        return entry._replace(device=before.device, inode=before.inode)
 
     def _is_same(self, entry: Entry, before: Entry) -> bool:
         """Whether an entry is what it was, as far as its numbers tell."""
@@ -212,8 +211,9 @@ class Run:
         if not before.lengths and not before.content and entry.size and not before.extents:
             return None
         entry = self._settled(entry, before)
-        entry.offset, entry.extents, entry.content = before.offset, before.extents, before.content
-        entry.chunks, entry.lengths = before.chunks, before.lengths
+        entry = entry._replace(extents=before.extents).holding(
+            before.chunks, before.lengths, before.offset, before.content
+        )
         if self._remembering:
             self._remember(entry.content, entry.chunks, entry.offset)
         self.monitor.progress(files=1, kept=entry.size)
@@ -247,6 +247,7 @@ class Run:
             row.gone = again is None
             if again is not None:
                 row.entry, row.bundle, row.pieces = again.entry, again.bundle, again.pieces
+                row.offset, row.content = again.offset, again.content
         elif got.errno:
             row.gone = True
             self._skip(row.entry, OSError(got.errno, os.strerror(got.errno)))
@@ -258,21 +259,22 @@ class Run:
 
     def _keep_small(self, row: Row, content: ContentId, data: memoryview) -> None:
         """Lay a file into the bundle, unless its content is stored already."""
-        entry = row.entry
-        entry.size = len(data)
-        self._progress(entry.size)
-        if not entry.size:
+        size = len(data)
+        if size != row.entry.size:
+            row.entry = row.entry._replace(size=size)
+        self._progress(size)
+        if not size:
             return
         if not self._remembering:
             self._remember_last()
-        entry.content = content
+        row.content = content
         place = self._small.get(content)
         if place is None:
-            if not self._bundler.fits(entry.size):
+            if not self._bundler.fits(size):
                 self._close_bundle()
             place = self._bundler.lay(data)
             self._small.put(content, *place)
-        row.bundle, entry.offset = place
+        row.bundle, row.offset = place
 
     def _read_small(self, entry: Entry, handle: int) -> Row:
         data = memoryview(bytearray(entry.size + 1))
@@ -289,7 +291,7 @@ class Run:
         with reading():
             regions = data_extents(handle, entry.size)
         if regions != [(0, entry.size)]:
-            entry.extents = packed(regions)
+            entry = entry._replace(extents=packed(regions))
         stream = Stream(handle, regions, self._while_reading)
         row = Row(entry, pieces=Pieces(entry.size))
         self._beside += entry.size
@@ -303,7 +305,7 @@ class Run:
                 self._expect(row, unit)
         self._reading = None
         if stream.end is not None:
-            shrink(entry, regions, stream.at)
+            row.entry = shrunk(entry, regions, stream.at)
         return row
 
     def _again(self, before: Entry, stream: Stream, row: Row) -> bool:
@@ -348,10 +350,12 @@ class Run:
     def _take_over(self, entry: Entry, same: Row, before: Entry | None, origin: Origin) -> None:
         """A further name of a file: its content is not read again."""
         first = same.entry
-        entry.offset, entry.extents, entry.content = first.offset, first.extents, first.content
-        entry.chunks, entry.lengths, entry.size = first.chunks, first.lengths, first.size
+        entry = entry._replace(size=first.size, extents=first.extents).holding(
+            first.chunks, first.lengths, first.offset, first.content
+        )
         stands = origin if entry == before else None
-        self._rows.append(Row(entry, same.bundle, same.pieces, stands, first=False))
+        places = same.bundle, same.pieces, same.offset, same.content
+        self._rows.append(Row(entry, *places, stands, first=False))
         same.links += 1
         if same.links >= entry.links:
             del self._links[entry.device, entry.inode]

@@ -11,7 +11,7 @@ Parquet is parsed only behind this head: readers check its size, row count and s
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,9 +46,8 @@ TYPES = {
 }
 
 
-@dataclass(slots=True)
-class Entry:
-    """One row. Times in seconds since 1970, and nanoseconds beyond them: one number of 64 bits would end in 2262;
+class Entry(NamedTuple):
+    """One row, in the order of the columns. Times in seconds since 1970, and nanoseconds beyond them: one number of 64 bits would end in 2262;
     `path` relative to the root of all paths, no leading slash.
 
     A file's content is its data regions end to end: `extents` holds (offset u64, length u64) little-endian pairs
@@ -92,6 +91,10 @@ class Entry:
     def changed(self) -> int:
         """The time of the last change, of content or attributes, in nanoseconds since 1970."""
         return self.ctime * 10**9 + self.ctime_ns
+
+    def holding(self, chunks: bytes, lengths: bytes, offset: int = 0, content: bytes = b"") -> "Entry":
+        """The same entry with its content in these places."""
+        return Entry(*self[:20], chunks, lengths, offset, content)
 
     def chunk_ids(self) -> list[ChunkId]:
         return [ChunkId(self.chunks[at : at + 32]) for at in range(0, len(self.chunks), 32)]
@@ -185,21 +188,29 @@ def in_parts(entry: Entry) -> Iterator[Entry]:
         return
     for part, at in enumerate(range(0, len(chunks) // 32, ROW_CHUNKS_MAX)):
         row = entry if part == 0 else Entry(entry.path, entry.type, part=part)
-        row.chunks = chunks[32 * at : 32 * (at + ROW_CHUNKS_MAX)]
-        row.lengths = lengths[4 * at : 4 * (at + ROW_CHUNKS_MAX)]
-        yield row
+        end = at + ROW_CHUNKS_MAX
+        yield row.holding(chunks[32 * at : 32 * end], lengths[4 * at : 4 * end], row.offset, row.content)
+
+
+def joined(parts: Sequence[Entry]) -> Entry:
+    """A file's entry out of its rows, in order: the other way round."""
+    if len(parts) == 1:
+        return parts[0]
+    chunks, lengths = b"".join(p.chunks for p in parts), b"".join(p.lengths for p in parts)
+    return parts[0].holding(chunks, lengths, parts[0].offset, parts[0].content)
 
 
 def encode_entries(entries: Sequence[Entry]) -> bytes:
     """A segment's raw bytes. `entries` are sorted and at most 8,192."""
-    columns = [pa.array([getattr(e, name) for e in entries], kind) for name, kind, _ in _COLUMNS]
+    values = zip(*entries, strict=True) if entries else ((),) * len(_COLUMNS)
+    columns = [pa.array(column, kind) for column, (_, kind, _) in zip(values, _COLUMNS, strict=True)]
     return _encode(ENTRIES, pa.Table.from_arrays(columns, schema=ENTRY_SCHEMA))
 
 
 def decode_entries(raw: bytes, where: str) -> list[Entry]:
     """Raises FormatError CAT-1 (head), CAT-2 (Parquet differs from it), CAT-4 (order), CAT-5 (a row's own rules)."""
     table = _decode(ENTRIES, ENTRY_SCHEMA, raw, where)
-    entries = [Entry(*row) for row in zip(*(c.to_pylist() for c in table.columns), strict=True)]
+    entries = [*map(Entry._make, zip(*(c.to_pylist() for c in table.columns), strict=True))]
     before: tuple[bytes, int] = (b"", -1)
     for entry in entries:
         place = (sort_key(entry.path), entry.part)

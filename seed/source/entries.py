@@ -29,7 +29,14 @@ def describe(folder: int, name: str, path: bytes, told: Told) -> Entry:
     kind = TYPES.get(stat.S_IFMT(status.st_mode))
     if kind is None:
         raise OSError(22, "a kind of file that is not known")
-    entry = Entry(
+    target, rdev, xattrs = b"", 0, b""
+    if kind == SYMLINK:
+        target = os.fsencode(os.readlink(name, dir_fd=folder))
+    elif kind in (CHARACTER_DEVICE, BLOCK_DEVICE):
+        rdev = status.st_rdev
+    if sys.platform == "linux":
+        xattrs = _xattrs(f"/proc/self/fd/{folder}/{name}", path, told)
+    return Entry(
         path,
         kind,
         stat.S_IMODE(status.st_mode),
@@ -43,14 +50,10 @@ def describe(folder: int, name: str, path: bytes, told: Told) -> Entry:
         status.st_dev,
         status.st_ino,
         status.st_nlink,
+        target,
+        rdev,
+        xattrs,
     )
-    if kind == SYMLINK:
-        entry.target = os.fsencode(os.readlink(name, dir_fd=folder))
-    elif kind in (CHARACTER_DEVICE, BLOCK_DEVICE):
-        entry.rdev = status.st_rdev
-    if sys.platform == "linux":
-        entry.xattrs = _xattrs(f"/proc/self/fd/{folder}/{name}", path, told)
-    return entry
 
 
 def _xattrs(reachable: str, path: bytes, told: Told) -> bytes:

@@ -17,10 +17,8 @@ PATHS = st.sets(NAMES, max_size=12).map(lambda found: sorted(found, key=sort_key
 
 
 def entry(path: bytes, size: int, chunks: int = 1) -> Entry:
-    row = Entry(path, FILE, size=size, mtime=size)
-    row.chunks = b"".join(n.to_bytes(32, "big") for n in range(chunks))
-    row.lengths = b"\1\0\0\0" * chunks
-    return row
+    ids = b"".join(n.to_bytes(32, "big") for n in range(chunks))
+    return Entry(path, FILE, size=size, mtime=size, chunks=ids, lengths=b"\1\0\0\0" * chunks)
 
 
 def journal(path: Path, *segments: Sequence[Entry]) -> None:
@@ -54,9 +52,11 @@ def test_two_runs_fold_into_one_and_the_newer_row_counts(
 def test_a_file_in_reading_grows_by_parts_and_ends_by_its_whole_row(tmp_path: Path) -> None:
     path = tmp_path / "rows"
     whole = entry(b"big", 10, chunks=6)
-    parts = [entry(b"big", 10, 2), Entry(b"big", FILE, part=2), Entry(b"big", FILE, part=3)]
-    parts[1].chunks, parts[1].lengths = whole.chunks[64:96], whole.lengths[8:12]
-    parts[2].chunks, parts[2].lengths = whole.chunks[96:160], whole.lengths[12:20]
+    parts = [
+        entry(b"big", 10, 2),
+        Entry(b"big", FILE, part=2).holding(whole.chunks[64:96], whole.lengths[8:12]),
+        Entry(b"big", FILE, part=3).holding(whole.chunks[96:160], whole.lengths[12:20]),
+    ]
     journal(path, [entry(b"a", 1), parts[0]], [parts[1]], [parts[2]])
     a, big = basis.read_rows(path)
     assert (a.path, big.chunks) == (b"a", whole.chunks[:160])

@@ -31,7 +31,7 @@ def rows(edited: bool, parts: int) -> list[Entry]:
     count = parts * ROW_CHUNKS_MAX - 7
     chunks = b"".join(number.to_bytes(32, "little") for number in range(1, count + 1))
     small = [Entry(b"a/%05d" % n, FILE, size=3, content=bytes(16), chunks=b"\xff" * 32) for n in range(400)]
-    small[7].mode = int(edited)
+    small[7] = small[7]._replace(mode=int(edited))
     long = Entry(b"long", FILE, size=1000 * count, chunks=chunks, lengths=struct.pack("<I", 1000) * count)
     return [*small, long, Entry(b"m", FILE), *(Entry(b"z/%05d" % n, FILE) for n in range(400))]
 
