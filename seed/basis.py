@@ -11,11 +11,15 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from blake3 import blake3
 
 from formats.errors import FormatError
+from formats.ids import ChunkId
 from formats.keyed.catalog import Entry, PageRow, decode_entries, encode_entries, in_parts, joined, sort_key
 from seed.records import unwritable
 
@@ -43,27 +47,47 @@ class RowJournal:
             self._file.close()
 
 
-Origin = PageRow | None  # the segment that a row stands in, where it may stand there again
+@dataclass(eq=False)
+class Segment:
+    """A segment of an earlier catalog, in which rows of the basis stand."""
+
+    row: PageRow
+    entries: Sequence[Entry]
+    held: bool | None = None  # whether all that it refers to is known; None until that was asked
+
+    @cached_property
+    def chunks(self) -> frozenset[ChunkId]:
+        """What its rows refer to; `LOST` among it where something is lost."""
+        distinct = {entry.chunks for entry in self.entries}
+        return frozenset(ChunkId(ids[at : at + 32]) for ids in distinct for at in range(0, len(ids), 32))
+
+
+Origin = Segment | None  # the segment that a row stands in, where it may stand there again
 NOWHERE: tuple[None, Origin] = (None, None)
 
 
 class Basis:
-    """Looks up rows by path, for paths that are asked for in the order of the walk."""
+    """Looks up rows by path, for paths that are asked for in the order of the walk, each once."""
 
     def __init__(self, rows: Iterable[tuple[Entry, Origin]]) -> None:
         self._rows = iter(rows)
         self._next = next(self._rows, NOWHERE)
+        self._taken = False
 
     def at(self, path: bytes) -> tuple[Entry | None, Origin]:
         """The row of `path`, if there is one, and its segment; all chunks of a file of several rows are in it."""
+        if self._taken:
+            self._next, self._taken = next(self._rows, NOWHERE), False
         entry = self._next[0]
-        if entry is None:
+        if entry is not None and entry.path != path:
+            key = sort_key(path)
+            while entry is not None and sort_key(entry.path) < key:
+                self._next = next(self._rows, NOWHERE)
+                entry = self._next[0]
+        if entry is None or entry.path != path:
             return NOWHERE
-        key = sort_key(path)
-        while entry is not None and sort_key(entry.path) < key:
-            self._next = next(self._rows, NOWHERE)
-            entry = self._next[0]
-        return self._next if entry is not None and entry.path == path else NOWHERE
+        self._taken = True
+        return self._next
 
 
 def without_origin(rows: Iterable[Entry]) -> Iterator[tuple[Entry, Origin]]:
@@ -75,7 +99,8 @@ def of_segments(segments: Iterable[tuple[PageRow, Sequence[Entry]]]) -> Iterator
     """The rows of a catalog, each path once."""
     held: list[Entry] = []
     stands: Origin = None
-    for origin, entries in segments:
+    for row, entries in segments:
+        origin = Segment(row, entries)
         for entry in entries:
             if entry.part:
                 if held and entry.path == held[0].path:
@@ -155,6 +180,11 @@ def over(
     below: Iterable[tuple[Entry, Origin]], above: Iterable[tuple[Entry, Origin]]
 ) -> Iterator[tuple[Entry, Origin]]:
     """Both in one order; of a path that both have, the row of `above`."""
+    above = iter(above)
+    if (first := next(above, None)) is None:
+        yield from below
+        return
+    above = chain([first], above)
     ranked = heapq.merge(
         ((sort_key(row[0].path), 1, row) for row in below),
         ((sort_key(row[0].path), 0, row) for row in above),

@@ -27,6 +27,7 @@ from formats.keyed.catalog import (
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG
+from seed.basis import Origin, Segment
 from seed.chunking import Sealed
 from seed.sealing import Known, seal_new
 from seed.spread import Spread
@@ -51,7 +52,7 @@ class Catalogued:
 class _Segment:
     sealed: Sealed
     row: PageRow
-    live: set[ChunkId]
+    live: Set[ChunkId]
 
 
 class Cataloguing:
@@ -76,7 +77,11 @@ class Cataloguing:
         self._rows: list[Entry] = []
         self._pending: list[Entry] = []  # those of them that no journal has yet, and no basis
         self._bytes = 0
-        self._origin: PageRow | None = None
+        self._origin: Origin = None
+        self._standing: Origin = (
+            None  # a segment of which the first rows came, in order, and nothing else since
+        )
+        self._stood = 0  # how many
         self._same = True  # whether all of these rows stand in one segment
         self._segments: list[PageRow] = []
         self._live: set[ChunkId] = set()
@@ -85,13 +90,66 @@ class Cataloguing:
         self._added = 0
         self.entries = self.files = self.file_bytes = 0
 
-    def add(self, entry: Entry, origin: PageRow | None = None, *, first: bool = True) -> None:
+    def add(self, entry: Entry, origin: Origin = None, *, first: bool = True) -> None:
         """The next row in order, all its chunks named; `origin` is the segment in which it stands, if it does; `first` is
         False for a further name of a file, whose bytes count once."""
-        place = (sort_key(entry.path), entry.part)
-        if place <= self._last:
+        if origin is not None and first and self._stands(entry, origin):
+            return
+        self._fall()
+        self._add(entry, origin, first=first)
+
+    def _stands(self, entry: Entry, origin: Segment) -> bool:
+        """Whether the rows so far are a segment's first, which is kept as it is if all the others follow."""
+        if self._standing is None and not self._rows:
+            self._standing, self._stood = origin, 0
+        if origin is not self._standing or origin.entries[self._stood] is not entry:
+            return False
+        self._stood += 1
+        if self._stood == len(origin.entries):
+            if self._may_end(origin):
+                self._keep(origin)
+            else:
+                self._fall()
+        return True
+
+    def _may_end(self, origin: Segment) -> bool:
+        """Whether a segment would be cut where this one ends, if it were written now: the last of a catalog would not be."""
+        rows = len(origin.entries)
+        cut = rows >= SEGMENT_ROWS_MIN and self._cutter.cuts_after(origin.entries[-1].path)
+        return (rows == SEGMENT_ROWS_MAX or cut) and origin.row.segment in self._known
+
+    def _keep(self, origin: Segment) -> None:
+        self._standing = None
+        self._check_order(origin.entries[0])
+        self._last = sort_key(origin.entries[-1].path), origin.entries[-1].part
+        for entry in origin.entries:
+            self._count(entry)
+        kept: Future[_Segment] = Future()
+        kept.set_result(_Segment(Sealed(origin.row.segment), origin.row, origin.chunks - {LOST}))
+        self._queue.append(kept)
+        self._collect_done()
+
+    def _fall(self) -> None:
+        """A segment does not stand as a whole: its rows are taken one by one."""
+        origin, self._standing = self._standing, None
+        for entry in origin.entries[: self._stood] if origin is not None else ():
+            self._add(entry, origin)
+
+    def _check_order(self, entry: Entry) -> None:
+        if (sort_key(entry.path), entry.part) <= self._last:
             raise AssertionError(f"{entry.path!r} comes out of order: no reader would take such a catalog")
-        self._last = place
+
+    def _count(self, entry: Entry, *, first: bool = True) -> None:
+        self._added += 1
+        if entry.part == 0:
+            self.entries += 1
+            if entry.type == FILE:
+                self.files += 1
+                self.file_bytes += entry.size if first else 0
+
+    def _add(self, entry: Entry, origin: Origin, *, first: bool = True) -> None:
+        self._check_order(entry)
+        self._last = sort_key(entry.path), entry.part
         self._rows.append(entry)
         if origin is None:
             self._pending.append(entry)
@@ -99,12 +157,7 @@ class Cataloguing:
         self._origin = origin
         self._bytes += sum(map(len, (entry.path, entry.target, entry.xattrs, entry.extents)))
         self._bytes += len(entry.chunks) + len(entry.lengths)
-        self._added += 1
-        if entry.part == 0:
-            self.entries += 1
-            if entry.type == FILE:
-                self.files += 1
-                self.file_bytes += entry.size if first else 0
+        self._count(entry, first=first)
         rows = len(self._rows)
         if (
             rows == SEGMENT_ROWS_MAX
@@ -122,12 +175,14 @@ class Cataloguing:
 
     def finish(self) -> Catalogued:
         """Seal what is left and the pages over it all."""
+        self._fall()
         if self._rows:
             self._cut()
         return self._catalogued(self._settled(), self._live)
 
     def so_far(self) -> Catalogued:
         """What the catalog amounts to if it ended here; rows may be added after it."""
+        self._fall()
         segments, live = self._settled(), self._live
         if self._rows:
             last = self._worker.submit(self._segment, self._rows, [], None).result()
@@ -165,10 +220,13 @@ class Cataloguing:
             self._journalling.result()
 
     def _cut(self) -> None:
-        kept = self._origin if self._same and self._is_whole(self._origin) else None
+        kept = self._origin.row if self._origin and self._same and self._is_whole(self._origin) else None
         self._queue.append(self._worker.submit(self._segment, self._rows, self._pending, kept))
         self._rows, self._pending, self._bytes = [], [], 0
         self._origin, self._same = None, True
+        self._collect_done()
+
+    def _collect_done(self) -> None:
         while self._queue and (self._queue[0].done() or len(self._queue) > QUEUED_MAX):
             self._collect()
 
@@ -180,17 +238,13 @@ class Cataloguing:
         self._live.add(segment.sealed.chunk)
         self._live |= segment.live
 
-    def _is_whole(self, origin: PageRow | None) -> bool:
+    def _is_whole(self, origin: Origin) -> bool:
         """Whether the rows at hand are all that stand in their segment. Its bytes are not compared: they carry the
         version of what has encoded them."""
-        first, last = self._rows[0].path, self._rows[-1].path
-        if origin is None or origin.segment not in self._known:  # its archive is lost
+        if origin is None or origin.row.segment not in self._known:  # its archive is lost
             return False
-        return (origin.rows, origin.first, origin.last) == (
-            len(self._rows),
-            first,
-            last,
-        )
+        rows, first, last = len(self._rows), self._rows[0].path, self._rows[-1].path
+        return (origin.row.rows, origin.row.first, origin.row.last) == (rows, first, last)
 
     def _segment(self, rows: list[Entry], pending: list[Entry], kept: PageRow | None) -> _Segment:
         if kept is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from formats.errors import Interrupted
-from formats.keyed.catalog import FILE
+from formats.keyed.catalog import FILE, Entry
 from formats.monitor import Monitor
 from formats.store.local import LocalStore
 from seed.disk import check_disk, number_at, read_journal
@@ -60,7 +60,7 @@ def rehearse(
     for met in Walk(scope.items, scope.rules(own), monitor):
         if monitor.stopping():
             raise Interrupted(2)
-        entry = met.entry
+        entry = Entry(*met.looked())
         found.entries += 1
         if entry.type != FILE:
             continue

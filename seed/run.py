@@ -12,11 +12,11 @@ from contextlib import suppress
 
 from formats.errors import FormatError, IntegrityError, Interrupted, MediaError, StoreError
 from formats.ids import ChunkId, ContentId
-from formats.keyed.catalog import FILE, Entry, in_parts
+from formats.keyed.catalog import FILE, Entry, Looked, in_parts
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
 from formats.tables.index import CATALOG, CONTENT
-from seed.basis import Basis, Origin, RowJournal
+from seed.basis import Basis, Origin, RowJournal, Segment
 from seed.cataloguing import Catalogued, Cataloguing
 from seed.chunking import Bundler, Cutter, Pieces, Sealed, Unit
 from seed.gathering import Gathering
@@ -33,6 +33,7 @@ PENDING_ROWS_MAX = 20_000
 ATTEMPTS = 2  # at a file that is replaced while it is read
 LONG = 64 << 20  # a file so long is journalled while it is read
 PROGRESS_STEP = 4 << 20
+PROGRESS_FILES = 1000
 
 
 class Run:
@@ -74,7 +75,7 @@ class Run:
         self._known_bundle = Unit(None, 0, None)
         self._folders = Folders()
         self._links: dict[tuple[int, int], Row] = {}
-        self._done = self._files = 0
+        self._done = self._files = self._kept = 0
         self._beside = 0  # bytes of larger files since the open bundle was begun
 
     @property
@@ -86,15 +87,22 @@ class Run:
         for found in source:
             if self.monitor.stopping():
                 raise Interrupted(2)
-            entry = found.entry
-            before, origin = self._basis.at(entry.path)
-            if entry.type == FILE:
-                self._read_file(found, before, origin)
+            before, origin = self._basis.at(found.path)
+            looked = found.looked()
+            if before is not None and origin is not None and self._stands(looked, before, origin):
+                self._rows.append(Row(before, origin=origin))
+                self._kept += before.size
+            elif (entry := self._described(found)) is None:
+                continue
+            elif entry.type == FILE:
+                self._read_file(found, entry, before, origin)
             else:
                 if before is not None and self._is_same(entry, before):
                     entry = self._settled(entry, before)
                 self._rows.append(Row(entry, origin=origin if entry == before else None))
             self._files += 1
+            if self._files >= PROGRESS_FILES:
+                self._progress(0)
             if len(self._rows) > PENDING_ROWS_MAX:
                 self._settle()
             if self._rows and self._rows[0].named:
@@ -104,7 +112,7 @@ class Run:
         """Seal and send on all that is still held."""
         self.flush()
         self._emit()
-        self.monitor.progress(done=self._done, files=self._files)
+        self._tell_progress()
         assert not self._rows
         catalogued = self._catalog.finish()
         self._metadata.flush()
@@ -138,9 +146,36 @@ class Run:
     def _progress(self, done: int) -> None:
         """Say what was read, not for every file."""
         self._done += done
-        if self._done >= PROGRESS_STEP or self._files >= 1000:
-            self.monitor.progress(done=self._done, files=self._files)
-            self._done = self._files = 0
+        if self._done >= PROGRESS_STEP or self._files >= PROGRESS_FILES:
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        self.monitor.progress(done=self._done, files=self._files, kept=self._kept)
+        self._done = self._files = self._kept = 0
+
+    def _stands(self, looked: Looked, before: Entry, origin: Segment) -> bool:
+        """Whether a row can stand as it is: by a look nothing has changed, and all that its segment refers to is known.
+
+        Then the attributes beyond a look, of which a change is a change of ctime, are not asked for. Names of one file
+        are: which of them comes first must be known. The device may have another number, after a restart.
+        """
+        if before[:12] != looked[:12] or before[14] != looked[14]:
+            return False
+        if not (self.ignore_inode or before.inode == looked[13]) or (
+            before.type == FILE and before.links > 1
+        ):
+            return False
+        if origin.held is None:
+            known = self._known
+            origin.held = origin.row.segment in known and all(chunk in known for chunk in origin.chunks)
+        return origin.held
+
+    def _described(self, found: Found) -> Entry | None:
+        try:
+            return found.described()
+        except OSError as error:
+            self._skip(found.path, error)
+            return None
 
     def _settled(self, entry: Entry, before: Entry) -> Entry:
         """An unchanged entry under the numbers that it had: a file system may be mounted as another device, or number its
@@ -156,8 +191,7 @@ class Run:
         """Whether an entry is what it was, as far as its numbers tell."""
         return before.type == entry.type and (self.ignore_inode or before.inode == entry.inode)
 
-    def _read_file(self, found: Found, before: Entry | None, origin: Origin) -> None:
-        entry = found.entry
+    def _read_file(self, found: Found, entry: Entry, before: Entry | None, origin: Origin) -> None:
         same = self._links.get((entry.device, entry.inode)) if entry.links > 1 else None
         if same is not None and seen(same.entry) == seen(entry):
             self._take_over(entry, same, before, origin)
@@ -169,16 +203,17 @@ class Run:
             row = Row(entry, awaited=True)
             self._gathering.add(row, _wanted(entry))
         if row is None:
-            row = self._opened(found, before)
+            row = self._opened(found, entry, before)
         if row is None:
             return
         self._rows.append(row)
         if row.entry.links > 1:
             self._links[row.entry.device, row.entry.inode] = row
 
-    def _opened(self, found: Found, before: Entry | None, attempts: int = ATTEMPTS) -> Row | None:
+    def _opened(
+        self, found: Found, entry: Entry, before: Entry | None, attempts: int = ATTEMPTS
+    ) -> Row | None:
         """Read a file; None, and a finding, where it cannot be read. One that was saved anew is read as it is now."""
-        entry = found.entry
         handle = -1
         try:
             if not entry.size:
@@ -194,12 +229,16 @@ class Run:
         except SourceError as error:
             self._reading = None
             if error.errno == errno.ENOENT and attempts and (fresh := found.renewed()) is not None:
-                return self._opened(fresh, None, attempts - 1)
-            self._skip(entry, error)
+                return self._again_from(fresh, attempts - 1)
+            self._skip(entry.path, error)
             return None
         finally:
             if handle >= 0:
                 os.close(handle)
+
+    def _again_from(self, fresh: Found, attempts: int) -> Row | None:
+        entry = self._described(fresh)
+        return self._opened(fresh, entry, None, attempts) if entry is not None else None
 
     def _reused(self, entry: Entry, before: Entry, origin: Origin) -> Row | None:
         """The row of an unchanged file of which all chunks are known; None where it must be read."""
@@ -216,7 +255,7 @@ class Run:
         )
         if self._remembering:
             self._remember(entry.content, entry.chunks, entry.offset)
-        self.monitor.progress(files=1, kept=entry.size)
+        self._kept += entry.size
         return Row(entry, origin=origin if entry == before else None)
 
     def _remember(self, content: bytes, chunk: bytes, offset: int) -> None:
@@ -243,14 +282,14 @@ class Run:
     def _gathered(self, row: Row, wanted: Wanted, got: Got, data: memoryview) -> None:
         """A small file was read, or could not be."""
         if got.errno == errno.ENOENT and (fresh := found_at(wanted.path, self._folders)) is not None:
-            again = self._opened(fresh, None, ATTEMPTS - 1)
+            again = self._again_from(fresh, ATTEMPTS - 1)
             row.gone = again is None
             if again is not None:
                 row.entry, row.bundle, row.pieces = again.entry, again.bundle, again.pieces
                 row.offset, row.content = again.offset, again.content
         elif got.errno:
             row.gone = True
-            self._skip(row.entry, OSError(got.errno, os.strerror(got.errno)))
+            self._skip(wanted.path, OSError(got.errno, os.strerror(got.errno)))
         else:
             self._keep_small(row, got.content, data)
             if not got.stayed:
@@ -360,11 +399,11 @@ class Run:
         if same.links >= entry.links:
             del self._links[entry.device, entry.inode]
 
-    def _skip(self, entry: Entry, error: OSError) -> None:
+    def _skip(self, path: bytes, error: OSError) -> None:
         self.monitor.finding(
             Finding(
                 code="source-unreadable",
-                subject="/" + os.fsdecode(entry.path),
+                subject="/" + os.fsdecode(path),
                 detail=error.strerror or type(error).__name__,
             )
         )

@@ -46,6 +46,10 @@ TYPES = {
 }
 
 
+# The columns that one look at a file tells: path to links.
+Looked = tuple[bytes, int, int, int, int, str, str, int, int, int, int, int, int, int, int]
+
+
 class Entry(NamedTuple):
     """One row, in the order of the columns. Times in seconds since 1970, and nanoseconds beyond them: one number of 64 bits would end in 2262;
     `path` relative to the root of all paths, no leading slash.

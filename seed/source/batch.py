@@ -86,6 +86,11 @@ class Folders:
         self._path = folder
 
 
+def read_into(handle: int, space: memoryview) -> int:
+    """Bytes read from the handle's position on into `space`; 0 at the end. Raises OSError."""
+    return os.readv(handle, [space])
+
+
 def read_batch(wanted: Sequence[Wanted], space: memoryview, key: bytes, folders: Folders) -> list[Got]:
     """Read each file behind the one before into `space`, which has room for all; name what was read under `key`."""
     got, at = [], 0
@@ -108,8 +113,8 @@ def _read(file: Wanted, space: memoryview, key: bytes, folders: Folders) -> Got:
         before = os.fstat(handle)
         if not stat.S_ISREG(before.st_mode) or (before.st_dev, before.st_ino) != (file.device, file.inode):
             raise FileNotFoundError(errno.ENOENT, "something else has its name now")
-        length = os.readv(handle, [space])
-        while length < file.size and (more := os.readv(handle, [space[length:]])):
+        length = read_into(handle, space)
+        while length < file.size and (more := read_into(handle, space[length:])):
             length += more
         now = os.fstat(handle)
     finally:

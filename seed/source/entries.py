@@ -3,16 +3,19 @@
 import os
 import stat
 import sys
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, SYMLINK, Entry
+from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, SYMLINK, Entry, Looked
 from seed.kinds import TYPES
 from seed.xattrs import pack
 
 assert sys.platform != "win32"
 import grp  # noqa: E402
 import pwd  # noqa: E402
+
+from seed.source.batch import FILE_FLAGS, Folders  # noqa: E402
 
 _XATTR_UNSUPPORTED, _XATTR_GONE = 95, 61  # EOPNOTSUPP, ENODATA
 
@@ -23,37 +26,86 @@ class Told(Protocol):
     def __call__(self, path: bytes, error: OSError, code: str) -> None: ...
 
 
-def describe(folder: int, name: str, path: bytes, told: Told) -> Entry:
-    """The entry `path` for what has this name now; attributes that cannot be read are told. Raises OSError."""
+@dataclass(slots=True)
+class Found:
+    """An entry as a look at it told, and the way to its bytes: valid until the walk goes on."""
+
+    path: bytes
+    folder: int
+    name: str
+    type: int
+    status: os.stat_result
+    told: Told
+
+    def looked(self) -> Looked:
+        """What a look tells of it: an entry's columns up to the number of its names."""
+        status = self.status
+        return (
+            self.path,
+            self.type,
+            status.st_mode & 0o7777,
+            status.st_uid,
+            status.st_gid,
+            user_name(status.st_uid),
+            group_name(status.st_gid),
+            status.st_size if self.type == FILE else 0,
+            *divmod(status.st_mtime_ns, 10**9),
+            *divmod(status.st_ctime_ns, 10**9),
+            status.st_dev,
+            status.st_ino,
+            status.st_nlink,
+        )
+
+    def described(self) -> Entry:
+        """All that is to be told of it but its content; attributes that cannot be read are told. Raises OSError."""
+        target, rdev, xattrs = b"", 0, b""
+        if self.type == SYMLINK:
+            target = os.fsencode(os.readlink(self.name, dir_fd=self.folder))
+        elif self.type in (CHARACTER_DEVICE, BLOCK_DEVICE):
+            rdev = self.status.st_rdev
+        if sys.platform == "linux":
+            xattrs = _xattrs(f"/proc/self/fd/{self.folder}/{self.name}", self.path, self.told)
+        return Entry(*self.looked(), target, rdev, xattrs)
+
+    def open(self) -> int:
+        """A read handle on the file; never waits. Raises OSError, also where something else has its name now."""
+        handle = os.open(self.name, FILE_FLAGS, dir_fd=self.folder)
+        now = os.fstat(handle)
+        if stat.S_ISREG(now.st_mode) and now.st_ino == self.status.st_ino:
+            return handle
+        os.close(handle)
+        raise FileNotFoundError(2, "something else has its name now")
+
+    def renewed(self) -> "Found | None":
+        """The file that has its name now, as when it was saved anew; None where none has."""
+        try:
+            found = look(self.folder, self.name, self.path, _pass_over)
+        except OSError:
+            return None
+        return found if found.type == FILE else None
+
+
+def look(folder: int, name: str, path: bytes, told: Told) -> Found:
+    """What has this name now, as the entry `path`. Raises OSError."""
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     kind = TYPES.get(stat.S_IFMT(status.st_mode))
     if kind is None:
         raise OSError(22, "a kind of file that is not known")
-    target, rdev, xattrs = b"", 0, b""
-    if kind == SYMLINK:
-        target = os.fsencode(os.readlink(name, dir_fd=folder))
-    elif kind in (CHARACTER_DEVICE, BLOCK_DEVICE):
-        rdev = status.st_rdev
-    if sys.platform == "linux":
-        xattrs = _xattrs(f"/proc/self/fd/{folder}/{name}", path, told)
-    return Entry(
-        path,
-        kind,
-        stat.S_IMODE(status.st_mode),
-        status.st_uid,
-        status.st_gid,
-        user_name(status.st_uid),
-        group_name(status.st_gid),
-        status.st_size if kind == FILE else 0,
-        *divmod(status.st_mtime_ns, 10**9),
-        *divmod(status.st_ctime_ns, 10**9),
-        status.st_dev,
-        status.st_ino,
-        status.st_nlink,
-        target,
-        rdev,
-        xattrs,
-    )
+    return Found(path, folder, name, kind, status, told)
+
+
+def found_at(path: bytes, folders: Folders) -> Found | None:
+    """The file at a path, as it is now; None where none is."""
+    folder, _, name = path.rpartition(b"/")
+    try:
+        found = look(folders.handle(folder), os.fsdecode(name), path, _pass_over)
+    except OSError:
+        return None
+    return found if found.type == FILE else None
+
+
+def _pass_over(path: bytes, error: OSError, code: str) -> None:
+    """For attributes that cannot be read: that was told when the file was met first."""
 
 
 def _xattrs(reachable: str, path: bytes, told: Told) -> bytes:

@@ -5,48 +5,20 @@ meanwhile, an entry comes at most once, and what cannot be had is a finding.
 """
 
 import os
-import stat
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 
-from formats.keyed.catalog import FILE, FOLDER, Entry
+from formats.keyed.catalog import FOLDER
 from formats.monitor import Finding, Monitor
 from seed.source.rules import CACHE_TAG, Rules, kernel_devices, outermost, tags_a_cache
 
 assert sys.platform != "win32"
-from seed.source.batch import FILE_FLAGS, FOLDER_FLAGS, PASSING_FLAGS, Folders  # noqa: E402
-from seed.source.entries import describe  # noqa: E402
+from seed.source.batch import FOLDER_FLAGS, PASSING_FLAGS  # noqa: E402
+from seed.source.entries import Found, look  # noqa: E402
 from seed.source.levels import Level, Levels  # noqa: E402
 
 EXTENTS_MAX = 100_000
 _GAP_MIN = 64 << 10
-
-
-@dataclass(slots=True)
-class Found:
-    """An entry and the way to its bytes: valid until the walk goes on."""
-
-    entry: Entry
-    folder: int
-    name: str
-
-    def open(self) -> int:
-        """A read handle on the file; never waits. Raises OSError, also where something else has its name now."""
-        handle = os.open(self.name, FILE_FLAGS, dir_fd=self.folder)
-        now = os.fstat(handle)
-        if stat.S_ISREG(now.st_mode) and now.st_ino == self.entry.inode:
-            return handle
-        os.close(handle)
-        raise FileNotFoundError(2, "something else has its name now")
-
-    def renewed(self) -> "Found | None":
-        """The file that has its name now, as when it was saved anew; None where none has."""
-        try:
-            entry = describe(self.folder, self.name, self.entry.path, _pass_over)
-        except OSError:
-            return None
-        return Found(entry, self.folder, self.name) if entry.type == FILE else None
 
 
 class Walk:
@@ -73,14 +45,14 @@ class Walk:
         try:
             for part in root.strip(b"/").split(b"/")[:-1]:
                 path = path + b"/" + part if path else part
-                entry = describe(handle, os.fsdecode(part), path, self._tell)
-                if entry.type != FOLDER:  # it was one when the root was named
+                found = look(handle, os.fsdecode(part), path, self._tell)
+                if found.type != FOLDER:  # it was one when the root was named
                     raise NotADirectoryError(
                         20, "it is no folder any more, and what was below it is not read"
                     )
                 if path not in self._above:
                     self._above.add(path)
-                    yield Found(entry, handle, os.fsdecode(part))
+                    yield found
                 below = os.open(part, PASSING_FLAGS, dir_fd=handle)
                 os.close(handle)
                 handle = below
@@ -102,8 +74,7 @@ class Walk:
                     if (found := self._found(level, name)) is None:
                         continue
                     yield found
-                    entry = found.entry
-                    if entry.type == FOLDER and (below := self._enter(found, level, entry.path == root)):
+                    if found.type == FOLDER and (below := self._enter(found, level, found.path == root)):
                         levels.enter(below)
                         break
                 else:
@@ -126,30 +97,29 @@ class Walk:
         if self._excludes and self._excludes.match(b"/" + path):
             return None
         try:
-            return Found(describe(level.handle, name, path, self._tell), level.handle, name)
+            return look(level.handle, name, path, self._tell)
         except OSError as error:
             self._tell(path, error)
             return None
 
     def _enter(self, found: Found, level: Level, at_root: bool) -> Level | None:
         """The folder opened, or None where what lies below it is left out."""
-        entry = found.entry
-        folder = (entry.device, entry.inode)
-        if why := self.rules.barrier(folder, entry.device if at_root else level.device, self._kernel):
-            self._leave_out(entry.path, why)
+        path, folder = found.path, (found.status.st_dev, found.status.st_ino)
+        if why := self.rules.barrier(folder, folder[0] if at_root else level.device, self._kernel):
+            self._leave_out(path, why)
             return None
         try:
             handle = os.open(found.name, FOLDER_FLAGS, dir_fd=found.folder)
         except OSError as error:
-            self._tell(entry.path, error)
+            self._tell(path, error)
             return None
         now = os.fstat(handle)
         if (now.st_dev, now.st_ino) != folder:
-            self._tell(entry.path, FileNotFoundError(2, "the folder was replaced while it was walked"))
+            self._tell(path, FileNotFoundError(2, "the folder was replaced while it was walked"))
         elif self.rules.exclude_caches and tags_a_cache(CACHE_TAG, handle):
-            self._leave_out(entry.path, "marked as cache")
+            self._leave_out(path, "marked as cache")
         else:
-            return Level(handle, entry.path, *folder, self._names(handle, entry.path))
+            return Level(handle, path, *folder, self._names(handle, path))
         os.close(handle)
         return None
 
@@ -168,25 +138,6 @@ class Walk:
     def _tell(self, path: bytes, error: OSError, code: str = "source-unreadable") -> None:
         detail = error.strerror or type(error).__name__
         self.monitor.finding(Finding(code=code, subject="/" + os.fsdecode(path), detail=detail))
-
-
-def found_at(path: bytes, folders: Folders) -> Found | None:
-    """The file at a path, as it is now; None where none is."""
-    try:
-        handle = folders.handle(path.rpartition(b"/")[0])
-        entry = describe(handle, os.fsdecode(path.rpartition(b"/")[2]), path, _pass_over)
-    except OSError:
-        return None
-    return Found(entry, handle, os.fsdecode(path.rpartition(b"/")[2])) if entry.type == FILE else None
-
-
-def _pass_over(path: bytes, error: OSError, code: str) -> None:
-    """For attributes that cannot be read: that was told when the file was met first."""
-
-
-def read_into(handle: int, space: memoryview) -> int:
-    """Bytes read from the handle's position on into `space`; 0 at the end. Raises OSError."""
-    return os.readv(handle, [space])
 
 
 def data_extents(handle: int, size: int) -> list[tuple[int, int]]:

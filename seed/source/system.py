@@ -7,8 +7,9 @@ from seed.source.batch import Got, Wanted
 if sys.platform == "win32":
     from seed.source.windows import Folders, Found, Walk, data_extents, found_at, read_batch, read_into
 else:
-    from seed.source.batch import Folders, read_batch
-    from seed.source.posix import Found, Walk, data_extents, found_at, read_into
+    from seed.source.batch import Folders, read_batch, read_into
+    from seed.source.entries import Found, found_at
+    from seed.source.posix import Walk, data_extents
 
 __all__ = (
     "Folders",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from formats.errors import UsageError
-from formats.keyed.catalog import Entry
+from formats.keyed.catalog import Entry, Looked
 from formats.monitor import Monitor
 from seed.source.batch import Got, Wanted
 from seed.source.rules import Rules
@@ -22,7 +22,14 @@ def unsupported() -> UsageError:
 class Found:
     """An entry and the way to its bytes."""
 
-    entry: Entry
+    path: bytes
+    type: int
+
+    def looked(self) -> Looked:
+        raise unsupported()
+
+    def described(self) -> Entry:
+        raise unsupported()
 
     def open(self) -> int:
         raise unsupported()

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 assert sys.platform == "linux"
-from seed.source import posix  # noqa: E402
+from seed.source import batch, entries  # noqa: E402
 
-opened, read = posix.Found.open, posix.read_into
+opened, opened_by_path, read = entries.Found.open, batch.Folders.open, batch.read_into
 between: dict[int, str] = {}
 held: list[int] = []
 
@@ -74,12 +74,21 @@ ACTS: dict[str, Callable[[str], None]] = {
 }
 
 
-def acting_open(found: posix.Found) -> int:
-    words = found.name.split()
-    path = f"/proc/self/fd/{found.folder}/{found.name}"
+def acting_open(found: entries.Found) -> int:
+    return acting_between(found.name, found.folder, lambda: opened(found))
+
+
+def acting_open_by_path(folders: batch.Folders, path: bytes) -> int:
+    above, _, name = path.rpartition(b"/")
+    return acting_between(os.fsdecode(name), folders.handle(above), lambda: opened_by_path(folders, path))
+
+
+def acting_between(name: str, folder: int, opening: Callable[[], int]) -> int:
+    words = name.split()
+    path = f"/proc/self/fd/{folder}/{name}"
     if words[0] == "before":
         ACTS[words[1]](path)
-    handle = opened(found)
+    handle = opening()
     between.pop(handle, None)
     if words[0] == "after":
         ACTS[words[1]](path)
@@ -96,9 +105,16 @@ def acting_read(handle: int, space: memoryview) -> int:
 
 
 if __name__ == "__main__":
-    for owner, name, acting in ((posix.Found, "open", acting_open), (posix, "read_into", acting_read)):
+    for owner, name, acting in (
+        (entries.Found, "open", acting_open),
+        (batch.Folders, "open", acting_open_by_path),
+        (batch, "read_into", acting_read),
+    ):
         setattr(owner, name, acting)
     sys.argv[0] = "seed"
+    from seed import gathering
     from seed.cli import main
+
+    gathering.HELPERS_MAX = 0  # nothing is done in processes that are not this one
 
     main()

@@ -18,7 +18,7 @@ from formats.keyed.catalog import (
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG
-from seed.basis import of_segments
+from seed.basis import Segment, of_segments
 from seed.cataloguing import Catalogued, Cataloguing
 from seed.sealing import Known
 
@@ -36,7 +36,7 @@ def rows(edited: bool, parts: int) -> list[Entry]:
     return [*small, long, Entry(b"m", FILE), *(Entry(b"z/%05d" % n, FILE) for n in range(400))]
 
 
-def catalogue(entries: list[tuple[Entry, PageRow | None]], stored: Stored) -> Catalogued:
+def catalogue(entries: list[tuple[Entry, Segment | None]], stored: Stored) -> Catalogued:
     sealer, known = ChunkSealer(MASTER, 1), Known()
     for chunk in stored:
         known.add(chunk)
@@ -61,12 +61,15 @@ def segments(catalogued: Catalogued, stored: Stored) -> Iterator[tuple[PageRow, 
 
 @pytest.mark.parametrize("parts", [1, 3, 29, 58, 64])
 @pytest.mark.parametrize("edited", [False, True])
-def test_what_is_kept_is_what_would_be_written(parts: int, edited: bool) -> None:
+@pytest.mark.parametrize("very", [False, True], ids=["equal", "the very row"])
+def test_what_is_kept_is_what_would_be_written(parts: int, edited: bool, very: bool) -> None:
     stored: Stored = {}
     first = catalogue([(entry, None) for entry in rows(False, parts)], stored)
     before = {entry.path: (entry, origin) for entry, origin in of_segments(segments(first, stored))}
     now = rows(edited, parts)
     origins = [before[e.path][1] if e == before[e.path][0] else None for e in now]
+    if very:
+        now = [before[e.path][0] if origin is not None else e for e, origin in zip(now, origins, strict=True)]
     second = catalogue(list(zip(now, origins, strict=True)), stored)
     assert [entry for entry, _ in of_segments(segments(second, stored))] == rows(edited, parts)
     chunks = {chunk for entry in rows(edited, parts) for chunk in entry.chunk_ids()}

@@ -52,7 +52,7 @@ def test_outermost_paths_are_sorted_and_not_inside_each_other() -> None:
 def walked(root: Path, rules: Rules | None = None) -> tuple[list[bytes], Tally]:
     tally = Tally()
     below = os.fsencode(root).strip(b"/") + b"/"
-    paths = [f.entry.path for f in Walk([os.fsencode(root)], rules or Rules(), tally)]
+    paths = [f.path for f in Walk([os.fsencode(root)], rules or Rules(), tally)]
     return [p[len(below) :] for p in paths if p.startswith(below)], tally
 
 
@@ -72,7 +72,7 @@ def test_entries_come_sorted_by_components_with_their_folders_first(tree: Path) 
 
 def test_the_folders_above_come_once_each(tree: Path) -> None:
     roots = [os.fsencode(tree / "a"), os.fsencode(tree / "b")]
-    paths = [f.entry.path for f in Walk(roots, Rules(), Tally())]
+    paths = [f.path for f in Walk(roots, Rules(), Tally())]
     assert len(paths) == len(set(paths))
     assert paths == sorted(paths, key=sort_key)
     assert os.fsencode(tree).strip(b"/") in paths

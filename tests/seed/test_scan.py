@@ -40,7 +40,7 @@ def counted(roots: list[bytes], rules: Rules) -> tuple[int, int]:
 
 def walked(roots: list[bytes], rules: Rules) -> tuple[int, int]:
     """The same by the walk itself: the files of the catalog, and what is not a hole of each inode."""
-    files = [found.entry for found in Walk(roots, rules, Tally()) if found.entry.type == FILE]
+    files = [found.described() for found in Walk(roots, rules, Tally()) if found.type == FILE]
     sizes = {}
     for entry in files:
         status = os.lstat(b"/" + entry.path)

@@ -32,13 +32,13 @@ def met(tree: Path, moment: str, act: Callable[[Path], object]) -> tuple[dict[st
     found: dict[str, Found] = {}
     before = b""
     for one in Walk([os.fsencode(tree)], Rules(), tally):
-        assert sort_key(one.entry.path) > before
-        before = sort_key(one.entry.path)
-        name = os.path.relpath("/" + os.fsdecode(one.entry.path), tree)
+        assert sort_key(one.path) > before
+        before = sort_key(one.path)
+        name = os.path.relpath("/" + os.fsdecode(one.path), tree)
         found[name] = one
         if name == moment:
             act(tree)
-        if one.entry.type == FILE:
+        if one.type == FILE:
             content(one, tally)
     return {name: one for name, one in found.items() if not name.startswith("..")}, tally
 
@@ -126,7 +126,7 @@ def test_a_root_and_a_folder_above_it_may_vanish(tree: Path) -> None:
         return [os.fsencode(tree / name) for name in names]
 
     tally = Tally()
-    paths = [f.entry.path for f in Walk(roots("a", "gone", "none/below", "b/one/below", "c"), Rules(), tally)]
+    paths = [f.path for f in Walk(roots("a", "gone", "none/below", "b/one/below", "c"), Rules(), tally)]
     assert os.fsencode(tree / "c/file")[1:] in paths
     assert [f.subject for f in tally.findings] == [str(tree / n) for n in ("b/one", "gone", "none")]
 
@@ -135,7 +135,7 @@ def test_a_folder_above_a_root_that_became_a_link_is_not_followed(tree: Path) ->
     (tree / "b").rename(tree / "d")
     (tree / "b").symlink_to("d")
     tally = Tally()
-    paths = [f.entry.path for f in Walk([os.fsencode(tree / "b/sub")], Rules(), tally)]
+    paths = [f.path for f in Walk([os.fsencode(tree / "b/sub")], Rules(), tally)]
     assert not any(b"/b" in path[len(os.fsencode(tree)) - 1 :] for path in paths)
     assert [f.subject for f in tally.findings] == [str(tree / "b")]
 
@@ -159,7 +159,7 @@ def test_a_tree_deeper_than_handles_may_be_held(tmp_path: Path) -> None:
     held = 0
     kinds = []
     for found in Walk([os.fsencode(tmp_path)], Rules(), tally):
-        kinds.append(found.entry.type)
+        kinds.append(found.type)
         held = max(held, len(os.listdir("/proc/self/fd")))
     assert tally.findings == []
     assert kinds.count(FILE) == 2 * depth
@@ -172,8 +172,8 @@ def test_folders_moved_out_of_a_deep_tree_cost_their_own_rest(tmp_path: Path) ->
     tally = Tally()
     files = 0
     for found in Walk([os.fsencode(tmp_path)], Rules(), tally):
-        files += found.entry.type == FILE
-        if found.entry.path.count(b"/d") == 3 * levels.OPEN_MAX:
+        files += found.type == FILE
+        if found.path.count(b"/d") == 3 * levels.OPEN_MAX:
             (tmp_path / "d/d").rename(tmp_path / "moved")
             (tmp_path / "d/d").mkdir()
     assert [f.subject for f in tally.findings] == [str(tmp_path / "d/d")]
