@@ -180,11 +180,12 @@ def over(
     below: Iterable[tuple[Entry, Origin]], above: Iterable[tuple[Entry, Origin]]
 ) -> Iterator[tuple[Entry, Origin]]:
     """Both in one order; of a path that both have, the row of `above`."""
-    above = iter(above)
-    if (first := next(above, None)) is None:
-        yield from below
+    lower, upper = iter(below), iter(above)
+    first, second = next(lower, None), next(upper, None)
+    if first is None or second is None:  # as in most runs: nothing is to be merged
+        yield from chain([row for row in (first, second) if row is not None], lower, upper)
         return
-    above = chain([first], above)
+    below, above = chain([first], lower), chain([second], upper)
     ranked = heapq.merge(
         ((sort_key(row[0].path), 1, row) for row in below),
         ((sort_key(row[0].path), 0, row) for row in above),

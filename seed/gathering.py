@@ -21,6 +21,7 @@ from typing import IO
 from formats.keyed.keys import MasterKey
 from formats.monitor import Monitor
 from seed.row import Row
+from seed.source.batch import hear, tell
 from seed.source.system import Folders, Got, Wanted, read_batch
 
 BATCH_BYTES = 1 << 20
@@ -138,18 +139,17 @@ class _Helper:
         jobs.close()
         answers.close()
         self._alive = True
-        self._say((size, key))
+        self._say(size, key)
 
     def take(self, batch: _Batch) -> bool:
         """Give it a batch to read; False where it has died."""
-        return self._say((batch.start, BATCH_BYTES, batch.wanted))
+        return self._say(batch.start, BATCH_BYTES, [tuple(one) for one in batch.wanted])
 
     def answer(self) -> list[Got] | None:
         """What became of the oldest batch that it took; None where it has died over it."""
         if self._alive:
             with suppress(EOFError, OSError):
-                got: list[Got] = self._answers.recv()
-                return got
+                return [Got(*one) for one in hear(self._answers)]
         self._alive = False
         return None
 
@@ -158,10 +158,10 @@ class _Helper:
         self._answers.close()
         self._process.wait()
 
-    def _say(self, message: object) -> bool:
+    def _say(self, *message: object) -> bool:
         try:
             if self._alive:
-                self._jobs.send(message)
+                tell(self._jobs, *message)
         except OSError:
             self._alive = False
         return self._alive

@@ -244,7 +244,8 @@ def small_files(raw: bytes) -> Iterator[tuple[bytes, ChunkId, int]]:
 def check_entry(entry: Entry, where: str) -> None:
     """Raises FormatError CAT-5 for a row that no honest writer makes."""
     path = entry.path
-    if not path or b"\0" in path or any(part in (b"", b".", b"..") for part in path.split(b"/")):
+    parts = b"/%b/" % path
+    if b"\0" in path or b"//" in parts or b"/./" in parts or b"/../" in parts:
         refuse("CAT-5", "a path that is not a relative path", where)
     if entry.type not in TYPES:
         refuse("CAT-5", f"entry type {entry.type}", where)

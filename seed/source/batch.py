@@ -5,11 +5,13 @@ it may be another process than the one that walks (seed/source/helper.py). It st
 """
 
 import errno
+import marshal
 import os
 import stat
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
 
 from formats.ids import ContentId, content_id
 
@@ -37,6 +39,16 @@ class Got(NamedTuple):
     content: ContentId
     stayed: bool = True  # it was not changed meanwhile
     errno: int = 0
+
+
+def tell(sink: Connection, *message: Any) -> None:
+    """Send plain values to the other process: tuples as such, for their classes are known there. Raises OSError."""
+    sink.send_bytes(marshal.dumps(message))
+
+
+def hear(source: Connection) -> Any:
+    """What the other process told. Raises EOFError where it has ended."""
+    return marshal.loads(source.recv_bytes())  # noqa: S302  both are this program
 
 
 assert sys.platform != "win32"

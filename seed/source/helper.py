@@ -12,7 +12,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 assert sys.platform != "win32"
-from seed.source.batch import Folders, read_batch  # noqa: E402
+from seed.source.batch import Folders, Wanted, hear, read_batch, tell  # noqa: E402
 
 
 def serve(jobs: int, answers: int, space: int) -> None:
@@ -21,12 +21,13 @@ def serve(jobs: int, answers: int, space: int) -> None:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     source, sink = Connection(jobs, writable=False), Connection(answers, readable=False)
     with suppress(EOFError, BrokenPipeError):
-        size, key = source.recv()
+        size, key = hear(source)
         shared = memoryview(mmap.mmap(space, size))
         folders = Folders()
         while True:
-            start, length, wanted = source.recv()
-            sink.send(read_batch(wanted, shared[start : start + length], key, folders))
+            start, length, files = hear(source)
+            got = read_batch([Wanted(*file) for file in files], shared[start : start + length], key, folders)
+            tell(sink, *(tuple(one) for one in got))
 
 
 if __name__ == "__main__":
