@@ -15,6 +15,7 @@ from tests.benchmarks.measure import SHARED_MEMORY, StepFailedError, run, scratc
 from tests.benchmarks.programs import RESTORE, STEPS, Program, environment, programs
 from tests.benchmarks.report import Measurement, load, machine, table
 
+CHOICES = ("offseed", "restic", "borg", "tar, zstd, age", "floor")
 ROOM = 2.25  # times the corpus: two repositories, or one and what is restored from it
 
 
@@ -85,8 +86,7 @@ class Bench:
 def main() -> int:
     """0, or 1 where a step failed."""
     wanted = arguments()
-    chosen = wanted.program or ["offseed", "restic", "borg"]
-    compared = [p for p in programs(wanted.level or [1, 3]) if p.name in chosen]
+    compared = [p for p in programs(wanted.level or [1, 3]) if p.name in (wanted.program or CHOICES)]
     with scratch_folder(wanted.scratch, "offseed-benchmarks-") as scratch:
         bench = Bench(scratch, wanted.out)
         versions = [p.version() for p in {p.name: p for p in compared}.values()]
@@ -113,13 +113,18 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     add = parser.add_argument
-    add("--corpus", action="append", metavar="linux|usr|PATH", help="may be repeated; default: linux and usr")
+    add(
+        "--corpus",
+        action="append",
+        metavar="NAME",
+        help="linux, usr, image, media, tiny, or a path; may be repeated; default: linux and usr",
+    )
     add("--deb", type=Path, metavar="FILE", help="the linux-source package, instead of downloading it")
     add("--level", action="append", type=int, metavar="N", help="our zstd level; default: 1 and 3")
     add(
         "--program",
         action="append",
-        choices=("offseed", "restic", "borg"),
+        choices=CHOICES,
         help="only these; may be repeated",
     )
     add("--rounds", type=int, default=3, metavar="N", help="default: 3")

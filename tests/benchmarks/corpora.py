@@ -1,6 +1,7 @@
 """The trees that are backed up. Each is a copy in the scratch folder, so that nothing changes it meanwhile."""
 
 import os
+import random
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from tests.benchmarks.measure import Totals, totals
 
 PACKAGE = "linux-source-6.1"
 READ_SIZE = 1 << 20
+MEDIA_FILES, MEDIA_SIZE = 40, 50_000_000  # bytes
+IMAGE_CONTENT, IMAGE_SIZE = 1_300_000_000, "1500M"  # bytes, mke2fs's size
+TINY_FILES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Corpus:
 
 
 def prepare(name: str, scratch: Path, deb: Path | None) -> Corpus:
-    """Make corpus `name` (`linux`, `usr` or a path) in the scratch folder, and read all of it once.
+    """Make corpus `name` in the scratch folder, and read all of it once: `linux`, `usr`, `image` (an ext4 file system in a
+    file, with programs and libraries in it), `media` (nothing compresses), `tiny` (a million files), or a copy of a path.
 
     Raises OSError, subprocess.CalledProcessError.
     """
@@ -30,6 +35,13 @@ def prepare(name: str, scratch: Path, deb: Path | None) -> Corpus:
     folder.mkdir()
     if name == "linux":
         _unpack_linux(folder, scratch, deb)
+    elif name == "image":
+        _image(folder)
+    elif name == "media":
+        for number in range(MEDIA_FILES):
+            (folder / f"{number}.mkv").write_bytes(random.Random(number).randbytes(MEDIA_SIZE))
+    elif name == "tiny":
+        _tiny(folder)
     else:
         source = Path("/usr") if name == "usr" else Path(name).absolute()
         subprocess.run(["cp", "-a", "--", str(source), str(folder / (source.name or "root"))], check=True)
@@ -46,6 +58,32 @@ def read_all(folder: Path) -> None:
                 with path.open("rb", buffering=0) as file:
                     while file.read(READ_SIZE):
                         pass
+
+
+def _image(folder: Path) -> None:
+    """A disk image that holds the larger libraries of this machine."""
+    content = folder.with_name("content")
+    content.mkdir()
+    total = 0
+    for path in sorted(p for p in Path("/usr/lib").rglob("*.so*") if p.is_file() and not p.is_symlink()):
+        total += path.stat().st_size
+        if total > IMAGE_CONTENT:
+            break
+        shutil.copyfile(path, content / f"{total}-{path.name}")
+    image = folder / "disk.img"
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(content), str(image), IMAGE_SIZE], check=True)
+    shutil.rmtree(content)
+
+
+def _tiny(folder: Path) -> None:
+    """Files of 0 to 2,000 bytes of words, a thousand in a folder."""
+    words = random.Random(1).randbytes(4000).hex().encode()
+    for number in range(TINY_FILES):
+        if not number % 1000:
+            below = folder / f"{number // 1000}"
+            below.mkdir()
+        size = number * 7919 % 2000
+        (below / f"{number}.txt").write_bytes(b"%d " % number + words[size : 2 * size])
 
 
 def _unpack_linux(folder: Path, scratch: Path, deb: Path | None) -> None:

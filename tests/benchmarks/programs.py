@@ -19,7 +19,7 @@ BACKUP, SAME, UNCHANGED, COPY, RESTORE = "backup", "same command", "unchanged", 
 STEPS = {
     BACKUP: "first backup into an empty place",
     SAME: "the same export command again: it is finished, and says so",
-    UNCHANGED: "a second backup of the unchanged tree (ours: `--again`, which writes all anew)",
+    UNCHANGED: "a second backup of the unchanged tree (ours: `seed backup`, once the disk was imported)",
     COPY: "from one place to another: ours by keyless import, restic by `copy`, cp by `cp -a` and `sync`",
     RESTORE: "into an empty folder, with the passphrase",
 }
@@ -78,8 +78,7 @@ class Offseed(Program):
 
     def preparation(self, here: Path) -> Sequence[Sequence[str | Path]]:
         vault, credential, secret = here / "vault", here / "credential", here / "passphrase"
-        for folder in ("disk", "second"):
-            (here / folder).mkdir()
+        (here / "disk").mkdir()
         return (
             (self._importer, "vault", "create", "Benchmark", "--at", vault, "--region", "here"),
             (self._importer, "credentials", "issue", "--vault", vault, "--out", credential),
@@ -88,9 +87,7 @@ class Offseed(Program):
         )  # fmt: skip
 
     def steps(self, here: Path, corpus: Path) -> Sequence[Step]:
-        disk, second, copy, vault, target = (
-            here / name for name in ("disk", "second", "copied", "vault", "restored")
-        )
+        disk, copy, vault, target = (here / name for name in ("disk", "copied", "vault", "restored"))
         export = (self._seed, "export", corpus, *self._level, "--to")
         duplicate = ("sh", "-c", 'cp -a -- "$1" "$2" && sync -f -- "$2"', "sh", disk, copy)
         access = ("--vault", vault, "--passphrase-file", here / "passphrase")
@@ -98,9 +95,9 @@ class Offseed(Program):
         return (
             Step(BACKUP, (*export, disk), disk, codes=codes),
             Step(SAME, (*export, disk), disk, codes=codes),
-            Step(UNCHANGED, (*export, second, "--again"), second, frees=(second,), codes=codes),
             Step(COPY, duplicate, copy, frees=(copy,), program="cp"),
             Step(COPY, (self._importer, "import", disk, "--vault", vault), vault, frees=(disk,)),
+            Step(UNCHANGED, (self._seed, "backup", corpus, *self._level), vault, codes=codes),
             Step(RESTORE, (self._seed, "restore", "latest", "--target", target, *access), target),
         )
 
@@ -168,10 +165,68 @@ class Borg(Program):
         )
 
 
+class Tar(Program):
+    """What people do by hand: tar, zstd on all processors, age; found again is nothing."""
+
+    name = "tar, zstd, age"
+    variant = "zstd 1"
+
+    def version(self) -> str:
+        return f"{said('tar', '--version')}, {said('zstd', '--version')}, age {said('age', '--version')}"
+
+    def environment(self, here: Path) -> Mapping[str, str]:
+        return {}
+
+    def preparation(self, here: Path) -> Sequence[Sequence[str | Path]]:
+        return (("age-keygen", "-o", here / "key"),)
+
+    def steps(self, here: Path, corpus: Path) -> Sequence[Step]:
+        line = 'tar -C "$1" -cf - . | zstd -q -1 -T0 | age -r "$(age-keygen -y "$2")" > "$3"/tree && sync -f "$3"'
+        target = here / "repository"
+        return (
+            Step(BACKUP, ("sh", "-c", f'mkdir "$3" && {line}', "sh", corpus, here / "key", target), target),
+        )
+
+
+class Floor(Program):
+    """The least that any of them does: see floor.py."""
+
+    name = "floor"
+
+    def __init__(self, level: int) -> None:
+        self.variant = f"zstd {level}"
+        self._level = level
+
+    def version(self) -> str:
+        return "floor: read, zstd, AES-GCM, write"
+
+    def environment(self, here: Path) -> Mapping[str, str]:
+        return {"PYTHONPATH": str(Path(__file__).parents[2])}
+
+    def preparation(self, here: Path) -> Sequence[Sequence[str | Path]]:
+        (here / "floor").mkdir()
+        return ()
+
+    def steps(self, here: Path, corpus: Path) -> Sequence[Step]:
+        target = here / "floor"
+        command = (
+            sys.executable,
+            "-m",
+            "tests.benchmarks.floor",
+            corpus,
+            target / "all",
+            "--level",
+            str(self._level),
+        )
+        return (Step(BACKUP, command, target),)
+
+
 def programs(levels: Sequence[int]) -> list[Program]:
     """Ours at each level, and what is on PATH of the others."""
     others: list[Program] = [p for p in (Restic(), Borg()) if shutil.which(p.name)]
-    return [*(Offseed(level) for level in levels), *others]
+    if all(map(shutil.which, ("tar", "zstd", "age"))):
+        others.append(Tar())
+    return [*(Offseed(level) for level in levels), *others, *(Floor(level) for level in levels)]
 
 
 def environment(program: Program, here: Path) -> dict[str, str]:

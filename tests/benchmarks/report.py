@@ -15,7 +15,7 @@ from tests.benchmarks.programs import BACKUP, STEPS
 MIB = 1 << 20
 HEAD = (
     "step", "program", "wall s", "best s", "CPU s", "peak MiB", "MiB",
-    "restic ÷", "borg ÷", "cp ÷", "size ÷ restic", "size ÷ borg",
+    "restic ÷", "borg ÷", "cp ÷", "÷ floor", "size ÷ restic", "size ÷ borg",
 )  # fmt: skip
 
 
@@ -107,6 +107,7 @@ def _cells(step: str, row: _Row, rows: Sequence[_Row]) -> tuple[str, ...]:
     restic, borg = (ABSENT if row.program == "cp" else _find(rows, name) for name in ("restic", "borg"))
     yardstick = _find(rows, "cp", row.variant)
     first = step == BACKUP
+    floor = _find(rows, "floor", row.variant)
     return (
         f"{row.program} {row.variant}".strip(),
         f"{row.seconds:.2f}",
@@ -117,6 +118,7 @@ def _cells(step: str, row: _Row, rows: Sequence[_Row]) -> tuple[str, ...]:
         _ratio(restic.seconds, row.seconds),
         _ratio(borg.seconds, row.seconds),
         _ratio(yardstick.seconds, row.seconds),
+        _ratio(row.seconds, floor.seconds),
         _ratio(row.stored, restic.stored, 3) if first else "",
         _ratio(row.stored, borg.stored, 3) if first else "",
     )
