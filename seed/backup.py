@@ -121,7 +121,7 @@ def _read(work: Work, before: Before, walk: Walk, options: Options) -> Catalogue
     metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, key_id)
     rows, journal = basis.begin(work.folder, before.rows(monitor))
     run = Run(identity, content, metadata, known, rows, journal, monitor, options.level, before.readers)
-    run.ignore_inode = options.ignore_inode
+    run.unchanged.ignore_inode = options.ignore_inode
 
     def so_far() -> None:
         catalogued = run.so_far()

@@ -64,11 +64,6 @@ def shrunk(entry: Entry, regions: Sequence[tuple[int, int]], data: int) -> Entry
     return entry._replace(size=size, extents=packed(kept) if entry.extents else b"")
 
 
-def seen(entry: Entry) -> tuple[int, int, int]:
-    """By these a file is known to be unchanged."""
-    return entry.size, entry.modified, entry.changed
-
-
 def packed(regions: Iterable[tuple[int, int]]) -> bytes:
     return b"".join(o.to_bytes(8, "little") + n.to_bytes(8, "little") for o, n in regions)
 

@@ -8,26 +8,26 @@ import errno
 import os
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 
-from formats.errors import FormatError, IntegrityError, Interrupted, MediaError, StoreError
-from formats.ids import ChunkId, ContentId
-from formats.keyed.catalog import FILE, Entry, Looked, in_parts
+from formats.errors import Interrupted
+from formats.ids import ContentId
+from formats.keyed.catalog import FILE, Entry, in_parts
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
 from formats.tables.index import CATALOG, CONTENT
-from seed.basis import Basis, Origin, RowJournal, Segment
+from seed.basis import Basis, Origin, RowJournal
+from seed.bundling import Bundling
 from seed.cataloguing import Catalogued, Cataloguing
-from seed.chunking import Bundler, Cutter, Pieces, Sealed, Unit
+from seed.chunking import Cutter, Pieces, Sealed, Unit
 from seed.gathering import Gathering
 from seed.home import Identity
 from seed.packing import Packer
 from seed.reading import PointReader
-from seed.row import Row, packed, seen, shrunk
+from seed.row import Row, packed, shrunk
 from seed.sealing import Known, Sealing
-from seed.small_files import SmallFiles
 from seed.source.stream import SourceError, Stream, reading
 from seed.source.system import Folders, Found, Got, Wanted, data_extents, found_at, read_into
+from seed.unchanged import Unchanged, seen
 
 PENDING_ROWS_MAX = 20_000
 ATTEMPTS = 2  # at a file that is replaced while it is read
@@ -54,7 +54,7 @@ class Run:
         """`last` are the points whose catalogs the basis is, if it is any."""
         master, parameters = identity.master, identity.chunking
         self.monitor = monitor
-        self.ignore_inode = False
+        self.unchanged = Unchanged(known)
         self.parameters = parameters
         self._sealer = sealer = ChunkSealer(master, level)
         self._content = content
@@ -65,14 +65,10 @@ class Run:
         self._sealing = Sealing(sealer, known, CONTENT, self._deliver)
         self._catalog = Cataloguing(master, sealer, known, self._store_metadata, journal.append)
         self._cutter = Cutter(master, parameters)
-        self._bundler = Bundler(parameters)
+        self._bundling = Bundling(parameters, known, last, self._sealing.submit)
         self._rows: deque[Row] = deque()
         self._reading: Row | None = None  # a long file
-        self._small = SmallFiles()
         self._gathering = Gathering(master, self._gathered, monitor)
-        self._last = last
-        self._remembering = not last  # what they hold is looked up once a small file is to be stored
-        self._known_bundle = Unit(None, 0, None)
         self._folders = Folders()
         self._links: dict[tuple[int, int], Row] = {}
         self._done = self._files = self._kept = 0
@@ -89,17 +85,19 @@ class Run:
                 raise Interrupted(2)
             before, origin = self._basis.at(found.path)
             looked = found.looked()
-            if before is not None and origin is not None and self._stands(looked, before, origin):
+            if before is not None and origin is not None and self.unchanged.stands(looked, before, origin):
                 self._rows.append(Row(before, origin=origin))
                 self._kept += before.size
-            elif (entry := self._described(found)) is None:
+            elif self._is_new_small(entry := Entry(*looked), before):
+                self._gather(entry)
+            elif (described := self._described(found)) is None:
                 continue
             elif entry.type == FILE:
-                self._read_file(found, entry, before, origin)
+                self._read_file(found, described, before, origin)
             else:
-                if before is not None and self._is_same(entry, before):
-                    entry = self._settled(entry, before)
-                self._rows.append(Row(entry, origin=origin if entry == before else None))
+                if before is not None and self.unchanged.is_same(described, before):
+                    described = self.unchanged.settled(described, before)
+                self._rows.append(Row(described, origin=origin if described == before else None))
             self._files += 1
             if self._files >= PROGRESS_FILES:
                 self._progress(0)
@@ -153,23 +151,6 @@ class Run:
         self.monitor.progress(done=self._done, files=self._files, kept=self._kept)
         self._done = self._files = self._kept = 0
 
-    def _stands(self, looked: Looked, before: Entry, origin: Segment) -> bool:
-        """Whether a row can stand as it is: by a look nothing has changed, and all that its segment refers to is known.
-
-        Then the attributes beyond a look, of which a change is a change of ctime, are not asked for. Names of one file
-        are: which of them comes first must be known. The device may have another number, after a restart.
-        """
-        if before[:12] != looked[:12] or before[14] != looked[14]:
-            return False
-        if not (self.ignore_inode or before.inode == looked[13]) or (
-            before.type == FILE and before.links > 1
-        ):
-            return False
-        if origin.held is None:
-            known = self._known
-            origin.held = origin.row.segment in known and all(chunk in known for chunk in origin.chunks)
-        return origin.held
-
     def _described(self, found: Found) -> Entry | None:
         try:
             return found.described()
@@ -177,31 +158,27 @@ class Run:
             self._skip(found.path, error)
             return None
 
-    def _settled(self, entry: Entry, before: Entry) -> Entry:
-        """An unchanged entry under the numbers that it had: a file system may be mounted as another device, or number its
-        files anew. Names of one file find each other by these numbers, so such entries keep their own."""
-        if (entry.type == FILE and entry.links > 1) or (entry.device, entry.inode) == (
-            before.device,
-            before.inode,
-        ):
-            return entry
-        return entry._replace(device=before.device, inode=before.inode)
+    def _is_new_small(self, entry: Entry, before: Entry | None) -> bool:
+        """Whether a file is to be gathered, by what a look tells."""
+        is_small = entry.type == FILE and 0 < entry.size <= self.parameters.small_file_max
+        return is_small and entry.links == 1 and (before is None or self.unchanged.is_changed(entry, before))
 
-    def _is_same(self, entry: Entry, before: Entry) -> bool:
-        """Whether an entry is what it was, as far as its numbers tell."""
-        return before.type == entry.type and (self.ignore_inode or before.inode == entry.inode)
+    def _gather(self, entry: Entry) -> None:
+        row = Row(entry, awaited=True)
+        self._rows.append(row)
+        self._gathering.add(row, _wanted(entry))
 
     def _read_file(self, found: Found, entry: Entry, before: Entry | None, origin: Origin) -> None:
         same = self._links.get((entry.device, entry.inode)) if entry.links > 1 else None
         if same is not None and seen(same.entry) == seen(entry):
             self._take_over(entry, same, before, origin)
             return
-        if before is not None and not (self._is_same(entry, before) and seen(before) == seen(entry)):
+        if before is not None and self.unchanged.is_changed(entry, before):
             before = None
         row = self._reused(entry, before, origin) if before is not None else None
-        if row is None and entry.links == 1 and 0 < entry.size <= self.parameters.small_file_max:
-            row = Row(entry, awaited=True)
-            self._gathering.add(row, _wanted(entry))
+        if row is None and self._is_new_small(entry, None):
+            self._gather(entry)
+            return
         if row is None:
             row = self._opened(found, entry, before)
         if row is None:
@@ -242,42 +219,12 @@ class Run:
 
     def _reused(self, entry: Entry, before: Entry, origin: Origin) -> Row | None:
         """The row of an unchanged file of which all chunks are known; None where it must be read."""
-        chunks = before.chunk_ids()
-        if not all(chunk in self._known for chunk in chunks):
+        reused = self.unchanged.reused(entry, before)
+        if reused is None:
             return None
-        if before.lengths and sum(before.chunk_lengths()) != sum(n for _, n in before.data_extents()):
-            return None  # it was not read to its end
-        if not before.lengths and not before.content and entry.size and not before.extents:
-            return None
-        entry = self._settled(entry, before)
-        entry = entry._replace(extents=before.extents).holding(
-            before.chunks, before.lengths, before.offset, before.content
-        )
-        if self._remembering:
-            self._remember(entry.content, entry.chunks, entry.offset)
-        self._kept += entry.size
-        return Row(entry, origin=origin if entry == before else None)
-
-    def _remember(self, content: bytes, chunk: bytes, offset: int) -> None:
-        """That a small file's content is stored already."""
-        if content and self._small.get(ContentId(content)) is None:
-            self._small.put(ContentId(content), self._bundle(ChunkId(chunk)), offset)
-
-    def _remember_last(self) -> None:
-        """All small files of the last point: what was moved or copied from anywhere is not stored again."""
-        self._remembering = True
-        for reader in self._last:
-            # What cannot be read was said when its rows were.
-            with suppress(FormatError, IntegrityError, StoreError, MediaError):
-                for content, chunk, offset in reader.small_files():
-                    if chunk in self._known:
-                        self._remember(content, chunk, offset)
-
-    def _bundle(self, chunk: ChunkId) -> Unit:
-        """A bundle that an earlier run has stored; mostly the one asked for before."""
-        if self._known_bundle.id != chunk:
-            self._known_bundle = Unit(None, 0, None, chunk)
-        return self._known_bundle
+        self._bundling.remember(reused.content, reused.chunks, reused.offset)
+        self._kept += reused.size
+        return Row(reused, origin=origin if reused == before else None)
 
     def _gathered(self, row: Row, wanted: Wanted, got: Got, data: memoryview) -> None:
         """A small file was read, or could not be."""
@@ -291,9 +238,13 @@ class Run:
             row.gone = True
             self._skip(wanted.path, OSError(got.errno, os.strerror(got.errno)))
         else:
+            if got.xattrs != row.entry.xattrs:
+                row.entry = row.entry._replace(xattrs=got.xattrs)
             self._keep_small(row, got.content, data)
             if not got.stayed:
                 self._tell_changed(row.entry)
+            if got.xattrs_errno:
+                self._tell(wanted.path, os.strerror(got.xattrs_errno), code="source-xattrs")
         row.awaited = False
 
     def _keep_small(self, row: Row, content: ContentId, data: memoryview) -> None:
@@ -304,16 +255,8 @@ class Run:
         self._progress(size)
         if not size:
             return
-        if not self._remembering:
-            self._remember_last()
         row.content = content
-        place = self._small.get(content)
-        if place is None:
-            if not self._bundler.fits(size):
-                self._close_bundle()
-            place = self._bundler.lay(data)
-            self._small.put(content, *place)
-        row.bundle, row.offset = place
+        row.bundle, row.offset = self._bundling.keep(content, data)
 
     def _read_small(self, entry: Entry, handle: int) -> Row:
         data = memoryview(bytearray(entry.size + 1))
@@ -382,9 +325,7 @@ class Run:
             self._tell_changed(entry)
 
     def _tell_changed(self, entry: Entry) -> None:
-        subject = "/" + os.fsdecode(entry.path)
-        detail = "changed while it was read; it was kept as it was read"
-        self.monitor.finding(Finding(code="source-changed", subject=subject, detail=detail))
+        self._tell(entry.path, "changed while it was read; it was kept as it was read", code="source-changed")
 
     def _take_over(self, entry: Entry, same: Row, before: Entry | None, origin: Origin) -> None:
         """A further name of a file: its content is not read again."""
@@ -400,13 +341,10 @@ class Run:
             del self._links[entry.device, entry.inode]
 
     def _skip(self, path: bytes, error: OSError) -> None:
-        self.monitor.finding(
-            Finding(
-                code="source-unreadable",
-                subject="/" + os.fsdecode(path),
-                detail=error.strerror or type(error).__name__,
-            )
-        )
+        self._tell(path, error.strerror or type(error).__name__, code="source-unreadable")
+
+    def _tell(self, path: bytes, detail: str, code: str) -> None:
+        self.monitor.finding(Finding(code=code, subject="/" + os.fsdecode(path), detail=detail))
 
     def _settle(self) -> None:
         """Read, seal and name all that is on its way."""
@@ -416,8 +354,7 @@ class Run:
 
     def _close_bundle(self) -> None:
         self._beside = 0
-        if (unit := self._bundler.close()) is not None:
-            self._sealing.submit(unit)
+        self._bundling.close()
 
     def _deliver(self, unit: Unit, sealed: Sealed) -> None:
         sent = False

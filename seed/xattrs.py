@@ -1,7 +1,31 @@
 """Extended attributes as one column of the catalog: raw bytes, ACLs and capabilities among them (CAT-7)."""
 
+import os
 import struct
+import sys
 from collections.abc import Sequence
+
+_UNSUPPORTED, _GONE = 95, 61  # EOPNOTSUPP, ENODATA
+
+
+def read(where: int | str) -> tuple[bytes, int]:
+    """The attributes of an open file, or of what has a name and is no link that is followed, packed; and an errno where
+    some could not be read, else 0."""
+    if sys.platform != "linux":
+        return b"", 0
+    follow = isinstance(where, int)
+    pairs: list[tuple[bytes, bytes]] = []
+    failure = 0
+    try:
+        names = os.listxattr(where, follow_symlinks=follow)
+    except OSError as error:
+        return b"", 0 if error.errno == _UNSUPPORTED else error.errno or 0
+    for name in sorted(names):
+        try:
+            pairs.append((os.fsencode(name), os.getxattr(where, name, follow_symlinks=follow)))
+        except OSError as error:
+            failure = failure if error.errno == _GONE else error.errno or 0
+    return pack(pairs), failure
 
 
 def pack(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:

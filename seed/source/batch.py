@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from formats.ids import ContentId, content_id
+from seed.xattrs import read as xattrs_of
 
 
 class Wanted(NamedTuple):
@@ -37,7 +38,9 @@ class Got(NamedTuple):
 
     length: int
     content: ContentId
+    xattrs: bytes = b""  # packed, see seed/xattrs.py
     stayed: bool = True  # it was not changed meanwhile
+    xattrs_errno: int = 0  # some of them could not be read
     errno: int = 0
 
 
@@ -128,8 +131,9 @@ def _read(file: Wanted, space: memoryview, key: bytes, folders: Folders) -> Got:
         length = read_into(handle, space)
         while length < file.size and (more := read_into(handle, space[length:])):
             length += more
+        xattrs, failure = xattrs_of(handle)
         now = os.fstat(handle)
     finally:
         os.close(handle)
     stayed = (now.st_size, now.st_mtime_ns, now.st_ctime_ns) == (file.size, file.modified, file.changed)
-    return Got(length, content_id(space[:length], key) if length else _NONE, stayed)
+    return Got(length, content_id(space[:length], key) if length else _NONE, xattrs, stayed, failure)

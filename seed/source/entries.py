@@ -9,15 +9,13 @@ from typing import Protocol
 
 from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, SYMLINK, Entry, Looked
 from seed.kinds import TYPES
-from seed.xattrs import pack
+from seed.xattrs import read
 
 assert sys.platform != "win32"
 import grp  # noqa: E402
 import pwd  # noqa: E402
 
 from seed.source.batch import FILE_FLAGS, Folders  # noqa: E402
-
-_XATTR_UNSUPPORTED, _XATTR_GONE = 95, 61  # EOPNOTSUPP, ENODATA
 
 
 class Told(Protocol):
@@ -57,14 +55,15 @@ class Found:
         )
 
     def described(self) -> Entry:
-        """All that is to be told of it but its content; attributes that cannot be read are told. Raises OSError."""
-        target, rdev, xattrs = b"", 0, b""
+        """All that is to be told of it but its content, its attributes among it; attributes that cannot be read are told. Raises OSError."""
+        target, rdev = b"", 0
         if self.type == SYMLINK:
             target = os.fsencode(os.readlink(self.name, dir_fd=self.folder))
         elif self.type in (CHARACTER_DEVICE, BLOCK_DEVICE):
             rdev = self.status.st_rdev
-        if sys.platform == "linux":
-            xattrs = _xattrs(f"/proc/self/fd/{self.folder}/{self.name}", self.path, self.told)
+        xattrs, failure = read(f"/proc/self/fd/{self.folder}/{self.name}")
+        if failure:
+            self.told(self.path, OSError(failure, os.strerror(failure)), code="source-xattrs")
         return Entry(*self.looked(), target, rdev, xattrs)
 
     def open(self) -> int:
@@ -106,28 +105,6 @@ def found_at(path: bytes, folders: Folders) -> Found | None:
 
 def _pass_over(path: bytes, error: OSError, code: str) -> None:
     """For attributes that cannot be read: that was told when the file was met first."""
-
-
-def _xattrs(reachable: str, path: bytes, told: Told) -> bytes:
-    """Extended attributes, ACLs and capabilities among them, raw; see seed/xattrs.py."""
-    if sys.platform != "linux":
-        return b""
-    try:
-        names = os.listxattr(reachable, follow_symlinks=False)
-    except OSError as error:
-        if error.errno != _XATTR_UNSUPPORTED:
-            told(path, error, code="source-xattrs")
-        return b""
-    if not names:
-        return b""
-    pairs = []
-    for name in sorted(names):
-        try:
-            pairs.append((os.fsencode(name), os.getxattr(reachable, name, follow_symlinks=False)))
-        except OSError as error:
-            if error.errno != _XATTR_GONE:
-                told(path, error, code="source-xattrs")
-    return pack(pairs)
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,62 @@
+"""What of the basis still holds: by size, times and number of a file, and by what is known of its content."""
+
+from formats.keyed.catalog import FILE, Entry, Looked
+from seed.basis import Segment
+from seed.sealing import Known
+
+
+def seen(entry: Entry) -> tuple[int, int, int]:
+    """By these a file is known to be unchanged."""
+    return entry.size, entry.modified, entry.changed
+
+
+class Unchanged:
+    """Compares what the walk meets with its row in the basis. With `ignore_inode`, files may have been numbered anew."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self.ignore_inode = False
+
+    def stands(self, looked: Looked, before: Entry, origin: Segment) -> bool:
+        """Whether a row can stand as it is: by a look nothing has changed, and all that its segment refers to is known.
+
+        Then the attributes beyond a look, of which a change is a change of ctime, are not asked for. Names of one file
+        are: which of them comes first must be known. The device may have another number, after a restart.
+        """
+        if before[:12] != looked[:12] or before[14] != looked[14]:
+            return False
+        if not (self.ignore_inode or before.inode == looked[13]) or (
+            before.type == FILE and before.links > 1
+        ):
+            return False
+        if origin.held is None:
+            known = self._known
+            origin.held = origin.row.segment in known and all(chunk in known for chunk in origin.chunks)
+        return origin.held
+
+    def is_same(self, entry: Entry, before: Entry) -> bool:
+        """Whether an entry is what it was, as far as its numbers tell."""
+        return before.type == entry.type and (self.ignore_inode or before.inode == entry.inode)
+
+    def is_changed(self, entry: Entry, before: Entry) -> bool:
+        """Whether a file is to be read, by what a look tells."""
+        return not self.is_same(entry, before) or seen(before) != seen(entry)
+
+    def settled(self, entry: Entry, before: Entry) -> Entry:
+        """An unchanged entry under the numbers that it had: a file system may be mounted as another device, or number its
+        files anew. Names of one file find each other by these numbers, so such entries keep their own."""
+        numbers = before.device, before.inode
+        if (entry.type == FILE and entry.links > 1) or (entry.device, entry.inode) == numbers:
+            return entry
+        return entry._replace(device=before.device, inode=before.inode)
+
+    def reused(self, entry: Entry, before: Entry) -> Entry | None:
+        """An unchanged file with the content that it had; None where that is not known, and it must be read."""
+        if not all(chunk in self._known for chunk in before.chunk_ids()):
+            return None
+        if before.lengths and sum(before.chunk_lengths()) != sum(n for _, n in before.data_extents()):
+            return None  # it was not read to its end
+        if not before.lengths and not before.content and entry.size and not before.extents:
+            return None
+        content = before.chunks, before.lengths, before.offset, before.content
+        return self.settled(entry, before)._replace(extents=before.extents).holding(*content)
