@@ -112,6 +112,9 @@ class Gathering:
                 self._space = memoryview(bytearray(BATCH_BYTES))
             data = self._space
             got = read_batch(batch.wanted, data, self._key, self._folders)
+        if any(one.errno for one in got):
+            # Whoever hears of it may have all others read first, to read that one anew: into this very space.
+            data = memoryview(bytes(data[: sum(one.length for one in got)]))
         at = 0
         for row, wanted, one in zip(batch.rows, batch.wanted, got, strict=True):
             self._deliver(row, wanted, one, data[at : at + one.length])

@@ -175,6 +175,29 @@ def test_what_becomes_of_one_concerns_no_other(
     assert (got.errno, got.stayed, got.length, data) == (failure, stayed, len(kept), kept)
 
 
+@pytest.mark.parametrize("helpers", [0, 2])
+def test_one_that_failed_may_have_the_others_read_first(many: list[Path], helpers: int) -> None:
+    """As where it is saved anew, as a large file: that is read once all before it is stored."""
+    received = Received(helpers)
+    files = [wanted(path) for path in many]
+    missing = range(0, MANY, 97)
+    for number in missing:
+        files[number] = files[number]._replace(inode=0)
+    heard: list[bool] = []
+
+    def receive(row: Row, file: Wanted, got: Got, data: memoryview) -> None:
+        if got.errno and len(heard) < len(missing) // 2:
+            heard.append(True)
+            received.gathering.drain()
+        received._receive(row, file, got, data)
+
+    received.gathering._deliver = receive
+    received.all(files)
+    assert len(received.got) == MANY
+    found = {name: data for name, got, data in received.got if not got.errno}
+    assert found == {p.name: p.read_bytes() for n, p in enumerate(many) if n not in missing}
+
+
 def test_a_path_longer_than_the_system_takes(tmp_path: Path) -> None:
     handle = os.open(tmp_path, os.O_RDONLY)
     name = "n" * 200
