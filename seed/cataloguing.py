@@ -78,10 +78,9 @@ class Cataloguing:
         self._pending: list[Entry] = []  # those of them that no journal has yet, and no basis
         self._bytes = 0
         self._origin: Origin = None
-        self._standing: Origin = (
-            None  # a segment of which the first rows came, in order, and nothing else since
-        )
-        self._stood = 0  # how many
+        # A segment of which the first rows came, in order, and nothing else since; and how many.
+        self._standing: Origin = None
+        self._stood = 0
         self._same = True  # whether all of these rows stand in one segment
         self._segments: list[PageRow] = []
         self._live: set[ChunkId] = set()
@@ -120,8 +119,8 @@ class Cataloguing:
 
     def _keep(self, origin: Segment) -> None:
         self._standing = None
-        self._check_order(origin.entries[0])
-        self._last = sort_key(origin.entries[-1].path), origin.entries[-1].part
+        self._place(origin.entries[0])
+        self._last = self._place(origin.entries[-1])
         for entry in origin.entries:
             self._count(entry)
         kept: Future[_Segment] = Future()
@@ -135,9 +134,12 @@ class Cataloguing:
         for entry in origin.entries[: self._stood] if origin is not None else ():
             self._add(entry, origin)
 
-    def _check_order(self, entry: Entry) -> None:
-        if (sort_key(entry.path), entry.part) <= self._last:
+    def _place(self, entry: Entry) -> tuple[bytes, int]:
+        """Where a row stands: behind all that came."""
+        place = (sort_key(entry.path), entry.part)
+        if place <= self._last:
             raise AssertionError(f"{entry.path!r} comes out of order: no reader would take such a catalog")
+        return place
 
     def _count(self, entry: Entry, *, first: bool = True) -> None:
         self._added += 1
@@ -148,8 +150,7 @@ class Cataloguing:
                 self.file_bytes += entry.size if first else 0
 
     def _add(self, entry: Entry, origin: Origin, *, first: bool = True) -> None:
-        self._check_order(entry)
-        self._last = sort_key(entry.path), entry.part
+        self._last = self._place(entry)
         self._rows.append(entry)
         if origin is None:
             self._pending.append(entry)

@@ -51,8 +51,8 @@ Looked = tuple[bytes, int, int, int, int, str, str, int, int, int, int, int, int
 
 
 class Entry(NamedTuple):
-    """One row, in the order of the columns. Times in seconds since 1970, and nanoseconds beyond them: one number of 64 bits would end in 2262;
-    `path` relative to the root of all paths, no leading slash.
+    """One row, in the order of the columns. Times in seconds since 1970, and nanoseconds beyond them: one number of 64
+    bits would end in 2262; `path` relative to the root of all paths, no leading slash.
 
     A file's content is its data regions end to end: `extents` holds (offset u64, length u64) little-endian pairs
     where the file has holes, and is empty where it has none or is one hole (no chunks). It lies either in one bundle (`chunks` one id,

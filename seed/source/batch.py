@@ -72,9 +72,7 @@ class Folders:
     def open(self, path: bytes) -> int:
         """A read handle on the file; never waits. Raises OSError."""
         folder, _, name = path.rpartition(b"/")
-        if folder != self._path:
-            self._enter(folder)
-        return os.open(name, FILE_FLAGS, dir_fd=self._handle)
+        return os.open(name, FILE_FLAGS, dir_fd=self.handle(folder))
 
     def handle(self, folder: bytes) -> int:
         """A handle on the folder, good until another is asked for. Raises OSError."""
