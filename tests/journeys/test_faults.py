@@ -228,14 +228,20 @@ def test_a_device_has_less_room_than_it_promised(rack: devices.Rack, fleet: Flee
     all_.check(room / "restored")
 
 
-def test_a_small_disk_fills_first_and_the_others_go_on(
-    rack: devices.Rack, fleet: FleetOf, room: Path
-) -> None:
+def with_little_room(rack: devices.Rack, fleet: FleetOf) -> devices.Fleet:
+    """An export to one small disk, stopped: what is on it leaves no room for an archive more."""
     all_ = fleet(rack.disk(96 * MIB))
     running = all_.start()
     with all_.writing(running):
         pass
     assert ended(running, signal.SIGINT).code == 130
+    return all_
+
+
+def test_a_small_disk_fills_first_and_the_others_go_on(
+    rack: devices.Rack, fleet: FleetOf, room: Path
+) -> None:
+    all_ = with_little_room(rack, fleet)
     all_.disks += two(rack)
     result = all_.run()
     small = all_.disks[0].path
@@ -250,7 +256,8 @@ def test_a_small_disk_fills_first_and_the_others_go_on(
 def test_a_disk_that_is_safe_to_remove_can_be_unmounted_while_others_go_on(
     rack: devices.Rack, fleet: FleetOf, room: Path
 ) -> None:
-    all_ = fleet(rack.disk(64 * MIB), rack.disk(SIZE))
+    all_ = with_little_room(rack, fleet)
+    all_.disks.append(rack.disk(SIZE))
     running = all_.start()
     assert running.stderr is not None
     assert any(b"safe to remove" in line for line in running.stderr)
