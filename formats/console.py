@@ -24,6 +24,7 @@ import typer
 from formats.errors import Interrupted, OffseedError, UsageError
 from formats.monitor import Finding, Tally
 from formats.progress import Bar, Rate, every
+from formats.store.failures import meaning
 from formats.wire import Json
 from formats.words import one_line, printable, size
 
@@ -31,6 +32,7 @@ FINDINGS_SHOWN = 10
 ONE_REQUEST = 0.1  # seconds: `timeout` and terminals that close send a signal twice at once
 DONE, FAILED, WITH_FINDINGS, NOT_FINISHED = 0, 1, 3, 4
 STOPPED = 128 + signal.SIGINT
+_MACHINE = {errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
 
 
 class Console(Tally):
@@ -236,12 +238,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
                 _drop_output()
                 raise typer.Exit(DONE) from None
             except OSError as error:
-                if error.errno != errno.ENOSPC or error.filename is not None:
-                    raise
-                _drop_output()
-                raise OffseedError(
-                    "disk-full", "the output cannot be written", hint="send it where there is room"
-                ) from error
+                raise _refused(error) from error
             console.report_findings()
             raise typer.Exit(WITH_FINDINGS if code == DONE and console.findings else code)
 
@@ -252,6 +249,16 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
         return function
 
     return register
+
+
+def _refused(error: OSError) -> Exception:
+    """What the machine refuses at a place that no stage speaks for, in its home mostly; else a fault of ours."""
+    if error.filename is not None:
+        return meaning(error, os.fsdecode(error.filename)) if error.errno in _MACHINE else error
+    if error.errno != errno.ENOSPC:
+        return error
+    _drop_output()
+    return OffseedError("disk-full", "the output cannot be written", hint="send it where there is room")
 
 
 def _unwrapped(text: str) -> str:

@@ -110,8 +110,8 @@ class Authority:
 def authorities(home: Path) -> list[Authority]:
     """All authorities of this home, by name."""
     folder = home / "authorities"
-    found = [Authority.load(p) for p in sorted(folder.glob("*.json"))] if _is_there(folder) else []
-    return sorted(found, key=lambda a: a.name)
+    files = [path for path in folder.iterdir() if path.suffix == ".json"] if _is_there(folder) else []
+    return sorted(map(Authority.load, files), key=lambda a: a.name)
 
 
 def authority_of(home: Path, vault: VaultId, name: str) -> Authority:

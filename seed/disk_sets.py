@@ -134,8 +134,10 @@ def current_set(home: Home) -> KeptSet | None:
 
 
 def kept_sets(home: Home) -> list[KeptSet]:
-    """All disk sets of a home, the oldest first. Raises HomeError home-damaged."""
-    folders = [folder for folder in (home.path / "sets").glob("*/") if (folder / "set.json").exists()]
+    """All disk sets of a home, the oldest first. Raises HomeError home-damaged, and OSError."""
+    sets = home.path / "sets"
+    # Not by glob: it takes a folder that may not be read for an empty one.
+    folders = [folder for folder in sets.iterdir() if (folder / "set.json").exists()] if sets.exists() else []
     return sorted(map(KeptSet.read, folders), key=lambda kept: (kept.state.began, kept.state.set))
 
 

@@ -40,9 +40,9 @@ class Walk:
 
     def _ancestors(self, root: bytes) -> Generator[Found, None, int | None]:
         """The folders above a root, so that their owner and mode come back too; a handle on the last of them."""
-        handle = os.open("/", PASSING_FLAGS)
-        path = b""
+        handle, path = -1, b""
         try:
+            handle = os.open("/", PASSING_FLAGS)
             for part in root.strip(b"/").split(b"/")[:-1]:
                 path = path + b"/" + part if path else part
                 found = look(handle, os.fsdecode(part), path, self._tell)
@@ -58,7 +58,8 @@ class Walk:
                 handle = below
         except OSError as error:
             self._tell(path, error)
-            os.close(handle)
+            if handle >= 0:
+                os.close(handle)
             return None
         except GeneratorExit:
             os.close(handle)
@@ -67,7 +68,13 @@ class Walk:
 
     def _below(self, above: int, root: bytes) -> Iterator[Found]:
         """Depth first, with a stack of folders instead of recursion."""
-        levels = Levels(self._outermost(above, root), self._tell)
+        try:
+            outermost = self._outermost(above, root)
+        except OSError as error:
+            os.close(above)
+            self._tell(root, error)
+            return
+        levels = Levels(outermost, self._tell)
         try:
             while (level := levels.innermost()) is not None:
                 for name in level.names:

@@ -170,3 +170,18 @@ def test_a_disk_a_vault_and_a_target_of_root_are_refused(
         os.chown(path, 0, 0)
     words = ("import", nobody.disk, "--vault", nobody.vault, "--json")
     refused(nobody.run("importer", *words, code=1), "denied")
+
+
+@pytest.mark.parametrize("name", ["sets", "identity.json"])
+def test_a_home_that_may_not_be_read_is_no_fault_of_ours(nobody: Stage, common: Path, name: str) -> None:
+    trees.small_tree(common / "source")
+    nobody.export(common / "source")
+    closed = nobody.home / name
+    os.chown(closed, 0, 0)
+    closed.chmod(0o700)
+
+    result = nobody.run("seed", "status", "--json", code=1)
+    error = result.json["error"]
+    assert error["code"] in ("denied", "home-damaged")
+    assert error["subject"].startswith(str(closed))
+    refused(result, error["code"])
