@@ -26,7 +26,7 @@ from formats.monitor import Finding, Tally
 from formats.progress import Bar, Rate, every
 from formats.store.failures import meaning
 from formats.wire import Json
-from formats.words import one_line, printable, size
+from formats.words import counted, one_line, printable, size
 
 FINDINGS_SHOWN = 10
 ONE_REQUEST = 0.1  # seconds: `timeout` and terminals that close send a signal twice at once
@@ -49,6 +49,7 @@ class Console(Tally):
         self._lock = threading.Lock()
         self._bar: Bar | None = None
         self._stopped_at = 0.0
+        self._noun = "file"
 
     def say(self, text: str = "") -> None:
         """A line of the human result."""
@@ -98,11 +99,12 @@ class Console(Tally):
         return self.done + self.kept
 
     @contextmanager
-    def working(self, title: str, total: int | None = None) -> Iterator[None]:
+    def working(self, title: str, total: int | None = None, noun: str = "file") -> Iterator[None]:
         """Show progress while inside. The first Ctrl-C, SIGTERM or SIGHUP is `stopping`, the second ends the process.
 
-        `total` bytes are expected. What is begun with `nohup` goes on when the terminal closes.
+        `total` bytes are expected; what is counted is called `noun`. What is begun with `nohup` goes on when the terminal closes.
         """
+        self._noun = noun
         if total is not None:
             self.expect(total=total, files=0, final=True)
         asked = [s for s in _stop_signals() if signal.getsignal(s) != signal.SIG_IGN or s == signal.SIGINT]
@@ -141,7 +143,7 @@ class Console(Tally):
         self.aside(", ".join(parts))
 
     def _counts(self) -> list[str]:
-        files = [f"{self.files:,} files"] if self.files else []
+        files = [counted(self.files, self._noun)] if self.files else []
         return [*files, f"{size(self.stored)} written"] if self.stored else files
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:

@@ -86,7 +86,7 @@ def import_(
             refused.append((disk, error))
     if refused and not welcome:
         raise refused[0][1]
-    with console.working("import", sum(_bytes(disk) for disk, _ in welcome)):
+    with console.working("import", sum(_bytes(disk) for disk, _ in welcome), "archive"):
         results = import_disks(opened, welcome, console)
     rows: list[Json] = [_report(result, console) for result in results]
     for disk, refusal in refused:

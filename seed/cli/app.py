@@ -82,6 +82,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+GLOBS = "{} what matches: *.log any name, /srv/tmp a whole path, a/*.o the end of a path; ** passes /."
+
 VaultOption = Annotated[
     str | None,
     typer.Option("--vault", metavar="STORE", envvar="SEED_VAULT", help="The vault's store: a path or URL."),

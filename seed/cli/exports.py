@@ -13,7 +13,7 @@ from formats.console import Console, command
 from formats.errors import UsageError
 from formats.ids import fingerprint
 from formats.words import counted, instant, listed, numbered, size
-from seed.cli.app import address_of, app, open_home
+from seed.cli.app import GLOBS, address_of, app, open_home
 from seed.cli.values import parse_size
 
 if TYPE_CHECKING:
@@ -23,17 +23,20 @@ if TYPE_CHECKING:
 
 
 ExcludeOption = Annotated[
-    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out what matches.")
+    list[str] | None, typer.Option("--exclude", metavar="GLOB", help=GLOBS.format("Leave out"))
 ]
 ExcludeFromOption = Annotated[
-    list[Path] | None, typer.Option("--exclude-from", metavar="FILE", help="Leave out what its lines say.")
+    list[Path] | None,
+    typer.Option("--exclude-from", metavar="FILE", help="Leave out what its lines say, a glob each."),
 ]
 OneFileSystemOption = Annotated[bool, typer.Option("--one-file-system", help="Do not cross mount points.")]
 ExcludeCachesOption = Annotated[
     bool, typer.Option("--exclude-caches", help="Leave out folders that hold a CACHEDIR.TAG.")
 ]
 OnceOption = Annotated[bool, typer.Option("--once", help="Other paths than usual, this time only.")]
-LevelOption = Annotated[int, typer.Option("--level", min=1, max=19, help="zstd's level of compression.")]
+LevelOption = Annotated[
+    int, typer.Option("--level", min=1, max=19, metavar="N", help="zstd's level of compression.")
+]
 
 
 @command(app, "export")
@@ -83,7 +86,7 @@ def export(
     from seed.memory import be_lean
 
     home = open_home()
-    if not to:
+    if not to and not dry_run:
         raise UsageError("usage", "no disk was named", hint="say where it is mounted: --to DISK")
     without_these = left_out(exclude, exclude_from, one_file_system, exclude_caches)
     options = Options(
@@ -94,9 +97,9 @@ def export(
         level=level,
     )
     be_lean()
-    _notice_what_matters(console, to)
-    if dry_run:
-        _rehearse(console, home, choose_scope(home, paths or [], without_these, once=True), to, options)
+    _notice_what_matters(console, to or [])
+    if not to or dry_run:
+        _rehearse(console, home, choose_scope(home, paths or [], without_these, once=True), to or [], options)
         return
     attendant = Attending(console)
     address = address_of(home)
@@ -134,11 +137,11 @@ def _rehearse(console: Console, home: "Home", scope: "Scope", to: list[Path], op
     )
     for path, room in found.rooms:
         console.say(f"  {path}: {size(room)} to be used")
-    if found.lacking:
+    if found.rooms and found.lacking:
         console.say(
             f"  If nothing can be compressed, {size(found.lacking)} more are needed: then the export asks for a further disk."
         )
-    else:
+    elif found.rooms:
         console.say("  It fits, even if nothing can be compressed.")
     console.say("Nothing was written.")
     console.result(
@@ -149,7 +152,7 @@ def _rehearse(console: Console, home: "Home", scope: "Scope", to: list[Path], op
             "files": found.files,
             "file_bytes": found.file_bytes,
             "disks": [{"path": str(path), "room_bytes": room} for path, room in found.rooms],
-            "lacking_bytes": found.lacking,
+            "lacking_bytes": found.lacking if found.rooms else None,
             "findings": console.findings_json(),
         }
     )

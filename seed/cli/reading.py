@@ -11,7 +11,7 @@ from formats.console import Console, command
 from formats.errors import UsageError
 from formats.wire import Json
 from formats.words import counted, moment, one_line, size
-from seed.cli.app import PassphraseFileOption, VaultOption, app, home_if_any, with_passphrase
+from seed.cli.app import GLOBS, PassphraseFileOption, VaultOption, app, home_if_any, with_passphrase
 
 if TYPE_CHECKING:
     from formats.keyed.catalog import Entry
@@ -184,8 +184,12 @@ def restore(
     console: Console,
     point: PointArgument,
     target: Annotated[Path, typer.Option("--target", metavar="DIR", help="Where to; made if need be.")],
-    include: Annotated[list[str] | None, typer.Option("--include", metavar="GLOB", help="Only this.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Not this.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option("--include", metavar="GLOB", help=GLOBS.format("Only"))
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="GLOB", help=GLOBS.format("Not"))
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what differs.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     vault: VaultOption = None,

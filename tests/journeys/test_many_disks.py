@@ -264,6 +264,8 @@ def test_a_dry_run_counts_as_the_export_does_and_writes_nothing(
     before = snapshot(stage.folder)
     words = ("export", source, "--to", stage.disk, "--exclude", "*.txt", "--json")
     counted = stage.run("seed", *words, "--dry-run").json
+    without_disk = stage.run("seed", "export", source, "--exclude", "*.txt", "--json", "--dry-run").json
+    assert (without_disk["file_bytes"], without_disk["disks"]) == (counted["file_bytes"], [])
     assert snapshot(stage.folder) == before
     done = stage.run("seed", *words).json
     assert (counted["entries"], counted["files"]) == (done["entries"], done["files"])
