@@ -9,7 +9,7 @@ from formats.keyed.slots import ChunkingParameters
 from seed.chunking import Bundler, Unit
 from seed.reading import PointReader
 from seed.sealing import Known
-from seed.small_files import SmallFiles
+from seed.small_files import Place, SmallFiles
 
 
 class Bundling:
@@ -31,11 +31,18 @@ class Bundling:
         self._remembering = not last
         self._known_bundle = Unit(None, 0, None)
 
-    def keep(self, content: ContentId, data: memoryview) -> tuple[Unit, int]:
-        """The bundle in which a file's content lies, and its offset there; laid into the open one unless it is stored."""
+    def find(self, contents: Sequence[ContentId]) -> list[Place | None]:
+        """Of each content where it is stored, if it is."""
         if not self._remembering:
             self._remember_last()
-        place = self._small.get(content)
+        return self._small.find(contents)
+
+    def keep(self, content: ContentId, data: memoryview, found: Place | None) -> Place:
+        """The bundle in which a file's content lies, and its offset there; laid into the open one unless it is stored.
+
+        Where it lies was asked for before, with at most a batch of others, and `found`.
+        """
+        place = found or self._small.get_new(content)
         if place is None:
             if not self._bundler.fits(len(data)):
                 self.close()
@@ -45,7 +52,7 @@ class Bundling:
 
     def remember(self, content: bytes, chunk: bytes, offset: int) -> None:
         """That a small file's content, if it is one, is stored already."""
-        if self._remembering and content and self._small.get(ContentId(content)) is None:
+        if self._remembering and content and self._small.get_new(ContentId(content)) is None:
             self._small.put(ContentId(content), self._bundle(ChunkId(chunk)), offset)
 
     def close(self) -> None:
@@ -59,9 +66,11 @@ class Bundling:
         for reader in self._last:
             # What cannot be read was said when its rows were.
             with suppress(FormatError, IntegrityError, StoreError, MediaError):
-                for content, chunk, offset in reader.small_files():
-                    if chunk in self._known:
-                        self.remember(content, chunk, offset)
+                for rows in reader.small_files():
+                    known = self._known.find([chunk for _, chunk, _ in rows])
+                    for row, is_known in zip(rows, known, strict=True):
+                        if is_known:
+                            self.remember(*row)
 
     def _bundle(self, chunk: ChunkId) -> Unit:
         """A bundle that an earlier run has stored; mostly the one asked for before."""

@@ -13,7 +13,8 @@ from formats import layout
 from formats.errors import OffseedError
 from formats.ids import ChunkId
 from formats.tables.index import CONTENT
-from seed.reading import Place, PointReader
+from seed.places import Place
+from seed.reading import PointReader
 
 SPAN_GAP_MAX = 256 << 10  # unneeded bytes read rather than seeking past them
 SPAN_SIZE_MAX = 2 << 20
@@ -46,10 +47,12 @@ class Fetcher:
         """Chunks whose records are read in one go; those that have not arrived come last, in a span of their own."""
         placed: list[tuple[Place, ChunkId]] = []
         absent: Span = []
-        for chunk in chunks:
-            places = self._reader.places(chunk)
-            placed += [(places[0], chunk)] if places else []
-            absent += [] if places else [(None, chunk)]
+        wanted = list(chunks)
+        for chunk, place in zip(wanted, self._reader.first_places(wanted), strict=True):
+            if place is not None:
+                placed.append((place, chunk))
+            else:
+                absent.append((None, chunk))
         placed.sort(key=lambda item: (item[0].archive, item[0].offset))
         span: Span = []
         start = last = Place(-1, 0, 0, 0)

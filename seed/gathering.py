@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -30,7 +30,7 @@ AHEAD = 2  # batches at each helper
 ALONE = 4  # batches before there are helpers
 HELPERS_MAX = 6
 
-Deliver = Callable[[Row, Wanted, Got, memoryview], None]
+Deliver = Callable[[Sequence[Row], Sequence[Wanted], Sequence[Got], memoryview], None]
 
 
 @dataclass
@@ -45,7 +45,8 @@ class _Batch:
 
 
 class Gathering:
-    """`deliver` is called with each row, what was wanted and what became of it, and the bytes, good until it returns."""
+    """`deliver` is called with the rows of a batch, what was wanted and what became of it, and the bytes of all files end
+    to end, good until it returns."""
 
     def __init__(
         self, master: MasterKey, deliver: Deliver, monitor: Monitor, helpers: int | None = None
@@ -115,10 +116,7 @@ class Gathering:
         if any(one.errno for one in got):
             # Whoever hears of it may have all others read first, to read that one anew: into this very space.
             data = memoryview(bytes(data[: sum(one.length for one in got)]))
-        at = 0
-        for row, wanted, one in zip(batch.rows, batch.wanted, got, strict=True):
-            self._deliver(row, wanted, one, data[at : at + one.length])
-            at += one.length
+        self._deliver(batch.rows, batch.wanted, got, data)
 
 
 class _Helper:

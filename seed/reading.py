@@ -41,6 +41,7 @@ from formats.tables.needs import Need
 from formats.tables.sections import Section, decode_object
 from seed.disk import check_disk
 from seed.machines import Machine
+from seed.places import Place, Places
 
 
 class Union:
@@ -200,16 +201,6 @@ def needed_of(union: Union, point: Point) -> list[Need]:
     return needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), where)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a record lies: archive number in the point's need list, offset, length, kind."""
-
-    archive: int
-    offset: int
-    length: int
-    kind: int
-
-
 class PointReader:
     """Reads one point: its catalog, and the chunks its files are made of."""
 
@@ -219,18 +210,21 @@ class PointReader:
         self.sealer = ChunkSealer(point.master)
         self._monitor = monitor
         self.needs = needed_of(union, point)
-        self._places: dict[ChunkId, list[Place]] = {}
+        self._places = Places()
         self.indexes: list[str] = []  # the index objects that hold these
         self.sections = list(self._sections())  # of `needs`, in order; None where no index is to be had
         for number, section in enumerate(self.sections):
             if section is not None:
-                for row in section.rows(layout.archive_name(section.archive.name)):
-                    place = Place(number, row.offset, row.length, row.kind)
-                    self._places.setdefault(row.chunk, []).append(place)
+                self._places.add(number, section.rows(layout.archive_name(section.archive.name)))
+        self._places.end()
 
     def places(self, chunk: ChunkId) -> list[Place]:
         """Every place where `chunk` is said to lie; none where it has not arrived."""
-        return self._places.get(chunk, [])
+        return self._places.of(chunk)
+
+    def first_places(self, chunks: Sequence[ChunkId]) -> list[Place | None]:
+        """Of each chunk the first place where it is said to lie; None where it has not arrived."""
+        return self._places.first(chunks)
 
     def is_there(self, chunk: ChunkId) -> bool:
         """Whether a chunk lies in an archive that is at hand, as the stores list them."""
@@ -298,10 +292,10 @@ class PointReader:
                 self.chunk(ChunkId(bytes.fromhex(page_id)), CATALOG), f"page {page_id[:16]}"
             )
 
-    def small_files(self) -> Iterator[tuple[bytes, ChunkId, int]]:
-        """Of each small file its content id, the bundle it lies in, and where in it. Raises as `entries`."""
+    def small_files(self) -> Iterator[list[tuple[bytes, ChunkId, int]]]:
+        """Of each small file its content id, the bundle it lies in, and where in it; by segments. Raises as `entries`."""
         for row in self.page_rows():
-            yield from small_files(self.chunk(row.segment, CATALOG))
+            yield list(small_files(self.chunk(row.segment, CATALOG)))
 
     def _sections(self) -> Iterator[Section | None]:
         """The index of each needed archive, from index objects or the archives' own ends."""

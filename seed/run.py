@@ -25,12 +25,14 @@ from seed.packing import Packer
 from seed.reading import PointReader
 from seed.row import Row, packed, shrunk
 from seed.sealing import Known, Sealing
+from seed.small_files import Place
 from seed.source.stream import SourceError, Stream, reading
 from seed.source.system import Folders, Found, Got, Wanted, data_extents, found_at, read_into
 from seed.unchanged import Unchanged, seen
 
 PENDING_ROWS_MAX = 20_000
 ATTEMPTS = 2  # at a file that is replaced while it is read
+_NO_CONTENT = ContentId(bytes(16))  # of a file that could not be read
 LONG = 64 << 20  # a file so long is journalled while it is read
 PROGRESS_STEP = 4 << 20
 PROGRESS_FILES = 1000
@@ -226,8 +228,17 @@ class Run:
         self._kept += reused.size
         return Row(reused, origin=origin if reused == before else None)
 
-    def _gathered(self, row: Row, wanted: Wanted, got: Got, data: memoryview) -> None:
-        """A small file was read, or could not be."""
+    def _gathered(
+        self, rows: Sequence[Row], wanted: Sequence[Wanted], got: Sequence[Got], data: memoryview
+    ) -> None:
+        """A batch of small files was read, as far as it could be."""
+        places = self._bundling.find([one.content or _NO_CONTENT for one in got])
+        at = 0
+        for row, file, one, place in zip(rows, wanted, got, places, strict=True):
+            self._take_in(row, file, one, data[at : at + one.length], place)
+            at += one.length
+
+    def _take_in(self, row: Row, wanted: Wanted, got: Got, data: memoryview, place: Place | None) -> None:
         if got.errno == errno.ENOENT and (fresh := found_at(wanted.path, self._folders)) is not None:
             again = self._again_from(fresh, ATTEMPTS - 1)
             row.gone = again is None
@@ -240,15 +251,15 @@ class Run:
         else:
             if got.xattrs != row.entry.xattrs:
                 row.entry = row.entry._replace(xattrs=got.xattrs)
-            self._keep_small(row, got.content, data)
+            self._keep_small(row, got.content, data, place)
             if not got.stayed:
                 self._tell_changed(row.entry)
             if got.xattrs_errno:
                 self._tell(wanted.path, os.strerror(got.xattrs_errno), code="source-xattrs")
         row.awaited = False
 
-    def _keep_small(self, row: Row, content: ContentId, data: memoryview) -> None:
-        """Lay a file into the bundle, unless its content is stored already."""
+    def _keep_small(self, row: Row, content: ContentId, data: memoryview, place: Place | None) -> None:
+        """Lay a file into the bundle, unless its content is stored already: at `place`, if that was found."""
         size = len(data)
         if size != row.entry.size:
             row.entry = row.entry._replace(size=size)
@@ -256,7 +267,7 @@ class Run:
         if not size:
             return
         row.content = content
-        row.bundle, row.offset = self._bundling.keep(content, data)
+        row.bundle, row.offset = self._bundling.keep(content, data, place)
 
     def _read_small(self, entry: Entry, handle: int) -> Row:
         data = memoryview(bytearray(entry.size + 1))
@@ -265,7 +276,8 @@ class Run:
             while length <= entry.size and (got := read_into(handle, data[length:])):
                 length += got
         row = Row(entry)
-        self._keep_small(row, self._sealer.content_id(data[:length]), data[:length])
+        content = self._sealer.content_id(data[:length])
+        self._keep_small(row, content, data[:length], *self._bundling.find([content]))
         return row
 
     def _read_large(self, entry: Entry, handle: int, before: Entry | None) -> Row:

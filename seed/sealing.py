@@ -6,13 +6,14 @@ Threads, for all that costs (BLAKE3, zstd, AES) runs outside the interpreter's l
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from formats.ids import ChunkId
 from formats.keyed.chunk import ChunkSealer
 from formats.tables.index import record_digest
 from seed.chunking import Sealed, Unit
+from seed.id_table import IdTable
 
 IN_FLIGHT_MAX = 12 << 20  # bytes of raw chunks waiting for a processor or for their turn
 
@@ -21,7 +22,7 @@ class Known:
     """The chunks that need not be stored again: of this run, of the set resumed, of the basis."""
 
     def __init__(self) -> None:
-        self._ids: set[ChunkId] = set()
+        self._ids = IdTable()
         self._lock = threading.Lock()
 
     def claim(self, chunk: ChunkId) -> bool:
@@ -29,17 +30,29 @@ class Known:
         with self._lock:
             if chunk in self._ids:
                 return False
-            self._ids.add(chunk)
+            self._ids.put(chunk)
             return True
 
-    def add(self, chunk: ChunkId) -> None:
-        self._ids.add(chunk)
-
     def add_all(self, chunks: Iterable[ChunkId]) -> None:
-        self._ids.update(chunks)
+        with self._lock:
+            for chunk in chunks:
+                self._ids.put(chunk)
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that they take."""
+        return self._ids.size
 
     def __contains__(self, chunk: ChunkId) -> bool:
         return chunk in self._ids
+
+    def find(self, chunks: Collection[ChunkId]) -> list[bool]:
+        """Of each whether it is known."""
+        with self._lock:
+            return [found is not None for found in self._ids.find(chunks)]
+
+    def has_all(self, chunks: Collection[ChunkId]) -> bool:
+        return all(self.find(chunks))
 
 
 class Sealing:

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -43,9 +43,17 @@ class Received:
         self.tally = Tally()
         self.gathering = Gathering(MASTER, self._receive, self.tally, helpers)
 
-    def _receive(self, row: Row, file: Wanted, got: Got, data: memoryview) -> None:
-        assert row.entry.path == file.path
-        self.got.append((os.fsdecode(os.path.basename(file.path)), got, bytes(data)))
+    def _receive(
+        self, rows: Sequence[Row], files: Sequence[Wanted], got: Sequence[Got], data: memoryview
+    ) -> None:
+        at = 0
+        for row, file, one in zip(rows, files, got, strict=True):
+            assert row.entry.path == file.path
+            self.receive(os.fsdecode(os.path.basename(file.path)), one, data[at : at + one.length])
+            at += one.length
+
+    def receive(self, name: str, got: Got, data: memoryview) -> None:
+        self.got.append((name, got, bytes(data)))
 
     def all(self, files: list[Wanted], meanwhile: Callable[[int], object] = lambda _: None) -> None:
         for number, file in enumerate(files):
@@ -178,20 +186,20 @@ def test_what_becomes_of_one_concerns_no_other(
 @pytest.mark.parametrize("helpers", [0, 2])
 def test_one_that_failed_may_have_the_others_read_first(many: list[Path], helpers: int) -> None:
     """As where it is saved anew, as a large file: that is read once all before it is stored."""
-    received = Received(helpers)
     files = [wanted(path) for path in many]
     missing = range(0, MANY, 97)
     for number in missing:
         files[number] = files[number]._replace(inode=0)
     heard: list[bool] = []
 
-    def receive(row: Row, file: Wanted, got: Got, data: memoryview) -> None:
-        if got.errno and len(heard) < len(missing) // 2:
-            heard.append(True)
-            received.gathering.drain()
-        received._receive(row, file, got, data)
+    class Draining(Received):
+        def receive(self, name: str, got: Got, data: memoryview) -> None:
+            if got.errno and len(heard) < len(missing) // 2:
+                heard.append(True)
+                self.gathering.drain()
+            super().receive(name, got, data)
 
-    received.gathering._deliver = receive
+    received = Draining(helpers)
     received.all(files)
     assert len(received.got) == MANY
     found = {name: data for name, got, data in received.got if not got.errno}

@@ -38,8 +38,7 @@ def rows(edited: bool, parts: int) -> list[Entry]:
 
 def catalogue(entries: list[tuple[Entry, Segment | None]], stored: Stored) -> Catalogued:
     sealer, known = ChunkSealer(MASTER, 1), Known()
-    for chunk in stored:
-        known.add(chunk)
+    known.add_all(stored)
 
     def store(sealed: object) -> None:
         stored[sealed.chunk] = sealer.open(CATALOG, sealed.chunk, sealed.record, "test")  # type: ignore[attr-defined]

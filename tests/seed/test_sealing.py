@@ -48,7 +48,7 @@ def test_units_come_out_in_order_and_open_again(monkeypatch: pytest.MonkeyPatch)
 def test_a_chunk_is_stored_once_and_a_known_one_not_at_all() -> None:
     sealer, out, known = ChunkSealer(MASTER), list[Sealed](), Known()
     first, again, old = units([100, 100, 200])
-    known.add(sealer.chunk_id(CONTENT, old.raw or b""))
+    known.add_all([sealer.chunk_id(CONTENT, old.raw or b"")])
     stage = Sealing(sealer, known, CONTENT, lambda _, sealed: out.append(sealed))
     for unit in (first, again, old):
         stage.submit(unit)

@@ -1,0 +1,74 @@
+"""Where the records of a point lie, by the chunks in them, in 40 bytes a record."""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from formats.ids import ChunkId
+from formats.tables.index import Row
+from seed.id_table import NEW_MAX, IdTable
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record lies: archive number in the point's need list, offset, length, kind."""
+
+    archive: int
+    offset: int
+    length: int
+    kind: int
+
+
+class Places:
+    """Chunk → its records, of which there is one mostly."""
+
+    def __init__(self) -> None:
+        self._table = IdTable(numbered=True)
+        self._waiting: list[ChunkId] = []
+        self._columns = tuple(array(kind) for kind in "IIIB")
+        self._asked: tuple[ChunkId, list[Place]] = ChunkId(b""), []
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that they take."""
+        return self._table.size + sum(len(column) * column.itemsize for column in self._columns)
+
+    def add(self, archive: int, rows: Sequence[Row]) -> None:
+        """The index of one archive."""
+        for row in rows:
+            self._waiting.append(row.chunk)
+            for column, number in zip(
+                self._columns, (archive, row.offset, row.length, row.kind), strict=True
+            ):
+                column.append(number)
+        if len(self._waiting) >= NEW_MAX:
+            self._settle()
+
+    def of(self, chunk: ChunkId) -> list[Place]:
+        """Every place where `chunk` is said to lie, in the order of archives. May be asked by many threads."""
+        asked, places = self._asked
+        if asked != chunk:  # files that lie in one bundle come one after the other
+            numbers = self._table.find_all(chunk)
+            places = list(map(self._place, numbers))
+            self._asked = chunk, places
+        return places
+
+    def first(self, chunks: Sequence[ChunkId]) -> list[Place | None]:
+        """Of each chunk the first of its places, if it has any; in a fraction of the time."""
+        return [None if number is None else self._place(number) for number in self._table.find(chunks)]
+
+    def end(self) -> None:
+        """All archives were added."""
+        self._settle()
+        self._table.compact()
+
+    def _place(self, number: int) -> Place:
+        return Place(*(column[number] for column in self._columns))
+
+    def _settle(self) -> None:
+        if self._waiting:
+            end = len(self._columns[0])
+            self._table.put_all(self._waiting, np.arange(end - len(self._waiting), end, dtype=np.uint64))
+            self._waiting = []

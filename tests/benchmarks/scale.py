@@ -1,0 +1,183 @@
+"""How memory and time grow: `python -m tests.benchmarks.scale [--chunks N …] [--entries N …]`.
+
+Each size runs in a process of its own, on made-up ids and entries: the tables that an export, a backup or a restore keep
+in memory (known chunks, small files, places of records), and a catalog, written in segments and read back. Each line
+tells seconds to build and look-ups a second, in batches of 512 and of 65,536, of which half are there.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from blake3 import blake3
+
+from formats.ids import ChunkId
+from formats.keyed.catalog import FILE, Entry, decode_entries
+from formats.keyed.chunk import ChunkSealer
+from formats.keyed.keys import MasterKey
+from formats.tables.index import CATALOG, CONTENT, Row
+from seed.cataloguing import Cataloguing
+from seed.chunking import Sealed
+from seed.id_table import IdTable
+from seed.places import Places
+from seed.sealing import Known
+
+assert sys.platform != "win32"
+import resource  # noqa: E402
+
+BLOCK = 1 << 16
+SMALL, LARGE = 512, BLOCK
+MIB = 1 << 20
+TABLES = ("known", "small files", "places")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale", description=__doc__)
+    parser.add_argument("--chunks", type=int, nargs="*", default=[10**6, 10**7, 10**8])
+    parser.add_argument("--entries", type=int, nargs="*", default=[10**5, 10**6])
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    wanted = parser.parse_args()
+    if wanted.only:
+        name, _, count = wanted.only.partition("=")
+        print((catalog if name == "catalog" else table)(name, int(count)), flush=True)
+        return 0
+    print("| table | size | build s | µs each | bytes each | peak MiB | M/s by 512 | M/s by 65,536 |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    sizes = [(name, count) for name in TABLES for count in wanted.chunks]
+    codes = [_alone(f"{name}={count}") for name, count in sizes]
+    print("\n| catalog | write s | µs each | stored bytes each | peak MiB | read s |")
+    print("|--:|--:|--:|--:|--:|--:|", flush=True)
+    return max(codes + [_alone(f"catalog={count}") for count in wanted.entries], default=0)
+
+
+def _alone(what: str) -> int:
+    return subprocess.call([sys.executable, "-m", "tests.benchmarks.scale", "--only", what])
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as its user has it: how a block of ids is added, looked up, and how large it is then."""
+
+    add: Callable[[list[ChunkId], int], None]
+    find: Callable[[list[ChunkId]], list[bool]]
+    size: Callable[[], int]
+
+
+def known() -> Table:
+    chunks = Known()
+    return Table(lambda ids, _: chunks.add_all(ids), chunks.find, lambda: chunks.size)
+
+
+def small_files() -> Table:
+    contents = IdTable(numbered=True)
+
+    def add(ids: list[ChunkId], start: int) -> None:
+        for number, content in enumerate(ids, start):
+            contents.put(content, number)
+
+    return Table(add, lambda ids: [n is not None for n in contents.find(ids)], lambda: contents.size)
+
+
+def places() -> Table:
+    records = Places()
+
+    def add(ids: list[ChunkId], start: int) -> None:
+        records.add(start, [Row(chunk, b"", 0, 1, CONTENT) for chunk in ids])
+
+    def find(ids: list[ChunkId]) -> list[bool]:
+        records.end()
+        return [place is not None for place in records.first(ids)]
+
+    return Table(add, find, lambda: records.size)
+
+
+def table(name: str, count: int) -> str:
+    made = {"known": known, "small files": small_files, "places": places}[name]()
+    before = _peak()
+    seconds, at = 0.0, 0
+    for ids in blocks(count, seed=1):
+        began = time.perf_counter()
+        made.add(ids, at)
+        seconds += time.perf_counter() - began
+        at += len(ids)
+    made.find([ChunkId(bytes(32))])  # what waits is put in order
+    peak = _peak() - before
+    rates = []
+    for batch in (SMALL, LARGE):
+        queries = next(blocks(batch // 2, seed=1)) + next(blocks(batch // 2, seed=2))
+        began = time.perf_counter()
+        found = made.find(queries)
+        rates.append(batch / (time.perf_counter() - began) / 1e6)
+        assert found == [True] * (batch // 2) + [False] * (batch // 2)
+    each = f"{seconds / count * 1e6:.2f} | {made.size() / count:.1f} | {peak:,.0f}"
+    return f"| {name} | {count:,} | {seconds:.1f} | {each} | {rates[0]:.2f} | {rates[1]:.2f} |"
+
+
+def blocks(count: int, seed: int) -> Iterator[list[ChunkId]]:
+    """Random ids, the same for the same seed."""
+    random = np.random.default_rng(seed)
+    while count:
+        size = min(count, BLOCK)
+        data = random.bytes(32 * size)
+        yield [ChunkId(data[at : at + 32]) for at in range(0, len(data), 32)]
+        count -= size
+
+
+def catalog(_: str, count: int) -> str:
+    """A catalog of small files, a hundred in a folder, ten to a bundle; as it is sealed, and read back."""
+    master = MasterKey.generate()
+    sealer, stored = ChunkSealer(master, 3), dict[ChunkId, bytes]()
+
+    def store(sealed: Sealed) -> None:
+        assert sealed.record is not None
+        stored[sealed.chunk] = sealed.record
+
+    made = Cataloguing(master, sealer, Known(), store, lambda _: None)
+    written, coming = 0.0, entries(count)
+    while block := list(islice(coming, BLOCK)):
+        began = time.perf_counter()
+        for entry in block:
+            made.add(entry)
+        written += time.perf_counter() - began
+    began = time.perf_counter()
+    pages = made.finish().pages
+    written += time.perf_counter() - began
+    made.close()
+    peak = _peak()
+    began = time.perf_counter()
+    read = 0
+    for chunk, record in stored.items():
+        if chunk not in pages:
+            read += len(decode_entries(sealer.open(CATALOG, chunk, record, "segment"), "segment"))
+    seconds = time.perf_counter() - began
+    assert read == count
+    size = sum(map(len, stored.values())) / count
+    return f"| {count:,} | {written:.1f} | {written / count * 1e6:.1f} | {size:.1f} | {peak:,.0f} | {seconds:.1f} |"
+
+
+def entries(count: int) -> Iterator[Entry]:
+    bundle = b""
+    for number in range(count):
+        content = blake3(number.to_bytes(8, "little")).digest()
+        bundle = bundle if number % 10 else content
+        folder, name = divmod(number, 100)
+        yield Entry(
+            b"srv/%08d/file-%02d.txt" % (folder, name), FILE, 0o100644, 1000, 1000, "user", "user",
+            size=number % 5000, mtime=1_700_000_000 + number % 10**7, mtime_ns=number * 7919 % 10**9,
+            ctime=1_700_000_000, ctime_ns=number * 104729 % 10**9, device=1, inode=number + 2,
+            chunks=bundle, offset=number % 10 * 5000, content=content[:16],
+        )  # fmt: skip
+
+
+def _peak() -> float:
+    """MiB of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())
