@@ -32,7 +32,7 @@ FINDINGS_SHOWN = 10
 ONE_REQUEST = 0.1  # seconds: `timeout` and terminals that close send a signal twice at once
 DONE, FAILED, WITH_FINDINGS, NOT_FINISHED = 0, 1, 3, 4
 STOPPED = 128 + signal.SIGINT
-_MACHINE = {errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
+_MACHINE = {errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class Console(Tally):

@@ -29,7 +29,6 @@ class Bundling:
         self._submit = submit
         self._small = SmallFiles()
         self._remembering = not last
-        self._known_bundle = Unit(None, 0, None)
 
     def find(self, contents: Sequence[ContentId]) -> list[Place | None]:
         """Of each content where it is stored, if it is."""
@@ -52,8 +51,8 @@ class Bundling:
 
     def remember(self, content: bytes, chunk: bytes, offset: int) -> None:
         """That a small file's content, if it is one, is stored already."""
-        if self._remembering and content and self._small.get_new(ContentId(content)) is None:
-            self._small.put(ContentId(content), self._bundle(ChunkId(chunk)), offset)
+        if self._remembering and content:
+            self._small.remember(ContentId(content), ChunkId(chunk), offset)
 
     def close(self) -> None:
         """Send the open bundle on."""
@@ -67,13 +66,4 @@ class Bundling:
             # What cannot be read was said when its rows were.
             with suppress(FormatError, IntegrityError, StoreError, MediaError):
                 for rows in reader.small_files():
-                    known = self._known.find([chunk for _, chunk, _ in rows])
-                    for row, is_known in zip(rows, known, strict=True):
-                        if is_known:
-                            self.remember(*row)
-
-    def _bundle(self, chunk: ChunkId) -> Unit:
-        """A bundle that an earlier run has stored; mostly the one asked for before."""
-        if self._known_bundle.id != chunk:
-            self._known_bundle = Unit(None, 0, None, chunk)
-        return self._known_bundle
+                    self._small.learn(rows, self._known)

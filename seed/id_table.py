@@ -89,7 +89,7 @@ class IdTable:
         self._levels: tuple[_Level, ...] = ()
 
     def __len__(self) -> int:
-        """How often an id was put."""
+        """How many there are; one that was put again may count again."""
         return len(self._new) + sum(len(level.high) for level in self._levels)
 
     @property

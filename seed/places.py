@@ -1,4 +1,4 @@
-"""Where the records of a point lie, by the chunks in them, in 40 bytes a record."""
+"""Where the records of a point lie, by the chunks in them, in 37 bytes a record."""
 
 from array import array
 from collections.abc import Sequence
@@ -37,12 +37,12 @@ class Places:
 
     def add(self, archive: int, rows: Sequence[Row]) -> None:
         """The index of one archive."""
-        for row in rows:
-            self._waiting.append(row.chunk)
-            for column, number in zip(
-                self._columns, (archive, row.offset, row.length, row.kind), strict=True
-            ):
-                column.append(number)
+        self._waiting += [row.chunk for row in rows]
+        archives, offsets, lengths, kinds = self._columns
+        archives.extend([archive] * len(rows))
+        offsets.extend([row.offset for row in rows])
+        lengths.extend([row.length for row in rows])
+        kinds.extend([row.kind for row in rows])
         if len(self._waiting) >= NEW_MAX:
             self._settle()
 

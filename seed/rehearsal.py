@@ -27,8 +27,10 @@ class Rehearsed:
     file_bytes: int = 0
 
     @property
-    def lacking(self) -> int:
-        """How many bytes too many there are, if nothing can be compressed."""
+    def lacking(self) -> int | None:
+        """How many bytes too many there are, if nothing can be compressed; None where no disk was named."""
+        if not self.rooms:
+            return None
         return max(self.file_bytes - sum(room for _, room in self.rooms), 0)
 
 

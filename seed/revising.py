@@ -4,7 +4,7 @@ What of it lies in other archives is found again by its id: chunks of large file
 bundle holds them now. In place of the rest stands `LOST`. Rows keep their segments, so what did not change is shared.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from formats.ids import ChunkId, ContentId
@@ -22,7 +22,7 @@ from formats.keyed.catalog import (
 from formats.keyed.chunk import ChunkSealer
 from formats.tables.index import CATALOG
 from seed.cataloguing import Catalogued
-from seed.chunking import Sealed, Unit
+from seed.chunking import Sealed
 from seed.reading import PointReader
 from seed.sealing import Known, seal_new
 from seed.small_files import SmallFiles
@@ -53,14 +53,10 @@ class Revising:
 
         Raises IntegrityError, FormatError, StoreError, MediaError where its catalog cannot be read to its end.
         """
-        unit = Unit(None, 0, None)
         for row in reader.page_rows():
             if row.segment in self._learnt:
                 continue
-            for content, chunk, offset in small_files(reader.chunk(row.segment, CATALOG)):
-                if chunk in self._known and self._small.get(ContentId(content)) is None:
-                    unit = unit if unit.id == chunk else Unit(None, 0, None, chunk)
-                    self._small.put(ContentId(content), unit, offset)
+            self._small.learn(list(small_files(reader.chunk(row.segment, CATALOG))), self._known)
             self._learnt.add(row.segment)
 
     def revise(self, reader: PointReader) -> Revised:
@@ -81,7 +77,8 @@ class Revising:
     ) -> PageRow:
         raw = reader.chunk(row.segment, CATALOG)
         entries = decode_entries(raw, f"segment {row.segment.hex()[:16]}")
-        mended = [self._mended(entry) for entry in entries]
+        missing = self._known.missing({chunk for entry in entries for chunk in entry.chunk_ids()})
+        mended = [self._mended(entry, missing) for entry in entries] if missing else entries
         if mended != entries:
             raw = encode_entries(mended)
         lost.update((entry.path, None) for entry in mended if entry.is_lost)
@@ -90,10 +87,10 @@ class Revising:
         live.add(segment)
         return PageRow(segment, row.rows, row.first, row.last)
 
-    def _mended(self, entry: Entry) -> Entry:
+    def _mended(self, entry: Entry, missing: Set[ChunkId]) -> Entry:
         """A row that points to what can be had."""
         ids = entry.chunk_ids()
-        if all(chunk in self._known for chunk in ids):
+        if missing.isdisjoint(ids):
             return entry
         if entry.content:
             place = self._small.get(ContentId(entry.content))
@@ -101,7 +98,7 @@ class Revising:
                 return entry._replace(chunks=LOST)
             assert place[0].id is not None
             return entry._replace(chunks=place[0].id, offset=place[1])
-        return entry._replace(chunks=b"".join(chunk if chunk in self._known else LOST for chunk in ids))
+        return entry._replace(chunks=b"".join(LOST if chunk in missing else chunk for chunk in ids))
 
     def _seal(self, raw: bytes) -> ChunkId:
         sealed = seal_new(self._sealer, self._known, CATALOG, raw)

@@ -32,7 +32,6 @@ from seed.unchanged import Unchanged, seen
 
 PENDING_ROWS_MAX = 20_000
 ATTEMPTS = 2  # at a file that is replaced while it is read
-_NO_CONTENT = ContentId(bytes(16))  # of a file that could not be read
 LONG = 64 << 20  # a file so long is journalled while it is read
 PROGRESS_STEP = 4 << 20
 PROGRESS_FILES = 1000
@@ -232,7 +231,7 @@ class Run:
         self, rows: Sequence[Row], wanted: Sequence[Wanted], got: Sequence[Got], data: memoryview
     ) -> None:
         """A batch of small files was read, as far as it could be."""
-        places = self._bundling.find([one.content or _NO_CONTENT for one in got])
+        places = self._bundling.find([one.content for one in got])
         at = 0
         for row, file, one, place in zip(rows, wanted, got, places, strict=True):
             self._take_in(row, file, one, data[at : at + one.length], place)

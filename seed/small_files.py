@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from formats.ids import ContentId
+from formats.ids import ChunkId, ContentId
 from seed.chunking import Unit
 from seed.id_table import IdTable
+from seed.sealing import Known
 
 _OFFSET_BITS = 32
 
@@ -17,6 +18,7 @@ class SmallFiles:
     def __init__(self) -> None:
         self._bundles: list[Unit] = []
         self._table = IdTable(numbered=True)
+        self._stored = Unit(None, 0, None)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -37,6 +39,21 @@ class SmallFiles:
         if not self._bundles or self._bundles[-1] is not bundle:
             self._bundles.append(bundle)
         self._table.put(content, len(self._bundles) - 1 << _OFFSET_BITS | offset)
+
+    def remember(self, content: ContentId, chunk: ChunkId, offset: int) -> None:
+        """Remember a content in a bundle that an earlier run has stored; mostly the one of the content before."""
+        if self._table.get_new(content) is None:
+            if self._stored.id != chunk:
+                self._stored = Unit(None, 0, None, chunk)
+            self.put(content, self._stored, offset)
+
+    def learn(self, rows: Sequence[tuple[bytes, ChunkId, int]], known: Known) -> None:
+        """Remember the contents of a catalog segment that are not there yet, and whose bundles are `known`."""
+        missing = known.missing({chunk for _, chunk, _ in rows})
+        places = self._table.find([content for content, _, _ in rows])
+        for (content, chunk, offset), place in zip(rows, places, strict=True):
+            if place is None and chunk not in missing:
+                self.remember(ContentId(content), chunk, offset)
 
     def _place(self, number: int | None) -> Place | None:
         if number is None:

@@ -30,7 +30,7 @@ class Unchanged:
         ):
             return False
         if origin.held is None:
-            origin.held = self._known.has_all([origin.row.segment, *origin.chunks])
+            origin.held = not self._known.missing([origin.row.segment, *origin.chunks])
         return origin.held
 
     def is_same(self, entry: Entry, before: Entry) -> bool:
@@ -51,7 +51,7 @@ class Unchanged:
 
     def reused(self, entry: Entry, before: Entry) -> Entry | None:
         """An unchanged file with the content that it had; None where that is not known, and it must be read."""
-        if not self._known.has_all(before.chunk_ids()):
+        if not all(chunk in self._known for chunk in before.chunk_ids()):
             return None
         if before.lengths and sum(before.chunk_lengths()) != sum(n for _, n in before.data_extents()):
             return None  # it was not read to its end

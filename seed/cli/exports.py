@@ -33,6 +33,14 @@ OneFileSystemOption = Annotated[bool, typer.Option("--one-file-system", help="Do
 ExcludeCachesOption = Annotated[
     bool, typer.Option("--exclude-caches", help="Leave out folders that hold a CACHEDIR.TAG.")
 ]
+UseAtMostOption = Annotated[
+    str | None,
+    typer.Option("--use-at-most", metavar="SIZE", help="Take no more of each disk, such as 900GB."),
+]
+WithoutOption = Annotated[
+    list[int] | None,
+    typer.Option("--without", metavar="N", help="Give up disk N: what only it held is read again."),
+]
 OnceOption = Annotated[bool, typer.Option("--once", help="Other paths than usual, this time only.")]
 LevelOption = Annotated[
     int, typer.Option("--level", min=1, max=19, metavar="N", help="zstd's level of compression.")
@@ -55,14 +63,8 @@ def export(
         bool,
         typer.Option("--no-slot-on-disks", help="Keep the key slot off the disk; the vault or home has it."),
     ] = False,
-    use_at_most: Annotated[
-        str | None,
-        typer.Option("--use-at-most", metavar="SIZE", help="Take no more of each disk, such as 900GB."),
-    ] = None,
-    without: Annotated[
-        list[int] | None,
-        typer.Option("--without", metavar="N", help="Give up disk N: what only it held is read again."),
-    ] = None,
+    use_at_most: UseAtMostOption = None,
+    without: WithoutOption = None,
     again: Annotated[
         bool, typer.Option("--again", help="Begin a new set, though one was begun or finished.")
     ] = False,
@@ -85,8 +87,8 @@ def export(
     from seed.items import choose_scope
     from seed.memory import be_lean
 
-    home = open_home()
-    if not to and not dry_run:
+    home, disks = open_home(), to or []
+    if not disks and not dry_run:
         raise UsageError("usage", "no disk was named", hint="say where it is mounted: --to DISK")
     without_these = left_out(exclude, exclude_from, one_file_system, exclude_caches)
     options = Options(
@@ -97,9 +99,9 @@ def export(
         level=level,
     )
     be_lean()
-    _notice_what_matters(console, to or [])
-    if not to or dry_run:
-        _rehearse(console, home, choose_scope(home, paths or [], without_these, once=True), to or [], options)
+    _notice_what_matters(console, disks)
+    if dry_run:
+        _rehearse(console, home, choose_scope(home, paths or [], without_these, once=True), disks, options)
         return
     attendant = Attending(console)
     address = address_of(home)
@@ -109,7 +111,7 @@ def export(
         began = time.monotonic()
         with console.working("export"):
             scope = choose_scope(home, paths or [], without_these, once=once)
-            exported = run(home, scope, to, options, console, attendant)
+            exported = run(home, scope, disks, options, console, attendant)
         seconds = time.monotonic() - began - attendant.waited
         if not offline:
             announce(home, address, console)
@@ -137,11 +139,11 @@ def _rehearse(console: Console, home: "Home", scope: "Scope", to: list[Path], op
     )
     for path, room in found.rooms:
         console.say(f"  {path}: {size(room)} to be used")
-    if found.rooms and found.lacking:
+    if found.lacking:
         console.say(
             f"  If nothing can be compressed, {size(found.lacking)} more are needed: then the export asks for a further disk."
         )
-    elif found.rooms:
+    elif found.lacking is not None:
         console.say("  It fits, even if nothing can be compressed.")
     console.say("Nothing was written.")
     console.result(
@@ -152,7 +154,7 @@ def _rehearse(console: Console, home: "Home", scope: "Scope", to: list[Path], op
             "files": found.files,
             "file_bytes": found.file_bytes,
             "disks": [{"path": str(path), "room_bytes": room} for path, room in found.rooms],
-            "lacking_bytes": found.lacking if found.rooms else None,
+            "lacking_bytes": found.lacking,
             "findings": console.findings_json(),
         }
     )

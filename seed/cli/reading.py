@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FromOption = Annotated[
     list[Path] | None, typer.Option("--from", metavar="DISK", help="Read from this disk; may be repeated.")
 ]
+OnlyOption = Annotated[list[str] | None, typer.Option("--include", metavar="GLOB", help=GLOBS.format("Only"))]
+NotOption = Annotated[list[str] | None, typer.Option("--exclude", metavar="GLOB", help=GLOBS.format("Not"))]
 MachineOption = Annotated[str | None, typer.Option("--machine", metavar="NAME", help="Of this machine.")]
 PointArgument = Annotated[
     str,
@@ -184,12 +186,8 @@ def restore(
     console: Console,
     point: PointArgument,
     target: Annotated[Path, typer.Option("--target", metavar="DIR", help="Where to; made if need be.")],
-    include: Annotated[
-        list[str] | None, typer.Option("--include", metavar="GLOB", help=GLOBS.format("Only"))
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option("--exclude", metavar="GLOB", help=GLOBS.format("Not"))
-    ] = None,
+    include: OnlyOption = None,
+    exclude: NotOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what differs.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     vault: VaultOption = None,

@@ -117,7 +117,7 @@ def read_batch(wanted: Sequence[Wanted], space: memoryview, key: bytes, folders:
     return got
 
 
-_NONE = ContentId(b"")
+_NONE = ContentId(bytes(16))
 
 
 def _read(file: Wanted, space: memoryview, key: bytes, folders: Folders) -> Got:

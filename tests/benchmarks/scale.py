@@ -70,7 +70,12 @@ class Table:
 
 def known() -> Table:
     chunks = Known()
-    return Table(lambda ids, _: chunks.add_all(ids), chunks.find, lambda: chunks.size)
+
+    def find(ids: list[ChunkId]) -> list[bool]:
+        missing = chunks.missing(ids)
+        return [chunk not in missing for chunk in ids]
+
+    return Table(lambda ids, _: chunks.add_all(ids), find, lambda: chunks.size)
 
 
 def small_files() -> Table:

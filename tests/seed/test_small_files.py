@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formats.ids import ContentId
+from formats.ids import ChunkId, ContentId
 from seed import id_table
 from seed.chunking import Unit
+from seed.sealing import Known
 from seed.small_files import SmallFiles
 
 
@@ -33,3 +34,37 @@ def test_it_is_a_dict(puts: list[tuple[int, int, int]]) -> None:
     assert len(table) == len(model)
     assert [table.get(content(key)) for key in range(301)] == [model.get(key) for key in range(301)]
     assert table.find([content(key) for key in range(301)]) == [model.get(key) for key in range(301)]
+
+
+def test_it_grows_and_forgets_nothing() -> None:
+    table, bundle = SmallFiles(), Unit(None, 0, None)
+    for number in range(20_000):
+        table.put(content(number), bundle, number)
+    assert all(table.get(content(n)) == (bundle, n) for n in range(20_000))
+    assert table.get(content(20_000)) is None
+
+
+def test_keys_that_begin_alike_are_told_apart() -> None:
+    table, bundle = SmallFiles(), Unit(None, 0, None)
+    keys = [ContentId(bytes(8) + bytes([n]) * 8) for n in range(1, 200)]
+    for number, key in enumerate(keys):
+        table.put(key, bundle, number)
+    assert [table.get(key) for key in keys] == [(bundle, n) for n in range(len(keys))]
+    assert table.get(ContentId(bytes(16))) is None
+
+
+def test_what_is_learnt_lies_in_known_bundles_and_the_first_place_stays() -> None:
+    table, known = SmallFiles(), Known()
+    held, gone = ChunkId(b"\1" * 32), ChunkId(b"\2" * 32)
+    known.add_all([held])
+    own = Unit(None, 0, None)
+    table.put(content(0), own, 7)
+    rows = [(content(n), held if n % 3 else gone, n) for n in range(90)]
+    for start in (*range(0, 90, 15), *range(0, 90, 15)):
+        table.learn(rows[start : start + 15], known)
+    assert table.get(content(0)) == (own, 7)
+    assert len(table) == 1 + 60
+    for number in range(1, 90):
+        place = table.get(content(number))
+        assert (place is not None) == bool(number % 3)
+        assert place is None or (place[0].id, place[1]) == (held, number)
