@@ -31,6 +31,7 @@ CODES = {
     "home-damaged": "the state in the home cannot be read",
     "home-busy": "another command works on this home",
     "home-room": "the home's file system has too little room",
+    "helper-ended": "a process that works for this one was ended from outside",
     "authority-missing": "the home of the importer holds no authority for the vault",
     # keys
     "passphrase-wrong": "the passphrase opens none of the key slots",

@@ -30,6 +30,7 @@ from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from seed import basis
 from seed.cataloguing import Catalogued
 from seed.disk_sets import current_set
+from seed.helper import helping
 from seed.home import Home, LeftOut
 from seed.items import Scope, check_home_room, check_there, choose_scope, own_folders
 from seed.measuring import Measuring
@@ -114,22 +115,25 @@ def back_up(work: Work, scope: Scope, options: Options) -> Backed:
 def _read(work: Work, before: Before, walk: Walk, options: Options) -> Catalogued:
     """Read what changed, and send it. However it ends, what is done stays done."""
     identity, monitor, key_id = work.home.identity, work.monitor, work.home.identity.master.key_id
-    known = Known()
-    for section in (*before.reuse.sections, *work.uplink.sections):
-        known.add_all(section.chunks())
-    content = Packer(BufferPool(ARCHIVE_SIZE, BUFFERS), work.uplink, CONTENT_CLASS, key_id)
-    metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, key_id)
-    rows, journal = basis.begin(work.folder, before.rows(monitor))
-    run = Run(identity, content, metadata, known, rows, journal, monitor, options.level, before.readers)
-    run.unchanged.ignore_inode = options.ignore_inode
-
-    def so_far() -> None:
-        catalogued = run.so_far()
-        work.uplink.drain()
-        _commit(work, before, catalogued, "partial")
-
     with ExitStack() as stack:
+        helpers = stack.enter_context(helping(identity.master, options.level, identity.chunking.bundle_size))
+        known = Known()
+        for section in (*before.reuse.sections, *work.uplink.sections):
+            known.add_all(section.chunks())
+        content = Packer(BufferPool(ARCHIVE_SIZE, BUFFERS), work.uplink, CONTENT_CLASS, key_id)
+        metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, key_id)
+        rows, journal = basis.begin(work.folder, before.rows(monitor))
+        run = Run(
+            identity, helpers, content, metadata, known, rows, journal, monitor, options.level, before.readers
+        )
+        run.unchanged.ignore_inode = options.ignore_inode
         stack.callback(run.close)
+
+        def so_far() -> None:
+            catalogued = run.so_far()
+            work.uplink.drain()
+            _commit(work, before, catalogued, "partial")
+
         stack.enter_context(Measuring(walk, monitor))
         try:
             run.read(_now_and_then(walk, so_far))

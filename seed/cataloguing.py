@@ -252,8 +252,7 @@ class Cataloguing:
             live = {chunk for entry in rows for chunk in entry.chunk_ids()} - {LOST}
             return _Segment(Sealed(kept.segment), kept, live)
         raw = encode_entries(rows)
-        for entry in rows:
-            self._spread.add(entry)
+        self._spread.add(rows)
         if pending:
             self._journal(encode_entries(pending) if len(pending) < len(rows) else raw)
         sealed = self._seal(raw)

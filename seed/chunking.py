@@ -101,44 +101,11 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A unit's id; its record and the record's digest, None where the chunk is known already."""
+    """A unit's id; its record, good until it was handed on, and the record's digest, None where the chunk is known already."""
 
     chunk: ChunkId
-    record: bytes | None = None
+    record: bytes | memoryview | None = None
     record_digest: bytes = field(default=b"")
-
-
-class Bundler:
-    """Lays small files end to end; cuts fall at file borders only."""
-
-    def __init__(self, parameters: ChunkingParameters) -> None:
-        self._size_max = parameters.bundle_size
-        self._buffers = Buffers(self._size_max)
-        self._start()
-
-    def _start(self) -> None:
-        self._buffer = self._buffers.take()
-        self._unit = Unit(None, 0, self._buffer)
-        self.size = 0
-
-    def fits(self, length: int) -> bool:
-        return self.size + length <= self._size_max
-
-    def lay(self, content: memoryview) -> tuple[Unit, int]:
-        """Make a file that fits part of the bundle. Returns its bundle and its offset there."""
-        place = self._unit, self.size
-        self._buffer.data[self.size : self.size + len(content)] = content
-        self.size += len(content)
-        return place
-
-    def close(self) -> Unit | None:
-        """The bundle, ready to be sealed; None where nothing was laid in."""
-        if not self.size:
-            return None
-        unit = self._unit
-        unit.raw, unit.size = self._buffer.data[: self.size], self.size
-        self._start()
-        return unit
 
 
 class Cutter:

@@ -18,6 +18,7 @@ from seed import basis
 from seed.commit import Commit, Committed, settle_sequence, signed_manifest
 from seed.disk import DiskWriter, Extent, attach, check_disk, number_at
 from seed.disk_sets import KeptSet, SetState, current_set
+from seed.helper import helping
 from seed.home import Home
 from seed.items import Scope, check_home_room, check_targets, identity_of, own_folders
 from seed.measuring import Measuring
@@ -139,30 +140,33 @@ def _write_point(
     Returns the share of files that lie whole on one disk, where all lie on these.
     """
     identity, monitor, key_id = commit.home.identity, commit.monitor, commit.home.identity.master.key_id
-    known, extent = Known(), Extent()
-    for section in commit.sections():
-        extent.chunks += section.archive.records
-        known.add_all(section.chunks())
-    for section in over.reuse.sections:
-        known.add_all(section.chunks())
-    buffer = archive_size(len(commit.disks))
-    pool = BufferPool(buffer, min(len(commit.disks) + 1, POOL_BYTES // buffer))
-    disks = DiskSet(
-        commit.disks,
-        pool.count,
-        key_id,
-        extent,
-        attach=open_disk,
-        finish=lambda disk: complete(commit, disk),
-        attendant=attendant,
-        monitor=monitor,
-    )
-    content = Packer(pool, disks, CONTENT_CLASS, key_id)
-    metadata = Packer(BufferPool(METADATA_SIZE, 2), commit.cache, METADATA_CLASS, key_id)
-    before, journal = basis.begin(commit.kept.folder, over.rows(monitor))
-    run = Run(identity, content, metadata, known, before, journal, monitor, options.level, over.readers)
     with ExitStack() as stack:
+        helpers = stack.enter_context(helping(identity.master, options.level, identity.chunking.bundle_size))
+        known, extent = Known(), Extent()
+        for section in commit.sections():
+            extent.chunks += section.archive.records
+            known.add_all(section.chunks())
+        for section in over.reuse.sections:
+            known.add_all(section.chunks())
+        buffer = archive_size(len(commit.disks))
+        pool = BufferPool(buffer, min(len(commit.disks) + 1, POOL_BYTES // buffer))
+        disks = DiskSet(
+            commit.disks,
+            pool.count,
+            key_id,
+            extent,
+            attach=open_disk,
+            finish=lambda disk: complete(commit, disk),
+            attendant=attendant,
+            monitor=monitor,
+        )
         stack.callback(disks.stop)
+        content = Packer(pool, disks, CONTENT_CLASS, key_id)
+        metadata = Packer(BufferPool(METADATA_SIZE, 2), commit.cache, METADATA_CLASS, key_id)
+        before, journal = basis.begin(commit.kept.folder, over.rows(monitor))
+        run = Run(
+            identity, helpers, content, metadata, known, before, journal, monitor, options.level, over.readers
+        )
         stack.callback(run.close)
         stack.enter_context(Measuring(walk, monitor))
         try:

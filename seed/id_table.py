@@ -15,7 +15,7 @@ import numpy.typing as npt
 Words = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 
-NEW_MAX = 1 << 14
+NEW_MAX = 1 << 16
 RANGE = 64  # ids that are searched for one
 SIZE = 16  # bytes of an id that count
 _PAIR = np.dtype("<u8")

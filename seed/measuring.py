@@ -6,7 +6,7 @@ from formats.monitor import Monitor
 from seed.source.scan import measure
 from seed.source.system import Walk
 
-MEASURED_AFTER = 2.0  # seconds: what takes no longer needs no total
+MEASURED_AFTER = 10.0  # seconds: what takes no longer needs no total
 
 
 class Measuring(threading.Thread):

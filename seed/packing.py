@@ -61,7 +61,7 @@ class Packer:
         self._buffer: Buffer | None = None
         self._builder: ArchiveBuilder | None = None
 
-    def add(self, kind: int, chunk: ChunkId, record: bytes, record_digest: bytes) -> bool:
+    def add(self, kind: int, chunk: ChunkId, record: bytes | memoryview, record_digest: bytes) -> bool:
         """Take in a record; whether an archive was sent on for it."""
         sent = self._builder is not None and not self._builder.fits(len(record)) and self.flush()
         if self._builder is None:

@@ -62,7 +62,7 @@ def rehearse(
     for met in Walk(scope.items, scope.rules(own), monitor):
         if monitor.stopping():
             raise Interrupted(2)
-        entry = Entry(*met.looked())
+        entry = Entry(*met.looked)
         found.entries += 1
         if entry.type != FILE:
             continue

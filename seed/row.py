@@ -8,11 +8,13 @@ from formats.keyed.catalog import Entry
 from seed.basis import Origin
 from seed.chunking import Pieces, Unit
 
+ATTEMPTS = 2  # at a file that is replaced while it is read
+
 
 @dataclass(slots=True, eq=False)
 class Row:
     """An entry whose content lies in `bundle`, or in `pieces`, or nowhere; `awaited` until it was read, `gone` where it
-    could not be."""
+    could not be. A further name of a file has the row of its first as `same`, and its own row of the basis as `before`."""
 
     entry: Entry
     bundle: Unit | None = None
@@ -20,14 +22,18 @@ class Row:
     offset: int = 0  # in the bundle
     content: bytes = b""
     origin: Origin = None  # the segment in which this very row stands
-    first: bool = True  # of the names of a file
-    links: int = 1  # names of the same file that were met
     journalled: int = 0  # pieces that the journal knows of
     awaited: bool = False
     gone: bool = False
+    attempts: int = ATTEMPTS
+    same: "Row | None" = None
+    before: Entry | None = None
+    others: "list[Row] | None" = None  # further names that were met
 
     @property
     def named(self) -> bool:
+        if self.same is not None:
+            return self.same.named
         if self.awaited:
             return False
         if self.pieces is not None:
@@ -36,6 +42,11 @@ class Row:
 
     def finished(self) -> Entry:
         """The entry with its chunk references."""
+        if self.same is not None:
+            first = self.same.finished()
+            entry = self.entry._replace(size=first.size, extents=first.extents)
+            entry = entry.holding(first.chunks, first.lengths, first.offset, first.content)
+            return self.before if entry == self.before and self.before is not None else entry
         if self.bundle is not None:
             return self.entry.holding(_id(self.bundle), b"", self.offset, self.content)
         if self.pieces is not None:

@@ -16,22 +16,22 @@ from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
 from formats.tables.index import CATALOG, CONTENT
 from seed.basis import Basis, Origin, RowJournal
-from seed.bundling import Bundling
 from seed.cataloguing import Catalogued, Cataloguing
-from seed.chunking import Cutter, Pieces, Sealed, Unit
-from seed.gathering import Gathering
+from seed.chunking import Pieces, Sealed, Unit
+from seed.gathering import Desk, Gathering
+from seed.helper import Helper
 from seed.home import Identity
+from seed.large_files import LargeFiles
 from seed.packing import Packer
 from seed.reading import PointReader
-from seed.row import Row, packed, shrunk
+from seed.row import Row, packed
 from seed.sealing import Known, Sealing
-from seed.small_files import Place
 from seed.source.stream import SourceError, Stream, reading
-from seed.source.system import Folders, Found, Got, Wanted, data_extents, found_at, read_into
+from seed.source.system import Folders, Found, Got, Odd, data_extents, found_at, wanted
+from seed.stored import Stored
 from seed.unchanged import Unchanged, seen
 
 PENDING_ROWS_MAX = 20_000
-ATTEMPTS = 2  # at a file that is replaced while it is read
 LONG = 64 << 20  # a file so long is journalled while it is read
 PROGRESS_STEP = 4 << 20
 PROGRESS_FILES = 1000
@@ -43,6 +43,7 @@ class Run:
     def __init__(
         self,
         identity: Identity,
+        helpers: Sequence[Helper],
         content: Packer,
         metadata: Packer,
         known: Known,
@@ -56,24 +57,25 @@ class Run:
         master, parameters = identity.master, identity.chunking
         self.monitor = monitor
         self.unchanged = Unchanged(known)
-        self.parameters = parameters
-        self._sealer = sealer = ChunkSealer(master, level)
+        self._small_max = parameters.small_file_max
         self._content = content
         self._metadata = metadata
         self._known = known
         self._basis = basis
         self._journal = journal
+        sealer = ChunkSealer(master, level)
         self._sealing = Sealing(sealer, known, CONTENT, self._deliver)
+        self._large = LargeFiles(master, parameters, known, self._sealing.submit, self._keep)
+        self._gathering = Gathering(helpers, parameters.bundle_size, self._take_in, self._sealed)
+        self._stored = Stored(known, last)
         self._catalog = Cataloguing(master, sealer, known, self._store_metadata, journal.append)
-        self._cutter = Cutter(master, parameters)
-        self._bundling = Bundling(parameters, known, last, self._sealing.submit)
         self._rows: deque[Row] = deque()
         self._reading: Row | None = None  # a long file
-        self._gathering = Gathering(master, self._gathered, monitor)
+        self._missed: deque[tuple[Row, int]] = deque()  # that could not be read, and why
         self._folders = Folders()
         self._links: dict[tuple[int, int], Row] = {}
         self._done = self._files = self._kept = 0
-        self._beside = 0  # bytes of larger files since the open bundle was begun
+        self._beside = 0  # bytes of larger files since all small ones were sealed
 
     @property
     def entries(self) -> int:
@@ -85,23 +87,24 @@ class Run:
             if self.monitor.stopping():
                 raise Interrupted(2)
             before, origin = self._basis.at(found.path)
-            looked = found.looked()
-            if before is not None and origin is not None and self.unchanged.stands(looked, before, origin):
+            if (
+                before is not None
+                and origin is not None
+                and self.unchanged.stands(found.looked, before, origin)
+            ):
                 self._rows.append(Row(before, origin=origin))
                 self._kept += before.size
-            elif self._is_new_small(entry := Entry(*looked), before):
-                self._gather(entry)
-            elif (described := self._described(found)) is None:
-                continue
-            elif entry.type == FILE:
-                self._read_file(found, described, before, origin)
-            else:
-                if before is not None and self.unchanged.is_same(described, before):
-                    described = self.unchanged.settled(described, before)
-                self._rows.append(Row(described, origin=origin if described == before else None))
+            elif found.type == FILE:
+                self._read_file(found, before, origin)
+            elif (entry := self._described(found)) is not None:
+                if before is not None and self.unchanged.is_same(entry, before):
+                    entry = self.unchanged.settled(entry, before)
+                self._rows.append(Row(entry, origin=origin if entry == before else None))
             self._files += 1
             if self._files >= PROGRESS_FILES:
                 self._progress(0)
+            if self._missed:
+                self._read_missed()
             if len(self._rows) > PENDING_ROWS_MAX:
                 self._settle()
             if self._rows and self._rows[0].named:
@@ -136,7 +139,6 @@ class Run:
         self._catalog.checkpoint(self._reading.so_far() if self._reading is not None else ())
 
     def close(self) -> None:
-        self._gathering.close()
         self._folders.close()
         self._sealing.close()
         self._catalog.close()
@@ -152,177 +154,164 @@ class Run:
         self.monitor.progress(done=self._done, files=self._files, kept=self._kept)
         self._done = self._files = self._kept = 0
 
+    def _keep(self, size: int) -> None:
+        self._kept += size
+
     def _described(self, found: Found) -> Entry | None:
         try:
             return found.described()
         except OSError as error:
-            self._skip(found.path, error)
+            self._skip(found.path, error.strerror or type(error).__name__)
             return None
 
-    def _is_new_small(self, entry: Entry, before: Entry | None) -> bool:
-        """Whether a file is to be gathered, by what a look tells."""
-        is_small = entry.type == FILE and 0 < entry.size <= self.parameters.small_file_max
-        return is_small and entry.links == 1 and (before is None or self.unchanged.is_changed(entry, before))
-
-    def _gather(self, entry: Entry) -> None:
-        row = Row(entry, awaited=True)
-        self._rows.append(row)
-        self._gathering.add(row, _wanted(entry))
-
-    def _read_file(self, found: Found, entry: Entry, before: Entry | None, origin: Origin) -> None:
-        same = self._links.get((entry.device, entry.inode)) if entry.links > 1 else None
-        if same is not None and seen(same.entry) == seen(entry):
-            self._take_over(entry, same, before, origin)
-            return
-        if before is not None and self.unchanged.is_changed(entry, before):
+    def _read_file(self, found: Found, before: Entry | None, origin: Origin) -> None:
+        looked = found.looked
+        links = looked[14]
+        if links > 1 and (same := self._links.get(found.number)) is not None and not same.gone:
+            row = Row(Entry(*looked), same=same, before=before, origin=origin)
+            if seen(same.entry) == seen(row.entry):
+                self._take_over(row, same)
+                return
+        if before is not None and self.unchanged.is_changed(Entry(*looked), before):
             before = None
-        row = self._reused(entry, before, origin) if before is not None else None
-        if row is None and self._is_new_small(entry, None):
-            self._gather(entry)
+        if 0 < looked[7] <= self._small_max and before is None:
+            row = Row(Entry(*looked), awaited=True)
+            self._gathering.add(row, wanted(looked))
+        elif (entry := self._described(found)) is None:
             return
-        if row is None:
-            row = self._opened(found, entry, before)
-        if row is None:
-            return
+        elif before is not None and (reused := self._reused(entry, before)) is not None:
+            row = Row(reused, origin=origin if reused == before else None)
+        elif 0 < entry.size <= self._small_max:
+            row = Row(entry, awaited=True)
+            self._gathering.add(row, wanted(looked))
+        else:
+            row = self._opened(found, Row(entry), before)
         self._rows.append(row)
-        if row.entry.links > 1:
-            self._links[row.entry.device, row.entry.inode] = row
+        if links > 1:
+            self._links[found.number] = row
 
-    def _opened(
-        self, found: Found, entry: Entry, before: Entry | None, attempts: int = ATTEMPTS
-    ) -> Row | None:
-        """Read a file; None, and a finding, where it cannot be read. One that was saved anew is read as it is now."""
+    def _take_over(self, row: Row, same: Row) -> None:
+        """A further name of a file: its content is not read again."""
+        self._rows.append(row)
+        same.others = [*(same.others or ()), row]
+        if len(same.others) + 1 >= row.entry.links:
+            del self._links[row.entry.device, row.entry.inode]
+
+    def _reused(self, entry: Entry, before: Entry) -> Entry | None:
+        """An unchanged file of which all chunks are known; None where it must be read."""
+        reused = self.unchanged.reused(entry, before)
+        if reused is not None:
+            self._stored.remember(reused.content, reused.chunks, reused.offset)
+            self._kept += reused.size
+        return reused
+
+    def _take_in(self, desk: Desk, rows: Sequence[Row], got: Got) -> None:
+        """A batch of small files was read, as far as it could be. What is not stored yet is kept."""
+        contents = [ContentId(got.contents[at : at + 16]) for at in range(0, len(got.contents), 16)]
+        stored = self._stored
+        places = stored.find(contents)
+        for at, (row, size, content, place) in enumerate(
+            zip(rows, got.lengths, contents, places, strict=True)
+        ):
+            row.awaited = False
+            if at in got.odd:
+                self._take_odd(row, got.odd[at])
+            if size != row.entry.size and not row.awaited:
+                row.entry = row.entry._replace(size=size)
+            if not size:
+                desk.skip()
+                continue
+            row.content = content
+            if place is None and (place := stored.get_new(content)) is None:
+                place = desk.lay(size)
+                stored.put(content, place)
+            else:
+                desk.skip()
+            row.bundle, row.offset = place
+        self._progress(sum(got.lengths))
+
+    def _take_odd(self, row: Row, odd: Odd) -> None:
+        xattrs, stayed, xattrs_failure, failure = odd
+        if failure:
+            row.awaited = True
+            self._missed.append((row, failure))
+            return
+        row.entry = row.entry._replace(xattrs=xattrs)
+        if not stayed:
+            self._tell_changed(row.entry)
+        if xattrs_failure:
+            self._tell(row.entry.path, os.strerror(xattrs_failure), code="source-xattrs")
+
+    def _read_missed(self) -> None:
+        """Files that were saved anew since the walk met them are read as they are now; what is left cannot be had."""
+        while self._missed:
+            row, failure = self._missed.popleft()
+            again = failure == errno.ENOENT and row.attempts
+            fresh = found_at(row.entry.path, self._folders) if again else None
+            if fresh is None:
+                self._lose(row, os.strerror(failure))
+                continue
+            row.attempts -= 1
+            row.pieces = None
+            if 0 < fresh.looked[7] <= self._small_max:
+                row.entry = Entry(*fresh.looked)
+                self._gathering.add(row, wanted(fresh.looked))
+                continue
+            try:
+                row.entry = fresh.described()
+            except OSError as error:
+                self._missed.append((row, error.errno or errno.EIO))
+            else:
+                self._opened(fresh, row, None, in_order=False)
+
+    def _lose(self, row: Row, why: str) -> None:
+        """A file that cannot be read is left out, but by another of its names perhaps it can."""
+        self._skip(row.entry.path, why)
+        row.gone, row.awaited = True, False
+        if row.others:
+            first, *first.others = row.others
+            first.same, first.awaited = None, True
+            for other in first.others:
+                other.same = first
+            self._missed.append((first, errno.ENOENT))
+
+    def _opened(self, found: Found, row: Row, before: Entry | None, *, in_order: bool = True) -> Row:
+        """Read a file that is large or empty; where that fails it is missed."""
+        row.awaited = True
         handle = -1
         try:
-            if not entry.size:
-                return Row(entry)
-            with reading():
-                handle = found.open()
-            if entry.size <= self.parameters.small_file_max:
-                row = self._read_small(entry, handle)
-            else:
-                row = self._read_large(entry, handle, before)
-            self._check_unchanged(entry, handle)
-            return row
+            if row.entry.size:
+                with reading():
+                    handle = found.open()
+                self._read_large(row, handle, before, in_order=in_order)
+                self._check_unchanged(row.entry, handle)
+            row.awaited = False
         except SourceError as error:
-            self._reading = None
-            if error.errno == errno.ENOENT and attempts and (fresh := found.renewed()) is not None:
-                return self._again_from(fresh, attempts - 1)
-            self._skip(entry.path, error)
-            return None
+            self._missed.append((row, error.errno or errno.EIO))
         finally:
+            self._reading = None
             if handle >= 0:
                 os.close(handle)
-
-    def _again_from(self, fresh: Found, attempts: int) -> Row | None:
-        entry = self._described(fresh)
-        return self._opened(fresh, entry, None, attempts) if entry is not None else None
-
-    def _reused(self, entry: Entry, before: Entry, origin: Origin) -> Row | None:
-        """The row of an unchanged file of which all chunks are known; None where it must be read."""
-        reused = self.unchanged.reused(entry, before)
-        if reused is None:
-            return None
-        self._bundling.remember(reused.content, reused.chunks, reused.offset)
-        self._kept += reused.size
-        return Row(reused, origin=origin if reused == before else None)
-
-    def _gathered(
-        self, rows: Sequence[Row], wanted: Sequence[Wanted], got: Sequence[Got], data: memoryview
-    ) -> None:
-        """A batch of small files was read, as far as it could be."""
-        places = self._bundling.find([one.content for one in got])
-        at = 0
-        for row, file, one, place in zip(rows, wanted, got, places, strict=True):
-            self._take_in(row, file, one, data[at : at + one.length], place)
-            at += one.length
-
-    def _take_in(self, row: Row, wanted: Wanted, got: Got, data: memoryview, place: Place | None) -> None:
-        if got.errno == errno.ENOENT and (fresh := found_at(wanted.path, self._folders)) is not None:
-            again = self._again_from(fresh, ATTEMPTS - 1)
-            row.gone = again is None
-            if again is not None:
-                row.entry, row.bundle, row.pieces = again.entry, again.bundle, again.pieces
-                row.offset, row.content = again.offset, again.content
-        elif got.errno:
-            row.gone = True
-            self._skip(wanted.path, OSError(got.errno, os.strerror(got.errno)))
-        else:
-            if got.xattrs != row.entry.xattrs:
-                row.entry = row.entry._replace(xattrs=got.xattrs)
-            self._keep_small(row, got.content, data, place)
-            if not got.stayed:
-                self._tell_changed(row.entry)
-            if got.xattrs_errno:
-                self._tell(wanted.path, os.strerror(got.xattrs_errno), code="source-xattrs")
-        row.awaited = False
-
-    def _keep_small(self, row: Row, content: ContentId, data: memoryview, place: Place | None) -> None:
-        """Lay a file into the bundle, unless its content is stored already: at `place`, if that was found."""
-        size = len(data)
-        if size != row.entry.size:
-            row.entry = row.entry._replace(size=size)
-        self._progress(size)
-        if not size:
-            return
-        row.content = content
-        row.bundle, row.offset = self._bundling.keep(content, data, place)
-
-    def _read_small(self, entry: Entry, handle: int) -> Row:
-        data = memoryview(bytearray(entry.size + 1))
-        length = 0
-        with reading():
-            while length <= entry.size and (got := read_into(handle, data[length:])):
-                length += got
-        row = Row(entry)
-        content = self._sealer.content_id(data[:length])
-        self._keep_small(row, content, data[:length], *self._bundling.find([content]))
         return row
 
-    def _read_large(self, entry: Entry, handle: int, before: Entry | None) -> Row:
-        """A file of its own chunks. Of one that was read before, what is known is passed over, the rest cut there again."""
+    def _read_large(self, row: Row, handle: int, before: Entry | None, *, in_order: bool) -> None:
+        entry = row.entry
         with reading():
             regions = data_extents(handle, entry.size)
         if regions != [(0, entry.size)]:
-            entry = entry._replace(extents=packed(regions))
-        stream = Stream(handle, regions, self._while_reading)
-        row = Row(entry, pieces=Pieces(entry.size))
+            row.entry = entry._replace(extents=packed(regions))
         self._beside += entry.size
-        if self._beside > LONG // 4:  # so that all rows before this one can be journalled before it
-            self._gathering.drain()
-            self._close_bundle()
-        if entry.size > LONG:
+        if in_order and self._beside > LONG:  # so that all rows before this one can be journalled before it
+            self._gather_all()
+        if in_order and entry.size > LONG:
             self._reading = row
-        if before is None or before.extents != entry.extents or self._again(before, stream, row):
-            for unit in self._cutter.cut(stream.read, entry.size - stream.at):
-                self._expect(row, unit)
-        self._reading = None
-        if stream.end is not None:
-            row.entry = shrunk(entry, regions, stream.at)
-        return row
-
-    def _again(self, before: Entry, stream: Stream, row: Row) -> bool:
-        """Go through the chunks that were cut before, reading what is not known. False where the file ended."""
-        assert row.pieces is not None
-        for chunk, length in zip(before.chunk_ids(), before.chunk_lengths(), strict=True):
-            if chunk in self._known:
-                row.pieces.append(chunk, length)
-                stream.skip(length)
-                self.monitor.progress(kept=length)
-                continue
-            if (unit := self._cutter.take(stream.read, length)) is not None:
-                self._expect(row, unit)
-            if unit is None or unit.size < length:
-                return False
-        return True
-
-    def _expect(self, row: Row, unit: Unit) -> None:
-        assert row.pieces is not None
-        row.pieces.expect(unit)
-        self._sealing.submit(unit)
+        row.pieces = Pieces(entry.size)
+        stream = Stream(handle, regions, self._while_reading)
+        row.entry = self._large.read(row.entry, stream, row.pieces, before)
 
     def _while_reading(self, got: int) -> None:
         self._progress(got)
+        self._gathering.hear()
         if self.monitor.stopping():
             raise Interrupted(2)
 
@@ -338,34 +327,28 @@ class Run:
     def _tell_changed(self, entry: Entry) -> None:
         self._tell(entry.path, "changed while it was read; it was kept as it was read", code="source-changed")
 
-    def _take_over(self, entry: Entry, same: Row, before: Entry | None, origin: Origin) -> None:
-        """A further name of a file: its content is not read again."""
-        first = same.entry
-        entry = entry._replace(size=first.size, extents=first.extents).holding(
-            first.chunks, first.lengths, first.offset, first.content
-        )
-        stands = origin if entry == before else None
-        places = same.bundle, same.pieces, same.offset, same.content
-        self._rows.append(Row(entry, *places, stands, first=False))
-        same.links += 1
-        if same.links >= entry.links:
-            del self._links[entry.device, entry.inode]
-
-    def _skip(self, path: bytes, error: OSError) -> None:
-        self._tell(path, error.strerror or type(error).__name__, code="source-unreadable")
+    def _skip(self, path: bytes, why: str) -> None:
+        self._tell(path, why, code="source-unreadable")
 
     def _tell(self, path: bytes, detail: str, code: str) -> None:
         self.monitor.finding(Finding(code=code, subject="/" + os.fsdecode(path), detail=detail))
 
     def _settle(self) -> None:
         """Read, seal and name all that is on its way."""
-        self._gathering.drain()
-        self._close_bundle()
+        self._gather_all()
         self._sealing.drain()
 
-    def _close_bundle(self) -> None:
+    def _gather_all(self) -> None:
+        """Read and seal all small files so far."""
         self._beside = 0
-        self._bundling.close()
+        self._gathering.drain()
+        while self._missed:
+            self._read_missed()
+            self._gathering.drain()
+
+    def _sealed(self, unit: Unit, sealed: Sealed) -> None:
+        """A bundle was sealed; it is handed on unless the like of it is stored."""
+        self._deliver(unit, sealed if self._known.claim(sealed.chunk) else Sealed(sealed.chunk))
 
     def _deliver(self, unit: Unit, sealed: Sealed) -> None:
         sent = False
@@ -389,9 +372,7 @@ class Run:
             row = rows.popleft()
             if row.gone:
                 continue
-            for part in in_parts(row.finished()):
-                self._catalog.add(part, row.origin, first=row.first)
-
-
-def _wanted(entry: Entry) -> Wanted:
-    return Wanted(entry.path, entry.device, entry.inode, entry.size, entry.modified, entry.changed)
+            entry = row.finished()
+            origin = row.origin if row.same is None or entry is row.before else None
+            for part in in_parts(entry):
+                self._catalog.add(part, origin, first=row.same is None)

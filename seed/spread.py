@@ -1,7 +1,7 @@
 """How many files lie whole on one disk: of those, one disk alone can be restored from, if the others are lost."""
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -19,20 +19,16 @@ class Spread:
         self._chunks = array("Q")
         self._counts = array("I")
 
-    def add(self, entry: Entry) -> None:
-        """A catalog row; of a file of several rows, in order."""
-        if entry.type != FILE or not entry.chunks:
-            return
-        count = len(entry.chunks) // CHUNK
-        ids = np.frombuffer(entry.chunks, dtype="<u8").reshape(count, 4)[:, 0] if count > 1 else ()
-        if count == 1:
-            self._chunks.append(int.from_bytes(entry.chunks[:8], "little"))
-        else:
-            self._chunks.frombytes(np.ascontiguousarray(ids).tobytes())
-        if entry.part and self._counts:
-            self._counts[-1] += count
-        else:
-            self._counts.append(count)
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Catalog rows, in order."""
+        files = [entry for entry in entries if entry.chunks and entry.type == FILE]
+        ids = np.frombuffer(b"".join([file.chunks for file in files]), dtype="<u8").reshape(-1, CHUNK // 8)
+        self._chunks.frombytes(ids[:, 0].tobytes())
+        for file in files:
+            if file.part and self._counts:
+                self._counts[-1] += len(file.chunks) // CHUNK
+            else:
+                self._counts.append(len(file.chunks) // CHUNK)
 
     def whole(self, disks: Mapping[int, Iterable[Section]]) -> float:
         """The share of files, 0 to 1, all of whose chunks lie on one of `disks`; 1 where no file has any."""

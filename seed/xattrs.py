@@ -8,7 +8,7 @@ from collections.abc import Sequence
 _UNSUPPORTED, _GONE = 95, 61  # EOPNOTSUPP, ENODATA
 
 
-def read(where: int | str) -> tuple[bytes, int]:
+def read(where: int | bytes) -> tuple[bytes, int]:
     """The attributes of an open file, or of what has a name and is no link that is followed, packed; and an errno where
     some could not be read, else 0."""
     if sys.platform != "linux":
@@ -20,6 +20,8 @@ def read(where: int | str) -> tuple[bytes, int]:
         names = os.listxattr(where, follow_symlinks=follow)
     except OSError as error:
         return b"", 0 if error.errno == _UNSUPPORTED else error.errno or 0
+    if not names:
+        return b"", 0
     for name in sorted(names):
         try:
             pairs.append((os.fsencode(name), os.getxattr(where, name, follow_symlinks=follow)))

@@ -98,7 +98,7 @@ class Entry(NamedTuple):
 
     def holding(self, chunks: bytes, lengths: bytes, offset: int = 0, content: bytes = b"") -> "Entry":
         """The same entry with its content in these places."""
-        return Entry(*self[:20], chunks, lengths, offset, content)
+        return Entry._make((*self[:20], chunks, lengths, offset, content))
 
     def chunk_ids(self) -> list[ChunkId]:
         return [ChunkId(self.chunks[at : at + 32]) for at in range(0, len(self.chunks), 32)]

@@ -13,7 +13,7 @@ import pyarrow as pa
 from blake3 import blake3
 
 from formats.errors import IntegrityError
-from formats.ids import ChunkId, ContentId, content_id
+from formats.ids import ChunkId
 from formats.keyed.aead import OVERHEAD, Xaes256Gcm
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG, CONTENT
@@ -38,15 +38,12 @@ class ChunkSealer:
         self.level = level
         self.key_id = master.key_id
         self._aead = Xaes256Gcm(master.seal)
-        self._content_key = master.content_id
+        self.content_key = master.content_id
         self._id_keys = {CONTENT: master.chunk_id_content, CATALOG: master.chunk_id_catalog}
         self._local = threading.local()
 
     def chunk_id(self, kind: int, raw: bytes | memoryview) -> ChunkId:
         return ChunkId(blake3(raw, key=self._id_keys[kind]).digest())
-
-    def content_id(self, raw: bytes | memoryview) -> ContentId:
-        return content_id(raw, self._content_key)
 
     def seal(
         self, kind: int, chunk: ChunkId, raw: bytes | memoryview, *, nonce: bytes | None = None
@@ -57,6 +54,14 @@ class ChunkSealer:
         return self._aead.seal(
             b"".join((INNER.pack(codec, len(raw)), data)), self._aad(kind, chunk), nonce=nonce
         )
+
+    def seal_into(self, kind: int, chunk: ChunkId, raw: bytes | memoryview, space: memoryview) -> int:
+        """As `seal`, of what mostly compresses, to the front of `space`; returns the record's length, at most `RECORD_OVERHEAD` more than `raw`'s."""
+        codec, data = self._compress(raw, probe=False)
+        plain = b"".join((INNER.pack(codec, len(raw)), data))
+        length = len(plain) + OVERHEAD
+        self._aead.seal_into(plain, self._aad(kind, chunk), space[:length])
+        return length
 
     def open(self, kind: int, chunk: ChunkId, record: bytes | memoryview, where: str) -> bytes:
         """The raw bytes. Raises IntegrityError seal-broken (REC-1, REC-5), FormatError REC-2 to REC-4."""
@@ -76,12 +81,14 @@ class ChunkSealer:
     def _aad(self, kind: int, chunk: ChunkId) -> bytes:
         return b"%b%c%b%b" % (AAD_PREFIX, kind, self.key_id, chunk)
 
-    def _compress(self, raw: bytes | memoryview) -> tuple[int, bytes | memoryview | pa.Buffer]:
+    def _compress(
+        self, raw: bytes | memoryview, *, probe: bool = True
+    ) -> tuple[int, bytes | memoryview | pa.Buffer]:
         codec = self._codec()
-        if len(raw) > 2 * _PROBE_SIZE:
+        if probe and len(raw) > 2 * _PROBE_SIZE:
             middle = len(raw) // 2
-            probe = memoryview(raw)[middle : middle + _PROBE_SIZE]
-            if codec.compress(probe).size > _PROBE_GAIN * _PROBE_SIZE:
+            part = memoryview(raw)[middle : middle + _PROBE_SIZE]
+            if codec.compress(part).size > _PROBE_GAIN * _PROBE_SIZE:
                 return RAW, raw
         packed = codec.compress(raw)
         return (ZSTD, packed) if packed.size < len(raw) else (RAW, raw)

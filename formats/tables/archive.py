@@ -81,7 +81,7 @@ class ArchiveBuilder:
         tail = (len(self.rows) + 1) * ROW.size + FOOTER.size
         return len(self.rows) < RECORDS_MAX and self.at + length + tail <= self.limit
 
-    def add(self, kind: int, chunk: ChunkId, record: bytes, record_digest: bytes) -> None:
+    def add(self, kind: int, chunk: ChunkId, record: bytes | memoryview, record_digest: bytes) -> None:
         assert self.fits(len(record))
         self.buffer[self.at : self.at + len(record)] = record
         self.rows.append(encode_row(Row(chunk, record_digest, self.at, len(record), kind)))

@@ -1,57 +1,40 @@
 """Reads small files, many at a time, end to end into one space: what costs little for a byte and much for a file.
 
 Whoever reads is told by path where a file lies and by number which it is, and opens its folder anew, part by part: so
-it may be another process than the one that walks (seed/source/helper.py). It stands alone: it loads nothing large.
+it may be another process than the one that walks (seed/helper.py).
 """
 
 import errno
-import marshal
 import os
 import stat
 import sys
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from formats.ids import ContentId, content_id
+from formats.ids import content_id
+from formats.keyed.catalog import Looked
 from seed.xattrs import read as xattrs_of
 
-
-class Wanted(NamedTuple):
-    """A file as the walk met it: `path` from the root of all paths, times in nanoseconds since 1970."""
-
-    path: bytes
-    device: int
-    inode: int
-    size: int
-    modified: int
-    changed: int
-
-    @property
-    def space(self) -> int:
-        """Bytes that it may take: one more than it had, by which it is noticed that it grew."""
-        return self.size + 1
+# A file as the walk met it: path, size, mtime and ctime in seconds and nanoseconds beyond, device, inode.
+Wanted = tuple[bytes, int, int, int, int, int, int, int]
+# What is told of a file that is not like most: xattrs (packed), whether it was not changed meanwhile, an errno where some
+# of the xattrs could not be read, an errno where the file could not.
+Odd = tuple[bytes, bool, int, int]
 
 
 class Got(NamedTuple):
-    """What became of it: `length` bytes were read, whose id is `content`, or it failed with `errno`."""
+    """What became of files, in their order: bytes read and content ids (16 bytes each) of all, and what is odd about some.
 
-    length: int
-    content: ContentId
-    xattrs: bytes = b""  # packed, see seed/xattrs.py
-    stayed: bool = True  # it was not changed meanwhile
-    xattrs_errno: int = 0  # some of them could not be read
-    errno: int = 0
+    A file without bytes has no content id: zeros stand there.
+    """
 
-
-def tell(sink: Connection, *message: Any) -> None:
-    """Send plain values to the other process: tuples as such, for their classes are known there. Raises OSError."""
-    sink.send_bytes(marshal.dumps(message))
+    lengths: list[int]
+    contents: bytes
+    odd: dict[int, Odd]
 
 
-def hear(source: Connection) -> Any:
-    """What the other process told. Raises EOFError where it has ended."""
-    return marshal.loads(source.recv_bytes())  # noqa: S302  both are this program
+def wanted(looked: Looked) -> Wanted:
+    return (looked[0], *looked[7:14])
 
 
 assert sys.platform != "win32"
@@ -104,34 +87,44 @@ def read_into(handle: int, space: memoryview) -> int:
     return os.readv(handle, [space])
 
 
-def read_batch(wanted: Sequence[Wanted], space: memoryview, key: bytes, folders: Folders) -> list[Got]:
+def read_batch(files: Sequence[Wanted], space: memoryview, key: bytes, folders: Folders) -> Got:
     """Read each file behind the one before into `space`, which has room for all; name what was read under `key`."""
-    got, at = [], 0
-    for file in wanted:
+    lengths: list[int] = []
+    contents: list[bytes] = []
+    odd: dict[int, Odd] = {}
+    at = 0
+    for number, file in enumerate(files):
+        length, told = 0, _LIKE_MOST
         try:
-            read = _read(file, space[at : at + file.space], key, folders)
+            length, told = _read(file, space[at : at + file[1]], folders)
         except OSError as error:
-            read = Got(0, _NONE, errno=error.errno or errno.EIO)
-        got.append(read)
-        at += read.length
-    return got
+            told = b"", True, 0, error.errno or errno.EIO
+        if told != _LIKE_MOST:
+            odd[number] = told
+        lengths.append(length)
+        contents.append(content_id(space[at : at + length], key) if length else _NONE)
+        at += length
+    return Got(lengths, b"".join(contents), odd)
 
 
-_NONE = ContentId(bytes(16))
+_NONE = bytes(16)
+_LIKE_MOST: Odd = (b"", True, 0, 0)
 
 
-def _read(file: Wanted, space: memoryview, key: bytes, folders: Folders) -> Got:
-    handle = folders.open(file.path)
+def _read(file: Wanted, space: memoryview, folders: Folders) -> tuple[int, Odd]:
+    path, size, mtime, mtime_ns, ctime, ctime_ns, device, inode = file
+    handle = folders.open(path)
     try:
         before = os.fstat(handle)
-        if not stat.S_ISREG(before.st_mode) or (before.st_dev, before.st_ino) != (file.device, file.inode):
+        if not stat.S_ISREG(before.st_mode) or before.st_ino != inode or before.st_dev != device:
             raise FileNotFoundError(errno.ENOENT, "something else has its name now")
         length = read_into(handle, space)
-        while length < file.size and (more := read_into(handle, space[length:])):
+        while length < size and (more := read_into(handle, space[length:])):
             length += more
         xattrs, failure = xattrs_of(handle)
         now = os.fstat(handle)
     finally:
         os.close(handle)
-    stayed = (now.st_size, now.st_mtime_ns, now.st_ctime_ns) == (file.size, file.modified, file.changed)
-    return Got(length, content_id(space[:length], key) if length else _NONE, xattrs, stayed, failure)
+    times = mtime * 10**9 + mtime_ns, ctime * 10**9 + ctime_ns
+    stayed = now.st_size == size and (now.st_mtime_ns, now.st_ctime_ns) == times
+    return length, (xattrs, stayed, failure, 0)

@@ -29,48 +29,35 @@ class Found:
     """An entry as a look at it told, and the way to its bytes: valid until the walk goes on."""
 
     path: bytes
-    folder: int
-    name: str
     type: int
-    status: os.stat_result
+    looked: Looked
+    rdev: int
+    folder: int
+    name: bytes
     told: Told
 
-    def looked(self) -> Looked:
-        """What a look tells of it: an entry's columns up to the number of its names."""
-        status = self.status
-        return (
-            self.path,
-            self.type,
-            status.st_mode & 0o7777,
-            status.st_uid,
-            status.st_gid,
-            user_name(status.st_uid),
-            group_name(status.st_gid),
-            status.st_size if self.type == FILE else 0,
-            *divmod(status.st_mtime_ns, 10**9),
-            *divmod(status.st_ctime_ns, 10**9),
-            status.st_dev,
-            status.st_ino,
-            status.st_nlink,
-        )
+    @property
+    def number(self) -> tuple[int, int]:
+        """Device and inode."""
+        return self.looked[12:14]
 
     def described(self) -> Entry:
         """All that is to be told of it but its content, its attributes among it; attributes that cannot be read are told. Raises OSError."""
         target, rdev = b"", 0
         if self.type == SYMLINK:
-            target = os.fsencode(os.readlink(self.name, dir_fd=self.folder))
+            target = os.readlink(self.name, dir_fd=self.folder)
         elif self.type in (CHARACTER_DEVICE, BLOCK_DEVICE):
-            rdev = self.status.st_rdev
-        xattrs, failure = read(f"/proc/self/fd/{self.folder}/{self.name}")
+            rdev = self.rdev
+        xattrs, failure = read(b"/proc/self/fd/%d/%b" % (self.folder, self.name))
         if failure:
             self.told(self.path, OSError(failure, os.strerror(failure)), code="source-xattrs")
-        return Entry(*self.looked(), target, rdev, xattrs)
+        return Entry(*self.looked, target, rdev, xattrs)
 
     def open(self) -> int:
         """A read handle on the file; never waits. Raises OSError, also where something else has its name now."""
         handle = os.open(self.name, FILE_FLAGS, dir_fd=self.folder)
         now = os.fstat(handle)
-        if stat.S_ISREG(now.st_mode) and now.st_ino == self.status.st_ino:
+        if stat.S_ISREG(now.st_mode) and (now.st_dev, now.st_ino) == self.number:
             return handle
         os.close(handle)
         raise FileNotFoundError(2, "something else has its name now")
@@ -84,20 +71,36 @@ class Found:
         return found if found.type == FILE else None
 
 
-def look(folder: int, name: str, path: bytes, told: Told) -> Found:
+def look(folder: int, name: bytes, path: bytes, told: Told) -> Found:
     """What has this name now, as the entry `path`. Raises OSError."""
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     kind = TYPES.get(stat.S_IFMT(status.st_mode))
     if kind is None:
         raise OSError(22, "a kind of file that is not known")
-    return Found(path, folder, name, kind, status, told)
+    uid, gid = status.st_uid, status.st_gid
+    looked = (
+        path,
+        kind,
+        status.st_mode & 0o7777,
+        uid,
+        gid,
+        user_name(uid),
+        group_name(gid),
+        status.st_size if kind == FILE else 0,
+        *divmod(status.st_mtime_ns, 10**9),
+        *divmod(status.st_ctime_ns, 10**9),
+        status.st_dev,
+        status.st_ino,
+        status.st_nlink,
+    )
+    return Found(path, kind, looked, status.st_rdev, folder, name, told)
 
 
 def found_at(path: bytes, folders: Folders) -> Found | None:
     """The file at a path, as it is now; None where none is."""
     folder, _, name = path.rpartition(b"/")
     try:
-        found = look(folders.handle(folder), os.fsdecode(name), path, _pass_over)
+        found = look(folders.handle(folder), name, path, _pass_over)
     except OSError:
         return None
     return found if found.type == FILE else None

@@ -26,7 +26,7 @@ class Level:
     path: bytes
     device: int
     inode: int
-    names: Iterator[str]
+    names: Iterator[bytes]
 
 
 class Levels:

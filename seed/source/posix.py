@@ -45,7 +45,7 @@ class Walk:
             handle = os.open("/", PASSING_FLAGS)
             for part in root.strip(b"/").split(b"/")[:-1]:
                 path = path + b"/" + part if path else part
-                found = look(handle, os.fsdecode(part), path, self._tell)
+                found = look(handle, part, path, self._tell)
                 if found.type != FOLDER:  # it was one when the root was named
                     raise NotADirectoryError(
                         20, "it is no folder any more, and what was below it is not read"
@@ -94,13 +94,13 @@ class Walk:
         device = os.fstat(above).st_dev
         if root:
             parent, _, name = root.rpartition(b"/")
-            return Level(above, parent, device, 0, iter([os.fsdecode(name)]))
+            return Level(above, parent, device, 0, iter([name]))
         handle = os.open(".", FOLDER_FLAGS, dir_fd=above)
         os.close(above)
         return Level(handle, b"", device, 0, self._names(handle, b""))
 
-    def _found(self, level: Level, name: str) -> Found | None:
-        path = level.path + b"/" + os.fsencode(name) if level.path else os.fsencode(name)
+    def _found(self, level: Level, name: bytes) -> Found | None:
+        path = level.path + b"/" + name if level.path else name
         if self._excludes and self._excludes.match(b"/" + path):
             return None
         try:
@@ -111,7 +111,7 @@ class Walk:
 
     def _enter(self, found: Found, level: Level, at_root: bool) -> Level | None:
         """The folder opened, or None where what lies below it is left out."""
-        path, folder = found.path, (found.status.st_dev, found.status.st_ino)
+        path, folder = found.path, found.number
         if why := self.rules.barrier(folder, folder[0] if at_root else level.device, self._kernel):
             self._leave_out(path, why)
             return None
@@ -130,10 +130,10 @@ class Walk:
         os.close(handle)
         return None
 
-    def _names(self, handle: int, path: bytes) -> Iterator[str]:
+    def _names(self, handle: int, path: bytes) -> Iterator[bytes]:
         """Each name once: a file that is made anew while a folder is listed may be listed twice."""
         try:
-            return iter(sorted(set(os.listdir(handle)), key=os.fsencode))
+            return iter(sorted({os.fsencode(name) for name in os.listdir(handle)}))
         except OSError as error:
             self._tell(path, error)
             return iter(())

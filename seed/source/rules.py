@@ -49,13 +49,23 @@ class Patterns:
         self.globs = tuple(p for p in patterns if p.strip("/"))
         parts = [self._checked(p) for p in self.globs]
         self._regex = re.compile("|".join(parts), re.DOTALL) if parts else None
+        # Most paths are told by their last name alone, at a fraction of the cost.
+        self._last = re.compile("|".join(self._translate_last(p) for p in self.globs), re.DOTALL)
 
     def __bool__(self) -> bool:
         return self._regex is not None
 
     def match(self, path: bytes) -> bool:
         """Whether the absolute `path` is left out."""
-        return self._regex is not None and self._regex.fullmatch(os.fsdecode(path)) is not None
+        if self._regex is None or not self._last.fullmatch(os.fsdecode(path[path.rfind(b"/") + 1 :])):
+            return False
+        return self._regex.fullmatch(os.fsdecode(path)) is not None
+
+    @classmethod
+    def _translate_last(cls, pattern: str) -> str:
+        """What the last name of a path is that matches."""
+        last = pattern.rstrip("/").rpartition("/")[2]
+        return ".*" if "**" in last or "[" in pattern else cls._translate("/" + last)[1:]
 
     @classmethod
     def _checked(cls, pattern: str) -> str:

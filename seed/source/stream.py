@@ -31,6 +31,7 @@ class Stream:
 
     def __init__(self, handle: int, regions: Sequence[tuple[int, int]], heard: Callable[[int], None]) -> None:
         self._handle = handle
+        self.regions = regions
         self._ahead = deque(regions)
         self._heard = heard
         self.at = 0

@@ -2,7 +2,7 @@
 
 import sys
 
-from seed.source.batch import Got, Wanted
+from seed.source.batch import Got, Odd, Wanted, wanted
 
 if sys.platform == "win32":
     from seed.source.windows import Folders, Found, Walk, data_extents, found_at, read_batch, read_into
@@ -15,10 +15,12 @@ __all__ = (
     "Folders",
     "Found",
     "Got",
+    "Odd",
     "Walk",
     "Wanted",
     "data_extents",
     "found_at",
     "read_batch",
     "read_into",
+    "wanted",
 )

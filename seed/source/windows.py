@@ -24,8 +24,10 @@ class Found:
 
     path: bytes
     type: int
+    looked: Looked
 
-    def looked(self) -> Looked:
+    @property
+    def number(self) -> tuple[int, int]:
         raise unsupported()
 
     def described(self) -> Entry:
@@ -62,7 +64,7 @@ def found_at(path: bytes, folders: Folders) -> Found | None:
     raise unsupported()
 
 
-def read_batch(wanted: Sequence[Wanted], space: memoryview, key: bytes, folders: Folders) -> list[Got]:
+def read_batch(files: Sequence[Wanted], space: memoryview, key: bytes, folders: Folders) -> Got:
     raise unsupported()
 
 

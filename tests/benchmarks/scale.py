@@ -140,7 +140,7 @@ def catalog(_: str, count: int) -> str:
 
     def store(sealed: Sealed) -> None:
         assert sealed.record is not None
-        stored[sealed.chunk] = sealed.record
+        stored[sealed.chunk] = bytes(sealed.record)
 
     made = Cataloguing(master, sealer, Known(), store, lambda _: None)
     written, coming = 0.0, entries(count)

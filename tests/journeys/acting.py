@@ -80,12 +80,12 @@ def acting_open(found: entries.Found) -> int:
 
 def acting_open_by_path(folders: batch.Folders, path: bytes) -> int:
     above, _, name = path.rpartition(b"/")
-    return acting_between(os.fsdecode(name), folders.handle(above), lambda: opened_by_path(folders, path))
+    return acting_between(name, folders.handle(above), lambda: opened_by_path(folders, path))
 
 
-def acting_between(name: str, folder: int, opening: Callable[[], int]) -> int:
-    words = name.split()
-    path = f"/proc/self/fd/{folder}/{name}"
+def acting_between(name: bytes, folder: int, opening: Callable[[], int]) -> int:
+    words = os.fsdecode(name).split()
+    path = f"/proc/self/fd/{folder}/{os.fsdecode(name)}"
     if words[0] == "before":
         ACTS[words[1]](path)
     handle = opening()
@@ -112,9 +112,6 @@ if __name__ == "__main__":
     ):
         setattr(owner, name, acting)
     sys.argv[0] = "seed"
-    from seed import gathering
     from seed.cli import main
-
-    gathering.HELPERS_MAX = 0  # nothing is done in processes that are not this one
 
     main()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from formats.ids import ChunkId
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
-from seed.chunking import Buffers, Bundler, Cutter, Unit
+from seed.chunking import Buffers, Cutter, Unit
 
 PARAMETERS = ChunkingParameters(
     min_size=4 << 10, mean_size=16 << 10, max_size=64 << 10, bundle_size=64 << 10, small_file_max=16 << 10
@@ -100,23 +100,3 @@ def test_a_buffer_comes_back_only_when_nothing_in_it_is_used() -> None:
     assert buffers.take() is not buffer
     buffer.release()
     assert buffers.take() is buffer
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(1, 16 << 10), min_size=1, max_size=60))
-def test_bundles_are_files_end_to_end_cut_at_file_borders(sizes: list[int]) -> None:
-    bundler = Bundler(PARAMETERS)
-    files, bundles = [], []
-    for number, size in enumerate(sizes):
-        if not bundler.fits(size) and (full := bundler.close()) is not None:
-            bundles.append(full)
-        data = DATA[number : number + size]
-        files.append((data, *bundler.lay(memoryview(data))))
-    last = bundler.close()
-    assert last is not None
-    bundles.append(last)
-    assert all(bundle.size <= PARAMETERS.bundle_size for bundle in bundles)
-    for data, unit, offset in files:
-        assert unit.raw is not None
-        assert bytes(unit.raw[offset : offset + len(data)]) == data
-    assert bundler.close() is None

@@ -1,22 +1,29 @@
-"""Small files come in order, whole and named, whoever reads them; what is wrong with one concerns that one alone."""
+"""Small files come whole and named, and lie where they are said to lie, whoever reads and seals them; what is wrong with
+one concerns that one alone."""
 
 import errno
 import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from formats.ids import content_id
+from formats.errors import HomeError
+from formats.ids import ChunkId, content_id
 from formats.keyed.catalog import FILE, Entry
+from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
-from formats.monitor import Tally
-from seed.gathering import ALONE, BATCH_BYTES, Gathering
+from formats.tables.index import CONTENT, record_digest
+from seed.chunking import Sealed, Unit
+from seed.gathering import Desk, Gathering
+from seed.helper import Helper, Here, helping
 from seed.row import Row
 from seed.source.system import Got, Wanted
 
@@ -24,43 +31,78 @@ if sys.platform == "win32":
     pytest.skip("trees are not read on Windows yet", allow_module_level=True)
 
 MASTER = MasterKey(bytes(range(32)))
-MANY = 3 * ALONE * BATCH_BYTES // 1000  # files of 1,000 bytes, enough that helpers are started
+SEALER = ChunkSealer(MASTER, 1)
+SIZE_MAX = 64 << 10  # of a bundle, and of the files of a batch
+MANY = 2000  # files of some 1,000 bytes: some thirty batches
+FORKED = pytest.param(2, marks=pytest.mark.skipif(sys.platform != "linux", reason="no fork"))
 
 
 def wanted(path: Path) -> Wanted:
     status = path.lstat()
-    relative = os.fsencode(path).lstrip(b"/")
-    return Wanted(
-        relative, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    )
+    times = *divmod(status.st_mtime_ns, 10**9), *divmod(status.st_ctime_ns, 10**9)
+    return (os.fsencode(path).lstrip(b"/"), status.st_size, *times, status.st_dev, status.st_ino)
+
+
+@contextmanager
+def helpers(count: int) -> Iterator[Sequence[Helper]]:
+    """So many processes; none: all is done here."""
+    with helping(MASTER, 1, SIZE_MAX, count) as found:
+        assert len(found) == max(1, count)
+        yield found
 
 
 class Received:
-    """What was delivered, by a gathering with so many helpers."""
+    """What was taken in, all of it kept but what `known` holds, and each file's content as it lies in what was delivered."""
 
-    def __init__(self, helpers: int) -> None:
-        self.got: list[tuple[str, Got, bytes]] = []
-        self.tally = Tally()
-        self.gathering = Gathering(MASTER, self._receive, self.tally, helpers)
+    def __init__(self, helpers: Sequence[Helper]) -> None:
+        self.names: list[str] = []
+        self.lengths: list[int] = []
+        self.odd: dict[str, tuple[bytes, bool, int, int]] = {}
+        self.places: dict[str, tuple[Unit, int]] = {}
+        self.bundles: dict[ChunkId, bytes] = {}
+        self.known: dict[bytes, tuple[Unit, int]] = {}
+        self.contents: dict[str, bytes] = {}
+        self.gathering = Gathering(helpers, SIZE_MAX, self._take, self._deliver)
 
-    def _receive(
-        self, rows: Sequence[Row], files: Sequence[Wanted], got: Sequence[Got], data: memoryview
-    ) -> None:
-        at = 0
-        for row, file, one in zip(rows, files, got, strict=True):
-            assert row.entry.path == file.path
-            self.receive(os.fsdecode(os.path.basename(file.path)), one, data[at : at + one.length])
-            at += one.length
+    def _take(self, desk: Desk, rows: Sequence[Row], got: Got) -> None:
+        for at, (row, length) in enumerate(zip(rows, got.lengths, strict=True)):
+            name = os.fsdecode(os.path.basename(row.entry.path))
+            content = got.contents[16 * at : 16 * at + 16]
+            self.names.append(name)
+            self.lengths.append(length)
+            self.contents[name] = content
+            if at in got.odd:
+                self.odd[name] = got.odd[at]
+            if not length or content in self.known:
+                desk.skip()
+            else:
+                self.known[content] = desk.lay(length)
+            if length:
+                self.places[name] = self.known[content]
 
-    def receive(self, name: str, got: Got, data: memoryview) -> None:
-        self.got.append((name, got, bytes(data)))
+    def _deliver(self, unit: Unit, sealed: Sealed) -> None:
+        record = bytes(sealed.record or b"")
+        assert record_digest(record) == sealed.record_digest
+        assert unit.id == sealed.chunk
+        self.bundles[sealed.chunk] = bytes(SEALER.open(CONTENT, sealed.chunk, record, "here"))
+        assert unit.size == len(self.bundles[sealed.chunk]) <= SIZE_MAX
 
-    def all(self, files: list[Wanted], meanwhile: Callable[[int], object] = lambda _: None) -> None:
+    def data(self, name: str) -> bytes:
+        """The content, which is named rightly."""
+        length = self.lengths[self.names.index(name)]
+        if not length:
+            return b""
+        unit, offset = self.places[name]
+        assert unit.id is not None
+        data = self.bundles[unit.id][offset : offset + length]
+        assert content_id(data, MASTER.content_id) == self.contents[name]
+        return data
+
+    def all(self, files: Sequence[Wanted], meanwhile: Callable[[int], object] = lambda _: None) -> None:
         for number, file in enumerate(files):
-            self.gathering.add(Row(Entry(file.path, FILE, size=file.size), awaited=True), file)
+            self.gathering.add(Row(Entry(file[0], FILE, size=file[1]), awaited=True), file)
             meanwhile(number)
         self.gathering.drain()
-        self.gathering.close()
 
 
 @pytest.fixture(scope="module")
@@ -70,58 +112,90 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for number in range(MANY):
         path = folder / f"{number % 7}" / f"sub{number % 3}" / str(number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(random.Random(number).randbytes(1000))
+        path.write_bytes(random.Random(number).randbytes(900 + number % 200))
         paths.append(path)
     return sorted(paths)
 
 
-@pytest.mark.parametrize("helpers", [0, 1, 3])
-def test_all_come_in_order_whole_and_named(many: list[Path], helpers: int) -> None:
-    received = Received(helpers)
-    received.all([wanted(path) for path in many])
-    assert [name for name, _, _ in received.got] == [path.name for path in many]
-    for path, (_, got, data) in zip(many, received.got, strict=True):
-        assert data == path.read_bytes()
-        assert got == Got(1000, content_id(data, MASTER.content_id))
+@pytest.mark.parametrize("count", [0, FORKED])
+def test_all_come_whole_and_named(many: list[Path], count: int) -> None:
+    with helpers(count) as found:
+        received = Received(found)
+        received.all([wanted(path) for path in many])
+    assert sorted(received.names) == sorted(path.name for path in many)
+    assert {path.name: received.data(path.name) for path in many} == {p.name: p.read_bytes() for p in many}
+    assert received.odd == {}
+    assert len(received.bundles) > MANY * 900 // SIZE_MAX
+
+
+@pytest.mark.parametrize("count", [0, FORKED])
+def test_what_is_known_is_not_kept(many: list[Path], count: int) -> None:
+    files = [wanted(path) for path in many[:300]]
+    with helpers(count) as found:
+        received = Received(found)
+        received.all(files)
+        stored = sum(map(len, received.bundles.values()))
+        received.all(files)
+    assert sum(map(len, received.bundles.values())) == stored == sum(p.stat().st_size for p in many[:300])
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.integers(1, BATCH_BYTES // 3), max_size=20))
-def test_of_any_size(tmp_path: Path, sizes: list[int]) -> None:
+@given(st.lists(st.integers(1, SIZE_MAX), max_size=20), st.sets(st.integers(0, 19)))
+def test_of_any_size_and_whenever_it_is_drained(tmp_path: Path, sizes: list[int], drained: set[int]) -> None:
     paths = [tmp_path / str(number) for number in range(len(sizes))]
-    for path, size in zip(paths, sizes, strict=True):
-        path.write_bytes(random.Random(size).randbytes(size))
-    received = Received(0)
-    received.all([wanted(path) for path in paths])
-    assert [data for _, _, data in received.got] == [path.read_bytes() for path in paths]
+    for number, (path, size) in enumerate(zip(paths, sizes, strict=True)):
+        path.write_bytes(random.Random(number).randbytes(size))
+    with helpers(0) as found:
+        received = Received(found)
+
+        def drain(number: int) -> None:
+            if number in drained:
+                received.gathering.drain()
+
+        received.all([wanted(path) for path in paths], drain)
+    assert [received.data(path.name) for path in paths] == [path.read_bytes() for path in paths]
 
 
-def test_a_helper_that_is_killed_costs_nothing_but_time(many: list[Path]) -> None:
-    received = Received(2)
-    killed: list[int] = []
+@pytest.mark.skipif(sys.platform != "linux", reason="no fork")
+def test_a_helper_that_is_killed_ends_the_run_and_is_named(many: list[Path]) -> None:
+    with helpers(2) as found:
+        received = Received(found)
 
-    def kill(number: int) -> None:
-        if received.gathering._helpers and number in (MANY // 2, MANY * 3 // 4):
-            process = received.gathering._helpers[len(killed)]._process
-            process.send_signal(signal.SIGKILL)
-            killed.append(process.pid)
+        def kill(number: int) -> None:
+            if number == MANY // 2:
+                forked: Any = found[1]
+                os.kill(forked.process, signal.SIGKILL)
 
-    received.all([wanted(path) for path in many], kill)
-    assert len(killed) == 2
-    assert [data for _, _, data in received.got] == [path.read_bytes() for path in many]
+        with pytest.raises(HomeError) as failure:
+            received.all([wanted(path) for path in many], kill)
+    assert failure.value.code == "helper-ended"
+    assert "run the same command again" in (failure.value.hint or "")
 
 
-def test_without_helpers_it_reads_by_itself_and_says_so(
-    many: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="no fork")
+def test_helpers_hold_nothing_open_and_end_with_the_one_they_work_for(tmp_path: Path) -> None:
+    """A disk can be unmounted, a lock be taken, while a helper still ends."""
+    with (tmp_path / "held").open("w"), helpers(1) as found:
+        forked: Any = found[0]
+        process: int = forked.process
+        forked.ask("read", [])
+        assert forked.answer() == ([], b"", {})
+        links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{process}/fd")]
+        assert not [link for link in links if link.startswith(str(tmp_path))]
+        assert {link.split(":")[0] for link in links} == {"/dev/null", "pipe"}
+    assert not os.path.exists(f"/proc/{process}")
+
+
+def test_without_a_process_it_reads_by_itself(many: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
         raise OSError(errno.EAGAIN, "no process can be started")
 
-    monkeypatch.setattr("seed.gathering.subprocess.Popen", refuse)
-    received = Received(2)
-    received.all([wanted(path) for path in many])
-    assert len(received.got) == MANY
-    assert received.tally.notices == ["small files are read by one process alone (no process can be started)"]
+    monkeypatch.setattr(os, "fork", refuse, raising=False)
+    with helping(MASTER, 1, SIZE_MAX) as found:
+        assert [type(helper) for helper in found] == [Here]
+        received = Received(found)
+        received.all([wanted(path) for path in many])
+    assert len(received.names) == MANY
 
 
 def remove(path: Path) -> None:
@@ -156,6 +230,7 @@ def empty(path: Path) -> None:
     os.truncate(path, 0)
 
 
+@pytest.mark.parametrize("count", [0, FORKED])
 @pytest.mark.parametrize(
     ("act", "failure", "stayed", "kept"),
     [
@@ -163,47 +238,24 @@ def empty(path: Path) -> None:
         (replace, errno.ENOENT, True, b""),
         (to_fifo, errno.ENOENT, True, b""),
         (to_link, errno.ELOOP, True, b""),
-        (grow, 0, False, b"secondm"),
+        (grow, 0, False, b"second"),
         (shrink, 0, False, b"sec"),
         (empty, 0, False, b""),
     ],
 )
 def test_what_becomes_of_one_concerns_no_other(
-    tmp_path: Path, act: Callable[[Path], None], failure: int, stayed: bool, kept: bytes
+    tmp_path: Path, act: Callable[[Path], None], failure: int, stayed: bool, kept: bytes, count: int
 ) -> None:
     paths = [tmp_path / name for name in ("first", "second", "third")]
     for path in paths:
         path.write_bytes(path.name.encode())
     files = [wanted(path) for path in paths]
     act(paths[1])
-    received = Received(0)
-    received.all(files)
-    (_, _, before), (_, got, data), (_, _, after) = received.got
-    assert (before, after) == (b"first", b"third")
-    assert (got.errno, got.stayed, got.length, data) == (failure, stayed, len(kept), kept)
-
-
-@pytest.mark.parametrize("helpers", [0, 2])
-def test_one_that_failed_may_have_the_others_read_first(many: list[Path], helpers: int) -> None:
-    """As where it is saved anew, as a large file: that is read once all before it is stored."""
-    files = [wanted(path) for path in many]
-    missing = range(0, MANY, 97)
-    for number in missing:
-        files[number] = files[number]._replace(inode=0)
-    heard: list[bool] = []
-
-    class Draining(Received):
-        def receive(self, name: str, got: Got, data: memoryview) -> None:
-            if got.errno and len(heard) < len(missing) // 2:
-                heard.append(True)
-                self.gathering.drain()
-            super().receive(name, got, data)
-
-    received = Draining(helpers)
-    received.all(files)
-    assert len(received.got) == MANY
-    found = {name: data for name, got, data in received.got if not got.errno}
-    assert found == {p.name: p.read_bytes() for n, p in enumerate(many) if n not in missing}
+    with helpers(count) as found:
+        received = Received(found)
+        received.all(files)
+    assert [received.data(path.name) for path in paths] == [b"first", kept, b"third"]
+    assert received.odd == {"second": (b"", stayed, 0, failure)}
 
 
 def test_a_path_longer_than_the_system_takes(tmp_path: Path) -> None:
@@ -221,6 +273,8 @@ def test_a_path_longer_than_the_system_takes(tmp_path: Path) -> None:
     os.close(handle)
     path = os.fsencode(tmp_path).lstrip(b"/") + b"/" + b"/".join([name.encode()] * 25) + b"/file"
     assert len(path) > 4096
-    received = Received(0)
-    received.all([Wanted(path, status.st_dev, status.st_ino, 4, status.st_mtime_ns, status.st_ctime_ns)])
-    assert received.got[0][2] == b"deep"
+    times = *divmod(status.st_mtime_ns, 10**9), *divmod(status.st_ctime_ns, 10**9)
+    with helpers(0) as found:
+        received = Received(found)
+        received.all([(path, 4, *times, status.st_dev, status.st_ino)])
+    assert received.data("file") == b"deep"

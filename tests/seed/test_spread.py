@@ -31,8 +31,7 @@ def test_it_counts_as_a_loop_does(disks: int, files: list[int], seed: int) -> No
     for number, count in enumerate(files):
         own = noise.choices(chunks, k=count)
         entry = Entry(b"%d" % number, FILE, chunks=b"".join(own), lengths=b"\1\0\0\0" * count)
-        for part in in_parts(entry):
-            spread.add(part)
+        spread.add(list(in_parts(entry)))
         if own:
             counted += 1
             whole += len({where[c] for c in own}) == 1
@@ -44,7 +43,6 @@ def test_a_file_of_several_rows_is_one_file() -> None:
     chunks = [ChunkId(random.Random(n).randbytes(32)) for n in range(5000)]
     spread = Spread()
     entry = Entry(b"long", FILE, chunks=b"".join(chunks), lengths=b"\1\0\0\0" * 5000)
-    for part in in_parts(entry):
-        spread.add(part)
+    spread.add(list(in_parts(entry)))
     assert spread.whole({1: [section(chunks[:4999])], 2: [section(chunks[4999:])]}) == 0.0
     assert spread.whole({1: [section(chunks)]}) == 1.0

@@ -6,7 +6,7 @@ that they open to the same bytes and rows for ever, not that a newer library wou
 
 from collections.abc import Sequence
 
-from formats.ids import ChunkId
+from formats.ids import ChunkId, content_id
 from formats.keyed.catalog import (
     BLOCK_DEVICE,
     CHARACTER_DEVICE,
@@ -104,7 +104,7 @@ def records() -> bytes:
                 "kind": kind,
                 "raw": raw.hex(),
                 "chunk id": chunk.hex(),
-                "content id": SEALER.content_id(raw).hex(),
+                "content id": content_id(raw, MASTER.content_id).hex(),
                 "record": record.hex(),
             }
         )

@@ -1,0 +1,254 @@
+"""Reads small files, lays those that are kept end to end into bundles and seals these, for whoever walks and decides.
+
+For a small file the interpreter's work is most of what it costs, and threads of one process do that in turns. So where
+the system can fork, a helper is a process: measured on the Linux source, all of it in threads took twice the time. What
+a helper reads, it also seals: the bytes stay in its processor's cache. All order, and what is known already, stay with
+the one who asks. Answers come in the order of the questions.
+"""
+
+import gc
+import marshal
+import mmap
+import os
+import select
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import cycle
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+from formats.errors import HomeError
+from formats.ids import ChunkId
+from formats.keyed.chunk import RECORD_OVERHEAD, ChunkSealer
+from formats.keyed.keys import MasterKey
+from formats.tables.index import CONTENT, record_digest
+from seed.source.system import Folders, Got, Wanted, read_batch
+
+AHEAD = 3  # batches that a helper is given before the first of them is decided upon
+SKIP, LAY, LAY_NEXT = range(
+    3
+)  # of a file: not kept; into the open bundle; into the next one, once the open one is sealed
+
+Record = tuple[
+    ChunkId, bytes, int, int
+]  # of a sealed bundle: id, the record's digest, where in the space, length
+
+
+class Bundler:
+    """What a helper does. Of records, the last `AHEAD + 2` are good in `space`, which has `space_for` bytes."""
+
+    def __init__(self, sealer: ChunkSealer, size_max: int, space: memoryview) -> None:
+        """A bundle, and the files of a batch together, have at most `size_max` bytes."""
+        self._sealer = sealer
+        self._folders = Folders()
+        self._spaces = cycle([memoryview(bytearray(size_max)) for _ in range(AHEAD + 1)])
+        self._read: deque[tuple[memoryview, list[int]]] = deque()
+        self._bundle = memoryview(bytearray(size_max))
+        self._size = 0
+        self._records = space
+        self._slots = cycle(range(0, len(space), size_max + RECORD_OVERHEAD))
+
+    def read(self, files: list[Wanted]) -> Got:
+        """Read and name a batch."""
+        space = next(self._spaces)
+        got = read_batch(files, space, self._sealer.content_key, self._folders)
+        self._read.append((space, got.lengths))
+        return got
+
+    def keep(self, verdict: bytes) -> Record | None:
+        """Of each file of the oldest batch read, what becomes of it; the bundle that is sealed thereby."""
+        space, lengths = self._read.popleft()
+        sealed = None
+        at = 0
+        for length, word in zip(lengths, verdict, strict=True):
+            if word:
+                if word == LAY_NEXT:
+                    sealed = self.seal()
+                self._bundle[self._size : self._size + length] = space[at : at + length]
+                self._size += length
+            at += length
+        return sealed
+
+    def seal(self) -> Record:
+        """Seal the open bundle."""
+        raw, self._size = self._bundle[: self._size], 0
+        chunk = self._sealer.chunk_id(CONTENT, raw)
+        start = next(self._slots)
+        length = self._sealer.seal_into(CONTENT, chunk, raw, self._records[start:])
+        return chunk, record_digest(self._records[start : start + length]), start, length
+
+    def close(self) -> None:
+        self._folders.close()
+
+
+def space_for(size_max: int) -> int:
+    """Bytes of the space that records lie in."""
+    return (AHEAD + 2) * (size_max + RECORD_OVERHEAD)
+
+
+class Helper(Protocol):
+    """Asked by the name of what a Bundler does; `records` is where the records lie."""
+
+    records: memoryview
+
+    def ask(self, verb: str, *what: object) -> None:
+        """Raises HomeError helper-ended."""
+
+    def answer(self) -> Any:
+        """The answer to the oldest question; waits for it. Raises HomeError helper-ended."""
+
+    def is_ready(self) -> bool:
+        """Whether an answer is there."""
+
+    def close(self) -> None: ...
+
+
+class Here:
+    """A helper that does all of it at once, in this very process."""
+
+    def __init__(self, sealer: ChunkSealer, size_max: int) -> None:
+        self.records = memoryview(bytearray(space_for(size_max)))
+        self._bundler = Bundler(sealer, size_max, self.records)
+        self._answers: deque[object] = deque()
+
+    def ask(self, verb: str, *what: object) -> None:
+        self._answers.append(getattr(self._bundler, verb)(*what))
+
+    def answer(self) -> Any:
+        return self._answers.popleft()
+
+    def is_ready(self) -> bool:
+        return bool(self._answers)
+
+    def close(self) -> None:
+        self._bundler.close()
+
+
+HELPERS_MAX = 6
+
+
+@contextmanager
+def helping(
+    master: MasterKey, level: int, size_max: int, count: int | None = None
+) -> Iterator[Sequence[Helper]]:
+    """As many helpers as there are processors. They are copies of this process as it now is: make them before it has grown,
+    and before it has threads."""
+    sealer = ChunkSealer(master, level)
+    count = min(os.cpu_count() or 1, HELPERS_MAX) if count is None else count
+    found: list[Helper] = []
+    if sys.platform == "linux":
+        with suppress(OSError):  # no room for one more process: fewer do it too
+            while len(found) < count:
+                found.append(Forked(sealer, size_max))
+    helpers = found or [Here(sealer, size_max)]
+    try:
+        yield helpers
+    finally:
+        for helper in helpers:
+            helper.close()
+
+
+if sys.platform == "linux":
+
+    class Forked:
+        """A helper that is a process of its own. Raises OSError where none can be made."""
+
+        def __init__(self, sealer: ChunkSealer, size_max: int) -> None:
+            self.records = memoryview(mmap.mmap(-1, space_for(size_max)))  # shared with the copy
+            questions, self._questions = _pipe()
+            self._answers, answers = _pipe()
+            self.process = os.fork()
+            if not self.process:
+                _live(questions, answers, sealer, size_max, self.records)
+            questions.close()
+            answers.close()
+            self._poll = select.poll()  # Connection.poll makes a new one each time
+            self._poll.register(self._answers, select.POLLIN)
+
+        def ask(self, verb: str, *what: Any) -> None:
+            try:
+                self._questions.send_bytes(_packed(verb, *what))
+            except OSError as error:
+                raise _ended() from error
+
+        def answer(self) -> Any:
+            try:
+                return _unpacked(self._answers.recv_bytes())
+            except (EOFError, OSError) as error:
+                raise _ended() from error
+
+        def is_ready(self) -> bool:
+            return bool(self._poll.poll(0))
+
+        def close(self) -> None:
+            """It ends once it has done what it was asked for."""
+            self._questions.close()
+            self._answers.close()
+            with suppress(ChildProcessError):
+                os.waitpid(self.process, 0)
+
+    def _ended() -> HomeError:
+        return HomeError(
+            "helper-ended",
+            "a process that works for this one was ended from outside, as by a system that is short of memory",
+            hint="run the same command again: it goes on where this one stopped",
+        )
+
+    def _live(
+        questions: Connection, answers: Connection, sealer: ChunkSealer, size_max: int, space: memoryview
+    ) -> None:
+        """All that the copy ever does; it does not return, and nothing of what it was copied from is touched."""
+        try:
+            gc.disable()
+            # In a session of its own no key of the terminal reaches it: it ends when the pipe does.
+            os.setsid()
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            _let_go(questions.fileno(), answers.fileno())
+            _serve(questions, answers, Bundler(sealer, size_max, space))
+        finally:
+            os._exit(0)
+
+    def _let_go(*kept: int) -> None:
+        """Disks, locks and pipes that were open are held by the one process that opened them."""
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in range(3):
+            os.dup2(nothing, standard)
+        at = 3
+        for number in sorted(kept):
+            os.closerange(at, number)
+            at = number + 1
+        os.closerange(at, os.sysconf("SC_OPEN_MAX"))
+
+    def _serve(questions: Connection, answers: Connection, bundler: Bundler) -> None:
+        """Questions are taken in by a thread, so that whoever asks never waits for a helper that waits to be heard."""
+        asked: SimpleQueue[bytes] = SimpleQueue()
+
+        def listen() -> None:
+            with suppress(EOFError, OSError):
+                while True:
+                    asked.put(questions.recv_bytes())
+            asked.put(b"")
+
+        threading.Thread(target=listen, daemon=True).start()
+        while question := asked.get():
+            verb, *what = _unpacked(question)
+            answer = getattr(bundler, verb)(*what)
+            answers.send_bytes(_packed(*answer) if answer is not None else b"")
+
+    def _packed(*what: Any) -> bytes:
+        """Plain values alone: both ends are this very program."""
+        return marshal.dumps(what)
+
+    def _unpacked(message: bytes) -> Any:
+        return marshal.loads(message) if message else None  # noqa: S302
+
+    def _pipe() -> tuple[Connection, Connection]:
+        """The end to read from, and the one to write to."""
+        source, sink = os.pipe()
+        return Connection(source, writable=False), Connection(sink, readable=False)
