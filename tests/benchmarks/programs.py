@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.benchmarks.measure import words
+
 PASSPHRASE = "eleven quiet otters row homewards"
 LIBRARIES = ("cryptography", "pyarrow", "numpy", "blake3", "pyfastcdc")
 DONE, WITH_WARNINGS = 0, 3
@@ -86,9 +88,13 @@ class Offseed(Program):
              "--generate-passphrase", secret),
         )  # fmt: skip
 
+    def export(self, corpus: Path) -> list[str]:
+        """The command, but for its disks."""
+        return words((self._seed, "export", corpus, *self._level))
+
     def steps(self, here: Path, corpus: Path) -> Sequence[Step]:
         disk, copy, vault, target = (here / name for name in ("disk", "copied", "vault", "restored"))
-        export = (self._seed, "export", corpus, *self._level, "--to")
+        export = (*self.export(corpus), "--to")
         duplicate = ("sh", "-c", 'cp -a -- "$1" "$2" && sync -f -- "$2"', "sh", disk, copy)
         access = ("--vault", vault, "--passphrase-file", here / "passphrase")
         codes = (DONE, WITH_WARNINGS)

@@ -23,10 +23,11 @@ from seed.packing import BufferPool, Packer, archive_size
 KEY = MasterKey(bytes(32)).key_id
 KIB = 1 << 10
 SIZE = 64 * KIB
+PATIENCE = 60  # seconds until what waits for ever is said to
 
 
 class Shelf:
-    """What `DiskSet` asks of a disk, in memory: `free` bytes, an error at write `fails_at`, a `gate` to wait at."""
+    """What `DiskSet` asks of a disk, in memory: `free` bytes, an error at write `fails_at`, `gates` to wait at."""
 
     def __init__(self, number: int, free: int, fails_at: int = -1, error: str = "io-error") -> None:
         self.number = number
@@ -36,6 +37,8 @@ class Shelf:
         self.error = error
         self.gate = threading.Event()
         self.gate.set()
+        self.gates = [self.gate]
+        self.begun = threading.Event()
         self.archives: list[bytes] = []
         self.done = False
         self.limited = False
@@ -45,7 +48,8 @@ class Shelf:
 
     def write(self, archive: Archive) -> None:
         assert not self.done
-        self.gate.wait(10)
+        self.begun.set()
+        assert all(gate.wait(PATIENCE) for gate in self.gates), "held up"
         if len(self.archives) == self.fails_at:
             raise MediaError(self.error, "as it was told to", subject=str(self.path))
         assert archive.size <= self.free, "nothing is written where there is no room for it"
@@ -143,17 +147,41 @@ def test_every_record_arrives_once_or_the_set_says_that_it_cannot(
         assert {f.subject for f in monitor.findings} <= {str(s.path) for s in broken}
 
 
-def test_a_slow_disk_does_not_hold_up_a_fast_one() -> None:
-    slow, fast = Shelf(1, 1 << 30), Shelf(2, 1 << 30)
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_slow_disk_does_not_hold_up_fast_ones(count: int) -> None:
+    """The slow one writes its first archive until all others are durable elsewhere: it is waited for by none of them."""
+    slow, fast = Shelf(0, 1 << 30), [Shelf(number, 1 << 30) for number in range(1, count + 1)]
     slow.gate.clear()
+    for shelf in fast:
+        shelf.gates = [slow.begun]
     given_ = records(200, 12 * KIB)
-    timer = threading.Timer(1.0, slow.gate.set)
-    timer.start()
-    play([slow, fast], given_, Nobody())
-    timer.cancel()
-    assert held([slow, fast]) == Counter(given_)
-    assert len(slow.archives) <= 2
-    assert len(fast.archives) > 10
+    pool = BufferPool(SIZE, count + 2)
+    disks = disk_set([slow, *fast], Nobody(), Tally(), pool.count)
+    packer = Packer(pool, disks, CONTENT_CLASS, KEY)
+    for chunk, record in given_:
+        packer.add(CONTENT, chunk, record, record_digest(record))
+    packer.flush()
+    with disks._changed:
+        assert disks._changed.wait_for(lambda: disks._in_use == 1, PATIENCE)
+    assert not slow.archives
+    slow.gate.set()
+    disks.drain()
+    disks.stop()
+    assert len(slow.archives) == 1
+    assert sum(len(shelf.archives) for shelf in fast) > 10
+    assert held([slow, *fast]) == Counter(given_)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_all_disks_are_written_at_once(count: int) -> None:
+    """None ends its first archive before every other has begun one."""
+    shelves = [Shelf(number, 1 << 30) for number in range(count)]
+    for shelf in shelves:
+        shelf.gates = [other.begun for other in shelves]
+    given_ = records(200, 12 * KIB)
+    play(shelves, given_, Nobody())
+    assert all(shelf.archives for shelf in shelves)
+    assert held(shelves) == Counter(given_)
 
 
 def test_a_disk_that_cannot_take_a_whole_archive_is_closed_while_another_can() -> None:
