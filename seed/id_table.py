@@ -4,10 +4,12 @@ Of an id its first 128 bits count: ids are keyed hashes, of which among 10^8 two
 New ones gather in a dict. When it is full it becomes a sorted level, and a level not much larger than the next is
 merged with it: so an id is moved log n times at most (a log-structured merge, O'Neil et al. 1996, in memory). To look
 many up at once costs a fraction of a microsecond each; to look up one costs some microseconds a level.
+
+Levels are merged column by column, and what was merged is let go: so no second table lies beside the first. Whoever
+has several threads put and look up must see to it that one of them does so at a time.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,65 +19,79 @@ Places = npt.NDArray[np.int64]
 
 NEW_MAX = 1 << 16
 RANGE = 64  # ids that are searched for one
+GROWTH = 4  # a level is at least so many times larger than the next: fewer levels to search, more to be moved
 SIZE = 16  # bytes of an id that count
 _PAIR = np.dtype("<u8")
+_NONE = np.empty(0, np.uint64)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Level:
     """Ids sorted by their first half, those that came first before their equals.
 
-    The ids whose first bits are b lie from `starts[b]` on, some sixty of them: the only ones that are searched.
+    `columns` are their first halves, their second halves, and their numbers if they have any. The ids whose first bits
+    are b lie from `starts[b]` on, some sixty of them: the only ones that are searched.
     """
 
-    high: Words
-    low: Words
-    values: Words | None
-    starts: npt.NDArray[np.int64]
-    shift: np.uint64
-    widest: int  # most ids of like first bits
+    __slots__ = ("columns", "shift", "starts", "widest")
 
-    @classmethod
-    def of(cls, high: Words, low: Words, values: Words | None) -> "_Level":
+    def __init__(self, high: Words, low: Words, values: Words | None) -> None:
         order = np.argsort(high, kind="stable")
-        high, low, values = high[order], low[order], values[order] if values is not None else None
-        bits = max(1, (len(high) // RANGE).bit_length())
-        firsts = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
-        starts = np.append(np.searchsorted(high, firsts), len(high))
-        return cls(high, low, values, starts, np.uint64(64 - bits), int(np.diff(starts).max()))
+        self.columns = [column[order] for column in (high, low, values) if column is not None]
+        self._count()
 
-    def joined(self, later: "_Level") -> "_Level":
-        values = None
-        if self.values is not None and later.values is not None:
-            values = np.concatenate((self.values, later.values))
-        return _Level.of(
-            np.concatenate((self.high, later.high)), np.concatenate((self.low, later.low)), values
-        )
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    @property
+    def values(self) -> Words | None:
+        return self.columns[2] if len(self.columns) > 2 else None
+
+    def absorb(self, later: "_Level") -> None:
+        """Take over the ids of a level that came later, which is empty then."""
+        (high, *_), (further, *_) = self.columns, later.columns
+        is_later = np.zeros(len(high) + len(further), np.bool_)
+        is_later[np.searchsorted(high, further, side="right") + np.arange(len(further))] = True
+        is_earlier = ~is_later
+        del high, further
+        for number in range(len(self.columns)):
+            merged = np.empty(len(is_later), np.uint64)
+            merged[is_earlier], merged[is_later] = self.columns[number], later.columns[number]
+            self.columns[number], later.columns[number] = merged, _NONE
+        self._count()
 
     def find(self, high: Words, low: Words) -> Places:
         """Where each id stands first, -1 where it does not."""
         at = self._first(high)
-        near = np.minimum(at, len(self.high) - 1)
-        alike = self.high[near] == high
+        near = np.minimum(at, len(self) - 1)
+        alike = self.columns[0][near] == high
         found = np.where(alike, near, -1)
-        for query in np.flatnonzero(alike & (self.low[near] != low)):
+        for query in np.flatnonzero(alike & (self.columns[1][near] != low)):
             places = self.places(high[query], low[query])
             found[query] = places[0] if len(places) else -1
         return found
 
     def places(self, high: np.uint64, low: np.uint64) -> Places:
         """All places of one id, in the order in which they came."""
-        first, end = np.searchsorted(self.high, high), np.searchsorted(self.high, high, side="right")
-        return np.flatnonzero(self.low[first:end] == low) + first
+        highs, lows = self.columns[:2]
+        first, end = np.searchsorted(highs, high), np.searchsorted(highs, high, side="right")
+        return np.flatnonzero(lows[first:end] == low) + first
+
+    def _count(self) -> None:
+        bits = max(1, (len(self) // RANGE).bit_length())
+        firsts = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
+        self.starts = np.append(np.searchsorted(self.columns[0], firsts), len(self))
+        self.shift = np.uint64(64 - bits)
+        self.widest = int(np.diff(self.starts).max())  # most ids of like first bits
 
     def _first(self, high: Words) -> Places:
         """How many ids are less: by bisection, of all queries at once."""
+        highs = self.columns[0]
         bucket = (high >> self.shift).astype(np.int64)
         first, end = self.starts[bucket], self.starts[bucket + 1]
         step = 1 << self.widest.bit_length() >> 1
         while step:
             further = np.minimum(first + step, end)
-            first = np.where(self.high[further - 1] < high, further, first)
+            first = np.where(highs[further - 1] < high, further, first)
             step >>= 1
         return first
 
@@ -86,17 +102,17 @@ class IdTable:
     def __init__(self, *, numbered: bool = False) -> None:
         self._numbered = numbered
         self._new: dict[bytes, int] = {}
-        self._levels: tuple[_Level, ...] = ()
+        self._levels: list[_Level] = []
 
     def __len__(self) -> int:
         """How many there are; one that was put again may count again."""
-        return len(self._new) + sum(len(level.high) for level in self._levels)
+        return len(self._new) + sum(map(len, self._levels))
 
     @property
     def size(self) -> int:
         """Bytes of its columns."""
         columns = 3 if self._numbered else 2
-        return sum(8 * columns * len(level.high) + level.starts.nbytes for level in self._levels)
+        return sum(8 * columns * len(level) + level.starts.nbytes for level in self._levels)
 
     def __contains__(self, key: bytes) -> bool:
         return self.get(key) is not None
@@ -144,44 +160,46 @@ class IdTable:
         """Many at once; those that were put before keep their numbers too."""
         self._settle()
         if keys:
-            self._push(_Level.of(*_halves(keys), values))
+            self._push(_Level(*_halves(keys), values))
 
     def compact(self) -> None:
         """Merge all levels, once no more are put: to look up is fastest then."""
         self._settle()
         while len(self._levels) > 1:
-            *rest, before, last = self._levels
-            self._levels = (*rest, before.joined(last))
+            self._merge_last()
 
     def _settle(self) -> None:
-        """Whoever looks up meanwhile, in another thread, misses none: what is new is let go last."""
         if not self._new:
             return
         high, low = _halves(self._new)
         values = np.fromiter(self._new.values(), np.uint64, len(self._new)) if self._numbered else None
-        self._push(_Level.of(high, low, values))
         self._new = {}
+        self._push(_Level(high, low, values))
 
     def _push(self, level: _Level) -> None:
-        levels = [*self._levels, level]
-        while len(levels) > 1 and len(levels[-2].high) < 2 * len(levels[-1].high):
-            later = levels.pop()
-            levels[-1] = levels[-1].joined(later)
-        self._levels = tuple(levels)
+        self._levels.append(level)
+        while len(self._levels) > 1 and len(self._levels[-2]) < GROWTH * len(self._levels[-1]):
+            self._merge_last()
+
+    def _merge_last(self) -> None:
+        later = self._levels.pop()
+        self._levels[-1].absorb(later)
 
     def _find(self, keys: Collection[bytes]) -> list[int | None]:
-        new, levels = self._new, self._levels
+        new = self._new
         high, low = _halves(keys)
-        found = np.full(len(keys), -1, np.int64)
-        values = np.zeros(len(keys), np.uint64)
-        for level in levels:
+        there, values = np.zeros(len(keys), np.bool_), np.zeros(len(keys), np.uint64)
+        left = np.argsort(high)  # in their order, what lies together is searched together
+        high, low = high[left], low[left]
+        for level in self._levels:
             at = level.find(high, low)
             hit = at >= 0
-            found[hit] = at[hit]
+            there[left[hit]] = True
             if level.values is not None:
-                values[hit] = level.values[at[hit]]
+                values[left[hit]] = level.values[at[hit]]
+            left, high, low = left[~hit], high[~hit], low[~hit]
         older = [
-            value if at >= 0 else None for at, value in zip(found.tolist(), values.tolist(), strict=True)
+            value if found else None for found, value in zip(there.tolist(), values.tolist(), strict=True)
         ]
         if not new:
             return older

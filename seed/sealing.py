@@ -44,7 +44,8 @@ class Known:
         return self._ids.size
 
     def __contains__(self, chunk: ChunkId) -> bool:
-        return chunk in self._ids
+        with self._lock:
+            return chunk in self._ids
 
     def missing(self, chunks: Collection[ChunkId]) -> set[ChunkId]:
         """Those that are not known; many are asked for in a fraction of the time."""

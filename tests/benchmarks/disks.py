@@ -24,6 +24,8 @@ from tests.benchmarks.measure import SHARED_MEMORY, StepFailedError, run, scratc
 from tests.benchmarks.programs import Offseed, environment
 from tests.facilities import LoopDisk
 
+assert sys.platform != "win32"
+
 MB = 1_000_000
 FILE = 50 * MB
 PROBE = 32 << 20  # an archive, where there are two or three disks

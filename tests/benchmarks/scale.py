@@ -2,7 +2,7 @@
 
 Each size runs in a process of its own, on made-up ids and entries: the tables that an export, a backup or a restore keep
 in memory (known chunks, small files, places of records), and a catalog, written in segments and read back. Each line
-tells seconds to build and look-ups a second, in batches of 512 and of 65,536, of which half are there.
+tells seconds to build, and look-ups a second in batches of 512 and of 65,536, of which half are there.
 """
 
 import argparse
@@ -32,6 +32,7 @@ import resource  # noqa: E402
 
 BLOCK = 1 << 16
 SMALL, LARGE = 512, BLOCK
+ROUNDS = 16
 MIB = 1 << 20
 TABLES = ("known", "small files", "places")
 
@@ -40,6 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale", description=__doc__)
     parser.add_argument("--chunks", type=int, nargs="*", default=[10**6, 10**7, 10**8])
     parser.add_argument("--entries", type=int, nargs="*", default=[10**5, 10**6])
+    parser.add_argument("--tables", nargs="*", default=TABLES, choices=TABLES)
     parser.add_argument("--only", help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     if wanted.only:
@@ -48,7 +50,7 @@ def main() -> int:
         return 0
     print("| table | size | build s | µs each | bytes each | peak MiB | M/s by 512 | M/s by 65,536 |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
-    sizes = [(name, count) for name in TABLES for count in wanted.chunks]
+    sizes = [(name, count) for name in wanted.tables for count in wanted.chunks]
     codes = [_alone(f"{name}={count}") for name, count in sizes]
     print("\n| catalog | write s | µs each | stored bytes each | peak MiB | read s |")
     print("|--:|--:|--:|--:|--:|--:|", flush=True)
@@ -112,25 +114,33 @@ def table(name: str, count: int) -> str:
         at += len(ids)
     made.find([ChunkId(bytes(32))])  # what waits is put in order
     peak = _peak() - before
-    rates = []
-    for batch in (SMALL, LARGE):
-        queries = next(blocks(batch // 2, seed=1)) + next(blocks(batch // 2, seed=2))
-        began = time.perf_counter()
-        found = made.find(queries)
-        rates.append(batch / (time.perf_counter() - began) / 1e6)
-        assert found == [True] * (batch // 2) + [False] * (batch // 2)
+    rates = [rate(made, count, batch) for batch in (SMALL, LARGE)]
     each = f"{seconds / count * 1e6:.2f} | {made.size() / count:.1f} | {peak:,.0f}"
     return f"| {name} | {count:,} | {seconds:.1f} | {each} | {rates[0]:.2f} | {rates[1]:.2f} |"
 
 
+def rate(made: Table, count: int, batch: int) -> float:
+    """Millions of look-ups a second, of ids that were put early and late, and as many that never were."""
+    half, seconds = batch // 2, 0.0
+    last = count // BLOCK
+    for number in range(ROUNDS):
+        queries = block(1, last * number // ROUNDS, half) + block(2, number, half)
+        began = time.perf_counter()
+        found = made.find(queries)
+        seconds += time.perf_counter() - began
+        assert found == [True] * half + [False] * half
+    return batch * ROUNDS / seconds / 1e6
+
+
 def blocks(count: int, seed: int) -> Iterator[list[ChunkId]]:
-    """Random ids, the same for the same seed."""
-    random = np.random.default_rng(seed)
-    while count:
-        size = min(count, BLOCK)
-        data = random.bytes(32 * size)
-        yield [ChunkId(data[at : at + 32]) for at in range(0, len(data), 32)]
-        count -= size
+    for number, start in enumerate(range(0, count, BLOCK)):
+        yield block(seed, number, min(BLOCK, count - start))
+
+
+def block(seed: int, number: int, size: int) -> list[ChunkId]:
+    """Random ids, the same for the same seed and number."""
+    data = np.random.default_rng([seed, number]).bytes(32 * size)
+    return [ChunkId(data[at : at + 32]) for at in range(0, len(data), 32)]
 
 
 def catalog(_: str, count: int) -> str:
