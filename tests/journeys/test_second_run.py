@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.journeys import trees
@@ -125,6 +126,25 @@ def test_other_signals_stop_as_cleanly(
     assert await_(reading(stage), running)
     assert ended(running, number).code == 128 + number
     assert stage.run("importer", "inspect", stage.disk, "--json").json["disks"][0]["closed"]
+
+
+def test_an_export_whose_helpers_are_killed_says_so_and_goes_on(
+    copy_of: Copy, opened: Stage, long_tree: Path, room: Path
+) -> None:
+    """As a system short of memory does: it is not the one that a user sees who is killed."""
+    stage = copy_of(opened)
+    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
+    children = psutil.Process(running.pid).children
+    assert await_(lambda: reading(stage)() and children(), running), "nothing is read by another process"
+    for child in children():
+        child.kill()
+    done = ended(running)
+    assert done.code == 1
+    assert "helper-ended" in done.stderr
+    assert "run the same command again" in done.stderr
+    assert stage.export(long_tree)["resumed"]
+    stage.restore(room / "restored", "--from", stage.disk)
+    assert trees.differences(long_tree, below(room / "restored", long_tree)) == []
 
 
 def test_killed_again_and_again_an_export_completes(
