@@ -51,7 +51,7 @@ class Selection:
     @staticmethod
     def _any(patterns: Patterns, path: bytes) -> bool:
         """Whether the path or a folder above it matches."""
-        return any(patterns.match(path[:end]) for end in _ends(path))
+        return bool(patterns) and any(patterns.match(path[:end]) for end in _ends(path))
 
 
 def _lies_in(path: bytes, folder: bytes) -> bool:
