@@ -26,10 +26,14 @@ Fetched = tuple[ChunkId, bytes | OffseedError]
 
 
 class Fetcher:
-    """Fetches chunks of file content; what cannot be had comes back as the error that says why."""
+    """Fetches chunks of file content; what cannot be had comes back as the error that says why.
 
-    def __init__(self, reader: PointReader) -> None:
+    So many spans are read `ahead` by threads; by none where it is 0.
+    """
+
+    def __init__(self, reader: PointReader, ahead: int = SPANS_AHEAD) -> None:
         self._reader = reader
+        self._ahead = ahead
         self._pool = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="fetch")
 
     def close(self) -> None:
@@ -38,7 +42,11 @@ class Fetcher:
     def fetch(self, chunks: Iterable[ChunkId]) -> Iterator[Fetched]:
         """Every one of `chunks` once, in archive order."""
         spans = self._spans(chunks)
-        ahead = deque(self._pool.submit(self._read, span) for span in islice(spans, SPANS_AHEAD))
+        if not self._ahead:
+            for span in spans:
+                yield from self._read(span)
+            return
+        ahead = deque(self._pool.submit(self._read, span) for span in islice(spans, self._ahead))
         while ahead:
             yield from ahead.popleft().result()
             ahead.extend(self._pool.submit(self._read, span) for span in islice(spans, 1))

@@ -2,25 +2,22 @@
 
 The catalog is taken in windows of bounded size. In each, folders are made, then contents are fetched archive by
 archive and written, then links and special files are made; attributes of folders come last of all, so that nothing
-written into them disturbs their times. One thread writes: several would only fight for the
-interpreter's lock at every call.
+written into them disturbs their times. Where there are many files, forks write them, and the next window is read
+meanwhile: threads would only fight for the interpreter's lock at every call.
 """
 
 import errno
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 
-from formats.errors import Interrupted, MediaError, OffseedError, UsageError
-from formats.ids import ChunkId
+from formats.errors import Interrupted, OffseedError, UsageError
 from formats.keyed.catalog import FILE, FOLDER, Entry, joined
-from formats.monitor import Finding, Monitor
-from seed.fetching import Fetcher
-from seed.pieces import File, Piece, pieces
+from formats.monitor import Monitor
+from seed.outcome import Outcome, Restored
+from seed.pieces import File
 from seed.reading import PointReader
 from seed.selection import Selection
-from seed.tree.new_file import NewFile
+from seed.sharing import Shares
 from seed.tree.system import TreeWriter
 
 WINDOW_ROWS = 20_000
@@ -28,18 +25,7 @@ WINDOW_BYTES = 2 << 30
 # The target cannot have this link: it knows none, or not that many, or not from one mount to another.
 UNLINKABLE = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP)
 
-
-@dataclass
-class Restored:
-    """Counts of what was done: `same` were there already, `other` stood in the way and were left alone."""
-
-    files: int = 0
-    file_bytes: int = 0
-    folders: int = 0
-    others: int = 0
-    same: int = 0
-    other: int = 0
-    failed: int = 0
+Late = tuple[Entry, bytes, Callable[[Entry, bytes], None]]
 
 
 class Restore:
@@ -58,10 +44,8 @@ class Restore:
         self._monitor = monitor
         self._folders: list[tuple[Entry, bytes]] = []
         self._links: dict[tuple[int, int, int, int, bytes], bytes] = {}
-        self._written: set[bytes] = set()  # those of them that this restore has written
         self._alone: list[File] = []  # a further link to be written as a file of its own
-        self._fetcher = Fetcher(reader)
-        self.done = Restored()
+        self._outcome = Outcome(monitor)
 
     def plan(self, *, target_exists: bool) -> Restored:
         """What `run` would do, without writing: the same counts, and findings for what could not be had.
@@ -75,30 +59,29 @@ class Restore:
             path = self._path(entry)
             if entry.type == FOLDER:
                 there = target_exists and bool(path) and self._state(entry, path) == "same"
-                self.done.folders += bool(path) and not there
-                self.done.same += there
+                self._outcome.done.folders += bool(path) and not there
+                self._outcome.done.same += there
             elif (first := self._first_link(entry, path)) is not None and self._has_come(entry):
                 state = self._state(entry, path) if target_exists else "absent"
-                self.done.files += state == "absent" or not (
+                self._outcome.done.files += state == "absent" or not (
                     state == "failed" or self._link_stands(entry, path, first)
                 )
             elif target_exists and self._stands(entry, path):
                 continue
             elif entry.type != FILE:
-                self.done.others += 1
+                self._outcome.done.others += 1
             elif self._has_come(entry):
-                self.done.files += 1
-                self.done.file_bytes += entry.size
+                self._outcome.done.files += 1
+                self._outcome.done.file_bytes += entry.size
             else:
-                self.done.failed += 1
+                self._outcome.done.failed += 1
                 if entry.is_lost:
-                    self._find("content-lost", path, "its content was lost")
+                    self._outcome.find(path, code="content-lost", detail="its content was lost")
                 else:
-                    self._find("chunk-missing", path, "a part of it has not arrived")
-        self._fetcher.close()
+                    self._outcome.find(path, code="chunk-missing", detail="a part of it has not arrived")
         if target_exists:
             self._tree.close()
-        return self.done
+        return self._outcome.done
 
     def _has_come(self, entry: Entry) -> bool:
         return all(self._reader.is_there(chunk) for chunk in entry.chunk_ids())
@@ -107,16 +90,25 @@ class Restore:
         """Raises Interrupted, UsageError path-not-found, IntegrityError (the catalog is damaged), MediaError, StoreError."""
         rows = self._rows()
         self._tree = self._open_tree()
+        self._shares = Shares(self._reader, self._tree, self._outcome)
         try:
+            late: list[Late] = []
+            forks = 0
             while window := self._window(rows):
-                self._restore_window(window)
+                files, its_late = self._make_folders(window)
+                begun = self._shares.begin(files)
+                self._shares.join(forks)  # of the window before: at most two are being written
+                self._make_late(late)
+                forks, late = begun, its_late
+            self._shares.join(forks)
+            self._make_late(late)
             self._tree.settle()
             for entry, path in reversed(self._folders):
                 self._guarded(path, self._tree.finish_folder, entry, path)
         finally:
-            self._fetcher.close()
+            self._shares.end()
             self._tree.close()
-        return self.done
+        return self._outcome.done
 
     def _rows(self) -> Iterator[Entry]:
         """The entries that are taken; nothing is written where there are none."""
@@ -156,11 +148,12 @@ class Restore:
                 break
         return window
 
-    def _restore_window(self, window: Sequence[Entry]) -> None:
+    def _make_folders(self, window: Sequence[Entry]) -> tuple[list[File], list[Late]]:
+        """Make folders; the files that are to be written, and what is to be made after them."""
         if self._monitor.stopping():
             raise Interrupted(2)
         files: list[File] = []
-        late: list[tuple[Entry, bytes, Callable[[Entry, bytes], None]]] = []
+        late: list[Late] = []
         for entry in window:
             path = self._path(entry)
             if entry.type == FOLDER:
@@ -176,11 +169,13 @@ class Restore:
                 files.append(File(entry, path))
             else:
                 late.append((entry, path, self._make_other))
-        self._write_files(files)
+        return files, late
+
+    def _make_late(self, late: Sequence[Late]) -> None:
         for entry, path, make in late:
             self._guarded(path, make, entry, path)
             if self._alone:
-                self._write_files([self._alone.pop()])
+                self._shares.write([self._alone.pop()])
 
     def _first_link(self, entry: Entry, path: bytes) -> bytes | None:
         """The path restored before for the same file, where the entry is a further hard link on it."""
@@ -195,45 +190,49 @@ class Restore:
         if state == "absent" or (state == "other" and self._tree.overwrite):
             return False
         if state == "same":
-            self.done.same += 1
+            self._outcome.done.same += 1
             self._monitor.progress(kept=entry.size if entry.type == FILE else 0)
         elif state == "other":
-            self.done.other += 1
-            self._find("target-exists", path, "something else is there; --overwrite replaces it")
+            self._outcome.done.other += 1
+            self._outcome.find(
+                path, code="target-exists", detail="something else is there; --overwrite replaces it"
+            )
         return True
 
     def _state(self, entry: Entry, path: bytes) -> str:
         try:
             return self._tree.state(entry, path)
         except (OSError, OffseedError) as error:
-            self._fail(path, error)
-            self.done.failed += 1
+            self._outcome.fail(path, error)
+            self._outcome.done.failed += 1
         return "failed"
 
     def _make_folder(self, path: bytes) -> None:
         if self._tree.make_folder(path):
-            self.done.folders += 1
+            self._outcome.done.folders += 1
         else:
-            self.done.same += 1
+            self._outcome.done.same += 1
 
     def _make_other(self, entry: Entry, path: bytes) -> None:
         if self._tree.make_other(entry, path):
-            self.done.others += 1
+            self._outcome.done.others += 1
 
     def _make_link(self, entry: Entry, path: bytes) -> None:
         """A further hard link; a file of its own where there is nothing to link it with, or no way to."""
         first = self._links[_same_file(entry)]
-        if first in self._written or self._tree.state(entry, first) == "same":
+        if first in self._shares.linked or self._tree.state(entry, first) == "same":
             if self._link_stands(entry, path, first):
                 return
             try:
                 self._tree.make_link(first, path)
-                self.done.files += 1
+                self._outcome.done.files += 1
                 return
             except OSError as error:
                 if error.errno not in UNLINKABLE:
                     raise
-                self._find("target-failed", path, f"restored as a file of its own: {error.strerror}")
+                self._outcome.find(
+                    path, code="target-failed", detail=f"restored as a file of its own: {error.strerror}"
+                )
         elif self._stands(entry, path):
             return
         self._links[_same_file(entry)] = path
@@ -242,84 +241,15 @@ class Restore:
     def _link_stands(self, entry: Entry, path: bytes, first: bytes) -> bool:
         """Whether what is there already, where a further hard link belongs, is left alone."""
         if self._tree.is_link(first, path):
-            self.done.same += 1
+            self._outcome.done.same += 1
             return True
         if self._tree.state(entry, path) == "absent" or self._tree.overwrite:
             return False
-        self.done.other += 1
-        self._find("target-exists", path, "something else is there; --overwrite replaces it")
+        self._outcome.done.other += 1
+        self._outcome.find(
+            path, code="target-exists", detail="something else is there; --overwrite replaces it"
+        )
         return True
-
-    def _write_files(self, files: Sequence[File]) -> None:
-        """Fetch what the files are made of, archive by archive."""
-        wanted: dict[ChunkId, list[Piece]] = {}
-        for file in files:
-            made_of = list(pieces(file))
-            file.pieces = len(made_of)
-            for chunk, piece in made_of:
-                wanted.setdefault(chunk, []).append(piece)
-            if not made_of:
-                self._finish(file, 0)
-        for chunk, raw in self._fetcher.fetch(wanted):
-            self._write_chunk(raw, wanted[chunk])
-            if self._monitor.stopping():
-                raise Interrupted(2)
-
-    def _write_chunk(self, raw: bytes | OffseedError, pieces: list[Piece]) -> None:
-        if isinstance(raw, OffseedError):
-            self._lose(pieces, raw.code, raw.what)
-            return
-        self._monitor.progress(done=len(raw))
-        view = memoryview(raw)
-        for piece in pieces:
-            part = view[piece.chunk_offset : piece.chunk_offset + piece.length]
-            if len(part) != piece.length:
-                self._lose([piece], "chunk-missing", "its chunk is shorter than the catalog says")
-                continue
-            file = piece.file
-            try:
-                if not file.failed:
-                    self._tree.write_at(self._opened(file), part, piece.file_offset)
-            except (OSError, OffseedError) as error:
-                self._fail(file.path, error, file)
-            self._finish(file, 1)
-
-    def _opened(self, file: File) -> NewFile:
-        if file.new is None:
-            file.new = self._tree.open_file(file.path)
-            if file.entry.extents or not file.entry.chunks:
-                self._tree.set_size(file.new, file.entry.size)
-        return file.new
-
-    def _lose(self, pieces: Sequence[Piece], code: str, detail: str) -> None:
-        for piece in pieces:
-            if not piece.file.failed:
-                piece.file.failed = True
-                self._find(code, piece.file.path, detail)
-            self._finish(piece.file, 1)
-
-    def _finish(self, file: File, pieces: int) -> None:
-        """Count pieces down; with the last one the file gets its attributes and its name."""
-        file.pieces -= pieces
-        if file.pieces:
-            return
-        try:
-            if file.failed:
-                self.done.failed += 1
-                if file.new is not None:
-                    self._tree.abandon_file(file.new)
-                return
-            self._tree.finish_file(file.entry, file.path, self._opened(file))
-        except (OSError, OffseedError) as error:
-            self._fail(file.path, error)
-            self.done.failed += 1
-            return
-        self.done.files += 1
-        self.done.file_bytes += file.entry.size
-        if file.entry.extents or not file.entry.chunks:  # its holes
-            self._monitor.progress(done=file.entry.size - sum(n for _, n in file.entry.data_extents()))
-        if file.entry.links > 1:
-            self._written.add(file.path)
 
     def _path(self, entry: Entry) -> bytes:
         """Where the entry goes: its full path, or what is left of it below the chosen folder."""
@@ -334,31 +264,8 @@ class Restore:
         try:
             action(*arguments)
         except (OSError, OffseedError) as error:
-            self._fail(path, error)
-            self.done.failed += 1
-
-    def _fail(self, path: bytes, error: OSError | OffseedError, file: File | None = None) -> None:
-        """What concerns one entry is a finding; a full or read-only target ends the restore."""
-        if isinstance(error, OSError) and error.errno in (28, 30, 122):
-            raise target_error(error, path) from error
-        if file is not None:
-            file.failed = True
-        code = error.code if isinstance(error, OffseedError) else "target-failed"
-        detail = error.what if isinstance(error, OffseedError) else error.strerror or type(error).__name__
-        self._find(code, path, detail)
-
-    def _find(self, code: str, path: bytes, detail: str) -> None:
-        self._monitor.finding(Finding(code=code, subject=os.fsdecode(path), detail=detail))
-
-
-def target_error(error: OSError, path: bytes) -> MediaError:
-    code = "read-only" if error.errno == 30 else "disk-full"
-    return MediaError(
-        code,
-        "the target cannot take more",
-        subject=os.fsdecode(path),
-        hint="make room, or choose another target, and run the same command again: what is there counts as done",
-    )
+            self._outcome.fail(path, error)
+            self._outcome.done.failed += 1
 
 
 def _same_file(entry: Entry) -> tuple[int, int, int, int, bytes]:

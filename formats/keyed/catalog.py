@@ -8,6 +8,7 @@ Parquet is parsed only behind this head: readers check its size, row count and s
             bytes of all column data unpacked u32                                                   24 bytes
 """
 
+import operator
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -214,15 +215,11 @@ def encode_entries(entries: Sequence[Entry]) -> bytes:
 def decode_entries(raw: bytes, where: str) -> list[Entry]:
     """Raises FormatError CAT-1 (head), CAT-2 (Parquet differs from it), CAT-4 (order), CAT-5 (a row's own rules)."""
     table = _decode(ENTRIES, ENTRY_SCHEMA, raw, where)
-    entries = [*map(Entry._make, zip(*(c.to_pylist() for c in table.columns), strict=True))]
-    before: tuple[bytes, int] = (b"", -1)
-    for entry in entries:
-        place = (sort_key(entry.path), entry.part)
-        if place <= before:
-            refuse("CAT-4", "rows are not sorted", where)
-        before = place
-        check_entry(entry, where)
-    return entries
+    if not table.num_rows:
+        return []
+    columns = [column.to_pylist() for column in table.columns]
+    _check(dict(zip(_NAMES, columns, strict=True)), where)
+    return [*map(Entry._make, zip(*columns, strict=True))]
 
 
 def referenced(raw: bytes) -> set[ChunkId]:
@@ -241,25 +238,36 @@ def small_files(raw: bytes) -> Iterator[tuple[bytes, ChunkId, int]]:
             yield content, ChunkId(chunks), offset
 
 
-def check_entry(entry: Entry, where: str) -> None:
-    """Raises FormatError CAT-5 for a row that no honest writer makes."""
-    path = entry.path
-    parts = b"/%b/" % path
-    if b"\0" in path or b"//" in parts or b"/./" in parts or b"/../" in parts:
+def _check(columns: dict[str, list[Any]], where: str) -> None:
+    """By columns, for it is done to every row that is ever read. Raises FormatError CAT-4, CAT-5."""
+    paths = columns["path"]
+    places = [*zip(map(sort_key, paths), columns["part"], strict=True)]
+    if any(map(operator.ge, places, places[1:])):
+        refuse("CAT-4", "rows are not sorted", where)
+    text = b"/%b/" % b"/\0/".join(paths)
+    if text.count(b"\0") != len(paths) - 1 or b"//" in text or b"/./" in text or b"/../" in text:
         refuse("CAT-5", "a path that is not a relative path", where)
-    if entry.type not in TYPES:
-        refuse("CAT-5", f"entry type {entry.type}", where)
-    if entry.mtime_ns >= 10**9 or entry.ctime_ns >= 10**9:
+    if unknown := {*columns["type"]} - TYPES.keys():
+        refuse("CAT-5", f"entry type {min(unknown)}", where)
+    if max(max(columns["mtime_ns"]), max(columns["ctime_ns"])) >= 10**9:
         refuse("CAT-5", "a time that is none", where)
-    if len(entry.chunks) % 32 or len(entry.extents) % 16 or len(entry.content) not in (0, 16):
+    references = [*map(len, columns["chunks"])]
+    if any(n % 32 for n in references) or not {0, 16}.issuperset(map(len, columns["content"])):
         refuse("CAT-5", "references that are not whole", where)
-    if len(entry.lengths) not in (0, len(entry.chunks) // 8) or (
-        not entry.lengths and len(entry.chunks) > 32
-    ):
-        refuse("CAT-5", "chunk lengths do not match chunks", where)
+    for references_size, lengths_size in {*zip(references, map(len, columns["lengths"]), strict=True)}:
+        if lengths_size != references_size // 8 and (lengths_size or references_size > 32):
+            refuse("CAT-5", "chunk lengths do not match chunks", where)
+    for size, extents in zip(columns["size"], columns["extents"], strict=True):
+        if extents:
+            _check_extents(extents, size, where)
+
+
+def _check_extents(extents: bytes, size: int, where: str) -> None:
+    if len(extents) % 16:
+        refuse("CAT-5", "references that are not whole", where)
     at = 0
-    for offset, length in struct.iter_unpack("<QQ", entry.extents):
-        if offset < at or length == 0 or offset + length > entry.size:
+    for offset, length in struct.iter_unpack("<QQ", extents):
+        if offset < at or length == 0 or offset + length > size:
             refuse("CAT-5", "data regions overlap or leave the file", where)
         at = offset + length
 

@@ -10,6 +10,8 @@ import stat
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from copy import copy
+from typing import Self
 
 from formats.errors import IntegrityError, MediaError
 from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, FOLDER, SYMLINK, Entry
@@ -56,6 +58,17 @@ class TreeWriter:
         for handle in self._folders.values():
             os.close(handle)
         os.close(self._root)
+
+    def prepare(self) -> None:
+        """Make what forks share: see `branch`."""
+        self._staging.place(self._root)
+
+    def branch(self, number: int, monitor: Monitor) -> Self:
+        """This writer in a fork, of a number of its own among those that run; ended by `settle` alone."""
+        twin = copy(self)
+        twin._monitor, twin._staging = monitor, self._staging.branch(number)
+        twin._open, twin._told = OrderedDict(), set()
+        return twin
 
     def state(self, entry: Entry, path: bytes) -> str:
         """`absent`, `same` (equal type, size and mtime: counts as done) or `other`."""

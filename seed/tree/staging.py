@@ -37,20 +37,29 @@ class Staging:
         self._mount = _mount(root)
         self._mounts: dict[int, tuple[int, int]] = {}
         self._stages: dict[tuple[int, int], _Stage] = {}
+        self._lent: dict[tuple[int, int], _Stage] = {}
         self._count = 0
+        self._mark = b""
 
     def place(self, folder: int) -> tuple[int, bytes]:
         """A place from which a file can be renamed into `folder`."""
         mount = self._mounts.get(folder)
         if mount is None:
             mount = self._mounts[folder] = _mount(folder)
-        stage = self._stages.get(mount)
+        stage = self._stages.get(mount) or self._lent.get(mount)
         if stage is None:
             if mount == self._mount:
                 _sweep(self._root)
             stage = self._stages[mount] = _begin(self._root if mount == self._mount else folder)
         self._count += 1
-        return stage.handle, b"%d" % self._count
+        return stage.handle, b"%b%d" % (self._mark, self._count)
+
+    def branch(self, number: int) -> "Staging":
+        """For a fork: the same folders, under names of its own; what it adds to them it removes itself."""
+        twin = Staging(self._root)
+        twin._mounts, twin._lent = dict(self._mounts), dict(self._stages)
+        twin._mark, twin._count = b"%d-" % number, self._count
+        return twin
 
     def forget(self, folder: int) -> None:
         """The handle is closed, and may come to mean another folder."""

@@ -1,5 +1,7 @@
 """The place of the Windows writer. It is not written yet, and says so."""
 
+from typing import Self
+
 from formats.keyed.catalog import Entry
 from formats.monitor import Monitor
 from seed.source.windows import unsupported
@@ -12,6 +14,12 @@ class TreeWriter:
     overwrite: bool
 
     def __init__(self, target: str, monitor: Monitor, *, overwrite: bool) -> None:
+        raise unsupported()
+
+    def prepare(self) -> None:
+        raise unsupported()
+
+    def branch(self, number: int, monitor: Monitor) -> Self:
         raise unsupported()
 
     def state(self, entry: Entry, path: bytes) -> str:

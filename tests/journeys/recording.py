@@ -12,13 +12,13 @@ from formats.store.local import LocalStore as S
 log = os.open({path!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 put, get = S.put_new, S.get
 def record(*call):
-    os.write(log, (json.dumps(call) + '\\n').encode())
+    os.write(log, (json.dumps([os.getpid(), *call]) + '\\n').encode())
 def put_new(self, name, data):
     record('put', self.address, name, len(data))
     return put(self, name, data)
 def get_some(self, name, start=0, length=None):
     done = get(self, name, start, length)
-    record('get' if length is None else 'part', self.address, name, len(done))
+    record('get' if length is None else 'part', self.address, name, len(done), start)
     return done
 S.put_new, S.get = put_new, get_some
 """
@@ -27,10 +27,12 @@ S.put_new, S.get = put_new, get_some
 class Call(NamedTuple):
     """One object that was put or got, or of which a part was got: `kind` is `put`, `get` or `part`."""
 
+    process: int
     kind: str
     address: str
     name: str
     bytes: int
+    start: int = 0
 
 
 class Recorder:

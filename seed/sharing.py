@@ -1,0 +1,127 @@
+"""Files shared out among forks: each writes those that lie in its part of the archives, so that each is read once.
+
+The interpreter runs one thread at a time, and a small file is nearly all interpreter: threads do not help. What a
+fork did not tell of, because it died or failed, is written again by the one that asked.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+
+from formats.ids import ChunkId
+from formats.monitor import Tally
+from formats.store.local import LocalStore
+from seed.contents import Contents, Written
+from seed.fetching import Fetcher
+from seed.forked import CAN_FORK, Forked
+from seed.outcome import Outcome
+from seed.pieces import File
+from seed.places import Place
+from seed.reading import PointReader
+from seed.tree.system import TreeWriter
+
+FORKS_MAX = 4
+FILES_MIN = 1_000  # below, and for few large files, the threads of one process do as well
+_FILE_COST = 64 << 10  # to make a file takes as long as to unfold so many bytes
+_NOWHERE = Place(-1, 0, 0, 0)
+
+
+Share = tuple[Forked[Written], list[File]]
+
+
+class Shares:
+    """Files that are being written, by forks where that pays; `join` waits for them."""
+
+    def __init__(self, reader: PointReader, tree: TreeWriter, outcome: Outcome) -> None:
+        self._reader = reader
+        self._tree = tree
+        self._outcome = outcome
+        self._monitor = outcome.monitor
+        self._fetcher = Fetcher(reader)
+        self._contents = Contents(tree, outcome, self._fetcher)
+        self._running: deque[Share] = deque()
+        self._numbers = count()
+        self._told: set[str] = set()
+        local = all(isinstance(store, LocalStore) for store in reader.union.stores)
+        self._forks = min(FORKS_MAX, os.cpu_count() or 1) if CAN_FORK and local else 1
+
+    @property
+    def linked(self) -> set[bytes]:
+        """Paths that were written, of whose file there are more."""
+        return self._contents.linked
+
+    def write(self, files: Sequence[File]) -> None:
+        """Raises as `Contents.write`."""
+        self._contents.write(files)
+
+    def begin(self, files: Sequence[File]) -> int:
+        """Write `files`, or let it begin: by so many forks. Raises as `Contents.write`."""
+        if self._forks < 2 or len(files) < FILES_MIN:
+            self._contents.write(files)
+            return 0
+        self._tree.prepare()
+        before = len(self._running)
+        for share in self._divide(files):
+            running = [fork for fork, _ in self._running]
+            self._running.append((Forked(self._work(next(self._numbers), share), running), share))
+        return len(self._running) - before
+
+    def join(self, forks: int) -> None:
+        """Wait for so many of them, the oldest. Raises as `Contents.write`."""
+        for _ in range(forks):
+            fork, share = self._running[0]
+            written = fork.result(self._monitor)
+            self._running.popleft()
+            fork.end()
+            if written is None:
+                self._contents.write(share)
+                continue
+            self._outcome.done.add(written.done)
+            self._contents.linked |= written.linked
+            for finding in written.findings:
+                self._monitor.finding(finding)
+            for text in written.notices:
+                if text not in self._told:
+                    self._told.add(text)
+                    self._monitor.notice(text)
+
+    def end(self) -> None:
+        """Let go of what runs still."""
+        while self._running:
+            self._running.pop()[0].end()
+        self._fetcher.close()
+
+    def _work(self, number: int, share: Sequence[File]) -> Callable[[Tally], Written]:
+        def work(monitor: Tally) -> Written:
+            tree = self._tree.branch(number, monitor)
+            outcome = Outcome(monitor)
+            contents = Contents(tree, outcome, Fetcher(self._reader, ahead=0))
+            try:
+                contents.write(share)
+            finally:
+                tree.settle()
+            return Written(outcome.done, contents.linked, monitor.findings, monitor.notices)
+
+        return work
+
+    def _divide(self, files: Sequence[File]) -> Iterator[list[File]]:
+        """Shares of like cost, in archive order; what lies in one bundle stays together."""
+        made_of = [file for file in files if file.entry.chunks]
+        firsts = list({ChunkId(file.entry.chunks[:32]) for file in made_of})
+        places = dict(zip(firsts, self._reader.first_places(firsts), strict=True))
+        placed = [(places[ChunkId(file.entry.chunks[:32])] or _NOWHERE, file) for file in made_of]
+        placed += [(_NOWHERE, file) for file in files if not file.entry.chunks]
+        placed.sort(key=lambda one: (one[0].archive, one[0].offset))
+        size = sum(file.entry.size + _FILE_COST for file in files) / self._forks
+        share: list[File] = []
+        cost, last = 0, _NOWHERE
+        for place, file in placed:
+            if cost >= size and place != last:
+                yield share
+                share, cost = [], 0
+            share.append(file)
+            cost += file.entry.size + _FILE_COST
+            last = place
+        if share:
+            yield share
