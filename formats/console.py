@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
@@ -321,3 +322,18 @@ def _stop_signals() -> list[signal.Signals]:
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     main = threading.current_thread() is threading.main_thread()
     return [getattr(signal, n) for n in names if hasattr(signal, n)] if main else []
+
+
+def create_private(path: Path) -> int:
+    """A new file that only its owner may read, open for writing. Raises UsageError file-exists, path-not-found."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise UsageError(
+            "file-exists", "this file exists already", subject=str(path), hint="choose another name"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            "path-not-found", f"cannot write here ({error.strerror})", subject=str(path),
+            hint="name a file in a folder that is there and can be written",
+        ) from error  # fmt: skip

@@ -26,6 +26,9 @@ def framed(program: str, work: "Callable[[], int]", logs: "Callable[[], Path]") 
         _tell_stop(program)
         return STOPPED
     except Exception as fault:
+        if isinstance(fault.__cause__, KeyboardInterrupt):  # Python wraps what comes while it makes a class
+            _tell_stop(program)
+            return STOPPED
         tell_fault(program, fault, logs)
         return FAILED
     finally:

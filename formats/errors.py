@@ -5,6 +5,8 @@ A `FormatError`'s code is the anchor of the rule in SPEC.md that the bytes break
 and passed is a finding, under the code of the error it would have been, or one of `FINDINGS`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 CODES = {
@@ -20,6 +22,7 @@ CODES = {
     "passphrase-short": "the passphrase has fewer than 16 characters",
     "passphrase-weak": "the passphrase is easily guessed",
     "name-invalid": "a vault or machine name breaks the rules for names",
+    "rate-unreadable": "a rate, an hour or a day of the throttle cannot be understood",
     "point-unknown": "no recovery point goes by that name",
     "set-unknown": "no disk set of this home goes by that name",
     "no-vault": "no vault was named and none is known",
@@ -43,6 +46,8 @@ CODES = {
     "vault-exists": "there is a vault at that store, or one of that name, already",
     "vault-foreign": "the object belongs to another vault",
     "redundancy-locked": "redundancy is fixed once a machine is registered",
+    "redundancy-differs": "the storage account has another redundancy than the vault is to have",
+    "rights-missing": "the access to the storage account gives too few rights",
     "credential-unreadable": "the credential file cannot be read",
     "credential-damaged": "the credential file is damaged or was edited",
     "credential-expired": "the credential is past its 48 hours",
@@ -54,6 +59,7 @@ CODES = {
     "machine-replaced": "the machine was replaced: another has taken its place",
     "replacement-refused": "a machine may not take the place of the one that it names",
     "signature-wrong": "a signature does not verify",
+    "replacement-untrue": "an archive does not hold what a replacement says",
     # disks
     "disk-missing": "there is no disk at that path",
     "disk-empty": "no seed lies on the disk",
@@ -71,6 +77,14 @@ CODES = {
     "not-found": "the store holds no such object",
     "name-held": "another object holds the name",
     "denied": "the store denies access",
+    "store-unreachable": "the storage service cannot be reached, or the connection broke",
+    "store-busy": "the storage service was asked again and again, and did not do it",
+    "access-missing": "a storage account asks who comes, and no access was given",
+    "access-unreadable": "what was given is no access to a storage account",
+    "access-expired": "the access to the storage account is past its time",
+    "access-refused": "the storage account does not accept the access",
+    "proxy-refused": "the proxy wants another user or password",
+    "proxy-unreadable": "what was given is no proxy",
     # data
     "object-damaged": "an object's bytes do not have the digest they should have",
     "chunk-missing": "a chunk is in none of the archives at hand",
@@ -169,6 +183,22 @@ class NameHeldByOtherError(StoreError):
 
 class VaultError(OffseedError):
     """The vault's rules refuse what was asked, by name of the reason."""
+
+
+def is_damage(error: OffseedError) -> bool:
+    """Whether a failed read tells of the object, that it is not there, damaged or unreadable; else it tells of the store: who
+    took a broken connection for damage might give up what is whole."""
+    return isinstance(error, FormatError | IntegrityError | NotFoundError) or error.code == "io-error"
+
+
+@contextmanager
+def damage_aside() -> Iterator[None]:
+    """Pass over what is damage; raise all else."""
+    try:
+        yield
+    except OffseedError as error:
+        if not is_damage(error):
+            raise
 
 
 class Interrupted(OffseedError):  # noqa: N818  an ending, not an error

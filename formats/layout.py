@@ -13,6 +13,8 @@ NAME_MAX = 200
 COMPONENT_MAX = 80
 _COMPONENT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,78}[a-z0-9-])?\Z")  # a last dot is lost on exFAT
 
+REPLACEMENTS = "replacements/authority"
+
 DISK_FOLDER = "offseed"
 DISK_README = "README-offseed.txt"
 
@@ -44,6 +46,9 @@ PREFIXES = (
     Prefix("machines/", "authority", True, "nobody", "the vault"),
     Prefix("disks/", "importer", True, "prune", "jobs, open sets"),
     Prefix("jobs/", "importer", True, "prune", "time"),
+    Prefix("validations/", "authority", True, "prune", "time"),
+    Prefix("wants/", "authority", True, "prune", "nothing once a newer one is there"),
+    Prefix("replacements/", "machine, authority", True, "prune", "need lists"),
     Prefix("parity/", "nobody yet", True, "nobody", "reserved for parity across disks"),
 )
 
@@ -122,6 +127,15 @@ def received_prefix(disk_set: SetId, number: int) -> str:
 
 def job_prefix(job: str) -> str:
     return f"jobs/{job}"
+
+
+def wants_prefix(key_id: str) -> str:
+    return f"wants/{key_id}"
+
+
+def offers_prefix(machine: MachineId) -> str:
+    """Where a machine's replacements lie until the authority has signed the like of them."""
+    return f"replacements/{machine}"
 
 
 def vault_label(vault: VaultId) -> str:

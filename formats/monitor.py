@@ -1,7 +1,11 @@
 """How long work reports: findings that do not stop it, notices, and progress. Counting happens here alone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from formats.errors import OffseedError, is_damage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,17 @@ class Monitor(Protocol):
 
     def stopping(self) -> bool:
         """True once the user asked to stop: finish what is in flight and return."""
+
+
+@contextmanager
+def damage_told(monitor: Monitor, subject: str) -> Iterator[None]:
+    """Pass over what is damage, as a finding; raise all else."""
+    try:
+        yield
+    except OffseedError as error:
+        if not is_damage(error):
+            raise
+        monitor.finding(Finding(code=error.code, subject=subject, detail=error.what))
 
 
 @dataclass

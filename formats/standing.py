@@ -14,6 +14,7 @@ from formats.documents.disk import Label, SetDisk, SetDocument
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, MediaError, StoreError
 from formats.ids import ArchiveName, HexDigest, PointId, SetId
+from formats.replaced import Stock
 from formats.store.contract import Store
 from formats.tables.needs import Need
 from formats.wire import Json
@@ -66,20 +67,16 @@ class Standing:
 
 def judge(
     needed: Sequence[Need],
-    there: Set[tuple[str, int]],
+    there: Stock,
     stores: Sequence[Store],
     sets: Callable[[], Iterable[SetDocument]],
     needed_by: Callable[[SetDocument], Set[ArchiveName]],
 ) -> Standing:
-    """How a point stands that needs `needed`, where archives of these names and sizes are `there`, in `stores`.
+    """How a point stands that needs `needed`, where the archives that are `there` lie in `stores`.
 
     `sets` are those of its machine; `needed_by` tells what the points need that a set brings.
     """
-    missing = {
-        need.archive.name
-        for need in needed
-        if (layout.archive_name(need.archive.name), need.archive.size) not in there
-    }
+    missing = {need.archive.name for need in needed if there.lacking(need) is not None}
     if not missing:
         return Standing(len(needed), 0)
     found = [

@@ -46,3 +46,12 @@ class Verbs(TyperGroup):
                 return meant
             return f"`{path} {meant}` comes in a later version; `{path} --help` lists what there is today"
         return f"`{path} --help` lists the commands"
+
+
+def group(parent: typer.Typer, name: str, about: str, example: str) -> typer.Typer:
+    """A group of commands below `parent`; by itself it shows its help."""
+    made = typer.Typer(
+        help=about, epilog=f"Example: {example}", cls=Verbs, no_args_is_help=True, rich_markup_mode=None
+    )
+    parent.add_typer(made, name=name)
+    return made

@@ -12,12 +12,15 @@ from formats.documents.disk import Label, SetDocument
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError, VaultError
-from formats.ids import ArchiveName, digest
+from formats.ids import ArchiveName, HexDigest, SetId, digest
 from formats.monitor import Finding, Monitor, Recorder
+from formats.standing import label_of
 from formats.store.contract import Store
+from formats.store.failures import meaning
 from formats.store.local import LocalStore
 from formats.tables.holdings import Holding, decode_table
 from formats.wire import DOCUMENT_SIZE_MAX
+from importer import strays
 
 T = TypeVar("T")
 
@@ -39,6 +42,7 @@ class Disk:
     archives: dict[ArchiveName, Holding]
     manifests: list[tuple[Manifest, Signed]]
     sets: list[tuple[SetDocument, Signed]]
+    strays: dict[str, Path] = field(default_factory=dict)  # listed objects that lie elsewhere on the disk
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -60,6 +64,9 @@ def folders(path: Path) -> Iterator[Path]:
             e.name for e in os.scandir(top) if e.is_dir(follow_symlinks=False) and folder_identity(e.name)
         )
     if not found:
+        yield from (moved := list(strays.moved_folders(path)))
+        if moved:
+            return
         raise MediaError(
             "disk-empty",
             "no seed lies on this disk",
@@ -76,9 +83,8 @@ def look(folder: Path, monitor: Monitor) -> Disk:
     Raises MediaError, FormatError, IntegrityError where not even the label can be believed, and
     MediaError disk-forked.
     """
-    identity = folder_identity(folder.name)
-    assert identity is not None
     store = LocalStore.open(str(folder), read_only=True)
+    identity = folder_identity(folder.name) or _moved_identity(store, folder, monitor)
     rules = DiskAcceptance(*identity, str(folder))
     try:
         label = rules.read_label(store.get("label", length=2 * DOCUMENT_SIZE_MAX + 1))
@@ -92,10 +98,17 @@ def look(folder: Path, monitor: Monitor) -> Disk:
     met = Recorder(monitor)
     listed = dict(store.list(""))
     closed = rules.read_inventories(_documents(store, listed, "inventories/", met), met)
-    archives = _inventoried(store, closed, met) if closed else {}
-    disk = Disk(folder, store, rules, label, closed, listed, archives, [], [])
-    for name, data in _documents(store, listed, layout.manifest_prefix(label.machine), met):
+    disk = Disk(folder, store, rules, label, closed, listed, {}, [], [])
+    disk.strays = strays.find(folder.parent.parent, _missing(disk))
+    disk.archives = _inventoried(disk, met)
+    disk.strays |= strays.find(folder.parent.parent, _missing(disk))
+    manifests = layout.manifest_prefix(label.machine)
+    for name, data in _documents(store, listed, manifests, met):
         disk.manifests += _believed(rules.read_manifest, data, name, met)
+    for name in (n for n in disk.strays if n.startswith(manifests)):
+        disk.manifests += _believed(
+            rules.read_manifest, fetch(disk, name, DOCUMENT_SIZE_MAX, None), name, met
+        )
     for name, data in _documents(store, listed, layout.set_prefix(label.machine), met):
         disk.sets += _believed(rules.read_set, data, name, met)
     disk.findings = met.findings
@@ -106,19 +119,32 @@ def look(folder: Path, monitor: Monitor) -> Disk:
     return disk
 
 
+def _moved_identity(store: Store, folder: Path, monitor: Monitor) -> tuple[SetId, int]:
+    """Of a folder that lost its name: what its label says. Raises MediaError disk-foreign."""
+    label = label_of(store)
+    if label is None:
+        raise MediaError(
+            "disk-foreign", "a file of this name is no label of ours", subject=str(folder),
+            hint="it was left alone",
+        )  # fmt: skip
+    detail = f"the folder of disk {label.number} of set {label.set[:8]} was moved, and lies here"
+    monitor.finding(Finding(code="object-missing", subject=str(folder), detail=detail))
+    return label.set, label.number
+
+
 def check_holdings(disk: Disk, monitor: Monitor) -> None:
     """Compare what the inventory lists with what is there, both ways; every discrepancy is a finding."""
     if disk.closed is None:
         return
-    inventory = disk.closed.inventory
-    expected = {held.name: held.size for held in (*inventory.tables, *inventory.objects)}
-    expected |= {layout.archive_name(a.name): a.size for a in disk.archives.values()}
-    for name, size in expected.items():
+    expected = _expected(disk)
+    for name, (size, _) in expected.items():
         there = disk.listed.get(name)
         if there is None:
-            monitor.finding(
-                Finding(code="object-missing", subject=f"{disk.name}/{name}", detail="listed, not there")
+            stray = disk.strays.get(name)
+            detail = (
+                f"listed, not there; it was found by its digest: {stray}" if stray else "listed, not there"
             )
+            monitor.finding(Finding(code="object-missing", subject=f"{disk.name}/{name}", detail=detail))
         elif there != size:
             monitor.finding(
                 Finding(
@@ -133,13 +159,33 @@ def check_holdings(disk: Disk, monitor: Monitor) -> None:
             )
 
 
+def _expected(disk: Disk) -> dict[str, tuple[int, HexDigest]]:
+    """What the inventory lists: name to size and digest."""
+    if disk.closed is None:
+        return {}
+    inventory = disk.closed.inventory
+    expected = {str(h.name): (h.size, h.digest) for h in (*inventory.tables, *inventory.objects)}
+    for holding in disk.archives.values():
+        expected[layout.archive_name(holding.name)] = holding.size, HexDigest(holding.name.hex())
+    return expected
+
+
+def _missing(disk: Disk) -> dict[str, tuple[int, HexDigest]]:
+    known = disk.listed.keys() | disk.strays.keys()
+    return {name: item for name, item in _expected(disk).items() if name not in known}
+
+
 def fetch_archive(disk: Disk, holding: Holding, buffer: memoryview) -> memoryview:
     """A whole archive, read once into `buffer` and checked against its name.
 
     Raises IntegrityError, StoreError, MediaError.
     """
     name = layout.archive_name(holding.name)
-    data = buffer[: disk.store.get_into(name, buffer[: holding.size])]
+    if (stray := disk.strays.get(name)) is not None:
+        data = buffer[: holding.size]
+        data[:] = _read_stray(stray, holding.size)
+    else:
+        data = buffer[: disk.store.get_into(name, buffer[: holding.size])]
     if digest(data) != bytes(holding.name):
         raise IntegrityError("object-damaged", "the archive is damaged", subject=f"{disk.name}/{name}")
     return data
@@ -150,21 +196,28 @@ def fetch(disk: Disk, name: str, size_max: int, expected: str | None) -> bytes:
 
     Raises IntegrityError, StoreError, MediaError.
     """
-    data = disk.store.get(name, length=size_max + 1)
+    if (stray := disk.strays.get(name)) is not None:
+        data = _read_stray(stray, _expected(disk)[name][0])
+    else:
+        data = disk.store.get(name, length=size_max + 1)
     if expected is not None and digest(data).hex() != expected:
         raise IntegrityError("object-damaged", "the object is damaged", subject=f"{disk.name}/{name}")
     return data
 
 
-def _inventoried(store: Store, closed: Closed, monitor: Monitor) -> dict[ArchiveName, Holding]:
+def _read_stray(path: Path, size: int) -> bytes:
+    """Raises NotFoundError, MediaError, StoreError."""
+    try:
+        return strays.read(path, size)
+    except OSError as error:
+        raise meaning(error, str(path)) from error
+
+
+def _inventoried(disk: Disk, monitor: Monitor) -> dict[ArchiveName, Holding]:
     found: dict[ArchiveName, Holding] = {}
-    for table in closed.inventory.tables:
+    for table in disk.closed.inventory.tables if disk.closed else ():
         try:
-            data = store.get(table.name, length=table.size + 1)
-            if digest(data).hex() != table.digest:
-                raise IntegrityError(
-                    "object-damaged", "a table of the inventory is damaged", subject=table.name
-                )
+            data = fetch(disk, table.name, table.size, table.digest)
             found |= {h.name: h for h in decode_table(data, table.name)}
         except (FormatError, IntegrityError, StoreError, MediaError) as error:
             monitor.finding(Finding(code=error.code, subject=table.name, detail=error.what))

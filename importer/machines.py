@@ -20,6 +20,7 @@ from formats.documents.vault import Credential, Membership, Request
 from formats.errors import FormatError, IntegrityError, VaultError
 from formats.ids import MachineId, fingerprint, machine_id
 from formats.monitor import Finding, Monitor
+from formats.store.contract import Guarded
 from importer.points import manifests
 from importer.vault import Vault, members
 
@@ -60,7 +61,8 @@ def read_request(vault: Vault, data: bytes, where: str) -> tuple[Request, Signed
 
 
 def answer_requests(vault: Vault, monitor: Monitor) -> tuple[list[Membership], list[Pending]]:
-    """Accept every new request in the vault that its credential allows, by this clock at first sight.
+    """Accept every new request in the vault that its credential allows, by the time at which the vault's service received
+    it; where no service tells, by this clock at first sight.
 
     Returns the machines accepted and the requests left to the operator.
     """
@@ -78,7 +80,7 @@ def answer_requests(vault: Vault, monitor: Monitor) -> tuple[list[Membership], l
         if machine in known:
             continue
         try:
-            _check_current(vault, request, monitor)
+            _check_current(vault, request, name, monitor)
             member = admit(vault, request, signed, known, monitor, by="credential")
         except VaultError as error:
             pending.append(Pending(request, signed, error.what))
@@ -192,7 +194,7 @@ def _check_replaced(
         )
 
 
-def _check_current(vault: Vault, request: Request, monitor: Monitor) -> None:
+def _check_current(vault: Vault, request: Request, name: str, monitor: Monitor) -> None:
     issued = newest(vault.store, "credentials", Credential, vault.key, monitor)
     if issued is None or issued[0].number != request.serial or issued[0].leaf != request.leaf:
         raise VaultError("credential-replaced", "a newer credential was issued since")
@@ -201,4 +203,5 @@ def _check_current(vault: Vault, request: Request, monitor: Monitor) -> None:
         credential.load_certificate(vault.descriptor.certificate),
         vault.id,
     )
-    credential.check_time(leaf, datetime.now(UTC))
+    told = vault.store.received(name) if isinstance(vault.store, Guarded) else None
+    credential.check_time(leaf, told or datetime.now(UTC))

@@ -13,6 +13,7 @@ from formats.documents.vault import Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
 from formats.ids import ArchiveName, Digest, MachineId, digest
 from formats.monitor import Finding, Monitor, Tally
+from formats.replaced import Stock, replacements
 from formats.standing import Standing, brings, judge, newest_points, newest_sets
 from formats.store.contract import Store
 from formats.tables import needs
@@ -57,11 +58,20 @@ def _fetch_need(store: Store, wanted: Digest) -> bytes:
     return data
 
 
+def stock(vault: Vault, monitor: Monitor) -> Stock:
+    """The vault's archives, and what stands in for others by the authority's word."""
+    found = Stock(set(vault.store.list("archives")))
+    for _, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, monitor):
+        found.add(document.replaced)
+    return found
+
+
 def points(vault: Vault, monitor: Monitor) -> Iterator[Point]:
     """All points of all machines, by machine and sequence."""
     known = members(vault, monitor)
+    there = stock(vault, monitor)
     for member in by_name(known):
-        yield from points_of(vault, member, known, monitor)
+        yield from History(vault, member, known, monitor).points(there)
 
 
 def by_name(known: Mapping[MachineId, Membership]) -> list[Membership]:
@@ -77,37 +87,48 @@ def line_of(member: Membership, known: Mapping[MachineId, Membership]) -> list[M
     return line
 
 
-def points_of(
-    vault: Vault, member: Membership, known: Mapping[MachineId, Membership], monitor: Monitor
-) -> Iterator[Point]:
-    """All points of one machine, by sequence, each as it was revised last. They may wait for disks of those whose place it
-    took."""
-    there = set(vault.store.list("archives"))
-    found = newest_points(manifests(vault, member, monitor), lambda item: item[0])
-    needed = {signed.digest: _needs(vault, manifest, monitor) for manifest, signed in found}
-    line = line_of(member, known)
-    earlier = [item for before in line[1:] for item in manifests(vault, before, Tally())]
+class History:
+    """The points of one machine, each as it was revised last, and the disks that may still bring what they need: its own and
+    those of the machines whose place it took."""
 
-    def needed_by(document: SetDocument) -> set[ArchiveName]:
-        brought = {s.digest: m for m, s in (*found, *earlier) if brings(document, m, s.digest)}
+    def __init__(
+        self, vault: Vault, member: Membership, known: Mapping[MachineId, Membership], monitor: Monitor
+    ) -> None:
+        self.vault = vault
+        self.member = member
+        self.found = newest_points(manifests(vault, member, monitor), lambda item: item[0])
+        self._line = line_of(member, known)
+        self._monitor = monitor
+        self._needed = {signed.digest: _needs(vault, manifest, monitor) for manifest, signed in self.found}
+        self._earlier = [item for before in self._line[1:] for item in manifests(vault, before, Tally())]
+
+    def needed(self, signed: Signed) -> list[Need] | None:
+        """What a point of it needs; None where its need list cannot be read."""
+        return self._needed[signed.digest]
+
+    def points(self, there: Stock) -> Iterator[Point]:
+        """The points by sequence, each with its standing."""
+        for manifest, signed in self.found:
+            needed = self.needed(signed)
+            if needed is None:  # which of them are there, nobody can tell
+                archives = manifest.totals.archives
+                yield Point(manifest, signed, self.member, Standing(archives, archives))
+                continue
+            standing = judge(needed, there, [self.vault.store], self.sets, self.needed_by)
+            yield Point(manifest, signed, self.member, standing)
+
+    def sets(self) -> Iterator[SetDocument]:
+        yield from sets(self.vault, self.member, self._monitor)
+        for before in self._line[1:]:
+            yield from sets(self.vault, before, Tally())
+
+    def needed_by(self, document: SetDocument) -> set[ArchiveName]:
+        """The archives that the points need which a set brings."""
+        brought = {s.digest: m for m, s in (*self.found, *self._earlier) if brings(document, m, s.digest)}
         for point, manifest in brought.items():
-            if point not in needed:
-                needed[point] = _needs(vault, manifest, Tally())
-        return {need.archive.name for point in brought for need in needed[point] or ()}
-
-    def sets_of_line() -> Iterator[SetDocument]:
-        yield from sets(vault, member, monitor)
-        for before in line[1:]:
-            yield from sets(vault, before, Tally())
-
-    for manifest, signed in found:
-        needs_of = needed[signed.digest]
-        if needs_of is None:  # which of them are there, nobody can tell
-            archives = manifest.totals.archives
-            yield Point(manifest, signed, member, Standing(archives, archives))
-            continue
-        standing = judge(needs_of, there, [vault.store], sets_of_line, needed_by)
-        yield Point(manifest, signed, member, standing)
+            if point not in self._needed:
+                self._needed[point] = _needs(self.vault, manifest, Tally())
+        return {need.archive.name for point in brought for need in self._needed[point] or ()}
 
 
 def _needs(vault: Vault, manifest: Manifest, monitor: Monitor) -> list[Need] | None:

@@ -13,8 +13,8 @@ from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import MachineId, SetId
 from formats.monitor import Finding, Monitor
 from formats.standing import newest_sets
-from importer.imports import receipts
-from importer.points import by_name, points_of, set_documents
+from importer.points import History, by_name, set_documents, stock
+from importer.receipts import receipts
 from importer.vault import Vault, members
 
 
@@ -54,10 +54,11 @@ def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list
         if receipt.whole:
             disk = (receipt.disk.set, receipt.disk.number)
             whole[disk] = max(whole[disk], receipt.disk.generation)
-    known = members(vault, monitor)
+    known, there = members(vault, monitor), stock(vault, monitor)
     for member in by_name(known):
         found: dict[SetId, SetStanding] = {}
-        points = {p.manifest.point: p for p in points_of(vault, member, known, monitor)}
+        history = History(vault, member, known, monitor)
+        points = {p.manifest.point: p for p in history.points(there)}
         revisions = list(set_documents(vault, member, monitor))
         for document in newest_sets(revisions):
             point = points.get(document.point)

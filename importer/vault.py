@@ -3,7 +3,7 @@
 import re
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -17,9 +17,12 @@ from formats.documents.vault import VAULT_NAME, Credential, Descriptor, Membersh
 from formats.errors import HomeError, OffseedError, StoreError, UsageError, VaultError
 from formats.ids import MachineId, VaultId, random_id
 from formats.monitor import Monitor
+from formats.store.access import Address
 from formats.store.address import open_store
-from formats.store.contract import Store
+from formats.store.contract import Guarded, Store
 from importer.authority import Authority, authorities, authority_of
+
+OPERATOR_RIGHTS = frozenset({"create", "read", "list", "delete"})
 
 
 @dataclass
@@ -55,11 +58,13 @@ class Vault:
         return name
 
 
-def create(home: Path, name: str, address: str, region: str, redundancy: str, monitor: Monitor) -> Vault:
+def create(
+    home: Path, name: str, address: Address, region: str, redundancy: str | None, monitor: Monitor
+) -> Vault:
     """Make a vault at `address`, and its authority in `home`. The authority comes first: a vault without one
     could never be used, an authority without a vault harms nobody.
 
-    Raises UsageError name-invalid, VaultError vault-exists, StoreError.
+    Raises UsageError name-invalid, VaultError vault-exists, redundancy-differs, rights-missing, StoreError.
     """
     if not re.fullmatch(VAULT_NAME, name):
         raise UsageError(
@@ -77,6 +82,7 @@ def create(home: Path, name: str, address: str, region: str, redundancy: str, mo
             "--region R",
         )
     store = _empty_store(address, monitor)
+    redundancy = _checked_redundancy(store, redundancy)
     vault = VaultId(random_id())
     authority = Authority.create(home, vault, name, store.address, datetime.now(UTC))
     try:
@@ -86,7 +92,9 @@ def create(home: Path, name: str, address: str, region: str, redundancy: str, mo
         raise
 
 
-def recreate(home: Path, name: str, address: str, region: str, redundancy: str, monitor: Monitor) -> Vault:
+def recreate(
+    home: Path, name: str, address: Address, region: str, redundancy: str | None, monitor: Monitor
+) -> Vault:
     """Make a vault that was lost again, empty, by its authority: the same id and keys, so that its disks are for it.
 
     Its machines are accepted again from the requests on their disks. Raises HomeError authority-missing, VaultError
@@ -101,12 +109,18 @@ def recreate(home: Path, name: str, address: str, region: str, redundancy: str, 
             hint=f"it has those of {', '.join(sorted(a.name for a in known.values())) or 'none'}; bring the file back "
             "from its copy",
         )
-    return _describe(_empty_store(address, monitor), authority, region, redundancy)
+    store = _empty_store(address, monitor)
+    return _describe(store, authority, region, _checked_redundancy(store, redundancy))
 
 
-def _empty_store(address: str, monitor: Monitor) -> Store:
-    """Raises VaultError vault-exists where anything lies there."""
+def _empty_store(address: Address, monitor: Monitor) -> Store:
+    """Raises VaultError vault-exists where anything lies there, rights-missing where an operator could not work there."""
     store = open_store(address, create=True)
+    if isinstance(store, Guarded) and (lacking := OPERATOR_RIGHTS - store.rights()):
+        raise VaultError(
+            "rights-missing", f"the access gives no right to {' and '.join(sorted(lacking))}", subject=store.address,
+            hint="an operator needs the account's key, or a signature with create, read, list and delete",
+        )  # fmt: skip
     if newest(store, "descriptor", Descriptor, None, monitor) is not None:
         raise VaultError(
             "vault-exists", "there is a vault at this store already", subject=store.address,
@@ -117,6 +131,17 @@ def _empty_store(address: str, monitor: Monitor) -> Store:
             "vault-exists", "the store is not empty", subject=store.address, hint="choose an empty store"
         )
     return store
+
+
+def _checked_redundancy(store: Store, wanted: str | None) -> str:
+    """As wanted, else as the account has it, else geo. Raises VaultError redundancy-differs."""
+    found = store.redundancy() if isinstance(store, Guarded) else None
+    if wanted is not None and found is not None and wanted != found:
+        raise VaultError(
+            "redundancy-differs", f"the storage account's redundancy is {found}, not {wanted}", subject=store.address,
+            hint=f"leave --redundancy out, or take an account whose redundancy is {wanted}",
+        )  # fmt: skip
+    return wanted or found or "geo"
 
 
 def _describe(store: Store, authority: Authority, region: str, redundancy: str) -> Vault:
@@ -136,7 +161,7 @@ def _describe(store: Store, authority: Authority, region: str, redundancy: str) 
     return made
 
 
-def open_vault(home: Path, address: str, monitor: Monitor) -> Vault:
+def open_vault(home: Path, address: Address, monitor: Monitor) -> Vault:
     """Raises VaultError vault-missing, StoreError."""
     try:
         store = open_store(address)
@@ -149,7 +174,7 @@ def open_vault(home: Path, address: str, monitor: Monitor) -> Vault:
         raise VaultError(
             "vault-missing",
             "there is no vault at this store",
-            subject=address,
+            subject=str(address),
             hint="is the share mounted? Check the address; `importer vault create` makes a new vault, `importer vault "
             "recreate` one that was lost",
         )
@@ -174,7 +199,7 @@ def open_vault(home: Path, address: str, monitor: Monitor) -> Vault:
 
 
 def set_redundancy(vault: Vault, redundancy: str, monitor: Monitor) -> Vault:
-    """Raises VaultError redundancy-locked once a machine is registered."""
+    """Raises VaultError redundancy-locked once a machine is registered, redundancy-differs."""
     if redundancy == vault.descriptor.redundancy:
         return vault
     if members(vault, monitor):
@@ -184,13 +209,23 @@ def set_redundancy(vault: Vault, redundancy: str, monitor: Monitor) -> Vault:
             subject=vault.name,
             hint="create another vault",
         )
+    _checked_redundancy(vault.store, redundancy)
     descriptor = replace(vault.descriptor, number=vault.descriptor.number + 1, redundancy=redundancy)
     vault.sign("descriptor", descriptor.number, descriptor)
     return Vault(vault.store, descriptor, vault.authority)
 
 
-def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> tuple[Credential, bytes]:
-    """A new vault credential and its file; it ends all that were issued before."""
+@dataclass(frozen=True)
+class Issued:
+    """A new vault credential, its file, and whether that opens the vault's storage account, too; None where none asks."""
+
+    document: Credential
+    data: bytes
+    opens: bool | None
+
+
+def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> Issued:
+    """A new vault credential; it ends all that were issued before."""
     before = newest(vault.store, "credentials", Credential, vault.key, monitor)
     number = before[0].number + 1 if before else 1
     now = datetime.now(UTC)
@@ -210,7 +245,41 @@ def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> tu
     vault.store.put_new(
         layout.numbered("credentials", number, envelope.read(signed, "credential").digest), signed
     )
-    return document, credential_file.write(signed, key)
+    access, opens = None, None
+    if isinstance(vault.store, Guarded):
+        access = vault.store.grant(leaf.not_valid_after_utc)
+        opens = access is not None
+    return Issued(document, credential_file.write(signed, key, access), opens)
+
+
+def grant_access(vault: Vault, policy: str, days: int) -> tuple[str, datetime]:
+    """A standing access for machines, to create, read and list, and when it ends; under a stored access policy, by which it
+    can be revoked.
+
+    Raises UsageError store-unknown where the store asks nobody who comes; VaultError rights-missing; StoreError.
+    """
+    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
+    secret = _guarded(vault).grant(ends, policy=policy)
+    if secret is None:
+        raise VaultError(
+            "rights-missing", "this access cannot give another", subject=vault.store.address,
+            hint="set AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_KEY: the account's key is needed",
+        )  # fmt: skip
+    return secret, ends
+
+
+def revoke_access(vault: Vault, policy: str) -> bool:
+    """End all that was granted under a policy; False where there is none of that name. Raises as `grant_access`."""
+    return _guarded(vault).revoke(policy)
+
+
+def _guarded(vault: Vault) -> Guarded:
+    if not isinstance(vault.store, Guarded):
+        raise UsageError(
+            "store-unknown", "this vault lies in a folder, and needs no access", subject=vault.store.address,
+            hint="who may use the folder is for its file system to say",
+        )  # fmt: skip
+    return vault.store
 
 
 def check_machine(vault: Vault, name: str | None, monitor: Monitor) -> None:

@@ -15,6 +15,7 @@ from formats.documents.vault import Descriptor
 from formats.errors import IntegrityError, MediaError, OffseedError, StoreError, VaultError
 from formats.ids import Digest, hex_digest
 from formats.monitor import Monitor
+from formats.store.access import Address
 from formats.store.address import open_store
 from formats.store.contract import Store
 from formats.store.local import LocalStore
@@ -26,14 +27,15 @@ from seed.machines import check_not_replaced
 from seed.register import put_request
 
 PATIENCE = 10.0  # seconds a vault is waited for
+LATER = "the set is announced by the next command that reaches the vault"
 
 
 def announce(
     home: Home,
-    address: str,
+    address: Address,
     monitor: Monitor,
     *,
-    open_: Callable[[str], Store] = open_store,
+    open_: Callable[[Address], Store] = open_store,
     again: bool = False,
 ) -> bool:
     """Announce this home's finished sets to the vault at `address`, where that was not done. Whether all are announced.
@@ -41,19 +43,29 @@ def announce(
 
     A vault that cannot be reached, is another one, or refuses, is a notice.
     """
-    waiting = [
-        k for k in kept_sets(home) if k.state.status == "finished" and (again or not k.state.announced)
-    ]
-    if not waiting:
+    if not _waiting(home, again):
         return True
-    later = "the set is announced by the next command that reaches the vault"
     store = _reach(address, open_)
-    if store is None:
-        monitor.notice(f"offline: the vault at {address} cannot be reached from here; {later}")
+    if isinstance(store, OffseedError):
+        why = "" if store.code == "store-missing" else f" ({store.what})"
+        monitor.notice(f"offline: the vault at {address} cannot be reached from here{why}; {LATER}")
         return False
     try:
+        return announce_to(home, store, monitor, again=again)
+    finally:
+        store.close()
+
+
+def announce_to(home: Home, store: Store, monitor: Monitor, *, again: bool = False) -> bool:
+    """The same, to a vault that was reached."""
+    waiting = _waiting(home, again)
+    if not waiting:
+        return True
+    try:
         if not _is_ours(home, store, monitor):
-            monitor.notice(f"offline: there is no vault {home.identity.vault_name} at {address}; {later}")
+            monitor.notice(
+                f"offline: there is no vault {home.identity.vault_name} at {store.address}; {LATER}"
+            )
             return False
         check_not_replaced(home.identity, store, monitor)
         put_request(store, home.identity)
@@ -65,11 +77,13 @@ def announce(
         return False
     except (StoreError, MediaError) as error:
         monitor.notice(
-            f"offline: the vault at {address} does not take the announcement ({error.what}); {later}"
+            f"offline: the vault at {store.address} does not take the announcement ({error.what}); {LATER}"
         )
         return False
-    finally:
-        store.close()
+
+
+def _waiting(home: Home, again: bool) -> list[KeptSet]:
+    return [k for k in kept_sets(home) if k.state.status == "finished" and (again or not k.state.announced)]
 
 
 def _announce(kept: KeptSet, store: Store, monitor: Monitor) -> bool:
@@ -93,44 +107,52 @@ def _is_announced(kept: KeptSet, there: set[str]) -> bool:
     return kept.state.announced and any(layout.is_name_of(name, found) for name in there)
 
 
-def reach(home: Home, address: str, monitor: Monitor) -> Store:
-    """This machine's vault, for a run that cannot do without it. Raises StoreError store-missing, VaultError vault-foreign."""
+def reach(home: Home, address: Address, monitor: Monitor) -> Store:
+    """This machine's vault, for a run that cannot do without it. Raises StoreError, VaultError vault-foreign."""
     store = _reach(address, open_store)
-    if store is None:
-        raise StoreError(
-            "store-missing", "the vault cannot be reached from here", subject=address,
-            hint="is it mounted, and the network there? Another address is given by --vault",
-        )  # fmt: skip
+    if isinstance(store, OffseedError):
+        raise store
     if not _is_ours(home, store, monitor):
         raise VaultError(
-            "vault-foreign", f"there is no vault {home.identity.vault_name} at this address", subject=address,
+            "vault-foreign", f"there is no vault {home.identity.vault_name} at this address", subject=str(address),
             hint="give its address by --vault",
         )  # fmt: skip
     return store
 
 
-def reach_if_any(home: Home, address: str, monitor: Monitor) -> Store | None:
-    """This machine's vault, where it answers and is the right one."""
+def reach_if_any(home: Home, address: Address, monitor: Monitor) -> Store | None:
+    """This machine's vault, where it answers and is the right one; why a storage service lets nobody in is a notice."""
     store = _reach(address, open_store)
-    return store if store is not None and _is_ours(home, store, monitor) else None
+    if isinstance(store, OffseedError):
+        if store.code not in ("store-missing", "store-unreachable"):
+            monitor.notice(f"the vault at {address} cannot be used: {store.what}; {store.hint}")
+        return None
+    return store if _is_ours(home, store, monitor) else None
 
 
-def _reach(address: str, open_: Callable[[str], Store]) -> Store | None:
+def _reach(address: Address, open_: Callable[[Address], Store]) -> Store | OffseedError:
     """The store at an address, if it answers in time: a file server that is away can take minutes to say so."""
-    found: list[Store] = []
+    found: list[Store | OffseedError] = []
 
     def knock() -> None:
         try:
             store = open_(address)
             store.head("descriptor/x")
             found.append(store)
-        except OffseedError:
-            pass
+        except OffseedError as error:
+            found.append(error if address.is_service else _away(address))  # a path may be mounted later
 
     knocking = threading.Thread(target=knock, name="reach", daemon=True)
     knocking.start()
     knocking.join(PATIENCE)
-    return found[0] if found else None
+    return found[0] if found else _away(address)
+
+
+def _away(address: Address) -> StoreError:
+    return StoreError(
+        "store-missing", "the vault cannot be reached from here", subject=str(address),
+        hint="is it mounted, and the network there? Another address is given by --vault",
+    )  # fmt: skip
 
 
 def _is_ours(home: Home, store: Store, monitor: Monitor) -> bool:

@@ -8,18 +8,29 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import NamedTuple
 
 from formats import layout
 from formats.errors import OffseedError
 from formats.ids import ChunkId
+from formats.store.local import LocalStore
 from formats.tables.index import CONTENT
 from seed.places import Place
 from seed.reading import PointReader
 
-SPAN_GAP_MAX = 256 << 10  # unneeded bytes read rather than seeking past them
-SPAN_SIZE_MAX = 2 << 20
-SPAN_RECORDS_MAX = 8  # well compressed, a span of few bytes can unfold to very many
-SPANS_AHEAD = 3
+
+class Reach(NamedTuple):
+    """How much is read at a time: spans of at most `size` bytes and so many `records` (well compressed, a span of few bytes
+    can unfold to very many), in which up to `gap` unneeded bytes are read rather than passed; so many `ahead`."""
+
+    gap: int
+    size: int
+    records: int
+    ahead: int
+
+
+LOCAL = Reach(gap=256 << 10, size=2 << 20, records=8, ahead=3)
+NETWORK = Reach(gap=1 << 20, size=4 << 20, records=16, ahead=4)  # an answer takes as long as half a megabyte
 
 Span = list[tuple[Place | None, ChunkId]]
 Fetched = tuple[ChunkId, bytes | OffseedError]
@@ -28,13 +39,18 @@ Fetched = tuple[ChunkId, bytes | OffseedError]
 class Fetcher:
     """Fetches chunks of file content; what cannot be had comes back as the error that says why.
 
-    So many spans are read `ahead` by threads; by none where it is 0.
+    Spans are read ahead by threads, unless `ahead` is false.
     """
 
-    def __init__(self, reader: PointReader, ahead: int = SPANS_AHEAD) -> None:
+    def __init__(self, reader: PointReader, *, ahead: bool = True) -> None:
         self._reader = reader
-        self._ahead = ahead
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="fetch")
+        local = all(isinstance(store, LocalStore) for store in reader.union.stores)
+        self._reach = LOCAL if local else NETWORK
+        self._ahead = self._reach.ahead if ahead else 0
+        threads = os.cpu_count() or 2
+        self._pool = ThreadPoolExecutor(
+            threads if local else max(threads, self._ahead), thread_name_prefix="fetch"
+        )
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -53,6 +69,7 @@ class Fetcher:
 
     def _spans(self, chunks: Iterable[ChunkId]) -> Iterator[Span]:
         """Chunks whose records are read in one go; those that have not arrived come last, in a span of their own."""
+        reach = self._reach
         placed: list[tuple[Place, ChunkId]] = []
         absent: Span = []
         wanted = list(chunks)
@@ -65,8 +82,8 @@ class Fetcher:
         span: Span = []
         start = last = Place(-1, 0, 0, 0)
         for place, chunk in placed:
-            apart = place.archive != last.archive or place.offset - last.offset - last.length > SPAN_GAP_MAX
-            full = len(span) == SPAN_RECORDS_MAX or place.offset + place.length - start.offset > SPAN_SIZE_MAX
+            apart = place.archive != last.archive or place.offset - last.offset - last.length > reach.gap
+            full = len(span) == reach.records or place.offset + place.length - start.offset > reach.size
             if span and (apart or full):
                 yield span
                 span = []

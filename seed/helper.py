@@ -79,7 +79,7 @@ class Bundler:
         raw, self._size = self._bundle[: self._size], 0
         chunk = self._sealer.chunk_id(CONTENT, raw)
         start = next(self._slots)
-        length = self._sealer.seal_into(CONTENT, chunk, raw, self._records[start:])
+        length = self._sealer.seal_into(CONTENT, chunk, raw, self._records[start:], probe=False)
         return chunk, record_digest(self._records[start : start + length]), start, length
 
     def close(self) -> None:

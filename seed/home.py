@@ -29,6 +29,7 @@ from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId, machine_i
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
 from formats.words import moment
+from seed.network import Network
 from seed.records import read_record, unwritable, write_record
 
 R = TypeVar("R", bound=Record)
@@ -150,10 +151,12 @@ class Home:
             )
 
     @classmethod
-    def create(cls, path: Path, identity: Identity, state: State) -> Self:
+    def create(cls, path: Path, identity: Identity, state: State, network: Network | None = None) -> Self:
         """Raises HomeError home-registered."""
         cls.check_free(path)
         write_record(path / "state.json", state)
+        if network is not None:
+            network.save(path)
         write_record(path / "identity.json", identity)
         return cls(path, identity, state)
 

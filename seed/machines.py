@@ -11,19 +11,16 @@ from formats.documents.manifest import Manifest
 from formats.documents.revisions import newest
 from formats.documents.vault import Membership, Slots
 from formats.errors import (
-    FormatError,
-    IntegrityError,
-    MediaError,
     PassphraseError,
-    StoreError,
     UsageError,
     VaultError,
+    damage_aside,
 )
 from formats.ids import MachineId
 from formats.keyed.keys import MasterKey
 from formats.keyed.passphrase import readings
 from formats.keyed.slots import ChunkingParameters, open_slot, slot_from_json
-from formats.monitor import Finding, Monitor
+from formats.monitor import Monitor, damage_told
 from formats.store.contract import Store
 from formats.words import moment
 
@@ -83,7 +80,7 @@ def check_not_replaced(identity: "Identity", store: Store, monitor: Monitor) -> 
 def unlock(union: "Union", passphrase: str, name: str | None, monitor: Monitor) -> list[Machine]:
     """The machines whose key slots the passphrase opens; with `name`, only those of that name.
 
-    Raises PassphraseError passphrase-wrong, slot-missing; UsageError point-unknown.
+    Raises PassphraseError passphrase-wrong, slot-missing; UsageError point-unknown; StoreError.
     """
     opened: dict[MachineId, Machine] = {}
     tried = False
@@ -92,13 +89,11 @@ def unlock(union: "Union", passphrase: str, name: str | None, monitor: Monitor) 
         machine = MachineId(object_name.split("/")[1])
         if machine in opened or (wanted is not None and machine not in wanted):
             continue
-        try:
+        with damage_told(monitor, object_name):
             slots = envelope.read(union.get_document(object_name), object_name).peek(Slots)
             tried = tried or bool(slots.slots)
             if (found := open_slots(slots, passphrase, object_name)) is not None:
                 opened[machine] = Machine(machine, found[0])
-        except (FormatError, IntegrityError, StoreError, MediaError) as error:
-            monitor.finding(Finding(code=error.code, subject=object_name, detail=error.what))
     if opened:
         return list(opened.values())
     where = ", ".join(s.address for s in union.stores)
@@ -135,12 +130,10 @@ def passphrase_wrong(where: str) -> PassphraseError:
 def _machines_named(union: "Union", name: str) -> set[MachineId]:
     found = set()
     for object_name in union.list("manifests"):
-        try:
+        with damage_aside():
             manifest = envelope.read(union.get_document(object_name), object_name).peek(Manifest)
-        except (FormatError, IntegrityError, StoreError, MediaError):
-            continue
-        if manifest.machine_name == name:
-            found.add(manifest.machine)
+            if manifest.machine_name == name:
+                found.add(manifest.machine)
     if not found:
         raise UsageError(
             "point-unknown", "no machine of this name has points here", subject=name,

@@ -4,7 +4,8 @@ Restore trusts the master key alone: a point counts once its sealed root is open
 need list by the digest in it, an index by the digest in the need list, a chunk by its seal.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -13,6 +14,7 @@ from pathlib import Path
 from formats import layout
 from formats.documents import envelope
 from formats.documents.acceptance import folder_identity
+from formats.documents.damage import Replacement
 from formats.documents.manifest import Manifest
 from formats.errors import (
     FormatError,
@@ -23,18 +25,22 @@ from formats.errors import (
     StoreError,
     UsageError,
     VaultError,
+    damage_aside,
+    is_damage,
 )
 from formats.ids import ArchiveName, ChunkId, Digest, HexDigest, digest, hex_digest
 from formats.keyed.catalog import LOST, Entry, PageRow, decode_entries, decode_page, small_files, sort_key
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.keyed.root import Root, open_root
-from formats.monitor import Finding, Monitor
+from formats.monitor import Finding, Monitor, Tally, damage_told
+from formats.replaced import Stock, joined, replacements, sections, translated
 from formats.standing import newest_points
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables import needs
 from formats.tables.archive import FOOTER, parse_footer
+from formats.tables.holdings import Holding
 from formats.tables.index import CATALOG
 from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.needs import Need
@@ -45,10 +51,16 @@ from seed.places import Place, Places
 
 
 class Union:
-    """Several stores read as one; an object is taken from the first that gives it whole."""
+    """Several stores read as one; an object is taken from the first that gives it whole.
 
-    def __init__(self, stores: Sequence[Store]) -> None:
+    Whoever builds upon what stands in for what gives the `signers` that it believes: where their replacements lie, and their
+    keys. Whoever only reads believes the seals, and looks wherever anybody says.
+    """
+
+    def __init__(self, stores: Sequence[Store], signers: Mapping[str, bytes] | None = None) -> None:
         self.stores = stores
+        self._signers = signers
+        self._replacements: dict[str, Replacement] = {}
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """Raises NotFoundError where no store has it, else what the last one raised."""
@@ -90,6 +102,22 @@ class Union:
                 hint="read from another disk, or from the vault",
             )  # fmt: skip
         raise failure
+
+    def replacements(self) -> Collection[Replacement]:
+        """What stands in for what, by the word of the signers."""
+        anybody: Mapping[str, bytes | None] = {"replacements": None}
+        for store in self.stores:
+            for prefix, key in (self._signers if self._signers is not None else anybody).items():
+                found = replacements(store, prefix, key, Tally(), known=self._replacements)
+                self._replacements.update(found)
+        return self._replacements.values()
+
+    def stock(self) -> Stock:
+        """The archives at hand, and what stands in for others."""
+        found = Stock({archive for store in self.stores for archive in store.list("archives")})
+        for document in self.replacements():
+            found.add(document.replaced)
+        return found
 
     def list(self, prefix: str) -> Iterator[str]:
         seen: set[str] = set()
@@ -138,23 +166,21 @@ class Point:
 
 
 def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[Point]:
-    """All points of `machines`, by sequence, each as it was revised last. What does not open or agree is a finding."""
+    """All points of `machines`, by sequence, each as it was revised last. What does not open or agree is a finding. Raises
+    StoreError."""
     found: dict[str, Point] = {}
     for machine in machines:
         for name in union.list(layout.manifest_prefix(machine.machine)):
-            try:
+            with damage_told(monitor, name):
                 signed = envelope.read(union.get_document(name), name)
                 manifest = signed.peek(Manifest)
                 root = open_root(machine.master, manifest, name)
                 signed.verify(Manifest, bytes.fromhex(root.public_key))
-            except (FormatError, IntegrityError, StoreError, MediaError) as error:
-                monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
-                continue
-            if machine.last is not None and manifest.sequence > machine.last:
-                detail = "signed by a machine after another had taken its place: it does not count"
-                monitor.finding(Finding(code="machine-replaced", subject=name, detail=detail))
-            elif root.machine == machine.machine:
-                found[signed.digest] = Point(manifest, signed.digest, root, machine.master)
+                if machine.last is not None and manifest.sequence > machine.last:
+                    detail = "signed by a machine after another had taken its place: it does not count"
+                    monitor.finding(Finding(code="machine-replaced", subject=name, detail=detail))
+                elif root.machine == machine.machine:
+                    found[signed.digest] = Point(manifest, signed.digest, root, machine.master)
     ordered = newest_points(
         sorted(
             found.values(), key=lambda p: (p.manifest.machine_name, p.manifest.sequence, p.manifest.created)
@@ -209,10 +235,12 @@ class PointReader:
         self.point = point
         self.sealer = ChunkSealer(point.master)
         self._monitor = monitor
-        self.needs = needed_of(union, point)
         self._places = Places()
         self.indexes: list[str] = []  # the index objects that hold these
-        self.sections = list(self._sections())  # of `needs`, in order; None where no index is to be had
+        self.needed = needed_of(union, point)  # by its need list; `needs` are those at hand
+        standing = list(self._standing(self.needed))
+        self.needs = [need for need, _ in standing]
+        self.sections = [section for _, section in standing]  # None where no index is to be had
         for number, section in enumerate(self.sections):
             if section is not None:
                 self._places.add(number, section.rows(layout.archive_name(section.archive.name)))
@@ -297,27 +325,37 @@ class PointReader:
         for row in self.page_rows():
             yield list(small_files(self.chunk(row.segment, CATALOG)))
 
-    def _sections(self) -> Iterator[Section | None]:
-        """The index of each needed archive, from index objects or the archives' own ends."""
-        wanted = {need.archive.name: need.archive for need in self.needs}
-        found: dict[ArchiveName, Section] = {}
-        for name in self.union.list("indexes"):
-            if len(found) == len(wanted):
-                break
-            try:
-                data = self.union.get_checked(name, bytes.fromhex(name.rpartition("/")[2]))
-                sections = decode_object(data, name)
-            except (FormatError, IntegrityError, StoreError, MediaError, ValueError):
-                continue  # the archive's own end is tried below
-            new = {s.archive.name: s for s in sections if wanted.get(s.archive.name) == s.archive}
-            self.indexes += [name] if new.keys() - found.keys() else []
-            found |= new
-        for need in self.needs:
-            yield found.get(need.archive.name) or self._own_index(need)
+    def _standing(self, needed: Sequence[Need]) -> Iterator[tuple[Need, Section | None]]:
+        """What is needed, with its indexes; in place of archives that are not there, those that stand in for them."""
+        there = self.union.stock() if self.union.replacements() else Stock(set())
+        stand_ins = {by for need in needed for by in there.stand_ins(need.archive)}
+        found = self._indexes([*(need.archive for need in needed), *stand_ins])
+        kept = [n for n in needed if there.holds(n.archive) or not there.stand_ins(n.archive)]
+        instead = [
+            translated(need, found.get(need.archive.name), held, section)
+            for need in needed
+            for by, held in there.stand_ins(need.archive).items()
+            if (section := found.get(by.name)) is not None
+        ]
+        for need in joined([*kept, *instead]) if instead else kept:
+            yield need, found.get(need.archive.name)
 
-    def _own_index(self, need: Need) -> Section | None:
+    def _indexes(self, archives: Sequence[Holding]) -> dict[ArchiveName, Section]:
+        """The indexes of archives, from index objects or the archives' own ends."""
+        found, self.indexes = sections(self._index_objects(), archives)
+        for archive in archives:
+            if archive.name not in found and (section := self._own_index(archive)) is not None:
+                found[archive.name] = section
+        return found
+
+    def _index_objects(self) -> Iterator[tuple[str, list[Section]]]:
+        for name in self.union.list("indexes"):
+            with suppress(ValueError), damage_aside():  # then the archive's own end is tried
+                data = self.union.get_checked(name, bytes.fromhex(name.rpartition("/")[2]))
+                yield name, decode_object(data, name)
+
+    def _own_index(self, archive: Holding) -> Section | None:
         """From the archive's end, believed by the digest in the need list. None where it is not to be had."""
-        archive = need.archive
         name = layout.archive_name(archive.name)
         try:
             footer = self.union.get(name, archive.size - FOOTER.size, FOOTER.size)
@@ -329,6 +367,8 @@ class PointReader:
         except NotFoundError:
             return None
         except (FormatError, StoreError, MediaError) as error:
+            if not is_damage(error):
+                raise
             self._monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
             return None
         self._monitor.finding(Finding(code="object-damaged", subject=name, detail="its index is damaged"))

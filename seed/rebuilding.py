@@ -38,7 +38,7 @@ def _names(reader: PointReader) -> Iterator[str]:
         for need in reader.needs
         if need.archive.archive_class == METADATA_CLASS
     )
-    _, buckets = needs.encode(reader.needs)
+    _, buckets = needs.encode(reader.needed)
     yield from map(layout.need_name, (Digest(bytes.fromhex(manifest.needs)), *buckets))
 
 

@@ -20,10 +20,12 @@ from formats.ids import MachineId, machine_id
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
 from formats.monitor import Monitor
+from formats.store.access import Address
 from formats.store.address import open_store
 from formats.store.contract import Store
 from formats.wire import Json
 from seed.home import Home, Identity, Parameters, State
+from seed.network import Network
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,18 @@ class Registered:
     reached: bool  # whether the request was put into the vault, or travels on the first disk
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a machine that registers comes to the vault: `chosen` where the user named it, else the credential did.
+    `network` is what is kept of it."""
+
+    address: Address
+    chosen: bool
+    network: Network
+
+
 def register(
-    path: Path, file: CredentialFile, name: str, passphrase: str, address: str | None, monitor: Monitor
+    path: Path, file: CredentialFile, name: str, passphrase: str, way: Way, monitor: Monitor
 ) -> Registered:
     """Make this machine's keys and home, and ask the vault to join. The home is durable before the vault hears
     of it, so a crash leaves a request that travels on the disk, never a member without keys.
@@ -55,12 +67,12 @@ def register(
     Raises VaultError credential-expired, credential-replaced, machine-name-taken, vault-foreign; HomeError.
     """
     credential.check_time(file.leaf, datetime.now(UTC))
-    store = _reach(file.document, address, monitor)
+    store = _reach(way, monitor)
     if store is not None:
         check_issued(store, file.document, monitor)
         _check_name(store, file.document, name, monitor)
-    identity = make_identity(file, name, Keys.generate(passphrase), address)
-    home = Home.create(path, identity, State())
+    identity = make_identity(file, name, Keys.generate(passphrase), way.address)
+    home = Home.create(path, identity, State(), way.network)
     return Registered(home, store is not None and ask_to_join(store, identity, monitor))
 
 
@@ -136,11 +148,11 @@ def put_request(store: Store, identity: Identity) -> None:
             store.put_new(name, data)
 
 
-def _reach(document: Credential, address: str | None, monitor: Monitor) -> Store | None:
+def _reach(way: Way, monitor: Monitor) -> Store | None:
     try:
-        return open_store(address or document.address)
+        return open_store(way.address)
     except (StoreError, MediaError) as error:
-        if address is not None:
+        if way.chosen:
             raise
         monitor.notice(
             f"the vault cannot be reached from here ({error}); the registration travels on the disk"
@@ -152,7 +164,7 @@ def make_identity(
     file: CredentialFile,
     name: str,
     keys: Keys,
-    address: str | None,
+    address: Address,
     *,
     replaced: tuple[MachineId, ...] = (),
 ) -> Identity:
@@ -175,7 +187,7 @@ def make_identity(
         name=name,
         vault=document.vault,
         vault_name=document.name,
-        address=address or document.address,
+        address=address.text,
         authority=document.authority,
         private_key=key.private_bytes_raw(),
         master_key=keys.master.raw,

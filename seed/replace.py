@@ -25,7 +25,7 @@ from formats.store.contract import Store
 from seed.home import Home, State
 from seed.machines import Machine, open_slots, passphrase_wrong
 from seed.reading import Union, points
-from seed.register import Keys, Registered, ask_to_join, check_issued, make_identity
+from seed.register import Keys, Registered, Way, ask_to_join, check_issued, make_identity
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def replace(
     path: Path,
     file: CredentialFile,
     name: str,
-    address: str | None,
+    way: Way,
     with_passphrase: Callable[[Callable[[str], Keys]], Keys],
     monitor: Monitor,
 ) -> Registered:
@@ -51,15 +51,15 @@ def replace(
     """
     document = file.document
     credential.check_time(file.leaf, datetime.now(UTC))
-    store = open_store(address or document.address)
+    store = open_store(way.address)
     check_issued(store, document, monitor)
     before = _find(store, document, name, monitor)
     keys = with_passphrase(lambda typed: _open(store, before.member, typed, monitor))
     known = [Machine(machine, keys.master) for machine in before.machines]
     last = max(points(Union([store]), known, monitor), key=lambda p: p.manifest.sequence, default=None)
     state = State(sequence=last.manifest.sequence, manifest=last.digest) if last is not None else State()
-    identity = make_identity(file, name, keys, address, replaced=before.machines)
-    home = Home.create(path, identity, state)
+    identity = make_identity(file, name, keys, way.address, replaced=before.machines)
+    home = Home.create(path, identity, state, way.network)
     return Registered(home, ask_to_join(store, identity, monitor))
 
 

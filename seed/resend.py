@@ -12,42 +12,32 @@ The same command goes on after a crash at any place in it.
 import os
 import time
 from collections.abc import Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
-from formats.errors import FormatError, HomeError, IntegrityError, MediaError, StoreError, UsageError
+from formats.errors import HomeError, UsageError
 from formats.ids import ArchiveName, hex_digest
-from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
 from formats.standing import awaited
 from formats.store.contract import Store
 from formats.store.local import LocalStore
-from formats.tables.archive import METADATA_CLASS
-from formats.tables.index import CATALOG
-from formats.tables.needs import Need
-from formats.tables.sections import Section
 from formats.words import listed as numbers_listed
 from seed import export
-from seed.announce import announce
+from seed.announce import announce_to
 from seed.backup import Options, back_up
-from seed.chunking import Sealed
 from seed.disk import check_disk
 from seed.disk_sets import KeptSet
 from seed.home import Home, LeftOut
 from seed.items import Scope, check_targets
 from seed.machines import check_not_replaced
-from seed.new_point import describe, sign_revision
-from seed.packing import METADATA_SIZE, BufferPool, Packer
 from seed.placing import Attendant
-from seed.reading import Point, PointReader, needed_of
+from seed.reading import needed_of
 from seed.records import write_private
 from seed.reuse import given_up
-from seed.revising import Revising
-from seed.sealing import Known
+from seed.revisions import Revision, unmet
 from seed.work import Before, Work
 
 
@@ -105,7 +95,7 @@ def resend(
             sent = _over_the_network(home, scope, vault, options, monitor)
         kept.change(resent=sent.manifest.point)
     with Work.open(home, vault, monitor) as work:
-        revised, lost = _revise(work, options.level)
+        revised, lost = Revision(work, _gone(work), options.level).publish()
         _revise_set(work, kept)
     return Resent(sent, tuple(revised), frozenset(lost))
 
@@ -154,7 +144,7 @@ def _scope(home: Home, kept: KeptSet, monitor: Monitor) -> Scope:
 def _is_needed(home: Home, vault: Store, monitor: Monitor) -> bool:
     """Whether a point of this machine needs what is gone."""
     with Work.open(home, vault, monitor) as work:
-        return bool(_unmet(work, work.points(), _gone(work)))
+        return bool(unmet(work, work.points(), _gone(work)))
 
 
 def _over_the_network(home: Home, scope: Scope, vault: Store, options: Options, monitor: Monitor) -> Sent:
@@ -179,7 +169,7 @@ def _to_disks(
         over = Before.of(work)
         wanted = export.Options(again=True, resends=resends, level=options.level)
         exported = export.export(home, scope, targets, wanted, monitor, attendant, over)
-    announce(home, vault.address, monitor)
+    announce_to(home, vault, monitor)
     manifest, state = exported.committed.manifest, exported.state
     reused = {need.archive.name for need in over.reuse.needs}
     with Work.open(home, vault, monitor) as work:
@@ -194,96 +184,6 @@ def _gone(work: Work) -> set[ArchiveName]:
     there = dict(work.vault.list("archives"))
     lost = set(given_up(work.home, work.monitor))
     return {name for name in lost if layout.archive_name(name) not in there}
-
-
-def _unmet(work: Work, found: Sequence[Point], gone: Collection[ArchiveName]) -> list[Point]:
-    """The points that this machine signed and that need what is gone. One that cannot be read is a finding."""
-    unmet = []
-    for point in found:
-        if point.manifest.machine != work.home.identity.machine:
-            continue
-        try:
-            if any(need.archive.name in gone for need in needed_of(work.own, point)):
-                unmet.append(point)
-        except (FormatError, IntegrityError, StoreError, MediaError) as error:
-            _tell_unrevised(work, point, error.code, error.what)
-    return unmet
-
-
-@dataclass
-class _AtHand:
-    """The archives of all points that are not gone: their indexes, and what is counted in them."""
-
-    sections: dict[ArchiveName, Section] = field(default_factory=dict)
-    needs: dict[ArchiveName, Need] = field(default_factory=dict)
-
-
-def _learn(
-    work: Work, found: Sequence[Point], gone: Collection[ArchiveName], known: Known, revising: Revising
-) -> _AtHand:
-    """Take in what any point has, the newest first. What cannot be read is said of the points that are revised."""
-    at_hand = _AtHand()
-    for point in reversed(found):
-        with suppress(FormatError, IntegrityError, StoreError, MediaError):
-            reader = PointReader(work.own, point, work.monitor)
-            for need, section in zip(reader.needs, reader.sections, strict=True):
-                if section is not None and need.archive.name not in gone:
-                    at_hand.sections.setdefault(need.archive.name, section)
-                    at_hand.needs.setdefault(need.archive.name, need)
-                    known.add_all(section.chunks())
-            revising.learn(reader)
-    return at_hand
-
-
-def _revise(work: Work, level: int) -> tuple[list[Manifest], set[bytes]]:
-    """Revise every point that needs what is gone. What is elsewhere, or may come yet, is left as it is."""
-    gone, found = _gone(work), work.points()
-    unmet = _unmet(work, found, gone)
-    if not unmet:
-        return [], set()
-    master = work.home.identity.master
-    metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, master.key_id)
-
-    def store(sealed: Sealed) -> None:
-        assert sealed.record is not None
-        metadata.add(CATALOG, sealed.chunk, sealed.record, sealed.record_digest)
-
-    known = Known()
-    revising = Revising(ChunkSealer(master, level), known, store)
-    at_hand = _learn(work, found, gone, known, revising)
-    manifests, lost = list[Manifest](), set[bytes]()
-    for point in unmet:
-        try:
-            reader = PointReader(work.own, point, work.monitor)
-            stood = {n.archive.name: n for n in reader.needs if n.archive.name not in gone}
-            if unread := stood.keys() - at_hand.sections.keys():
-                why = f"the indexes of {len(unread)} archives cannot be read"
-                _tell_unrevised(work, point, "chunk-missing", why)
-                continue
-            revised = revising.revise(reader)
-        except (FormatError, IntegrityError, StoreError, MediaError) as error:
-            _tell_unrevised(work, point, error.code, error.what)
-            continue
-        metadata.flush()
-        sections = [*at_hand.sections.values(), *work.cache.sections]
-        described = describe(sections, revised.catalogued, [*(at_hand.needs | stood).values()])
-        signed = sign_revision(work.home, revised.catalogued, described, point.manifest, len(revised.lost))
-        manifests.append(work.publish(described, signed))
-        _tell_lost(work, point, [path for path in revised.lost if path not in lost])
-        lost.update(revised.lost)
-    return manifests, lost
-
-
-def _tell_lost(work: Work, point: Point, paths: Collection[bytes]) -> None:
-    for path in paths:
-        detail = f"what point {point.manifest.point[:8]} held of it is lost"
-        work.monitor.finding(Finding(code="content-lost", subject="/" + os.fsdecode(path), detail=detail))
-
-
-def _tell_unrevised(work: Work, point: Point, code: str, why: str) -> None:
-    subject = f"point {point.manifest.point[:8]}"
-    detail = f"{why}; it waits as before, and the same command tries it again"
-    work.monitor.finding(Finding(code=code, subject=subject, detail=detail))
 
 
 def _revise_set(work: Work, kept: KeptSet) -> None:

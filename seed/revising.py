@@ -4,7 +4,7 @@ What of it lies in other archives is found again by its id: chunks of large file
 bundle holds them now. In place of the rest stands `LOST`. Rows keep their segments, so what did not change is shared.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from formats.ids import ChunkId, ContentId
@@ -58,6 +58,14 @@ class Revising:
                 continue
             self._small.learn(list(small_files(reader.chunk(row.segment, CATALOG))), self._known)
             self._learnt.add(row.segment)
+
+    def has(self, content: ContentId) -> bool:
+        """Whether a small file's content lies in a bundle that can be had."""
+        return self._small.get(content) is not None
+
+    def remember(self, files: Sequence[tuple[bytes, ChunkId, int]]) -> None:
+        """Where small files lie by now: content id, bundle, offset in it."""
+        self._small.learn(files, self._known)
 
     def revise(self, reader: PointReader) -> Revised:
         """The point as it can be had now. Raises IntegrityError, FormatError, StoreError where its catalog cannot be read."""

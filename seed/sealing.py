@@ -3,6 +3,7 @@
 Threads, for all that costs (BLAKE3, zstd, AES) runs outside the interpreter's lock.
 """
 
+import mmap
 import os
 import threading
 from collections import deque
@@ -10,12 +11,13 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from formats.ids import ChunkId
-from formats.keyed.chunk import ChunkSealer
+from formats.keyed.chunk import RAW_SIZE_MAX, RECORD_OVERHEAD, ChunkSealer
 from formats.tables.index import record_digest
 from seed.chunking import Sealed, Unit
 from seed.id_table import IdTable
 
-IN_FLIGHT_MAX = 12 << 20  # bytes of raw chunks waiting for a processor or for their turn
+IN_FLIGHT_MAX = 6 << 20  # bytes of raw chunks waiting for a processor or for their turn
+ROOMS_MAX = 4  # kept for records to come; each has grown to the largest that it ever held
 
 
 class Known:
@@ -55,7 +57,8 @@ class Known:
 
 
 class Sealing:
-    """Bounded parallel stage. `deliver` is called with each unit and what became of it, in order."""
+    """Bounded parallel stage. `deliver` is called with each unit and what became of it, in order; the record lies in room
+    that is used again once `deliver` has returned."""
 
     def __init__(
         self, sealer: ChunkSealer, known: Known, kind: int, deliver: Callable[[Unit, Sealed], None]
@@ -66,6 +69,7 @@ class Sealing:
         self._deliver = deliver
         self._pool = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="seal")
         self._queue: deque[Unit] = deque()
+        self._rooms: deque[memoryview] = deque()
         self._bytes = 0
 
     def submit(self, unit: Unit) -> None:
@@ -94,16 +98,31 @@ class Sealing:
         self._bytes -= unit.size
         unit.named(sealed.chunk)
         self._deliver(unit, sealed)
+        if isinstance(sealed.record, memoryview) and len(self._rooms) < ROOMS_MAX:
+            self._rooms.append(memoryview(sealed.record.obj))
 
     def _seal(self, unit: Unit) -> Sealed:
         assert unit.raw is not None
-        return seal_new(self._sealer, self._known, self._kind, unit.raw)
+        return seal_new(self._sealer, self._known, self._kind, unit.raw, self._seal_into_room)
+
+    def _seal_into_room(self, kind: int, chunk: ChunkId, raw: bytes | memoryview) -> memoryview:
+        try:
+            room = self._rooms.pop()
+        except IndexError:
+            room = memoryview(mmap.mmap(-1, RAW_SIZE_MAX + RECORD_OVERHEAD))  # what is not used costs nothing
+        return room[: self._sealer.seal_into(kind, chunk, raw, room, probe=True)]
 
 
-def seal_new(sealer: ChunkSealer, known: Known, kind: int, raw: bytes | memoryview) -> Sealed:
-    """Name a chunk, and seal it unless it is known."""
+def seal_new(
+    sealer: ChunkSealer,
+    known: Known,
+    kind: int,
+    raw: bytes | memoryview,
+    seal: Callable[[int, ChunkId, bytes | memoryview], bytes | memoryview] | None = None,
+) -> Sealed:
+    """Name a chunk, and seal it unless it is known; by `seal`, where that is given."""
     chunk = sealer.chunk_id(kind, raw)
     if not known.claim(chunk):
         return Sealed(chunk)
-    record = sealer.seal(kind, chunk, raw)
+    record = (seal or sealer.seal)(kind, chunk, raw)
     return Sealed(chunk, record, record_digest(record))

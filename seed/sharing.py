@@ -43,8 +43,7 @@ class Shares:
         self._running: deque[Share] = deque()
         self._numbers = count()
         self._told: set[str] = set()
-        local = all(isinstance(store, LocalStore) for store in reader.union.stores)
-        self._forks = min(FORKS_MAX, os.cpu_count() or 1) if CAN_FORK and local else 1
+        self._forks = min(FORKS_MAX, os.cpu_count() or 1) if CAN_FORK and _may_fork(reader) else 1
 
     @property
     def linked(self) -> set[bytes]:
@@ -96,7 +95,7 @@ class Shares:
         def work(monitor: Tally) -> Written:
             tree = self._tree.branch(number, monitor)
             outcome = Outcome(monitor)
-            contents = Contents(tree, outcome, Fetcher(self._reader, ahead=0))
+            contents = Contents(tree, outcome, Fetcher(self._reader, ahead=False))
             try:
                 contents.write(share)
             finally:
@@ -125,3 +124,8 @@ class Shares:
             last = place
         if share:
             yield share
+
+
+def _may_fork(reader: PointReader) -> bool:
+    """A connection is nothing to share, and forks would each keep to a limit of their own."""
+    return all(isinstance(store, LocalStore) and not store.limited for store in reader.union.stores)

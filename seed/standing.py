@@ -17,7 +17,7 @@ def standings(
     union: Union, wanted: Iterable[Point], points: Iterable[Point]
 ) -> Iterator[tuple[Point, Standing]]:
     """Each of the `wanted` with its standing in `union`; `points` are all that can be read there."""
-    there = {(name, size) for store in union.stores for name, size in store.list("archives")}
+    there = union.stock()
     points = list(points)
     for point in wanted:
         try:

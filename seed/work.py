@@ -14,6 +14,7 @@ from formats.errors import FormatError, IntegrityError, MediaError, NameHeldByOt
 from formats.ids import HexDigest, hex_digest
 from formats.keyed.catalog import Entry, PageRow
 from formats.monitor import Finding, Monitor
+from formats.replaced import Stock
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables.needs import Need
@@ -68,13 +69,17 @@ class Work:
             stores.append(store)
         uplink = Uplink(vault, folder / "sent", monitor)
         stack.callback(uplink.close)
-        own = Union([*stores, vault])
+        own = Union([*stores, vault], believed(home))
         return cls(home, vault, Union(stores), own, cache, uplink, folder, monitor)
 
     def points(self) -> list[Point]:
         """All points of this machine, and of those whose place it took."""
         machines = own_machines(self.home.identity, [self.vault], self.monitor)
         return points(self.own, machines, self.monitor)
+
+    def stock(self) -> Stock:
+        """What the vault holds, and what stands in for others there."""
+        return Union([self.vault], believed(self.home)).stock()
 
     def settle(self) -> None:
         """Have the vault know what this machine has told it: a run was killed, or the vault was rolled back or made again."""
@@ -137,6 +142,16 @@ class Work:
 
     def _find(self, code: str, subject: str, detail: str) -> None:
         self.monitor.finding(Finding(code=code, subject=subject, detail=detail))
+
+
+def believed(home: Home) -> dict[str, bytes]:
+    """Whose replacements this machine builds upon: the authority's, and its own. Anybody else's might name an archive that
+    only claims to hold what is then not sent."""
+    identity = home.identity
+    return {
+        layout.REPLACEMENTS: bytes.fromhex(identity.authority),
+        layout.offers_prefix(identity.machine): identity.public_key,
+    }
 
 
 @dataclass(frozen=True)

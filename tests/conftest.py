@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import facilities
+from tests.azurite import Azurite
 
 LoopDisks = Callable[[int, str], Path]
 
@@ -14,11 +15,15 @@ LoopDisks = Callable[[int, str], Path]
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for name in (name for mark in item.iter_markers("needs") for name in mark.args):
-        why = facilities.lacking(name)
-        if why and name in facilities.promised():
-            pytest.fail(f"{name} was promised in OFFSEED_REQUIRE: {why}", pytrace=False)
-        if why:
-            pytest.skip(f"NOT TESTED, needs {name}: {why}")
+        facilities.insist(name)
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """A real Azurite, in memory, on a free port; who asks for it is marked `needs("azurite")`."""
+    server = Azurite.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

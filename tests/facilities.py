@@ -12,6 +12,10 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+from tests import azurite
+
 DETACHED = 10.0
 _FUSE = ("exfat", "ntfs", "vfat")
 _MAKE = {
@@ -107,6 +111,15 @@ def lacking(name: str) -> str:
     return _PROBES[name]()
 
 
+def insist(name: str) -> None:
+    """Skips the test that lacks a facility; fails it where that was promised."""
+    why = lacking(name)
+    if why and name in promised():
+        pytest.fail(f"{name} was promised in OFFSEED_REQUIRE: {why}", pytrace=False)
+    if why:
+        pytest.skip(f"NOT TESTED, needs {name}: {why}")
+
+
 def promised() -> set[str]:
     """Facilities that whoever runs the tests has promised: a test that lacks one fails instead of skipping."""
     return set(os.environ.get("OFFSEED_REQUIRE", "").split())
@@ -147,7 +160,9 @@ _PROBES: dict[str, Callable[[], str]] = {
     "strace": _tool("strace"),
     "setfacl": _tool("setfacl"),
     "setfattr": _tool("setfattr"),
-    "npm": _tool("npm"),
+    "azurite": azurite.lacking,
+    "tinyproxy": _tool("tinyproxy"),
+    "faketime": _tool("faketime"),
 }
 
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from formats.documents import credential, envelope
-from formats.documents.codec import Record, blob, member, text
+from formats.documents.codec import Record, blob, member, optional, text
 from formats.documents.vault import Credential
 from formats.errors import OffseedError, VaultError
 from formats.wire import decode_json, encode_json
@@ -20,15 +20,20 @@ class _File(Record):
     about: str = member(text(200))
     credential: bytes = member(blob(32 << 10))
     private_key: bytes = member(blob(4096))
+    access: str | None = member(optional(text(4000)), default=None)
 
 
 @dataclass(frozen=True)
 class CredentialFile:
-    """A credential that is consistent in itself. Whether its time is right is the caller's next question."""
+    """A credential that is consistent in itself. Whether its time is right is the caller's next question.
+
+    `access` opens the storage account of the vault, and ends with the credential; nobody signs it.
+    """
 
     document: Credential
     leaf: credential.Leaf
     key: EllipticCurvePrivateKey
+    access: str | None = None
 
     @classmethod
     def read(cls, data: bytes, where: str) -> Self:
@@ -55,13 +60,13 @@ class CredentialFile:
                 hint="name the file that `importer credentials issue` wrote; copy it again from there, or ask the operator "
                 "for a new one",
             ) from error
-        return cls(document, leaf, key)
+        return cls(document, leaf, key, file.access)
 
 
-def write(signed: bytes, key: EllipticCurvePrivateKey) -> bytes:
+def write(signed: bytes, key: EllipticCurvePrivateKey, access: str | None = None) -> bytes:
     """The file's bytes for a signed `Credential` and its leaf's private key."""
     private = key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    file = _File(about=ABOUT, credential=signed, private_key=private)
+    file = _File(about=ABOUT, credential=signed, private_key=private, access=access)
     return encode_json(file.to_json())

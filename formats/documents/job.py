@@ -1,6 +1,18 @@
-"""What the importer writes about its work: the job that pins, and the receipt that ends it."""
+"""What the importer writes about its work: the job that pins, and the receipt that ends it; what it has validated."""
 
-from formats.documents.codec import Document, Record, choice, flag, hexed, integer, many, member, nested
+from formats.documents.codec import (
+    Document,
+    Record,
+    choice,
+    flag,
+    hexed,
+    integer,
+    many,
+    member,
+    nested,
+    optional,
+    text,
+)
 from formats.documents.disk import DISKS_MAX
 from formats.ids import HexDigest, MachineId, SetId, VaultId
 
@@ -39,3 +51,19 @@ class Receipt(Document):
     already: int = member(integer())
     not_needed: int = member(integer())
     findings: int = member(integer())
+
+
+class Validation(Document):
+    """Run `number` of reading all that a vault holds; the next one goes on `after` this name, if there is one."""
+
+    kind = "validation"
+    number: int = member(integer(1))
+    vault: VaultId = member(hexed(16))
+    role: str = member(choice("authority", "station"))
+    started: int = member(integer())
+    finished: int = member(integer())
+    objects: int = member(integer())
+    bytes: int = member(integer())
+    damaged: int = member(integer())
+    sampled: bool = member(flag())
+    after: str | None = member(optional(text(200)), default=None)

@@ -6,6 +6,7 @@ After opening, the ChunkId is computed again (REC-5): it is also the commitment 
 """
 
 import hmac
+import mmap
 import struct
 import threading
 
@@ -49,19 +50,31 @@ class ChunkSealer:
         self, kind: int, chunk: ChunkId, raw: bytes | memoryview, *, nonce: bytes | None = None
     ) -> bytes:
         """The record for `raw`, whose id `chunk` is. Incompressible data is stored as it is."""
-        assert len(raw) <= RAW_SIZE_MAX
-        codec, data = self._compress(raw)
-        return self._aead.seal(
-            b"".join((INNER.pack(codec, len(raw)), data)), self._aad(kind, chunk), nonce=nonce
-        )
+        space = memoryview(bytearray(len(raw) + RECORD_OVERHEAD))
+        return bytes(space[: self.seal_into(kind, chunk, raw, space, probe=True, nonce=nonce)])
 
-    def seal_into(self, kind: int, chunk: ChunkId, raw: bytes | memoryview, space: memoryview) -> int:
-        """As `seal`, of what mostly compresses, to the front of `space`; returns the record's length, at most `RECORD_OVERHEAD` more than `raw`'s."""
-        codec, data = self._compress(raw, probe=False)
-        plain = b"".join((INNER.pack(codec, len(raw)), data))
-        length = len(plain) + OVERHEAD
-        self._aead.seal_into(plain, self._aad(kind, chunk), space[:length])
-        return length
+    def seal_into(
+        self,
+        kind: int,
+        chunk: ChunkId,
+        raw: bytes | memoryview,
+        space: memoryview,
+        *,
+        probe: bool,
+        nonce: bytes | None = None,
+    ) -> int:
+        """As `seal`, to the front of `space`; returns the record's length, at most `RECORD_OVERHEAD` more than `raw`'s.
+
+        What is known to compress mostly needs no `probe`.
+        """
+        assert len(raw) <= RAW_SIZE_MAX
+        codec, data = self._compress(raw, probe=probe)
+        length = INNER.size + len(data)
+        plain = self._plain(length)
+        INNER.pack_into(plain, 0, codec, len(raw))
+        plain[INNER.size :] = memoryview(data).cast("B")
+        self._aead.seal_into(plain, self._aad(kind, chunk), space[: length + OVERHEAD], nonce)
+        return length + OVERHEAD
 
     def open(self, kind: int, chunk: ChunkId, record: bytes | memoryview, where: str) -> bytes:
         """The raw bytes. Raises IntegrityError seal-broken (REC-1, REC-5), FormatError REC-2 to REC-4."""
@@ -102,6 +115,13 @@ class ChunkSealer:
             return self._codec().decompress(data, decompressed_size=length, asbytes=True)  # type: ignore[no-any-return]
         except (OSError, pa.ArrowException):
             refuse("REC-4", "compressed data does not decompress to its length", where)
+
+    def _plain(self, length: int) -> memoryview:
+        """Room that this thread uses again and again: a fresh megabyte costs more than its encryption."""
+        room: mmap.mmap | None = getattr(self._local, "room", None)
+        if room is None:
+            room = self._local.room = mmap.mmap(-1, INNER.size + RAW_SIZE_MAX)
+        return memoryview(room)[:length]
 
     def _codec(self) -> pa.Codec:
         codec = getattr(self._local, "codec", None)

@@ -6,6 +6,7 @@ import sys
 from urllib.parse import unquote, unquote_to_bytes
 
 from formats.errors import UsageError
+from formats.store.access import Access, Address
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 
@@ -13,20 +14,26 @@ from formats.store.local import LocalStore
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)\Z", re.IGNORECASE | re.DOTALL)
 
 
-def open_store(address: str, *, create: bool = False) -> Store:
-    """The store at a path or a `file://` URL; with `create` its folder is made where it is missing.
+def open_store(address: Address | str, *, create: bool = False) -> Store:
+    """The store at a path, a `file://` or an `azblob://` URL; with `create` its folder or container is made where it is
+    missing.
 
-    Raises UsageError("store-unknown") for an address that is neither, and what `LocalStore.open` raises.
+    Raises UsageError("store-unknown") for an address that is none of these, and what `LocalStore.open` and
+    `AzureStore.open` raise.
     """
-    url = _URL.match(address)
+    text, access = (address, Access()) if isinstance(address, str) else address
+    url = _URL.match(text)
     if url is None:
-        return LocalStore.open(_path(address, address), create=create)
+        return LocalStore.open(_path(text, text), create=create, limiter=access.limiter)
     scheme, rest = url[1].lower(), url[2]
     if scheme == "file":
-        return LocalStore.open(_path(_path_of_url(rest, address), address), create=create)
+        path = _path(_path_of_url(rest, text), text)
+        return LocalStore.open(path, create=create, limiter=access.limiter)
     if scheme == "azblob":
-        raise _unknown(address, "Azure Blob stores come in a later version", "use a folder for now")
-    raise _unknown(address, f"stores of kind {scheme}:// are not known", "give a path or file:///…")
+        from formats.store.azblob.store import AzureStore  # the SDK takes a third of a second
+
+        return AzureStore.open(text, access, create=create)
+    raise _unknown(text, f"stores of kind {scheme}:// are not known", "give a path, file:///… or azblob://…")
 
 
 def _path_of_url(rest: str, address: str) -> str:

@@ -5,7 +5,8 @@ has at least one byte: what has none does not exist (it may be the claim of a wr
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, runtime_checkable
 
 from formats.errors import FormatError, IntegrityError
 from formats.layout import check_name
@@ -60,6 +61,34 @@ class Store(Protocol):
         """Let go of handles; the store is not used afterwards. Closing twice is fine."""
 
 
+class Limiter(Protocol):
+    """Holds back what travels. May be asked by many threads."""
+
+    def take(self, count: int) -> None:
+        """Wait until `count` more bytes may travel."""
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """What a store offers that asks who comes, beside what all stores do."""
+
+    def rights(self) -> frozenset[str]:
+        """Which of `create`, `read`, `list`, `write` (over what is there) and `delete` are given; tried, not believed."""
+
+    def received(self, name: str) -> datetime | None:
+        """When the service took the object, by its own clock; None where there is none of that name."""
+
+    def redundancy(self) -> str | None:
+        """`geo` or `local`, None where the service does not tell."""
+
+    def grant(self, ends: datetime, *, policy: str | None = None) -> str | None:
+        """A new secret that may create, read and list until `ends`; by the stored access policy of that name, which can
+        be revoked. None where this access may not give one."""
+
+    def revoke(self, policy: str) -> bool:
+        """End all that was granted by a stored access policy; False where there is none of that name."""
+
+
 def is_name(name: str) -> bool:
     """True for a valid object name."""
     try:
@@ -84,10 +113,15 @@ def octets(data: Octets) -> memoryview:
     return memoryview(data).cast("B")
 
 
-def span(size: int, start: int, length: int | None) -> tuple[int, int]:
-    """Begin and end of the range `start`, `length` in an object of `size` bytes, cut at its end."""
+def check_range(start: int, length: int | None) -> None:
+    """Raises ValueError for what is no range."""
     if start < 0 or (length is not None and length < 0):
         raise ValueError("a range begins at byte 0 or later and is not of negative length")
+
+
+def span(size: int, start: int, length: int | None) -> tuple[int, int]:
+    """Begin and end of the range `start`, `length` in an object of `size` bytes, cut at its end."""
+    check_range(start, length)
     begin = min(start, size)
     return begin, size if length is None else min(begin + length, size)
 

@@ -18,7 +18,7 @@ from typing import Self
 
 from formats.errors import MediaError, NameHeldByOtherError, NotFoundError, StoreError
 from formats.layout import PREFIXES, check_name
-from formats.store.contract import Octets, folder_of, is_name, octets, overlong, span
+from formats.store.contract import Limiter, Octets, folder_of, is_name, octets, overlong, span
 from formats.store.failures import meaning, read_only, told
 from formats.store.root import Root, children, equal, read, read_into, read_pages, write
 
@@ -41,21 +41,37 @@ class LocalStore:
     """Keeps the contract of `contract.Store` below a `Root`.
 
     `writer` marks this store's temporaries. One who gives it, so as to sweep the remains of its own earlier
-    runs at once, must be alone in using it; else it is random.
+    runs at once, must be alone in using it; else it is random. A `limiter` holds back what is written and read.
     """
 
-    def __init__(self, root: Root, address: str, *, writable: bool = True, writer: str | None = None) -> None:
+    def __init__(
+        self,
+        root: Root,
+        address: str,
+        *,
+        writable: bool = True,
+        writer: str | None = None,
+        limiter: Limiter | None = None,
+    ) -> None:
         if writer is not None and not _WRITER.match(writer):
             raise ValueError("a writer's id has 1 to 64 digits and lower-case letters")
         self.address = address
         self._root = root
         self._writable = writable
+        self._limiter = limiter
+        self.limited = limiter is not None
         self._writer = writer or secrets.token_hex(16)
         self._in_work: set[str] = set()
 
     @classmethod
     def open(
-        cls, path: str, *, create: bool = False, read_only: bool = False, writer: str | None = None
+        cls,
+        path: str,
+        *,
+        create: bool = False,
+        read_only: bool = False,
+        writer: str | None = None,
+        limiter: Limiter | None = None,
     ) -> Self:
         """The store in the folder `path`; with `create` the folder and its parents are made.
 
@@ -65,7 +81,7 @@ class LocalStore:
             root = SystemRoot(path, create=create and not read_only)
         except (OSError, ValueError) as error:
             raise _cannot_open(error, path) from error
-        return cls(root, path, writable=not read_only, writer=writer)
+        return cls(root, path, writable=not read_only, writer=writer, limiter=limiter)
 
     def put_new(self, name: str, data: Octets) -> bool:
         self._must_write(check_name(name))
@@ -78,13 +94,13 @@ class LocalStore:
         with self._opened(name) as (file, size):
             begin, end = span(size, start, length)
             file.seek(begin)
-            return read(file, end - begin)
+            return read(file, end - begin, self._limiter)
 
     def get_into(self, name: str, buffer: memoryview) -> int:
         with self._opened(name) as (file, size):
             if size > len(buffer):
                 raise overlong(name, self.address)
-            return read_into(file, buffer[:size])
+            return read_into(file, buffer[:size], self._limiter)
 
     def get_uncached_into(self, name: str, buffer: memoryview) -> tuple[int, bool]:
         """`get_into` from the medium itself, past the system's page cache; and whether it was `cached` after all.
@@ -190,7 +206,7 @@ class LocalStore:
         """Write, flush and publish; False if another object got the name first. Leaves no temporary."""
         with self._temporary() as temporary:
             with self._root.create(temporary) as file:
-                write(file, view)
+                write(file, view, self._limiter)
                 self._root.flush(file)
             if not self._root.rename_new(temporary, name, addressed=_addressed(name)):
                 return False

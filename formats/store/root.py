@@ -9,7 +9,10 @@ from io import FileIO
 from mmap import PAGESIZE
 from typing import Protocol
 
+from formats.store.contract import Limiter
+
 SLICE = 8 << 20
+PACE = 64 << 10  # bytes that a limiter is asked for at a time
 
 
 class Root(Protocol):
@@ -71,27 +74,43 @@ def children(root: Root, folder: str, wanted: Callable[[str], bool]) -> Iterator
         return
 
 
-def write(file: FileIO, view: memoryview) -> None:
+def write(file: FileIO, view: memoryview, limiter: Limiter | None = None) -> None:
     """Write all of `view`, in slices, however little the system takes at a time."""
     done = 0
     while done < len(view):
-        done += file.write(view[done : done + SLICE])
+        done += file.write(view[done : done + _paced(limiter, len(view) - done)])
 
 
-def read(file: FileIO, length: int) -> bytes:
+def read(file: FileIO, length: int, limiter: Limiter | None = None) -> bytes:
     """`length` bytes, fewer only if the file ends; without a copy where one call brings them all."""
+    if limiter is not None:
+        paced = bytearray(length)
+        with memoryview(paced) as room:
+            count = read_into(file, room, limiter)
+        return bytes(paced[:count])
     data = file.read(length)
     while len(data) < length and (more := file.read(length - len(data))):
         data += more
     return data
 
 
-def read_into(file: FileIO, buffer: memoryview) -> int:
+def read_into(file: FileIO, buffer: memoryview, limiter: Limiter | None = None) -> int:
     """Fill `buffer`; the number of bytes placed, fewer than asked only if the file ends."""
     done = 0
-    while done < len(buffer) and (count := file.readinto(buffer[done : done + SLICE])):
+    while done < len(buffer) and (
+        count := file.readinto(buffer[done : done + _paced(limiter, len(buffer) - done)])
+    ):
         done += count
     return done
+
+
+def _paced(limiter: Limiter | None, left: int) -> int:
+    """Bytes that may go at once, of so many that are left."""
+    if limiter is None:
+        return SLICE
+    count = min(PACE, left)
+    limiter.take(count)
+    return count
 
 
 def read_pages(file: FileIO, buffer: memoryview, size: int) -> int:

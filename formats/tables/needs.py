@@ -47,6 +47,11 @@ def bitmap(records: int, live: Sequence[int]) -> bytes:
     return bytes(bits)
 
 
+def all_of(archive: Holding) -> Need:
+    """The need for every record of an archive."""
+    return Need(archive, bitmap(archive.records, range(archive.records)))
+
+
 def encode(needs: Sequence[Need]) -> tuple[bytes, Mapping[Digest, bytes]]:
     """The root object, and the buckets by digest."""
     ordered = sorted(needs, key=lambda n: n.archive.name)

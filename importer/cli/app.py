@@ -13,6 +13,7 @@ from formats.errors import UsageError
 from formats.verbs import Verbs
 
 if TYPE_CHECKING:
+    from formats.store.access import Address
     from importer.vault import Vault
 
 START = """To make a vault, let a machine register with it, and take in the disk that it sends:
@@ -36,11 +37,14 @@ class ImporterVerbs(Verbs):
         **dict.fromkeys(("load", "ingest", "add", "copy", "receive"), "import"),
         **dict.fromkeys(("show", "look", "info"), "inspect"),
         **dict.fromkeys(("snapshots", "snapshot", "list", "ls"), "points"),
-        **dict.fromkeys(("check", "verify"), "inspect"),
+        **dict.fromkeys(
+            ("check", "verify"),
+            "`importer inspect` looks at disks, `importer validate` reads all that a vault holds",
+        ),
         "scrub": "validate",
         **dict.fromkeys(("forget", "expire", "delete", "purge"), "prune"),
         "stats": "status",
-        **{name: name for name in ("jobs", "validate", "prune", "report")},
+        **{name: name for name in ("jobs", "prune", "report")},
         "export": "disks are written on the machine, by `seed export`; from the vault to disks in a later version",
         **{name: ON_THE_MACHINE.format(name) for name in ("register", "backup", "restore", "demo")},
         **dict.fromkeys(("mount", "cat", "dump", "extract"), ON_THE_MACHINE.format("restore")),
@@ -107,7 +111,7 @@ def vault_of(address: str | None, console: Console) -> "Vault":
                 hint="add --vault STORE, or set IMPORTER_VAULT",
             )
         address = known[0].address
-    return open_vault(home(), absolute(address), console)
+    return open_vault(home(), address_of(address), console)
 
 
 def signing_vault(address: str | None, console: Console) -> "Vault":
@@ -121,9 +125,16 @@ def signing_vault(address: str | None, console: Console) -> "Vault":
     return vault
 
 
+def address_of(address: str) -> "Address":
+    """Where a store is, and how one comes there: as the environment says."""
+    from formats.store.access import Address, access_in
+
+    return Address(absolute(address), access_in(os.environ))
+
+
 def absolute(address: str) -> str:
     """A path made absolute, for it is written into documents; URLs as they are."""
     return address if "://" in address else os.path.abspath(address)
 
 
-from importer.cli import imports, status, vaults  # noqa: E402,F401  the commands register themselves
+from importer.cli import access, imports, status, validating, vaults  # noqa: E402,F401  the commands register themselves

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.console import FAILED, Console, command
-from formats.errors import OffseedError, UsageError
+from formats.errors import MediaError, OffseedError, StoreError, UsageError
 from formats.ids import fingerprint, parse_fingerprint
 from formats.monitor import Finding
-from formats.wire import Json, encode_json
+from formats.wire import Json
 from formats.words import counted, instant, numbered, size
 from importer.cli.app import MachineOption, VaultOption, app, signing_vault, vault_of
 
 if TYPE_CHECKING:
-    from importer.imports import Imported
+    from collections.abc import Mapping
+
     from importer.intake import Disk
     from importer.points import Point
+    from importer.receipts import Imported
     from importer.vault import Vault
+    from importer.wants import Lack
 
 DisksArgument = Annotated[list[Path], typer.Argument(metavar="DISK", help="Where the disks are mounted.")]
 
@@ -47,7 +50,12 @@ def import_(
     disks: DisksArgument,
     vault: VaultOption = None,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write the result as JSON.")
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Write what became of each object: as JSON, or a page for a browser where FILE ends in .html.",
+        ),
     ] = None,
     accept_replaced: Annotated[
         str | None,
@@ -65,7 +73,9 @@ def import_(
     from importer.imports import accept, import_disks
     from importer.machines import accept_further, answer_requests
     from importer.points import points as all_points
+    from importer.report import write as write_report
     from importer.vault import members
+    from importer.wants import mend
 
     if report is not None:
         _check_report(report)
@@ -95,10 +105,11 @@ def import_(
     for point in all_points(opened, console):
         if any(point.manifest.set == r.disk.label.set for r in results):
             _show_point(point, console)
-    value: Json = {"disks": rows, "findings": console.findings_json()}
+    wants = say_wants(mend(opened, console), console)
+    value: dict[str, Json] = {"disks": rows, "wants": wants, "findings": console.findings_json()}
     _say_others(opened, results, console)
     if report is not None:
-        report.write_bytes(encode_json(value) + b"\n")
+        write_report(report, results, value)
     console.result(value)
     if console.stopping():
         console.aside("importer: stopped; the same command goes on [interrupted]")
@@ -121,6 +132,7 @@ def points(
 
     opened = vault_of(vault, console)
     check_machine(opened, machine, console)
+    mended(opened, console)
     found = all_points(opened, console)
     rows: list[Json] = [_show_point(p, console) for p in found if machine in (None, p.member.name)]
     if not rows:
@@ -227,6 +239,7 @@ def _report(result: "Imported", console: Console) -> dict[str, Json]:
             f"{name}: {counted(result.copied, 'archive')} copied, {size(result.copied_bytes)}"
             + (f"; the vault had {others:,} more" if others else "")
             + ("; its catalog was there already" if result.announced else "")
+            + (f"; {counted(result.salvaged, 'record')} of damaged ones taken" if result.salvaged else "")
         )
     if result.whole and result.finished:
         console.say(f"{name}: everything on it is in the vault; it may be erased")
@@ -245,6 +258,7 @@ def _report(result: "Imported", console: Console) -> dict[str, Json]:
         "copied": result.copied,
         "copied_bytes": result.copied_bytes,
         "already": result.already,
+        "salvaged_records": result.salvaged,
         "not_needed": result.not_needed,
         "may_be_erased": result.whole and result.finished,
         "findings": len(result.findings),
@@ -269,6 +283,42 @@ def _show_point(point: "Point", console: Console) -> dict[str, Json]:
         "lost_files": manifest.totals.lost,
         **standing.to_json(),
     }
+
+
+def mended(vault: "Vault", console: Console) -> "Mapping[str, Lack]":
+    """What the vault lacks, once what machines have sent was taken in; nothing where this home may not, or cannot, write."""
+    from importer.wants import mend
+
+    if vault.authority is None:
+        return {}
+    try:
+        return mend(vault, console)
+    except (StoreError, MediaError) as error:
+        console.notice(f"what machines have sent to make damage good was not taken in: {error.what}")
+        return {}
+
+
+def say_wants(wanted: "Mapping[str, Lack]", console: Console) -> list[Json]:
+    """What the vault lacks, and who is to send it."""
+    rows: list[Json] = []
+    for key_id, lack in sorted(wanted.items()):
+        if not lack:
+            continue
+        names = " or ".join(lack.machines)
+        what = [counted(lack.records, "record")] if lack.needs else []
+        what += [counted(len(lack.objects), "small object")] if lack.objects else []
+        of = f" of {counted(len(lack.needs), 'archive')}" if lack.needs else ""
+        console.say(f"The vault lacks {' and '.join(what)}{of}: run `seed repair` on {names}")
+        rows.append(
+            {
+                "machines": [*lack.machines],
+                "key_id": key_id,
+                "archives": len(lack.needs),
+                "records": lack.records,
+                "objects": len(lack.objects),
+            }
+        )
+    return rows
 
 
 def _say_others(vault: "Vault", results: "list[Imported]", console: Console) -> None:

@@ -7,6 +7,7 @@ from formats.ids import fingerprint
 from formats.wire import Json
 from formats.words import moment
 from importer.cli.app import MachineOption, VaultOption, app, vault_of
+from importer.cli.imports import mended, say_wants
 
 if TYPE_CHECKING:
     from formats.documents.vault import Membership
@@ -28,6 +29,7 @@ def status(
 
     opened = vault_of(vault, console)
     check_machine(opened, machine, console)
+    wanted = mended(opened, console)
     rows: list[Json] = []
     for member, sets in standings(opened, console):
         if machine not in (None, member.name):
@@ -39,6 +41,7 @@ def status(
         rows.append({"machine": member.machine, "name": member.name, "status": member.status, "sets": shown})
     if not rows:
         console.say("no machine is registered yet")
+    say_wants(wanted, console)
     console.result(rows)
 
 

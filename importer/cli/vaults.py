@@ -6,50 +6,48 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
+from formats.console import Console, command, create_private
 from formats.errors import FormatError, IntegrityError, OffseedError, UsageError, VaultError
 from formats.ids import fingerprint, machine_id, parse_fingerprint
 from formats.layout import numbered
-from formats.verbs import Verbs
+from formats.verbs import group
 from formats.wire import Json
 from formats.words import instant, moment
-from importer.cli.app import VaultOption, absolute, app, home, signing_vault, vault_of
+from importer.cli.app import VaultOption, address_of, app, home, signing_vault, vault_of
 
 if TYPE_CHECKING:
     from importer.vault import Vault
 
-vault_app = typer.Typer(
-    help="Create and show vaults.",
-    epilog="Example: importer vault create Backups --at /srv/vault --region west-europe",
-    cls=Verbs,
-    no_args_is_help=True,
-    rich_markup_mode=None,
+vault_app = group(
+    app,
+    "vault",
+    "Create and show vaults.",
+    "importer vault create Backups --at /srv/vault --region west-europe",
 )
-credentials_app = typer.Typer(
-    help="Issue vault credentials.",
-    epilog="Example: importer credentials issue --vault /srv/vault --out web1.credential",
-    cls=Verbs,
-    no_args_is_help=True,
-    rich_markup_mode=None,
+credentials_app = group(
+    app,
+    "credentials",
+    "Issue vault credentials.",
+    "importer credentials issue --vault /srv/vault --out web1.credential",
 )
-machines_app = typer.Typer(
-    help="List and accept machines.",
-    epilog="Example: importer machines list --vault /srv/vault",
-    cls=Verbs,
-    no_args_is_help=True,
-    rich_markup_mode=None,
+machines_app = group(
+    app,
+    "machines",
+    "List and accept machines.",
+    "importer machines list --vault /srv/vault",
 )
-app.add_typer(vault_app, name="vault")
-app.add_typer(credentials_app, name="credentials")
-app.add_typer(machines_app, name="machines")
 
 RedundancyChoice = Annotated[
-    str, typer.Option("--redundancy", help="geo or local; locked by the first machine.")
+    str | None,
+    typer.Option(
+        "--redundancy",
+        help="geo or local; else as the storage account is, or geo. Locked by the first machine.",
+    ),
 ]
 
 
-def _redundancy(value: str) -> str:
-    if value not in ("geo", "local"):
+def _redundancy(value: str | None) -> str | None:
+    if value not in (None, "geo", "local"):
         raise UsageError("usage", "redundancy is geo or local", subject=value, hint="take one of the two")
     return value
 
@@ -61,10 +59,15 @@ def vault_create(
         str, typer.Argument(metavar="NAME", help="2 to 50 letters, digits and hyphens; the first a letter.")
     ],
     at: Annotated[
-        str, typer.Option("--at", metavar="STORE", help="Where it lies: a folder, made if need be.")
+        str,
+        typer.Option(
+            "--at",
+            metavar="STORE",
+            help="Where it lies: a folder or azblob://ACCOUNT/CONTAINER, made if need be.",
+        ),
     ],
     region: Annotated[str, typer.Option("--region", help="Where that is, in your words.")],
-    redundancy: RedundancyChoice = "geo",
+    redundancy: RedundancyChoice = None,
 ) -> None:
     """Create a vault, and its authority in this home.
 
@@ -72,11 +75,13 @@ def vault_create(
     """
     from importer.vault import create
 
-    vault = create(home(), name, absolute(at), region, _redundancy(redundancy), console)
+    vault = create(home(), name, address_of(at), region, _redundancy(redundancy), console)
     assert vault.authority is not None
     console.say(f"Vault {vault.name} created at {vault.store.address}")
     console.say(f"  id           {vault.id}")
-    console.say(f"  region       {region}, redundancy {redundancy} (fixed once a machine is registered)")
+    console.say(
+        f"  region       {region}, redundancy {vault.descriptor.redundancy} (fixed once a machine is registered)"
+    )
     console.say(f"  authority    {vault.authority.path}")
     console.say("               Back this file up and keep it secret: who has it speaks for the vault, and")
     console.say("               without it no machine can be accepted and nothing imported.")
@@ -93,7 +98,7 @@ def vault_recreate(
         typer.Option("--at", metavar="STORE", help="Where it is to lie: an empty folder, made if need be."),
     ],
     region: Annotated[str, typer.Option("--region", help="Where that is, in your words.")],
-    redundancy: RedundancyChoice = "geo",
+    redundancy: RedundancyChoice = None,
 ) -> None:
     """Make a vault that was lost again, empty, from its authority: the disks written for it can be imported again.
 
@@ -101,7 +106,7 @@ def vault_recreate(
     """
     from importer.vault import recreate
 
-    vault = recreate(home(), name, absolute(at), region, _redundancy(redundancy), console)
+    vault = recreate(home(), name, address_of(at), region, _redundancy(redundancy), console)
     console.say(f"Vault {vault.name} made again at {vault.store.address}, empty")
     console.say(f"  id           {vault.id}, as before")
     console.say("Next: import the disks again; the first import of each machine says how to accept it.")
@@ -143,7 +148,7 @@ def vault_set_redundancy(
     """
     from importer.vault import set_redundancy
 
-    changed = set_redundancy(signing_vault(vault, console), _redundancy(redundancy), console)
+    changed = set_redundancy(signing_vault(vault, console), _redundancy(redundancy) or "geo", console)
     console.say(f"Vault {changed.name}: redundancy {changed.descriptor.redundancy}")
     console.result(_described(changed))
 
@@ -162,26 +167,30 @@ def credentials_issue(
 
     opened = signing_vault(vault, console)
     assert opened.authority is not None
-    try:
-        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise UsageError(
-            "file-exists", "this file exists already", subject=str(out), hint="choose another name"
-        ) from None
-    except OSError as error:
-        raise UsageError(
-            "path-not-found", f"cannot write here ({error.strerror})", subject=str(out),
-            hint="name a file in a folder that is there and can be written",
-        ) from error  # fmt: skip
-    document, data = issue_credential(opened, opened.authority, console)
+    handle = create_private(out)
+    issued = issue_credential(opened, opened.authority, console)
+    document = issued.document
     with os.fdopen(handle, "wb") as file:
-        file.write(data)
+        file.write(issued.data)
     console.say(f"Credential {document.number} for vault {opened.name}: {out}")
     console.say(f"  valid until  {instant(document.expires)}; earlier credentials are void from now on")
+    if issued.opens:
+        console.say("  It opens the storage account to the machine (create, read and list) until then.")
+    elif issued.opens is False:
+        console.notice(
+            "this access cannot give another: the credential opens no storage account. Have the machine register with "
+            "--access-file FILE, or issue the credential by the account's key"
+        )
     console.say("  Send it over a secure channel. On the machine:")
     console.say(f"  seed register --credential {out.name} --generate-passphrase passphrase.txt")
     console.result(
-        {"number": document.number, "file": str(out), "expires": document.expires, "vault": opened.id}
+        {
+            "number": document.number,
+            "file": str(out),
+            "expires": document.expires,
+            "vault": opened.id,
+            "opens_account": issued.opens,
+        }
     )
 
 

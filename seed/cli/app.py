@@ -17,6 +17,7 @@ from formats.errors import HomeError, PassphraseError, UsageError
 from formats.verbs import Verbs
 
 if TYPE_CHECKING:
+    from formats.store.access import Access, Address
     from formats.store.contract import Store
     from seed.home import Home
 
@@ -46,8 +47,9 @@ class SeedVerbs(Verbs):
         **dict.fromkeys(("check", "scrub", "validate", "test"), "verify"),
         **dict.fromkeys(("stats", "info"), "status"),
         **dict.fromkeys(("run", "incremental", "now"), "backup"),
-        **{name: name for name in ("disks", "plan", "repair")},
-        **{name: name for name in ("schedule", "retention", "throttle", "key", "jobs", "report")},
+        **{name: name for name in ("disks", "plan")},
+        **dict.fromkeys(("fix", "heal"), "repair"),
+        **{name: name for name in ("schedule", "retention", "key", "jobs", "report")},
         **dict.fromkeys(
             ("mount", "umount", "cat", "dump"),
             "`seed ls POINT` lists what a recovery point holds, and `seed restore POINT:SUBPATH --target DIR` brings "
@@ -148,17 +150,38 @@ def home_if_any(console: Console, purpose: str) -> "Home | None":
     return None
 
 
-def address_of(home: "Home", chosen: str | None = None) -> str:
-    """Where a home's vault is: as chosen, else as the environment says, else as it was registered."""
-    return chosen or os.environ.get("SEED_VAULT") or home.identity.address
+def address_of(home: "Home", chosen: str | None = None) -> "Address":
+    """Where a home's vault is, as chosen, else as the environment says, else as it was registered; and how one comes there."""
+    from formats.store.access import Address
+
+    return Address(chosen or os.environ.get("SEED_VAULT") or home.identity.address, access_here())
+
+
+def brings_access() -> bool:
+    """Whether the environment brings an access to a storage account."""
+    from formats.store.access import access_in
+
+    return bool(access_in(os.environ).secret)
+
+
+def access_here() -> "Access":
+    """How one comes to a vault: by what the environment brings, and by what the home keeps, if there is one."""
+    from formats.store.access import access_in
+    from seed.network import Network
+
+    home = home_path()
+    return Network.of(home).access(home, access_in(os.environ))
 
 
 @contextmanager
-def own_vault(console: Console, home: "Home", address: str) -> "Iterator[Store]":
+def own_vault(console: Console, home: "Home", address: "Address") -> "Iterator[Store]":
     """The vault of a run that cannot do without it, and in which no other machine has taken this one's place."""
     from seed.announce import reach
     from seed.machines import check_not_replaced
+    from seed.network import Network
 
+    if address.is_service and (warning := Network.of(home.path).warning()):
+        console.notice(warning)
     store = reach(home, address, console)
     try:
         check_not_replaced(home.identity, store, console)
@@ -167,7 +190,7 @@ def own_vault(console: Console, home: "Home", address: str) -> "Iterator[Store]"
         store.close()
 
 
-def vault_of(console: Console, home: "Home", chosen: str | None) -> "tuple[str, Store | None]":
+def vault_of(console: Console, home: "Home", chosen: str | None) -> "tuple[Address, Store | None]":
     """The address of a home's vault, and its store where it is reached, once it has heard of the sets that it awaits."""
     from seed.announce import announce, reach_if_any
 
@@ -261,8 +284,10 @@ from seed.cli import (
     exports,
     items,
     looking,
+    network,
     reading,
     registration,
+    repairing,
     resending,
     sets,
     status,

@@ -55,6 +55,7 @@ def backup(
     from seed.backup import Options, prepare
     from seed.backup import backup as run
     from seed.memory import be_lean
+    from seed.wanted import still_wanted
 
     home = open_home()
     if detach and not detached:
@@ -76,6 +77,9 @@ def backup(
                     tell_begun()
                 announce(home, address, console, again=True)
                 backed = run(home, scope, store, Options(ignore_inode, level), console)
+                if wanted := still_wanted(home, store, console):
+                    lacks = f"the vault lacks {counted(wanted, 'record')} of earlier points"
+                    console.notice(f"{lacks}: `seed repair` sends them again")
         seconds = time.monotonic() - began
     _summarise(console, backed, seconds)
     return DONE

@@ -17,6 +17,7 @@ from seed.cli.app import GLOBS, address_of, app, open_home
 from seed.cli.values import parse_size
 
 if TYPE_CHECKING:
+    from formats.store.access import Address
     from seed.export import Exported, Options
     from seed.home import Home, Identity, LeftOut
     from seed.items import Scope
@@ -118,7 +119,7 @@ def export(
     _summarise(console, home.identity, exported, seconds)
 
 
-def _check_place(home: "Home", address: str, console: Console) -> None:
+def _check_place(home: "Home", address: "Address", console: Console) -> None:
     """Raises VaultError machine-replaced, where the vault answers and knows so."""
     from seed.announce import reach_if_any
     from seed.machines import check_not_replaced

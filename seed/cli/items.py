@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.console import Console, command
-from formats.verbs import Verbs
+from formats.verbs import group
 from formats.wire import Json
 from formats.words import one_line
 from seed.cli.app import app, open_home
@@ -21,14 +21,12 @@ from seed.cli.exports import (
 if TYPE_CHECKING:
     from seed.home import State
 
-items_app = typer.Typer(
-    help="Show and set what this machine backs up.",
-    epilog="Example: seed items show",
-    cls=Verbs,
-    no_args_is_help=True,
-    rich_markup_mode=None,
+items_app = group(
+    app,
+    "items",
+    "Show and set what this machine backs up.",
+    "seed items show",
 )
-app.add_typer(items_app, name="items")
 
 
 @command(items_app, "show")

@@ -11,7 +11,15 @@ from formats.console import Console, command
 from formats.errors import UsageError
 from formats.wire import Json
 from formats.words import counted, moment, one_line, size
-from seed.cli.app import GLOBS, PassphraseFileOption, VaultOption, app, home_if_any, with_passphrase
+from seed.cli.app import (
+    GLOBS,
+    PassphraseFileOption,
+    VaultOption,
+    access_here,
+    app,
+    home_if_any,
+    with_passphrase,
+)
 
 if TYPE_CHECKING:
     from formats.keyed.catalog import Entry
@@ -63,6 +71,7 @@ def open_points(
 
     The key is the home's, unless a passphrase file or a machine is named or there is no home.
     """
+    from formats.store.access import Address
     from formats.store.address import open_store
     from seed.announce import announce
     from seed.machines import own_machines, unlock
@@ -73,7 +82,8 @@ def open_points(
     if vault is None and not stores and home is not None:
         vault = home.identity.address
     if vault is not None:
-        stores.append(store := open_store(vault))
+        address = Address(vault, access_here())
+        stores.append(store := open_store(address))
         check_vault(store)
     if not stores:
         raise UsageError(
@@ -82,7 +92,7 @@ def open_points(
     union = Union(stores)
     if home is not None:
         if vault is not None:
-            announce(home, vault, console)
+            announce(home, address, console)
         machines = own_machines(home.identity, stores, console)
     else:
         machines = with_passphrase(console, file, lambda typed: unlock(union, typed, machine, console))

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
+from formats.console import Console, command, create_private
 from formats.errors import UsageError, VaultError
 from seed.cli.app import (
     PassphraseFileOption,
     VaultOption,
     app,
+    brings_access,
     callers_home,
     home_path,
     insist,
@@ -21,10 +22,11 @@ from seed.cli.app import (
     type_passphrase,
     with_passphrase,
 )
+from seed.cli.network import proxy_of
 
 if TYPE_CHECKING:
     from formats.documents.credential_file import CredentialFile
-    from seed.register import Registered
+    from seed.register import Registered, Way
 
 GENERATED = """{passphrase}
 
@@ -32,6 +34,31 @@ This passphrase opens the backups of machine {name} in vault {vault}.
 Nobody can recover it: without it, and without the home of that machine, the backups are lost.
 Keep this file away from the machine, and print it.
 """
+
+AccessFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--access-file",
+        metavar="F",
+        readable=False,
+        help="An access to the vault's storage account that outlives the credential.",
+    ),
+]
+ProxyOption = Annotated[
+    str | None, typer.Option("--proxy", metavar="URL", help="Reach the vault through this proxy.")
+]
+ProxyUserOption = Annotated[
+    str | None, typer.Option("--proxy-user", metavar="U", help="The user, if the proxy asks for one.")
+]
+ProxyPasswordOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--proxy-password-file",
+        metavar="FILE",
+        readable=False,
+        help="Read the proxy's password from here.",
+    ),
+]
 
 
 @command(app, "register")
@@ -55,6 +82,10 @@ def register(
             "--replace", help="Take the place of the machine of this name, by its passphrase: it was rebuilt."
         ),
     ] = False,
+    access_file: AccessFileOption = None,
+    proxy: ProxyOption = None,
+    proxy_user: ProxyUserOption = None,
+    proxy_password: ProxyPasswordOption = None,
 ) -> None:
     """Register this machine with a vault, and choose the passphrase that opens its backups.
 
@@ -78,19 +109,38 @@ def register(
             hint="a replacement goes on under the passphrase that there is" if replace else "give one of them",
         )  # fmt: skip
     file = CredentialFile.read(_credential_bytes(credential), str(credential))
+    through = proxy_of(proxy, proxy_user, proxy_password) if proxy is not None else ""
+    way = _way(file, vault, access_file, through)
     if replace:
         ask = partial(with_passphrase, console, passphrase_file)
-        registered = take_place(home_path(), file, machine_name, vault, ask, console)
+        registered = take_place(home_path(), file, machine_name, way, ask, console)
     else:
-        registered = _join(console, file, machine_name, vault, passphrase_file, generate)
+        registered = _join(console, file, machine_name, way, passphrase_file, generate)
     _tell(console, registered, generate)
+    if way.address.is_service and not (way.network.standing or brings_access()):
+        console.notice(
+            "the access to the vault ends with the credential, in 48 hours: ask the operator for one that lasts, and set it "
+            "by `seed access set FILE`"
+        )
+
+
+def _way(file: "CredentialFile", vault: str | None, access_file: Path | None, proxy: str) -> "Way":
+    """How this machine comes to the vault: by an access of its own, by one in the environment, or by the credential's."""
+    from formats.store.access import Address, access_in
+    from seed.network import Network, read_secret
+    from seed.register import Way
+
+    secret = read_secret(access_file) if access_file is not None else file.access or ""
+    network = Network(secret=secret, standing=access_file is not None, proxy=proxy)
+    access = network.access(home_path(), access_in({} if access_file is not None else os.environ))
+    return Way(Address(vault or file.document.address, access), vault is not None, network)
 
 
 def _join(
     console: Console,
     file: "CredentialFile",
     name: str,
-    vault: str | None,
+    way: "Way",
     passphrase_file: Path | None,
     generate: Path | None,
 ) -> "Registered":
@@ -106,7 +156,7 @@ def _join(
         passphrase = insist(console, _typed_twice)
     rules.check(passphrase)
     try:
-        return register(home_path(), file, name, passphrase, vault, console)
+        return register(home_path(), file, name, passphrase, way, console)
     except Exception:
         if generate is not None:
             generate.unlink(missing_ok=True)
@@ -186,17 +236,7 @@ def _typed_twice() -> str:
 
 
 def _write_generated(path: Path, passphrase: str, name: str, vault: str) -> None:
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise UsageError(
-            "file-exists", "this file exists already", subject=str(path), hint="choose another name"
-        ) from None
-    except OSError as error:
-        raise UsageError(
-            "path-not-found", f"cannot write here ({error.strerror})", subject=str(path),
-            hint="name a file in a folder that is there and can be written",
-        ) from error  # fmt: skip
+    handle = create_private(path)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(GENERATED.format(passphrase=passphrase, name=name, vault=vault))
         file.flush()

@@ -6,7 +6,7 @@ import typer
 
 from formats.console import Console, command
 from formats.errors import UsageError
-from formats.verbs import Verbs
+from formats.verbs import group
 from formats.wire import Json
 from formats.words import counted, numbered, size
 from seed.cli.app import VaultOption, app, open_home, vault_of
@@ -15,14 +15,12 @@ if TYPE_CHECKING:
     from formats.store.contract import Store
     from seed.disk_sets import DiskState, KeptSet
 
-set_app = typer.Typer(
-    help="Show a disk set disk by disk, or give up one that is not finished; `seed status` shows all sets.",
-    epilog="Example: seed set show",
-    cls=Verbs,
-    no_args_is_help=True,
-    rich_markup_mode=None,
+set_app = group(
+    app,
+    "set",
+    "Show a disk set disk by disk, or give up one that is not finished; `seed status` shows all sets.",
+    "seed set show",
 )
-app.add_typer(set_app, name="set")
 
 
 @set_app.callback()

@@ -1,11 +1,14 @@
 """`seed status`: who this machine is, what it backs up, and where its disks are."""
 
 import os
+import time
 
 from formats.console import Console, command
 from formats.ids import fingerprint
+from formats.store.access import without_password
+from formats.store.contract import Guarded
 from formats.wire import Json
-from formats.words import moment, one_line
+from formats.words import counted, moment, one_line
 from seed.cli.app import VaultOption, app, open_home, vault_of
 from seed.cli.sets import show_set
 
@@ -19,6 +22,9 @@ def status(console: Console, vault: VaultOption = None) -> None:
     from seed.detached import last_detached
     from seed.disk_sets import kept_sets
     from seed.machines import membership
+    from seed.network import Network
+    from seed.throttle import shown
+    from seed.wanted import still_wanted
 
     home = open_home()
     identity, state = home.identity, home.state
@@ -32,6 +38,16 @@ def status(console: Console, vault: VaultOption = None) -> None:
     for before in identity.replaced:
         console.say(f"  in place of  {fingerprint(before)}, whose points are its own")
     console.say(f"  vault        {identity.vault_name} at {address}{'' if store else ', not reached'}")
+    rights = sorted(store.rights()) if isinstance(store, Guarded) else None
+    if rights is not None:
+        console.say(f"  rights       {', '.join(rights) or 'none'}: {_safe(rights)}")
+    network = Network.of(home.path)
+    if warning := network.warning():
+        console.notice(warning)
+    if network.proxy:
+        console.say(f"  proxy        {without_password(network.proxy)}")
+    if network.throttle is not None:
+        console.say(f"  throttle     {shown(network.throttle.rate(time.localtime()))} now")
     console.say(f"  home         {home.path}")
     items = [os.fsdecode(item) for item in state.items]
     console.say(f"  backs up     {', '.join(map(one_line, items)) or 'nothing yet'}")
@@ -40,13 +56,19 @@ def status(console: Console, vault: VaultOption = None) -> None:
     if last is not None:
         console.say(f"  backup       {last.standing(runs)}")
     sets: list[Json] = [show_set(console, kept, store) for kept in kept_sets(home)]
+    wanted = still_wanted(home, store, console) if store is not None else 0
+    if wanted:
+        console.say(
+            f"  WANTED       {counted(wanted, 'record')} that the vault lost, or got damaged: run `seed repair`"
+        )
     console.result(
         {
             "machine": identity.machine,
             "name": identity.name,
             "vault": identity.vault,
-            "address": address,
+            "address": address.text,
             "reached": store is not None,
+            "rights": [*rights] if rights is not None else None,
             "home": str(home.path),
             "items": list(items),
             "sequence": state.sequence,
@@ -54,5 +76,15 @@ def status(console: Console, vault: VaultOption = None) -> None:
             "replaces": list(identity.replaced),
             "replaced": member is not None and member.status == "replaced",
             "sets": sets,
+            "wanted": wanted,
         }
     )
+
+
+def _safe(rights: list[str]) -> str:
+    """What the rights that were found mean for who takes this machine over."""
+    if "delete" in rights or "write" in rights:
+        return "whoever takes this machine over CAN destroy its backups; create, read and list are enough"
+    if not {"read", "list"} <= set(rights):  # whether it may create a backup will tell
+        return "too few; a machine needs create, read and list"
+    return "nobody who takes this machine over can overwrite or delete its backups"

@@ -1,5 +1,6 @@
 """`seed verify`."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ from formats.console import FAILED, Console, command
 from formats.errors import PassphraseError, UsageError
 from formats.wire import Json
 from formats.words import counted, size
-from seed.cli.app import PassphraseFileOption, VaultOption, app, home_if_any, with_passphrase
+from seed.cli.app import PassphraseFileOption, VaultOption, access_here, app, home_if_any, with_passphrase
 
 if TYPE_CHECKING:
     from formats.keyed.keys import MasterKey
@@ -21,11 +22,16 @@ if TYPE_CHECKING:
 @command(app, "verify")
 def verify(
     console: Console,
-    disks: Annotated[list[Path], typer.Argument(metavar="DISK", help="Where the disks are mounted.")],
+    disks: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="DISK", help="Where the disks are mounted; without any, the vault is read."),
+    ] = None,
     passphrase_file: PassphraseFileOption = None,
     vault: VaultOption = None,
 ) -> int:
     """Read disks back before they are shipped: all bytes, past the page cache, and every chunk opened.
+
+    Without a disk, read in the vault what this machine's points need; `seed repair` sends again what does not open.
 
     With the home of the machine that wrote them it signs what was read, as the disk's next inventory. Without it, the
     passphrase opens what there is; STORE is where its key slot lies if not on the disks.
@@ -36,6 +42,8 @@ def verify(
 
     from seed.readback import folders_on
 
+    if not disks:
+        return _verify_vault(console, vault)
     _check_named_once(disks)
     home = None if passphrase_file is not None else home_if_any(console, "verify")
     with ExitStack() as stack:
@@ -59,6 +67,37 @@ def _verify(console: Console, disks: "list[list[Folder]]", keys: "Keys", home: "
     rows: list[Json] = [_show(verdict, console) for verdict in verdicts]
     console.result({"disks": rows, "findings": console.findings_json()})
     return FAILED if refused else 0
+
+
+def _verify_vault(console: Console, vault: str | None) -> int:
+    from seed.cli.app import address_of, open_home, own_vault
+    from seed.verify_vault import verify_vault
+    from seed.work import Work
+
+    home = open_home()
+    address = address_of(home, vault)
+    with home.locked(), own_vault(console, home, address) as store:
+        began = time.monotonic()
+        with console.working("verify"), Work.open(home, store, console) as work:
+            done = verify_vault(work)
+        seconds = time.monotonic() - began
+    broken = sum(need.live_count() for need in done.broken)
+    console.say(f"Read {counted(done.archives, 'archive')}, {size(done.bytes)}, in {seconds:.1f} s.")
+    console.say(f"  opened       {counted(done.records, 'chunk')}")
+    console.say(f"  damaged      {f'{broken:,}, in {len(done.broken):,} archives' if broken else 'nothing'}")
+    if broken:
+        console.say("`seed repair` makes it again, and sends it.")
+    console.result(
+        {
+            "vault": store.address,
+            "archives": done.archives,
+            "bytes": done.bytes,
+            "records": done.records,
+            "damaged": broken,
+            "findings": console.findings_json(),
+        }
+    )
+    return 0
 
 
 def _check_named_once(disks: list[Path]) -> None:
@@ -113,6 +152,7 @@ def _unlock(
     console: Console, folders: "list[Folder]", file: Path | None, vault: str | None
 ) -> "dict[str, MasterKey]":
     from formats.monitor import Tally
+    from formats.store.access import Address
     from formats.store.address import open_store
     from formats.store.contract import Store
     from seed.machines import unlock
@@ -120,7 +160,7 @@ def _unlock(
 
     stores: list[Store] = [folder.store for folder in folders]
     if vault is not None:
-        stores.append(open_store(vault))
+        stores.append(open_store(Address(vault, access_here())))
     union, unheard = Union(stores), Tally()  # what is damaged among the slots is said when it is read back
     opened = with_passphrase(console, file, lambda typed: unlock(union, typed, None, unheard))
     return {m.machine: m.master for m in opened}

@@ -56,6 +56,9 @@ class Walk:
 class Folders:
     """Opens files by path."""
 
+    def open(self, path: bytes) -> int:
+        raise unsupported()
+
     def close(self) -> None:
         raise unsupported()
 

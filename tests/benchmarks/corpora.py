@@ -11,7 +11,7 @@ from tests.benchmarks.measure import Totals, totals
 
 PACKAGE = "linux-source-6.1"
 READ_SIZE = 1 << 20
-MEDIA_FILES, MEDIA_SIZE = 40, 50_000_000  # bytes
+MEDIA_FILES, MEDIA_SIZE = 86, 50_000_000  # bytes
 IMAGE_CONTENT, IMAGE_SIZE = 1_300_000_000, "1500M"  # bytes, mke2fs's size
 TINY_FILES = 1_000_000
 

@@ -198,6 +198,8 @@ MAY_BE_ABSENT = {
     ("inventory", "others"),
     ("inventory", "verified"),
     ("membership", "replaces"),
+    ("wants", "needs"),
+    ("validation", "after"),
 }
 
 

@@ -221,7 +221,7 @@ class Fleet:
         """The same by way of the vault."""
         self.deliver()
         self.check_tidy(self.stage.vault, *(disk.path for disk in self.disks))
-        self.check_restore(restored, "--vault", self.stage.vault)
+        self.check_restore(restored, "--vault", self.stage.at)
 
     @staticmethod
     def check_tidy(*roots: Path) -> None:
@@ -229,7 +229,7 @@ class Fleet:
 
     def deliver(self) -> None:
         """Import all disks, the last one first; none has anything to complain of."""
-        words = ("import", *(d.path for d in self.disks[::-1]), "--vault", self.stage.vault, "--json")
+        words = ("import", *(d.path for d in self.disks[::-1]), "--vault", self.stage.at, "--json")
         done = self.stage.run("importer", *words).json
         assert {d["findings"] for d in done["disks"]} == {0}, done
 

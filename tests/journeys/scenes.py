@@ -1,5 +1,6 @@
 """Scenes that stories begin from: made once, and copied by whoever spoils them. For Linux."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import facilities
 from tests.journeys import devices, trees
 from tests.journeys.stage import Copy, Stage
 
@@ -37,10 +39,22 @@ def rack(room: Path) -> Iterator[devices.Rack]:
     rack.clear()
 
 
+@pytest.fixture(scope="session")
+def setting(request: pytest.FixtureRequest) -> type[Stage]:
+    """Where the vaults of the stories lie: in folders, or with OFFSEED_VAULT=azblob in containers on a real Azurite."""
+    if os.environ.get("OFFSEED_VAULT", "folder") != "azblob":
+        return Stage
+    facilities.insist("azurite")
+    from tests.journeys.containers import ContainerStage
+
+    ContainerStage.server = request.getfixturevalue("azurite")
+    return ContainerStage
+
+
 @pytest.fixture
-def stage(room: Path) -> Stage:
+def stage(room: Path, setting: type[Stage]) -> Stage:
     """An empty stage."""
-    return Stage(room / "stage")
+    return setting(room / "stage")
 
 
 @pytest.fixture
@@ -78,9 +92,9 @@ def real_tree(ground: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bare(ground: Path) -> Stage:
+def bare(ground: Path, setting: type[Stage]) -> Stage:
     """A vault and a credential, and a passphrase file; no machine is registered."""
-    stage = Stage(ground / "bare")
+    stage = setting(ground / "bare")
     stage.create_vault()
     stage.issue()
     stage.write_secret()
@@ -122,5 +136,5 @@ def wide(ground: Path, opened: Stage, long_tree: Path) -> Stage:
     """The long tree on a disk, its set finished, its machine accepted; nothing imported."""
     stage = opened.copy(ground / "wide")
     stage.export(long_tree)
-    stage.run("importer", "machines", "list", "--vault", stage.vault)
+    stage.run("importer", "machines", "list", "--vault", stage.at)
     return stage

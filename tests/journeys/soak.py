@@ -90,7 +90,7 @@ class Soak:
             )
             self._import_killed(fleet)
             fleet.check_restore(rack.memory / "restored", *fleet.named("--from"))
-            fleet.check_restore(rack.memory / "restored", "--vault", fleet.stage.vault)
+            fleet.check_restore(rack.memory / "restored", "--vault", fleet.stage.at)
 
     def power_cut(self, source: Path) -> None:
         """The whole machine loses power, its home too, as often as it is killed."""
@@ -113,7 +113,7 @@ class Soak:
                 lost += max(before - fleet.held(), 0)
             finished = fleet.export()
             fleet.deliver()
-            fleet.check_restore(rack.memory / "restored", "--vault", stage.vault)
+            fleet.check_restore(rack.memory / "restored", "--vault", stage.at)
             twice = fleet.held() - finished["archive_bytes"]
             print(
                 f"  {cuts} cuts; had a name and was lost: {lost >> 20} MiB; needed no more: {twice >> 10} KiB"

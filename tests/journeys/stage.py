@@ -77,13 +77,30 @@ class Stage:
         stage = type(self)(folder)
         if (identity := stage.home / "identity.json").exists():
             text = identity.read_text()
-            identity.write_text(text.replace(json.dumps(str(self.vault)), json.dumps(str(stage.vault))))
+            identity.write_text(text.replace(json.dumps(self.at), json.dumps(stage.at)))
         return stage
+
+    def join(self, other: Self) -> None:
+        """One more machine at the other's vault."""
+        self.vault, self.importer_home, self.credential = other.vault, other.importer_home, other.credential
+
+    @property
+    def at(self) -> str:
+        """The vault's address."""
+        return str(self.vault)
 
     def environment(self, changes: dict[str, str | Path | None]) -> dict[str, str]:
         homes = {"SEED_HOME": self.home, "IMPORTER_HOME": self.importer_home, "COLUMNS": "110", **changes}
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SEED_", "IMPORTER_"))}
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("SEED_", "IMPORTER_", "AZURE_"))
+        }
         return inherited | {k: str(v) for k, v in homes.items() if v is not None}
+
+    def bring(
+        self, words: tuple[object, ...], environment: dict[str, str | Path | None]
+    ) -> dict[str, str | Path | None]:
+        """What a command's environment brings along, beside what the story says."""
+        return environment
 
     def run(
         self,
@@ -97,7 +114,7 @@ class Stage:
         began = time.monotonic()
         done = subprocess.run(
             words,
-            env=self.environment(environment),
+            env=self.environment(self.bring((program, *arguments), environment)),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -112,13 +129,13 @@ class Stage:
         """A command left running, in a process group of its own."""
         return subprocess.Popen(
             [*self.command(program), *map(str, arguments)],
-            env=self.environment(environment),
+            env=self.environment(self.bring((program, *arguments), environment)),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=_hear_hangups,
+            preexec_fn=_hear_signals,
         )
 
     def type(self, program: str, *arguments: object, answers: list[bytes], code: int | None = 0) -> Result:
@@ -130,19 +147,20 @@ class Stage:
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(self.folder)
+            _hear_signals()
             os.execve(words[0], words, self.environment({}))
         shown = _converse(terminal, answers)
         ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         return judged(words, ended, shown, b"", time.monotonic() - began, code)
 
     def create_vault(self, name: str = "Backups") -> None:
-        self.run("importer", "vault", "create", name, "--at", self.vault, "--region", "here")
+        self.run("importer", "vault", "create", name, "--at", self.at, "--region", "here")
 
     def issue(self, out: Path | None = None) -> Path:
         """A new credential, in place of an earlier one."""
         path = out or self.credential
         path.unlink(missing_ok=True)
-        self.run("importer", "credentials", "issue", "--vault", self.vault, "--out", path)
+        self.run("importer", "credentials", "issue", "--vault", self.at, "--out", path)
         return path
 
     def write_secret(self) -> None:
@@ -155,7 +173,7 @@ class Stage:
         self.write_secret()
         self.run(
             "seed", "register", "--credential", self.credential, "--name", name,
-            "--passphrase-file", self.secret, "--vault", self.vault,
+            "--passphrase-file", self.secret, "--vault", self.at,
         )  # fmt: skip
 
     def open(self) -> None:
@@ -168,7 +186,7 @@ class Stage:
         return self.run("seed", "export", *arguments, "--to", self.disk, "--json", code=code).json
 
     def import_(self, code: int | None = 0) -> Any:
-        return self.run("importer", "import", self.disk, "--vault", self.vault, "--json", code=code).json
+        return self.run("importer", "import", self.disk, "--vault", self.at, "--json", code=code).json
 
     def restore(self, target: Path, *source: object, code: int | None = 0, home: Path | None = None) -> Any:
         return self.run(
@@ -220,7 +238,7 @@ def kept(source: Path, room: Path, name: str) -> Path:
 def restored(stage: Stage, point: object, room: Path, source: Path, *, code: int = 0) -> Path:
     """The source as a point of the vault brings it back."""
     target = room / f"of {str(point)[:8]} {code}"
-    stage.run("seed", "restore", str(point)[:8], "--vault", stage.vault, "--target", target, code=code)
+    stage.run("seed", "restore", str(point)[:8], "--vault", stage.at, "--target", target, code=code)
     return below(target, source)
 
 
@@ -342,10 +360,11 @@ def _as_nobody() -> tuple[str, ...]:
     return ()
 
 
-def _hear_hangups() -> None:
-    """As a shell at a terminal starts a command, though the tests themselves run under `nohup`."""
+def _hear_signals() -> None:
+    """As a shell at a terminal starts a command, though the tests themselves run under `nohup` or in the background."""
     if sys.platform == "linux":
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _converse(terminal: int, answers: list[bytes]) -> bytes:

@@ -44,21 +44,21 @@ def test_while_disks_travel_backups_go_on_and_every_point_comes_back(
     paths = disks(stage, 2)
     seed = stage.run("seed", "export", source, *to(*paths), "--use-at-most", "18MiB", "--json").json
     states = {seed["point"]: kept(source, room, "as exported")}
-    stage.run("importer", "import", paths[0], "--vault", stage.vault)
+    stage.run("importer", "import", paths[0], "--vault", stage.at)
     trees.change(source)
     first = backup(stage)
     assert first["promised"], "on disk 2"
     states[first["point"]] = kept(source, room, "as changed")
     second = backup(stage)
     states[second["point"]] = states[first["point"]]
-    points = stage.run("importer", "points", "--vault", stage.vault, "--json").json
+    points = stage.run("importer", "points", "--vault", stage.at, "--json").json
     assert [[d["number"] for d in p["awaited_disks"]] for p in points] == [[2], [2], [2]]
     now = restored(stage, second["point"], room, source, code=3)
     missing = {d.split(":")[0] for d in trees.differences(source, now)}
     assert 0 < len(missing) < 200, "what came by the network, and what disk 1 brought, is there"
     assert (now / "added/new.txt").read_bytes() == b"new\n"
-    stage.run("importer", "import", paths[1], "--vault", stage.vault)
-    points = stage.run("seed", "points", "--vault", stage.vault, "--json").json
+    stage.run("importer", "import", paths[1], "--vault", stage.at)
+    points = stage.run("seed", "points", "--vault", stage.at, "--json").json
     assert [p["complete"] for p in points] == [True, True, True]
     for point, state in states.items():
         assert trees.differences(state, restored(stage, point, room, source)) == []
@@ -88,17 +88,19 @@ def test_a_moved_folder_sends_rows_only(copy_of: Copy, opened: Stage, source: Pa
 
 def test_a_run_that_was_killed_is_gone_on_with(copy_of: Copy, opened: Stage, room: Path) -> None:
     stage = copy_of(opened)
-    source = trees.long_tree(room / "long")
+    source = trees.long_tree(room / "long", files=24)
     words = ("seed", "backup", source)
-    for count in (1, 4):
+    for count in (1, 8):
         running = stage.start(*words)
         assert await_(lambda count=count: len(archives(stage)) >= count, running)  # type: ignore[misc]
         ended(running, signal.SIGKILL)
     sent = len(archives(stage))
-    assert sent >= 4
+    assert sent >= 8
     done = backup(stage, source)
     total = int(str(done["file_bytes"]))
-    assert int(str(done["read_bytes"])) < total - (sent - 2) * 16 * MIB, "what was sent is not read again"
+    # Small files wait for 64 MiB of others before they are sealed, and with them all rows behind them: of a run that was
+    # killed before that no row is journalled.
+    assert int(str(done["read_bytes"])) < total - (sent - 3) * 16 * MIB, "what was sent is not read again"
     assert trees.differences(source, restored(stage, done["point"], room, source)) == []
     assert not (stage.home / "run/sent").exists()
 
@@ -208,9 +210,9 @@ def test_a_vault_that_was_made_again_opens_by_the_passphrase(
     stage = copy_of(opened)
     backup(stage, source)
     shutil.rmtree(stage.vault)
-    stage.run("importer", "vault", "recreate", "Backups", "--at", stage.vault, "--region", "here")
+    stage.run("importer", "vault", "recreate", "Backups", "--at", stage.at, "--region", "here")
     backup(stage, code=3)
-    access = ("--vault", stage.vault, "--passphrase-file", stage.secret)
+    access = ("--vault", stage.at, "--passphrase-file", stage.secret)
     stage.restore(room / "restored", *access, home=room / "none")
     assert trees.differences(source, below(room / "restored", source)) == []
 

@@ -90,7 +90,7 @@ def test_it_is_followed_to_its_end_and_the_point_is_there(
     assert end == {"running": False, **begun, "ended": end["ended"], "code": 0}
     (point,) = points(stage)
     assert f'"point": "{point}"' in log(end).splitlines()[-1]
-    stage.restore(room / "restored", "--vault", stage.vault)
+    stage.restore(room / "restored", "--vault", stage.at)
     assert trees.differences(source, below(room / "restored", source)) == []
     shown = stage.run("seed", "status").stdout
     assert f"with exit code 0; its log: {end['log']}" in shown

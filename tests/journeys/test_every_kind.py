@@ -197,7 +197,7 @@ def back(request: pytest.FixtureRequest, played: Played, ground: Path, mounts: M
     """The folder restored into, on another file system in memory, and the seconds it took."""
     stage = played.stage
     target = mounts.memory(ground / f"from {request.param}")
-    source = ("--vault", stage.vault) if request.param == "vault" else ("--from", stage.disk)
+    source = ("--vault", stage.at) if request.param == "vault" else ("--from", stage.disk)
     done = stage.run("seed", "restore", "latest", *source, "--target", target, "--json")
     assert (done.json["findings"], done.json["failed"], done.json["left_alone"]) == ([], 0, 0)
     return target, done.seconds

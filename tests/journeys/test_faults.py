@@ -277,7 +277,7 @@ def test_a_disk_closed_early_may_be_erased_once_its_set_is_finished(
     all_ = fleet(rack.disk(8 * MIB), rack.disk(64 * MIB))
     all_.source = small_tree
     all_.export()
-    words = ("import", *(d.path for d in all_.disks[::-1]), "--vault", all_.stage.vault, "--json")
+    words = ("import", *(d.path for d in all_.disks[::-1]), "--vault", all_.stage.at, "--json")
     done = all_.stage.run("importer", *words).json
     assert {d["may_be_erased"] for d in done["disks"]} == {True}, done
 

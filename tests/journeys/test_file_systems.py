@@ -38,7 +38,7 @@ def test_a_set_over_disks_of_different_kinds_comes_back_equal(
         disk.unmount()
         disk.mount("ro")
     fleet.deliver()
-    for place in (["--vault", fleet.stage.vault], fleet.named("--from")):
+    for place in (["--vault", fleet.stage.at], fleet.named("--from")):
         restored = room / "restored"
         fleet.stage.restore(restored, *place)
         for source in (odd_tree, long_tree):

@@ -214,14 +214,14 @@ def test_without_sudo_the_message_is_the_plain_one(anna: Stage, small_tree: Path
 def test_a_registration_under_sudo_tells_of_the_one_that_is_there(anna: Stage) -> None:
     anna.issue()
     result = as_root(
-        anna, "register", "--credential", anna.credential, "--name", "other", "--vault", anna.vault,
+        anna, "register", "--credential", anna.credential, "--name", "other", "--vault", anna.at,
         "--generate-passphrase", anna.folder / "other.passphrase",
     )  # fmt: skip
     assert "note: anna has registered this machine" in result.stderr
 
 
 def test_reading_under_sudo_tells_of_it_too(anna: Stage) -> None:
-    result = as_root(anna, "points", "--vault", anna.vault, code=2)
+    result = as_root(anna, "points", "--vault", anna.at, code=2)
     assert "[passphrase-missing]" in result.stderr
     assert "sudo env SEED_HOME=" in result.stderr
 

@@ -65,11 +65,11 @@ def test_all_that_the_importer_does_is_done_without_keys(
     assert stage.run("importer", "inspect", stage.disk, "--json").json["disks"][0]["findings"] == 0
     assert stage.import_()["disks"][0]["may_be_erased"]
     assert stage.import_()["disks"][0]["unchanged"]
-    (point,) = stage.run("importer", "points", "--vault", stage.vault, "--json").json
+    (point,) = stage.run("importer", "points", "--vault", stage.at, "--json").json
     assert (point["point"], point["complete"]) == (exported["point"], True)
     for command in ("vault show", "machines list"):
-        stage.run("importer", *command.split(), "--vault", stage.vault)
-    stage.restore(room / "restored", "--vault", stage.vault)
+        stage.run("importer", *command.split(), "--vault", stage.at)
+    stage.restore(room / "restored", "--vault", stage.at)
 
 
 def test_the_block_is_real(stage: Stage, sources: Path) -> None:

@@ -89,7 +89,7 @@ def test_what_may_not_be_read_is_counted_and_listed(nobody: Stage, common: Path)
     }
 
     nobody.import_()
-    nobody.restore(common / "restored", "--vault", nobody.vault)
+    nobody.restore(common / "restored", "--vault", nobody.at)
     times = {folder: folder.stat().st_mtime_ns for folder in (source, source / "closed folder")}
     for path in (*closed, source / "closed folder" / "inside"):
         path.unlink()

@@ -80,22 +80,22 @@ def test_both_sides_tell_where_each_disk_is(copy_of: Copy, opened: Stage, source
     paths = disks(stage, 3)
     words = ("seed", "export", source, "--use-at-most", "14MiB")
     stage.run(*words, *to(paths[0]), code=4)
-    stage.run("importer", "machines", "list", "--vault", stage.vault)
-    stage.run("importer", "import", paths[0], "--vault", stage.vault)
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    stage.run("importer", "import", paths[0], "--vault", stage.at)
     assert datacenter(stage) == (False, ["received; its export goes on: keep it"])
     assert server(stage) == ("open", ["closed"])
     stage.run(*words, *to(*paths[1:]))
     assert datacenter(stage) == (True, ["received, may be erased", "awaited", "awaited"])
     assert server(stage) == ("finished", ["arrived in the vault", *["awaited by the vault"] * 2])
-    stage.run("importer", "import", *paths[1:], "--vault", stage.vault)
+    stage.run("importer", "import", *paths[1:], "--vault", stage.at)
     assert datacenter(stage) == (True, ["received, may be erased"] * 3)
     assert server(stage) == ("finished", ["arrived in the vault"] * 3)
 
 
 def datacenter(stage: Stage) -> tuple[bool, list[str]]:
-    (machine,) = stage.run("importer", "status", "--vault", stage.vault, "--json").json
+    (machine,) = stage.run("importer", "status", "--vault", stage.at, "--json").json
     (found,) = machine["sets"]
-    shown = stage.run("importer", "status", "--vault", stage.vault).stdout.splitlines()[2:]
+    shown = stage.run("importer", "status", "--vault", stage.at).stdout.splitlines()[2:]
     assert [d["number"] for d in found["disks"]] == list(range(1, len(shown) + 1))
     return found["finished"], [line.split(maxsplit=2)[2] for line in shown]
 

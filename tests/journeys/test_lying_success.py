@@ -94,9 +94,7 @@ def test_a_vault_that_lost_bytes_is_not_called_complete(copy_of: Copy, imported:
     os.truncate(archive, 100)
     done = stage.import_(code=3)
     assert not done["disks"][0]["may_be_erased"]
-    assert not any(
-        p["complete"] for p in stage.run("importer", "points", "--vault", stage.vault, "--json").json
-    )
+    assert not any(p["complete"] for p in stage.run("importer", "points", "--vault", stage.at, "--json").json)
 
 
 @pytest.mark.parametrize("prefix", ["manifests", "sets", "needs", "indexes", "archives"])
@@ -104,7 +102,7 @@ def test_what_a_vault_lost_comes_again_from_the_disk(copy_of: Copy, imported: St
     stage = copy_of(imported)
     shutil.rmtree(stage.vault / prefix)
     assert stage.import_()["disks"][0]["may_be_erased"]
-    (point,) = stage.run("importer", "points", "--vault", stage.vault, "--json").json
+    (point,) = stage.run("importer", "points", "--vault", stage.at, "--json").json
     assert point["complete"]
 
 
@@ -134,7 +132,7 @@ def test_the_same_disk_copy_of_a_damaged_manifest_does_not_hide_the_good_one(
 ) -> None:
     stage = copy_of(imported)
     os.truncate(stage.objects("manifests")[0], 100)
-    both = ("--from", stage.disk, "--vault", stage.vault)
+    both = ("--from", stage.disk, "--vault", stage.at)
     assert len(stage.run("seed", "points", *both, "--json").json) == 1
 
 

@@ -50,7 +50,7 @@ class Job:
     def restored(self, target: Path, route: str) -> Path:
         """Restore by one of the routes; where the tree is now."""
         disk, keyless = route.startswith("disk"), route in ("vault, empty home", "disk alone")
-        source = ["--from", self.stage.disk] if disk else ["--vault", self.stage.vault]
+        source = ["--from", self.stage.disk] if disk else ["--vault", self.stage.at]
         key = ["--passphrase-file", self.stage.secret] if keyless else []
         home = target.with_name("empty home") if keyless else self.stage.home
         with self.only(disk=disk):
@@ -123,16 +123,16 @@ def test_rsync_finds_nothing_to_do(restored: tuple[Path, Path]) -> None:
 def test_points_and_ls_say_the_same_wherever_they_read(job: Jobs) -> None:
     stage, source = job("odd").stage, job("odd").source
     seen = []
-    for place in (("--vault", stage.vault), ("--from", stage.disk)):
+    for place in (("--vault", stage.at), ("--from", stage.disk)):
         for key in ((), ("--passphrase-file", stage.secret)):
             home = stage.folder / "none" if key else stage.home
             seen.append(stage.run("seed", "points", *place, *key, "--json", SEED_HOME=home).json)
     assert [points == seen[0] for points in seen] == [True] * 4
-    at_vault = stage.run("importer", "points", "--vault", stage.vault, "--json").json
+    at_vault = stage.run("importer", "points", "--vault", stage.at, "--json").json
     assert [(p["point"], p["sequence"], p["name"], p["complete"]) for p in at_vault] == [
         (p["point"], p["sequence"], p["name"], True) for p in seen[0]
     ]
-    rows = stage.run("seed", "ls", f"latest:{source}", "--vault", stage.vault, "--json").lines
+    rows = stage.run("seed", "ls", f"latest:{source}", "--vault", stage.at, "--json").lines
     assert Counter(row["type"] for row in rows) == Counter(TYPES[kind] for kind in kinds(source))
 
 
@@ -215,7 +215,7 @@ def test_a_disk_of_ext4_is_imported_and_restored_from_read_only(
         assert stage.import_()["disks"][0]["may_be_erased"]
         stage.restore(room / "from disk", "--from", disk.path)
         assert trees.rsync(odd_tree, below(room / "from disk", odd_tree)) == ""
-    stage.restore(room / "from vault", "--vault", stage.vault)
+    stage.restore(room / "from vault", "--vault", stage.at)
     assert trees.differences(odd_tree, below(room / "from vault", odd_tree)) == []
 
 

@@ -35,13 +35,13 @@ def test_three_disks_at_once_come_in_reverse_order(
     assert 0 <= done["file_bytes"] - done["read_bytes"] < LINKED
     states = []
     for path in reversed(paths):
-        imported = stage.run("importer", "import", path, "--vault", stage.vault, "--json").json
+        imported = stage.run("importer", "import", path, "--vault", stage.at, "--json").json
         assert imported["disks"][0]["may_be_erased"]
-        states.append(stage.run("importer", "points", "--vault", stage.vault, "--json").json[0])
+        states.append(stage.run("importer", "points", "--vault", stage.at, "--json").json[0])
     assert [[d["number"] for d in s["awaited_disks"]] for s in states] == [[1, 2], [1], []]
     assert [s["complete"] for s in states] == [False, False, True]
-    assert stage.run("seed", "points", "--vault", stage.vault).stdout.endswith(": complete\n")
-    stage.restore(room / "vault", "--vault", stage.vault)
+    assert stage.run("seed", "points", "--vault", stage.at).stdout.endswith(": complete\n")
+    stage.restore(room / "vault", "--vault", stage.at)
     assert trees.differences(source, below(room / "vault", source)) == []
     access = ("--passphrase-file", stage.secret)
     stage.restore(room / "disks", *(w for p in paths for w in ("--from", p)), *access, home=room / "none")
@@ -84,7 +84,7 @@ def test_without_a_terminal_full_disks_end_it_and_the_next_disk_goes_on(
     assert "disk 1 at" in stopped.stderr
     assert "safe to remove" in stopped.stderr
 
-    early = stage.run("importer", "import", first, "--vault", stage.vault)
+    early = stage.run("importer", "import", first, "--vault", stage.at)
     assert "KEEP IT for now: all of it is in the vault, but its export goes on" in early.stdout
 
     shutil.move(first, room / "in the post")
@@ -100,14 +100,14 @@ def test_without_a_terminal_full_disks_end_it_and_the_next_disk_goes_on(
     )
     assert "here is disk 1 of set" in early.stderr, "its catalog lies on the disks that came last"
     assert "the catalog lies on the disks that were attached when the export ended" in early.stderr
-    rest = stage.run("importer", "import", second, third, "--vault", stage.vault, "--json").json
+    rest = stage.run("importer", "import", second, third, "--vault", stage.at, "--json").json
     assert all(d["may_be_erased"] for d in rest["disks"])
-    again = stage.run("importer", "import", second, "--vault", stage.vault)
+    again = stage.run("importer", "import", second, "--vault", stage.at)
     assert "Disks 1 and 3 of set" in again.stdout, "that came before, and may be erased by now"
-    last = stage.run("importer", "import", room / "in the post", "--vault", stage.vault, "--json").json
+    last = stage.run("importer", "import", room / "in the post", "--vault", stage.at, "--json").json
     assert last["disks"][0]["may_be_erased"], "the set document that came with disk 3 speaks for disk 1 too"
     assert last["disks"][0]["copied"] == 0
-    stage.restore(room / "restored", "--vault", stage.vault)
+    stage.restore(room / "restored", "--vault", stage.at)
     assert trees.differences(source, below(room / "restored", source)) == []
 
 
@@ -118,14 +118,14 @@ def test_no_point_waits_for_a_disk_that_was_only_verified_or_named_again_since(
     first, second = disks(stage, 2)
     words = ("seed", "export", source, "--use-at-most", "26MiB")
     stage.run(*words, "--to", first, code=4)
-    stage.run("importer", "machines", "list", "--vault", stage.vault)
-    stage.run("importer", "import", first, "--vault", stage.vault)
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    stage.run("importer", "import", first, "--vault", stage.at)
     stage.run(*words, "--to", first, code=4)
     stage.run("seed", "verify", first)
     stage.run(*words, "--to", second)
-    (point,) = stage.run("importer", "points", "--vault", stage.vault, "--json").json
+    (point,) = stage.run("importer", "points", "--vault", stage.at, "--json").json
     assert [d["number"] for d in point["awaited_disks"]] == [2]
-    assert stage.run("importer", "import", first, "--vault", stage.vault, "--json").json["disks"][0][
+    assert stage.run("importer", "import", first, "--vault", stage.at, "--json").json["disks"][0][
         "may_be_erased"
     ]
 
@@ -177,14 +177,14 @@ def test_a_vault_that_was_lost_is_made_again_and_filled_from_the_disks(
     refused(stage.run("seed", "points", "--json", code=1), "store-missing")
     stage.vault.mkdir()
     refused(stage.run("seed", "points", "--json", code=1), "vault-missing")
-    stage.run("importer", "vault", "recreate", "Backups", "--at", stage.vault, "--region", "here")
-    words = ("importer", "import", stage.disk, "--vault", stage.vault, "--json")
+    stage.run("importer", "vault", "recreate", "Backups", "--at", stage.at, "--region", "here")
+    words = ("importer", "import", stage.disk, "--vault", stage.at, "--json")
     hint = refused(stage.run(*words, code=1), "machine-unknown").json["error"]["hint"]
     (command,) = [part for part in hint.split("importer ") if part.startswith("machines accept")]
     wanted = command.split()[2]
-    stage.run("importer", "machines", "accept", wanted, "--vault", stage.vault, "--from", stage.disk)
+    stage.run("importer", "machines", "accept", wanted, "--vault", stage.at, "--from", stage.disk)
     assert stage.run(*words).json["disks"][0]["may_be_erased"]
-    stage.restore(room / "restored", "--vault", stage.vault)
+    stage.restore(room / "restored", "--vault", stage.at)
     assert trees.differences(small_tree, below(room / "restored", small_tree)) == []
     other = ("importer", "vault", "recreate", "Other", "--at", room / "v", "--region", "here", "--json")
     refused(stage.run(*other, code=1), "authority-missing")
@@ -278,11 +278,11 @@ def test_a_vault_out_of_reach_hears_of_the_set_later(copy_of: Copy, opened: Stag
     done = stage.run("seed", "export", small_tree, "--to", stage.disk)
     assert "offline: the vault at" in done.stderr
     away.rename(stage.vault)
-    assert stage.run("importer", "points", "--vault", stage.vault, "--json").json == []
+    assert stage.run("importer", "points", "--vault", stage.at, "--json").json == []
     assert len(stage.run("seed", "points", "--json").json) == 1, "the vault is there again"
     assert not (stage.run("seed", "ls", "--json").stderr), "and all of its catalog"
     stage.import_()
-    (point,) = stage.run("importer", "points", "--vault", stage.vault, "--json").json
+    (point,) = stage.run("importer", "points", "--vault", stage.at, "--json").json
     assert point["complete"]
 
 
@@ -300,13 +300,13 @@ def test_while_disks_travel_points_are_listed_and_what_has_come_is_restored(
     stage = copy_of(opened)
     paths = disks(stage, 2)
     stage.run("seed", "export", source, *to(*paths), "--use-at-most", "36MiB")
-    rows = stage.run("seed", "ls", "--vault", stage.vault, "--json").lines
+    rows = stage.run("seed", "ls", "--vault", stage.at, "--json").lines
     assert len(rows) > 60
-    nothing = stage.restore(room / "nothing", "--vault", stage.vault, code=3)
+    nothing = stage.restore(room / "nothing", "--vault", stage.at, code=3)
     assert (nothing["file_bytes"], nothing["failed"] > 30) == (0, True)
-    stage.run("importer", "import", paths[1], "--vault", stage.vault)
-    some = stage.restore(room / "some", "--vault", stage.vault, code=3)
+    stage.run("importer", "import", paths[1], "--vault", stage.at)
+    some = stage.restore(room / "some", "--vault", stage.at, code=3)
     assert some["files"] > 0
-    stage.run("importer", "import", paths[0], "--vault", stage.vault)
-    stage.restore(room / "some", "--vault", stage.vault)
+    stage.run("importer", "import", paths[0], "--vault", stage.at)
+    stage.restore(room / "some", "--vault", stage.at)
     assert trees.differences(source, below(room / "some", source)) == []

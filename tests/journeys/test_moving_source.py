@@ -185,7 +185,7 @@ def test_whatever_moves_the_export_ends_and_what_it_says_comes_back(
         trees.remove(restored)
     assert met, "nothing moved while it was read"
     stage.import_()
-    stage.restore(room / "from the vault", "--vault", stage.vault)
+    stage.restore(room / "from the vault", "--vault", stage.at)
 
 
 SIZES = {"small": 100_000, "large": 9 * MIB, "sparse": 1 << 30}

@@ -43,11 +43,11 @@ def played(ground: Path, opened: Stage, planted: Path) -> tuple[Stage, str]:
     stage = opened.copy(ground / "leaks")
     said = []
     said.append(stage.run("seed", "export", planted, "--to", stage.disk, "--verbose"))
-    for words in (("inspect",), ("import", "--vault", stage.vault), ("import", "--vault", stage.vault)):
+    for words in (("inspect",), ("import", "--vault", stage.at), ("import", "--vault", stage.at)):
         for form in ("--verbose", "--json"):
             said.append(stage.run("importer", words[0], stage.disk, *words[1:], form))
-    said.append(stage.run("importer", "points", "--vault", stage.vault, "--verbose"))
-    stage.restore(ground / "leaks restored", "--vault", stage.vault)
+    said.append(stage.run("importer", "points", "--vault", stage.at, "--verbose"))
+    stage.restore(ground / "leaks restored", "--vault", stage.at)
     assert trees.differences(planted, below(ground / "leaks restored", planted)) == []
     said_by_importer = [r for r in said if "importer" in r.words[0]]
     return stage, "".join(r.stdout + r.stderr for r in said_by_importer)
@@ -120,7 +120,7 @@ def test_a_disk_without_slot_does_not_open_by_passphrase(copy_of: Copy, opened: 
     assert stage.run("seed", *words, code=1).json["error"]["code"] == "slot-missing"
     stage.run("seed", "points", "--from", stage.disk)
     stage.import_()
-    stage.run("seed", *words, "--vault", stage.vault)
+    stage.run("seed", *words, "--vault", stage.at)
 
 
 def test_what_holds_keys_is_for_its_owner_alone(played: tuple[Stage, str], ground: Path) -> None:
@@ -128,7 +128,7 @@ def test_what_holds_keys_is_for_its_owner_alone(played: tuple[Stage, str], groun
     generated = stage.folder / "generated"
     home = ground / "modes home"
     stage.issue()
-    words = ("register", "--credential", stage.credential, "--name", "web2", "--vault", stage.vault)
+    words = ("register", "--credential", stage.credential, "--name", "web2", "--vault", stage.at)
     stage.run("seed", *words, "--generate-passphrase", generated, SEED_HOME=home)
     mine = [stage.credential, generated, stage.importer_home / "authorities"]
     mine += [stage.home, *stage.home.rglob("*"), home, *home.rglob("*")]
@@ -140,4 +140,4 @@ def test_what_holds_keys_is_for_its_owner_alone(played: tuple[Stage, str], groun
         assert mode == (0o700 if path.is_dir() else 0o600), f"{path} has mode {mode:o}"
     first = generated.read_text().splitlines()[0]
     assert len(first) >= 28
-    assert stage.run("seed", "points", "--vault", stage.vault, "--passphrase-file", generated).code == 0
+    assert stage.run("seed", "points", "--vault", stage.at, "--passphrase-file", generated).code == 0

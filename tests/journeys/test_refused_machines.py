@@ -39,7 +39,7 @@ NOISE = bytes(range(255, 0, -1)) * 3
 def test_a_passphrase_typed_twice_must_be_the_same(copy_of: Copy, bare: Stage) -> None:
     stage = copy_of(bare)
     good, other = PASSPHRASE.encode() + b"\n", PASSPHRASE.encode() + b"!\n"
-    words = ("register", "--credential", stage.credential, "--vault", stage.vault)
+    words = ("register", "--credential", stage.credential, "--vault", stage.at)
     shown = stage.type("seed", *words, answers=[good, other, b"short\n", good, other], code=2).stdout
     assert shown.count("the two passphrases differ") == 2, "asked three times"
     assert "fewer than 16 characters" in shown, "told before it is typed again"
@@ -96,7 +96,7 @@ def credential_of(stage: Stage, issued: datetime) -> Path:
 def test_a_credential_out_of_its_time_is_refused(copy_of: Copy, bare: Stage, hours: int, code: str) -> None:
     stage = copy_of(bare)
     path = credential_of(stage, datetime.now(UTC) + timedelta(hours=hours))
-    words = ("--credential", path, "--vault", stage.vault, "--passphrase-file", stage.secret, "--json")
+    words = ("--credential", path, "--vault", stage.at, "--passphrase-file", stage.secret, "--json")
     refused(stage.run("seed", "register", *words, code=1), code)
     assert not stage.home.exists()
 
@@ -105,7 +105,7 @@ def test_an_older_credential_is_refused(copy_of: Copy, bare: Stage) -> None:
     stage = copy_of(bare)
     old = stage.credential.rename(stage.folder / "old.credential")
     stage.issue()
-    words = ("register", "--vault", stage.vault, "--passphrase-file", stage.secret, "--json")
+    words = ("register", "--vault", stage.at, "--passphrase-file", stage.secret, "--json")
     refused(stage.run("seed", *words, "--credential", old, code=1), "credential-replaced")
     assert not stage.home.exists()
     stage.run("seed", *words, "--credential", stage.credential)
@@ -114,7 +114,7 @@ def test_an_older_credential_is_refused(copy_of: Copy, bare: Stage) -> None:
 def test_a_credential_of_another_vault_is_refused(copy_of: Copy, bare: Stage, stage: Stage) -> None:
     other = copy_of(bare)
     stage.create_vault("Others")
-    words = ("--vault", stage.vault, "--credential", other.credential, "--passphrase-file", other.secret)
+    words = ("--vault", stage.at, "--credential", other.credential, "--passphrase-file", other.secret)
     refused(stage.run("seed", "register", *words, "--json", code=1), "vault-foreign")
     assert not stage.home.exists()
 
@@ -122,7 +122,7 @@ def test_a_credential_of_another_vault_is_refused(copy_of: Copy, bare: Stage, st
 def test_a_name_that_a_machine_has_is_refused(copy_of: Copy, imported: Stage, room: Path) -> None:
     stage = copy_of(imported)
     stage.issue()
-    words = ("--vault", stage.vault, "--credential", stage.credential, "--passphrase-file", stage.secret)
+    words = ("--vault", stage.at, "--credential", stage.credential, "--passphrase-file", stage.secret)
     result = stage.run(
         "seed", "register", *words, "--name", "web1", "--json", code=1, SEED_HOME=room / "another"
     )
@@ -139,7 +139,7 @@ def test_a_credential_damaged_anywhere_is_refused(copy_of: Copy, bare: Stage) ->
         path, home = stage.folder / f"damaged {offset}", stage.folder / f"home {offset}"
         shutil.copy(stage.credential, path)
         flip(path, offset)
-        words = ("--credential", path, "--vault", stage.vault, "--passphrase-file", stage.secret, "--json")
+        words = ("--credential", path, "--vault", stage.at, "--passphrase-file", stage.secret, "--json")
         result = stage.run("seed", "register", *words, code=1, SEED_HOME=home)
         refused(result, "credential-damaged")
         assert not home.exists()
@@ -224,20 +224,20 @@ def test_a_second_home_never_continues_the_first_ones_set(
     stage.export(small_tree)
     (old, new) = sorted((stage.disk / "offseed").iterdir(), key=lambda p: p.stat().st_mtime)
     assert snapshot(old) == before
-    refused_one = stage.run("importer", "import", stage.disk, "--vault", stage.vault, "--json", code=1)
+    refused_one = stage.run("importer", "import", stage.disk, "--vault", stage.at, "--json", code=1)
     assert sorted(d.get("refused", "imported") for d in refused_one.json["disks"]) == [
         "imported",
         "vault-foreign",
     ]
     assert "[vault-foreign]" in refused_one.stderr
-    assert stage.run("seed", "points", "--vault", stage.vault, "--json").json[0]["name"] == "web1"
+    assert stage.run("seed", "points", "--vault", stage.at, "--json").json[0]["name"] == "web1"
     assert new != old
 
 
 def test_a_disk_of_another_vault_is_refused(exported: Stage, stage: Stage) -> None:
     stage.create_vault("Others")
     before = snapshot(stage.vault)
-    result = stage.run("importer", "import", exported.disk, "--vault", stage.vault, "--json", code=1)
+    result = stage.run("importer", "import", exported.disk, "--vault", stage.at, "--json", code=1)
     refused(result, "vault-foreign")
     assert "Backups" in result.stderr
     assert snapshot(stage.vault) == before
@@ -262,23 +262,23 @@ def test_a_machine_registered_without_a_network_is_accepted_by_its_fingerprint(
 
     before = snapshot(stage.vault)
     command = f"importer machines accept {fingerprint} --vault {stage.vault} --from {stage.disk}"
-    result = stage.run("importer", "import", stage.disk, "--vault", stage.vault, "--json", code=1)
+    result = stage.run("importer", "import", stage.disk, "--vault", stage.at, "--json", code=1)
     refused(result, "machine-unknown")
     assert fingerprint in result.stderr
     assert command in result.stderr
     assert snapshot(stage.vault) == before, "nothing is written for a machine that nobody knows"
 
     other = "0000-" + fingerprint[5:]
-    wrong = ("machines", "accept", other, "--vault", stage.vault, "--from", stage.disk, "--json")
+    wrong = ("machines", "accept", other, "--vault", stage.at, "--from", stage.disk, "--json")
     refused(stage.run("importer", *wrong, code=1), "machine-unknown")
     assert snapshot(stage.vault) == before
 
     program, *typed = command.split()
     stage.run(program, *typed)
-    (machine,) = stage.run("importer", "machines", "list", "--vault", stage.vault, "--json").json
+    (machine,) = stage.run("importer", "machines", "list", "--vault", stage.at, "--json").json
     assert (machine["name"], machine["status"]) == ("web1", "active")
     assert stage.import_()["disks"][0]["may_be_erased"]
-    stage.restore(room / "restored", "--vault", stage.vault, "--passphrase-file", stage.secret)
+    stage.restore(room / "restored", "--vault", stage.at, "--passphrase-file", stage.secret)
     assert trees.differences(small_tree, below(room / "restored", small_tree)) == []
 
 
@@ -287,11 +287,11 @@ def test_a_request_that_comes_after_a_newer_credential_waits_for_the_operator(
 ) -> None:
     stage = copy_of(opened)
     stage.issue()
-    (waiting,) = stage.run("importer", "machines", "list", "--vault", stage.vault, "--json").json
+    (waiting,) = stage.run("importer", "machines", "list", "--vault", stage.at, "--json").json
     assert (waiting["name"], waiting["status"]) == ("web1", "waiting")
-    listed = stage.run("importer", "machines", "list", "--vault", stage.vault).stdout
-    stage.run("importer", "machines", "accept", listed.split()[0], "--vault", stage.vault)
-    (machine,) = stage.run("importer", "machines", "list", "--vault", stage.vault, "--json").json
+    listed = stage.run("importer", "machines", "list", "--vault", stage.at).stdout
+    stage.run("importer", "machines", "accept", listed.split()[0], "--vault", stage.at)
+    (machine,) = stage.run("importer", "machines", "list", "--vault", stage.at, "--json").json
     assert machine["status"] == "active"
 
 

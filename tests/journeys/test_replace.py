@@ -10,6 +10,7 @@ import pytest
 
 from formats.documents.credential_file import CredentialFile
 from formats.ids import MachineId
+from formats.store.access import Address
 from formats.store.address import open_store
 from seed.register import Keys, make_identity, put_request
 from tests.journeys import trees
@@ -66,13 +67,13 @@ def rebuild(source: Path) -> None:
 
 def replace(stage: Stage, *words: object, code: int = 0, secret: Path | None = None) -> Result:
     return stage.run(
-        "seed", "register", "--replace", "--credential", stage.credential, "--name", "web1", "--vault", stage.vault,
+        "seed", "register", "--replace", "--credential", stage.credential, "--name", "web1", "--vault", stage.at,
         "--passphrase-file", secret or stage.secret, "--json", *words, code=code,
     )  # fmt: skip
 
 
 def machines(stage: Stage) -> Rows:
-    found: Rows = stage.run("importer", "machines", "list", "--vault", stage.vault, "--json").json
+    found: Rows = stage.run("importer", "machines", "list", "--vault", stage.at, "--json").json
     return found
 
 
@@ -82,13 +83,13 @@ def points(stage: Stage, *words: object, code: int = 0) -> Rows:
 
 
 def vault_points(stage: Stage, code: int = 0) -> Rows:
-    found: Rows = stage.run("importer", "points", "--vault", stage.vault, "--json", code=code).json
+    found: Rows = stage.run("importer", "points", "--vault", stage.at, "--json", code=code).json
     return found
 
 
 def restored(stage: Stage, point: object, room: Path, source: Path, *words: object) -> Path:
     target = room / f"of {str(point)[:8]}"
-    stage.run("seed", "restore", str(point)[:8], "--vault", stage.vault, "--target", target, *words)
+    stage.run("seed", "restore", str(point)[:8], "--vault", stage.at, "--target", target, *words)
     return below(target, source)
 
 
@@ -126,9 +127,7 @@ def test_a_rebuilt_server_goes_on_where_the_one_before_ended(lived: Stage, sourc
     assert stage.run("seed", "find", "new.txt").stdout.count("new.txt") == 1
     opened = ("--passphrase-file", stage.secret)
     shutil.rmtree(stage.home)
-    stage.run(
-        "seed", "restore", "latest", "--vault", stage.vault, "--target", room / "by passphrase", *opened
-    )
+    stage.run("seed", "restore", "latest", "--vault", stage.at, "--target", room / "by passphrase", *opened)
     assert trees.differences(source, below(room / "by passphrase", source)) == []
 
 
@@ -157,7 +156,7 @@ def test_the_home_before_is_refused_before_it_sends_anything(lived: Stage, sourc
     assert snapshot(stage.vault) == before
     assert "REPLACED" in stage.run("seed", "status", SEED_HOME=old(stage)).stdout
     assert "in place of" in stage.run("seed", "status").stdout
-    status = stage.run("importer", "status", "--vault", stage.vault).stdout
+    status = stage.run("importer", "status", "--vault", stage.at).stdout
     assert "in place of the machine before" in status
     assert ": replaced " in status
     assert len(stage.run("seed", "points", "--json", SEED_HOME=old(stage)).json) == 2, "it may be read"
@@ -176,7 +175,7 @@ def test_what_the_machine_before_signs_later_does_not_count(lived: Stage, source
     (source / "docs/forged").write_text("forged")
     stage.run("seed", "backup", "--json", SEED_HOME=old(stage))
     stage.command = plain
-    assert "machine-replaced" in stage.run("importer", "points", "--vault", stage.vault, code=3).stderr
+    assert "machine-replaced" in stage.run("importer", "points", "--vault", stage.at, code=3).stderr
     assert [p["sequence"] for p in vault_points(stage, code=3)] == [1, 2]
     assert [p["sequence"] for p in points(stage, code=3)] == [1, 2]
     done = backup(stage, source, code=3)
@@ -190,7 +189,7 @@ def test_a_disk_in_the_post_is_imported_after_its_machine_was_replaced(
     stage = copy_of(opened)
     paths = disks(stage, 2)
     seed = stage.run("seed", "export", source, *to(*paths), "--use-at-most", "18MiB", "--json").json
-    stage.run("importer", "import", paths[0], "--vault", stage.vault)
+    stage.run("importer", "import", paths[0], "--vault", stage.at)
     lose_home(stage)
     rebuild(source)
     replace(stage)
@@ -200,7 +199,7 @@ def test_a_disk_in_the_post_is_imported_after_its_machine_was_replaced(
     assert int(str(done["archive_bytes"])) < SOME
     for found in (points(stage), vault_points(stage)):
         assert [[d["number"] for d in p["awaited_disks"]] for p in found] == [[2], [2]]  # type: ignore[attr-defined]
-    (imported,) = stage.run("importer", "import", paths[1], "--vault", stage.vault, "--json").json["disks"]
+    (imported,) = stage.run("importer", "import", paths[1], "--vault", stage.at, "--json").json["disks"]
     assert imported["may_be_erased"]
     assert [p["complete"] for p in vault_points(stage)] == [True, True]
     for point in (seed["point"], done["point"]):
@@ -212,12 +211,12 @@ def test_a_set_that_nobody_announced_is_the_operators_to_accept(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
     stage = copy_of(opened)
-    stage.run("importer", "machines", "list", "--vault", stage.vault)
+    stage.run("importer", "machines", "list", "--vault", stage.at)
     stage.run("seed", "export", source, "--to", stage.disk, "--offline")
     lose_home(stage)
     replace(stage)
     before = machines(stage)
-    words = ("importer", "import", stage.disk, "--vault", stage.vault, "--json")
+    words = ("importer", "import", stage.disk, "--vault", stage.at, "--json")
     result = refused(stage.run(*words, code=1), "machine-replaced")
     wanted = str(result.json["error"]["hint"]).rpartition(" ")[2]
     assert vault_points(stage) == []
@@ -284,7 +283,7 @@ def test_the_operator_accepts_what_came_after_a_newer_credential(
     assert sorted(str(m["status"]) for m in machines(stage)) == ["active", "waiting"]
     done = backup(stage, source)
     assert len(vault_points(stage)) == 2, "nobody knows it yet"
-    said = stage.run("importer", "machines", "accept", fingerprint, "--vault", stage.vault).stdout
+    said = stage.run("importer", "machines", "accept", fingerprint, "--vault", stage.at).stdout
     assert "takes the place of" in said
     assert sorted(str(m["status"]) for m in machines(stage)) == ["active", "replaced"]
     assert vault_points(stage)[-1]["point"] == done["point"]
@@ -297,7 +296,7 @@ def test_an_acceptance_that_was_killed_is_completed_by_the_next_command(lived: S
     replace(stage)
     plain = stage.command
     stage.command = prepared("import os, importer.machines as m; m._revise = lambda *_, **__: os._exit(9)")
-    stage.run("importer", "machines", "list", "--vault", stage.vault, code=9)
+    stage.run("importer", "machines", "list", "--vault", stage.at, code=9)
     stage.command = plain
     stage.issue()  # whatever became of the credential
     assert sorted(str(m["status"]) for m in machines(stage)) == ["active", "replaced"]
@@ -313,10 +312,10 @@ def test_of_two_that_take_one_place_the_second_is_refused(lived: Stage, room: Pa
     replace(stage)
     stated = {str(m["status"]) for m in machines(stage)}
     assert stated == {"active", "replaced", "waiting"}
-    listed = stage.run("importer", "machines", "list", "--vault", stage.vault).stdout.splitlines()
+    listed = stage.run("importer", "machines", "list", "--vault", stage.at).stdout.splitlines()
     (waiting,) = [line for line in listed if "waiting" in line]
     assert "was replaced already" in waiting
-    words = ("importer", "machines", "accept", waiting.split()[0], "--vault", stage.vault, "--json")
+    words = ("importer", "machines", "accept", waiting.split()[0], "--vault", stage.at, "--json")
     refused(stage.run(*words, code=1), "replacement-refused")
     stage.home.rename(room / "a third")
     replace(stage)
@@ -328,18 +327,18 @@ def test_a_vault_made_again_takes_the_machine_before_as_replaced(
 ) -> None:
     stage = copy_of(exported)
     lose_home(stage)
-    stage.run("importer", "import", stage.disk, "--vault", stage.vault)
+    stage.run("importer", "import", stage.disk, "--vault", stage.at)
     first = machines(stage)[0]["machine"]
     replaced = replace(stage).json
     backup(stage, small_tree)
     shutil.rmtree(stage.vault)
-    stage.run("importer", "vault", "recreate", "Backups", "--at", stage.vault, "--region", "here")
+    stage.run("importer", "vault", "recreate", "Backups", "--at", stage.at, "--region", "here")
     backup(stage, code=3)
     accept = ("importer", "machines", "accept")
-    stage.run(*accept, replaced["fingerprint"], "--vault", stage.vault)
-    stage.run(*accept, first, "--vault", stage.vault, "--from", stage.disk)
+    stage.run(*accept, replaced["fingerprint"], "--vault", stage.at)
+    stage.run(*accept, first, "--vault", stage.at, "--from", stage.disk)
     assert sorted(str(m["status"]) for m in machines(stage)) == ["active", "replaced"]
-    stage.run("importer", "import", stage.disk, "--vault", stage.vault, "--accept-replaced", first)
+    stage.run("importer", "import", stage.disk, "--vault", stage.at, "--accept-replaced", first)
     assert all(p["complete"] for p in vault_points(stage))
     assert trees.differences(small_tree, restored(stage, "latest", room, small_tree)) == []
 
@@ -350,11 +349,13 @@ def test_who_has_another_key_takes_nobodys_place(lived: Stage) -> None:
     file = CredentialFile.read(stage.credential.read_bytes(), "credential")
     (before,) = machines(stage)
     replaced = (MachineId(str(before["machine"])),)
-    identity = make_identity(file, "web1", Keys.generate(PASSPHRASE), None, replaced=replaced)
+    identity = make_identity(
+        file, "web1", Keys.generate(PASSPHRASE), Address(str(stage.vault)), replaced=replaced
+    )
     put_request(open_store(str(stage.vault)), identity)
-    listed = stage.run("importer", "machines", "list", "--vault", stage.vault).stdout
+    listed = stage.run("importer", "machines", "list", "--vault", stage.at).stdout
     assert "waiting  web1" in listed
     assert "another master key" in listed
-    words = ("importer", "machines", "accept", identity.machine, "--vault", stage.vault, "--json")
+    words = ("importer", "machines", "accept", identity.machine, "--vault", stage.at, "--json")
     refused(stage.run(*words, code=1), "replacement-refused")
     assert sorted(str(m["status"]) for m in machines(stage)) == ["active", "waiting"]

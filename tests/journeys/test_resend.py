@@ -51,7 +51,7 @@ class Halved(NamedTuple):
 @pytest.fixture
 def halved(copy_of: Copy, opened: Stage, source: Path, room: Path) -> Halved:
     stage, lost, paths = exported_to_two(copy_of(opened), source, room)
-    stage.run("importer", "import", paths[2 - lost], "--vault", stage.vault)
+    stage.run("importer", "import", paths[2 - lost], "--vault", stage.at)
     shutil.rmtree(paths[lost - 1])
     return Halved(stage, lost)
 
@@ -76,7 +76,7 @@ def resend(halved: Halved, *arguments: object, code: int = 0) -> Any:
 
 
 def points(stage: Stage, program: str = "importer") -> list[Any]:
-    found: list[Any] = stage.run(program, "points", "--vault", stage.vault, "--json").json
+    found: list[Any] = stage.run(program, "points", "--vault", stage.at, "--json").json
     return found
 
 
@@ -94,9 +94,9 @@ def test_what_the_source_still_has_makes_every_point_whole(halved: Halved, sourc
         assert found[0]["point"] == seeded
     for point in (seeded, done["point"]):
         assert trees.differences(state, restored(halved.stage, point, room, source)) == []
-    disks = halved.stage.run("importer", "status", "--vault", halved.stage.vault, "--json").json[0]["sets"][
-        0
-    ]["disks"]
+    disks = halved.stage.run("importer", "status", "--vault", halved.stage.at, "--json").json[0]["sets"][0][
+        "disks"
+    ]
     assert {d["number"]: d["given_up"] for d in disks} == {halved.arrived: False, halved.lost: True}
 
 
@@ -157,7 +157,7 @@ def test_to_a_further_disk(halved: Halved, source: Path, room: Path) -> None:
     assert done["sent_on"]["disks"] == [1]
     found = points(halved.stage)
     assert [[d["set"] for d in p["awaited_disks"]] for p in found] == [[done["sent_on"]["set"]]] * 2
-    status = halved.stage.run("importer", "status", "--vault", halved.stage.vault, "--json").json
+    status = halved.stage.run("importer", "status", "--vault", halved.stage.at, "--json").json
     assert {s["set"]: [d["number"] for d in s["disks"]] for s in status[0]["sets"]} == {
         done["set"]: [1, 2],
         done["sent_on"]["set"]: [1],
@@ -166,7 +166,7 @@ def test_to_a_further_disk(halved: Halved, source: Path, room: Path) -> None:
     assert more["promised"], "on the further disk"
     assert resend(halved, "--to", further)["point"] is None, "once is enough"
     halved.stage.run("seed", "verify", further)
-    said = halved.stage.run("importer", "import", further, "--vault", halved.stage.vault).stdout
+    said = halved.stage.run("importer", "import", further, "--vault", halved.stage.at).stdout
     assert "may be erased" in said
     assert [p["complete"] for p in points(halved.stage)] == [True] * 3
     for point in points(halved.stage):
@@ -184,7 +184,7 @@ def test_killed_on_the_way_to_a_further_disk_it_goes_on(halved: Halved, source: 
     refused(halved.stage.run("seed", "export", "--to", further, "--json", code=2), "items-differ")
     done = resend(halved, "--to", further)
     assert done["lost_files"] == 0
-    halved.stage.run("importer", "import", further, "--vault", halved.stage.vault)
+    halved.stage.run("importer", "import", further, "--vault", halved.stage.at)
     for point in points(halved.stage):
         assert point["complete"]
         assert trees.differences(state, restored(halved.stage, point["point"], room, source)) == []
@@ -211,7 +211,7 @@ def test_what_another_point_has_is_not_lost(halved: Halved, source: Path, room: 
     """The first resend ends after its point; what it sent counts for the older one, though the source has it no more."""
     state = kept(source, room, "as exported")
     plain = halved.stage.command
-    halved.stage.command = prepared("import os, seed.resend as r; r._revise = lambda *_: os._exit(9)")
+    halved.stage.command = prepared("import os, seed.resend as r; r.Revision = lambda *_: os._exit(9)")
     name = f"{the_set(halved.stage)[:8]}/{halved.lost}"
     halved.stage.run("seed", "resend", name, code=9)
     halved.stage.command = plain
@@ -232,7 +232,7 @@ def test_what_may_come_yet_is_not_lost(copy_of: Copy, opened: Stage, source: Pat
         str(p) for p in (state / "many").rglob("*.txt")
     }
     assert [d["number"] for d in points(stage, "seed")[0]["awaited_disks"]] == [3 - lost]
-    stage.run("importer", "import", paths[2 - lost], "--vault", stage.vault)
+    stage.run("importer", "import", paths[2 - lost], "--vault", stage.at)
     first = points(stage)[0]
     assert first["complete"]
     assert first["lost_files"] == done["lost_files"]
@@ -242,9 +242,9 @@ def test_a_disk_given_up_that_comes_after_all_does_no_harm(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
     stage, lost, paths = exported_to_two(copy_of(opened), source, room)
-    stage.run("importer", "import", paths[2 - lost], "--vault", stage.vault)
+    stage.run("importer", "import", paths[2 - lost], "--vault", stage.at)
     resend(Halved(stage, lost))
-    said = stage.run("importer", "import", paths[lost - 1], "--vault", stage.vault).stdout
+    said = stage.run("importer", "import", paths[lost - 1], "--vault", stage.at).stdout
     assert "may be erased" in said
     for point in points(stage):
         assert point["complete"]

@@ -32,7 +32,7 @@ def many(opened: Stage, copy_of: Copy, room: Path) -> tuple[Stage, Path]:
 
 
 def restored(stage: Stage, source: Path, target: Path) -> None:
-    stage.restore(target, "--vault", stage.vault)
+    stage.restore(target, "--vault", stage.at)
     assert trees.differences(source, below(target, source)) == []
     assert [p for p in target.iterdir() if p.name.startswith(".offseed")] == []
 

@@ -44,7 +44,7 @@ def test_a_full_disk_is_closed_and_can_be_imported_and_gone_on_with(
     filler.unlink()
     assert stage.export(source)["resumed"]
     assert stage.import_()["disks"][0]["may_be_erased"]
-    stage.restore(room / "restored", "--vault", stage.vault)
+    stage.restore(room / "restored", "--vault", stage.at)
     assert trees.differences(source, below(room / "restored", source)) == []
 
 
@@ -78,7 +78,7 @@ def test_a_full_vault_takes_the_rest_once_there_is_room(
     stage.open()
     stage.export(long_tree)
     filler = fill(place, 80 * MIB)
-    words = ("import", stage.disk, "--vault", stage.vault, "--json")
+    words = ("import", stage.disk, "--vault", stage.at, "--json")
     refused(stage.run("importer", *words, code=4), "disk-full")
     filler.unlink()
     (disk,) = stage.import_()["disks"]

@@ -187,7 +187,9 @@ def test_at_a_terminal_a_bar_shows_and_ctrl_c_twice_clears_it(
     stage = copy_of(opened)
     stage.command = stuck()
     terminal = Terminal(stage, "seed", "export", long_tree, "--to", stage.disk)
-    terminal.until(b"B/s")
+    terminal.until(
+        b" files, "
+    )  # how fast is told from the second picture on, and by then all may wait for the disk
     time.sleep(1)
     os.write(terminal.window, b"\x03")
     terminal.until(b"stopping")
@@ -196,6 +198,18 @@ def test_at_a_terminal_a_bar_shows_and_ctrl_c_twice_clears_it(
     assert terminal.end() == 130
     assert time.monotonic() - began < AT_ONCE
     assert terminal.shown.endswith(b"\r\x1b[Kstopped at once; the same command goes on\r\n")
+
+
+def test_a_bar_shows_how_fast_it_goes(opened: Stage) -> None:
+    stage = Stage(opened.folder)
+    stage.command = prepared(
+        "import time; from formats.progress import Bar, PAUSE; bar = Bar('export')\n"
+        "for n in range(4): bar.show(n << 20, 9 << 20, True, ['3 files']); time.sleep(1.5 * PAUSE)\n"
+        "bar.close()"
+    )
+    terminal = Terminal(stage, "seed", "--version")
+    terminal.until(b"B/s")
+    assert terminal.end() == 0
 
 
 def test_a_terminal_that_is_closed_stops_it_cleanly(copy_of: Copy, opened: Stage, long_tree: Path) -> None:

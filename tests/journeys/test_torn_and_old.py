@@ -53,11 +53,11 @@ def test_a_damaged_copy_in_the_home_is_not_announced(
     stage.run("seed", "export", small_tree, "--to", stage.disk, "--offline")
     for path in stage.home.glob("sets/*/cache/archives/*/*"):
         zero(path)
-    told = stage.run("seed", "points", "--vault", stage.vault)
+    told = stage.run("seed", "points", "--vault", stage.at)
     assert "cannot be announced" in told.stderr
-    assert stage.run("importer", "points", "--vault", stage.vault, "--json").json == []
+    assert stage.run("importer", "points", "--vault", stage.at, "--json").json == []
     assert stage.import_()["disks"][0]["may_be_erased"]
-    stage.restore(room / "restored", "--vault", stage.vault)
+    stage.restore(room / "restored", "--vault", stage.at)
     assert trees.differences(small_tree, below(room / "restored", small_tree)) == []
 
 
@@ -74,7 +74,7 @@ def test_both_of_two_sets_are_announced_later(copy_of: Copy, opened: Stage, smal
     stage = copy_of(opened)
     for again in ((), ("--again",)):
         stage.run("seed", "export", small_tree, "--to", stage.disk, "--offline", *again)
-    points = stage.run("seed", "points", "--vault", stage.vault, "--json").json
+    points = stage.run("seed", "points", "--vault", stage.at, "--json").json
     assert [p["sequence"] for p in points] == [1, 2]
 
 
@@ -90,13 +90,13 @@ def test_a_disk_as_it_was_before_its_last_closing_may_not_be_erased(
     stage.run("seed", "export", source, "--to", stage.disk, "--use-at-most", "20MiB", code=4)
     shutil.copytree(stage.disk, room / "old")
     stage.run("seed", "export", source, "--to", stage.disk, "--to", second, "--use-at-most", "20MiB")
-    done = stage.run("importer", "import", room / "old", "--vault", stage.vault, "--json", code=3).json
+    done = stage.run("importer", "import", room / "old", "--vault", stage.at, "--json", code=3).json
     assert {f["code"] for f in done["findings"]} == {"disk-older"}
     assert not done["disks"][0]["may_be_erased"]
-    (point,) = stage.run("importer", "points", "--vault", stage.vault, "--json").json
+    (point,) = stage.run("importer", "points", "--vault", stage.at, "--json").json
     assert [d["number"] for d in point["awaited_disks"]] == [1, 2] or point["complete"]
     for disk in (stage.disk, second):
-        done = stage.run("importer", "import", disk, "--vault", stage.vault, "--json").json
+        done = stage.run("importer", "import", disk, "--vault", stage.at, "--json").json
         assert done["disks"][0]["may_be_erased"]
 
 

@@ -58,10 +58,10 @@ def test_nor_while_disks_travel_or_have_come(copy_of: Copy, opened: Stage, sourc
     paths = disks(stage, 2)
     stage.run("seed", "export", source, *to(*paths), "--use-at-most", "18MiB")
     backup(stage)
-    stage.run("importer", "import", paths[0], "--vault", stage.vault)
+    stage.run("importer", "import", paths[0], "--vault", stage.at)
     calls = Recorder(stage)
     quiet(stage, calls)
-    stage.run("importer", "import", paths[1], "--vault", stage.vault)
+    stage.run("importer", "import", paths[1], "--vault", stage.at)
     calls.clear()
     quiet(stage, calls)
 

@@ -23,8 +23,8 @@ def first(copy_of: Copy, bare: Stage) -> Stage:
 @pytest.fixture
 def second(first: Stage, room: Path) -> Stage:
     """Another machine of the same vault, with a passphrase and a disk of its own."""
-    stage = Stage(room / "second")
-    stage.vault, stage.importer_home, stage.credential = first.vault, first.importer_home, first.credential
+    stage = type(first)(room / "second")
+    stage.join(first)
     stage.secret.write_text("a brown bear 77 walks to Trondheim\n")
     stage.register("web2")
     return stage
@@ -54,7 +54,7 @@ def done(results: list[Result]) -> None:
 
 
 def importing(stage: Stage) -> tuple[Stage, tuple[object, ...]]:
-    return stage, ("importer", "import", stage.disk, "--vault", stage.vault, "--json")
+    return stage, ("importer", "import", stage.disk, "--vault", stage.at, "--json")
 
 
 def points(stage: Stage, *words: object) -> list[dict[str, object]]:
@@ -67,7 +67,7 @@ def test_two_machines_use_one_vault_at_once(first: Stage, second: Stage, room: P
     sources = [tree_of(stage, number) for number, stage in enumerate(both)]
     for stage, source in zip(both, sources, strict=True):
         stage.export(source)
-    listing = (first, ("importer", "machines", "list", "--vault", first.vault, "--json"))
+    listing = (first, ("importer", "machines", "list", "--vault", first.at, "--json"))
     for number in range(1, ROUNDS + 1):
         for source in sources:
             change(source, number)
@@ -76,13 +76,13 @@ def test_two_machines_use_one_vault_at_once(first: Stage, second: Stage, room: P
         done(together(*backups, *map(importing, both), *map(importing, both), listing))
     members = first.run(*listing[1]).json
     assert sorted((m["name"], m["status"]) for m in members) == [("web1", "active"), ("web2", "active")]
-    seen = first.run("importer", "points", "--vault", first.vault, "--json").json
+    seen = first.run("importer", "points", "--vault", first.at, "--json").json
     assert sorted((p["name"], p["sequence"]) for p in seen) == [
         (name, number) for name in ("web1", "web2") for number in range(1, ROUNDS + 2)
     ]
     assert all(p["complete"] for p in seen)
     for stage, source in zip(both, sources, strict=True):
-        stage.restore(room / stage.folder.name, "--vault", stage.vault)
+        stage.restore(room / stage.folder.name, "--vault", stage.at)
         assert trees.differences(source, below(room / stage.folder.name, source)) == []
         assert stage.import_()["disks"][0]["unchanged"]
 
@@ -91,7 +91,7 @@ def test_neither_machine_sees_what_the_other_has(first: Stage, second: Stage) ->
     for number, stage in enumerate((first, second)):
         backup(stage, tree_of(stage, number))
     for stage, other, name in ((first, second, "web1"), (second, first, "web2")):
-        opened = ("--vault", stage.vault, "--passphrase-file", stage.secret)
+        opened = ("--vault", stage.at, "--passphrase-file", stage.secret)
         (mine,) = points(stage)
         assert mine["name"] == name
         assert points(stage, *opened) == [mine]
@@ -125,7 +125,7 @@ def test_two_backups_of_one_home_at_once_lose_nothing(first: Stage, room: Path) 
     found = points(first)
     assert [p["sequence"] for p in found] == list(range(1, ran + 1)), "each of them once"
     assert all(p["complete"] for p in found)
-    first.restore(room / "restored", "--vault", first.vault)
+    first.restore(room / "restored", "--vault", first.at)
     assert trees.differences(source, below(room / "restored", source)) == []
 
 
@@ -145,5 +145,5 @@ def test_a_backup_and_an_export_of_one_home_at_once_lose_nothing(first: Stage, r
     found = points(first)
     assert [p["sequence"] for p in found] == list(range(1, len(found) + 1))
     assert all(p["complete"] for p in found)
-    first.restore(room / "restored", "--vault", first.vault)
+    first.restore(room / "restored", "--vault", first.at)
     assert trees.differences(source, below(room / "restored", source)) == []

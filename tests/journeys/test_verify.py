@@ -93,7 +93,7 @@ def test_the_passphrase_opens_everything_and_signs_nothing(
 
 
 def test_another_machines_disk_takes_its_passphrase(copy_of: Copy, exported: Stage, room: Path) -> None:
-    stage, other = copy_of(exported), Stage(room / "other")
+    stage, other = copy_of(exported), type(exported)(room / "other")
     other.open()
     other.disk = stage.disk
     refused(other.run("seed", "verify", other.disk, "--json", code=2), "passphrase-missing")

@@ -144,7 +144,7 @@ def test_several_disks_are_verified_at_once(
     done = stage.run("seed", "verify", stage.disk, other, "--json").json
     assert sorted(d["number"] for d in done["disks"]) == [1, 2]
     assert all(d["certified"] and d["generation"] == 2 for d in done["disks"])
-    both = ("import", stage.disk, other, "--vault", stage.vault, "--json")
+    both = ("import", stage.disk, other, "--vault", stage.at, "--json")
     assert all(d["may_be_erased"] for d in stage.run("importer", *both).json["disks"])
     shutil.rmtree(other / "offseed")
     result = stage.run("seed", "verify", stage.disk, other, "--json", code=1)

@@ -1,6 +1,8 @@
 """What goes into the parallel stage comes out in order, each chunk stored once, memory bounded."""
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -26,10 +28,20 @@ def units(sizes: list[int]) -> list[Unit]:
     return found
 
 
+def keep_in(out: list[Sealed]) -> Callable[[Unit, Sealed], None]:
+    """Records are good until they were handed on."""
+
+    def keep(_: Unit, sealed: Sealed) -> None:
+        record = None if sealed.record is None else bytes(sealed.record)
+        out.append(replace(sealed, record=record))
+
+    return keep
+
+
 def test_units_come_out_in_order_and_open_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "IN_FLIGHT_MAX", 100_000)
     sealer, out = ChunkSealer(MASTER), list[Sealed]()
-    stage = Sealing(sealer, Known(), CONTENT, lambda _, sealed: out.append(sealed))
+    stage = Sealing(sealer, Known(), CONTENT, keep_in(out))
     sizes = [random.Random(7).randrange(1, 60_000) for _ in range(60)]
     given = units(sizes)
     raws = [bytes(u.raw or b"") for u in given]
@@ -49,7 +61,7 @@ def test_a_chunk_is_stored_once_and_a_known_one_not_at_all() -> None:
     sealer, out, known = ChunkSealer(MASTER), list[Sealed](), Known()
     first, again, old = units([100, 100, 200])
     known.add_all([sealer.chunk_id(CONTENT, old.raw or b"")])
-    stage = Sealing(sealer, known, CONTENT, lambda _, sealed: out.append(sealed))
+    stage = Sealing(sealer, known, CONTENT, keep_in(out))
     for unit in (first, again, old):
         stage.submit(unit)
     stage.drain()

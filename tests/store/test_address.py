@@ -42,7 +42,8 @@ def test_a_relative_path_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     "address",
     [
         "",
-        "azblob://account/container",
+        "azblob://account",
+        "azblob://account/Container",
         "s3://bucket",
         "http://localhost/x",
         "file://",

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from formats import layout
 from formats.documents import credential_file, envelope
 from formats.documents.codec import Document
+from formats.documents.damage import ArchiveRow, Replaced, Replacement, Wants
 from formats.documents.disk import Held, Inventory, Label, SetDisk, SetDocument, Verified
 from formats.documents.envelope import Envelope, PrivateKey, Signature, raw_public
-from formats.documents.job import Job, JobDisk, Receipt
+from formats.documents.job import Job, JobDisk, Receipt, Validation
 from formats.documents.manifest import Manifest, Totals
 from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
 from formats.ids import HexDigest, PointId, SetId, VaultId, digest, hex_digest, machine_id
@@ -26,7 +27,7 @@ from formats.tables import needs
 from formats.wire import Json, encode_json
 from tests.vectors.generate import readable, vector
 from tests.vectors.keyed import LOW_COST, MASTER, PASSPHRASE
-from tests.vectors.tables import drawn, holdings, need
+from tests.vectors.tables import drawn, holding, holdings, need
 
 MACHINE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 AUTHORITY_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
@@ -177,6 +178,7 @@ def samples() -> dict[str, Document]:
     closing = envelope.sign(inventory(), MACHINE_KEY)
     slot = make_slot(PASSPHRASE, MASTER, ChunkingParameters(), LOW_COST, salt=bytes(16), nonce=bytes(24))
     disk = JobDisk(machine=MACHINE, set=SET, number=1, generation=1, inventory=hex_digest(closing))
+    rows = [ArchiveRow.of(holding(number)) for number in (6, 7)]
     found: list[Document] = [
         LABEL,
         inventory(),
@@ -233,11 +235,50 @@ def samples() -> dict[str, Document]:
             not_needed=0,
             findings=0,
         ),
+        Validation(
+            number=2,
+            vault=VAULT,
+            role="authority",
+            started=NOW + 510,
+            finished=NOW + 520,
+            objects=1000,
+            bytes=64 << 30,
+            damaged=1,
+            sampled=False,
+            after=layout.archive_name(bytes(32)),
+        ),
+        Wants(
+            number=1,
+            vault=VAULT,
+            key_id=KEY_ID,
+            role="authority",
+            created=NOW + 600,
+            archives=1,
+            records=3,
+            needs=MANIFEST.needs,
+            objects=(layout.need_name(bytes(32)),),
+        ),
+        Replacement(
+            vault=VAULT,
+            key_id=KEY_ID,
+            role="authority",
+            created=NOW + 700,
+            replaced=(Replaced(archive=rows[0], by=rows[1], held=bytes([5])),),
+        ),
     ]
     return {document.kind: document for document in found}
 
 
-BY_AUTHORITY = {"descriptor", "credential", "membership", "job", "receipt"}
+BY_AUTHORITY = {
+    "descriptor",
+    "credential",
+    "membership",
+    "job",
+    "receipt",
+    "validation",
+    "wants",
+    "replacement",
+}
 
 
 def signer(kind: str) -> PrivateKey:

@@ -1,0 +1,88 @@
+"""What a vault lacks, and what makes it good: the want list, and the replacement.
+
+An archive that is lost or damaged is never written again under its name. Other archives hold what is left of it, or what
+was made again, and a replacement says which.
+"""
+
+from typing import Self
+
+from formats.documents.codec import (
+    Document,
+    Record,
+    blob,
+    choice,
+    hexed,
+    integer,
+    many,
+    member,
+    nested,
+    optional,
+    text,
+)
+from formats.ids import ArchiveName, Digest, HexDigest, VaultId
+from formats.tables.archive import ARCHIVE_SIZE_MAX, ARCHIVE_SIZE_MIN
+from formats.tables.holdings import Holding
+from formats.tables.index import RECORDS_MAX
+
+REPLACED_MAX = 1000
+WANTED_OBJECTS_MAX = 1000
+
+
+class ArchiveRow(Record):
+    """An archive, as a row of a table of archives says it."""
+
+    name: HexDigest = member(hexed(32))
+    index: HexDigest = member(hexed(32))
+    size: int = member(integer(ARCHIVE_SIZE_MIN, ARCHIVE_SIZE_MAX))
+    records: int = member(integer(1, RECORDS_MAX))
+    archive_class: int = member(integer(1, 2))
+
+    @classmethod
+    def of(cls, holding: Holding) -> Self:
+        return cls(
+            name=HexDigest(holding.name.hex()),
+            index=HexDigest(holding.index_digest.hex()),
+            size=holding.size,
+            records=holding.records,
+            archive_class=holding.archive_class,
+        )
+
+    @property
+    def holding(self) -> Holding:
+        name, index = ArchiveName(bytes.fromhex(self.name)), Digest(bytes.fromhex(self.index))
+        return Holding(name, index, self.size, self.records, self.archive_class)
+
+
+class Replaced(Record):
+    """Of `archive`, the records whose bits are set in `held` lie in the archive `by`, too, under the same ids."""
+
+    archive: ArchiveRow = member(nested(ArchiveRow))
+    by: ArchiveRow = member(nested(ArchiveRow))
+    held: bytes = member(blob((RECORDS_MAX + 7) // 8))
+
+
+class Replacement(Document):
+    """What other archives hold of some that are lost or damaged. A machine's is an offer; the authority's counts."""
+
+    kind = "replacement"
+    vault: VaultId = member(hexed(16))
+    key_id: str = member(hexed(16))
+    role: str = member(choice("authority", "station", "machine"))
+    created: int = member(integer())
+    replaced: tuple[Replaced, ...] = member(many(nested(Replaced), REPLACED_MAX))
+
+
+class Wants(Document):
+    """Revision `number` of what the vault lacks of the machines with one master key: `records` of `archives`, by a need
+    list (`needs`, its root's digest) whose bits are the records that are wanted, and small objects by their names."""
+
+    kind = "wants"
+    number: int = member(integer(1))
+    vault: VaultId = member(hexed(16))
+    key_id: str = member(hexed(16))
+    role: str = member(choice("authority", "station"))
+    created: int = member(integer())
+    archives: int = member(integer())
+    records: int = member(integer())
+    needs: HexDigest | None = member(optional(hexed(32)), default=None)
+    objects: tuple[str, ...] = member(many(text(200), WANTED_OBJECTS_MAX))

@@ -1,0 +1,144 @@
+"""What stands in for archives that are lost or damaged: other archives, as replacements say (§21).
+
+Whether a need is met is computed, never stored (DMG-1): by the archive under its name, else record by record by those that
+stand in for it. Nothing here has to be believed by whoever has the key: a record that is not the one of its id does not open.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.damage import REPLACED_MAX, ArchiveRow, Replaced, Replacement
+from formats.errors import damage_aside
+from formats.ids import ArchiveName, hex_digest
+from formats.monitor import Monitor, damage_told
+from formats.store.contract import Store
+from formats.tables.holdings import Holding
+from formats.tables.needs import Need, bitmap
+from formats.tables.sections import Section, decode_object
+
+DOCUMENT_BYTES = 512 << 10  # of bitmaps and rows in one replacement
+
+
+@dataclass(frozen=True)
+class Stock:
+    """The archives that are `there`, by names and sizes, and what stands in for others, by the archive and then by what
+    holds it."""
+
+    there: set[tuple[str, int]]
+    replaced: dict[Holding, dict[Holding, int]] = field(default_factory=lambda: defaultdict(dict))
+
+    def add(self, entries: Iterable[Replaced]) -> None:
+        for entry in entries:
+            held, by = self.replaced[entry.archive.holding], entry.by.holding
+            held[by] = held.get(by, 0) | int.from_bytes(entry.held, "little")
+
+    def holds(self, archive: Holding) -> bool:
+        return (layout.archive_name(archive.name), archive.size) in self.there
+
+    def stand_ins(self, archive: Holding) -> dict[Holding, int]:
+        """The archives at hand that hold records of `archive`, and the bits of these."""
+        found = self.replaced.get(archive, {})
+        return {by: held for by, held in found.items() if self.holds(by)}
+
+    def lacking(self, need: Need) -> Need | None:
+        """`need` with the bits of those live records that are nowhere; None where none is."""
+        if self.holds(need.archive):
+            return None
+        bits = int.from_bytes(need.live, "little")
+        for held in self.stand_ins(need.archive).values():
+            bits &= ~held
+        return replace(need, live=bits.to_bytes(len(need.live), "little")) if bits else None
+
+
+def replacements(
+    store: Store, prefix: str, key: bytes | None, monitor: Monitor, *, known: Collection[str] = ()
+) -> Iterator[tuple[str, Replacement]]:
+    """The replacements below `prefix` that are signed by `key`, by name, but those that are `known`; all that are well
+    formed where it is None. Raises StoreError."""
+    for name, _ in store.list(prefix):
+        if name in known:
+            continue
+        with damage_told(monitor, name):
+            signed = envelope.read(store.get(name, length=envelope.SIZE_MAX + 1), name)
+            yield name, signed.peek(Replacement) if key is None else signed.verify(Replacement, key)
+
+
+def stand_in(lacking: Iterable[tuple[Need, Section]], by: Section) -> list[Replaced]:
+    """What of the `lacking` records lies in `by`, by their ids."""
+    chunks = set(by.chunks())
+    found = []
+    for need, section in lacking:
+        ids = enumerate(section.chunks())
+        if held := [number for number, chunk in ids if need.is_live(number) and chunk in chunks]:
+            entry = Replaced(
+                archive=ArchiveRow.of(need.archive),
+                by=ArchiveRow.of(by.archive),
+                held=bitmap(need.archive.records, held),
+            )
+            found.append(entry)
+    return found
+
+
+def in_documents(entries: Iterable[Replaced]) -> Iterator[tuple[Replaced, ...]]:
+    """Entries, as many at a time as one document takes."""
+    part: list[Replaced] = []
+    size = 0
+    for entry in entries:
+        if part and (len(part) == REPLACED_MAX or size > DOCUMENT_BYTES):
+            yield tuple(part)
+            part, size = [], 0
+        part.append(entry)
+        size += 500 + 2 * len(entry.held)
+    if part:
+        yield tuple(part)
+
+
+def translated(need: Need, section: Section | None, held: int, by: Section) -> Need:
+    """The need for `by` in place of the records of `need` that it holds; for all of it where these are not known by id."""
+    numbers: Sequence[int] = range(by.archive.records)
+    if section is not None:
+        live = {
+            chunk
+            for number, chunk in enumerate(section.chunks())
+            if held >> number & 1 and need.is_live(number)
+        }
+        numbers = [number for number, chunk in enumerate(by.chunks()) if chunk in live]
+    return Need(by.archive, bitmap(by.archive.records, numbers))
+
+
+def joined(needs: Iterable[Need]) -> list[Need]:
+    """One need for each archive, by name; live in it is what is live in any."""
+    bits: dict[Holding, int] = {}
+    for need in needs:
+        bits[need.archive] = bits.get(need.archive, 0) | int.from_bytes(need.live, "little")
+    ordered = sorted(bits.items(), key=lambda item: item[0].name)
+    return [Need(a, live.to_bytes((a.records + 7) // 8, "little")) for a, live in ordered]
+
+
+def index_objects(store: Store) -> Iterator[tuple[str, list[Section]]]:
+    """The index objects of a store that are whole; that others are damaged is for others to say. Raises StoreError."""
+    for name, _ in store.list("indexes"):
+        with damage_aside():
+            data = store.get(name)
+            if layout.is_name_of(name, hex_digest(data)):
+                yield name, decode_object(data, name)
+
+
+def sections(
+    objects: Iterable[tuple[str, Sequence[Section]]], wanted: Iterable[Holding]
+) -> tuple[dict[ArchiveName, Section], list[str]]:
+    """The sections of the `wanted` archives among index objects, and the names of those in which they stand."""
+    left = {archive.name: archive for archive in wanted}
+    found: dict[ArchiveName, Section] = {}
+    names = []
+    if left:
+        for name, there in objects:
+            new = {s.archive.name: s for s in there if left.get(s.archive.name) == s.archive}
+            names += [name] if new.keys() - found.keys() else []
+            found |= new
+            if len(found) == len(left):
+                break
+    return found, names

@@ -1,0 +1,127 @@
+"""How one comes to a store that asks who comes: by which secret, by which way, how fast, and for how long one knocks.
+
+A secret is what Azure's own tools take: a connection string, an account's key, a shared access signature (SAS) as a token
+or as the container's URL. Nothing here is ever printed.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
+
+from formats.errors import UsageError
+from formats.store.contract import Limiter
+
+PATIENCE = 120.0  # seconds for which a service that has answered before is asked again
+
+SHARED_ACCESS = "SharedAccessSignature="
+_FORMS = "give a connection string, the account's key, or a shared access signature, on one line"
+
+
+@dataclass(frozen=True)
+class Access:
+    """What one brings along. `proxy` is a URL, with user and password where it asks for them."""
+
+    secret: str = field(default="", repr=False)
+    proxy: str = field(default="", repr=False)
+    limiter: Limiter | None = None
+    patience: float = PATIENCE
+
+
+class Address(NamedTuple):
+    """Where a store lies, as a user writes it, and how one comes there."""
+
+    text: str
+    access: Access = Access()
+
+    @property
+    def is_service(self) -> bool:
+        """Whether one comes there over a network that this program itself uses."""
+        return self.text.lower().startswith("azblob:")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Signature(NamedTuple):
+    """What a SAS says of itself: the rights it gives (None: those of a stored policy), and its time."""
+
+    rights: str | None
+    begins: datetime | None
+    ends: datetime | None
+
+
+def signature_of(secret: str) -> Signature | None:
+    """The SAS in a secret, None where it has none."""
+    token = secret.partition(SHARED_ACCESS)[2].partition(";")[0] if SHARED_ACCESS in secret else secret
+    said = {key: values[0] for key, values in parse_qs(token.rpartition("?")[2]).items()}
+    if "sig" not in said:
+        return None
+    return Signature(said.get("sp"), _instant(said.get("st")), _instant(said.get("se")))
+
+
+def access_in(environment: Mapping[str, str]) -> Access:
+    """What the environment brings along, by the names that Azure's own tools read."""
+    names = ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN")
+    secret = next((environment[name] for name in names if environment.get(name)), "")
+    try:
+        patience = float(environment.get("OFFSEED_PATIENCE", PATIENCE))
+    except ValueError:
+        patience = PATIENCE
+    return Access(secret, patience=patience)
+
+
+def check_secret(text: str, where: str) -> str:
+    """The one line of an access file. Raises UsageError access-unreadable."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) != 1 or not (
+        SHARED_ACCESS in lines[0]
+        or signature_of(lines[0]) is not None
+        or "AccountName=" in lines[0]
+        or re.fullmatch(r"[A-Za-z0-9+/]{40,}={0,2}", lines[0])
+    ):
+        raise UsageError(
+            "access-unreadable", "this is no access to a storage account", subject=where, hint=_FORMS
+        )
+    return lines[0]
+
+
+def proxy_url(url: str, user: str | None, password: str | None) -> str:
+    """A proxy's URL, with user and password in it. Raises UsageError proxy-unreadable."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or port is None
+        or parts.path not in ("", "/")
+    ):
+        raise UsageError(
+            "proxy-unreadable", "this is no proxy", subject=without_password(url),
+            hint="write http://host:port",
+        )  # fmt: skip
+    name = user if user is not None else unquote(parts.username or "")
+    secret = password if password is not None else unquote(parts.password or "")
+    who = f"{quote(name, safe='')}:{quote(secret, safe='')}@" if name else ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{who}{host}:{port}"
+
+
+def without_password(url: str) -> str:
+    """A proxy's URL as it may be shown."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in url else url
+
+
+def _instant(text: str | None) -> datetime | None:
+    """A SAS's time, in any of the forms of ISO 8601 that Azure takes."""
+    try:
+        moment = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)

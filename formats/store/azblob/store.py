@@ -1,0 +1,262 @@
+"""A container as a store: an object is one blob, put by one request that is refused where there is one already.
+
+A blob is there whole or not at all, and once the service has answered it is durable. What a request carries is checked by
+the service against an MD5; whether an object is the right one its readers check by its digest.
+"""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Self
+
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob import AccessPolicy, ContainerClient, generate_container_sas
+
+from formats.errors import NameHeldByOtherError, NotFoundError, StoreError
+from formats.layout import check_name
+from formats.store.access import Access, signature_of
+from formats.store.azblob.meaning import code_of, meaning, status_of, told
+from formats.store.azblob.service import connect, connection_string, parse_address
+from formats.store.contract import Octets, check_range, folder_of, is_name, octets, overlong
+
+MACHINE_RIGHTS = "rcl"  # read, create, list
+PAGE = 5000  # names in an answer, the most there are
+PROBE = "rights/probe"  # no object ever has this name
+_NO_ETAG = '"0x0"'
+
+
+class _BrokenOffError(Exception):
+    """The connection broke in the middle of an answer."""
+
+    def __init__(self, error: HttpResponseError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class AzureStore:
+    """Keeps the contract of `contract.Store` in a container, and offers what `contract.Guarded` does."""
+
+    def __init__(self, client: ContainerClient, address: str, access: Access) -> None:
+        self.address = address
+        self._client: Any = client
+        self._secret = access.secret
+        self._patience = access.patience
+
+    @classmethod
+    def open(cls, address: str, access: Access, *, create: bool = False) -> Self:
+        """The store in a container that is there, and may be listed; with `create` it is made if need be.
+
+        Raises UsageError store-unknown, access-unreadable; StoreError store-missing, access-missing, access-expired,
+        access-refused, denied, store-unreachable, store-busy, proxy-refused.
+        """
+        place = parse_address(address)
+        store = cls(connect(address, access), f"azblob://{place.account}/{place.container}", access)
+        try:
+            store._knock()
+        except StoreError as error:
+            if not create or error.code != "store-missing":
+                raise
+            with told(store.address, store._secret):
+                try:
+                    store._client.create_container()
+                except ResourceExistsError:
+                    store._knock()
+        return store
+
+    def put_new(self, name: str, data: Octets) -> bool:
+        check_name(name)
+        with octets(data) as view:
+            body = bytes(view)
+        with told(self._called(name), self._secret):
+            try:
+                self._upload(name, body, overwrite=False)
+                return True
+            except HttpResponseError as error:
+                # Who may not overwrite is told 403 where there is a blob, and so is who may not write at all.
+                if status_of(error) not in (403, 409, 412):
+                    raise
+                return self._confirm(name, body, error)
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        check_name(name)
+        check_range(start, length)
+        if length == 0:
+            if self.head(name) is None:
+                raise NotFoundError(name, self.address)
+            return b""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return self._get(name, start, length)
+            except _BrokenOffError as error:  # the SDK asks three times, and no more
+                if time.monotonic() > until:
+                    raise meaning(error.error, self._called(name), self._secret) from error
+
+    def get_into(self, name: str, buffer: memoryview) -> int:
+        data = self.get(name, 0, len(buffer) + 1)
+        if len(data) > len(buffer):
+            raise overlong(name, self.address)
+        buffer[: len(data)] = data
+        return len(data)
+
+    def head(self, name: str) -> int | None:
+        with told(self._called(check_name(name)), self._secret):
+            found = self._properties(name)
+        return int(found.size) or None if found is not None else None
+
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        folder = folder_of(prefix)
+        return self._list(f"{folder}/" if folder else "")
+
+    def delete(self, name: str) -> None:
+        with told(self._called(check_name(name)), self._secret):
+            try:
+                self._client.delete_blob(name)
+            except ResourceNotFoundError as error:
+                _only_blob(error)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def rights(self) -> frozenset[str]:
+        """Tried on a name that no blob has: who may, is told that there is none; who may not, is refused.
+
+        To create is believed of a signature that says so: whether a condition that cannot be met, or the want of a right to
+        overwrite is told first, is the service's affair.
+        """
+        blob = self._client.get_blob_client(PROBE)
+        tries = {
+            "read": blob.get_blob_properties,
+            "list": self._first_page,
+            "create": lambda: blob.upload_blob(
+                b"x", overwrite=True, etag=_NO_ETAG, match_condition=MatchConditions.IfNotModified
+            ),
+            "write": lambda: blob.set_blob_metadata({"probe": "x"}),
+            "delete": blob.delete_blob,
+        }
+        signature = signature_of(self._secret)
+        said = {"create"} if signature is not None and "c" in (signature.rights or "") else set[str]()
+        return frozenset(name for name, attempt in tries.items() if name in said or self._may(attempt))
+
+    def received(self, name: str) -> datetime | None:
+        with told(self._called(check_name(name)), self._secret):
+            found = self._properties(name)
+        return found.creation_time if found is not None else None
+
+    def redundancy(self) -> str | None:
+        try:
+            kind = str(self._client.get_account_information()["sku_name"])
+        except (AzureError, KeyError):
+            return None
+        return "geo" if "GRS" in kind or "GZRS" in kind else "local"
+
+    def grant(self, ends: datetime, *, policy: str | None = None) -> str | None:
+        key = getattr(self._client.credential, "account_key", None)
+        if key is None:
+            return None
+        if policy is not None:
+            self._set_policies({**self._policies(), policy: AccessPolicy(permission=MACHINE_RIGHTS)})
+        token = generate_container_sas(
+            self._client.account_name,
+            self._client.container_name,
+            account_key=key,
+            permission=None if policy else MACHINE_RIGHTS,
+            policy_id=policy,
+            expiry=ends,
+        )
+        return connection_string(self._client, token)
+
+    def revoke(self, policy: str) -> bool:
+        policies = self._policies()
+        if policies.pop(policy, None) is None:
+            return False
+        self._set_policies(policies)
+        return True
+
+    def _policies(self) -> dict[str, Any]:
+        with told(self.address, self._secret):
+            found = self._client.get_container_access_policy()["signed_identifiers"]
+        return {one.id: one.access_policy for one in found}
+
+    def _set_policies(self, policies: dict[str, Any]) -> None:
+        with told(self.address, self._secret):
+            self._client.set_container_access_policy(signed_identifiers=policies)
+
+    def _called(self, name: str) -> str:
+        return f"{self.address}/{name}"
+
+    def _knock(self) -> None:
+        with told(self.address, self._secret):
+            self._first_page()
+
+    def _first_page(self) -> None:
+        next(self._client.list_blobs(name_starts_with="descriptor/", results_per_page=1).by_page(), None)
+
+    def _may(self, attempt: Any) -> bool:
+        with told(self.address, self._secret):
+            try:
+                attempt()
+            except HttpResponseError as error:
+                if status_of(error) in (401, 403):
+                    return False
+                if status_of(error) not in (404, 409, 412):
+                    raise
+        return True
+
+    def _upload(self, name: str, body: bytes, **condition: Any) -> None:
+        self._client.upload_blob(
+            name, body, length=len(body), validate_content=True, max_concurrency=1, **condition
+        )
+
+    def _confirm(self, name: str, body: bytes, refusal: HttpResponseError) -> bool:
+        """False if the blob that is there is equal. A blob without bytes is no object, and gives way."""
+        found = self._properties(name)
+        if found is None:
+            raise refusal
+        if found.size == 0:
+            self._upload(
+                name, body, overwrite=True, etag=found.etag, match_condition=MatchConditions.IfNotModified
+            )
+            return True
+        if found.size != len(body) or self.get(name) != body:
+            raise NameHeldByOtherError(name, self.address)
+        return False
+
+    def _properties(self, name: str) -> Any:
+        """Raises HttpResponseError."""
+        try:
+            return self._client.get_blob_client(name).get_blob_properties()
+        except ResourceNotFoundError as error:
+            _only_blob(error)
+            return None
+
+    def _get(self, name: str, start: int, length: int | None) -> bytes:
+        try:
+            stream = self._client.download_blob(name, offset=start, length=length, max_concurrency=1)
+            data: bytes = stream.readall()
+        except ResourceNotFoundError as error:
+            if code_of(error) in ("BlobNotFound", ""):
+                raise NotFoundError(name, self.address) from error
+            raise meaning(error, self._called(name), self._secret) from error
+        except AzureError as error:
+            if isinstance(error, HttpResponseError) and not status_of(error):
+                raise _BrokenOffError(error) from error
+            if status_of(error) != 416:
+                raise meaning(error, self._called(name), self._secret) from error
+            if self.head(name) is None:
+                raise NotFoundError(name, self.address) from error
+            return b""  # it ends before the range begins
+        return data
+
+    def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        with told(self._called(prefix), self._secret):
+            for blob in self._client.list_blobs(name_starts_with=prefix or None, results_per_page=PAGE):
+                if blob.size and is_name(blob.name):
+                    yield blob.name, int(blob.size)
+
+
+def _only_blob(error: ResourceNotFoundError) -> None:
+    """Raises the error again where it is the container that is not there."""
+    if code_of(error) == "ContainerNotFound":
+        raise error

@@ -1,0 +1,213 @@
+"""Archives from a shipped disk into the vault, one by one: whole, else what is whole of them."""
+
+import mmap
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from formats import layout
+from formats.documents.damage import Replaced
+from formats.documents.manifest import Manifest
+from formats.errors import FormatError, IntegrityError, MediaError, NameHeldByOtherError, StoreError
+from formats.ids import KeyId
+from formats.monitor import Finding, Monitor
+from formats.replaced import Stock, index_objects, joined, sections, stand_in
+from formats.store.contract import Guarded, Octets
+from formats.tables.archive import ARCHIVE_SIZE_MAX, METADATA_CLASS, parse
+from formats.tables.holdings import Holding
+from formats.tables.needs import Need, all_of
+from formats.tables.sections import Section
+from importer.intake import Disk, fetch_archive
+from importer.points import load_needs
+from importer.receipts import Imported, Outcome
+from importer.salvage import own_index, salvage
+from importer.vault import Vault
+from importer.wants import put_saved, sections_in, sign_replacements
+
+T = TypeVar("T")
+
+PUTS_MAX = 4  # archives in flight to a vault that lies behind a network (PROTOCOL 3)
+SALVAGED = ("object-damaged", "io-error", "ARCH-1", "ARCH-2", "ARCH-3", "IDX-1", "IDX-2", "IDX-3", "IDX-4")
+
+
+def side_by_side(threads: int, action: Callable[[T], None], items: Iterable[T]) -> None:
+    """Do it for each item, by so many threads. Raises the first error, once what runs has ended; nothing more begins."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="import") as pool:
+        try:
+            for _ in pool.map(action, items):
+                pass
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class Space(threading.local):
+    """What a thread reads archives into: each has its own, and what is not used of it costs nothing."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(mmap.mmap(-1, ARCHIVE_SIZE_MAX))
+
+
+class Work:
+    """What the import of several disks shares: what the vault has in `stock`, of which sizes it `held` archives and by now
+    holds them, and who takes archives: of each disk one at a time, but over a network as many as may be in flight to the vault."""
+
+    def __init__(self, vault: Vault, stock: Stock, disks: int) -> None:
+        self.vault = vault
+        self.stock = stock
+        self.held = dict(stock.there)
+        self.replaced: list[tuple[str, Replaced]] = []  # by key id
+        self.lock = threading.Lock()
+        self.takers = max(1, PUTS_MAX // disks) if isinstance(vault.store, Guarded) else 1
+        self.puts = threading.Semaphore(PUTS_MAX)
+        self.space = Space()
+
+    def has(self, need: Need) -> bool:
+        """Whether the vault has all that is live in an archive, under its name or another."""
+        if self.held.get(layout.archive_name(need.archive.name)) == need.archive.size:
+            return True
+        return self.stock.lacking(need) is None
+
+    def sign_replacements(self) -> None:
+        with self.lock:
+            entries, self.replaced = self.replaced, []
+            for key_id in sorted({key_id for key_id, _ in entries}):
+                sign_replacements(self.vault, key_id, [entry for key, entry in entries if key == key_id])
+
+
+def put(vault: Vault, name: str, data: Octets, monitor: Monitor) -> None:
+    """Put an object; where the vault holds another under its name, the vault's is damaged: a finding."""
+    try:
+        vault.store.put_new(name, data)
+    except NameHeldByOtherError:
+        find(monitor, "object-damaged", f"vault/{name}", "the vault holds other bytes under this name")
+
+
+def find(monitor: Monitor, code: str, subject: str, detail: str) -> None:
+    monitor.finding(Finding(code=code, subject=subject, detail=detail))
+
+
+def load(disk: Disk, manifest: Manifest, monitor: Monitor) -> list[Need]:
+    """What a manifest needs; nothing, and a finding, where its need list cannot be read."""
+    try:
+        return load_needs(disk.store, manifest)
+    except (FormatError, IntegrityError, StoreError, MediaError) as error:
+        find(monitor, error.code, f"{disk.name}: need list", error.what)
+        return []
+
+
+def needed_of(disk: Disk, monitor: Monitor, result: Imported) -> list[Need]:
+    """What of this disk a manifest on it needs; in an open set, all that the inventory lists."""
+    listed = [all_of(holding) for holding in disk.archives.values()]
+    if not disk.manifests:
+        return listed
+    wanted: list[Need] = []
+    for manifest, _ in disk.manifests:
+        wanted += load(disk, manifest, monitor) or listed  # without its need list, all that there is
+    needed = joined(wanted)
+    result.not_needed = len(disk.archives.keys() - {need.archive.name for need in needed})
+    return [
+        need
+        for need in needed
+        if need.archive.name in disk.archives or layout.archive_name(need.archive.name) in disk.listed
+    ]
+
+
+def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lock, monitor: Monitor) -> None:
+    """Put an archive that the vault lacks. What it holds is compared where it came by an announcement, unread so far."""
+    holding = need.archive
+    name = layout.archive_name(holding.name)
+    size = work.held.get(name)
+    if size is not None:
+        catalog = holding.archive_class == METADATA_CLASS and size == holding.size
+        with work.lock:
+            result.announced += catalog
+            result.already += 1
+        if size != holding.size:
+            find(
+                monitor,
+                "object-damaged",
+                f"vault/{name}",
+                f"the vault holds {size} bytes of it, not {holding.size}",
+            )
+        else:
+            result.objects[name] = Outcome("there", holding.size)
+        if size != holding.size or holding.archive_class != METADATA_CLASS:
+            return
+    elif work.has(need):
+        with work.lock:
+            result.already += 1
+        result.objects[name] = Outcome(
+            "there", holding.size, detail="other archives hold what is needed of it"
+        )
+        return
+    try:
+        with reading:
+            data = fetch_archive(result.disk, holding, work.space.view)
+        parsed = parse(data, name)
+        if parsed.index_digest != holding.index_digest or parsed.key_id.hex() != result.member.key_id:
+            raise IntegrityError("object-damaged", "the archive is not the one that is needed", subject=name)
+    except (FormatError, IntegrityError, StoreError, MediaError) as error:
+        if error.code != "not-found":  # what is listed and not there is a finding already
+            told = error.what
+            if error.code in SALVAGED and size is None:
+                told += _salvage(work, result, need, reading)
+            find(monitor, error.code, f"{result.disk.name}/{name}", told)
+        return
+    with work.puts:
+        if size is not None:
+            put(work.vault, name, data, monitor)
+            return
+        new = work.vault.store.put_new(name, data)
+    work.held[name] = holding.size
+    result.objects[name] = Outcome("imported" if new else "there", holding.size)
+    with work.lock:
+        result.copied += new
+        result.copied_bytes += len(data) if new else 0
+        result.already += not new  # another disk of this import brought it
+    monitor.progress(done=len(data), stored=len(data) if new else 0, files=1)
+
+
+def _salvage(work: Work, result: Imported, need: Need, reading: threading.Lock) -> str:
+    """Put what is whole of a damaged archive, as far as the vault lacks it; what was found, in words."""
+    disk, holding, key_id = result.disk, need.archive, result.member.key_id
+    section = _index_on(disk, holding) or sections_in(work.vault, [holding]).get(holding.name)
+    if section is None:
+        return "; no index of it is to be had, so none of its records can be believed"
+    short = work.stock.lacking(need)
+    wanted = short.is_live if short else _none
+    try:
+        with reading:
+            saved = salvage(disk.store, holding, section, KeyId(bytes.fromhex(key_id)), wanted)
+    except (StoreError, MediaError) as error:
+        return f"; nothing of it was saved: {error.what}"
+    result.objects[layout.archive_name(holding.name)] = Outcome(
+        "damaged", holding.size, saved.records, len(saved.whole), saved.damaged
+    )
+    if saved.archive is not None:
+        with work.puts:
+            new = put_saved(work.vault, saved.archive)
+        entries = stand_in([(need, section)], Section.of(saved.archive))
+        with work.lock:
+            work.replaced += [(key_id, entry) for entry in entries]
+            work.stock.there.add((layout.archive_name(saved.archive.name), saved.archive.size))
+            work.stock.add(entries)
+            result.salvaged += saved.archive.records if new else 0
+            result.copied_bytes += saved.archive.size if new else 0
+    return f"; {saved.words()}"
+
+
+def _none(_: int) -> bool:
+    return False
+
+
+def _index_on(disk: Disk, holding: Holding) -> Section | None:
+    """The index of an archive from its own end, or from the disk's index objects; what the disk does not give the vault may."""
+    with suppress(StoreError, MediaError):
+        if (section := own_index(disk.store, holding)) is not None:
+            return section
+    with suppress(StoreError, MediaError):
+        return sections(index_objects(disk.store), [holding])[0].get(holding.name)
+    return None

@@ -1,0 +1,91 @@
+"""`importer validate`."""
+
+import re
+import time
+from typing import Annotated
+
+import typer
+
+from formats.console import Console, command
+from formats.errors import UsageError
+from formats.words import counted, size
+from importer.cli.app import VaultOption, app, signing_vault
+from importer.cli.imports import say_wants
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@command(app, "validate")
+def validate(
+    console: Console,
+    vault: VaultOption = None,
+    sample: Annotated[
+        str,
+        typer.Option(
+            "--sample", metavar="PERCENT", help="Read only so many of the objects, drawn at random."
+        ),
+    ] = "100%",
+    max_duration: Annotated[
+        str | None,
+        typer.Option(
+            "--max-duration", metavar="TIME", help="End after 90m or 6h; the next run goes on there."
+        ),
+    ] = None,
+) -> int:
+    """Read what a vault holds, and check every byte. No passphrase is needed.
+
+    What is whole of a damaged archive is saved; the rest is asked of its machine by a want list.
+
+    Example: importer validate --max-duration 6h
+    """
+    from importer.validate import Extent
+    from importer.validate import validate as run
+    from importer.wants import mend
+
+    share = _share(sample)
+    seconds = _seconds(max_duration) if max_duration is not None else None
+    opened = signing_vault(vault, console)
+    began = time.monotonic()
+    with console.working("validate"):
+        done = run(opened, Extent(share, began + seconds if seconds is not None else None), console)
+    took = time.monotonic() - began
+    console.say(f"Read {counted(done.objects, 'object')}, {size(done.bytes)}, in {took:.1f} s.")
+    console.say(f"  damaged      {len(done.damaged) or 'nothing'}")
+    if done.records_saved:
+        console.say(f"  saved        {counted(done.records_saved, 'record')} of damaged archives")
+    if done.after is not None:
+        console.say("  not all was read; the next run goes on there")
+    wants = say_wants(mend(opened, console), console)
+    console.result(
+        {
+            "objects": done.objects,
+            "bytes": done.bytes,
+            "damaged": [*done.damaged],
+            "saved_records": done.records_saved,
+            "after": done.after,
+            "wants": wants,
+            "findings": console.findings_json(),
+        }
+    )
+    if console.stopping():
+        console.aside("importer: stopped; the same command goes on [interrupted]")
+        return 128 + console.signal_number
+    return 0
+
+
+def _share(text: str) -> float:
+    """Raises UsageError."""
+    if not (match := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s*%?", text)) or not 0 < float(match[1]) <= 100:
+        raise UsageError(
+            "usage", "this is no share of the objects", subject=text, hint="write a percentage, as 5%"
+        )
+    return float(match[1]) / 100
+
+
+def _seconds(text: str) -> int:
+    """Raises UsageError."""
+    if not (match := re.fullmatch(r"([1-9]\d{0,5})\s*([smhd])", text)):
+        raise UsageError(
+            "usage", "this is no time", subject=text, hint="write a number and its unit, as 90m, 6h or 2d"
+        )
+    return int(match[1]) * UNITS[match[2]]

@@ -1,0 +1,204 @@
+"""Validate: what the vault holds is read and checked against its names, without keys.
+
+What is damaged is read twice before it counts as that. Of an archive, what is whole is saved first (DMG-4); then it is
+deleted, so that it can be sent again, or found on a disk. Other objects that can be sent again are deleted, too. What
+cannot be read at all is left alone: it may be the cable. A store that does not answer ends the validation.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from formats import layout
+from formats.documents.job import Validation
+from formats.documents.revisions import newest
+from formats.errors import IntegrityError, MediaError, NotFoundError, StoreError, is_damage
+from formats.ids import ArchiveName, KeyId, hex_digest
+from formats.monitor import Finding, Monitor, Tally
+from formats.replaced import stand_in
+from formats.store.contract import Guarded
+from formats.tables.holdings import Holding
+from formats.tables.needs import Need, all_of
+from formats.tables.sections import Section
+from importer.archives import PUTS_MAX, Space, side_by_side
+from importer.points import History, by_name, stock
+from importer.salvage import own_index, salvage
+from importer.vault import Vault, members
+from importer.wants import put_saved, received_archives, sections_in, sign_replacements
+
+SENT_AGAIN = ("indexes/", "needs/", "holdings/", "manifests/", "sets/")
+UNNAMED = ("label",)  # whose names say nothing of their bytes
+
+
+@dataclass
+class Validated:
+    """What was read, what of it is damaged, and where the next run goes on, if this one did not come to the end."""
+
+    objects: int = 0
+    bytes: int = 0
+    damaged: list[str] = field(default_factory=list)
+    records_saved: int = 0
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a vault is read: a `sample` of its objects, a share of 1; until `deadline`, by the monotonic clock."""
+
+    sample: float = 1.0
+    deadline: float | None = None
+
+
+def validate(vault: Vault, extent: Extent, monitor: Monitor) -> Validated:
+    """Read the vault's objects in the order of their names, from where the run before ended. Raises StoreError."""
+    started = int(time.time())
+    before = newest(vault.store, "validations", Validation, vault.key, monitor)
+    after = before[0].after if before is not None else None
+    listed = [(name, size) for name, size in vault.store.list("") if after is None or name > after]
+    sampled = extent.sample < 1
+    if sampled:
+        listed = sorted(random.sample(listed, round(len(listed) * extent.sample)))
+    monitor.expect(total=sum(size for _, size in listed), files=0, final=True)
+    run = _Run(vault, monitor)
+    threads = PUTS_MAX if isinstance(vault.store, Guarded) else 1
+
+    def check(item: tuple[str, int]) -> None:
+        late = extent.deadline is not None and time.monotonic() > extent.deadline
+        if not late and not monitor.stopping():
+            run.check(*item)
+
+    side_by_side(threads, check, listed)
+    done = run.done
+    rest = sorted({name for name, _ in listed} - run.read)
+    if rest and not sampled:
+        earlier = [name for name in run.read if name < rest[0]]
+        done.after = max(earlier, default=after)
+    number = before[0].number + 1 if before is not None else 1
+    document = Validation(
+        number=number,
+        vault=vault.id,
+        role="authority",
+        started=started,
+        finished=int(time.time()),
+        objects=done.objects,
+        bytes=done.bytes,
+        damaged=len(done.damaged),
+        sampled=sampled,
+        after=after if sampled else done.after,
+    )
+    vault.sign("validations", number, document)
+    return done
+
+
+class _Run:
+    """Checks objects, from several threads."""
+
+    def __init__(self, vault: Vault, monitor: Monitor) -> None:
+        self.done = Validated()
+        self.read: set[str] = set()
+        self._vault = vault
+        self._monitor = monitor
+        self._lock = threading.Lock()
+        self._mending = threading.Lock()  # damage is rare
+        self._space = Space()
+        self._known: dict[ArchiveName, tuple[Holding, str]] | None = None
+
+    def check(self, name: str, size: int) -> None:
+        """Read an object, and deal with it where it is damaged."""
+        why, readable = self._flaw(name, size)
+        if why:
+            why, readable = self._flaw(name, size)
+        with self._lock:
+            self.done.objects += 1
+            self.done.bytes += size
+            self.read.add(name)
+        self._monitor.progress(done=size, files=1)
+        if not why:
+            return
+        detail = why
+        with self._mending:
+            if name.startswith("archives/"):
+                detail += self._save(name, readable)
+            elif name.startswith(SENT_AGAIN) and readable:
+                self._vault.store.delete(name)
+                detail += "; it was deleted, so that it can be sent again"
+            self.done.damaged.append(name)
+        self._monitor.finding(Finding(code="object-damaged", subject=name, detail=detail))
+
+    def _flaw(self, name: str, size: int) -> tuple[str, bool]:
+        """What is wrong with an object, if anything is; and whether the medium gave it. Raises StoreError, MediaError where
+        that says nothing of the object."""
+        try:
+            data: bytes | memoryview
+            if name.startswith("archives/"):
+                space = self._space.view
+                data = space[: self._vault.store.get_into(name, space)]
+            else:
+                data = self._vault.store.get(name)
+        except NotFoundError:
+            return "", True  # deleted meanwhile
+        except (IntegrityError, StoreError, MediaError) as error:
+            if not is_damage(error):
+                raise
+            return error.what, isinstance(error, IntegrityError)
+        if name in UNNAMED or layout.is_name_of(name, hex_digest(data)):
+            return "", True
+        return "its bytes are not those of its name" if len(data) == size else "its size has changed", True
+
+    def _save(self, name: str, readable: bool) -> str:
+        """Save what is whole of a damaged archive, and delete it; what became of it, in words."""
+        vault, archive = self._vault, ArchiveName(bytes.fromhex(name.rpartition("/")[2]))
+        known = self._expected().get(archive)
+        if known is None:
+            return "; nothing that this vault knows needs it, and it was left alone"
+        holding, key_id = known
+        section = sections_in(vault, [holding]).get(archive) or own_index(vault.store, holding)
+        told = "; no index of it is to be had, so none of its records can be believed"
+        if section is not None:
+            saved = salvage(vault.store, holding, section, KeyId(bytes.fromhex(key_id)), lambda _: True)
+            told = f"; {saved.words()}"
+            readable = readable or bool(saved.whole)
+            if saved.archive is not None:
+                put_saved(vault, saved.archive)
+                sign_replacements(
+                    vault, key_id, stand_in(self._stood_for(holding, section), Section.of(saved.archive))
+                )
+                self.done.records_saved += saved.archive.records
+        if not readable:
+            return f"{told}; it was left alone"
+        vault.store.delete(name)
+        return told
+
+    def _stood_for(self, archive: Holding, section: Section) -> Iterable[tuple[Need, Section]]:
+        """An archive, and those in whose place it stood, by their records."""
+        yield all_of(archive), section
+        replaced = {
+            old: held[archive]
+            for old, held in stock(self._vault, Tally()).replaced.items()
+            if archive in held
+        }
+        indexes = sections_in(self._vault, replaced)
+        for old, held in replaced.items():
+            if old.name in indexes:
+                yield Need(old, held.to_bytes((old.records + 7) // 8, "little")), indexes[old.name]
+
+    def _expected(self) -> dict[ArchiveName, tuple[Holding, str]]:
+        """The archives that points need, that inventories list, or that stand in for others, and under which key."""
+        if self._known is None:
+            vault, found = self._vault, dict[ArchiveName, tuple[Holding, str]]()
+            known = members(vault, Tally())
+            for holding, machine in received_archives(vault):
+                if machine in known:
+                    found[holding.name] = holding, known[machine].key_id
+            for member in by_name(known):
+                history = History(vault, member, known, Tally())
+                for _, signed in history.found:
+                    for need in history.needed(signed) or ():
+                        found[need.archive.name] = need.archive, member.key_id
+            for old, held in stock(vault, Tally()).replaced.items():
+                for by in held if old.name in found else ():
+                    found[by.name] = by, found[old.name][1]
+            self._known = found
+        return self._known

@@ -1,0 +1,224 @@
+"""What the vault lacks of what recovery points need, and what makes it good. Without keys.
+
+The order of writes: archives are there before their replacement is signed; a want list is put when both are.
+"""
+
+import mmap
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.damage import WANTED_OBJECTS_MAX, Replaced, Replacement, Wants
+from formats.documents.disk import Inventory
+from formats.documents.revisions import newest
+from formats.documents.vault import Membership
+from formats.errors import FormatError, IntegrityError, NotFoundError, OffseedError, is_damage
+from formats.ids import ArchiveName, MachineId, digest, hex_digest
+from formats.monitor import Finding, Monitor, Tally
+from formats.replaced import in_documents, index_objects, joined, replacements, sections, stand_in
+from formats.standing import awaited
+from formats.tables import needs
+from formats.tables.archive import ARCHIVE_SIZE_MAX, Archive, parse
+from formats.tables.holdings import Holding, decode_table
+from formats.tables.needs import Need
+from formats.tables.sections import Section, encode_objects
+from importer.points import History, by_name, need_digests, stock
+from importer.vault import Vault, members
+
+
+@dataclass
+class Lack:
+    """What the vault lacks under one master key, and by whose names its machines go: live bits are wanted records."""
+
+    machines: list[str] = field(default_factory=list)
+    needs: list[Need] = field(default_factory=list)
+    objects: set[str] = field(default_factory=set)
+
+    @property
+    def records(self) -> int:
+        return sum(need.live_count() for need in self.needs)
+
+    def __bool__(self) -> bool:
+        return bool(self.needs or self.objects)
+
+
+def mend(vault: Vault, monitor: Monitor) -> dict[str, Lack]:
+    """Sign what machines offer for what is lacking, then tell them by want lists what is still wanted. Returns that, by key
+    id."""
+    known = members(vault, monitor)
+    accept_offers(vault, known, monitor)
+    wanted = lacking(vault, known, monitor)
+    for key_id, lack in wanted.items():
+        publish(vault, key_id, lack, monitor)
+    return wanted
+
+
+def lacking(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monitor) -> dict[str, Lack]:
+    """What points need, and the vault does not hold, nor any disk is to bring (DMG-3)."""
+    there = stock(vault, monitor)
+    found: dict[str, Lack] = defaultdict(Lack)
+    received: set[ArchiveName] | None = None
+    for member in by_name(known):
+        history = History(vault, member, known, Tally())
+        lack = found[member.key_id]
+        if member.name not in lack.machines:
+            lack.machines.append(member.name)
+        missing = []
+        for manifest, signed in history.found:
+            if (needed := history.needed(signed)) is None:
+                listed = {name for name, _ in vault.store.list("needs")}
+                names = {layout.need_name(d) for d in need_digests(vault.store, manifest)}
+                lack.objects |= names - listed
+                continue
+            missing += [short for need in needed if (short := there.lacking(need)) is not None]
+        promised = _promised(vault, history) if missing else set()
+        if received is None and promised:
+            received = {holding.name for holding, _ in received_archives(vault)}
+        for short in missing:
+            if short.archive.name not in promised or short.archive.name in (received or ()):
+                lack.needs.append(short)
+    for lack in found.values():
+        lack.needs = joined(lack.needs)
+    return dict(found)
+
+
+def publish(vault: Vault, key_id: str, lack: Lack, monitor: Monitor) -> None:
+    """Put the next want list, if it says anything new."""
+    before = newest(vault.store, layout.wants_prefix(key_id), Wants, vault.key, monitor)
+    objects = tuple(sorted(lack.objects)[:WANTED_OBJECTS_MAX])
+    root, buckets = needs.encode(lack.needs) if lack.needs else (b"", {})
+    wanted = hex_digest(root) if lack.needs else None
+    if (before[0].needs, before[0].objects) == (wanted, objects) if before else not lack:
+        return
+    for data in (*buckets.values(), *([root] if root else [])):
+        vault.store.put_new(layout.need_name(digest(data)), data)
+    number = before[0].number + 1 if before else 1
+    document = Wants(
+        number=number,
+        vault=vault.id,
+        key_id=key_id,
+        role="authority",
+        created=int(time.time()),
+        archives=len(lack.needs),
+        records=lack.records,
+        needs=wanted,
+        objects=objects,
+    )
+    vault.sign(layout.wants_prefix(key_id), number, document)
+
+
+def accept_offers(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monitor) -> None:
+    """Sign the replacements that machines offer, as far as they are true (DMG-2)."""
+    signed = {
+        (entry.archive.holding, entry.by.holding)
+        for _, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, Tally())
+        for entry in document.replaced
+    }
+    for member in known.values():
+        prefix, key = layout.offers_prefix(member.machine), bytes.fromhex(member.public_key)
+        offered = [
+            entry
+            for _, document in replacements(vault.store, prefix, key, monitor)
+            for entry in document.replaced
+            if (entry.archive.holding, entry.by.holding) not in signed
+        ]
+        if offered and member.status != "revoked":
+            true = list(_checked(vault, member, offered, monitor))
+            sign_replacements(vault, member.key_id, true)
+
+
+def sign_replacements(vault: Vault, key_id: str, entries: Iterable[Replaced]) -> None:
+    """Put what stands in for what, in documents of bounded size."""
+    number = sum(1 for _ in vault.store.list(layout.REPLACEMENTS))
+    for part in in_documents(entries):
+        number += 1
+        document = Replacement(
+            vault=vault.id, key_id=key_id, role="authority", created=int(time.time()), replaced=part
+        )
+        vault.sign(layout.REPLACEMENTS, number, document)
+
+
+def put_saved(vault: Vault, archive: Archive) -> bool:
+    """Put what was saved of a damaged archive, and its index: that is wanted should this one be damaged, too. Whether it is
+    new."""
+    for data in encode_objects([Section.of(archive)]):
+        vault.store.put_new(layout.index_name(digest(data)), data)
+    return vault.store.put_new(layout.archive_name(archive.name), archive.data)
+
+
+def _checked(
+    vault: Vault, member: Membership, offered: Sequence[Replaced], monitor: Monitor
+) -> Iterator[Replaced]:
+    """What of the offers is true, each archive that is to stand in read once and whole."""
+    old = sections_in(vault, [entry.archive.holding for entry in offered])
+    grouped: dict[Holding, list[Replaced]] = defaultdict(list)
+    for entry in offered:
+        grouped[entry.by.holding].append(entry)
+    buffer = memoryview(mmap.mmap(-1, ARCHIVE_SIZE_MAX))
+    for by, entries in grouped.items():
+        name = layout.archive_name(by.name)
+        try:
+            section = _read_whole(vault, by, member.key_id, buffer)
+        except OffseedError as error:
+            if not is_damage(error):
+                raise
+            monitor.finding(Finding(code="replacement-untrue", subject=name, detail=error.what))
+            continue
+        for entry in entries:
+            archive = entry.archive.holding
+            if archive.name not in old:
+                detail = "the index of the archive that it is to stand in for is not in the vault"
+                monitor.finding(Finding(code="replacement-untrue", subject=name, detail=detail))
+                continue
+            held = entry.held.ljust((archive.records + 7) // 8, b"\0")
+            found = stand_in([(Need(archive, held), old[archive.name])], section)
+            if [f.held for f in found] != [entry.held]:
+                detail = f"it holds not all that is said to be held of {archive.name.hex()[:16]}"
+                monitor.finding(Finding(code="replacement-untrue", subject=name, detail=detail))
+            yield from found
+
+
+def _read_whole(vault: Vault, archive: Holding, key_id: str, buffer: memoryview) -> Section:
+    """The index of an archive in the vault of which every byte was read. Raises FormatError, IntegrityError, StoreError."""
+    name = layout.archive_name(archive.name)
+    data = buffer[: vault.store.get_into(name, buffer)]
+    if digest(data) != bytes(archive.name):
+        raise IntegrityError("object-damaged", "the archive is damaged", subject=name)
+    parsed = parse(data, name)
+    section = Section(archive, parsed.index)
+    described = Holding(archive.name, parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class)
+    if described != archive or parsed.key_id.hex() != key_id:
+        raise IntegrityError("object-damaged", "the archive is not the one that is described", subject=name)
+    return section
+
+
+def sections_in(vault: Vault, wanted: Iterable[Holding]) -> dict[ArchiveName, Section]:
+    """The indexes of archives by the vault's index objects, as far as they have them."""
+    return sections(index_objects(vault.store), wanted)[0]
+
+
+def _promised(vault: Vault, history: History) -> set[ArchiveName]:
+    """The archives that a disk may bring which has not come yet."""
+    found: set[ArchiveName] = set()
+    for document in history.sets():
+        if awaited([vault.store], document):
+            found |= history.needed_by(document)
+    return found
+
+
+def received_archives(vault: Vault) -> Iterator[tuple[Holding, MachineId]]:
+    """The archives that the inventories of the disks list which have come, and the machines that wrote them."""
+    for name, _ in vault.store.list("disks"):
+        if layout.number_of(name) < 1:
+            continue
+        try:
+            inventory = envelope.read(vault.store.get(name), name).peek(Inventory)
+            for table in inventory.tables:
+                data = vault.store.get(table.name)
+                if hex_digest(data) == table.digest:
+                    yield from ((h, inventory.machine) for h in decode_table(data, table.name))
+        except (FormatError, IntegrityError, NotFoundError):
+            continue  # then they count as not come

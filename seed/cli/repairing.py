@@ -1,0 +1,90 @@
+"""`seed repair`."""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from formats.console import Console, command
+from formats.words import counted, size
+from seed.cli.app import VaultOption, address_of, app, open_home, own_vault
+from seed.cli.exports import LevelOption, notice_not_root
+
+if TYPE_CHECKING:
+    from seed.repair import Repaired
+
+
+@command(app, "repair")
+def repair(
+    console: Console,
+    wants: Annotated[
+        Path | None,
+        typer.Option(
+            "--wants", metavar="FILE", help="A want list that came as a file; otherwise the vault's newest."
+        ),
+    ] = None,
+    disks: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="DISK", help="Take what is wanted from this disk, if it is there."),
+    ] = None,
+    vault: VaultOption = None,
+    level: LevelOption = 3,
+) -> None:
+    """Send what the vault found lost or damaged: made again from this machine's files, and only that.
+
+    What cannot be made again is lost: the recovery points that need it are revised, and the files are listed.
+
+    Example: seed repair
+    """
+    from seed.announce import announce
+    from seed.memory import be_lean
+    from seed.reading import disk_stores
+    from seed.repair import repair as run
+    from seed.wanted import newest_wants, read_wants
+    from seed.work import Work
+
+    home = open_home()
+    address = address_of(home, vault)
+    be_lean()
+    notice_not_root(console)
+    with home.locked(), ExitStack() as stack:
+        began = time.monotonic()
+        store = stack.enter_context(own_vault(console, home, address))
+        stores = disk_stores(disks or [])
+        for disk in stores:
+            stack.callback(disk.close)
+        chosen = read_wants(home, wants) if wants is not None else newest_wants(home, store, console)
+        announce(home, address, console, again=True)
+        with console.working("repair"), Work.open(home, store, console) as work:
+            done = run(work, stores, level, chosen)
+        seconds = time.monotonic() - began
+    _summarise(console, done, seconds)
+
+
+def _summarise(console: Console, done: "Repaired", seconds: float) -> None:
+    if not done.wanted and not done.objects:
+        console.say("The vault lacks nothing that this machine could send.")
+    else:
+        console.say(f"Repaired in {seconds:.1f} s.")
+        console.say(f"  wanted       {counted(done.wanted, 'record')}, of them made again {done.made:,}")
+        console.say(f"  sent         {counted(done.archives, 'archive')}, {size(done.archive_bytes)}")
+        if done.objects:
+            console.say(f"  sent too     {counted(done.objects, 'small object')}")
+    if done.revised:
+        console.say(f"  revised      {counted(len(done.revised), 'point')}")
+    if done.lost:
+        console.say(f"  lost         of {counted(len(done.lost), 'file')} what a point held, listed")
+    console.result(
+        {
+            "wanted": done.wanted,
+            "made": done.made,
+            "objects": done.objects,
+            "archives": done.archives,
+            "archive_bytes": done.archive_bytes,
+            "revised": [m.point for m in done.revised],
+            "lost_files": len(done.lost),
+            "findings": console.findings_json(),
+        }
+    )

@@ -1,0 +1,296 @@
+"""Repair: what the vault lacks is made again and sent, and only that; what cannot be made again is named as lost. The
+order of writes:
+
+    archives of what was made again        records of the same ids, durable in the vault
+    indexes                                of these, and of those that they are for: by them the authority judges what follows
+    this machine's replacement             says what of which archive they hold, or others that are there; the authority signs
+                                           the like of it once it has read them
+    archives of what is left of bundles    of which a file has changed since: the other files, laid anew
+    a revision of each point               that needs what is lost for good: it takes the point's place, and names that
+
+The same command goes on after a crash at any place in it.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.damage import Replaced, Replacement, Wants
+from formats.documents.manifest import Manifest
+from formats.errors import Interrupted, MediaError, NameHeldByOtherError, StoreError, damage_aside
+from formats.ids import ArchiveName, ChunkId, ContentId, Digest, digest, hex_digest
+from formats.keyed.chunk import ChunkSealer
+from formats.monitor import Finding
+from formats.replaced import Stock, in_documents, index_objects, joined, sections, stand_in
+from formats.store.contract import Store
+from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
+from formats.tables.index import CONTENT, record_digest
+from formats.tables.needs import Need
+from formats.tables.sections import Section, encode_objects
+from seed.packing import BufferPool, Packer
+from seed.reading import PointReader, Union
+from seed.remaking import Remaking, sealed_copy, wanted_rows
+from seed.revisions import Revision
+from seed.uplink import ARCHIVE_SIZE, BUFFERS
+from seed.verify_vault import forget_broken, found_broken
+from seed.wanted import wanted_records
+from seed.work import Work
+
+Short = tuple[Need, Section]  # records that are lacking, and the index of their archive
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """How it ended: so many records `wanted`, of them `made` again; small objects sent; archives sent, and their bytes; the
+    points that were revised, and the files of which a version is lost."""
+
+    wanted: int = 0
+    made: int = 0
+    objects: int = 0
+    archives: int = 0
+    archive_bytes: int = 0
+    revised: tuple[Manifest, ...] = ()
+    lost: frozenset[bytes] = frozenset()
+
+
+def repair(work: Work, disks: Sequence[Store], level: int, wants: Wants | None) -> Repaired:
+    """Answer a want list, from the home, `disks` and the source; the home is locked by the caller.
+
+    Raises HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
+    """
+    work.settle()
+    broken = found_broken(work.home)
+    objects = _send_objects(work, wants) if wants is not None else 0
+    short = _short(work, wanted_records(wants, work.own), broken, disks)
+    wanted = sum(need.live_count() for need, _ in short)
+    damaged = {need.archive.name for need in broken}
+    short = _offer(work, short, (s for s in _elsewhere(work) if s.archive.name not in damaged))
+    with ExitStack() as stack:
+        sending = stack.enter_context(closing(_Sending(work, level)))
+        remaking = stack.enter_context(closing(Remaking(sending.sealer, _content_ids(short))))
+        left = _make_again(work, short, disks, remaking, sending)
+        rest = _offer(work, short, work.uplink.sections)
+        forget_broken(work.home)
+        there = work.stock()
+        # Of what the datacenter has not noticed yet, a later run revises what cannot be made again.
+        gone = {need.archive.name for need, _ in rest if not there.holds(need.archive)}
+        revised, lost = list[Manifest](), set[bytes]()
+        if gone:
+            revision = Revision(work, gone, level)
+            files = _lay_anew(left, remaking, revision, sending)
+            revision.add(work.uplink.sections, files)
+            revised, lost = revision.publish()
+    sent = sending.sent
+    size = sum(section.archive.size for section in sent)
+    made = wanted - len(left)
+    return Repaired(wanted, made, objects, len(sent), size, tuple(revised), frozenset(lost))
+
+
+class _Sending:
+    """Records of one run, packed and sent to the vault. What a stopped run has sent is not sent again."""
+
+    def __init__(self, work: Work, level: int) -> None:
+        identity = work.home.identity
+        self.sealer = ChunkSealer(identity.master, level)
+        self.bundle_size = identity.chunking.bundle_size
+        self._uplink = work.uplink
+        self._before = len(work.uplink.sections)
+        self._known = {chunk for section in work.uplink.sections for chunk in section.chunks()}
+        pool = BufferPool(ARCHIVE_SIZE, BUFFERS)
+        key_id = identity.master.key_id
+        self._packers = {c: Packer(pool, work.uplink, c, key_id) for c in (CONTENT_CLASS, METADATA_CLASS)}
+
+    @property
+    def sent(self) -> list[Section]:
+        return self._uplink.sections[self._before :]
+
+    def __contains__(self, chunk: ChunkId) -> bool:
+        return chunk in self._known
+
+    def add(self, archive_class: int, kind: int, chunk: ChunkId, record: bytes) -> None:
+        self._known.add(chunk)
+        self._packers[archive_class].add(kind, chunk, record, record_digest(record))
+
+    def seal(self, raw: bytes) -> ChunkId:
+        """Send content, unless it is sent."""
+        chunk = self.sealer.chunk_id(CONTENT, raw)
+        if chunk not in self:
+            self.add(CONTENT_CLASS, CONTENT, chunk, self.sealer.seal(CONTENT, chunk, raw))
+        return chunk
+
+    def drain(self) -> None:
+        """Wait until all is durable."""
+        for packer in self._packers.values():
+            packer.flush()
+        self._uplink.drain()
+
+    def close(self) -> None:
+        """However it ends, what was made is sent."""
+        with suppress(StoreError, MediaError):  # the first error is the one to tell of
+            self.drain()
+
+
+def _short(work: Work, wanted: Sequence[Need], broken: Sequence[Need], disks: Sequence[Store]) -> list[Short]:
+    """What is wanted, or was found broken, and not there by now. What cannot be named, for no index is to be had, is a
+    finding."""
+    if not wanted and not broken:
+        return []
+    there = work.stock()
+    there.there.difference_update((layout.archive_name(n.archive.name), n.archive.size) for n in broken)
+    lacking = [rest for need in joined([*wanted, *broken]) if (rest := there.lacking(need)) is not None]
+    stores = [*work.own.stores, *disks]
+    objects = (found for store in stores for found in index_objects(store))
+    indexes, _ = sections(objects, [need.archive for need in lacking])
+    for need in lacking:
+        if need.archive.name not in indexes:
+            detail = "its index is nowhere: what lay in it cannot be named"
+            name = layout.archive_name(need.archive.name)
+            work.monitor.finding(Finding(code="chunk-missing", subject=name, detail=detail))
+    return [(n, indexes[n.archive.name]) for n in lacking if n.archive.name in indexes]
+
+
+def _content_ids(short: Iterable[Short]) -> set[ChunkId]:
+    return {row.chunk for need, section in short for row in wanted_rows(need, section)}
+
+
+def _make_again(
+    work: Work, short: Sequence[Short], disks: Sequence[Store], remaking: Remaking, sending: _Sending
+) -> list[ChunkId]:
+    """Send what can be made again under its id; the ids of what cannot. The source is asked last: it may have changed."""
+    stores = [*(store for store in work.own.stores if store is not work.vault), *disks]
+    rest = []
+    for need, section in short:
+        for row in wanted_rows(need, section):
+            if row.chunk in sending:
+                continue
+            if (record := sealed_copy(stores, need, row)) is not None:
+                sending.add(need.archive.archive_class, row.kind, row.chunk, record)
+            else:
+                rest.append(row)
+    if any(row.kind == CONTENT for row in rest):
+        _learn(work, remaking)
+    left = []
+    for row in rest:
+        if work.monitor.stopping():
+            raise Interrupted(2)
+        raw = remaking.make(row.chunk) if row.kind == CONTENT else None
+        if raw is None:
+            left.append(row.chunk)
+        else:
+            sending.seal(raw)
+            work.monitor.progress(done=len(raw))
+    sending.drain()
+    return left
+
+
+def _learn(work: Work, remaking: Remaking) -> None:
+    """What all points say of what is wanted, the newest first."""
+    for point in reversed(work.points()):
+        # What cannot be read of a catalog says nothing; a point that is revised says so.
+        with damage_aside():
+            remaking.learn(PointReader(work.own, point, work.monitor))
+
+
+def _offer(work: Work, short: Sequence[Short], sections: Iterable[Section]) -> list[Short]:
+    """Say what of the lacking records lies in which of these archives. Returns what is lacking still."""
+    entries: list[Replaced] = []
+    indexes: dict[Digest, Section] = {}
+    rest = list(short)
+    for section in sections if rest else ():
+        for entry in (found := stand_in(rest, section)):
+            entries.append(entry)
+            old = next(s for need, s in rest if need.archive == entry.archive.holding)
+            indexes |= {s.archive.index_digest: s for s in (old, section)}
+        if found:
+            there = Stock({(layout.archive_name(e.by.holding.name), e.by.size) for e in found})
+            there.add(found)
+            rest = [(left, s) for need, s in rest if (left := there.lacking(need)) is not None]
+            if not rest:
+                break
+    if entries:
+        # By these the authority judges the offer: it may have lost them.
+        for data in encode_objects(indexes.values()):
+            work.vault.put_new(layout.index_name(digest(data)), data)
+        _put_offer(work, entries)
+    return rest
+
+
+def _put_offer(work: Work, entries: Sequence[Replaced]) -> None:
+    identity = work.home.identity
+    prefix = layout.offers_prefix(identity.machine)
+    number = sum(1 for _ in work.vault.list(prefix))
+    for part in in_documents(entries):
+        number += 1
+        document = Replacement(
+            vault=identity.vault,
+            key_id=identity.master.key_id.hex(),
+            role="machine",
+            created=int(time.time()),
+            replaced=part,
+        )
+        signed = envelope.sign(document, identity.signing_key)
+        work.vault.put_new(layout.numbered(prefix, number, hex_digest(signed)), signed)
+
+
+def _elsewhere(work: Work) -> Iterator[Section]:
+    """The archives in the vault that points of this machine need, the newest first."""
+    there, seen = work.stock(), set[ArchiveName]()
+    for point in reversed(work.points()):
+        needed: Sequence[Section | None] = ()
+        with damage_aside():
+            needed = PointReader(work.own, point, work.monitor).sections
+        for section in needed:
+            if section is not None and section.archive.name not in seen and there.holds(section.archive):
+                seen.add(section.archive.name)
+                yield section
+
+
+def _lay_anew(
+    left: Sequence[ChunkId], remaking: Remaking, revision: Revision, sending: _Sending
+) -> list[tuple[bytes, ChunkId, int]]:
+    """The files of broken bundles that are still there, and lie nowhere else, in bundles anew."""
+    laid: list[tuple[bytes, ChunkId, int]] = []
+    bundle, waiting = bytearray(), list[tuple[ContentId, int]]()
+    done: set[ContentId] = set()
+
+    def close() -> None:
+        if bundle:
+            chunk = sending.seal(bytes(bundle))
+            laid.extend((content, chunk, at) for content, at in waiting)
+        bundle.clear()
+        waiting.clear()
+
+    for lost in left:
+        for content, data in remaking.files(lost):
+            if content in done or revision.has(content):
+                continue
+            if len(bundle) + len(data) > sending.bundle_size:
+                close()
+            done.add(content)
+            waiting.append((content, len(bundle)))
+            bundle += data
+    close()
+    sending.drain()
+    return laid
+
+
+def _send_objects(work: Work, wants: Wants) -> int:
+    """Send the small objects that the vault lacks and this home has."""
+    sent = 0
+    kept = Union([store for store in work.own.stores if store is not work.vault])
+    for name in wants.objects:
+        data = None
+        with damage_aside():
+            data = kept.get(name)
+        if data is None or not layout.is_name_of(name, hex_digest(data)):
+            detail = "the vault lacks it, and this home has it no more"
+            work.monitor.finding(Finding(code="object-missing", subject=name, detail=detail))
+            continue
+        try:
+            sent += work.vault.put_new(name, data)
+        except NameHeldByOtherError as error:
+            work.monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
+    return sent

@@ -1,0 +1,159 @@
+"""How fast bytes may travel to the vault and from it: one rate in working hours, another at all other times.
+
+The clock on the wall counts, in this machine's zone, so that a change to summer time is followed. A rate is asked for at
+every few kilobytes: one that begins, or is set anew, while a job runs holds from then on.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Self
+
+from formats.documents.codec import Record, integer, many, member, optional
+from formats.errors import UsageError
+
+RATE_MIN, RATE_MAX = 512_000, 1_023_000_000  # bits a second, as the Azure Backup agent has them
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY = 24 * 60  # minutes
+CATCH_UP = 0.2  # seconds by which one who came late may hurry
+NAP_MIN = 0.005  # seconds: shorter ones take longer than they should
+
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmg]?)(bit|B)(?:/s|ps)?\Z", re.IGNORECASE)
+_HOURS = re.compile(r"([0-9]{1,2}):([0-9]{2}) ?- ?([0-9]{1,2}):([0-9]{2})\Z")
+_PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_RATE_MEMBER = optional(integer(RATE_MIN, RATE_MAX))
+
+
+class Throttle(Record):
+    """Minutes of the day from which and to which it is working time, on days counted from Monday; bits a second, None for
+    as many as go."""
+
+    begin: int = member(integer(0, DAY - 1), default=9 * 60)
+    end: int = member(integer(0, DAY), default=18 * 60)
+    days: tuple[int, ...] = member(many(integer(0, 6), 7), default=(0, 1, 2, 3, 4))
+    work_rate: int | None = member(_RATE_MEMBER, default=None)
+    other_rate: int | None = member(_RATE_MEMBER, default=None)
+
+    @classmethod
+    def parse(
+        cls, hours: str | None, days: str | None, work_rate: str | None, other_rate: str | None, before: Self
+    ) -> Self:
+        """What is given, and the rest as it was `before`. Raises UsageError rate-unreadable."""
+        begin, end = parse_hours(hours) if hours is not None else (before.begin, before.end)
+        return cls(
+            begin=begin,
+            end=end,
+            days=parse_days(days) if days is not None else before.days,
+            work_rate=parse_rate(work_rate) if work_rate is not None else before.work_rate,
+            other_rate=parse_rate(other_rate) if other_rate is not None else before.other_rate,
+        )
+
+    def at_work(self, moment: time.struct_time) -> bool:
+        """Whether it is working time. Hours that pass midnight belong to the day on which they begin."""
+        minute, day = moment.tm_hour * 60 + moment.tm_min, moment.tm_wday
+        if self.begin < self.end:
+            return day in self.days and self.begin <= minute < self.end
+        return (minute >= self.begin and day in self.days) or (
+            minute < self.end and (day - 1) % 7 in self.days
+        )
+
+    def rate(self, moment: time.struct_time) -> int | None:
+        """Bits a second at that moment of local time, None without a limit."""
+        return self.work_rate if self.at_work(moment) else self.other_rate
+
+    def hours(self) -> str:
+        return f"{_clock(self.begin)}-{_clock(self.end)}"
+
+    def weekdays(self) -> str:
+        """The days as `parse_days` reads them."""
+        return ",".join(DAYS[day] for day in sorted(self.days)) or "none"
+
+
+class Pace:
+    """A limiter that keeps to a throttle. All who ask share one rate, and are served in turn.
+
+    Each is given the next free piece of time; it may come a moment late for that, and hurry, so that the mean is met.
+    """
+
+    def __init__(
+        self,
+        throttle: Callable[[], Throttle | None],
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._throttle = throttle
+        self._clock, self._monotonic, self._sleep = clock, monotonic, sleep
+        self._lock = threading.Lock()
+        self._free = monotonic()  # when the next piece of time begins
+
+    def take(self, count: int) -> None:
+        throttle = self._throttle()
+        rate = throttle.rate(time.localtime(self._clock())) if throttle is not None else None
+        with self._lock:
+            now = self._monotonic()
+            self._free = max(self._free, now - CATCH_UP)
+            if rate is not None:
+                self._free += 8 * count / rate
+            wait = self._free - now
+        if wait > NAP_MIN:
+            self._sleep(wait)
+
+
+def parse_rate(text: str) -> int | None:
+    """Bits a second; None for `unlimited`. Raises UsageError rate-unreadable."""
+    if text.lower() in ("unlimited", "none"):
+        return None
+    match = _RATE.match(text)
+    if match is None or (match[3].lower() == "b" and match[3] != "B"):
+        raise _unreadable(
+            "this is no rate", text, "say bit or B, as 512kbit, 100mbit or 12.5MB; or unlimited"
+        )
+    bits = round(float(match[1]) * _PREFIX[match[2].lower()] * (8 if match[3] == "B" else 1))
+    if not RATE_MIN <= bits <= RATE_MAX:
+        raise _unreadable("this rate is out of reach", text, "a rate is 512kbit to 1023mbit; or unlimited")
+    return bits
+
+
+def parse_hours(text: str) -> tuple[int, int]:
+    """From 09:00-18:00, or 22:00-06:00, in minutes. Raises UsageError rate-unreadable."""
+    match = _HOURS.match(text)
+    numbers = [int(n) for n in match.groups()] if match is not None else [0, 0, 0, 0]
+    begin, end = numbers[0] * 60 + numbers[1], numbers[2] * 60 + numbers[3]
+    if match is None or max(numbers[1], numbers[3]) > 59 or begin >= DAY or end > DAY or begin == end:
+        raise _unreadable("these are no hours", text, "write them as 09:00-18:00")
+    return begin, end
+
+
+def parse_days(text: str) -> tuple[int, ...]:
+    """From mon-fri, sat-mon, or mon,wed,fri. Raises UsageError rate-unreadable."""
+    found: set[int] = set()
+    for part in text.lower().split(","):
+        first, dash, last = part.strip().partition("-")
+        if first not in DAYS or (dash and last not in DAYS):
+            raise _unreadable("these are no days", text, "write them as mon-fri, or mon,wed,sat")
+        begin = DAYS.index(first)
+        span = (DAYS.index(last) - begin) % 7 if dash else 0
+        found.update((begin + n) % 7 for n in range(span + 1))
+    return tuple(sorted(found))
+
+
+def shown(rate: int | None) -> str:
+    """A rate as `parse_rate` reads it."""
+    if rate is None:
+        return "unlimited"
+    for name, unit in (("mbit", 10**6), ("kbit", 10**3)):
+        if rate >= unit and rate * 10 % unit == 0:
+            whole, tenth = divmod(rate * 10 // unit, 10)
+            return f"{whole}.{tenth}{name}" if tenth else f"{whole}{name}"
+    return f"{rate}bit"
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def _unreadable(what: str, text: str, hint: str) -> UsageError:
+    return UsageError("rate-unreadable", what, subject=text, hint=hint)

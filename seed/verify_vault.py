@@ -1,0 +1,166 @@
+"""Verify a vault: what the points of this machine need is read from there and opened, with the keys.
+
+What does not open is kept in the home: the next repair makes it again, whether the datacenter has noticed or not.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from mmap import mmap
+from pathlib import Path
+
+from formats import layout
+from formats.documents.codec import Record, blob, many, member, nested
+from formats.documents.damage import ArchiveRow
+from formats.errors import (
+    FormatError,
+    HomeError,
+    IntegrityError,
+    Interrupted,
+    MediaError,
+    NotFoundError,
+    StoreError,
+    is_damage,
+)
+from formats.ids import digest
+from formats.keyed.chunk import ChunkSealer
+from formats.monitor import Finding, damage_told
+from formats.replaced import joined
+from formats.tables.archive import ARCHIVE_SIZE_MAX
+from formats.tables.index import RECORDS_MAX, Row
+from formats.tables.needs import Need, bitmap
+from formats.tables.sections import Section
+from seed.home import Home
+from seed.reading import PointReader, Union
+from seed.records import read_record, write_record
+from seed.work import Work, believed
+
+BROKEN_MAX = 100_000
+
+
+class Broken(Record):
+    """Records of an archive that did not open."""
+
+    archive: ArchiveRow = member(nested(ArchiveRow))
+    records: bytes = member(blob((RECORDS_MAX + 7) // 8))
+
+
+class Found(Record):
+    """What a verification found; kept until it is repaired."""
+
+    broken: tuple[Broken, ...] = member(many(nested(Broken), BROKEN_MAX), default=())
+
+
+@dataclass
+class Verdict:
+    """What was read: archives, their bytes, records opened; and of which archives records are missing or do not open."""
+
+    archives: int = 0
+    bytes: int = 0
+    records: int = 0
+    broken: list[Need] = field(default_factory=list)
+
+
+def verify_vault(work: Work) -> Verdict:
+    """Read all that the points of this machine need and that has arrived. Raises Interrupted, StoreError, HomeError."""
+    monitor = work.monitor
+    todo = list(_needed(work))
+    monitor.expect(total=sum(need.archive.size for need, _ in todo), files=0, final=True)
+    verdict = Verdict()
+    buffer = memoryview(mmap(-1, ARCHIVE_SIZE_MAX))
+    sealer = ChunkSealer(work.home.identity.master)
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        for need, section in todo:
+            if monitor.stopping():
+                raise Interrupted(2)
+            name = layout.archive_name(need.archive.name)
+            try:
+                data = buffer[: work.vault.get_into(name, buffer)]
+            except NotFoundError:
+                continue  # it waits for a disk, or the vault has said by a want list that it lacks it
+            except (IntegrityError, StoreError, MediaError) as error:
+                if not is_damage(error):
+                    raise
+                monitor.finding(
+                    Finding(code=error.code, subject=f"{work.vault.address}/{name}", detail=error.what)
+                )
+                verdict.broken.append(need)
+                continue
+            bad = _broken(need, section, data, sealer, pool)
+            verdict.archives += 1
+            verdict.bytes += len(data)
+            verdict.records += need.live_count()
+            monitor.progress(done=len(data))
+            if bad or digest(data) != bytes(need.archive.name):
+                detail = (
+                    f"{len(bad):,} of the {need.live_count():,} records in it that are needed do not open"
+                )
+                monitor.finding(
+                    Finding(code="object-damaged", subject=f"{work.vault.address}/{name}", detail=detail)
+                )
+            if bad:
+                verdict.broken.append(Need(need.archive, bitmap(need.archive.records, bad)))
+    _keep(work.home, verdict.broken)
+    return verdict
+
+
+def found_broken(home: Home) -> list[Need]:
+    """What the last verification found, and is not repaired."""
+    with suppress(HomeError, FileNotFoundError):
+        if _path(home).exists():
+            found = read_record(_path(home), Found)
+            return [Need(b.archive.holding, b.records) for b in found.broken]
+    return []
+
+
+def forget_broken(home: Home) -> None:
+    _path(home).unlink(missing_ok=True)
+
+
+def _keep(home: Home, broken: Sequence[Need]) -> None:
+    if not broken:
+        forget_broken(home)
+        return
+    rows = tuple(
+        Broken(archive=ArchiveRow.of(need.archive), records=need.live) for need in broken[:BROKEN_MAX]
+    )
+    write_record(_path(home), Found(broken=rows))
+
+
+def _path(home: Home) -> Path:
+    return home.path / "run/broken.json"
+
+
+def _needed(work: Work) -> Iterator[tuple[Need, Section]]:
+    """What the points need, each archive once, with its index."""
+    needs: list[Need] = []
+    indexes: dict[bytes, Section] = {}
+    union = Union([work.vault], believed(work.home))
+    for point in work.points():
+        with damage_told(work.monitor, f"point {point.manifest.point[:8]}"):
+            reader = PointReader(union, point, work.monitor)
+            needs += reader.needs
+            indexes |= {s.archive.name: s for s in reader.sections if s is not None}
+    for need in joined(needs):
+        if need.archive.name in indexes:
+            yield need, indexes[need.archive.name]
+
+
+def _broken(
+    need: Need, section: Section, data: memoryview, sealer: ChunkSealer, pool: ThreadPoolExecutor
+) -> list[int]:
+    """The numbers of the needed records that do not open."""
+    name = layout.archive_name(need.archive.name)
+    rows = [(number, row) for number, row in enumerate(section.rows(name)) if need.is_live(number)]
+
+    def opens(item: tuple[int, Row]) -> bool:
+        row = item[1]
+        try:
+            sealer.open(row.kind, row.chunk, data[row.offset : row.offset + row.length], name)
+        except (FormatError, IntegrityError):
+            return False
+        return True
+
+    return [number for (number, _), whole in zip(rows, pool.map(opens, rows), strict=True) if not whole]

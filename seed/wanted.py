@@ -1,0 +1,66 @@
+"""What the vault's authority says that it lacks of this machine."""
+
+from pathlib import Path
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.damage import Wants
+from formats.documents.revisions import newest
+from formats.errors import FormatError, IntegrityError, MediaError, StoreError, UsageError, VaultError
+from formats.ids import Digest
+from formats.monitor import Monitor
+from formats.store.contract import Store
+from formats.tables import needs
+from formats.tables.needs import Need
+from seed.home import Home
+from seed.reading import Union
+from seed.work import believed
+
+
+def newest_wants(home: Home, vault: Store, monitor: Monitor) -> Wants | None:
+    """What the vault's authority said last that it lacks of this machine; None where it never lacked anything."""
+    prefix = layout.wants_prefix(home.identity.master.key_id.hex())
+    found = newest(vault, prefix, Wants, bytes.fromhex(home.identity.authority), monitor)
+    return found[0] if found is not None else None
+
+
+def read_wants(home: Home, path: Path) -> Wants:
+    """A want list that came as a file. Raises UsageError path-not-found, FormatError, IntegrityError, VaultError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            "path-not-found", f"the want list cannot be read ({error.strerror})", subject=str(path),
+            hint="name the file that the datacenter sent",
+        ) from error  # fmt: skip
+    identity = home.identity
+    wants = envelope.read(data, str(path)).verify(Wants, bytes.fromhex(identity.authority))
+    if (wants.vault, wants.key_id) != (identity.vault, identity.master.key_id.hex()):
+        raise VaultError(
+            "vault-foreign", "this want list is for another machine or vault", subject=str(path),
+            hint="it names a key that is not this machine's",
+        )  # fmt: skip
+    return wants
+
+
+def wanted_records(wants: Wants | None, union: Union) -> list[Need]:
+    """The archives of a want list, live in each the records that are wanted. Raises FormatError, IntegrityError, StoreError,
+    MediaError."""
+    if wants is None or wants.needs is None:
+        return []
+    root = Digest(bytes.fromhex(wants.needs))
+    return needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), "want list")
+
+
+def still_wanted(home: Home, vault: Store, monitor: Monitor) -> int:
+    """How many records and small objects the vault wants, and was not sent."""
+    wants = newest_wants(home, vault, monitor)
+    if wants is None or (wants.needs is None and not wants.objects):
+        return 0
+    union = Union([vault], believed(home))
+    there = union.stock()
+    try:
+        short = [rest for need in wanted_records(wants, union) if (rest := there.lacking(need)) is not None]
+    except (FormatError, IntegrityError, StoreError, MediaError):
+        return wants.records  # by the list's own word
+    return sum(need.live_count() for need in short) + sum(vault.head(name) is None for name in wants.objects)

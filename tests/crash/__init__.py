@@ -1,0 +1,1 @@
+"""What is stopped on purpose, at every write."""

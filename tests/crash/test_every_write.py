@@ -1,0 +1,138 @@
+"""A command that dies at its n-th write, for every n: the same command goes on, and nothing is lost or wrong."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.journeys import trees
+from tests.journeys.stage import Copy, Stage, backup, below, flip, kept, prepared
+
+assert sys.platform == "linux"
+
+DIED = 9
+PRELUDE = """
+import os
+from formats.store.local import LocalStore as S
+import threading
+left, lock, put, delete = {n}, threading.Lock(), S.put_new, S.delete
+def count():
+    global left
+    with lock:
+        left -= 1
+        if left <= 0: os._exit(9)
+def put_new(self, name, data):
+    count()
+    return put(self, name, data)
+def delete_one(self, name):
+    count()
+    return delete(self, name)
+S.put_new, S.delete = put_new, delete_one
+"""
+
+
+def sweep(made: Stage, room: Path, words: tuple[object, ...], check: Callable[[Stage, Path], None]) -> int:
+    """Let the command die before each of its writes in turn, run it again, and check; returns how many there are.
+
+    `VAULT` and `DISK` among the words stand for those of the copy.
+    """
+    number = 0
+    while True:
+        number += 1
+        folder = room / f"died at {number}"
+        folder.mkdir()
+        stage = made.copy(folder / "stage")
+        program, *rest = (stage.at if w == "VAULT" else stage.disk if w == "DISK" else w for w in words)
+        usual = stage.command
+        stage.command = prepared(PRELUDE.format(n=number))
+        ended = stage.run(str(program), *rest, code=None)
+        stage.command = usual
+        if ended.code != DIED:
+            assert ended.code in (0, 3), ended
+            shutil.rmtree(folder)
+            print(f"{' '.join(map(str, words[:2]))} died at each of its {number - 1} writes")
+            return number - 1
+        stage.run(str(program), *rest, code=None)
+        check(stage, folder)
+        shutil.rmtree(folder)
+
+
+def test_an_export_that_dies_at_any_write_completes(
+    copy_of: Copy, opened: Stage, small_tree: Path, room: Path
+) -> None:
+    def check(stage: Stage, folder: Path) -> None:
+        stage.import_()
+        restored_equal(stage, folder, small_tree, small_tree)
+
+    made = copy_of(opened)
+    assert sweep(made, room, ("seed", "export", small_tree, "--to", "DISK"), check) > 8
+
+
+def test_an_import_that_dies_at_any_write_completes(
+    copy_of: Copy, exported: Stage, small_tree: Path, room: Path
+) -> None:
+    def check(stage: Stage, folder: Path) -> None:
+        (disk,) = stage.import_()["disks"]
+        assert disk["may_be_erased"]
+        restored_equal(stage, folder, small_tree, small_tree)
+
+    made = copy_of(exported)
+    assert sweep(made, room, ("importer", "import", "DISK", "--vault", "VAULT"), check) > 8
+
+
+def test_a_backup_that_dies_at_any_write_completes(copy_of: Copy, opened: Stage, room: Path) -> None:
+    made = copy_of(opened)
+    source = trees.varied_tree(room / "source")
+    backup(made, source)
+    trees.change(source)
+
+    def check(stage: Stage, folder: Path) -> None:
+        restored_equal(stage, folder, source, source)
+
+    assert sweep(made, room, ("seed", "backup"), check) > 5
+
+
+def test_a_repair_that_dies_at_any_write_completes(copy_of: Copy, opened: Stage, room: Path) -> None:
+    """Of a part that can be made again, and a part that cannot."""
+    made = copy_of(opened)
+    source = trees.varied_tree(room / "source")
+    made.export(source)
+    before = kept(source, room, "before")
+    for archive in made.objects("archives"):
+        for at in range(0, archive.stat().st_size, 64 << 10):
+            flip(archive, at)
+    (source / "many/1/1.txt").write_bytes(b"changed")
+    made.import_(3)
+
+    def check(stage: Stage, folder: Path) -> None:
+        (point,) = stage.run("importer", "points", "--vault", stage.at, "--json").json
+        assert point["complete"]
+        stage.run("seed", "restore", "latest", "--target", folder / "back", "--vault", stage.at, code=3)
+        found = trees.differences(before, below(folder / "back", source))
+        assert sorted(found) == ["missing: b'many/1/1.txt'", "missing: b'many/2/linked'"]
+
+    assert sweep(made, room, ("seed", "repair"), check) > 5
+
+
+def test_a_validation_that_dies_at_any_write_loses_nothing(copy_of: Copy, opened: Stage, room: Path) -> None:
+    made = copy_of(opened)
+    source = trees.varied_tree(room / "source")
+    made.export(source)
+    made.import_()
+    archives = [p for p in (made.vault / "archives").rglob("*") if p.is_file()]
+    for archive in archives:
+        flip(archive, archive.stat().st_size // 2)
+
+    def check(stage: Stage, folder: Path) -> None:
+        stage.run("seed", "repair", code=None)
+        restored_equal(stage, folder, source, source)
+
+    words = ("importer", "validate", "--vault", "VAULT")
+    assert sweep(made, room, words, check) > 5
+
+
+def restored_equal(stage: Stage, folder: Path, source: Path, state: Path) -> None:
+    points = stage.run("importer", "points", "--vault", stage.at, "--json").json
+    assert all(point["complete"] for point in points)
+    stage.run("seed", "restore", "latest", "--target", folder / "back", "--vault", stage.at)
+    assert trees.differences(state, below(folder / "back", source)) == []

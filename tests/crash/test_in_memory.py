@@ -1,0 +1,226 @@
+"""The importer against a vault in memory that dies, or fails, before any of its writes: all of them, in one process."""
+
+import copy
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from formats.errors import MediaError, OffseedError
+from formats.monitor import Tally
+from formats.store.access import Address
+from formats.store.contract import Store
+from formats.store.memory import MemoryStore
+from formats.tables.archive import CONTENT_CLASS, parse
+from importer import intake
+from importer.imports import accept, import_disks
+from importer.machines import answer_requests
+from importer.points import points
+from importer.validate import Extent, validate
+from importer.vault import Vault, members, open_vault
+from importer.wants import mend
+from seed.home import Home
+from seed.repair import Repaired, repair
+from seed.wanted import newest_wants
+from seed.work import Work
+from tests.journeys import trees
+from tests.journeys.stage import Copy, Stage, backup, flip
+from tests.store.faulty import BreaksAt, Died, FaultyStore, dies_at, fails_at, io_error, unreachable
+
+assert sys.platform == "linux"
+
+Deed = Callable[[Vault], None]
+BY_CONTENT = ("archives/", "indexes/", "needs/", "holdings/", "manifests/", "sets/", "slots/")
+
+
+def in_memory(stage: Stage) -> tuple[Vault, dict[str, bytes]]:
+    """A stage's vault, and its objects."""
+    vault = open_vault(stage.importer_home, Address(stage.at), Tally())
+    return vault, {name: vault.store.get(name) for name, _ in vault.store.list("")}
+
+
+def over(vault: Vault, store: Store) -> Vault:
+    return Vault(store, vault.descriptor, vault.authority)
+
+
+def importing(disk: Path) -> Deed:
+    def work(vault: Vault) -> None:
+        answer_requests(vault, Tally())
+        known = members(vault, Tally())
+        found = [intake.look(folder, Tally()) for folder in intake.folders(disk)]
+        try:
+            import_disks(vault, [(d, accept(vault, d, known)) for d in found], Tally())
+            mend(vault, Tally())
+        finally:
+            for looked in found:
+                looked.store.close()
+
+    return work
+
+
+def validating(vault: Vault) -> None:
+    validate(vault, Extent(), Tally())
+    mend(vault, Tally())
+
+
+def content(objects: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in objects.items() if name.startswith(BY_CONTENT)}
+
+
+def sweep(vault: Vault, before: dict[str, bytes], work: Deed, error: BaseException | None) -> int:
+    """Let `work` die (or fail, with `error`) before each write in turn, and run it again: the content is as if nothing had
+    been. Returns how many writes there are."""
+    plain = MemoryStore()
+    plain.objects = copy.copy(before)
+    counting = FaultyStore(plain)
+    work(over(vault, counting))
+    expected = content(plain.objects)
+    for number in range(1, counting.count + 1):
+        store = MemoryStore()
+        store.objects = copy.copy(before)
+        plan = dies_at(number) if error is None else fails_at(number, error)
+        try:
+            work(over(vault, FaultyStore(store, plan)))
+        except (Died, OffseedError) as met:
+            assert error is None or met is error
+        work(over(vault, store))
+        assert content(store.objects) == expected, number
+        assert [p.standing for p in points(over(vault, store), Tally())] == [
+            p.standing for p in points(over(vault, plain), Tally())
+        ]
+    return counting.count
+
+
+@pytest.mark.parametrize("error", [None, io_error("vault"), MediaError("disk-full", "full", subject="vault")])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_import(copy_of: Copy, exported: Stage, damaged: bool, error: BaseException | None) -> None:
+    stage = copy_of(exported)
+    if damaged:
+        archive = stage.objects("archives")[0]
+        flip(archive, archive.stat().st_size // 2)
+    vault, before = in_memory(stage)
+    count = sweep(vault, before, importing(stage.disk), error)
+    print("died before each of", count, "writes")
+    assert count > 8
+
+
+@pytest.mark.parametrize("error", [None, io_error("vault")])
+def test_a_validation(copy_of: Copy, imported: Stage, error: BaseException | None) -> None:
+    stage = copy_of(imported)
+    for archive in (stage.vault / "archives").glob("*/*"):
+        flip(archive, archive.stat().st_size // 2)
+    vault, before = in_memory(stage)
+    count = sweep(vault, before, validating, error)
+    print("died before each of", count, "writes")
+    assert count > 4
+
+
+def test_what_cannot_be_read_at_all_is_left_alone(copy_of: Copy, imported: Stage) -> None:
+    """It may be the cable, or the network: nothing is deleted for that."""
+    vault, before = in_memory(copy_of(imported))
+    for error in (io_error("vault"), unreachable("vault")):
+        store = MemoryStore()
+        store.objects = copy.copy(before)
+
+        def plan(verb: str, name: str, _: int, error: OffseedError = error) -> BaseException | None:
+            reading = verb in ("get", "get_into") and name.startswith(BY_CONTENT)
+            return error if reading and not name.startswith(("manifests/", "sets/")) else None
+
+        met = Tally()
+        try:
+            validate(over(vault, FaultyStore(store, plan)), Extent(), met)
+        except OffseedError as found:
+            assert found is error
+        else:
+            assert met.findings
+        assert content(store.objects) == content(before)
+
+
+def test_a_connection_that_breaks_at_any_call_loses_nothing(copy_of: Copy, imported: Stage) -> None:
+    """It is told, and the same again ends as if nothing had been: no whole record is taken for a damaged one."""
+    stage = copy_of(imported)
+    for archive in (stage.vault / "archives").glob("*/*"):
+        flip(archive, archive.stat().st_size // 2)
+    vault, before = in_memory(stage)
+
+    def run(broken: int) -> tuple[int, MemoryStore]:
+        """Validate, while one call finds no connection; then again, if that ended it. How many calls were begun."""
+        store, plan = MemoryStore(), BreaksAt(broken)
+        store.objects = copy.copy(before)
+        try:
+            validating(over(vault, FaultyStore(store, plan)))
+        except OffseedError as met:
+            assert met is plan.error
+            validating(over(vault, store))
+        return plan.calls, store
+
+    count, plain = run(0)
+    for number in range(1, count + 1):
+        assert content(run(number)[1].objects) == content(plain.objects), number
+    print("failed once at each of", count, "calls")
+
+
+def test_a_repair_loses_nothing_to_a_connection_that_breaks_at_any_call(
+    copy_of: Copy, opened: Stage, room: Path
+) -> None:
+    """By a machine whose home has lost what it kept: what it does not hear from the vault must not count as lost."""
+    stage = copy_of(opened)
+    source = trees.varied_tree(room / "source")
+    backup(stage, source)
+    shutil.rmtree(stage.home / "cache")
+    for archive in (stage.vault / "archives").glob("*/*"):
+        if parse(archive.read_bytes(), "archive").archive_class == CONTENT_CLASS:
+            flip(archive, archive.stat().st_size // 2)
+    vault, objects = in_memory(stage)
+    damaged = MemoryStore()
+    damaged.objects = objects
+    answer_requests(over(vault, damaged), Tally())
+    validating(over(vault, damaged))
+    spare = room / "home"
+
+    def repairing(home: Home, store: Store) -> Repaired:
+        with home.locked(), Work.open(home, store, Tally()) as work:
+            return repair(work, [], 3, newest_wants(home, store, Tally()))
+
+    def run(broken: int) -> int:
+        shutil.copytree(stage.home, spare)
+        store, plan = MemoryStore(), BreaksAt(broken)
+        store.objects = copy.copy(damaged.objects)
+        try:
+            done = repairing(Home.open(spare), FaultyStore(store, plan))
+        except OffseedError as met:
+            assert met is plan.error
+            done = repairing(Home.open(spare), store)
+        assert done.made == done.wanted, broken
+        assert not done.revised, broken
+        assert not done.lost, broken
+        mend(over(vault, store), Tally())
+        (point,) = points(over(vault, store), Tally())
+        assert point.standing.complete, broken
+        shutil.rmtree(spare)
+        return plan.calls
+
+    count = run(0)
+    for number in range(1, count + 1):
+        run(number)
+    print("failed once at each of", count, "calls")
+
+
+def test_a_bad_sector_costs_one_record(copy_of: Copy, imported: Stage) -> None:
+    """The rest of the archive is saved, and it makes way for what is sent again."""
+    vault, before = in_memory(copy_of(imported))
+    largest = max((n for n in before if n.startswith("archives/")), key=lambda n: len(before[n]))
+    bad = len(before[largest]) // 2
+    store = MemoryStore()
+    store.objects = copy.copy(before)
+
+    def sector(name: str, start: int, data: bytes) -> bytes | None:
+        return None if name == largest and start <= bad < start + len(data) else data
+
+    done = validate(over(vault, FaultyStore(store, spoil=sector)), Extent(), Tally())
+    assert done.damaged == [largest]
+    assert largest not in store.objects
+    (lack,) = mend(over(vault, store), Tally()).values()
+    assert lack.records == 1

@@ -1,0 +1,1 @@
+"""What is damaged on purpose, and what becomes of it."""

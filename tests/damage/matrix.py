@@ -1,0 +1,207 @@
+"""The damage matrix: an action on an object of the vault, then an operation, then all is made good again.
+
+A cell holds that the operation ends in a value or a named error; that what is restored is right or missing, never wrong;
+that a validation without keys names the damaged object, and none but it; and that validation, repair and another import
+bring every recovery point back whole.
+"""
+
+import random
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from tests.journeys import trees
+from tests.journeys.stage import Stage, backup, below, flip, kept
+
+assert sys.platform == "linux"
+
+
+def remove(path: Path, _: Path) -> None:
+    path.unlink()
+
+
+def flip_one(path: Path, _: Path) -> None:
+    flip(path, path.stat().st_size * 2 // 3)
+
+
+def flip_first(path: Path, _: Path) -> None:
+    flip(path, 0)
+
+
+def cut(path: Path, _: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+
+def extend(path: Path, _: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"and more")
+
+
+def zero(path: Path, _: Path) -> None:
+    """As a file system does that lost the data and kept the length."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def swap(path: Path, other: Path) -> None:
+    """Another object's bytes under its name."""
+    path.write_bytes(other.read_bytes())
+
+
+Action = Callable[[Path, Path], None]
+ACTIONS: tuple[Action, ...] = (remove, flip_one, flip_first, cut, extend, zero, swap)
+
+# By their prefix; of the archives, the largest holds content and the smallest a catalog.
+OBJECTS = (
+    "archives/large",
+    "archives/small",
+    "indexes",
+    "needs",
+    "holdings",
+    "manifests",
+    "sets",
+    "disks",
+    "jobs",
+    "wants",
+    "replacements",
+    "requests",
+    "validations",
+)
+SELDOM = ("holdings", "disks", "jobs", "wants", "replacements", "requests", "validations")
+
+OPERATIONS: dict[str, tuple[object, ...]] = {
+    "points": ("importer", "points"),
+    "status": ("importer", "status"),
+    "import": ("importer", "import"),
+    "validate": ("importer", "validate"),
+    "backup": ("seed", "backup"),
+    "repair": ("seed", "repair"),
+    "restore": ("seed", "restore", "latest"),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    what: str
+    action: Action
+    operation: str
+
+    def __str__(self) -> str:
+        return f"{self.action.__name__} {self.what}, then {self.operation}"
+
+
+def cells() -> list[Cell]:
+    """All cells; of objects that little hangs on, those that read them."""
+    return [
+        Cell(what, action, operation)
+        for what, action, operation in product(OBJECTS, ACTIONS, OPERATIONS)
+        if what not in SELDOM or operation in ("import", "validate", "status")
+    ]
+
+
+def sample(count: int, seed: int) -> list[Cell]:
+    return random.Random(seed).sample(cells(), count)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A vault with two points of a machine, of which the disk was damaged and made good; and what they hold."""
+
+    stage: Stage
+    source: Path
+    states: Sequence[Path]
+
+
+def scene(stage: Stage, room: Path) -> Scene:
+    """Made once; every cell spoils a copy."""
+    source = trees.varied_tree(room / "source")
+    stage.export(source)
+    archive = max(stage.objects("archives"), key=lambda p: p.stat().st_size)
+    flip(archive, archive.stat().st_size // 2)
+    stage.import_(3)
+    stage.run("seed", "repair")
+    states = [kept(source, room, "first")]
+    trees.change(source)
+    (source / "large/new").write_bytes(trees.incompressible(3 << 20, 7))
+    backup(stage)
+    states.append(kept(source, room, "second"))
+    stage.run("importer", "points", "--vault", stage.at)
+    stage.run("importer", "validate", "--vault", stage.at)
+    assert complete(stage) == [True, True]
+    return Scene(stage, source, states)
+
+
+def complete(stage: Stage) -> list[bool]:
+    return [
+        p["complete"] for p in stage.run("importer", "points", "--vault", stage.at, "--json", code=None).json
+    ]
+
+
+def try_cell(scene: Scene, cell: Cell, folder: Path) -> None:
+    """Raises AssertionError where anything is not as it should be."""
+    folder.mkdir()
+    stage = scene.stage.copy(folder / "stage")
+    try:
+        damaged = _damage(stage, cell)
+        _operate(scene, stage, cell, folder)
+        if cell.operation not in ("import", "validate", "backup", "repair", "status", "points"):
+            assert _validated(stage) == ([damaged] if damaged else [])
+        _heal(stage)
+        assert complete(stage) == [True] * len(complete(stage))
+        _compare(scene, stage, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _damage(stage: Stage, cell: Cell) -> str | None:
+    """Returns the name of the object, where it is still there."""
+    prefix, _, which = cell.what.partition("/")
+    found = [p for p in (stage.vault / prefix).rglob("*") if p.is_file()]
+    found.sort(key=lambda p: (p.stat().st_size, p))
+    path = found[-1] if which == "large" else found[0]
+    other = next(p for p in [*reversed(found), stage.vault / "x"] if p != path)
+    if not other.exists():
+        other = next(p for p in (stage.vault / "machines").rglob("*") if p.is_file())
+    cell.action(path, other)
+    return str(path.relative_to(stage.vault)) if path.exists() else None
+
+
+def _operate(scene: Scene, stage: Stage, cell: Cell, folder: Path) -> None:
+    program, *words = OPERATIONS[cell.operation]
+    if cell.operation == "import":
+        words.append(stage.disk)
+    if cell.operation == "restore":
+        words += ["--target", folder / "restored"]
+    ended = stage.run(str(program), *words, "--vault", stage.at, code=None)
+    assert ended.code in (0, 1, 3), ended
+    if cell.operation == "restore" and (folder / "restored").exists():
+        found = trees.differences(scene.states[-1], below(folder / "restored", scene.source))
+        assert [d for d in found if not d.startswith("missing: ") and ": links: " not in d] == []
+        assert not found or ended.code in (1, 3), ended
+
+
+def _validated(stage: Stage) -> list[str]:
+    found: list[str] = stage.run("importer", "validate", "--vault", stage.at, "--json", code=None).json[
+        "damaged"
+    ]
+    return found
+
+
+def _heal(stage: Stage) -> None:
+    """What an operator and a machine's owner do, some days."""
+    for _ in range(3):
+        stage.run("importer", "validate", "--vault", stage.at, code=None)
+        stage.run("importer", "import", stage.disk, "--vault", stage.at, code=None)
+        stage.run("seed", "repair", "--vault", stage.at, code=None)
+        if all(complete(stage)) and len(complete(stage)) >= 2:
+            return
+
+
+def _compare(scene: Scene, stage: Stage, folder: Path) -> None:
+    points = stage.run("seed", "points", "--vault", stage.at, "--json").json
+    assert len(points) >= len(scene.states)
+    for point, state in zip(points, scene.states, strict=False):
+        target = folder / point["point"]
+        stage.run("seed", "restore", point["point"], "--target", target, "--vault", stage.at)
+        assert trees.differences(state, below(target, scene.source)) == []

@@ -1,0 +1,37 @@
+"""The frame around both commands."""
+
+from pathlib import Path
+
+import pytest
+
+from formats.ending import FAILED, STOPPED, framed
+
+
+def test_ctrl_c_while_python_makes_a_class_is_a_stop(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Python wraps what comes then into an error of its own."""
+
+    class Interrupting:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    def work() -> int:
+        type("Made", (), {"member": Interrupting()})
+        return 0
+
+    assert framed("seed", work, lambda: tmp_path) == STOPPED
+    assert capsys.readouterr().err.endswith("seed: stopped\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fault_is_told_in_two_lines_and_logged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def work() -> int:
+        raise RuntimeError("what is this?")
+
+    assert framed("seed", work, lambda: tmp_path) == FAILED
+    (log,) = tmp_path.iterdir()
+    shown = capsys.readouterr().err
+    assert "[internal]" in shown
+    assert str(log) in shown
+    assert "what is this?" in log.read_text()

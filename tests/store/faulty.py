@@ -1,0 +1,117 @@
+"""A store that fails as it is told: at which call, how, and for how long. Without a plan it keeps the contract."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+from formats.errors import MediaError, StoreError
+from formats.store.contract import Octets, Store
+
+MUTATING = ("put_new", "delete")
+
+
+class Died(BaseException):
+    """The process is dead: nothing it does from here on has any effect."""
+
+
+Plan = Callable[[str, str, int], BaseException | None]
+
+
+def dies_at(number: int) -> Plan:
+    """Before the n-th call that changes anything, and ever after."""
+
+    def plan(verb: str, name: str, count: int) -> BaseException | None:
+        return Died() if count >= number else None
+
+    return plan
+
+
+def fails_at(number: int, error: BaseException, *, times: int = 1) -> Plan:
+    """So many calls that change anything fail, from the n-th on."""
+
+    def plan(verb: str, name: str, count: int) -> BaseException | None:
+        return error if number <= count < number + times else None
+
+    return plan
+
+
+class BreaksAt:
+    """A plan: the n-th call of any kind finds no connection, once. Counts the calls; at 0 none fails."""
+
+    def __init__(self, number: int) -> None:
+        self.calls = 0
+        self.error = unreachable("vault")
+        self._number = number
+
+    def __call__(self, verb: str, name: str, count: int) -> BaseException | None:
+        self.calls += 1
+        return self.error if self.calls == self._number else None
+
+
+def io_error(name: str) -> MediaError:
+    return MediaError("io-error", "the medium reports an error", subject=name)
+
+
+def unreachable(name: str) -> StoreError:
+    return StoreError("store-unreachable", "the storage service cannot be reached", subject=name)
+
+
+class FaultyStore:
+    """Wraps a store. `plan` is asked before every call with the verb, the name and how many calls that change anything were
+    begun, this one among them; what it returns is raised. `spoil` may alter what is read: bit rot, or a bad sector (None)."""
+
+    def __init__(
+        self,
+        store: Store,
+        plan: Plan | None = None,
+        spoil: Callable[[str, int, bytes], bytes | None] | None = None,
+    ) -> None:
+        self.address = store.address
+        self.count = 0
+        self._store = store
+        self._plan = plan
+        self._spoil = spoil
+        self._lock = threading.Lock()
+
+    def put_new(self, name: str, data: Octets) -> bool:
+        self._meet("put_new", name)
+        return self._store.put_new(name, data)
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        self._meet("get", name)
+        return self._read(name, start, self._store.get(name, start, length))
+
+    def get_into(self, name: str, buffer: memoryview) -> int:
+        self._meet("get_into", name)
+        size = self._store.get_into(name, buffer)
+        buffer[:size] = self._read(name, 0, bytes(buffer[:size]))
+        return size
+
+    def head(self, name: str) -> int | None:
+        self._meet("head", name)
+        return self._store.head(name)
+
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        self._meet("list", prefix)
+        return self._store.list(prefix)
+
+    def delete(self, name: str) -> None:
+        self._meet("delete", name)
+        self._store.delete(name)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _meet(self, verb: str, name: str) -> None:
+        with self._lock:
+            self.count += verb in MUTATING
+            error = self._plan(verb, name, self.count) if self._plan is not None else None
+        if error is not None:
+            raise error
+
+    def _read(self, name: str, start: int, data: bytes) -> bytes:
+        if self._spoil is None:
+            return data
+        spoilt = self._spoil(name, start, data)
+        if spoilt is None:
+            raise io_error(name)
+        return spoilt
