@@ -162,7 +162,11 @@ def _import_disk(work: Work, result: Imported, monitor: Monitor) -> None:
 
 
 def _check_arrived(work: Work, disk: Disk, found: Sequence[Finding], monitor: Monitor) -> None:
-    """A finished set all of whose disks were here must have brought all that its point needs; what was `found` is known."""
+    """A finished set all of whose disks were here must have brought all that its point needs; what was `found` is known.
+
+    What another importer brought meanwhile, this one's stock does not have: so the vault is looked at again before anything
+    is said to be missing. An archive is there before the disk that brought it is remembered.
+    """
     for document, _ in disk.sets:
         prefixes = [layout.received_prefix(document.set, d.number) for d in document.disks]
         if not all(any(True for _ in work.vault.store.list(prefix)) for prefix in prefixes):
@@ -170,10 +174,12 @@ def _check_arrived(work: Work, disk: Disk, found: Sequence[Finding], monitor: Mo
         for manifest, signed in disk.manifests:
             if signed.digest != document.manifest:
                 continue
-            for need in load(disk, manifest, monitor):
+            lacking = [need for need in load(disk, manifest, monitor) if not work.has(need)]
+            there = stock(work.vault, Tally()) if lacking else work.stock
+            for need in lacking:
                 name = layout.archive_name(need.archive.name)
                 known = any(f.subject.endswith(name) for f in found)
-                if not work.has(need) and not known:
+                if there.lacking(need) is not None and not known:
                     find(monitor, "object-missing", name, "needed by the point, on none of the set's disks")
 
 

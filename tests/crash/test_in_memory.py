@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from formats.errors import MediaError, OffseedError
-from formats.monitor import Tally
+from formats.monitor import Monitor, Tally
 from formats.store.access import Address
 from formats.store.contract import Store
 from formats.store.memory import MemoryStore
@@ -26,7 +26,7 @@ from seed.repair import Repaired, repair
 from seed.wanted import newest_wants
 from seed.work import Work
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, backup, flip
+from tests.journeys.stage import Copy, Stage, backup, disks, flip, to
 from tests.store.faulty import BreaksAt, Died, FaultyStore, dies_at, fails_at, io_error, unreachable
 
 assert sys.platform == "linux"
@@ -45,13 +45,13 @@ def over(vault: Vault, store: Store) -> Vault:
     return Vault(store, vault.descriptor, vault.authority)
 
 
-def importing(disk: Path) -> Deed:
+def importing(disk: Path, monitor: Monitor | None = None) -> Deed:
     def work(vault: Vault) -> None:
         answer_requests(vault, Tally())
         known = members(vault, Tally())
         found = [intake.look(folder, Tally()) for folder in intake.folders(disk)]
         try:
-            import_disks(vault, [(d, accept(vault, d, known)) for d in found], Tally())
+            import_disks(vault, [(d, accept(vault, d, known)) for d in found], monitor or Tally())
             mend(vault, Tally())
         finally:
             for looked in found:
@@ -104,6 +104,30 @@ def test_an_import(copy_of: Copy, exported: Stage, damaged: bool, error: BaseExc
     count = sweep(vault, before, importing(stage.disk), error)
     print("died before each of", count, "writes")
     assert count > 8
+
+
+def test_what_another_importer_brings_meanwhile_is_not_missing(
+    copy_of: Copy, opened: Stage, room: Path
+) -> None:
+    """The other disk of a set is imported, by another process, just before this one is remembered."""
+    stage = copy_of(opened)
+    one, other = disks(stage, 2)
+    stage.run("seed", "export", trees.varied_tree(room / "source"), *to(one, other), "--offline")
+    vault, objects = in_memory(stage)
+    store = MemoryStore()
+    store.objects = objects
+    left = [other]
+
+    def meanwhile(verb: str, name: str, _: int) -> None:
+        if verb == "put_new" and name.startswith("disks/") and left:
+            importing(left.pop())(over(vault, store))
+
+    found = Tally()
+    importing(one, found)(over(vault, FaultyStore(store, meanwhile)))
+    assert not left
+    assert found.findings == []
+    (point,) = points(over(vault, store), Tally())
+    assert point.standing.complete
 
 
 @pytest.mark.parametrize("error", [None, io_error("vault")])
