@@ -20,6 +20,7 @@ def framed(program: str, work: "Callable[[], int]", logs: "Callable[[], Path]") 
     """The exit code of `work`. A fault is logged in the folder `logs` and told without a traceback; Ctrl-C is told."""
     try:
         _open_streams()
+        _leave_no_core()
         _catch_elsewhere(program, logs)
         return work()
     except KeyboardInterrupt:
@@ -58,6 +59,14 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  for good
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _leave_no_core() -> None:
+    """A core file would hold the keys. Where cores are piped to a program, the system asks that program alone."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _catch_elsewhere(program: str, logs: "Callable[[], Path]") -> None:

@@ -39,6 +39,8 @@ CODES = {
     # keys
     "passphrase-wrong": "the passphrase opens none of the key slots",
     "slot-missing": "no key slot is there to be opened",
+    "slot-last": "the only key slot is not taken away",
+    "slots-full": "the key has as many passphrases as can be",
     "seal-broken": "sealed bytes do not open under this key",
     "root-differs": "the sealed root of a recovery point contradicts its manifest",
     # vault and registration
@@ -57,11 +59,13 @@ CODES = {
     "machine-unknown": "the machine is not registered with the vault",
     "machine-revoked": "the machine was revoked",
     "machine-replaced": "the machine was replaced: another has taken its place",
+    "manifests-too-many": "a machine has more manifests than the end of its membership can name",
     "replacement-refused": "a machine may not take the place of the one that it names",
     "signature-wrong": "a signature does not verify",
     "replacement-untrue": "an archive does not hold what a replacement says",
     # disks
     "disk-missing": "there is no disk at that path",
+    "disk-crowded": "the disk holds more objects than any seed has",
     "disk-empty": "no seed lies on the disk",
     "disk-unfinished": "the disk was not closed by a valid inventory",
     "disk-forked": "two inventories of one generation differ",

@@ -59,7 +59,7 @@ def check_name(name: str) -> str:
     Raises FormatError.
     """
     if len(name) > NAME_MAX or not all(_COMPONENT.match(part) for part in name.split("/")):
-        refuse("NAME-1", "not a valid object name", name[:NAME_MAX])
+        refuse("NAME-1", "not a valid object name", name[:NAME_MAX] or "an empty name")
     if not any(name.startswith(p.path) if p.path.endswith("/") else name == p.path for p in PREFIXES):
         refuse("NAME-2", "no kind of object has such a name", name)
     return name

@@ -99,14 +99,13 @@ def load(disk: Disk, manifest: Manifest, monitor: Monitor) -> list[Need]:
 
 
 def needed_of(disk: Disk, monitor: Monitor, result: Imported) -> list[Need]:
-    """What of this disk a manifest on it needs; in an open set, all that the inventory lists."""
+    """What of this disk a manifest on it needs; in an open set, all that the inventory lists; of that what is
+    welcome."""
     listed = [all_of(holding) for holding in disk.archives.values()]
-    if not disk.manifests:
-        return listed
-    wanted: list[Need] = []
+    wanted: list[Need] = [] if disk.manifests else listed
     for manifest, _ in disk.manifests:
         wanted += load(disk, manifest, monitor) or listed  # without its need list, all that there is
-    needed = joined(wanted)
+    needed = [n for n in joined(wanted) if disk.welcome is None or n.archive.name in disk.welcome]
     result.not_needed = len(disk.archives.keys() - {need.archive.name for need in needed})
     return [
         need

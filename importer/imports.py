@@ -16,48 +16,76 @@ The order of writes is the safety argument:
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.acceptance import forked
 from formats.documents.disk import Inventory, SetDisk
 from formats.documents.job import Job
-from formats.documents.vault import Membership
+from formats.documents.vault import Counted, Membership
 from formats.errors import (
     FormatError,
     IntegrityError,
     MediaError,
     NotFoundError,
     VaultError,
+    damage_aside,
 )
-from formats.ids import MachineId, digest, fingerprint
+from formats.ids import ArchiveName, MachineId, digest, fingerprint
 from formats.monitor import Finding, Monitor, Recorder, Tally
 from formats.replaced import Stock
 from formats.tables.needs import Need
 from formats.tables.sections import OBJECT_SIZE_MAX
 from importer.archives import Work, find, load, needed_of, put, side_by_side, take_archive
 from importer.intake import Disk, check_holdings, fetch
-from importer.points import need_digests, set_documents, sets, stock
+from importer.points import load_needs, need_digests, set_documents, sets, stock
+from importer.points import manifests as counting
 from importer.receipts import Imported, Outcome, job_disk, make_receipt, receipts
 from importer.vault import Vault
 
 
 def accept(
-    vault: Vault, disk: Disk, known: Mapping[MachineId, Membership], *, further: MachineId | None = None
+    vault: Vault,
+    disk: Disk,
+    known: Mapping[MachineId, Membership],
+    *,
+    further: Collection[MachineId] = (),
+    beside: Sequence[Disk] = (),
 ) -> Membership:
-    """The member whose disk this is. `further` is a machine of which a set is accepted though it was replaced.
+    """The member whose disk this is. `further` are machines of which sets are accepted though they were replaced or revoked.
+    Of a machine that is no longer active only what counts is taken, by manifests in the vault and on the disks `beside` this.
 
     Raises VaultError vault-foreign, machine-unknown, machine-revoked, machine-replaced.
     """
     disk.rules.check_vault(vault.id, vault.name)
     machine = disk.label.machine
     member = known.get(machine)
-    announced = machine == further
-    if member is not None and member.status == "replaced" and not announced:
+    announced = machine in further
+    if member is not None and member.status != "active" and not announced:
         announced = any(document.set == disk.label.set for document in sets(vault, member, Tally()))
     command = f"importer machines accept {fingerprint(machine)} --vault {vault.store.address} --from {disk.path.parent.parent}"
-    return disk.rules.check_member(member, command, announced=announced)
+    accepted = disk.rules.check_member(member, command, announced=announced)
+    if accepted.status != "active":
+        _keep_what_counts(vault, disk, accepted, [disk, *beside])
+    return accepted
+
+
+def _keep_what_counts(vault: Vault, disk: Disk, member: Membership, disks: Sequence[Disk]) -> None:
+    """Of a disk whose machine is no longer active: what the points need whose manifests count. Whoever has taken over its key
+    may have listed on it what he likes."""
+    counted = Counted(member)
+    needed: set[ArchiveName] = set()
+    for manifest, _ in counting(vault, member, Tally()):
+        with damage_aside():
+            needed |= {need.archive.name for need in load_needs(vault.store, manifest)}
+    for other in disks:
+        for manifest, signed in other.manifests:
+            if manifest.machine == member.machine and signed.digest in counted:
+                needed |= {need.archive.name for need in load(other, manifest, Tally())}
+    disk.manifests = [(m, s) for m, s in disk.manifests if s.digest in counted]
+    disk.sets = [(d, s) for d, s in disk.sets if d.manifest in counted]
+    disk.welcome = needed
 
 
 def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor: Monitor) -> list[Imported]:
@@ -200,15 +228,23 @@ def _take_objects(vault: Vault, result: Imported, monitor: Monitor) -> None:
             continue  # a finding already
         try:
             data = fetch(disk, name, OBJECT_SIZE_MAX, claimed)
-            addressed = name in (layout.index_name(digest(data)), layout.need_name(digest(data)))
+            found = digest(data)
+            addressed = name in (
+                layout.index_name(found),
+                layout.need_name(found),
+                layout.holdings_name(found),
+            )
             if name.startswith("slots/"):
                 slots, signed = disk.rules.read_slots(data, name)
-                prefix = layout.slot_prefix(slots.machine)
-                put(vault, layout.numbered(prefix, slots.number, signed.digest), data, monitor)
-            elif addressed or name in tables:
+                if slots.number >= result.member.slots_from:
+                    prefix = layout.slot_prefix(slots.machine)
+                    put(vault, layout.numbered(prefix, slots.number, signed.digest), data, monitor)
+            elif addressed:
                 put(vault, name, data, monitor)
-            elif name.startswith(("indexes/", "needs/")):
+            elif name.startswith(("indexes/", "needs/", "holdings/")):
                 raise IntegrityError("object-damaged", "an object is not the one of its name")
+            elif not name.startswith(("requests/", layout.manifest_prefix(disk.label.machine))):
+                raise FormatError("NAME-2", "no object of a disk has such a name")
             result.objects[name] = Outcome("imported", len(data))
         except (FormatError, IntegrityError, VaultError, MediaError, NotFoundError) as error:
             monitor.finding(Finding(code=error.code, subject=f"{disk.name}/{name}", detail=error.what))

@@ -1,14 +1,15 @@
 """What lies on a disk, and whether it can be believed: the first look, without a vault and without keys."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from formats import layout
 from formats.documents.acceptance import Closed, DiskAcceptance, folder_identity
-from formats.documents.disk import Label, SetDocument
+from formats.documents.disk import OBJECTS_MAX, TABLES_MAX, Label, SetDocument
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError, VaultError
@@ -18,11 +19,15 @@ from formats.standing import label_of
 from formats.store.contract import Store
 from formats.store.failures import meaning
 from formats.store.local import LocalStore
-from formats.tables.holdings import Holding, decode_table
+from formats.tables.holdings import ROWS_MAX, TABLE_SIZE_MAX, Holding, decode_table
 from formats.wire import DOCUMENT_SIZE_MAX
 from importer import strays
 
 T = TypeVar("T")
+
+FINDINGS_MAX = 10_000
+# More than any inventory can name: whoever wrote a disk must not have the datacenter's memory.
+LISTED_MAX = TABLES_MAX * ROWS_MAX + OBJECTS_MAX + 10_000
 
 
 @dataclass
@@ -30,7 +35,7 @@ class Disk:
     """One folder `offseed/<set>-<number>/` of a disk, read and believed as far as it can be.
 
     `closed` is None where no valid inventory closes it. `listed` are the objects there are, name → size;
-    `archives` those that the inventory lists.
+    `archives` those that the inventory lists. Only those that are `welcome` are taken; None: all.
     """
 
     path: Path
@@ -44,6 +49,7 @@ class Disk:
     sets: list[tuple[SetDocument, Signed]]
     strays: dict[str, Path] = field(default_factory=dict)  # listed objects that lie elsewhere on the disk
     findings: list[Finding] = field(default_factory=list)
+    welcome: Collection[ArchiveName] | None = None
 
     @property
     def name(self) -> str:
@@ -96,7 +102,7 @@ def look(folder: Path, monitor: Monitor) -> Disk:
             hint="the export was stopped before it began, or the disk is damaged: ask the sender to run it again",
         ) from None
     met = Recorder(monitor)
-    listed = dict(store.list(""))
+    listed = _listed(store)
     closed = rules.read_inventories(_documents(store, listed, "inventories/", met), met)
     disk = Disk(folder, store, rules, label, closed, listed, {}, [], [])
     disk.strays = strays.find(folder.parent.parent, _missing(disk))
@@ -119,6 +125,17 @@ def look(folder: Path, monitor: Monitor) -> Disk:
     return disk
 
 
+def _listed(store: Store) -> dict[str, int]:
+    """What there is, name to size. Raises MediaError disk-crowded."""
+    listed = dict(islice(store.list(""), LISTED_MAX + 1))
+    if len(listed) > LISTED_MAX:
+        raise MediaError(
+            "disk-crowded", f"the folder holds more than {LISTED_MAX:,} objects, and no seed has so many", subject=store.address,
+            hint="somebody has filled it up, or wrote it who is no exporter of ours; ask the sender",
+        )  # fmt: skip
+    return listed
+
+
 def _moved_identity(store: Store, folder: Path, monitor: Monitor) -> tuple[SetId, int]:
     """Of a folder that lost its name: what its label says. Raises MediaError disk-foreign."""
     label = label_of(store)
@@ -133,30 +150,34 @@ def _moved_identity(store: Store, folder: Path, monitor: Monitor) -> tuple[SetId
 
 
 def check_holdings(disk: Disk, monitor: Monitor) -> None:
-    """Compare what the inventory lists with what is there, both ways; every discrepancy is a finding."""
+    """Compare what the inventory lists with what is there, both ways; every discrepancy is a finding, beyond ten thousand
+    one for all: whoever wrote the disk may have listed half a million."""
+    found = _discrepancies(disk)
+    for finding in islice(found, FINDINGS_MAX):
+        monitor.finding(finding)
+    if more := sum(1 for _ in found):
+        detail = f"{more:,} more objects are not there, not as listed, or not listed"
+        monitor.finding(Finding(code="object-missing", subject=disk.name, detail=detail))
+
+
+def _discrepancies(disk: Disk) -> Iterator[Finding]:
     if disk.closed is None:
         return
     expected = _expected(disk)
     for name, (size, _) in expected.items():
-        there = disk.listed.get(name)
+        there, subject = disk.listed.get(name), f"{disk.name}/{name}"
         if there is None:
             stray = disk.strays.get(name)
             detail = (
                 f"listed, not there; it was found by its digest: {stray}" if stray else "listed, not there"
             )
-            monitor.finding(Finding(code="object-missing", subject=f"{disk.name}/{name}", detail=detail))
+            yield Finding(code="object-missing", subject=subject, detail=detail)
         elif there != size:
-            monitor.finding(
-                Finding(
-                    code="object-damaged", subject=f"{disk.name}/{name}", detail=f"{there} bytes, not {size}"
-                )
-            )
+            yield Finding(code="object-damaged", subject=subject, detail=f"{there} bytes, not {size}")
     own = ("label", "inventories/", layout.set_prefix(disk.label.machine) + "/")
     for name in disk.listed:
         if name not in expected and not name.startswith(own):
-            monitor.finding(
-                Finding(code="object-unlisted", subject=f"{disk.name}/{name}", detail="there, not listed")
-            )
+            yield Finding(code="object-unlisted", subject=f"{disk.name}/{name}", detail="there, not listed")
 
 
 def _expected(disk: Disk) -> dict[str, tuple[int, HexDigest]]:
@@ -197,7 +218,9 @@ def fetch(disk: Disk, name: str, size_max: int, expected: str | None) -> bytes:
     Raises IntegrityError, StoreError, MediaError.
     """
     if (stray := disk.strays.get(name)) is not None:
-        data = _read_stray(stray, _expected(disk)[name][0])
+        inventory = disk.closed.inventory if disk.closed else None
+        held = (*inventory.tables, *inventory.objects) if inventory else ()
+        data = _read_stray(stray, next(h.size for h in held if h.name == name))
     else:
         data = disk.store.get(name, length=size_max + 1)
     if expected is not None and digest(data).hex() != expected:
@@ -217,7 +240,9 @@ def _inventoried(disk: Disk, monitor: Monitor) -> dict[ArchiveName, Holding]:
     found: dict[ArchiveName, Holding] = {}
     for table in disk.closed.inventory.tables if disk.closed else ():
         try:
-            data = fetch(disk, table.name, table.size, table.digest)
+            if table.name != layout.holdings_name(bytes.fromhex(table.digest)):
+                raise FormatError("NAME-2", "a table of archives under a name that is not its own")
+            data = fetch(disk, table.name, TABLE_SIZE_MAX, table.digest)
             found |= {h.name: h for h in decode_table(data, table.name)}
         except (FormatError, IntegrityError, StoreError, MediaError) as error:
             monitor.finding(Finding(code=error.code, subject=table.name, detail=error.what))

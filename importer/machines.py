@@ -1,4 +1,4 @@
-"""Who may write into a vault: requests are answered here, by the credential's rules or the operator's word.
+"""Who may write into a vault: requests are answered here, by the credential's rules or the operator's word, and ended.
 
 Where a machine takes the place of another, its membership is put first, and then the revision that ends the other's. A
 crash between the two leaves both active, and the first names the other: whoever answers requests next completes it, from
@@ -16,12 +16,21 @@ from formats.documents import credential, envelope
 from formats.documents.envelope import Signed, raw_public
 from formats.documents.manifest import Manifest
 from formats.documents.revisions import newest
-from formats.documents.vault import Credential, Membership, Request
+from formats.documents.vault import (
+    ALL_COUNT,
+    COUNTED_MAX,
+    SLOTS_NONE,
+    Counted,
+    Credential,
+    Membership,
+    Request,
+    Slots,
+)
 from formats.errors import FormatError, IntegrityError, VaultError
 from formats.ids import MachineId, fingerprint, machine_id
 from formats.monitor import Finding, Monitor
 from formats.store.contract import Guarded
-from importer.points import manifests
+from importer.points import line_of, manifests
 from importer.vault import Vault, members
 
 
@@ -122,6 +131,7 @@ def admit(
         since=int(time.time()),
         accepted_by=by,
         replaces=request.replaces,
+        slots_from=before.slots_from if before else 1,
     )
     vault.sign(layout.member_prefix(machine), member.number, member)
     complete_replacements(vault, known, monitor)
@@ -129,33 +139,101 @@ def admit(
 
 
 def complete_replacements(vault: Vault, known: dict[MachineId, Membership], monitor: Monitor) -> None:
-    """End the membership of every machine whose place an active one has taken; `known` learns of it."""
+    """End the membership of every machine whose place an active one has taken; `known` learns of it. Raises as `revoke`."""
     for member in list(known.values()):
         before = known.get(member.replaces or MachineId(""))
         if member.status == "active" and before is not None and before.status == "active":
-            last = max((m.sequence for m, _ in manifests(vault, before, monitor)), default=0)
-            known[before.machine] = _revise(vault, before, status="replaced", last_sequence=last)
+            known[before.machine] = _end(vault, before, "replaced", monitor)
+
+
+def revoke(
+    vault: Vault, known: dict[MachineId, Membership], machine: MachineId, monitor: Monitor
+) -> Membership:
+    """End a machine: what the vault has of it stays good, and nothing else of it counts from here on; `known` learns of it.
+
+    Raises VaultError machine-unknown; manifests-too-many.
+    """
+    complete_replacements(vault, known, monitor)
+    member = known.get(machine)
+    if member is None:
+        raise _no_member(machine)
+    if member.status != "revoked":
+        known[machine] = _end(vault, member, "revoked", monitor)
+    return known[machine]
+
+
+def drop_keys(
+    vault: Vault, known: dict[MachineId, Membership], machine: MachineId, monitor: Monitor
+) -> list[str]:
+    """Remove the key slots that a machine asks to have removed, and those of the machines whose place it took; `known`
+    learns of it. Their names.
+
+    The memberships first: from there on no disk brings such slots in again (SLOT-7). Raises VaultError machine-unknown.
+    """
+    member = known.get(machine)
+    if member is None:
+        raise _no_member(machine)
+    slots = newest(vault.store, layout.slot_prefix(machine), Slots, bytes.fromhex(member.public_key), monitor)
+    keep = max(member.slots_from, slots[0].keep_from if slots is not None else 1)
+    if keep == 1:
+        return []
+    line = line_of(member, known)
+    for before, keep_from in zip(line, (keep, *(SLOTS_NONE for _ in line[1:])), strict=True):
+        if before.slots_from < keep_from:
+            known[before.machine] = _revise(vault, before, slots_from=keep_from)
+    dropped = [
+        name
+        for before in line
+        for name, _ in vault.store.list(layout.slot_prefix(before.machine))
+        if layout.number_of(name) < known[before.machine].slots_from
+    ]
+    for name in dropped:
+        vault.store.delete(name)
+    return dropped
+
+
+def _no_member(machine: MachineId) -> VaultError:
+    return VaultError(
+        "machine-unknown", "the vault has no machine of this fingerprint", subject=fingerprint(machine),
+        hint="see `importer machines list`; one that waits there is no member, and gets nothing until it is accepted",
+    )  # fmt: skip
 
 
 def accept_further(
-    vault: Vault, known: dict[MachineId, Membership], machine: MachineId, signed: Iterable[Manifest]
+    vault: Vault,
+    known: dict[MachineId, Membership],
+    machine: MachineId,
+    status: str,
+    signed: Iterable[tuple[Manifest, Signed]],
 ) -> None:
-    """By the operator's word, what a machine had signed before it was replaced counts up to the last of its manifests
-    among `signed`; `known` learns of it. Raises VaultError machine-unknown.
+    """By the operator's word, what a machine signed counts though the vault did not have it when the machine was replaced or
+    revoked, as `status` says: its manifests among `signed`; `known` learns of it. Raises VaultError machine-unknown.
     """
     member = known.get(machine)
-    if member is None or member.status != "replaced":
+    if member is None or member.status != status:
         raise VaultError(
-            "machine-unknown", "no machine of this fingerprint was replaced", subject=fingerprint(machine),
+            "machine-unknown", f"no machine of this fingerprint was {status}", subject=fingerprint(machine),
             hint="see `importer machines list`",
         )  # fmt: skip
-    last = max((m.sequence for m in signed if (m.vault, m.machine) == (vault.id, machine)), default=0)
-    if last > (member.last_sequence or 0):
-        known[machine] = _revise(vault, member, last_sequence=last)
+    further = [s.digest for m, s in signed if (m.vault, m.machine) == (vault.id, machine)]
+    counted = Counted(member).with_all(further)
+    if counted != member.counted:
+        known[machine] = _revise(vault, member, counted=counted)
+
+
+def _end(vault: Vault, member: Membership, status: str, monitor: Monitor) -> Membership:
+    digests = [signed.digest for _, signed in manifests(vault, member, monitor)]
+    if len(digests) > COUNTED_MAX:
+        raise VaultError(
+            "manifests-too-many", f"the machine has {len(digests):,} manifests, and a membership names {COUNTED_MAX:,}",
+            subject=member.name, hint="let its older points end by a shorter retention first",
+        )  # fmt: skip
+    counted = ALL_COUNT.with_all(digests)
+    return _revise(vault, member, status=status, since=int(time.time()), counted=counted)
 
 
 def _revise(vault: Vault, member: Membership, **changes: object) -> Membership:
-    revised = replace(member, number=member.number + 1, since=int(time.time()), **changes)  # type: ignore[arg-type]
+    revised = replace(member, number=member.number + 1, **changes)  # type: ignore[arg-type]
     vault.sign(layout.member_prefix(member.machine), revised.number, revised)
     return revised
 

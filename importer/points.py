@@ -9,7 +9,7 @@ from formats.documents import envelope
 from formats.documents.disk import SetDocument
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
-from formats.documents.vault import Membership
+from formats.documents.vault import Counted, Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
 from formats.ids import ArchiveName, Digest, MachineId, digest
 from formats.monitor import Finding, Monitor, Tally
@@ -147,11 +147,9 @@ def sets(vault: Vault, member: Membership, monitor: Monitor) -> list[SetDocument
 
 
 def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:
-    """All set documents of one machine that verify, superseded ones too; of one that was replaced, those that end a
-    manifest that counts."""
-    counted = (
-        {s.digest for _, s in manifests(vault, member, Tally())} if member.status == "replaced" else None
-    )
+    """All set documents of one machine that verify, superseded ones too; of one that is no longer active, those that end
+    a manifest that counts."""
+    counted = {s.digest for _, s in manifests(vault, member, Tally())} if member.status != "active" else None
     for name, _ in vault.store.list(layout.set_prefix(member.machine)):
         try:
             signed = envelope.read(vault.store.get(name), name)
@@ -165,6 +163,7 @@ def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterato
 
 def manifests(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[tuple[Manifest, Signed]]:
     """The manifests of one machine that verify and count (REV-3), by sequence; superseded ones too."""
+    counted = Counted(member)
     for name, _ in vault.store.list(layout.manifest_prefix(member.machine)):
         try:
             signed = envelope.read(vault.store.get(name), name)
@@ -172,8 +171,8 @@ def manifests(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[tu
         except (FormatError, IntegrityError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
             continue
-        if member.status == "replaced" and manifest.sequence > (member.last_sequence or 0):
-            detail = f"{member.name} signed it after another machine had taken its place: it does not count"
-            monitor.finding(Finding(code="machine-replaced", subject=name, detail=detail))
+        if signed.digest not in counted:
+            detail = f"the vault did not have it when {member.name} was {member.status}: it does not count"
+            monitor.finding(Finding(code=counted.code, subject=name, detail=detail))
             continue
         yield manifest, signed

@@ -15,7 +15,14 @@ from formats.documents.damage import WANTED_OBJECTS_MAX, Replaced, Replacement, 
 from formats.documents.disk import Inventory
 from formats.documents.revisions import newest
 from formats.documents.vault import Membership
-from formats.errors import FormatError, IntegrityError, NotFoundError, OffseedError, is_damage
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    NameHeldByOtherError,
+    NotFoundError,
+    OffseedError,
+    is_damage,
+)
 from formats.ids import ArchiveName, MachineId, digest, hex_digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import in_documents, index_objects, joined, replacements, sections, stand_in
@@ -86,15 +93,16 @@ def lacking(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monito
 
 
 def publish(vault: Vault, key_id: str, lack: Lack, monitor: Monitor) -> None:
-    """Put the next want list, if it says anything new."""
+    """Put the next want list, if it says anything new; what it is made of is whole from here on in any case, for a machine that
+    cannot read it sends nothing."""
     before = newest(vault.store, layout.wants_prefix(key_id), Wants, vault.key, monitor)
     objects = tuple(sorted(lack.objects)[:WANTED_OBJECTS_MAX])
     root, buckets = needs.encode(lack.needs) if lack.needs else (b"", {})
     wanted = hex_digest(root) if lack.needs else None
+    for data in (*buckets.values(), *([root] if root else [])):
+        _put_whole(vault, layout.need_name(digest(data)), data)
     if (before[0].needs, before[0].objects) == (wanted, objects) if before else not lack:
         return
-    for data in (*buckets.values(), *([root] if root else [])):
-        vault.store.put_new(layout.need_name(digest(data)), data)
     number = before[0].number + 1 if before else 1
     document = Wants(
         number=number,
@@ -108,6 +116,15 @@ def publish(vault: Vault, key_id: str, lack: Lack, monitor: Monitor) -> None:
         objects=objects,
     )
     vault.sign(layout.wants_prefix(key_id), number, document)
+
+
+def _put_whole(vault: Vault, name: str, data: bytes) -> None:
+    """Put an object that this side makes, in place of a damaged one."""
+    try:
+        vault.store.put_new(name, data)
+    except NameHeldByOtherError:
+        vault.store.delete(name)
+        vault.store.put_new(name, data)
 
 
 def accept_offers(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monitor) -> None:

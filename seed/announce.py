@@ -23,7 +23,7 @@ from formats.tables import needs
 from formats.tables.archive import METADATA_CLASS
 from seed.disk_sets import KeptSet, kept_sets
 from seed.home import Home
-from seed.machines import check_not_replaced
+from seed.machines import check_active
 from seed.register import put_request
 
 PATIENCE = 10.0  # seconds a vault is waited for
@@ -67,7 +67,7 @@ def announce_to(home: Home, store: Store, monitor: Monitor, *, again: bool = Fal
                 f"offline: there is no vault {home.identity.vault_name} at {store.address}; {LATER}"
             )
             return False
-        check_not_replaced(home.identity, store, monitor)
+        check_active(home.identity, store, monitor)
         put_request(store, home.identity)
         there = {name for name, _ in store.list(layout.set_prefix(home.identity.machine))} if again else set()
         announced = [_announce(kept, store, monitor) for kept in waiting if not _is_announced(kept, there)]

@@ -206,12 +206,9 @@ class DiskWriter:
         return signed.verify(Label, self._identity.public_key)
 
     def _put_documents(self) -> None:
-        identity = self._identity
-        documents = {"requests": identity.request}
-        if self._kept.state.slots_on_disk:
-            documents[layout.slot_prefix(identity.machine)] = identity.slots
-        for prefix, data in documents.items():
-            self.ensure(layout.numbered(prefix, 1, hex_digest(data)), data)
+        for name, data in self._identity.documents.items():
+            if self._kept.state.slots_on_disk or not name.startswith("slots/"):
+                self.ensure(name, data)
         readme = self.path / layout.DISK_README
         try:
             if not readme.exists():

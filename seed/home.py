@@ -11,6 +11,8 @@ from typing import Self, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filelock import FileLock, Timeout
 
+from formats import layout
+from formats.documents import envelope
 from formats.documents.codec import (
     Record,
     blob,
@@ -23,7 +25,7 @@ from formats.documents.codec import (
     optional,
     text,
 )
-from formats.documents.vault import MACHINE_NAME, VAULT_NAME
+from formats.documents.vault import MACHINE_NAME, VAULT_NAME, Slots
 from formats.errors import HomeError
 from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId, machine_id
 from formats.keyed.keys import MasterKey
@@ -52,7 +54,8 @@ class Parameters(Record):
 
 
 class Identity(Record):
-    """Written once, by registration. `replaced` are the machines whose place this one took, the last one first."""
+    """Written by registration, but for `slots`, the newest revision of the key's. `replaced` are the machines whose place
+    this one took, the last one first."""
 
     name: str = member(text(63, MACHINE_NAME))
     vault: VaultId = member(hexed(16))
@@ -80,6 +83,18 @@ class Identity(Record):
     @property
     def machine(self) -> MachineId:
         return machine_id(self.public_key)
+
+    @property
+    def documents(self) -> dict[str, bytes]:
+        """What a disk or a vault is told of this machine, by name: its key slots, and then its request, so that who is
+        accepted can be read by the passphrase."""
+        slots = envelope.read(self.slots, "slots")
+        number = slots.peek(Slots).number
+        request = envelope.read(self.request, "request")
+        return {
+            layout.numbered(layout.slot_prefix(self.machine), number, slots.digest): self.slots,
+            layout.numbered("requests", 1, request.digest): self.request,
+        }
 
     @property
     def master(self) -> MasterKey:
@@ -175,6 +190,11 @@ class Home:
             path, read_record(path / "identity.json", Identity), read_record(path / "state.json", State)
         )
 
+    def save_slots(self, slots: bytes) -> None:
+        """Raises HomeError."""
+        self.identity = replace(self.identity, slots=slots)
+        write_record(self.path / "identity.json", self.identity)
+
     def save_state(self, state: State) -> None:
         write_record(self.path / "state.json", state)
         self.state = state
@@ -201,6 +221,7 @@ class Home:
         except OSError as error:
             raise unwritable(self.path / "lock", error) from error
         try:
+            self.identity = read_record(self.path / "identity.json", Identity)
             self.state = read_record(self.path / "state.json", State)
             yield
         finally:

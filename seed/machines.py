@@ -1,6 +1,6 @@
 """The machines whose keys are at hand: this home's own and those whose place it took, or what a passphrase opens."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
 from formats.documents.revisions import newest
-from formats.documents.vault import Membership, Slots
+from formats.documents.vault import ALL_COUNT, Counted, Descriptor, Membership, Slots
 from formats.errors import (
     PassphraseError,
     UsageError,
@@ -22,6 +22,7 @@ from formats.keyed.passphrase import readings
 from formats.keyed.slots import ChunkingParameters, open_slot, slot_from_json
 from formats.monitor import Monitor, damage_told
 from formats.store.contract import Store
+from formats.wire import Json
 from formats.words import moment
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine whose key is at hand. Of one that was replaced, points count up to sequence `last`."""
+    """A machine whose key is at hand, and which of its manifests count."""
 
     machine: MachineId
     master: MasterKey
-    last: int | None = None
+    counted: Counted = ALL_COUNT
 
 
 def own_machines(identity: "Identity", stores: Iterable[Store], monitor: Monitor) -> list[Machine]:
@@ -43,17 +44,18 @@ def own_machines(identity: "Identity", stores: Iterable[Store], monitor: Monitor
     lets them count."""
     stores = list(stores)
     return [
-        Machine(identity.machine, identity.master),
-        *(Machine(m, identity.master, _last(identity, m, stores, monitor)) for m in identity.replaced),
+        Machine(machine, identity.master, _counted(machine, identity.authority, stores, monitor))
+        for machine in (identity.machine, *identity.replaced)
     ]
 
 
-def _last(identity: "Identity", machine: MachineId, stores: Iterable[Store], monitor: Monitor) -> int | None:
+def _counted(machine: MachineId, authority: str, stores: Iterable[Store], monitor: Monitor) -> Counted:
+    """By the first of the stores whose authority has ended the machine; none has, where they are disks."""
     for store in stores:
-        found = membership(identity, machine, store, monitor)
-        if found is not None and found.status == "replaced":
-            return found.last_sequence or 0
-    return None
+        found = newest(store, layout.member_prefix(machine), Membership, bytes.fromhex(authority), monitor)
+        if found is not None and found[0].status != "active":
+            return Counted(found[0])
+    return ALL_COUNT
 
 
 def membership(identity: "Identity", machine: MachineId, store: Store, monitor: Monitor) -> Membership | None:
@@ -63,9 +65,17 @@ def membership(identity: "Identity", machine: MachineId, store: Store, monitor: 
     return found[0] if found is not None else None
 
 
-def check_not_replaced(identity: "Identity", store: Store, monitor: Monitor) -> None:
-    """Raises VaultError machine-replaced where the vault knows another machine in this one's place."""
+def check_active(identity: "Identity", store: Store, monitor: Monitor) -> None:
+    """Raises VaultError machine-replaced where the vault knows another machine in this one's place, machine-revoked."""
     found = membership(identity, identity.machine, store, monitor)
+    if found is not None and found.status == "revoked":
+        raise VaultError(
+            "machine-revoked",
+            f"this machine was revoked {moment(found.since)}, and the vault takes nothing more from it",
+            subject=identity.name,
+            hint="what the vault had of it can still be restored; to back up again, ask the operator why, and for a credential, "
+            "and register into another home (SEED_HOME): under a new passphrase, for its old key may be known to others",
+        )
     if found is not None and found.status == "replaced":
         raise VaultError(
             "machine-replaced",
@@ -93,7 +103,7 @@ def unlock(union: "Union", passphrase: str, name: str | None, monitor: Monitor) 
             slots = envelope.read(union.get_document(object_name), object_name).peek(Slots)
             tried = tried or bool(slots.slots)
             if (found := open_slots(slots, passphrase, object_name)) is not None:
-                opened[machine] = Machine(machine, found[0])
+                opened[machine] = Machine(machine, found[0], _counted_here(union.stores, machine, monitor))
     if opened:
         return list(opened.values())
     where = ", ".join(s.address for s in union.stores)
@@ -108,11 +118,31 @@ def unlock(union: "Union", passphrase: str, name: str | None, monitor: Monitor) 
     raise passphrase_wrong(where)
 
 
+def _counted_here(stores: Iterable[Store], machine: MachineId, monitor: Monitor) -> Counted:
+    """By the authorities that the vaults among the stores name. Who puts a false one there can withhold points, as whoever may
+    write there can by deleting them, and forge none."""
+    for store in stores:
+        described = newest(store, "descriptor", Descriptor, None, monitor)
+        if described is not None:
+            counted = _counted(machine, described[0].authority, [store], monitor)
+            if counted.status != "active":
+                return counted
+    return ALL_COUNT
+
+
 def open_slots(slots: Slots, passphrase: str, where: str) -> tuple[MasterKey, ChunkingParameters] | None:
     """What lies in the slot that the passphrase opens; None where it opens none. Raises FormatError, IntegrityError."""
+    found = opened_by(slots, passphrase, where)
+    return found[1] if found is not None else None
+
+
+def opened_by(
+    slots: Slots, passphrase: str, where: str
+) -> tuple[Mapping[str, Json], tuple[MasterKey, ChunkingParameters]] | None:
+    """The slot that the passphrase opens, and what lies in it. Raises as `open_slots`."""
     for slot, reading in product(slots.slots, readings(passphrase)):
         try:
-            return open_slot(slot_from_json(dict(slot), where), reading)
+            return slot, open_slot(slot_from_json(dict(slot), where), reading)
         except PassphraseError:
             continue
     return None

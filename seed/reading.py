@@ -176,9 +176,12 @@ def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[
                 manifest = signed.peek(Manifest)
                 root = open_root(machine.master, manifest, name)
                 signed.verify(Manifest, bytes.fromhex(root.public_key))
-                if machine.last is not None and manifest.sequence > machine.last:
-                    detail = "signed by a machine after another had taken its place: it does not count"
-                    monitor.finding(Finding(code="machine-replaced", subject=name, detail=detail))
+                if signed.digest not in machine.counted:
+                    counted = machine.counted
+                    detail = (
+                        f"the vault did not have it when its machine was {counted.status}: it does not count"
+                    )
+                    monitor.finding(Finding(code=counted.code, subject=name, detail=detail))
                 elif root.machine == machine.machine:
                     found[signed.digest] = Point(manifest, signed.digest, root, machine.master)
     ordered = newest_points(

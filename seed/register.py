@@ -10,7 +10,6 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from formats import layout
 from formats.documents import credential, envelope
 from formats.documents.credential_file import CredentialFile
 from formats.documents.revisions import newest
@@ -137,13 +136,8 @@ def ask_to_join(store: Store, identity: Identity, monitor: Monitor) -> bool:
 
 
 def put_request(store: Store, identity: Identity) -> None:
-    """Put the key slots into the vault, and the request, if they are not there: who is accepted can be read by the
-    passphrase."""
-    for prefix, data in (
-        (layout.slot_prefix(identity.machine), identity.slots),
-        ("requests", identity.request),
-    ):
-        name = layout.numbered(prefix, 1, envelope.read(data, prefix).digest)
+    """Put the key slots into the vault, and the request, if they are not there."""
+    for name, data in identity.documents.items():
         if store.head(name) != len(data):
             store.put_new(name, data)
 
@@ -182,7 +176,14 @@ def make_identity(
         created=int(time.time()),
         replaces=replaced[0] if replaced else None,
     )
-    slots = Slots(number=1, vault=document.vault, machine=machine_id(public), key_id=key_id, slots=keys.slots)
+    slots = Slots(
+        number=1,
+        vault=document.vault,
+        machine=machine_id(public),
+        key_id=key_id,
+        slots=keys.slots,
+        keep_from=1,
+    )
     return Identity(
         name=name,
         vault=document.vault,

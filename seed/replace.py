@@ -89,19 +89,20 @@ def _members(store: Store, authority: bytes, monitor: Monitor) -> Iterator[tuple
 
 
 def _open(store: Store, member: Membership, passphrase: str, monitor: Monitor) -> Keys:
-    """The master key of `member`, from the newest of its slots that the passphrase opens."""
-    tried = False
+    """The master key of `member`, from the newest of its slots that the passphrase opens; with the newest slots of all, for
+    what was taken away before is not to come back."""
+    newest_slots: Slots | None = None
     for name in sorted((n for n, _ in store.list(layout.slot_prefix(member.machine))), reverse=True):
         try:
             slots = envelope.read(store.get(name), name).verify(Slots, bytes.fromhex(member.public_key))
-            tried = True
+            newest_slots = newest_slots or slots
             found = open_slots(slots, passphrase, name)
         except (FormatError, IntegrityError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
             continue
         if found is not None and found[0].key_id.hex() == member.key_id:
-            return Keys(*found, slots.slots)
-    if not tried:
+            return Keys(*found, newest_slots.slots)
+    if newest_slots is None:
         raise PassphraseError(
             "slot-missing", "the vault has no key slot of this machine", subject=member.name,
             hint="a disk of it may have one: what lies there can be restored with the passphrase; register this machine "

@@ -32,7 +32,7 @@ from seed.disk import check_disk
 from seed.disk_sets import KeptSet
 from seed.home import Home, LeftOut
 from seed.items import Scope, check_targets
-from seed.machines import check_not_replaced
+from seed.machines import check_active
 from seed.placing import Attendant
 from seed.reading import needed_of
 from seed.records import write_private
@@ -207,5 +207,5 @@ def _revise_set(work: Work, kept: KeptSet) -> None:
     name = layout.numbered(layout.set_prefix(identity.machine), sequence, hex_digest(data))
     with LocalStore.open(str(kept.cache), create=True) as cache:
         cache.put_new(name, data)
-    check_not_replaced(identity, work.vault, work.monitor)
+    check_active(identity, work.vault, work.monitor)
     work.vault.put_new(name, data)

@@ -190,9 +190,7 @@ class _Work:
 
 def _make_way(home: Home, read: Readback) -> None:
     """Remove what is damaged and is written again when the disk is closed; and write again what would not be."""
-    folder, identity = read.folder, home.identity
-    once = {"requests": identity.request, layout.slot_prefix(identity.machine): identity.slots}
-    documents = {layout.numbered(prefix, 1, hex_digest(data)): data for prefix, data in once.items()}
+    folder, documents = read.folder, home.identity.documents
     for name in read.damaged:
         if name != "label" and not name.startswith("archives/"):
             folder.store.delete(name)

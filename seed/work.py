@@ -22,7 +22,7 @@ from seed import basis
 from seed.commit import settle_sequence
 from seed.disk_sets import kept_sets
 from seed.home import Home
-from seed.machines import check_not_replaced, own_machines
+from seed.machines import check_active, own_machines
 from seed.new_point import Description
 from seed.placing import MetadataCache
 from seed.reading import Point, PointReader, Union, points
@@ -104,7 +104,7 @@ class Work:
 
         Raises VaultError machine-replaced where another machine took this one's place meanwhile.
         """
-        check_not_replaced(self.home.identity, self.vault, self.monitor)
+        check_active(self.home.identity, self.vault, self.monitor)
         for section in self.cache.sections:
             if section.archive.name in described.archives:
                 name = layout.archive_name(section.archive.name)

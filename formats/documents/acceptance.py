@@ -31,7 +31,7 @@ class DiskAcceptance:
     - of the inventories the highest generation holds; two of one generation that differ are a forked disk (ACC-5);
     - a request is signed by the machine's key and names the label's vault and public key (ACC-6);
     - where a vault is at hand, the label names that vault (ACC-7), and the machine is one of its active
-      members with that very key; of one that was replaced, the set was announced before (ACC-8).
+      members with that very key; of one that was replaced or revoked, the set was announced before (ACC-8).
 
     What breaks a rule of identity is refused by name; what is merely damaged is a finding.
     """
@@ -50,7 +50,10 @@ class DiskAcceptance:
         signed.verify(Label, bytes.fromhex(label.public_key))
         if machine_id(bytes.fromhex(label.public_key)) != label.machine:
             raise IntegrityError(
-                "signature-wrong", "the label's key is not its machine's", subject=self._where
+                "signature-wrong",
+                "the label's key is not its machine's",
+                subject=self._where,
+                hint="somebody edited it: keep the disk as it is, and ask the sender",
             )
         if (label.set, label.number) != (self._set, self._number):
             raise MediaError(
@@ -117,7 +120,7 @@ class DiskAcceptance:
     def check_member(
         self, member: Membership | None, accept_command: str, *, announced: bool = False
     ) -> Membership:
-        """`announced` is whether the vault knew the disk's set before its machine was replaced.
+        """`announced` is whether the vault knew the disk's set before its machine was replaced or revoked.
 
         Raises VaultError machine-unknown, machine-revoked, machine-replaced.
         """
@@ -130,12 +133,13 @@ class DiskAcceptance:
                 subject=self._where,
                 hint=f"compare the fingerprint with the machine's owner, then run: {accept_command}",
             )
-        if member.status == "revoked":
+        if member.status == "revoked" and not announced:
             raise VaultError(
                 "machine-revoked",
-                f"machine {member.name} was revoked",
+                f"machine {member.name} was revoked, and its set {label.set[:8]} was never announced before that",
                 subject=fingerprint(label.machine),
-                hint="nothing of it is imported any more",
+                hint="ask its owner whether it wrote this disk; if so, and only then, import it with "
+                f"--accept-revoked {fingerprint(label.machine)}",
             )
         if member.status == "replaced" and not announced:
             raise VaultError(

@@ -17,6 +17,7 @@ from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId
 
 DISKS_MAX = 1000
 OBJECTS_MAX = 4000
+TABLES_MAX = 8  # of 65,536 archives each: half a million, 32 TiB
 
 
 class Label(Document):
@@ -87,7 +88,7 @@ class Inventory(Document):
     created: int = member(integer())
     archives: int = member(integer())
     archive_bytes: int = member(integer())
-    tables: tuple[Held, ...] = member(many(nested(Held), 1000))
+    tables: tuple[Held, ...] = member(many(nested(Held), TABLES_MAX))
     objects: tuple[Held, ...] = member(many(nested(Held), OBJECTS_MAX))
     others: tuple[SetDisk, ...] | None = member(optional(many(nested(SetDisk), DISKS_MAX)), default=None)
     verified: Verified | None = member(optional(nested(Verified)), default=None)

@@ -1,6 +1,6 @@
 """What the authority signs about a vault, and the one request a machine makes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from formats.documents.codec import (
@@ -21,6 +21,9 @@ from formats.wire import Json, refuse
 VAULT_NAME = "[A-Za-z][A-Za-z0-9-]{1,49}"
 MACHINE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 CERTIFICATE_MAX = 4096
+SLOTS_MAX = 16
+SLOTS_NONE = 10**10  # above the number of any revision
+COUNTED_SIZE, COUNTED_MAX = 16, 40_000  # of each digest, and of how many: a membership is a document
 
 
 class Descriptor(Document):
@@ -73,7 +76,7 @@ class Request(Document):
 class Membership(Document):
     """Revision `number` of what the vault knows of a machine. Signed by the authority.
 
-    Of one that was replaced, manifests count up to `last_sequence` and no further.
+    Of its key slots those below revision `slots_from` are void. Of one that is no longer active, those manifests count of which `counted` holds the beginnings of the digests.
     """
 
     kind = "membership"
@@ -88,7 +91,35 @@ class Membership(Document):
     since: int = member(integer())
     accepted_by: str = member(choice("credential", "operator"))
     replaces: MachineId | None = member(optional(hexed(16)), default=None)
-    last_sequence: int | None = member(optional(integer()), default=None)
+    slots_from: int = member(integer(1))
+    counted: bytes | None = member(optional(blob(COUNTED_SIZE * COUNTED_MAX)), default=None)
+
+
+class Counted:
+    """Which manifests of a machine count: all, as long as it is active; then those that the vault knew at the end (REV-3)."""
+
+    def __init__(self, membership: Membership | None) -> None:
+        self.status = "active" if membership is None else membership.status
+        self._known: frozenset[bytes] = frozenset()
+        if membership is not None and (known := membership.counted):
+            self._known = frozenset(
+                known[at : at + COUNTED_SIZE] for at in range(0, len(known), COUNTED_SIZE)
+            )
+
+    @property
+    def code(self) -> str:
+        """Of the finding about a manifest that does not count."""
+        return "machine-revoked" if self.status == "revoked" else "machine-replaced"
+
+    def __contains__(self, manifest: HexDigest) -> bool:
+        return self.status == "active" or bytes.fromhex(manifest)[:COUNTED_SIZE] in self._known
+
+    def with_all(self, manifests: Iterable[HexDigest]) -> bytes:
+        """What a membership says in which these count, too."""
+        return b"".join(sorted(self._known | {bytes.fromhex(m)[:COUNTED_SIZE] for m in manifests}))
+
+
+ALL_COUNT = Counted(None)
 
 
 def _slot() -> Codec:
@@ -104,11 +135,13 @@ def _slot() -> Codec:
 
 
 class Slots(Document):
-    """Revision `number` of a master key's slots, opaque to this side. Signed by the machine."""
+    """Revision `number` of a master key's slots, opaque to this side. Signed by the machine, which asks by it that revisions
+    below `keep_from` be removed."""
 
     kind = "slots"
     number: int = member(integer(1))
     vault: VaultId = member(hexed(16))
     machine: MachineId = member(hexed(16))
     key_id: str = member(hexed(16))
-    slots: tuple[Mapping[str, Json], ...] = member(many(_slot(), 16))
+    slots: tuple[Mapping[str, Json], ...] = member(many(_slot(), SLOTS_MAX))
+    keep_from: int = member(integer(1))

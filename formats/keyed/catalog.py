@@ -2,10 +2,9 @@
 
 Rows are sorted by path *components* (`sort_key`), as a depth-first walk meets them. A segment is a chunk of kind
 CATALOG; its raw bytes are a head, then Parquet. Pages list the segments in order; the sealed root lists the pages.
-Parquet is parsed only behind this head: readers check its size, row count and schema before and after.
+Parquet is parsed only behind this head, and as `formats.keyed.parquet` lets it through.
 
-    head    magic 8 "offsCAT1", table u8 (1 entries, 2 pages), 3 zero, rows u32, bytes of Parquet u32,
-            bytes of all column data unpacked u32                                                   24 bytes
+    head    magic 8 "offsCAT1", table u8 (1 entries, 2 pages), 3 zero, rows u32, bytes of Parquet u32       20 bytes
 """
 
 import operator
@@ -15,15 +14,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from blake3 import blake3
 
 from formats.ids import ChunkId
+from formats.keyed import parquet
 from formats.keyed.keys import MasterKey
 from formats.wire import refuse
 
-HEAD = struct.Struct("<8sB3xIII")
-assert HEAD.size == 24
+HEAD = struct.Struct("<8sB3xII")
+assert HEAD.size == 20
 MAGIC = b"offsCAT1"
 ENTRIES, PAGES = 1, 2
 
@@ -31,7 +30,6 @@ SEGMENT_ROWS_MEAN = 2048
 SEGMENT_ROWS_MIN = 256
 SEGMENT_ROWS_MAX = 8192
 SEGMENT_BYTES_MAX = 4 << 20  # of chunk references and names; a segment is cut before it grows past this
-UNPACKED_BYTES_MAX = 256 << 20
 ROW_CHUNKS_MAX = 4096  # a file of more chunks spans rows
 LOST = ChunkId(bytes(32))  # in a revision, in place of a chunk that can be had nowhere any more
 
@@ -119,35 +117,35 @@ class Entry(NamedTuple):
         return list(struct.iter_unpack("<QQ", self.extents))
 
 
-# Column, type, encoding: ids permanent (the field id is the position), "delta" for sorted or clustered integers.
-_COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
-    ("path", pa.binary(), "DELTA_BYTE_ARRAY"),
-    ("type", pa.uint8(), "dictionary"),
-    ("mode", pa.uint32(), "dictionary"),
-    ("uid", pa.uint32(), "dictionary"),
-    ("gid", pa.uint32(), "dictionary"),
-    ("user", pa.string(), "dictionary"),
-    ("group", pa.string(), "dictionary"),
-    ("size", pa.uint64(), "DELTA_BINARY_PACKED"),
-    ("mtime", pa.int64(), "dictionary"),
-    ("mtime_ns", pa.uint32(), "dictionary"),
-    ("ctime", pa.int64(), "dictionary"),
-    ("ctime_ns", pa.uint32(), "dictionary"),
-    ("device", pa.uint64(), "dictionary"),
-    ("inode", pa.uint64(), "DELTA_BINARY_PACKED"),
-    ("links", pa.uint32(), "dictionary"),
-    ("target", pa.binary(), "dictionary"),
-    ("rdev", pa.uint64(), "dictionary"),
-    ("xattrs", pa.binary(), "dictionary"),
-    ("extents", pa.binary(), "dictionary"),
-    ("part", pa.uint32(), "dictionary"),
-    ("chunks", pa.binary(), "dictionary"),
-    ("lengths", pa.binary(), "dictionary"),
-    ("offset", pa.uint32(), "DELTA_BINARY_PACKED"),
-    ("content", pa.binary(), "PLAIN"),
+_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
+    ("path", pa.binary()),
+    ("type", pa.uint8()),
+    ("mode", pa.uint32()),
+    ("uid", pa.uint32()),
+    ("gid", pa.uint32()),
+    ("user", pa.string()),
+    ("group", pa.string()),
+    ("size", pa.uint64()),
+    ("mtime", pa.int64()),
+    ("mtime_ns", pa.uint32()),
+    ("ctime", pa.int64()),
+    ("ctime_ns", pa.uint32()),
+    ("device", pa.uint64()),
+    ("inode", pa.uint64()),
+    ("links", pa.uint32()),
+    ("target", pa.binary()),
+    ("rdev", pa.uint64()),
+    ("xattrs", pa.binary()),
+    ("extents", pa.binary()),
+    ("part", pa.uint32()),
+    ("chunks", pa.binary()),
+    ("lengths", pa.binary()),
+    ("offset", pa.uint32()),
+    ("content", pa.binary()),
 )
-_NAMES = tuple(name for name, _, _ in _COLUMNS)
-ENTRY_SCHEMA = pa.schema([pa.field(name, kind, nullable=False) for name, kind, _ in _COLUMNS])
+_SPLIT = ("size", "inode", "offset")
+_NAMES = tuple(name for name, _ in _COLUMNS)
+ENTRY_SCHEMA = pa.schema([pa.field(name, kind, nullable=False) for name, kind in _COLUMNS])
 PAGE_SCHEMA = pa.schema(
     [
         pa.field("segment", pa.binary(32), nullable=False),
@@ -208,7 +206,7 @@ def joined(parts: Sequence[Entry]) -> Entry:
 def encode_entries(entries: Sequence[Entry]) -> bytes:
     """A segment's raw bytes. `entries` are sorted and at most 8,192."""
     values = zip(*entries, strict=True) if entries else ((),) * len(_COLUMNS)
-    columns = [pa.array(column, kind) for column, (_, kind, _) in zip(values, _COLUMNS, strict=True)]
+    columns = [pa.array(column, kind) for column, (_, kind) in zip(values, _COLUMNS, strict=True)]
     return _encode(ENTRIES, pa.Table.from_arrays(columns, schema=ENTRY_SCHEMA))
 
 
@@ -224,15 +222,14 @@ def decode_entries(raw: bytes, where: str) -> list[Entry]:
 
 def referenced(raw: bytes) -> set[ChunkId]:
     """The content chunks that an encoded segment refers to, read back from its bytes: deletion hangs on it."""
-    file = pq.ParquetFile(pa.py_buffer(memoryview(raw)[HEAD.size :]))
-    distinct = file.read(columns=["chunks"], use_threads=False).column(0).unique().to_pylist()
+    table = _decode(ENTRIES, ENTRY_SCHEMA, raw, "segment", ["chunks"])
+    distinct = table.column(0).unique().to_pylist()
     return {ChunkId(ids[at : at + 32]) for ids in distinct for at in range(0, len(ids), 32)} - {LOST}
 
 
 def small_files(raw: bytes) -> Iterator[tuple[bytes, ChunkId, int]]:
     """Of the small files in a segment that was read before: content id, bundle, offset in it."""
-    file = pq.ParquetFile(pa.py_buffer(memoryview(raw)[HEAD.size :]))
-    table = file.read(columns=["content", "chunks", "offset"], use_threads=False)
+    table = _decode(ENTRIES, ENTRY_SCHEMA, raw, "segment", ["content", "chunks", "offset"])
     for content, chunks, offset in zip(*(c.to_pylist() for c in table.columns), strict=True):
         if content and chunks != LOST:
             yield content, ChunkId(chunks), offset
@@ -307,49 +304,18 @@ def pages(rows: Iterable[PageRow]) -> Iterator[list[PageRow]]:
 
 
 def _encode(table_kind: int, table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    encodings = (
-        {name: encoding for name, _, encoding in _COLUMNS if encoding != "dictionary"}
-        if table_kind == ENTRIES
-        else {}
-    )
-    dictionaries = [name for name, _, encoding in _COLUMNS if encoding == "dictionary"]
-    pq.write_table(
-        table,
-        sink,
-        compression="zstd",
-        compression_level=3,
-        use_dictionary=dictionaries if table_kind == ENTRIES else False,
-        column_encoding=encodings or None,
-        write_statistics=False,
-        store_schema=False,
-        row_group_size=max(table.num_rows, 1),
-    )
-    packed = sink.getvalue()
-    head = HEAD.pack(MAGIC, table_kind, table.num_rows, packed.size, table.nbytes)
-    return head + bytes(packed)
+    packed = parquet.write(table, _SPLIT if table_kind == ENTRIES else ())
+    return HEAD.pack(MAGIC, table_kind, table.num_rows, len(packed)) + packed
 
 
-def _decode(table_kind: int, schema: pa.Schema, raw: bytes, where: str) -> Any:
+def _decode(
+    table_kind: int, schema: pa.Schema, raw: bytes, where: str, names: Sequence[str] | None = None
+) -> pa.Table:
     if len(raw) < HEAD.size:
         refuse("CAT-1", "too short for a catalog table", where)
-    magic, kind, rows, size, unpacked = HEAD.unpack_from(raw)
+    magic, kind, rows, size = HEAD.unpack_from(raw)
     if magic != MAGIC or kind != table_kind or raw[9:12] != bytes(3) or size != len(raw) - HEAD.size:
         refuse("CAT-1", "not the catalog table that is expected", where)
-    if rows > SEGMENT_ROWS_MAX or unpacked > UNPACKED_BYTES_MAX:
-        refuse("CAT-1", f"a catalog table of {rows} rows, {unpacked} bytes", where)
-    try:
-        file = pq.ParquetFile(pa.py_buffer(memoryview(raw)[HEAD.size :]))
-        if (
-            file.metadata.num_rows != rows
-            or file.metadata.num_row_groups > 1
-            or not file.schema_arrow.equals(schema)
-        ):
-            refuse("CAT-2", "the table differs from its head", where)
-        table = file.read(use_threads=False)
-        table.validate(full=True)  # text that is no UTF-8 would fail later, where nobody expects it
-    except (OSError, ValueError, pa.ArrowException) as error:
-        refuse("CAT-2", f"not a readable table ({type(error).__name__})", where)
-    if table.num_rows != rows or any(column.null_count for column in table.columns):
-        refuse("CAT-2", "the table differs from its head", where)
-    return table
+    if rows > SEGMENT_ROWS_MAX:
+        refuse("CAT-1", f"a catalog table of {rows} rows", where)
+    return parquet.read(memoryview(raw)[HEAD.size :], schema, rows, where, names)

@@ -90,11 +90,11 @@ def check_secret(text: str, where: str) -> str:
 
 def proxy_url(url: str, user: str | None, password: str | None) -> str:
     """A proxy's URL, with user and password in it. Raises UsageError proxy-unreadable."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
     except ValueError:
-        port = None
+        parts, port = urlsplit(""), None
     if (
         parts.scheme not in ("http", "https")
         or not parts.hostname
@@ -114,7 +114,10 @@ def proxy_url(url: str, user: str | None, password: str | None) -> str:
 
 def without_password(url: str) -> str:
     """A proxy's URL as it may be shown."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in url else url
 
 

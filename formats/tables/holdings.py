@@ -16,6 +16,7 @@ ROW = struct.Struct("<32s32sIIB3x")
 assert ROW.size == 76
 MAGIC = b"offsHLD1"
 ROWS_MAX = 1 << 16  # archives a table of an inventory holds at most
+TABLE_SIZE_MAX = len(MAGIC) + ROWS_MAX * ROW.size
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class ImporterVerbs(Verbs):
         **dict.fromkeys(("issue", "credential", "invite"), "credentials issue"),
         **dict.fromkeys(("accept", "approve"), "machines accept"),
         "machine": "machines list",
+        **dict.fromkeys(("revoke", "ban", "remove"), "machines revoke"),
         **dict.fromkeys(("load", "ingest", "add", "copy", "receive"), "import"),
         **dict.fromkeys(("show", "look", "info"), "inspect"),
         **dict.fromkeys(("snapshots", "snapshot", "list", "ls"), "points"),
@@ -137,4 +138,4 @@ def absolute(address: str) -> str:
     return address if "://" in address else os.path.abspath(address)
 
 
-from importer.cli import access, imports, status, validating, vaults  # noqa: E402,F401  the commands register themselves
+from importer.cli import access, imports, machines, status, validating, vaults  # noqa: E402,F401  the commands register themselves

@@ -57,6 +57,14 @@ def import_(
             help="Write what became of each object: as JSON, or a page for a browser where FILE ends in .html.",
         ),
     ] = None,
+    accept_revoked: Annotated[
+        str | None,
+        typer.Option(
+            "--accept-revoked",
+            metavar="FINGERPRINT",
+            help="Import also what this machine wrote and never announced before it was revoked.",
+        ),
+    ] = None,
     accept_replaced: Annotated[
         str | None,
         typer.Option(
@@ -85,13 +93,14 @@ def import_(
         console.say(f"machine {member.name} is accepted ({fingerprint(member.machine)})")
     looked, unreadable = _look(disks, console)
     known = members(opened, console)
-    further = parse_fingerprint(accept_replaced) if accept_replaced is not None else None
-    if further is not None:
-        accept_further(opened, known, further, [m for disk in looked for m, _ in disk.manifests])
+    said = {"replaced": accept_replaced, "revoked": accept_revoked}
+    further = {parse_fingerprint(text): status for status, text in said.items() if text is not None}
+    for machine, status in further.items():
+        accept_further(opened, known, machine, status, [item for disk in looked for item in disk.manifests])
     welcome, refused = [], []
     for disk in looked:
         try:
-            welcome.append((disk, accept(opened, disk, known, further=further)))
+            welcome.append((disk, accept(opened, disk, known, further=further, beside=looked)))
         except OffseedError as error:
             refused.append((disk, error))
     if refused and not welcome:

@@ -49,6 +49,8 @@ def told(member: "Membership") -> str:
     """How a machine stands, in plain words."""
     if member.status == "replaced":
         return f"the machine before, {fingerprint(member.machine)}: replaced {moment(member.since)}"
+    if member.status == "revoked":
+        return f"revoked {moment(member.since)}"
     return f"{member.status}, in place of the machine before" if member.replaces else member.status
 
 

@@ -1,4 +1,4 @@
-"""`importer vault`, `credentials` and `machines`."""
+"""`importer vault` and `credentials`."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.console import Console, command, create_private
-from formats.errors import FormatError, IntegrityError, OffseedError, UsageError, VaultError
-from formats.ids import fingerprint, machine_id, parse_fingerprint
-from formats.layout import numbered
+from formats.errors import UsageError
+from formats.ids import fingerprint, machine_id
 from formats.verbs import group
 from formats.wire import Json
 from formats.words import instant, moment
@@ -30,13 +29,6 @@ credentials_app = group(
     "Issue vault credentials.",
     "importer credentials issue --vault /srv/vault --out web1.credential",
 )
-machines_app = group(
-    app,
-    "machines",
-    "List and accept machines.",
-    "importer machines list --vault /srv/vault",
-)
-
 RedundancyChoice = Annotated[
     str | None,
     typer.Option(
@@ -191,97 +183,6 @@ def credentials_issue(
             "vault": opened.id,
             "opens_account": issued.opens,
         }
-    )
-
-
-@command(machines_app, "list")
-def machines_list(console: Console, vault: VaultOption = None) -> None:
-    """List the vault's machines and the requests that wait.
-
-    Example: importer machines list --vault /srv/vault
-    """
-    from importer.machines import answer_requests
-    from importer.points import by_name
-    from importer.vault import members
-
-    opened = vault_of(vault, console)
-    accepted, pending = answer_requests(opened, console) if opened.authority else ([], [])
-    rows: list[Json] = []
-    for member in by_name(members(opened, console)):
-        new = " (just now)" if member in accepted else ""
-        place = f", in place of {fingerprint(member.replaces)}" if member.replaces else ""
-        console.say(
-            f"{fingerprint(member.machine)}  {member.status:8} {member.name}, since {moment(member.since)}{place}{new}"
-        )
-        rows.append(
-            {
-                "machine": member.machine,
-                "name": member.name,
-                "status": member.status,
-                "since": member.since,
-                "replaces": member.replaces,
-            }
-        )
-    for request in pending:
-        console.say(f"{fingerprint(request.machine)}  waiting  {request.request.name}: {request.reason}")
-        rows.append({"machine": request.machine, "name": request.request.name, "status": "waiting"})
-    if not rows:
-        console.say("no machine is registered yet")
-    console.result(rows)
-
-
-@command(machines_app, "accept")
-def machines_accept(
-    console: Console,
-    wanted: Annotated[
-        str, typer.Argument(metavar="FINGERPRINT", help="As the machine's owner reads it to you.")
-    ],
-    vault: VaultOption = None,
-    source: Annotated[
-        list[Path] | None, typer.Option("--from", metavar="DISK", help="A disk that carries its request.")
-    ] = None,
-) -> None:
-    """Accept a machine by its fingerprint, from its request in the vault or on a disk.
-
-    Example: importer machines accept 3f9a-… --vault /srv/vault --from /mnt/disk
-    """
-    from importer import intake
-    from importer.machines import admit, read_request
-    from importer.vault import members
-
-    opened = signing_vault(vault, console)
-    fetched = [(name, opened.store.get(name)) for name, _ in opened.store.list("requests")]
-    for path in source or []:
-        for folder in [path] if (path / "label").exists() else list(intake.folders(path)):
-            disk = intake.look(folder, console)
-            fetched += [(n, disk.store.get(n)) for n in disk.listed if n.startswith("requests/")]
-    console.findings.clear()
-    for name, data in fetched:
-        try:
-            request, signed = read_request(opened, data, name)
-        except (FormatError, IntegrityError, VaultError) as error:
-            console.notice(f"{name}: {error}")
-            continue
-        machine = machine_id(bytes.fromhex(request.public_key))
-        if machine == parse_fingerprint(wanted):
-            opened.store.put_new(numbered("requests", 1, signed.digest), data)
-            member = admit(opened, request, signed, members(opened, console), console, by="operator")
-            console.say(f"Machine {member.name} is accepted ({fingerprint(machine)}).")
-            if member.replaces:
-                console.say(f"  It takes the place of {fingerprint(member.replaces)}.")
-            if member.status == "replaced":
-                console.say(
-                    f"  It was replaced: import its disks with --accept-replaced {fingerprint(machine)}"
-                )
-            console.result(
-                {"machine": machine, "name": member.name, "status": member.status, "since": member.since}
-            )
-            return
-    raise OffseedError(
-        "machine-unknown",
-        "no request with this fingerprint was found",
-        subject=wanted,
-        hint="add --from DISK if it travels on a disk, and compare the digits",
     )
 
 

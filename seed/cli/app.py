@@ -49,7 +49,8 @@ class SeedVerbs(Verbs):
         **dict.fromkeys(("run", "incremental", "now"), "backup"),
         **{name: name for name in ("disks", "plan")},
         **dict.fromkeys(("fix", "heal"), "repair"),
-        **{name: name for name in ("schedule", "retention", "key", "jobs", "report")},
+        **dict.fromkeys(("passwd", "passphrase", "password"), "key change"),
+        **{name: name for name in ("schedule", "retention", "jobs", "report")},
         **dict.fromkeys(
             ("mount", "umount", "cat", "dump"),
             "`seed ls POINT` lists what a recovery point holds, and `seed restore POINT:SUBPATH --target DIR` brings "
@@ -177,14 +178,16 @@ def access_here() -> "Access":
 def own_vault(console: Console, home: "Home", address: "Address") -> "Iterator[Store]":
     """The vault of a run that cannot do without it, and in which no other machine has taken this one's place."""
     from seed.announce import reach
-    from seed.machines import check_not_replaced
+    from seed.keys import bring
+    from seed.machines import check_active
     from seed.network import Network
 
     if address.is_service and (warning := Network.of(home.path).warning()):
         console.notice(warning)
     store = reach(home, address, console)
     try:
-        check_not_replaced(home.identity, store, console)
+        check_active(home.identity, store, console)
+        bring(home, store)
         yield store
     finally:
         store.close()
@@ -283,6 +286,7 @@ from seed.cli import (
     demo,
     exports,
     items,
+    keys,
     looking,
     network,
     reading,

@@ -122,10 +122,10 @@ def export(
 def _check_place(home: "Home", address: "Address", console: Console) -> None:
     """Raises VaultError machine-replaced, where the vault answers and knows so."""
     from seed.announce import reach_if_any
-    from seed.machines import check_not_replaced
+    from seed.machines import check_active
 
     if (store := reach_if_any(home, address, console)) is not None:
-        check_not_replaced(home.identity, store, console)
+        check_active(home.identity, store, console)
         store.close()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command, create_private
+from formats.console import Console, command
 from formats.errors import UsageError, VaultError
 from seed.cli.app import (
     PassphraseFileOption,
@@ -17,23 +17,14 @@ from seed.cli.app import (
     brings_access,
     callers_home,
     home_path,
-    insist,
-    read_passphrase,
-    type_passphrase,
     with_passphrase,
 )
 from seed.cli.network import proxy_of
+from seed.cli.passphrases import GenerateOption, new_passphrase
 
 if TYPE_CHECKING:
     from formats.documents.credential_file import CredentialFile
     from seed.register import Registered, Way
-
-GENERATED = """{passphrase}
-
-This passphrase opens the backups of machine {name} in vault {vault}.
-Nobody can recover it: without it, and without the home of that machine, the backups are lost.
-Keep this file away from the machine, and print it.
-"""
 
 AccessFileOption = Annotated[
     Path | None,
@@ -72,10 +63,7 @@ def register(
     ] = None,
     vault: VaultOption = None,
     passphrase_file: PassphraseFileOption = None,
-    generate: Annotated[
-        Path | None,
-        typer.Option("--generate-passphrase", metavar="FILE", help="Make a passphrase and write it there."),
-    ] = None,
+    generate: GenerateOption = None,
     replace: Annotated[
         bool,
         typer.Option(
@@ -144,23 +132,11 @@ def _join(
     passphrase_file: Path | None,
     generate: Path | None,
 ) -> "Registered":
-    from formats.keyed import passphrase as rules
     from seed.register import register
 
-    if generate is not None:
-        passphrase = rules.generate()
-        _write_generated(generate, passphrase, name, file.document.name)
-    elif passphrase_file is not None:
-        passphrase = read_passphrase(passphrase_file)
-    else:
-        passphrase = insist(console, _typed_twice)
-    rules.check(passphrase)
-    try:
+    names = {"name": name, "vault": file.document.name}
+    with new_passphrase(console, passphrase_file, generate, **names) as passphrase:
         return register(home_path(), file, name, passphrase, way, console)
-    except Exception:
-        if generate is not None:
-            generate.unlink(missing_ok=True)
-        raise
 
 
 def _tell(console: Console, registered: "Registered", generate: Path | None) -> None:
@@ -221,23 +197,3 @@ def _credential_bytes(path: Path) -> bytes:
             subject=str(path),
             hint="copy it to a place that this user can read, and try again",
         ) from error
-
-
-def _typed_twice() -> str:
-    """A passphrase that is good, and the same twice. Raises UsageError."""
-    from formats.keyed.passphrase import check
-
-    otherwise = "let one be made by --generate-passphrase FILE, or give one by --passphrase-file FILE"
-    first = type_passphrase("A passphrase for the backups, of 16 characters or more", otherwise)
-    check(first)
-    if first != type_passphrase("The same again", otherwise):
-        raise UsageError("passphrase-mismatch", "the two passphrases differ", hint="type it twice alike")
-    return first
-
-
-def _write_generated(path: Path, passphrase: str, name: str, vault: str) -> None:
-    handle = create_private(path)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(GENERATED.format(passphrase=passphrase, name=name, vault=vault))
-        file.flush()
-        os.fsync(file.fileno())

@@ -35,6 +35,8 @@ def status(console: Console, vault: VaultOption = None) -> None:
         console.say(
             f"  REPLACED     {moment(member.since)}: another machine has taken its place, and the vault takes nothing more"
         )
+    if member is not None and member.status == "revoked":
+        console.say(f"  REVOKED      {moment(member.since)}: the vault takes nothing more from this machine")
     for before in identity.replaced:
         console.say(f"  in place of  {fingerprint(before)}, whose points are its own")
     console.say(f"  vault        {identity.vault_name} at {address}{'' if store else ', not reached'}")
@@ -74,7 +76,7 @@ def status(console: Console, vault: VaultOption = None) -> None:
             "sequence": state.sequence,
             "detached": None if last is None else last.shown(runs),
             "replaces": list(identity.replaced),
-            "replaced": member is not None and member.status == "replaced",
+            "status": member.status if member is not None else None,
             "sets": sets,
             "wanted": wanted,
         }

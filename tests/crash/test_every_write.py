@@ -31,7 +31,23 @@ S.put_new, S.delete = put_new, delete_one
 """
 
 
-def sweep(made: Stage, room: Path, words: tuple[object, ...], check: Callable[[Stage, Path], None]) -> int:
+IN_THE_HOME = """
+replace = os.replace
+def replace_one(*words):
+    count()
+    return replace(*words)
+os.replace = replace_one
+"""
+
+
+def sweep(
+    made: Stage,
+    room: Path,
+    words: tuple[object, ...],
+    check: Callable[[Stage, Path], None],
+    *,
+    prelude: str = PRELUDE,
+) -> int:
     """Let the command die before each of its writes in turn, run it again, and check; returns how many there are.
 
     `VAULT` and `DISK` among the words stand for those of the copy.
@@ -44,7 +60,7 @@ def sweep(made: Stage, room: Path, words: tuple[object, ...], check: Callable[[S
         stage = made.copy(folder / "stage")
         program, *rest = (stage.at if w == "VAULT" else stage.disk if w == "DISK" else w for w in words)
         usual = stage.command
-        stage.command = prepared(PRELUDE.format(n=number))
+        stage.command = prepared(prelude.format(n=number))
         ended = stage.run(str(program), *rest, code=None)
         stage.command = usual
         if ended.code != DIED:
@@ -129,6 +145,66 @@ def test_a_validation_that_dies_at_any_write_loses_nothing(copy_of: Copy, opened
 
     words = ("importer", "validate", "--vault", "VAULT")
     assert sweep(made, room, words, check) > 5
+
+
+def test_a_change_of_the_passphrase_that_dies_at_any_write_locks_nobody_out(
+    copy_of: Copy, opened: Stage, small_tree: Path, room: Path
+) -> None:
+    made = copy_of(opened)
+    backup(made, small_tree)
+    (made.folder / "new").write_text("seven new words nobody says together\n")
+
+    def opens(stage: Stage, folder: Path, secret: Path) -> bool:
+        words = ("--vault", stage.at, "--passphrase-file", secret)
+        return stage.run("seed", "points", *words, code=None, SEED_HOME=folder / "none").code == 0
+
+    def check(stage: Stage, folder: Path) -> None:
+        stage.run("seed", "key", "show")
+        new = stage.folder / "new"
+        assert opens(stage, folder, new)
+        assert opens(stage, folder, stage.secret), "until the operator removes it"
+        (machine,) = stage.run("importer", "machines", "list", "--vault", stage.at, "--json").json
+        stage.run("importer", "machines", "drop-keys", machine["machine"], "--vault", stage.at)
+        assert opens(stage, folder, new)
+        assert not opens(stage, folder, stage.secret)
+
+    words = (
+        "seed",
+        "key",
+        "change",
+        "--passphrase-file",
+        made.secret,
+        "--new-passphrase-file",
+        made.folder / "new",
+    )
+    assert sweep(made, room, words, check, prelude=PRELUDE + IN_THE_HOME) == 2
+
+
+def test_a_removal_of_keys_that_dies_at_any_write_locks_nobody_out(
+    copy_of: Copy, opened: Stage, small_tree: Path, room: Path
+) -> None:
+    made = copy_of(opened)
+    backup(made, small_tree)
+    (made.folder / "new").write_text("seven new words nobody says together\n")
+    made.run(
+        "seed",
+        "key",
+        "change",
+        "--passphrase-file",
+        made.secret,
+        "--new-passphrase-file",
+        made.folder / "new",
+    )
+    (machine,) = made.run("importer", "machines", "list", "--vault", made.at, "--json").json
+
+    def check(stage: Stage, folder: Path) -> None:
+        assert len(list((stage.vault / "slots").rglob("*-*"))) == 1
+        words = ("--vault", stage.at, "--target", folder / "back", "--passphrase-file", stage.folder / "new")
+        stage.run("seed", "restore", "latest", *words, SEED_HOME=folder / "none")
+        assert trees.differences(small_tree, below(folder / "back", small_tree)) == []
+
+    words = ("importer", "machines", "drop-keys", machine["machine"], "--vault", "VAULT")
+    assert sweep(made, room, words, check) == 2
 
 
 def restored_equal(stage: Stage, folder: Path, source: Path, state: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from formats.tables.archive import ArchiveBuilder, parse
 from formats.tables.holdings import Holding
 from formats.tables.index import record_digest
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, backup, below, flip, kept
+from tests.journeys.stage import Copy, Stage, backup, below, flip, kept, refused
 
 assert sys.platform == "linux"
 
@@ -210,6 +211,27 @@ def test_a_folder_that_lost_its_name_is_known_by_its_label(copy_of: Copy, export
     stage.seeded.rename(stage.disk / "lost+found/#12")
     stage.import_(3)
     assert complete(stage) == [True]
+
+
+@pytest.mark.parametrize("rot", [lambda path: path.unlink(), lambda path: flip(path, -1)])
+def test_a_want_list_that_rots_is_put_again(
+    copy_of: Copy, opened: Stage, source: Path, room: Path, rot: Callable[[Path], None]
+) -> None:
+    """Though it says nothing new: a machine that cannot read it would send nothing."""
+    stage = copy_of(opened)
+    backup(stage, source)
+    flip(in_vault(stage, "archives")[0], 1 << 10)
+    before = set(in_vault(stage, "needs"))
+    stage.run("importer", "validate", "--vault", stage.at, code=3)
+    made = set(in_vault(stage, "needs")) - before
+    assert made
+    for path in made:
+        rot(path)
+    refused(stage.run("seed", "repair", "--json", code=1), "object-damaged" if path.exists() else "not-found")
+    stage.run("importer", "points", "--vault", stage.at)
+    stage.run("seed", "repair")
+    (point,) = stage.run("importer", "points", "--vault", stage.at, "--json").json
+    assert point["complete"]
 
 
 def test_a_report_tells_of_every_object(copy_of: Copy, wide: Stage, room: Path) -> None:

@@ -170,7 +170,7 @@ def test_what_the_machine_before_signs_later_does_not_count(lived: Stage, source
     machines(stage)
     plain = stage.command
     stage.command = prepared(
-        "import seed.machines; seed.machines.check_not_replaced = lambda *_: None; import seed.announce, seed.backup"
+        "import seed.machines; seed.machines.check_active = lambda *_: None; import seed.announce, seed.backup"
     )
     (source / "docs/forged").write_text("forged")
     stage.run("seed", "backup", "--json", SEED_HOME=old(stage))

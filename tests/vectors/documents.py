@@ -195,7 +195,9 @@ def samples() -> dict[str, Document]:
             ),
         ),
         manifest,
-        Slots(number=1, vault=VAULT, machine=MACHINE, key_id=KEY_ID, slots=(slot_to_json(slot),)),
+        Slots(
+            number=1, vault=VAULT, machine=MACHINE, key_id=KEY_ID, slots=(slot_to_json(slot),), keep_from=1
+        ),
         REQUEST,
         Descriptor(
             number=1,
@@ -220,6 +222,7 @@ def samples() -> dict[str, Document]:
             status="active",
             since=NOW + 10,
             accepted_by="credential",
+            slots_from=1,
         ),
         Job(vault=VAULT, job="70" * 16, role="authority", started=NOW + 400, disks=(disk,)),
         Receipt(

@@ -1,0 +1,177 @@
+"""`importer machines`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from formats.console import Console, command
+from formats.errors import FormatError, IntegrityError, OffseedError, VaultError
+from formats.ids import fingerprint, machine_id, parse_fingerprint
+from formats.layout import numbered
+from formats.store.contract import Guarded
+from formats.verbs import group
+from formats.wire import Json
+from formats.words import counted, moment
+from importer.cli.app import VaultOption, app, signing_vault, vault_of
+
+machines_app = group(
+    app,
+    "machines",
+    "List, accept and revoke machines; remove old keys.",
+    "importer machines list --vault /srv/vault",
+)
+
+
+@command(machines_app, "list")
+def machines_list(console: Console, vault: VaultOption = None) -> None:
+    """List the vault's machines and the requests that wait.
+
+    Example: importer machines list --vault /srv/vault
+    """
+    from importer.machines import answer_requests
+    from importer.points import by_name
+    from importer.vault import members
+
+    opened = vault_of(vault, console)
+    accepted, pending = answer_requests(opened, console) if opened.authority else ([], [])
+    rows: list[Json] = []
+    for member in by_name(members(opened, console)):
+        new = " (just now)" if member in accepted else ""
+        place = f", in place of {fingerprint(member.replaces)}" if member.replaces else ""
+        console.say(
+            f"{fingerprint(member.machine)}  {member.status:8} {member.name}, since {moment(member.since)}{place}{new}"
+        )
+        rows.append(
+            {
+                "machine": member.machine,
+                "name": member.name,
+                "status": member.status,
+                "since": member.since,
+                "replaces": member.replaces,
+            }
+        )
+    for request in pending:
+        console.say(f"{fingerprint(request.machine)}  waiting  {request.request.name}: {request.reason}")
+        rows.append({"machine": request.machine, "name": request.request.name, "status": "waiting"})
+    if not rows:
+        console.say("no machine is registered yet")
+    console.result(rows)
+
+
+@command(machines_app, "accept")
+def machines_accept(
+    console: Console,
+    wanted: Annotated[
+        str, typer.Argument(metavar="FINGERPRINT", help="As the machine's owner reads it to you.")
+    ],
+    vault: VaultOption = None,
+    source: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="DISK", help="A disk that carries its request.")
+    ] = None,
+) -> None:
+    """Accept a machine by its fingerprint, from its request in the vault or on a disk.
+
+    Example: importer machines accept 3f9a-… --vault /srv/vault --from /mnt/disk
+    """
+    from importer import intake
+    from importer.machines import admit, read_request
+    from importer.vault import members
+
+    opened = signing_vault(vault, console)
+    fetched = [(name, opened.store.get(name)) for name, _ in opened.store.list("requests")]
+    for path in source or []:
+        for folder in [path] if (path / "label").exists() else list(intake.folders(path)):
+            disk = intake.look(folder, console)
+            fetched += [(n, disk.store.get(n)) for n in disk.listed if n.startswith("requests/")]
+    console.findings.clear()
+    for name, data in fetched:
+        try:
+            request, signed = read_request(opened, data, name)
+        except (FormatError, IntegrityError, VaultError) as error:
+            console.notice(f"{name}: {error}")
+            continue
+        machine = machine_id(bytes.fromhex(request.public_key))
+        if machine == parse_fingerprint(wanted):
+            opened.store.put_new(numbered("requests", 1, signed.digest), data)
+            member = admit(opened, request, signed, members(opened, console), console, by="operator")
+            console.say(f"Machine {member.name} is accepted ({fingerprint(machine)}).")
+            if member.replaces:
+                console.say(f"  It takes the place of {fingerprint(member.replaces)}.")
+            if member.status == "replaced":
+                console.say(
+                    f"  It was replaced: import its disks with --accept-replaced {fingerprint(machine)}"
+                )
+            console.result(
+                {"machine": machine, "name": member.name, "status": member.status, "since": member.since}
+            )
+            return
+    raise OffseedError(
+        "machine-unknown",
+        "no request with this fingerprint was found",
+        subject=wanted,
+        hint="add --from DISK if it travels on a disk, and compare the digits",
+    )
+
+
+@command(machines_app, "revoke")
+def machines_revoke(
+    console: Console,
+    wanted: Annotated[
+        str, typer.Argument(metavar="FINGERPRINT", help="As `importer machines list` shows it.")
+    ],
+    vault: VaultOption = None,
+) -> None:
+    """Revoke a machine: what the vault has of it stays good, and nothing more of it is taken.
+
+    Example: importer machines revoke 3f9a-… --vault /srv/vault
+    """
+    from importer.machines import revoke
+    from importer.vault import members
+
+    opened = signing_vault(vault, console)
+    known = members(opened, console)
+    machine = parse_fingerprint(wanted)
+    member = revoke(opened, known, machine, console)
+    console.say(f"Machine {member.name} is revoked since {moment(member.since)} ({fingerprint(machine)}).")
+    console.say(
+        "  What the vault has of it stays, and can be restored; disks of sets that it had announced still come in."
+    )
+    console.say(
+        f"  Any other disk of it only by: importer import DISK --accept-revoked {fingerprint(machine)}"
+    )
+    if isinstance(opened.store, Guarded):
+        console.notice(
+            "its access to the storage account goes on until it ends: if it has one of its own, end that by `importer access "
+            "revoke`; what it puts there does not count"
+        )
+    console.result({"machine": machine, "name": member.name, "status": member.status, "since": member.since})
+
+
+@command(machines_app, "drop-keys")
+def machines_drop_keys(
+    console: Console,
+    wanted: Annotated[
+        str, typer.Argument(metavar="FINGERPRINT", help="As the machine's owner reads it to you.")
+    ],
+    vault: VaultOption = None,
+) -> None:
+    """Remove the key slots of passphrases that a machine's owner has changed or taken away. Ask him: nothing brings them back.
+
+    Example: importer machines drop-keys 3f9a-… --vault /srv/vault
+    """
+    from importer.machines import drop_keys
+    from importer.vault import members
+
+    opened = signing_vault(vault, console)
+    machine = parse_fingerprint(wanted)
+    known = members(opened, console)
+    dropped = drop_keys(opened, known, machine, console)
+    console.say(
+        f"{counted(len(dropped), 'revision')} of the key slots of {known[machine].name} removed, and taken from no disk any more."
+        if dropped
+        else f"{known[machine].name} asks for no key slots to be removed, but those that are gone."
+    )
+    if dropped:
+        console.say("  Disks that were written before still hold them, and open by the old passphrase.")
+    console.result({"machine": machine, "name": known[machine].name, "dropped": [*dropped]})

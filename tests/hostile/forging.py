@@ -1,0 +1,125 @@
+"""Somebody who writes on a disk what he likes, and has the key of the machine that wrote it, or one of his own."""
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.codec import Document
+from formats.documents.disk import Held, Inventory, Label, SetDocument
+from formats.documents.manifest import Manifest
+from formats.ids import hex_digest
+from formats.tables.holdings import Holding, decode_table, encode_tables
+from seed.home import Home
+from tests.journeys.stage import Stage
+
+assert sys.platform == "linux"
+
+GIGABYTES = 8 << 30
+
+
+class Forger:
+    """Works on the only folder of a stage's disk. Documents are signed with the machine's key, or with the `key` given."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.folder = stage.seeded
+        self.identity = Home.open(stage.home).identity
+        self.own = Ed25519PrivateKey.generate()
+
+    @property
+    def label(self) -> Label:
+        return envelope.read((self.folder / "label").read_bytes(), "label").peek(Label)
+
+    @property
+    def inventory(self) -> Inventory:
+        newest = max(self.stage.objects("inventories"), key=lambda path: path.name)
+        return envelope.read(newest.read_bytes(), "inventory").peek(Inventory)
+
+    @property
+    def manifest(self) -> Manifest:
+        return envelope.read(self.stage.objects("manifests")[0].read_bytes(), "manifest").peek(Manifest)
+
+    @property
+    def set_document(self) -> SetDocument:
+        return envelope.read(self.stage.objects("sets")[0].read_bytes(), "set").peek(SetDocument)
+
+    @property
+    def archives(self) -> list[Path]:
+        return self.stage.objects("archives")
+
+    def signed(self, document: Document, key: Ed25519PrivateKey | None = None) -> bytes:
+        return envelope.sign(document, key or self.identity.signing_key)
+
+    def write(self, name: str, data: bytes) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def relabel(self, key: Ed25519PrivateKey | None = None, **changes: object) -> None:
+        self.write("label", self.signed(replace(self.label, **changes), key))  # type: ignore[arg-type]
+
+    def close(self, key: Ed25519PrivateKey | None = None, *, beside: bool = False, **changes: object) -> None:
+        """Another inventory in place of those that there are, or `beside` them."""
+        inventory = replace(self.inventory, **changes)  # type: ignore[arg-type]
+        if not beside:
+            shutil.rmtree(self.folder / "inventories")
+        data = self.signed(inventory, key)
+        self.write(layout.numbered("inventories", inventory.generation, hex_digest(data)), data)
+
+    def list_object(self, name: str, data: bytes, *, size: int | None = None) -> None:
+        """One more object that the inventory lists."""
+        held = Held(name=name, size=len(data) if size is None else size, digest=hex_digest(data))
+        self.close(objects=(*self.inventory.objects, held))
+
+    def list_table(self, name: str, data: bytes, *, size: int | None = None) -> None:
+        """One more table of archives that the inventory lists."""
+        held = Held(name=name, size=len(data) if size is None else size, digest=hex_digest(data))
+        self.close(tables=(*self.inventory.tables, held))
+
+    @property
+    def holdings(self) -> list[Holding]:
+        found = []
+        for table in self.inventory.tables:
+            found += decode_table((self.folder / table.name).read_bytes(), table.name)
+        return found
+
+    def hold(self, holdings: list[Holding]) -> None:
+        """An inventory of these archives."""
+        tables = []
+        for data in encode_tables(sorted(holdings, key=lambda h: h.name)):
+            name = layout.holdings_name(bytes.fromhex(hex_digest(data)))
+            self.write(name, data)
+            tables.append(Held(name=name, size=len(data), digest=hex_digest(data)))
+        size = sum(h.size for h in holdings)
+        self.close(tables=tuple(tables), archives=len(holdings), archive_bytes=size)
+
+    def in_place_of(self, path: Path, make: Callable[[Path], object]) -> None:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        make(path)
+
+
+def sparse(path: Path) -> None:
+    """Eight gigabytes that take no room on the disk."""
+    with open(path, "wb") as file:
+        file.truncate(GIGABYTES)
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        here = os.open(path.parent, os.O_RDONLY)
+        try:
+            made.bind(f"/proc/self/fd/{here}/{path.name}")
+        finally:
+            os.close(here)

@@ -1,0 +1,401 @@
+"""A disk comes from strangers: each attack gets its refusal by name, before anything it says is written, in bounded time and
+memory; and what is honest on the same disk is imported all the same."""
+
+import base64
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.vault import Membership, Request
+from formats.ids import ArchiveName, Digest, MachineId, VaultId, hex_digest, machine_id
+from formats.monitor import Tally
+from formats.store.access import Address
+from formats.tables.holdings import Holding
+from formats.tables.sections import decode_object
+from importer.vault import open_vault
+from tests.hostile import forging
+from tests.journeys.stage import Copy, Stage, disks, prepared, refused, snapshot, stored, to
+
+assert sys.platform == "linux"
+
+SECONDS = 30.0
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+"""
+BY_DIGEST = ("archives/", "indexes/", "needs/", "holdings/")
+BY_AUTHORITY = (
+    "descriptor/",
+    "credentials/",
+    "machines/",
+    "jobs/",
+    "validations/",
+    "wants/",
+    "replacements/authority",
+)
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What is done to a disk, and the code of the refusal: of the whole disk (exit 1), or of what is forged on it (exit 3)."""
+
+    act: Callable[[forging.Forger], object]
+    code: str
+    exit: int = 3
+
+
+def elsewhere(forger: forging.Forger) -> Path:
+    """Where a file of the datacenter lies that must not be read."""
+    path = forger.stage.folder / "datacenter"
+    path.mkdir(exist_ok=True)
+    (path / "secret").write_bytes(b"of the datacenter")
+    return path
+
+
+def link(forger: forging.Forger, path: Path, to_: Path) -> None:
+    forger.in_place_of(path, lambda place: place.symlink_to(to_))
+
+
+def moved(forger: forging.Forger, path: Path) -> None:
+    """A link to where the very thing lies now: outside the disk."""
+    there = elsewhere(forger) / path.name
+    shutil.move(path, there)
+    path.symlink_to(there)
+
+
+def nested(depth: int) -> bytes:
+    return b'{"payload":' * depth + b"1" + b"}" * depth
+
+
+def as_document(forger: forging.Forger, payload: bytes) -> bytes:
+    """An envelope whose signature holds, around bytes that no writer of ours makes."""
+    kind = "application/vnd.offseed.inventory.v1+json"
+    message = envelope.pae(kind, payload)
+    key = forger.identity.signing_key
+    public = key.public_key().public_bytes_raw()
+    value = {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": kind,
+        "signatures": [
+            {"keyid": envelope.key_name(public), "sig": base64.b64encode(key.sign(message)).decode()}
+        ],
+    }
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def inventory_of(forger: forging.Forger, payload: bytes) -> None:
+    data = as_document(forger, payload)
+    shutil.rmtree(forger.folder / "inventories")
+    forger.write(layout.numbered("inventories", 1, hex_digest(data)), data)
+
+
+def repeated_key(forger: forging.Forger) -> None:
+    payload = json.dumps(forger.inventory.to_json()).encode()
+    inventory_of(forger, payload[:-1] + b',"generation":2}')
+
+
+def squat(forger: forging.Forger, name: str) -> None:
+    """A table that the inventory lists under a name which is somebody else's in the vault."""
+    data = b"offsHLD1"
+    forger.write(name, data)
+    forger.list_table(name, data)
+
+
+def squat_object(forger: forging.Forger, name: str) -> None:
+    forger.write(name, b"squatted")
+    forger.list_object(name, b"squatted")
+
+
+def archive_under_another_key(forger: forging.Forger) -> None:
+    """An archive of another master key, whole, that the inventory lists: no index may claim another machine's chunks."""
+    path = forger.archives[-1]
+    data = bytearray(path.read_bytes())
+    data[16:32] = bytes(16)
+    name = bytes.fromhex(hex_digest(bytes(data)))
+    old = next(h for h in forger.holdings if h.name.hex() == path.name)
+    forger.write(layout.archive_name(name), bytes(data))
+    forger.hold([*forger.holdings, replace(old, name=ArchiveName(name))])
+    for manifest in forger.stage.objects("manifests") + forger.stage.objects("sets"):
+        manifest.unlink()  # an open set: all that is listed is taken
+
+
+def wrong_index(forger: forging.Forger) -> None:
+    """An inventory that says of an archive what its index is not."""
+    first, *rest = forger.holdings
+    forger.hold([replace(first, index_digest=Digest(bytes(32))), *rest])
+    for manifest in forger.stage.objects("manifests") + forger.stage.objects("sets"):
+        manifest.unlink()
+
+
+def half_a_million_archives(forger: forging.Forger) -> None:
+    some = forger.holdings
+    made = [
+        Holding(ArchiveName(n.to_bytes(32, "big")), Digest(bytes(32)), 157, 1, 1)
+        for n in range(1, 8 * 65_536 - len(some))
+    ]
+    forger.hold([*some, *made])
+
+
+def more_tables_than_any_disk(forger: forging.Forger) -> None:
+    (table, *_) = forger.inventory.tables
+    forger.close(tables=(table,) * 9)
+
+
+def table_of_eight_gigabytes(forger: forging.Forger) -> None:
+    (table, *_) = forger.inventory.tables
+    forging.sparse(forger.folder / table.name)
+    forger.close(tables=(replace(table, size=forging.GIGABYTES),))
+
+
+def stranger(forger: forging.Forger) -> None:
+    """A machine of his own, that asks to join by a credential which he made himself."""
+    public = forger.own.public_key().public_bytes_raw()
+    machine = machine_id(public)
+    asked = envelope.read(forger.stage.objects("requests")[0].read_bytes(), "request").peek(Request)
+    request = replace(asked, public_key=public.hex(), name="stranger")
+    forger.write("requests/" + "0" * 9 + "1-" + "0" * 32, envelope.sign(request, forger.own, forger.own))
+    forger.relabel(forger.own, machine=machine, public_key=public.hex(), machine_name="stranger")
+
+
+def two_of_one_generation(forger: forging.Forger) -> None:
+    forger.close(beside=True, created=forger.inventory.created + 1)
+
+
+ATTACKS: dict[str, Attack] = {
+    # links and special files
+    "the folder of all seeds is a link": Attack(lambda f: moved(f, f.stage.disk / "offseed"), "disk-empty", 1),
+    "the folder of a set is a link": Attack(lambda f: moved(f, f.folder), "disk-empty", 1),
+    "a prefix is a link": Attack(lambda f: moved(f, f.folder / "archives"), "object-missing"),
+    "an archive is a link": Attack(lambda f: moved(f, f.archives[0]), "object-missing"),
+    "an index is a link to a file of the datacenter": Attack(
+        lambda f: link(f, f.stage.objects("indexes")[0], elsewhere(f) / "secret"), "object-missing"
+    ),
+    "the label is a link": Attack(lambda f: moved(f, f.folder / "label"), "denied", 1),
+    "the label is a pipe": Attack(
+        lambda f: f.in_place_of(f.folder / "label", lambda p: os.mkfifo(p)), "denied", 1
+    ),
+    "an archive is a pipe": Attack(
+        lambda f: f.in_place_of(f.archives[0], lambda p: os.mkfifo(p)), "object-missing"
+    ),
+    "an archive is a socket": Attack(lambda f: f.in_place_of(f.archives[0], forging.a_socket), "object-missing"),
+    "an archive is a folder": Attack(lambda f: f.in_place_of(f.archives[0], Path.mkdir), "object-missing"),
+    # lengths
+    "a label of eight gigabytes": Attack(lambda f: forging.sparse(f.folder / "label"), "DOC-1", 1),
+    "an inventory of eight gigabytes": Attack(
+        lambda f: forging.sparse(f.folder / ("inventories/0000000009-" + "0" * 32)), "DOC-1"
+    ),
+    "an archive of eight gigabytes": Attack(lambda f: forging.sparse(f.archives[0]), "object-damaged"),
+    "an index of eight gigabytes": Attack(lambda f: forging.sparse(f.stage.objects("indexes")[0]), "object-damaged"),
+    "a manifest of eight gigabytes": Attack(lambda f: forging.sparse(f.stage.objects("manifests")[0]), "DOC-1"),
+    "a table of eight gigabytes, as the inventory says": Attack(
+        table_of_eight_gigabytes, "object-damaged"
+    ),
+    # counts and depths
+    "an inventory a hundred thousand levels deep": Attack(lambda f: inventory_of(f, nested(80_000)), "DOC-1"),
+    "a number of a million digits": Attack(lambda f: inventory_of(f, b'{"a":' + b"9" * 1_000_000 + b"}"), "DOC-1"),
+    "a key twice": Attack(repeated_key, "DOC-1"),
+    "half a million archives that are not there": Attack(half_a_million_archives, "object-missing"),
+    "more tables than a disk may have": Attack(more_tables_than_any_disk, "DOC-2"),
+    # names
+    "a name that leads outside": Attack(lambda f: f.list_object("../../../../etc/passwd", b"x"), "object-missing"),
+    "an absolute name": Attack(lambda f: f.list_object("/etc/passwd", b"x"), "object-missing"),
+    "a table under the name of the vault's description": Attack(
+        lambda f: squat(f, "descriptor/0000000002-" + "0" * 32), "NAME-2"
+    ),
+    "a table under the name of a membership": Attack(
+        lambda f: squat(f, f"machines/{f.identity.machine}/0000000009-" + "0" * 32), "NAME-2"
+    ),
+    "a table under the name of an archive": Attack(
+        lambda f: squat(f, "archives/ab/" + "ab" * 32), "NAME-2"
+    ),
+    "an object under the name of a membership": Attack(
+        lambda f: squat_object(f, f"machines/{f.identity.machine}/0000000009-" + "0" * 32), "NAME-2"
+    ),
+    "an index under another's name": Attack(
+        lambda f: squat_object(f, "indexes/ab/" + "ab" * 32), "object-damaged"
+    ),
+    "an archive under another's name": Attack(
+        lambda f: f.archives[0].write_bytes(b"x" * f.archives[0].stat().st_size), "object-damaged"
+    ),
+    # signatures
+    "a label by another key": Attack(lambda f: f.relabel(f.own), "signature-wrong", 1),
+    "a label of another machine's key": Attack(
+        lambda f: f.relabel(f.own, public_key=f.own.public_key().public_bytes_raw().hex()), "signature-wrong", 1
+    ),
+    "an inventory by another key": Attack(lambda f: f.close(f.own), "signature-wrong"),
+    "a manifest by another key": Attack(
+        lambda f: f.stage.objects("manifests")[0].write_bytes(f.signed(f.manifest, f.own)), "signature-wrong"
+    ),
+    "a set document by another key": Attack(
+        lambda f: f.stage.objects("sets")[0].write_bytes(f.signed(f.set_document, f.own)), "signature-wrong"
+    ),
+    "a label in place of an inventory": Attack(
+        lambda f: f.write("inventories/0000000009-" + "0" * 32, f.signed(f.label)), "ENV-2"
+    ),
+    "an inventory of another disk": Attack(lambda f: f.close(disk="0" * 32), "disk-foreign"),
+    "a manifest of another vault": Attack(
+        lambda f: f.stage.objects("manifests")[0].write_bytes(f.signed(replace(f.manifest, vault=VaultId("0" * 32)))),
+        "vault-foreign",
+    ),
+    "a label of another vault": Attack(lambda f: f.relabel(vault="0" * 32), "vault-foreign", 1),
+    "a label of another folder": Attack(lambda f: f.relabel(number=2), "disk-foreign", 1),
+    # whose archives
+    "an archive under another key": Attack(archive_under_another_key, "object-damaged"),
+    "an archive whose index is another": Attack(wrong_index, "object-damaged"),
+    "a machine that nobody let in": Attack(stranger, "machine-unknown", 1),
+    # forks
+    "two inventories of one generation": Attack(two_of_one_generation, "disk-forked", 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_on_the_importer_is_refused_by_name(name: str, copy_of: Copy, exported: Stage) -> None:
+    stage, attack = copy_of(exported), ATTACKS[name]
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    attack.act(forging.Forger(stage))
+    before = snapshot(stage.vault)
+    stage.command = prepared(LIMITED)
+    looked = stage.run("importer", "inspect", stage.disk, code=None)
+    assert looked.code in (0, 1, 3), looked
+    result = stage.run("importer", "import", stage.disk, "--vault", stage.at, "--json", code=attack.exit)
+    assert max(looked.seconds, result.seconds) < SECONDS
+    if attack.exit == 1:
+        refused(result, attack.code)
+        assert snapshot(stage.vault) == before
+    else:
+        assert attack.code in {f["code"] for f in result.json["findings"]}, result
+    assert b"of the datacenter" not in snapshot(stage.vault).values()
+    check_honest(stage)
+
+
+def check_honest(stage: Stage) -> None:
+    """Whatever lies in the vault is what its name says, or signed by its authority or its machine."""
+    vault = open_vault(stage.importer_home, Address(stage.at), Tally())
+    members: dict[MachineId, bytes] = {}
+    for name, data in snapshot(stage.vault).items():
+        if not isinstance(data, bytes) or name.startswith("."):
+            continue
+        layout.check_name(name)
+        found = hex_digest(data)
+        assert layout.is_name_of(name, found), name
+        if name.startswith("indexes/"):
+            assert decode_object(data, name)
+        if name.startswith(BY_AUTHORITY):
+            signed = envelope.read(data, name)
+            assert envelope.key_name(vault.key) in {s.keyid for s in signed.envelope.signatures}, name
+            if name.startswith("machines/"):
+                member = signed.verify(Membership, vault.key)
+                members[member.machine] = bytes.fromhex(member.public_key)
+        elif not name.startswith((*BY_DIGEST, "requests/")):
+            signed = envelope.read(data, name)
+            assert {s.keyid for s in signed.envelope.signatures} <= set(members) | {
+                envelope.key_name(key) for key in members.values()
+            } or name.startswith(("disks/", "manifests/", "sets/", "slots/")), name
+
+
+def test_what_is_honest_on_an_attacked_disk_is_imported(copy_of: Copy, exported: Stage) -> None:
+    """Of links, pipes and squatted names nothing is taken, and of all else everything."""
+    stage = copy_of(exported)
+    forger = forging.Forger(stage)
+    lost = forger.archives[-1]
+    name = str(lost.relative_to(stage.seeded))
+    moved(forger, lost)
+    squat(forger, "descriptor/0000000002-" + "0" * 32)
+    stage.import_(code=3)
+    expected = {str(p.relative_to(stage.seeded)) for p in forger.archives if not p.is_symlink()} - {name}
+    assert {n for n in stored(stage) if n.startswith("archives/")} >= expected
+    assert "descriptor/0000000002-" + "0" * 32 not in stored(stage)
+
+
+def test_two_disks_with_one_number_are_a_fork(copy_of: Copy, exported: Stage, room: Path) -> None:
+    """Both signed with the machine's key: the second is refused, and the first stays as it is."""
+    stage = copy_of(exported)
+    other = stage.copy(room / "other")
+    stage.import_()
+    before = snapshot(stage.vault)
+    forger = forging.Forger(other)
+    forger.relabel(disk="ab" * 16)
+    label = hex_digest((forger.folder / "label").read_bytes())
+    forger.close(disk="ab" * 16, label=label)
+    words = ("importer", "import", other.disk, "--vault", stage.at, "--json")
+    refused(stage.run(*words, code=1), "disk-forked")
+    assert snapshot(stage.vault) == before
+
+
+def test_a_clone_of_a_disk_brings_nothing_new(copy_of: Copy, exported: Stage, room: Path) -> None:
+    stage = copy_of(exported)
+    clone = stage.copy(room / "clone").disk
+    stage.import_()
+    before = snapshot(stage.vault)
+    done = stage.run("importer", "import", clone, "--vault", stage.at, "--json").json
+    assert done["disks"][0]["unchanged"]
+    assert snapshot(stage.vault) == before
+
+
+def test_an_inventory_of_before_does_not_hide_the_later_one(
+    copy_of: Copy, opened: Stage, small_tree: Path
+) -> None:
+    """A disk that is rolled back to how it was before it was closed for the last time may not be erased."""
+    stage = copy_of(opened)
+    stage.export(small_tree)
+    stage.run("seed", "verify", stage.disk)
+    newest = max(stage.objects("inventories"), key=lambda path: path.name)
+    stage.import_()
+    newest.unlink()
+    result = stage.run("importer", "import", stage.disk, "--vault", stage.at, "--json", code=3)
+    assert "disk-older" in {f["code"] for f in result.json["findings"]}
+
+
+def test_a_folder_with_more_files_than_any_seed_is_refused(copy_of: Copy, exported: Stage) -> None:
+    stage = copy_of(exported)
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    junk = stage.seeded / "archives/ab"
+    junk.mkdir(exist_ok=True)
+    for number in range(1100):
+        (junk / f"{number:064x}").write_bytes(b"x")
+    stage.command = prepared("import importer.intake as i; i.LISTED_MAX = 1000")
+    words = ("importer", "import", stage.disk, "--vault", stage.at, "--json")
+    before = snapshot(stage.vault)
+    refused(stage.run(*words, code=1), "disk-crowded")
+    assert snapshot(stage.vault) == before
+
+
+def test_a_machine_brings_nothing_under_anothers_name(copy_of: Copy, exported: Stage, room: Path) -> None:
+    """A member lists another member's manifests and slots on its disk: they are not signed by it."""
+    stage = copy_of(exported)
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    other = Stage(room / "other")
+    other.join(stage)
+    stage.issue()
+    other.register("web2")
+    tree = room / "tree"
+    tree.mkdir()
+    (tree / "file").write_text("of web2")
+    other.export(tree)
+    theirs = other.objects("slots")[0]
+    forger = forging.Forger(stage)
+    name = str(theirs.relative_to(other.seeded))
+    forger.write(name, theirs.read_bytes())
+    forger.list_object(name, theirs.read_bytes())
+    result = stage.run("importer", "import", stage.disk, "--vault", stage.at, "--json", code=3)
+    assert "signature-wrong" in {f["code"] for f in result.json["findings"]}
+
+
+def test_the_second_disk_of_a_pair_is_imported_though_the_first_is_forged(
+    copy_of: Copy, opened: Stage, small_tree: Path
+) -> None:
+    stage = copy_of(opened)
+    one, other = disks(stage, 2)
+    stage.run("seed", "export", small_tree, *to(one, other), "--offline")
+    (folder,) = (one / "offseed").iterdir()
+    (folder / "label").write_bytes(b"forged")
+    result = stage.run("importer", "import", one, other, "--vault", stage.at, "--json", code=3)
+    assert len(result.json["disks"]) == 1

@@ -1,0 +1,268 @@
+"""A vault is run by people who must not read it, and may want to deceive: they can withhold, never forge. And a machine that was
+taken over has its own key: what it seals leads a restore nowhere outside its target."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.manifest import Manifest
+from formats.documents.vault import Membership
+from formats.ids import hex_digest
+from importer.authority import authorities
+from seed.home import Home
+from tests.journeys import trees
+from tests.journeys.stage import Copy, Stage, backup, below, prepared, snapshot
+
+assert sys.platform == "linux"
+
+
+@pytest.fixture
+def lived(copy_of: Copy, opened: Stage, source: Path) -> Stage:
+    """A machine with two points in the vault."""
+    stage = copy_of(opened)
+    backup(stage, source)
+    trees.change(source)
+    backup(stage)
+    return stage
+
+
+@pytest.fixture
+def source(room: Path) -> Path:
+    return trees.varied_tree(room / "source")
+
+
+def held(stage: Stage, prefix: str) -> list[Path]:
+    """The vault's files below a prefix, the largest first."""
+    found = [p for p in (stage.vault / prefix).rglob("*") if p.is_file()]
+    return sorted(found, key=lambda p: (-p.stat().st_size, p))
+
+
+def remove_largest(stage: Stage) -> None:
+    held(stage, "archives")[0].unlink()
+
+
+def swap(prefix: str) -> Callable[[Stage], None]:
+    def act(stage: Stage) -> None:
+        one, other, *_ = held(stage, prefix)
+        first, second = one.read_bytes(), other.read_bytes()
+        one.write_bytes(second)
+        other.write_bytes(first)
+
+    return act
+
+
+def empty(prefix: str) -> Callable[[Stage], None]:
+    def act(stage: Stage) -> None:
+        for path in held(stage, prefix):
+            path.write_bytes(b"x" * path.stat().st_size)
+
+    return act
+
+
+def grow(stage: Stage) -> None:
+    for path in held(stage, "archives")[:2]:
+        path.write_bytes(path.read_bytes() + b"more")
+
+
+def rubbish(stage: Stage) -> None:
+    place = stage.vault / "replacements/authority"
+    place.mkdir(parents=True)
+    (place / ("0000000001-" + "0" * 32)).write_bytes(b"x" * 3000)
+
+
+WITHHELD: dict[str, Callable[[Stage], None]] = {
+    "an archive is withheld": remove_largest,
+    "two archives are exchanged": swap("archives"),
+    "archives have grown": grow,
+    "index objects are rubbish": empty("indexes"),
+    "index objects are exchanged": swap("indexes"),
+    "parts of need lists are exchanged": swap("needs"),
+    "need lists are rubbish": empty("needs"),
+    "replacements are rubbish": rubbish,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHHELD)
+def test_whatever_a_vault_gives_no_wrong_byte_is_restored(
+    name: str, lived: Stage, source: Path, room: Path
+) -> None:
+    """Each file comes back as it was, or is named as missing."""
+    stage = lived
+    WITHHELD[name](stage)
+    home = room / "no home"
+    result = stage.run(
+        "seed", "restore", "latest", "--vault", stage.at, "--passphrase-file", stage.secret,
+        "--target", room / "back", "--json", code=None, SEED_HOME=home,
+    )  # fmt: skip
+    assert result.code in (0, 1, 3), result
+    if result.code == 0:
+        assert trees.differences(source, below(room / "back", source)) == []
+        return
+    assert result.stderr
+    back = below(room / "back", source)
+    for path in back.rglob("*") if back.exists() else ():
+        if path.is_file() and not path.is_symlink():
+            assert path.read_bytes() == (source / path.relative_to(back)).read_bytes(), path
+
+
+def test_a_point_that_the_operator_signs_himself_does_not_count(lived: Stage) -> None:
+    """He has the authority's key, and a manifest; he has not the machine's."""
+    stage = lived
+    (authority,) = authorities(stage.importer_home)
+    for key in (authority.document_key, Ed25519PrivateKey.generate()):
+        path = held(stage, "manifests")[0]
+        manifest = envelope.read(path.read_bytes(), "manifest").peek(Manifest)
+        forged = envelope.sign(replace(manifest, sequence=9, created=manifest.created + 1), key)
+        name = layout.numbered(layout.manifest_prefix(manifest.machine), 9, hex_digest(forged))
+        (stage.vault / name).write_bytes(forged)
+    assert [p["sequence"] for p in stage.run("seed", "points", "--json", code=3).json] == [1, 2]
+    assert "root-differs" in stage.run("seed", "points", code=3).stderr
+
+
+def test_an_old_sealed_root_under_a_new_signature_is_refused(lived: Stage) -> None:
+    """By the machine's own key, which whoever took over its home may have copied before its key was changed."""
+    stage = lived
+    identity = Home.open(stage.home).identity
+    old, new = (
+        envelope.read(path.read_bytes(), "manifest").peek(Manifest)
+        for path in sorted(held(stage, "manifests"), key=lambda p: p.name)
+    )
+    forged = envelope.sign(replace(new, root=old.root, sequence=3), identity.signing_key)
+    name = layout.numbered(layout.manifest_prefix(new.machine), 3, hex_digest(forged))
+    (stage.vault / name).write_bytes(forged)
+    assert [p["sequence"] for p in stage.run("seed", "points", "--json", code=3).json] == [1, 2]
+    assert "root-differs" in stage.run("seed", "points", code=3).stderr
+
+
+def test_an_older_vault_is_noticed_by_the_machine_that_has_its_home(lived: Stage) -> None:
+    stage = lived
+    newest = max(held(stage, "manifests"), key=lambda path: path.name)
+    newest.unlink()
+    done = backup(stage, code=3)
+    assert "vault-lost" in {f["code"] for f in done["findings"]}  # type: ignore[attr-defined]
+    assert newest.exists(), "it is put there again"
+
+
+def test_a_false_revocation_withholds_nothing_from_the_machine(lived: Stage) -> None:
+    """Whoever may write into the vault and has not its authority's key."""
+    stage = lived
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    path = held(stage, "machines")[0]
+    member = envelope.read(path.read_bytes(), "membership").peek(Membership)
+    forged = envelope.sign(
+        replace(member, number=9, status="revoked", counted=b""), Ed25519PrivateKey.generate()
+    )
+    name = layout.numbered(layout.member_prefix(member.machine), 9, hex_digest(forged))
+    (stage.vault / name).write_bytes(forged)
+    assert len(stage.run("seed", "points", "--json", code=3).json) == 2
+    assert backup(stage, code=3)["sequence"] == 3
+
+
+def test_a_store_that_gives_endless_objects_is_read_no_further_than_is_believed(lived: Stage) -> None:
+    """Documents of eight gigabytes, which take the vault no room."""
+    stage = lived
+    for path in [*held(stage, "manifests")[:1], *held(stage, "slots")]:
+        with open(path, "r+b") as file:
+            file.truncate(8 << 30)
+    stage.command = prepared("import resource; resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))")
+    stage.run("seed", "points", "--json", code=3)
+    words = ("--vault", stage.at, "--passphrase-file", stage.secret)
+    stage.run("seed", "points", *words, code=1, SEED_HOME=stage.folder / "none")
+
+
+# What a machine seals that was taken over
+
+
+EVIL = """
+import formats.keyed.catalog as c
+encode = c.encode_entries
+def forged(entries):
+    return encode([{change} for e in entries])
+c.encode_entries = forged
+import seed.cataloguing
+seed.cataloguing.encode_entries = forged
+"""
+
+
+def sealed(stage: Stage, source: Path, change: str) -> None:
+    """A point of a machine whose catalog says what `change` makes of its rows."""
+    stage.command, plain = prepared(EVIL.format(change=change)), stage.command
+    stage.run("seed", "backup", source, code=None)
+    stage.command = plain
+
+
+def test_a_catalog_that_leads_through_a_link_writes_nothing_behind_it(
+    copy_of: Copy, opened: Stage, room: Path
+) -> None:
+    """A folder in the catalog is turned into a link out of the target; what lies in it must not follow."""
+    stage = copy_of(opened)
+    source, outside = room / "source", room / "outside"
+    (source / "trap").mkdir(parents=True)
+    (source / "trap/planted").write_text("planted")
+    (source / "zeal").write_text("honest")
+    outside.mkdir()
+    change = f"e._replace(type=3, target={str(outside).encode()!r}, mode=0o777) if e.path.endswith(b'/trap') else e"
+    sealed(stage, source, change)
+    before = snapshot(outside)
+    result = stage.run(
+        "seed", "restore", "latest", "--vault", stage.at, "--target", room / "back", "--json", code=None
+    )
+    assert result.code in (1, 3), result
+    assert snapshot(outside) == before
+    assert not (outside / "planted").exists()
+
+
+@pytest.mark.parametrize("path", [b"../../outside/planted", b"a/../../outside/planted", b"/outside", b"."])
+def test_a_path_that_leads_outside_is_refused(copy_of: Copy, opened: Stage, room: Path, path: bytes) -> None:
+    stage = copy_of(opened)
+    source = room / "source"
+    source.mkdir()
+    (source / "planted").write_text("planted")
+    change = f"e._replace(path={path!r}) if e.path.endswith(b'/planted') else e"
+    sealed(stage, source, change)
+    before = {p for p in room.iterdir() if p.name != "back"}
+    result = stage.run(
+        "seed", "restore", "latest", "--vault", stage.at, "--target", room / "back/within", code=None
+    )
+    assert result.code in (1, 3), result
+    assert {p for p in room.iterdir() if p.name != "back"} == before
+    if (room / "back").exists():
+        assert not list((room / "back").rglob("planted"))
+
+
+def test_what_a_restore_finds_in_its_way_is_not_followed(lived: Stage, source: Path, room: Path) -> None:
+    """Somebody who may write to the target puts a link where a folder is to be."""
+    stage = lived
+    outside, target = room / "outside", room / "back"
+    outside.mkdir()
+    place = below(target, source)
+    place.mkdir(parents=True)
+    (place / "docs").symlink_to(outside)
+    result = stage.run(
+        "seed", "restore", "latest", "--vault", stage.at, "--target", target, "--json", code=None
+    )
+    assert result.code in (1, 3), result
+    assert snapshot(outside) == {}
+
+
+def test_slots_with_other_chunking_do_not_open(lived: Stage) -> None:
+    """An operator who could choose how content is cut could read it from the lengths: the parameters lie inside the seal."""
+    stage = lived
+    (path,) = held(stage, "slots")
+    data = bytearray(path.read_bytes())
+    home = stage.folder / "none"
+    for at in range(len(data) // 4, len(data), len(data) // 8):
+        changed = bytearray(data)
+        changed[at] ^= 1
+        path.write_bytes(bytes(changed))
+        words = ("--vault", stage.at, "--passphrase-file", stage.secret)
+        assert stage.run("seed", "points", *words, code=None, SEED_HOME=home).code in (1, 3)
+    path.write_bytes(bytes(data))
+    shutil.rmtree(home, ignore_errors=True)
