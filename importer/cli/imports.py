@@ -8,7 +8,7 @@ import typer
 
 from formats.console import FAILED, Console, command
 from formats.errors import MediaError, OffseedError, StoreError, UsageError
-from formats.ids import fingerprint, parse_fingerprint
+from formats.ids import MachineId, fingerprint, parse_fingerprint
 from formats.monitor import Finding
 from formats.wire import Json
 from formats.words import counted, instant, numbered, size
@@ -17,6 +17,7 @@ from importer.cli.app import MachineOption, VaultOption, app, signing_vault, vau
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from formats.documents.vault import Membership
     from importer.intake import Disk
     from importer.points import Point
     from importer.receipts import Imported
@@ -78,11 +79,10 @@ def import_(
 
     Example: importer import /mnt/disk --vault /srv/vault
     """
-    from importer.imports import accept, import_disks
-    from importer.machines import accept_further, answer_requests
+    from importer.imports import import_disks
+    from importer.machines import answer_requests
     from importer.points import points as all_points
     from importer.report import write as write_report
-    from importer.vault import members
     from importer.wants import mend
 
     if report is not None:
@@ -92,17 +92,9 @@ def import_(
     for member in accepted:
         console.say(f"machine {member.name} is accepted ({fingerprint(member.machine)})")
     looked, unreadable = _look(disks, console)
-    known = members(opened, console)
     said = {"replaced": accept_replaced, "revoked": accept_revoked}
     further = {parse_fingerprint(text): status for status, text in said.items() if text is not None}
-    for machine, status in further.items():
-        accept_further(opened, known, machine, status, [item for disk in looked for item in disk.manifests])
-    welcome, refused = [], []
-    for disk in looked:
-        try:
-            welcome.append((disk, accept(opened, disk, known, further=further, beside=looked)))
-        except OffseedError as error:
-            refused.append((disk, error))
+    welcome, refused = _admit(opened, looked, further, console)
     if refused and not welcome:
         raise refused[0][1]
     with console.working("import", sum(_bytes(disk) for disk, _ in welcome), "archive"):
@@ -124,6 +116,27 @@ def import_(
         console.aside("importer: stopped; the same command goes on [interrupted]")
         return 128 + console.signal_number
     return FAILED if refused or unreadable else 0
+
+
+def _admit(
+    opened: "Vault", looked: "list[Disk]", further: dict[MachineId, str], console: Console
+) -> "tuple[list[tuple[Disk, Membership]], list[tuple[Disk, OffseedError]]]":
+    """The disks that the vault takes in, each with its machine, and the others, each with why not. `further`: what of a
+    machine that counts no more is taken in all the same, by its status."""
+    from importer.imports import accept
+    from importer.machines import accept_further
+    from importer.vault import members
+
+    known = members(opened, console)
+    for machine, status in further.items():
+        accept_further(opened, known, machine, status, [item for disk in looked for item in disk.manifests])
+    welcome, refused = [], []
+    for disk in looked:
+        try:
+            welcome.append((disk, accept(opened, disk, known, further=further, beside=looked)))
+        except OffseedError as error:
+            refused.append((disk, error))
+    return welcome, refused
 
 
 @command(app, "points")

@@ -51,7 +51,7 @@ def backup(
 
     Example: seed backup
     """
-    from seed.announce import announce
+    from seed.announce import announce_to
     from seed.backup import Options, prepare
     from seed.backup import backup as run
     from seed.memory import be_lean
@@ -75,7 +75,7 @@ def backup(
             with console.working("backup"):
                 if detached:
                     tell_begun()
-                announce(home, address, console, again=True)
+                announce_to(home, store, console, again=True)
                 backed = run(home, scope, store, Options(ignore_inode, level), console)
                 if wanted := still_wanted(home, store, console):
                     lacks = f"the vault lacks {counted(wanted, 'record')} of earlier points"

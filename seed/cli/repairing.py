@@ -38,7 +38,7 @@ def repair(
 
     Example: seed repair
     """
-    from seed.announce import announce
+    from seed.announce import announce_to
     from seed.memory import be_lean
     from seed.reading import disk_stores
     from seed.repair import repair as run
@@ -56,7 +56,7 @@ def repair(
         for disk in stores:
             stack.callback(disk.close)
         chosen = read_wants(home, wants) if wants is not None else newest_wants(home, store, console)
-        announce(home, address, console, again=True)
+        announce_to(home, store, console, again=True)
         with console.working("repair"), Work.open(home, store, console) as work:
             done = run(work, stores, level, chosen)
         seconds = time.monotonic() - began

@@ -38,7 +38,7 @@ def resend(
 
     Example: seed resend 5f0c1a2b/2
     """
-    from seed.announce import announce
+    from seed.announce import announce_to
     from seed.backup import Options
     from seed.disk_sets import find_set
     from seed.memory import be_lean
@@ -54,7 +54,7 @@ def resend(
         kept = find_set(home, wanted)
         began = time.monotonic()
         with own_vault(console, home, address) as store:
-            announce(home, address, console, again=True)
+            announce_to(home, store, console, again=True)
             with console.working("resend"):
                 resent = run(home, kept, numbers, to or [], store, Options(level=level), console, attending)
         seconds = time.monotonic() - began - attending.waited

@@ -106,7 +106,9 @@ class World:
 
     def repair(self) -> None:
         self.stage.run("importer", "points", "--vault", self.stage.at, code=None)
-        done = self.stage.run("seed", "repair", "--json", code=None).json
+        ended = self.stage.run("seed", "repair", "--json", code=None)
+        done = ended.json
+        assert "findings" in done, ended
         self.lost |= {f["subject"] for f in done["findings"] if f["code"] == "content-lost"}
 
     def restore(self) -> None:
