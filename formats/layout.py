@@ -120,9 +120,9 @@ def disk_folder(disk_set: SetId, number: int) -> str:
     return f"{disk_set}-{number}"
 
 
-def received_prefix(disk_set: SetId, number: int) -> str:
-    """Where a vault keeps the label and inventories of a disk it has seen."""
-    return f"disks/{disk_set}-{number}"
+def received_prefix(machine: MachineId, disk_set: SetId, number: int) -> str:
+    """Where a vault keeps the label and inventories of a disk it has seen: nobody else can take the set's name."""
+    return f"disks/{machine}/{disk_folder(disk_set, number)}"
 
 
 def job_prefix(job: str) -> str:

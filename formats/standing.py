@@ -118,7 +118,7 @@ def awaited(stores: Iterable[Store], document: SetDocument) -> tuple[int, ...]:
     return tuple(
         disk.number
         for disk in document.disks
-        if disk.number not in here and not any(_received(store, document.set, disk) for store in stores)
+        if disk.number not in here and not any(_received(store, document, disk) for store in stores)
     )
 
 
@@ -136,6 +136,6 @@ def _numbers_there(stores: Iterable[Store], disk_set: SetId) -> Iterator[int]:
             yield label.number
 
 
-def _received(store: Store, disk_set: SetId, disk: SetDisk) -> bool:
-    prefix = layout.received_prefix(disk_set, disk.number)
+def _received(store: Store, document: SetDocument, disk: SetDisk) -> bool:
+    prefix = layout.received_prefix(document.machine, document.set, disk.number)
     return any(layout.number_of(name) >= disk.generation for name, _ in store.list(prefix))

@@ -2,7 +2,7 @@
 
 import mmap
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
@@ -10,7 +10,14 @@ from typing import TypeVar
 from formats import layout
 from formats.documents.damage import Replaced
 from formats.documents.manifest import Manifest
-from formats.errors import FormatError, IntegrityError, MediaError, NameHeldByOtherError, StoreError
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    MediaError,
+    NameHeldByOtherError,
+    StoreError,
+    VaultError,
+)
 from formats.ids import KeyId
 from formats.monitor import Finding, Monitor
 from formats.replaced import Stock, index_objects, joined, sections, stand_in
@@ -51,24 +58,24 @@ class Space(threading.local):
 
 
 class Work:
-    """What the import of several disks shares: what the vault has in `stock`, of which sizes it `held` archives and by now
+    """What the import of several disks shares: what the vault has under each key, of which sizes it `held` archives and by now
     holds them, and who takes archives: of each disk one at a time, but over a network as many as may be in flight to the vault."""
 
-    def __init__(self, vault: Vault, stock: Stock, disks: int) -> None:
+    def __init__(self, vault: Vault, stocks: Mapping[str, Stock], disks: int) -> None:
         self.vault = vault
-        self.stock = stock
-        self.held = dict(stock.there)
+        self.stocks = stocks
+        self.held = dict(vault.store.list("archives"))
         self.replaced: list[tuple[str, Replaced]] = []  # by key id
         self.lock = threading.Lock()
         self.takers = max(1, PUTS_MAX // disks) if isinstance(vault.store, Guarded) else 1
         self.puts = threading.Semaphore(PUTS_MAX)
         self.space = Space()
 
-    def has(self, need: Need) -> bool:
+    def has(self, need: Need, key_id: str) -> bool:
         """Whether the vault has all that is live in an archive, under its name or another."""
         if self.held.get(layout.archive_name(need.archive.name)) == need.archive.size:
             return True
-        return self.stock.lacking(need) is None
+        return self.stocks[key_id].lacking(need) is None
 
     def sign_replacements(self) -> None:
         with self.lock:
@@ -135,7 +142,7 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
             result.objects[name] = Outcome("there", holding.size)
         if size != holding.size or holding.archive_class != METADATA_CLASS:
             return
-    elif work.has(need):
+    elif work.has(need, result.member.key_id):
         with work.lock:
             result.already += 1
         result.objects[name] = Outcome(
@@ -146,9 +153,11 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
         with reading:
             data = fetch_archive(result.disk, holding, work.space.view)
         parsed = parse(data, name)
-        if parsed.index_digest != holding.index_digest or parsed.key_id.hex() != result.member.key_id:
+        if parsed.key_id.hex() != result.member.key_id:
+            raise VaultError("archive-foreign", "the archive was sealed by another machine", subject=name)
+        if parsed.index_digest != holding.index_digest:
             raise IntegrityError("object-damaged", "the archive is not the one that is needed", subject=name)
-    except (FormatError, IntegrityError, StoreError, MediaError) as error:
+    except (FormatError, IntegrityError, VaultError, StoreError, MediaError) as error:
         if error.code != "not-found":  # what is listed and not there is a finding already
             told = error.what
             if error.code in SALVAGED and size is None:
@@ -175,7 +184,8 @@ def _salvage(work: Work, result: Imported, need: Need, reading: threading.Lock) 
     section = _index_on(disk, holding) or sections_in(work.vault, [holding]).get(holding.name)
     if section is None:
         return "; no index of it is to be had, so none of its records can be believed"
-    short = work.stock.lacking(need)
+    stock = work.stocks[key_id]
+    short = stock.lacking(need)
     wanted = short.is_live if short else _none
     try:
         with reading:
@@ -191,8 +201,8 @@ def _salvage(work: Work, result: Imported, need: Need, reading: threading.Lock) 
         entries = stand_in([(need, section)], Section.of(saved.archive))
         with work.lock:
             work.replaced += [(key_id, entry) for entry in entries]
-            work.stock.there.add((layout.archive_name(saved.archive.name), saved.archive.size))
-            work.stock.add(entries)
+            stock.there.add((layout.archive_name(saved.archive.name), saved.archive.size))
+            stock.add(entries)
             result.salvaged += saved.archive.records if new else 0
             result.copied_bytes += saved.archive.size if new else 0
     return f"; {saved.words()}"

@@ -39,7 +39,7 @@ from formats.tables.needs import Need
 from formats.tables.sections import OBJECT_SIZE_MAX
 from importer.archives import Work, find, load, needed_of, put, side_by_side, take_archive
 from importer.intake import Disk, check_holdings, fetch
-from importer.points import load_needs, need_digests, set_documents, sets, stock
+from importer.points import load_needs, need_digests, set_documents, sets, stocks
 from importer.points import manifests as counting
 from importer.receipts import Imported, Outcome, job_disk, make_receipt, receipts
 from importer.vault import Vault
@@ -131,10 +131,10 @@ def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor:
         Imported(disk, member, disk.closed.inventory.generation if disk.closed else 0)
         for disk, member in disks
     ]
-    there = stock(vault, monitor)
+    there = stocks(vault, monitor)
     todo = []
     for result in results:
-        if _done_before(vault, result, there, monitor):
+        if _done_before(vault, result, there[result.member.key_id], monitor):
             result.unchanged = result.whole = True
         else:
             todo.append(result)
@@ -182,28 +182,33 @@ def _import_disk(work: Work, result: Imported, monitor: Monitor) -> None:
         number = next((m.sequence for m, s in disk.manifests if s.digest == document.manifest), 0)
         prefix = layout.set_prefix(document.machine)
         put(vault, layout.numbered(prefix, number, signed.digest), signed.data, recorder)
-    _check_arrived(work, disk, [*disk.findings, *recorder.findings], recorder)
+    _check_arrived(work, result, [*disk.findings, *recorder.findings], recorder)
     _check_generation(vault, result, recorder)
     result.findings = [*disk.findings, *recorder.findings]
-    met = {f"{disk.name}/{layout.archive_name(need.archive.name)}" for need in needed if work.has(need)}
+    met = {
+        f"{disk.name}/{layout.archive_name(need.archive.name)}"
+        for need in needed
+        if work.has(need, result.member.key_id)
+    }
     result.whole = disk.closed is not None and all(f.subject in met for f in result.findings)
 
 
-def _check_arrived(work: Work, disk: Disk, found: Sequence[Finding], monitor: Monitor) -> None:
+def _check_arrived(work: Work, result: Imported, found: Sequence[Finding], monitor: Monitor) -> None:
     """A finished set all of whose disks were here must have brought all that its point needs; what was `found` is known.
 
     What another importer brought meanwhile, this one's stock does not have: so the vault is looked at again before anything
     is said to be missing. An archive is there before the disk that brought it is remembered.
     """
+    disk, key_id = result.disk, result.member.key_id
     for document, _ in disk.sets:
-        prefixes = [layout.received_prefix(document.set, d.number) for d in document.disks]
+        prefixes = [layout.received_prefix(document.machine, document.set, d.number) for d in document.disks]
         if not all(any(True for _ in work.vault.store.list(prefix)) for prefix in prefixes):
             continue
         for manifest, signed in disk.manifests:
             if signed.digest != document.manifest:
                 continue
-            lacking = [need for need in load(disk, manifest, monitor) if not work.has(need)]
-            there = stock(work.vault, Tally()) if lacking else work.stock
+            lacking = [need for need in load(disk, manifest, monitor) if not work.has(need, key_id)]
+            there = stocks(work.vault, Tally())[key_id] if lacking else work.stocks[key_id]
             for need in lacking:
                 name = layout.archive_name(need.archive.name)
                 known = any(f.subject.endswith(name) for f in found)
@@ -251,9 +256,10 @@ def _take_objects(vault: Vault, result: Imported, monitor: Monitor) -> None:
 
 
 def _remember_disk(vault: Vault, disk: Disk, monitor: Monitor) -> None:
-    prefix = layout.received_prefix(disk.label.set, disk.label.number)
-    label = disk.store.get("label")
-    put(vault, layout.numbered(prefix, 0, envelope.read(label, "label").digest), label, monitor)
+    label = disk.label
+    prefix = layout.received_prefix(label.machine, label.set, label.number)
+    data = disk.store.get("label")
+    put(vault, layout.numbered(prefix, 0, envelope.read(data, "label").digest), data, monitor)
     if disk.closed is not None:
         name = layout.numbered("inventories", disk.closed.inventory.generation, disk.closed.digest)
         data = disk.store.get(name)
@@ -269,7 +275,8 @@ def _done_before(vault: Vault, result: Imported, there: Stock, monitor: Monitor)
     disk, closed = result.disk, result.disk.closed
     if closed is None:
         return False
-    prefix = layout.received_prefix(disk.label.set, disk.label.number)
+    label = disk.label
+    prefix = layout.received_prefix(label.machine, label.set, label.number)
     for name, _ in vault.store.list(prefix):
         number = layout.number_of(name)
         if number == 0:

@@ -109,7 +109,7 @@ def admit(
 ) -> Membership:
     """Write the membership, and what follows from it for the machine that is replaced; `known` learns of both.
 
-    Raises VaultError machine-name-taken, replacement-refused.
+    Raises VaultError machine-name-taken, key-taken, replacement-refused.
     """
     machine = machine_id(bytes.fromhex(request.public_key))
     before = known.get(machine)
@@ -119,6 +119,7 @@ def admit(
         _check_replaced(request, request.replaces, before, known.get(request.replaces), by)
     if not past:
         _check_name(request, machine, known)
+    _check_key(request, machine, known)
     member = known[machine] = Membership(
         number=before.number + 1 if before else 1,
         vault=vault.id,
@@ -249,6 +250,20 @@ def _check_name(request: Request, machine: MachineId, known: dict[MachineId, Mem
                 subject=fingerprint(machine),
                 hint="register again under another name (seed register --name)",
             )
+
+
+def _check_key(request: Request, machine: MachineId, known: dict[MachineId, Membership]) -> None:
+    """REV-4: what lies under a key is its machine's to offer, to ask for and to replace."""
+    taken = request.replaces or machine
+    own = {machine, taken, *(m.machine for m in (line_of(known[taken], known) if taken in known else ()))}
+    for other in known.values():
+        after = {m.replaces for m in line_of(other, known)}
+        if other.key_id == request.key_id and other.machine not in own and machine not in after:
+            raise VaultError(
+                "key-taken", f"another machine of this vault, {other.name}, has the master key that this one names",
+                subject=fingerprint(machine),
+                hint="register with --replace to take its place; anybody else who names its key may not be let in",
+            )  # fmt: skip
 
 
 def _check_replaced(

@@ -1,5 +1,6 @@
 """Recovery points as the vault sees them: admitted manifests, and whether all they need is there."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,20 +59,22 @@ def _fetch_need(store: Store, wanted: Digest) -> bytes:
     return data
 
 
-def stock(vault: Vault, monitor: Monitor) -> Stock:
-    """The vault's archives, and what stands in for others by the authority's word."""
-    found = Stock(set(vault.store.list("archives")))
+def stocks(vault: Vault, monitor: Monitor) -> Mapping[str, Stock]:
+    """By key, the vault's archives, and what stands in for others by the authority's word (DMG-1): that archives hold the same
+    is their machine's word, and nobody's for what another machine has."""
+    there = set(vault.store.list("archives"))
+    found: dict[str, Stock] = defaultdict(lambda: Stock(there))
     for _, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, monitor):
-        found.add(document.replaced)
+        found[document.key_id].add(document.replaced)
     return found
 
 
 def points(vault: Vault, monitor: Monitor) -> Iterator[Point]:
     """All points of all machines, by machine and sequence."""
     known = members(vault, monitor)
-    there = stock(vault, monitor)
+    there = stocks(vault, monitor)
     for member in by_name(known):
-        yield from History(vault, member, known, monitor).points(there)
+        yield from History(vault, member, known, monitor).points(there[member.key_id])
 
 
 def by_name(known: Mapping[MachineId, Membership]) -> list[Membership]:

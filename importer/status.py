@@ -5,17 +5,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from formats import layout
-from formats.documents import envelope
 from formats.documents.acceptance import folder_identity
-from formats.documents.disk import Label, SetDocument
+from formats.documents.disk import SetDocument
 from formats.documents.vault import Membership
-from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import MachineId, SetId
 from formats.monitor import Finding, Monitor
 from formats.standing import newest_sets
-from importer.points import History, by_name, set_documents, stock
+from importer.points import History, by_name, set_documents, stocks
 from importer.receipts import receipts
 from importer.vault import Vault, members
+
+Generations = dict[tuple[SetId, int], int]  # the newest generation of a disk's inventory, by set and number
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,18 @@ class SetStanding:
 
 def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list[SetStanding]]]:
     """The sets of each machine, by the machines' names."""
-    received, owners = _received(vault, monitor)
-    whole: dict[tuple[SetId, int], int] = defaultdict(int)
+    came = _received(vault, monitor)
+    wholly: dict[MachineId, Generations] = defaultdict(dict)
     for receipt in receipts(vault, monitor):
         if receipt.whole:
-            disk = (receipt.disk.set, receipt.disk.number)
-            whole[disk] = max(whole[disk], receipt.disk.generation)
-    known, there = members(vault, monitor), stock(vault, monitor)
+            disk = receipt.disk
+            _note(wholly[disk.machine], (disk.set, disk.number), disk.generation)
+    known, there = members(vault, monitor), stocks(vault, monitor)
     for member in by_name(known):
         found: dict[SetId, SetStanding] = {}
+        received, whole = came[member.machine], wholly[member.machine]
         history = History(vault, member, known, monitor)
-        points = {p.manifest.point: p for p in history.points(there)}
+        points = {p.manifest.point: p for p in history.points(there[member.key_id])}
         revisions = list(set_documents(vault, member, monitor))
         for document in newest_sets(revisions):
             point = points.get(document.point)
@@ -72,22 +73,19 @@ def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list
             found[document.set] = SetStanding(
                 document.set, True, tuple(sorted(disks, key=lambda d: d.number))
             )
-        for disk_set, owner in owners.items():
-            if owner == member.machine and disk_set not in found:
-                disks = [
-                    _disk(disk_set, number, received, whole)
-                    for s, number in sorted(received)
-                    if s == disk_set
-                ]
-                found[disk_set] = SetStanding(disk_set, False, tuple(disks))
+        for disk_set in {disk_set: None for disk_set, _ in received if disk_set not in found}:
+            disks = [
+                _disk(disk_set, number, received, whole) for s, number in sorted(received) if s == disk_set
+            ]
+            found[disk_set] = SetStanding(disk_set, False, tuple(disks))
         yield member, list(found.values())
 
 
 def _given_up(
     document: SetDocument,
     revisions: Sequence[SetDocument],
-    received: dict[tuple[SetId, int], int],
-    whole: dict[tuple[SetId, int], int],
+    received: Generations,
+    whole: Generations,
 ) -> list[DiskStanding]:
     """The disks that an earlier revision of a set names, and that its machine has given up since."""
     earlier = {d.number: d for r in revisions if r.set == document.set for d in r.disks}
@@ -101,8 +99,8 @@ def _given_up(
 def _disk(
     disk_set: SetId,
     number: int,
-    received: dict[tuple[SetId, int], int],
-    whole: dict[tuple[SetId, int], int],
+    received: Generations,
+    whole: Generations,
     *,
     least: int | None = None,
 ) -> DiskStanding:
@@ -114,21 +112,20 @@ def _disk(
     )
 
 
-def _received(vault: Vault, monitor: Monitor) -> tuple[dict[tuple[SetId, int], int], dict[SetId, MachineId]]:
-    """The newest generation of each disk that came, and whose sets these are."""
-    received: dict[tuple[SetId, int], int] = defaultdict(int)
-    owners: dict[SetId, MachineId] = {}
+def _received(vault: Vault, monitor: Monitor) -> dict[MachineId, Generations]:
+    """The newest generation of each disk that came, by machine."""
+    received: dict[MachineId, Generations] = defaultdict(dict)
     for name, _ in vault.store.list("disks"):
-        if (identity := folder_identity(name.split("/")[1])) is None or layout.number_of(name) < 0:
+        _, machine, *folder, _ = name.split("/")
+        identity = folder_identity(folder[0]) if len(folder) == 1 else None
+        if identity is None or layout.number_of(name) < 0:
             monitor.finding(
                 Finding(code="object-unlisted", subject=name, detail="no name of a disk's document")
             )
             continue
-        (disk_set, number), generation = identity, layout.number_of(name)
-        received[disk_set, number] = max(received[disk_set, number], generation)
-        if generation == 0:  # its label
-            try:
-                owners[disk_set] = envelope.read(vault.store.get(name), name).peek(Label).machine
-            except (FormatError, IntegrityError, StoreError, MediaError) as error:
-                monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
-    return received, owners
+        _note(received[MachineId(machine)], identity, layout.number_of(name))
+    return received
+
+
+def _note(newest: Generations, disk: tuple[SetId, int], generation: int) -> None:
+    newest[disk] = max(newest.get(disk, 0), generation)

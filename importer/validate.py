@@ -8,7 +8,8 @@ cannot be read at all is left alone: it may be the cable. A store that does not 
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from formats import layout
@@ -23,8 +24,8 @@ from formats.tables.holdings import Holding
 from formats.tables.needs import Need, all_of
 from formats.tables.sections import Section
 from importer.archives import PUTS_MAX, Space, side_by_side
-from importer.points import History, by_name, stock
-from importer.salvage import own_index, salvage
+from importer.points import History, by_name, stocks
+from importer.salvage import Saved, own_index, salvage
 from importer.vault import Vault, members
 from importer.wants import put_saved, received_archives, sections_in, sign_replacements
 
@@ -103,7 +104,7 @@ class _Run:
         self._lock = threading.Lock()
         self._mending = threading.Lock()  # damage is rare
         self._space = Space()
-        self._known: dict[ArchiveName, tuple[Holding, str]] | None = None
+        self._known: dict[ArchiveName, set[tuple[str, Holding]]] | None = None
 
     def check(self, name: str, size: int) -> None:
         """Read an object, and deal with it where it is damaged."""
@@ -149,56 +150,59 @@ class _Run:
 
     def _save(self, name: str, readable: bool) -> str:
         """Save what is whole of a damaged archive, and delete it; what became of it, in words."""
-        vault, archive = self._vault, ArchiveName(bytes.fromhex(name.rpartition("/")[2]))
-        known = self._expected().get(archive)
-        if known is None:
+        claims = self._expected().get(ArchiveName(bytes.fromhex(name.rpartition("/")[2])))
+        if claims is None:
             return "; nothing that this vault knows needs it, and it was left alone"
-        holding, key_id = known
-        section = sections_in(vault, [holding]).get(archive) or own_index(vault.store, holding)
         told = "; no index of it is to be had, so none of its records can be believed"
-        if section is not None:
-            saved = salvage(vault.store, holding, section, KeyId(bytes.fromhex(key_id)), lambda _: True)
-            told = f"; {saved.words()}"
-            readable = readable or bool(saved.whole)
-            if saved.archive is not None:
-                put_saved(vault, saved.archive)
-                sign_replacements(
-                    vault, key_id, stand_in(self._stood_for(holding, section), Section.of(saved.archive))
-                )
-                self.done.records_saved += saved.archive.records
+        for key_id, holding in sorted(claims, key=lambda claim: claim[0]):
+            if (saved := self._saved(key_id, holding)) is not None:
+                told = f"; {saved.words()}"
+                readable = readable or bool(saved.whole)
         if not readable:
             return f"{told}; it was left alone"
-        vault.store.delete(name)
+        self._vault.store.delete(name)
         return told
 
-    def _stood_for(self, archive: Holding, section: Section) -> Iterable[tuple[Need, Section]]:
+    def _saved(self, key_id: str, archive: Holding) -> Saved | None:
+        """Save what is whole of an archive for the machines of a key; None where no index of it is to be had."""
+        vault = self._vault
+        section = sections_in(vault, [archive]).get(archive.name) or own_index(vault.store, archive)
+        if section is None:
+            return None
+        saved = salvage(vault.store, archive, section, KeyId(bytes.fromhex(key_id)), lambda _: True)
+        if saved.archive is not None:
+            put_saved(vault, saved.archive)
+            stood_for = self._stood_for(key_id, archive, section)
+            sign_replacements(vault, key_id, stand_in(stood_for, Section.of(saved.archive)))
+            self.done.records_saved += saved.archive.records
+        return saved
+
+    def _stood_for(self, key_id: str, archive: Holding, section: Section) -> Iterable[tuple[Need, Section]]:
         """An archive, and those in whose place it stood, by their records."""
         yield all_of(archive), section
-        replaced = {
-            old: held[archive]
-            for old, held in stock(self._vault, Tally()).replaced.items()
-            if archive in held
-        }
+        stock = stocks(self._vault, Tally())[key_id]
+        replaced = {old: held[archive] for old, held in stock.replaced.items() if archive in held}
         indexes = sections_in(self._vault, replaced)
         for old, held in replaced.items():
             if old.name in indexes:
                 yield Need(old, held.to_bytes((old.records + 7) // 8, "little")), indexes[old.name]
 
-    def _expected(self) -> dict[ArchiveName, tuple[Holding, str]]:
-        """The archives that points need, that inventories list, or that stand in for others, and under which key."""
+    def _expected(self) -> Mapping[ArchiveName, set[tuple[str, Holding]]]:
+        """The archives that points need, that inventories list, or that stand in for others, and under which keys: whoever
+        claims another's wrongly harms nobody else."""
         if self._known is None:
-            vault, found = self._vault, dict[ArchiveName, tuple[Holding, str]]()
+            vault, found = self._vault, defaultdict[ArchiveName, set[tuple[str, Holding]]](set)
             known = members(vault, Tally())
             for holding, machine in received_archives(vault):
                 if machine in known:
-                    found[holding.name] = holding, known[machine].key_id
+                    found[holding.name].add((known[machine].key_id, holding))
             for member in by_name(known):
                 history = History(vault, member, known, Tally())
                 for _, signed in history.found:
                     for need in history.needed(signed) or ():
-                        found[need.archive.name] = need.archive, member.key_id
-            for old, held in stock(vault, Tally()).replaced.items():
-                for by in held if old.name in found else ():
-                    found[by.name] = by, found[old.name][1]
-            self._known = found
+                        found[need.archive.name].add((member.key_id, need.archive))
+            for key_id, stock in stocks(vault, Tally()).items():
+                for by in {by for held in stock.replaced.values() for by in held}:
+                    found[by.name].add((key_id, by))
+            self._known = dict(found)
         return self._known

@@ -32,7 +32,7 @@ from formats.tables.archive import ARCHIVE_SIZE_MAX, Archive, parse
 from formats.tables.holdings import Holding, decode_table
 from formats.tables.needs import Need
 from formats.tables.sections import Section, encode_objects
-from importer.points import History, by_name, need_digests, stock
+from importer.points import History, by_name, line_of, need_digests, stocks
 from importer.vault import Vault, members
 
 
@@ -65,12 +65,12 @@ def mend(vault: Vault, monitor: Monitor) -> dict[str, Lack]:
 
 def lacking(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monitor) -> dict[str, Lack]:
     """What points need, and the vault does not hold, nor any disk is to bring (DMG-3)."""
-    there = stock(vault, monitor)
+    stock = stocks(vault, monitor)
     found: dict[str, Lack] = defaultdict(Lack)
-    received: set[ArchiveName] | None = None
+    received: set[tuple[ArchiveName, MachineId]] | None = None
     for member in by_name(known):
         history = History(vault, member, known, Tally())
-        lack = found[member.key_id]
+        lack, there = found[member.key_id], stock[member.key_id]
         if member.name not in lack.machines:
             lack.machines.append(member.name)
         missing = []
@@ -83,9 +83,11 @@ def lacking(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monito
             missing += [short for need in needed if (short := there.lacking(need)) is not None]
         promised = _promised(vault, history) if missing else set()
         if received is None and promised:
-            received = {holding.name for holding, _ in received_archives(vault)}
+            received = {(holding.name, machine) for holding, machine in received_archives(vault)}
+        line = [before.machine for before in line_of(member, known)]
         for short in missing:
-            if short.archive.name not in promised or short.archive.name in (received or ()):
+            name = short.archive.name
+            if name not in promised or any((name, machine) in (received or ()) for machine in line):
                 lack.needs.append(short)
     for lack in found.values():
         lack.needs = joined(lack.needs)

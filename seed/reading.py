@@ -112,11 +112,12 @@ class Union:
                 self._replacements.update(found)
         return self._replacements.values()
 
-    def stock(self) -> Stock:
-        """The archives at hand, and what stands in for others."""
+    def stock(self, key_id: str) -> Stock:
+        """The archives at hand, and what stands in for others under that key."""
         found = Stock({archive for store in self.stores for archive in store.list("archives")})
         for document in self.replacements():
-            found.add(document.replaced)
+            if document.key_id == key_id:
+                found.add(document.replaced)
         return found
 
     def list(self, prefix: str) -> Iterator[str]:
@@ -330,7 +331,7 @@ class PointReader:
 
     def _standing(self, needed: Sequence[Need]) -> Iterator[tuple[Need, Section | None]]:
         """What is needed, with its indexes; in place of archives that are not there, those that stand in for them."""
-        there = self.union.stock() if self.union.replacements() else Stock(set())
+        there = self.union.stock(self.point.manifest.key_id) if self.union.replacements() else Stock(set())
         stand_ins = {by for need in needed for by in there.stand_ins(need.archive)}
         found = self._indexes([*(need.archive for need in needed), *stand_ins])
         kept = [n for n in needed if there.holds(n.archive) or not there.stand_ins(n.archive)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 
 from formats import layout
 from formats.documents import envelope
@@ -17,7 +17,7 @@ def standings(
     union: Union, wanted: Iterable[Point], points: Iterable[Point]
 ) -> Iterator[tuple[Point, Standing]]:
     """Each of the `wanted` with its standing in `union`; `points` are all that can be read there."""
-    there = union.stock()
+    stock = cache(union.stock)
     points = list(points)
     for point in wanted:
         try:
@@ -28,7 +28,12 @@ def standings(
             continue
         history = [p for p in points if p.manifest.key_id == point.manifest.key_id]
         sets = partial(sets_behind, union, history)
-        yield point, judge(needed, there, union.stores, sets, partial(_needed_by, union, points))
+        yield (
+            point,
+            judge(
+                needed, stock(point.manifest.key_id), union.stores, sets, partial(_needed_by, union, points)
+            ),
+        )
 
 
 def sets_behind(union: Union, points: Iterable[Point]) -> list[SetDocument]:

@@ -6,7 +6,7 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.damage import Wants
 from formats.documents.revisions import newest
-from formats.errors import FormatError, IntegrityError, MediaError, StoreError, UsageError, VaultError
+from formats.errors import MediaError, OffseedError, StoreError, UsageError, VaultError, is_damage
 from formats.ids import Digest
 from formats.monitor import Monitor
 from formats.store.contract import Store
@@ -44,12 +44,20 @@ def read_wants(home: Home, path: Path) -> Wants:
 
 
 def wanted_records(wants: Wants | None, union: Union) -> list[Need]:
-    """The archives of a want list, live in each the records that are wanted. Raises FormatError, IntegrityError, StoreError,
+    """The archives of a want list, live in each the records that are wanted. Raises VaultError wants-damaged, StoreError,
     MediaError."""
     if wants is None or wants.needs is None:
         return []
     root = Digest(bytes.fromhex(wants.needs))
-    return needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), "want list")
+    try:
+        return needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), "want list")
+    except OffseedError as error:
+        if not is_damage(error):
+            raise
+        raise VaultError(
+            "wants-damaged", f"of what the vault lacks, its list cannot be read ({error.what})", subject=error.subject,
+            hint="the datacenter's next `importer points` or `validate` puts it again; then run this again",
+        ) from error  # fmt: skip
 
 
 def still_wanted(home: Home, vault: Store, monitor: Monitor) -> int:
@@ -58,9 +66,9 @@ def still_wanted(home: Home, vault: Store, monitor: Monitor) -> int:
     if wants is None or (wants.needs is None and not wants.objects):
         return 0
     union = Union([vault], believed(home))
-    there = union.stock()
+    there = union.stock(wants.key_id)
     try:
         short = [rest for need in wanted_records(wants, union) if (rest := there.lacking(need)) is not None]
-    except (FormatError, IntegrityError, StoreError, MediaError):
+    except (VaultError, StoreError, MediaError):
         return wants.records  # by the list's own word
     return sum(need.live_count() for need in short) + sum(vault.head(name) is None for name in wants.objects)

@@ -79,7 +79,8 @@ class Work:
 
     def stock(self) -> Stock:
         """What the vault holds, and what stands in for others there."""
-        return Union([self.vault], believed(self.home)).stock()
+        key_id = self.home.identity.master.key_id
+        return Union([self.vault], believed(self.home)).stock(key_id.hex())
 
     def settle(self) -> None:
         """Have the vault know what this machine has told it: a run was killed, or the vault was rolled back or made again."""

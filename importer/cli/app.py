@@ -126,6 +126,15 @@ def signing_vault(address: str | None, console: Console) -> "Vault":
     return vault
 
 
+def accept_machines(vault: "Vault", console: Console) -> None:
+    """Take in the machines that ask and may: a request is judged by the clock at which it is first seen."""
+    from formats.ids import fingerprint
+    from importer.machines import answer_requests
+
+    for member in answer_requests(vault, console)[0]:
+        console.say(f"machine {member.name} is accepted ({fingerprint(member.machine)})")
+
+
 def address_of(address: str) -> "Address":
     """Where a store is, and how one comes there: as the environment says."""
     from formats.store.access import Address, access_in

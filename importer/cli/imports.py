@@ -12,7 +12,7 @@ from formats.ids import MachineId, fingerprint, parse_fingerprint
 from formats.monitor import Finding
 from formats.wire import Json
 from formats.words import counted, instant, numbered, size
-from importer.cli.app import MachineOption, VaultOption, app, signing_vault, vault_of
+from importer.cli.app import MachineOption, VaultOption, accept_machines, app, signing_vault, vault_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,6 @@ def import_(
     Example: importer import /mnt/disk --vault /srv/vault
     """
     from importer.imports import import_disks
-    from importer.machines import answer_requests
     from importer.points import points as all_points
     from importer.report import write as write_report
     from importer.wants import mend
@@ -88,9 +87,7 @@ def import_(
     if report is not None:
         _check_report(report)
     opened = signing_vault(vault, console)
-    accepted, _ = answer_requests(opened, console)
-    for member in accepted:
-        console.say(f"machine {member.name} is accepted ({fingerprint(member.machine)})")
+    accept_machines(opened, console)
     looked, unreadable = _look(disks, console)
     said = {"replaced": accept_replaced, "revoked": accept_revoked}
     further = {parse_fingerprint(text): status for status, text in said.items() if text is not None}
@@ -308,12 +305,14 @@ def _show_point(point: "Point", console: Console) -> dict[str, Json]:
 
 
 def mended(vault: "Vault", console: Console) -> "Mapping[str, Lack]":
-    """What the vault lacks, once what machines have sent was taken in; nothing where this home may not, or cannot, write."""
+    """What the vault lacks, once what machines ask and have sent was taken in; nothing where this home may not, or cannot,
+    write."""
     from importer.wants import mend
 
     if vault.authority is None:
         return {}
     try:
+        accept_machines(vault, console)
         return mend(vault, console)
     except (StoreError, MediaError) as error:
         console.notice(f"what machines have sent to make damage good was not taken in: {error.what}")

@@ -9,7 +9,7 @@ import typer
 from formats.console import Console, command
 from formats.errors import UsageError
 from formats.words import counted, size
-from importer.cli.app import VaultOption, app, signing_vault
+from importer.cli.app import VaultOption, accept_machines, app, signing_vault
 from importer.cli.imports import say_wants
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -45,6 +45,7 @@ def validate(
     share = _share(sample)
     seconds = _seconds(max_duration) if max_duration is not None else None
     opened = signing_vault(vault, console)
+    accept_machines(opened, console)
     began = time.monotonic()
     with console.working("validate"):
         done = run(opened, Extent(share, began + seconds if seconds is not None else None), console)

@@ -233,9 +233,11 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true")
     chosen = parser.parse_args()
     print("random seed", chosen.seed, flush=True)
-    with tempfile.TemporaryDirectory(dir=chosen.scratch) as scratch:
-        say = (lambda text: print(" ", text, flush=True)) if chosen.verbose else (lambda _: None)
-        done = run(chosen.seed, chosen.minutes * 60, Path(scratch), say)
+    scratch = Path(tempfile.mkdtemp(dir=chosen.scratch))
+    print("the world is left, if it fails, in", scratch, flush=True)
+    say = (lambda text: print(" ", text, flush=True)) if chosen.verbose else (lambda _: None)
+    done = run(chosen.seed, chosen.minutes * 60, scratch, say)
+    shutil.rmtree(scratch)
     print(f"{done.total()} steps: {', '.join(f'{n} {name}' for name, n in sorted(done.items()))}; all held")
     return 0
 

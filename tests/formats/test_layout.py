@@ -24,7 +24,9 @@ MADE = {
     numbered(layout.set_prefix(MACHINE), 12, HEXED): f"sets/{MACHINE}/0000000012-{HEXED[:32]}",
     numbered(layout.slot_prefix(MACHINE), 1, HEXED): f"slots/{MACHINE}/0000000001-{HEXED[:32]}",
     numbered(layout.member_prefix(MACHINE), 1, HEXED): f"machines/{MACHINE}/0000000001-{HEXED[:32]}",
-    numbered(layout.received_prefix(SET, 1000), 0, HEXED): f"disks/{SET}-1000/0000000000-{HEXED[:32]}",
+    numbered(
+        layout.received_prefix(MACHINE, SET, 1000), 0, HEXED
+    ): f"disks/{MACHINE}/{SET}-1000/0000000000-{HEXED[:32]}",
     numbered(layout.job_prefix("ab" * 16), 1, HEXED): f"jobs/{'ab' * 16}/0000000001-{HEXED[:32]}",
     numbered("inventories", 10**9, HEXED): f"inventories/1000000000-{HEXED[:32]}",
 }

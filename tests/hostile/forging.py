@@ -15,8 +15,10 @@ from formats.documents import envelope
 from formats.documents.codec import Document
 from formats.documents.disk import Held, Inventory, Label, SetDocument
 from formats.documents.manifest import Manifest
-from formats.ids import hex_digest
+from formats.ids import ArchiveName, KeyId, hex_digest
+from formats.tables.archive import Archive, ArchiveBuilder, parse
 from formats.tables.holdings import Holding, decode_table, encode_tables
+from formats.tables.index import record_digest
 from seed.home import Home
 from tests.journeys.stage import Stage
 
@@ -102,12 +104,47 @@ class Forger:
         size = sum(h.size for h in holdings)
         self.close(tables=tuple(tables), archives=len(holdings), archive_bytes=size)
 
+    def remanifest(self, **changes: object) -> None:
+        """Another manifest in place of the one that there is, which no set document names any more."""
+        (path,) = self.stage.objects("manifests")
+        manifest = replace(self.manifest, **changes)  # type: ignore[arg-type]
+        self.drop("manifests", "sets")
+        data = self.signed(manifest)
+        name = layout.numbered(
+            path.parent.relative_to(self.folder).as_posix(), manifest.sequence, hex_digest(data)
+        )
+        self.write(name, data)
+        self.list_object(name, data)
+
+    def drop(self, *prefixes: str) -> None:
+        """Take these objects from the disk, and from what the inventory lists."""
+        for prefix in prefixes:
+            shutil.rmtree(self.folder / prefix, ignore_errors=True)
+        self.close(objects=tuple(o for o in self.inventory.objects if o.name.split("/")[0] not in prefixes))
+
     def in_place_of(self, path: Path, make: Callable[[Path], object]) -> None:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
         make(path)
+
+
+def impostor(path: Path, key_id: KeyId) -> tuple[Holding, Archive]:
+    """What an archive is by its row, and another one that claims to hold the same chunks, and holds nothing."""
+    data = path.read_bytes()
+    parsed = parse(data, path.name)
+    old = Holding(
+        ArchiveName(bytes.fromhex(path.name)),
+        parsed.index_digest,
+        len(data),
+        len(parsed.rows),
+        parsed.archive_class,
+    )
+    builder = ArchiveBuilder(bytearray(1 << 20), parsed.archive_class, key_id)
+    for row in parsed.rows:
+        builder.add(row.kind, row.chunk, b"nothing", record_digest(b"nothing"))
+    return old, builder.finish()
 
 
 def sparse(path: Path) -> None:
