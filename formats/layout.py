@@ -21,35 +21,38 @@ DISK_README = "README-offseed.txt"
 
 @dataclass(frozen=True)
 class Prefix:
-    """One row of the table: `addressed` names follow from the bytes, all others are exclusive."""
+    """One row of the table: `addressed` names follow from the bytes, all others are exclusive. Sizes are in bytes."""
 
     path: str
+    size_max: int
     writer: str
     addressed: bool
     deleter: str
     pinned_by: str
 
 
+_ARCHIVE, _TABLE, _DOCUMENT = 128 << 20, 16 << 20, 2 << 20
+
 PREFIXES = (
-    Prefix("archives/", "machine, importer", True, "prune", "need lists, open sets, jobs"),
-    Prefix("indexes/", "machine, importer", True, "prune", "manifests"),
-    Prefix("needs/", "machine", True, "prune", "manifests"),
-    Prefix("manifests/", "machine", True, "prune", "retention"),
-    Prefix("sets/", "machine", True, "prune", "open sets"),
-    Prefix("slots/", "machine", True, "authority on request", "the key"),
-    Prefix("requests/", "machine", True, "authority", "nothing once answered"),
-    Prefix("label", "machine, authority", False, "nobody", "the disk"),
-    Prefix("holdings/", "machine, authority", True, "nobody", "inventories"),
-    Prefix("inventories/", "machine, authority", True, "nobody", "the disk"),
-    Prefix("descriptor/", "authority", True, "nobody", "the vault"),
-    Prefix("credentials/", "authority", True, "nobody", "the vault"),
-    Prefix("machines/", "authority", True, "nobody", "the vault"),
-    Prefix("disks/", "importer", True, "prune", "jobs, open sets"),
-    Prefix("jobs/", "importer", True, "prune", "time"),
-    Prefix("validations/", "authority", True, "prune", "time"),
-    Prefix("wants/", "authority", True, "prune", "nothing once a newer one is there"),
-    Prefix("replacements/", "machine, authority", True, "prune", "need lists"),
-    Prefix("parity/", "nobody yet", True, "nobody", "reserved for parity across disks"),
+    Prefix("archives/", _ARCHIVE, "machine, importer", True, "prune", "need lists, open sets, jobs"),
+    Prefix("indexes/", _TABLE, "machine, importer", True, "prune", "manifests"),
+    Prefix("needs/", _TABLE, "machine", True, "prune", "manifests"),
+    Prefix("manifests/", _DOCUMENT, "machine", True, "prune", "retention"),
+    Prefix("sets/", _DOCUMENT, "machine", True, "prune", "open sets"),
+    Prefix("slots/", _DOCUMENT, "machine", True, "authority on request", "the key"),
+    Prefix("requests/", _DOCUMENT, "machine", True, "authority", "nothing once answered"),
+    Prefix("label", _DOCUMENT, "machine, authority", False, "nobody", "the disk"),
+    Prefix("holdings/", _TABLE, "machine, authority", True, "nobody", "inventories"),
+    Prefix("inventories/", _DOCUMENT, "machine, authority", True, "nobody", "the disk"),
+    Prefix("descriptor/", _DOCUMENT, "authority", True, "nobody", "the vault"),
+    Prefix("credentials/", _DOCUMENT, "authority", True, "nobody", "the vault"),
+    Prefix("machines/", _DOCUMENT, "authority", True, "nobody", "the vault"),
+    Prefix("disks/", _DOCUMENT, "importer", True, "prune", "jobs, open sets"),
+    Prefix("jobs/", _DOCUMENT, "importer", True, "prune", "time"),
+    Prefix("validations/", _DOCUMENT, "authority", True, "prune", "time"),
+    Prefix("wants/", _DOCUMENT, "authority", True, "prune", "nothing once a newer one is there"),
+    Prefix("replacements/", _DOCUMENT, "machine, authority", True, "prune", "need lists"),
+    Prefix("parity/", _ARCHIVE, "nobody yet", True, "nobody", "reserved for parity across disks"),
 )
 
 
@@ -63,6 +66,12 @@ def check_name(name: str) -> str:
     if not any(name.startswith(p.path) if p.path.endswith("/") else name == p.path for p in PREFIXES):
         refuse("NAME-2", "no kind of object has such a name", name)
     return name
+
+
+def size_max(name: str) -> int:
+    """How many bytes an object of that name has at most. Raises FormatError NAME-2."""
+    check_name(name)
+    return next(p.size_max for p in PREFIXES if name.startswith(p.path))
 
 
 def archive_name(name: bytes) -> str:

@@ -1,15 +1,17 @@
 """The machines whose keys are at hand: this home's own and those whose place it took, or what a passphrase opens."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
 from formats.documents.revisions import newest
-from formats.documents.vault import ALL_COUNT, Counted, Descriptor, Membership, Slots
+from formats.documents.vault import ALL_COUNT, SLOTS_MAX, Counted, Descriptor, Membership, Slots
 from formats.errors import (
     PassphraseError,
     UsageError,
@@ -19,8 +21,8 @@ from formats.errors import (
 from formats.ids import MachineId
 from formats.keyed.keys import MasterKey
 from formats.keyed.passphrase import readings
-from formats.keyed.slots import ChunkingParameters, open_slot, slot_from_json
-from formats.monitor import Monitor, damage_told
+from formats.keyed.slots import DEFAULT_COST, ChunkingParameters, Slot, open_slot, slot_from_json
+from formats.monitor import Monitor, Tally, damage_told
 from formats.store.contract import Store
 from formats.wire import Json
 from formats.words import moment
@@ -92,22 +94,32 @@ def unlock(union: "Union", passphrase: str, name: str | None, monitor: Monitor) 
 
     Raises PassphraseError passphrase-wrong, slot-missing; UsageError point-unknown; StoreError.
     """
-    opened: dict[MachineId, Machine] = {}
-    tried = False
     wanted = _machines_named(union, name) if name is not None else None
-    for object_name in sorted(union.list("slots"), reverse=True):
-        machine = MachineId(object_name.split("/")[1])
-        if machine in opened or (wanted is not None and machine not in wanted):
+    unheard = Tally()
+    opened: dict[MachineId, Machine] = {}
+    slots = sorted(_slots(union, wanted, unheard), key=_Found.turn)
+    last = (True, len(slots))
+    first_dear = next((found for found in slots if found.dear), None)
+    for found in slots:
+        if found.turn() > last and wanted is None:
+            break
+        if found is first_dear:
+            monitor.notice(
+                "dearer key slots than usual are tried; with --machine NAME those of one machine alone"
+            )
+        if found.machine in opened:
             continue
-        with damage_told(monitor, object_name):
-            slots = envelope.read(union.get_document(object_name), object_name).peek(Slots)
-            tried = tried or bool(slots.slots)
-            if (found := open_slots(slots, passphrase, object_name)) is not None:
-                opened[machine] = Machine(machine, found[0], _counted_here(union.stores, machine, monitor))
+        with damage_told(unheard, found.where):
+            if (master := _opened(found.slot, passphrase)) is not None:
+                counted = _counted_here(union.stores, found.machine, monitor)
+                opened[found.machine] = Machine(found.machine, master, counted)
+                last = min(last, (found.dear, found.rank + SLOTS_MAX))
+    for finding in unheard.findings if not opened or wanted is not None else ():
+        monitor.finding(finding)
     if opened:
         return list(opened.values())
     where = ", ".join(s.address for s in union.stores)
-    if not tried:
+    if not slots:
         raise PassphraseError(
             "slot-missing",
             "there is no key slot to be opened here",
@@ -116,6 +128,45 @@ def unlock(union: "Union", passphrase: str, name: str | None, monitor: Monitor) 
             "by --vault, or use the home of the machine",
         )
     raise passphrase_wrong(where)
+
+
+class _Found(NamedTuple):
+    """A key slot, in which object it was found, and the how manyth of its machine it is."""
+
+    machine: MachineId
+    where: str
+    slot: Slot
+    rank: int
+
+    @property
+    def dear(self) -> bool:
+        """Whether it takes more to try than this program's own slots do."""
+        return self.slot.cost.work > DEFAULT_COST.work
+
+    def turn(self) -> tuple[bool, int]:
+        """When it is tried: no machine's slots are behind those of another that has brought in many, or dear ones."""
+        return self.dear, self.rank
+
+
+def _opened(slot: Slot, passphrase: str) -> MasterKey | None:
+    for reading in readings(passphrase):
+        with suppress(PassphraseError):
+            return open_slot(slot, reading)[0]
+    return None
+
+
+def _slots(union: "Union", wanted: Collection[MachineId] | None, monitor: Monitor) -> Iterator[_Found]:
+    """The slots of the `wanted` machines, the newest of each first. What is damaged is a finding."""
+    ranks: Counter[MachineId] = Counter()
+    for name in sorted(union.list("slots"), reverse=True):
+        machine = MachineId(name.split("/")[1])
+        if wanted is not None and machine not in wanted:
+            continue
+        with damage_told(monitor, name):
+            for slot in envelope.read(union.get_document(name), name).peek(Slots).slots:
+                with damage_told(monitor, name):
+                    yield _Found(machine, name, slot_from_json(dict(slot), name), ranks[machine])
+                    ranks[machine] += 1
 
 
 def _counted_here(stores: Iterable[Store], machine: MachineId, monitor: Monitor) -> Counted:

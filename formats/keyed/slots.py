@@ -62,6 +62,11 @@ class KdfCost:
     time: int = 3
     lanes: int = 4
 
+    @property
+    def work(self) -> int:
+        """KiB of memory, times passes over them."""
+        return self.memory_kib * self.time
+
     def check(self, where: str) -> None:
         """Raise FormatError for a cost that protects nothing, or that could exhaust the reader (SLOT-2)."""
         within = 19 << 10 <= self.memory_kib <= 1 << 20 and 1 <= self.time <= 10 and 1 <= self.lanes <= 16

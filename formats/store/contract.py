@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from formats.errors import FormatError, IntegrityError
-from formats.layout import check_name
+from formats.layout import check_name, size_max
 
 Octets = bytes | bytearray | memoryview
 
@@ -35,7 +35,8 @@ class Store(Protocol):
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """`length` bytes of the object (None: all) from byte `start` on, cut at the object's end.
 
-        Raises NotFoundError if there is no such object.
+        Raises NotFoundError if there is no such object; and IntegrityError where all is asked for, and is more than one of that
+        name can have (NAME-3).
         """
 
     def get_into(self, name: str, buffer: memoryview) -> int:
@@ -126,8 +127,14 @@ def span(size: int, start: int, length: int | None) -> tuple[int, int]:
     return begin, size if length is None else min(begin + length, size)
 
 
+def check_whole(name: str, size: int, length: int | None, address: str) -> None:
+    """Raises IntegrityError where all of an object is to be read, and it is longer than one of that name can be."""
+    if length is None and size > size_max(name):
+        raise overlong(name, address)
+
+
 def overlong(name: str, address: str) -> IntegrityError:
-    """The error for an object that is longer than the buffer its reader has for it."""
+    """The error for an object that is longer than its name allows (NAME-3), or the buffer that its reader has for it."""
     return IntegrityError(
         "object-damaged",
         "the object is longer than it should be",

@@ -18,7 +18,7 @@ from typing import Self
 
 from formats.errors import MediaError, NameHeldByOtherError, NotFoundError, StoreError
 from formats.layout import PREFIXES, check_name
-from formats.store.contract import Limiter, Octets, folder_of, is_name, octets, overlong, span
+from formats.store.contract import Limiter, Octets, check_whole, folder_of, is_name, octets, overlong, span
 from formats.store.failures import meaning, read_only, told
 from formats.store.root import Root, children, equal, read, read_into, read_pages, write
 
@@ -92,6 +92,7 @@ class LocalStore:
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         with self._opened(name) as (file, size):
+            check_whole(name, size, length, self.address)
             begin, end = span(size, start, length)
             file.seek(begin)
             return read(file, end - begin, self._limiter)

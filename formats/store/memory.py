@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from formats.errors import NameHeldByOtherError, NotFoundError
 from formats.layout import check_name
-from formats.store.contract import Octets, folder_of, is_name, octets, overlong, span
+from formats.store.contract import Octets, check_whole, folder_of, is_name, octets, overlong, span
 
 
 class MemoryStore:
@@ -31,6 +31,7 @@ class MemoryStore:
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         held = self._held(name)
+        check_whole(name, len(held), length, self.address)
         begin, end = span(len(held), start, length)
         return held[begin:end]
 

@@ -187,7 +187,10 @@ def test_every_dotted_name_means_something() -> None:
 
 
 def test_the_prefixes_are_those_of_the_layout() -> None:
-    expected = [[p.path, p.writer, "yes" if p.addressed else "no", p.deleter, p.pinned_by] for p in PREFIXES]
+    expected = [
+        [p.path, f"{p.size_max >> 20} MiB", p.writer, "yes" if p.addressed else "no", p.deleter, p.pinned_by]
+        for p in PREFIXES
+    ]
     rows = table("formats.layout.PREFIXES").rows
     assert [[unquoted(row[0]), *row[2:]] for row in rows] == expected
 
