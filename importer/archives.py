@@ -99,7 +99,7 @@ def find(monitor: Monitor, code: str, subject: str, detail: str) -> None:
 def load(disk: Disk, manifest: Manifest, monitor: Monitor) -> list[Need]:
     """What a manifest needs; nothing, and a finding, where its need list cannot be read."""
     try:
-        return load_needs(disk.store, manifest)
+        return load_needs(disk.store, manifest, disk.buckets)
     except (FormatError, IntegrityError, StoreError, MediaError) as error:
         find(monitor, error.code, f"{disk.name}: need list", error.what)
         return []
@@ -190,7 +190,7 @@ def _salvage(work: Work, result: Imported, need: Need, reading: threading.Lock) 
     try:
         with reading:
             saved = salvage(disk.store, holding, section, KeyId(bytes.fromhex(key_id)), wanted)
-    except (StoreError, MediaError) as error:
+    except (FormatError, StoreError, MediaError) as error:
         return f"; nothing of it was saved: {error.what}"
     result.objects[layout.archive_name(holding.name)] = Outcome(
         "damaged", holding.size, saved.records, len(saved.whole), saved.damaged

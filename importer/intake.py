@@ -20,6 +20,7 @@ from formats.store.contract import Store
 from formats.store.failures import meaning
 from formats.store.local import LocalStore
 from formats.tables.holdings import ROWS_MAX, TABLE_SIZE_MAX, Holding, decode_table
+from formats.tables.needs import Buckets
 from formats.wire import DOCUMENT_SIZE_MAX
 from importer import strays
 
@@ -50,6 +51,7 @@ class Disk:
     strays: dict[str, Path] = field(default_factory=dict)  # listed objects that lie elsewhere on the disk
     findings: list[Finding] = field(default_factory=list)
     welcome: Collection[ArchiveName] | None = None
+    buckets: Buckets = field(default_factory=dict)  # of the need lists, read so far
 
     @property
     def name(self) -> str:
@@ -238,7 +240,8 @@ def _read_stray(path: Path, size: int) -> bytes:
 
 def _inventoried(disk: Disk, monitor: Monitor) -> dict[ArchiveName, Holding]:
     found: dict[ArchiveName, Holding] = {}
-    for table in disk.closed.inventory.tables if disk.closed else ():
+    tables = disk.closed.inventory.tables if disk.closed else ()
+    for table in {(t.name, t.digest): t for t in tables}.values():
         try:
             if table.name != layout.holdings_name(bytes.fromhex(table.digest)):
                 raise FormatError("NAME-2", "a table of archives under a name that is not its own")

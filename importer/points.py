@@ -18,7 +18,7 @@ from formats.replaced import Stock, replacements
 from formats.standing import Standing, brings, judge, newest_points, newest_sets
 from formats.store.contract import Store
 from formats.tables import needs
-from formats.tables.needs import Need
+from formats.tables.needs import Buckets, Need
 from importer.vault import Vault, members
 
 
@@ -32,10 +32,10 @@ class Point:
     standing: Standing
 
 
-def load_needs(store: Store, manifest: Manifest) -> list[Need]:
-    """The need list of a point from `store`. Raises NotFoundError, FormatError, IntegrityError."""
+def load_needs(store: Store, manifest: Manifest, known: Buckets | None = None) -> list[Need]:
+    """The need list of a point from `store`, but for buckets that are `known`. Raises NotFoundError, FormatError, IntegrityError."""
     where = f"needs of {manifest.point[:8]}"
-    return needs.load(Digest(bytes.fromhex(manifest.needs)), lambda d: _fetch_need(store, d), where)
+    return needs.load(Digest(bytes.fromhex(manifest.needs)), lambda d: _fetch_need(store, d), where, known)
 
 
 def need_digests(store: Store, manifest: Manifest) -> set[Digest]:
@@ -102,7 +102,8 @@ class History:
         self.found = newest_points(manifests(vault, member, monitor), lambda item: item[0])
         self._line = line_of(member, known)
         self._monitor = monitor
-        self._needed = {signed.digest: _needs(vault, manifest, monitor) for manifest, signed in self.found}
+        self._buckets: Buckets = {}
+        self._needed = {signed.digest: self._needs(manifest, monitor) for manifest, signed in self.found}
         self._earlier = [item for before in self._line[1:] for item in manifests(vault, before, Tally())]
 
     def needed(self, signed: Signed) -> list[Need] | None:
@@ -130,18 +131,17 @@ class History:
         brought = {s.digest: m for m, s in (*self.found, *self._earlier) if brings(document, m, s.digest)}
         for point, manifest in brought.items():
             if point not in self._needed:
-                self._needed[point] = _needs(self.vault, manifest, Tally())
+                self._needed[point] = self._needs(manifest, Tally())
         return {need.archive.name for point in brought for need in self._needed[point] or ()}
 
-
-def _needs(vault: Vault, manifest: Manifest, monitor: Monitor) -> list[Need] | None:
-    """The need list of a point; None, and a finding, where it cannot be read."""
-    try:
-        return load_needs(vault.store, manifest)
-    except (FormatError, IntegrityError, NotFoundError) as error:
-        subject = f"point {manifest.point[:8]}: need list"
-        monitor.finding(Finding(code=error.code, subject=subject, detail=error.what))
-        return None
+    def _needs(self, manifest: Manifest, monitor: Monitor) -> list[Need] | None:
+        """The need list of a point; None, and a finding, where it cannot be read."""
+        try:
+            return load_needs(self.vault.store, manifest, self._buckets)
+        except (FormatError, IntegrityError, NotFoundError) as error:
+            subject = f"point {manifest.point[:8]}: need list"
+            monitor.finding(Finding(code=error.code, subject=subject, detail=error.what))
+            return None
 
 
 def sets(vault: Vault, member: Membership, monitor: Monitor) -> list[SetDocument]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from formats import layout
 from formats.documents.job import Validation
 from formats.documents.revisions import newest
-from formats.errors import IntegrityError, MediaError, NotFoundError, StoreError, is_damage
+from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError, is_damage
 from formats.ids import ArchiveName, KeyId, hex_digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import stand_in
@@ -169,7 +169,10 @@ class _Run:
         section = sections_in(vault, [archive]).get(archive.name) or own_index(vault.store, archive)
         if section is None:
             return None
-        saved = salvage(vault.store, archive, section, KeyId(bytes.fromhex(key_id)), lambda _: True)
+        try:
+            saved = salvage(vault.store, archive, section, KeyId(bytes.fromhex(key_id)), lambda _: True)
+        except FormatError:  # whoever wrote it claims what no index can say
+            return None
         if saved.archive is not None:
             put_saved(vault, saved.archive)
             stood_for = self._stood_for(key_id, archive, section)

@@ -364,7 +364,7 @@ class PointReader:
         try:
             footer = self.union.get(name, archive.size - FOOTER.size, FOOTER.size)
             index_digest, records = parse_footer(footer, archive.size, name)
-            start = archive.size - FOOTER.size - records * INDEX_ROW.size
+            start = max(0, archive.size - FOOTER.size - records * INDEX_ROW.size)
             index = self.union.get(name, start, records * INDEX_ROW.size)
             if digest(index) == archive.index_digest == index_digest:
                 return Section(archive, index)

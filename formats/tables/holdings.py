@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from formats.ids import ArchiveName, Digest
 from formats.tables.archive import ARCHIVE_SIZE_MAX, ARCHIVE_SIZE_MIN, CLASSES
 from formats.tables.index import RECORDS_MAX
+from formats.tables.index import ROW as INDEX_ROW
 from formats.wire import refuse
 
 ROW = struct.Struct("<32s32sIIB3x")
@@ -43,6 +44,7 @@ def decode_rows(data: bytes | memoryview, where: str) -> list[Holding]:
             refuse("HOLD-1", "rows are not sorted by name", f"{where}[{number}]")
         if (
             not ARCHIVE_SIZE_MIN <= size <= ARCHIVE_SIZE_MAX
+            or size < ARCHIVE_SIZE_MIN + (records - 1) * (1 + INDEX_ROW.size)
             or not 1 <= records <= RECORDS_MAX
             or archive_class not in CLASSES
             or data[(number + 1) * ROW.size - 3 : (number + 1) * ROW.size] != b"\0\0\0"

@@ -39,6 +39,9 @@ class Need:
         return int.from_bytes(self.live, "little").bit_count()
 
 
+Buckets = dict[tuple[Digest, int, int], list[Need]]  # by digest, number, and how many bits tell the numbers
+
+
 def bitmap(records: int, live: Sequence[int]) -> bytes:
     """A bitmap of `records` bits in which the numbers in `live` are set."""
     bits = bytearray((records + 7) // 8)
@@ -119,16 +122,23 @@ def decode_bucket(data: bytes, number: int, bits: int, where: str) -> list[Need]
     return needs
 
 
-def load(root_digest: Digest, fetch: Callable[[Digest], bytes], where: str) -> list[Need]:
-    """A whole need list through `fetch`, which returns the object of a digest, *checked* against it (NEED-5)."""
+def load(
+    root_digest: Digest, fetch: Callable[[Digest], bytes], where: str, known: Buckets | None = None
+) -> list[Need]:
+    """A whole need list through `fetch`, which returns the object of a digest, *checked* against it (NEED-5). Buckets that are
+    `known` are not read again, nor kept twice: points that follow each other share most of theirs."""
     digests = decode_root(fetch(root_digest), where)
     bits = (len(digests) - 1).bit_length()
-    return [
-        need
-        for number, bucket in enumerate(digests)
-        if bucket is not None
-        for need in decode_bucket(fetch(bucket), number, bits, f"{where}/{number}")
-    ]
+    known = {} if known is None else known
+    found: list[Need] = []
+    for number, bucket in enumerate(digests):
+        if bucket is None:
+            continue
+        key = (bucket, number, bits)
+        if key not in known:
+            known[key] = decode_bucket(fetch(bucket), number, bits, f"{where}/{number}")
+        found += known[key]
+    return found
 
 
 def _bucket_of(name: bytes, bits: int) -> int:

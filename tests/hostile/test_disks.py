@@ -248,6 +248,9 @@ ATTACKS: dict[str, Attack] = {
     "a label of another vault": Attack(lambda f: f.relabel(vault="0" * 32), "vault-foreign", 1),
     "a label of another folder": Attack(lambda f: f.relabel(number=2), "disk-foreign", 1),
     # whose archives
+    "a need list of eight gigabytes": Attack(
+        lambda f: forging.sparse(f.stage.objects("needs")[0]), "object-damaged"
+    ),
     "an archive under another key": Attack(archive_under_another_key, "archive-foreign"),
     "an archive whose index is another": Attack(wrong_index, "object-damaged"),
     "a machine that nobody let in": Attack(stranger, "machine-unknown", 1),

@@ -12,7 +12,7 @@ import pytest
 
 from formats.errors import FormatError, IntegrityError, NameHeldByOtherError, NotFoundError
 from formats.ids import digest
-from formats.layout import archive_name
+from formats.layout import archive_name, size_max
 from formats.store.contract import Store
 
 MACHINE = "5a" * 16
@@ -180,6 +180,17 @@ class StoreContract(ABC):
             store.get_into(ARCHIVE, memoryview(buffer))
         assert caught.value.code == "object-damaged"
         assert not any(buffer)
+
+    def test_an_object_longer_than_its_name_allows_is_not_read(self, store: Store) -> None:
+        """NAME-3: whoever asks for all of it has no bound of its own. A part of it may be read."""
+        data = bytes(size_max(LABEL) + 1)
+        self.raw_write(store, LABEL, data)
+        with pytest.raises(IntegrityError) as caught:
+            store.get(LABEL)
+        assert caught.value.code == "object-damaged"
+        assert store.get(LABEL, 5, 7) == bytes(7)
+        self.raw_write(store, LABEL, data[1:])
+        assert store.get(LABEL) == data[1:]
 
     def test_what_is_absent_is_told(self, store: Store) -> None:
         assert store.head(ARCHIVE) is None

@@ -100,11 +100,21 @@ def test_a_flipped_bit_changes_the_row_or_is_refused() -> None:
             assert error.code in ("HOLD-1", "HOLD-2")
 
 
+@pytest.mark.parametrize(("records", "size", "refused"), [(1, 157, False), (2, 157, True), (2, 218, False)])
+def test_an_archive_has_room_for_its_records(records: int, size: int, refused: bool) -> None:
+    """Else a reader would look for its index before its first byte."""
+    (table,) = encode_tables([Holding(ArchiveName(bytes(31) + b"a"), Digest(bytes(32)), size, records, 1)])
+    if refused:
+        assert outcome(decode_table, table, "here") == (FormatError, "HOLD-2")
+    else:
+        assert decode_table(table, "here")[0].records == records
+
+
 holdings = st.builds(
     Holding,
     st.binary(min_size=32, max_size=32).map(ArchiveName),
     st.binary(min_size=32, max_size=32).map(Digest),
-    st.integers(ARCHIVE_SIZE_MIN, ARCHIVE_SIZE_MAX),
+    st.integers(48 + RECORDS_MAX * 61 + 48, ARCHIVE_SIZE_MAX),
     st.integers(1, RECORDS_MAX),
     st.sampled_from(CLASSES),
 )

@@ -12,7 +12,16 @@ from formats.errors import FormatError, IntegrityError
 from formats.ids import ArchiveName, Digest, digest
 from formats.tables import needs
 from formats.tables.index import RECORDS_MAX
-from formats.tables.needs import BUCKET_ARCHIVES_MAX, Need, bitmap, decode_bucket, decode_root, encode, load
+from formats.tables.needs import (
+    BUCKET_ARCHIVES_MAX,
+    Buckets,
+    Need,
+    bitmap,
+    decode_bucket,
+    decode_root,
+    encode,
+    load,
+)
 from tests.tables.flaws import flips, outcome, patched
 from tests.vectors.generate import DATA
 from tests.vectors.tables import holding, need
@@ -193,6 +202,28 @@ def test_points_share_the_buckets_in_which_nothing_changed() -> None:
     _, new = encode([*before, need(4000)])
     assert len(old) == len(new) == 4 or len(old) == len(new) == 8
     assert len(old.keys() & new.keys()) == len(old) - 1
+
+
+def test_a_bucket_that_points_share_is_read_and_kept_once() -> None:
+    """Else a small vault of many points would fill the memory of whoever reads it."""
+    before = [need(number) for number in range(4000)]
+    roots: list[bytes] = []
+    objects: dict[Digest, bytes] = {}
+    for listed in (before, [*before, need(4000)]):
+        root, buckets = encode(listed)
+        roots.append(root)
+        objects |= {digest(root): root, **buckets}
+    fetched: list[Digest] = []
+
+    def fetch(wanted: Digest) -> bytes:
+        fetched.append(wanted)
+        return objects[wanted]
+
+    known: Buckets = {}
+    first, second = (load(digest(root), fetch, "here", known) for root in roots)
+    assert (len(first), len(second)) == (4000, 4001)
+    assert sorted(fetched) == sorted({digest(r) for r in roots} | set(objects))
+    assert len({id(n) for n in (*first, *second)}) < 5000
 
 
 def test_what_fetch_refuses_is_refused() -> None:
