@@ -17,8 +17,9 @@ from formats.errors import (
     NameHeldByOtherError,
     StoreError,
     VaultError,
+    damage_aside,
 )
-from formats.ids import KeyId
+from formats.ids import KeyId, digest
 from formats.monitor import Finding, Monitor
 from formats.replaced import Stock, index_objects, joined, sections, stand_in
 from formats.store.contract import Guarded, Octets
@@ -122,26 +123,23 @@ def needed_of(disk: Disk, monitor: Monitor, result: Imported) -> list[Need]:
 
 
 def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lock, monitor: Monitor) -> None:
-    """Put an archive that the vault lacks. What it holds is compared where it came by an announcement, unread so far."""
+    """Put an archive that the vault lacks, or holds in name only."""
     holding = need.archive
     name = layout.archive_name(holding.name)
     size = work.held.get(name)
-    if size is not None:
-        catalog = holding.archive_class == METADATA_CLASS and size == holding.size
+    if size is not None and _is_whole(work, holding):
         with work.lock:
-            result.announced += catalog
+            result.announced += holding.archive_class == METADATA_CLASS
             result.already += 1
-        if size != holding.size:
-            find(
-                monitor,
-                "object-damaged",
-                f"vault/{name}",
-                f"the vault holds {size} bytes of it, not {holding.size}",
-            )
-        else:
-            result.objects[name] = Outcome("there", holding.size)
-        if size != holding.size or holding.archive_class != METADATA_CLASS:
-            return
+        result.objects[name] = Outcome("there", holding.size)
+        return
+    if size is not None:
+        find(
+            monitor,
+            "object-damaged",
+            f"vault/{name}",
+            "the vault's copy is not what its name says; the disk's takes its place",
+        )
     elif work.has(need, result.member.key_id):
         with work.lock:
             result.already += 1
@@ -155,7 +153,10 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
         parsed = parse(data, name)
         if parsed.key_id.hex() != result.member.key_id:
             raise VaultError("archive-foreign", "the archive was sealed by another machine", subject=name)
-        if parsed.index_digest != holding.index_digest:
+        if (
+            Holding(holding.name, parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class)
+            != holding
+        ):
             raise IntegrityError("object-damaged", "the archive is not the one that is needed", subject=name)
     except (FormatError, IntegrityError, VaultError, StoreError, MediaError) as error:
         if error.code != "not-found":  # what is listed and not there is a finding already
@@ -165,9 +166,8 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
             find(monitor, error.code, f"{result.disk.name}/{name}", told)
         return
     with work.puts:
-        if size is not None:
-            put(work.vault, name, data, monitor)
-            return
+        if size is not None:  # it is on the disk until this import says otherwise
+            work.vault.store.delete(name)
         new = work.vault.store.put_new(name, data)
     work.held[name] = holding.size
     result.objects[name] = Outcome("imported" if new else "there", holding.size)
@@ -176,6 +176,17 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
         result.copied_bytes += len(data) if new else 0
         result.already += not new  # another disk of this import brought it
     monitor.progress(done=len(data), stored=len(data) if new else 0, files=1)
+
+
+def _is_whole(work: Work, holding: Holding) -> bool:
+    """Whether the vault's own copy of an archive is whole: any machine may have put it, and a receipt will vouch for it."""
+    vault, name = work.vault, layout.archive_name(holding.name)
+    for _ in range(2):
+        with damage_aside():
+            there = work.space.view[: vault.store.get_into(name, work.space.view)]
+            if len(there) == holding.size and digest(there) == bytes(holding.name):
+                return True
+    return False
 
 
 def _salvage(work: Work, result: Imported, need: Need, reading: threading.Lock) -> str:

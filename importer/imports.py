@@ -23,12 +23,14 @@ from formats.documents import envelope
 from formats.documents.acceptance import forked
 from formats.documents.disk import Inventory, SetDisk
 from formats.documents.job import Job
+from formats.documents.manifest import Manifest
 from formats.documents.vault import Counted, Membership
 from formats.errors import (
     FormatError,
     IntegrityError,
     MediaError,
     NotFoundError,
+    StoreError,
     VaultError,
     damage_aside,
 )
@@ -36,7 +38,7 @@ from formats.ids import ArchiveName, MachineId, digest, fingerprint
 from formats.monitor import Finding, Monitor, Recorder, Tally
 from formats.replaced import Stock
 from formats.tables.needs import Need
-from formats.tables.sections import OBJECT_SIZE_MAX
+from formats.tables.sections import OBJECT_SIZE_MAX, decode_object
 from importer.archives import Work, find, load, needed_of, put, side_by_side, take_archive
 from importer.intake import Disk, check_holdings, fetch
 from importer.points import load_needs, need_digests, set_documents, sets, stocks
@@ -176,6 +178,8 @@ def _import_disk(work: Work, result: Imported, monitor: Monitor) -> None:
     _take_objects(vault, result, recorder)
     _remember_disk(vault, disk, recorder)
     for manifest, signed in disk.manifests:
+        if not _well_formed(disk, manifest):
+            continue  # a finding already; no machine of ours writes such a list, and it would be one at every look
         prefix = layout.manifest_prefix(manifest.machine)
         put(vault, layout.numbered(prefix, manifest.sequence, signed.digest), signed.data, recorder)
     for document, signed in disk.sets:
@@ -186,11 +190,23 @@ def _import_disk(work: Work, result: Imported, monitor: Monitor) -> None:
     _check_generation(vault, result, recorder)
     result.findings = [*disk.findings, *recorder.findings]
     met = {
-        f"{disk.name}/{layout.archive_name(need.archive.name)}"
+        f"{place}/{layout.archive_name(need.archive.name)}"
+        for place in (disk.name, "vault")
         for need in needed
         if work.has(need, result.member.key_id)
     }
     result.whole = disk.closed is not None and all(f.subject in met for f in result.findings)
+
+
+def _well_formed(disk: Disk, manifest: Manifest) -> bool:
+    """Whether a point's need list, where it is whole, is one."""
+    try:
+        load_needs(disk.store, manifest, disk.buckets)
+    except FormatError:
+        return False
+    except (IntegrityError, StoreError, MediaError):
+        pass
+    return True
 
 
 def _check_arrived(work: Work, result: Imported, found: Sequence[Finding], monitor: Monitor) -> None:
@@ -245,6 +261,8 @@ def _take_objects(vault: Vault, result: Imported, monitor: Monitor) -> None:
                     prefix = layout.slot_prefix(slots.machine)
                     put(vault, layout.numbered(prefix, slots.number, signed.digest), data, monitor)
             elif addressed:
+                if name == layout.index_name(found):
+                    decode_object(data, name)
                 put(vault, name, data, monitor)
             elif name.startswith(("indexes/", "needs/", "holdings/")):
                 raise IntegrityError("object-damaged", "an object is not the one of its name")

@@ -19,6 +19,7 @@ from formats.documents.revisions import newest
 from formats.documents.vault import (
     ALL_COUNT,
     COUNTED_MAX,
+    COUNTED_SIZE,
     SLOTS_NONE,
     Counted,
     Credential,
@@ -48,7 +49,7 @@ class Pending:
 
 
 def read_request(vault: Vault, data: bytes, where: str) -> tuple[Request, Signed]:
-    """A request signed by the machine's key and by a credential of this vault's authority.
+    """A request signed by the machine's key, by a credential of this vault's authority, and by what proves its master key.
 
     Raises FormatError, IntegrityError, VaultError vault-foreign.
     """
@@ -64,8 +65,14 @@ def read_request(vault: Vault, data: bytes, where: str) -> tuple[Request, Signed
         ) from error
     if request.vault != vault.id or checked.serial != request.serial:
         raise VaultError("vault-foreign", "the request is for another vault or credential", subject=where)
+    proof = bytes.fromhex(request.proof_key)
+    if envelope.key_name(proof) != request.key_id:
+        raise IntegrityError(
+            "signature-wrong", "the request does not prove that its machine holds the master key that it names (KEY-2)",
+            subject=where, hint="no program of ours wrote it: do not accept it; register again on that machine",
+        )  # fmt: skip
     key = leaf.public_key()
-    signed.verify(Request, bytes.fromhex(request.public_key), raw_public(key))  # type: ignore[arg-type]
+    signed.verify(Request, bytes.fromhex(request.public_key), raw_public(key), proof)  # type: ignore[arg-type]
     return request, signed
 
 
@@ -152,7 +159,7 @@ def revoke(
 ) -> Membership:
     """End a machine: what the vault has of it stays good, and nothing else of it counts from here on; `known` learns of it.
 
-    Raises VaultError machine-unknown; manifests-too-many.
+    Raises VaultError machine-unknown.
     """
     complete_replacements(vault, known, monitor)
     member = known.get(machine)
@@ -208,7 +215,7 @@ def accept_further(
     signed: Iterable[tuple[Manifest, Signed]],
 ) -> None:
     """By the operator's word, what a machine signed counts though the vault did not have it when the machine was replaced or
-    revoked, as `status` says: its manifests among `signed`; `known` learns of it. Raises VaultError machine-unknown.
+    revoked, as `status` says: its manifests among `signed`; `known` learns of it. Raises VaultError machine-unknown, manifests-too-many.
     """
     member = known.get(machine)
     if member is None or member.status != status:
@@ -218,6 +225,11 @@ def accept_further(
         )  # fmt: skip
     further = [s.digest for m, s in signed if (m.vault, m.machine) == (vault.id, machine)]
     counted = Counted(member).with_all(further)
+    if len(counted) > COUNTED_SIZE * COUNTED_MAX:
+        raise VaultError(
+            "manifests-too-many", f"the membership of {member.name} would name more points than the {COUNTED_MAX:,} it can",
+            subject=fingerprint(machine), hint="nothing further of this machine can be taken in",
+        )  # fmt: skip
     if counted != member.counted:
         known[machine] = _revise(vault, member, counted=counted)
 
@@ -225,10 +237,12 @@ def accept_further(
 def _end(vault: Vault, member: Membership, status: str, monitor: Monitor) -> Membership:
     digests = [signed.digest for _, signed in manifests(vault, member, monitor)]
     if len(digests) > COUNTED_MAX:
-        raise VaultError(
-            "manifests-too-many", f"the machine has {len(digests):,} manifests, and a membership names {COUNTED_MAX:,}",
-            subject=member.name, hint="let its older points end by a shorter retention first",
-        )  # fmt: skip
+        # Nobody may make himself too large to be ended. Of one that was taken over, the first are the likeliest to be its own.
+        which = "first" if status == "revoked" else "last"
+        digests = digests[:COUNTED_MAX] if status == "revoked" else digests[-COUNTED_MAX:]
+        monitor.notice(
+            f"of the points of {member.name} only the {which} {COUNTED_MAX:,} count: a membership names no more"
+        )
     counted = ALL_COUNT.with_all(digests)
     return _revise(vault, member, status=status, since=int(time.time()), counted=counted)
 

@@ -1,7 +1,7 @@
 """Recovery points as the vault sees them: admitted manifests, and whether all they need is there."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -69,11 +69,15 @@ def stocks(vault: Vault, monitor: Monitor) -> Mapping[str, Stock]:
     return found
 
 
-def points(vault: Vault, monitor: Monitor) -> Iterator[Point]:
-    """All points of all machines, by machine and sequence."""
+def anybody(_: Membership) -> bool:
+    return True
+
+
+def points(vault: Vault, monitor: Monitor, wanted: Callable[[Membership], bool] = anybody) -> Iterator[Point]:
+    """All points of the machines that are `wanted`, by machine and sequence: what is wrong with others is not told."""
     known = members(vault, monitor)
     there = stocks(vault, monitor)
-    for member in by_name(known):
+    for member in filter(wanted, by_name(known)):
         yield from History(vault, member, known, monitor).points(there[member.key_id])
 
 
@@ -139,7 +143,7 @@ class History:
         try:
             return load_needs(self.vault.store, manifest, self._buckets)
         except (FormatError, IntegrityError, NotFoundError) as error:
-            subject = f"point {manifest.point[:8]}: need list"
+            subject = f"{self.member.name}, point {manifest.point[:8]}: need list"
             monitor.finding(Finding(code=error.code, subject=subject, detail=error.what))
             return None
 

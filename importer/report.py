@@ -1,10 +1,11 @@
 """The report of an import: object by object, as JSON, or as a page that a browser shows."""
 
+import json
 from collections import Counter
 from html import escape
 from pathlib import Path
 
-from formats.wire import Json, encode_json
+from formats.wire import Json
 from formats.words import size
 from importer.receipts import Imported, Outcome
 
@@ -17,14 +18,17 @@ td:first-child{font-family:monospace;word-break:break-all}.damaged,.missing,.for
 def write(path: Path, results: list[Imported], summary: dict[str, Json]) -> None:
     """Write it to `path`: a page where that ends in .html. Raises OSError."""
     if path.suffix.lower() in (".html", ".htm"):
-        path.write_text(_page(results), encoding="utf-8")
+        path.write_text(_page(results), encoding="utf-8", errors="backslashreplace")
         return
     objects: list[Json] = [
         {"disk": result.disk.name, "object": name, **_shown(outcome)}
         for result in results
         for name, outcome in result.outcomes().items()
     ]
-    path.write_bytes(encode_json({**summary, "objects": objects}) + b"\n")
+    report = json.dumps(
+        {**summary, "objects": objects}, sort_keys=True
+    )  # a disk may bear any name: ASCII takes it
+    path.write_text(report + "\n", encoding="ascii")
 
 
 def _shown(outcome: Outcome) -> dict[str, Json]:

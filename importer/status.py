@@ -1,7 +1,7 @@
 """Where the disks of each machine's sets are, as far as the vault has seen: awaited, received, safe to erase."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from formats import layout
@@ -11,7 +11,7 @@ from formats.documents.vault import Membership
 from formats.ids import MachineId, SetId
 from formats.monitor import Finding, Monitor
 from formats.standing import newest_sets
-from importer.points import History, by_name, set_documents, stocks
+from importer.points import History, anybody, by_name, set_documents, stocks
 from importer.receipts import receipts
 from importer.vault import Vault, members
 
@@ -46,8 +46,10 @@ class SetStanding:
     disks: tuple[DiskStanding, ...]
 
 
-def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list[SetStanding]]]:
-    """The sets of each machine, by the machines' names."""
+def standings(
+    vault: Vault, monitor: Monitor, wanted: Callable[[Membership], bool] = anybody
+) -> Iterator[tuple[Membership, list[SetStanding]]]:
+    """The sets of each machine that is `wanted`, by the machines' names."""
     came = _received(vault, monitor)
     wholly: dict[MachineId, Generations] = defaultdict(dict)
     for receipt in receipts(vault, monitor):
@@ -55,7 +57,7 @@ def standings(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, list
             disk = receipt.disk
             _note(wholly[disk.machine], (disk.set, disk.number), disk.generation)
     known, there = members(vault, monitor), stocks(vault, monitor)
-    for member in by_name(known):
+    for member in filter(wanted, by_name(known)):
         found: dict[SetId, SetStanding] = {}
         received, whole = came[member.machine], wholly[member.machine]
         history = History(vault, member, known, monitor)

@@ -24,7 +24,7 @@ from formats.errors import (
     is_damage,
 )
 from formats.ids import ArchiveName, MachineId, digest, hex_digest
-from formats.monitor import Finding, Monitor, Tally
+from formats.monitor import Finding, Monitor, Recorder, Tally
 from formats.replaced import in_documents, index_objects, joined, replacements, sections, stand_in
 from formats.standing import awaited
 from formats.tables import needs
@@ -132,21 +132,25 @@ def _put_whole(vault: Vault, name: str, data: bytes) -> None:
 def accept_offers(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monitor) -> None:
     """Sign the replacements that machines offer, as far as they are true (DMG-2)."""
     signed = {
-        (entry.archive.holding, entry.by.holding)
+        (document.key_id, entry.archive.holding, entry.by.holding)
         for _, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, Tally())
         for entry in document.replaced
     }
     for member in known.values():
         prefix, key = layout.offers_prefix(member.machine), bytes.fromhex(member.public_key)
-        offered = [
-            entry
-            for _, document in replacements(vault.store, prefix, key, monitor)
-            for entry in document.replaced
-            if (entry.archive.holding, entry.by.holding) not in signed
-        ]
-        if offered and member.status != "revoked":
-            true = list(_checked(vault, member, offered, monitor))
+        for name, document in list(replacements(vault.store, prefix, key, monitor)):
+            offered = [
+                entry
+                for entry in document.replaced
+                if (member.key_id, entry.archive.holding, entry.by.holding) not in signed
+            ]
+            if not offered or member.status == "revoked":
+                continue
+            untrue = Recorder(monitor)
+            true = list(_checked(vault, member, offered, untrue))
             sign_replacements(vault, member.key_id, true)
+            if untrue.findings:  # told of once: what is lacking still is offered again
+                vault.store.delete(name)
 
 
 def sign_replacements(vault: Vault, key_id: str, entries: Iterable[Replaced]) -> None:

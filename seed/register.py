@@ -172,6 +172,7 @@ def make_identity(
         name=name,
         public_key=public.hex(),
         key_id=key_id,
+        proof_key=keys.master.proof.public_key().public_bytes_raw().hex(),
         nonce=secrets.token_hex(16),
         created=int(time.time()),
         replaces=replaced[0] if replaced else None,
@@ -193,7 +194,7 @@ def make_identity(
         private_key=key.private_bytes_raw(),
         master_key=keys.master.raw,
         parameters=Parameters(**asdict(keys.chunking)),
-        request=envelope.sign(request, key, file.key),
+        request=envelope.sign(request, key, file.key, keys.master.proof),
         slots=envelope.sign(slots, key),
         replaced=replaced,
     )

@@ -57,17 +57,18 @@ class Credential(Document):
 
 
 class Request(Document):
-    """A machine asks to join, or to take the place of the one that it `replaces`. Signed by its own key *and* by the key
-    of the credential it holds."""
+    """A machine asks to join, or to take the place of the one that it `replaces`. Signed by its own key, by the key of the
+    credential it holds, *and* by `proof_key`, which follows from the master key and is named by its `key_id`."""
 
     kind = "registration-request"
-    signers = 2
+    signers = 3
     vault: VaultId = member(hexed(16))
     serial: int = member(integer(1))
     leaf: bytes = member(blob(CERTIFICATE_MAX))
     name: str = member(text(63, MACHINE_NAME))
     public_key: str = member(hexed(32))
     key_id: str = member(hexed(16))
+    proof_key: str = member(hexed(32))
     nonce: str = member(hexed(16))
     created: int = member(integer())
     replaces: MachineId | None = member(optional(hexed(16)), default=None)

@@ -6,12 +6,14 @@ public key id tells nothing about any of them. Key bytes never appear in a repr 
 
 import secrets
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from formats.ids import KeyId
+from formats.ids import KeyId, digest
 
 MASTER_KEY_SIZE = 32
 
@@ -24,7 +26,7 @@ PURPOSES = {
     "seal": 32,
     "chunker": 8,
     "commit": 32,
-    "key-id": 16,
+    "proof": 32,
 }
 
 
@@ -76,9 +78,14 @@ class MasterKey:
         return int.from_bytes(self._derive("chunker"), "little") & ((1 << 63) - 1)
 
     @property
+    def proof(self) -> Ed25519PrivateKey:
+        """Proves that a machine holds this key, to those who do not: its public half stands in the machine's request."""
+        return Ed25519PrivateKey.from_private_bytes(self._derive("proof"))
+
+    @cached_property
     def key_id(self) -> KeyId:
-        """The public name of this key."""
-        return KeyId(self._derive("key-id"))
+        """The public name of this key: that of the public half of `proof`, as signatures name it (KEY-2)."""
+        return KeyId(digest(self.proof.public_key().public_bytes_raw())[:16])
 
     def _derive(self, purpose: str) -> bytes:
         info = f"offseed/v1/{purpose}".encode()

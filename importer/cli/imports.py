@@ -11,7 +11,7 @@ from formats.errors import MediaError, OffseedError, StoreError, UsageError
 from formats.ids import MachineId, fingerprint, parse_fingerprint
 from formats.monitor import Finding
 from formats.wire import Json
-from formats.words import counted, instant, numbered, size
+from formats.words import counted, instant, numbered, one_line, size
 from importer.cli.app import MachineOption, VaultOption, accept_machines, app, signing_vault, vault_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def import_(
     for disk, refusal in refused:
         say_refused(console, refusal)
         rows.append({"disk": disk.name, "refused": refusal.code})
-    for point in all_points(opened, console):
+    senders = {result.member.machine for result in results}
+    for point in all_points(opened, console, lambda m: m.machine in senders):
         if any(point.manifest.set == r.disk.label.set for r in results):
             _show_point(point, console)
     wants = say_wants(mend(opened, console), console)
@@ -152,8 +153,8 @@ def points(
     opened = vault_of(vault, console)
     check_machine(opened, machine, console)
     mended(opened, console)
-    found = all_points(opened, console)
-    rows: list[Json] = [_show_point(p, console) for p in found if machine in (None, p.member.name)]
+    found = all_points(opened, console, lambda m: machine in (None, m.name))
+    rows: list[Json] = [_show_point(point, console) for point in found]
     if not rows:
         console.say("no recovery points yet; `importer status` shows the disks that have come")
     console.result(rows)
@@ -202,7 +203,7 @@ def say_refused(console: Console, error: OffseedError) -> None:
 def _show(disk: "Disk", console: Console, findings: int) -> dict[str, Json]:
     label, closed = disk.label, disk.closed
     finished = any(document.set == label.set for document, _ in disk.sets)
-    console.say(f"{disk.path}")
+    console.say(one_line(str(disk.path)))
     console.say(f"  machine      {label.machine_name}, fingerprint {fingerprint(label.machine)}")
     console.say(f"  vault        {label.vault_name} ({label.vault})")
     console.say(f"  disk         {label.number} of set {label.set[:8]}, begun {instant(label.created)}")

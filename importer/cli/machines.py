@@ -1,15 +1,16 @@
 """`importer machines`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from formats.console import Console, command
-from formats.errors import FormatError, IntegrityError, OffseedError, VaultError
+from formats.errors import FormatError, IntegrityError, OffseedError, VaultError, damage_aside
 from formats.ids import fingerprint, machine_id, parse_fingerprint
 from formats.layout import numbered
-from formats.store.contract import Guarded
+from formats.store.contract import Guarded, Store
 from formats.verbs import group
 from formats.wire import Json
 from formats.words import counted, moment
@@ -59,6 +60,12 @@ def machines_list(console: Console, vault: VaultOption = None) -> None:
     console.result(rows)
 
 
+def _requests(store: Store, names: list[str]) -> Iterator[tuple[str, bytes]]:
+    for name in names:
+        with damage_aside():
+            yield name, store.get(name)
+
+
 @command(machines_app, "accept")
 def machines_accept(
     console: Console,
@@ -79,11 +86,11 @@ def machines_accept(
     from importer.vault import members
 
     opened = signing_vault(vault, console)
-    fetched = [(name, opened.store.get(name)) for name, _ in opened.store.list("requests")]
+    fetched = list(_requests(opened.store, [name for name, _ in opened.store.list("requests")]))
     for path in source or []:
         for folder in [path] if (path / "label").exists() else list(intake.folders(path)):
             disk = intake.look(folder, console)
-            fetched += [(n, disk.store.get(n)) for n in disk.listed if n.startswith("requests/")]
+            fetched += _requests(disk.store, [n for n in disk.listed if n.startswith("requests/")])
     console.findings.clear()
     for name, data in fetched:
         try:

@@ -31,9 +31,7 @@ def status(
     check_machine(opened, machine, console)
     wanted = mended(opened, console)
     rows: list[Json] = []
-    for member, sets in standings(opened, console):
-        if machine not in (None, member.name):
-            continue
+    for member, sets in standings(opened, console, lambda m: machine in (None, m.name)):
         console.say(f"{member.name}, {told(member)}")
         if not sets:
             console.say("  no disks so far")

@@ -32,6 +32,7 @@ from tests.vectors.documents import (
     samples,
     signed,
 )
+from tests.vectors.keyed import MASTER
 
 SAMPLES = samples()
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -55,7 +56,7 @@ def rules() -> DiskAcceptance:
 
 def with_(document: Document, *, by: PrivateKey = MACHINE_KEY, **members: Any) -> bytes:
     """The document with other members, signed anew."""
-    keys = (by, LEAF_KEY) if isinstance(document, Request) else (by,)
+    keys = (by, LEAF_KEY, MASTER.proof) if isinstance(document, Request) else (by,)
     return envelope.sign(replace(document, **members), *keys)
 
 

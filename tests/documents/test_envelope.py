@@ -32,6 +32,7 @@ from tests.vectors.documents import (
     signer,
 )
 from tests.vectors.generate import DATA
+from tests.vectors.keyed import MASTER
 
 GOLDEN = json.loads((DATA / "documents.json").read_bytes())
 SAMPLES = samples()
@@ -200,13 +201,14 @@ def test_a_look_before_verification_keeps_to_the_kind() -> None:
 
 def test_every_key_that_must_sign_must_have_signed() -> None:
     data = signed(REQUEST)
-    leaf = raw_public(LEAF_KEY)
-    assert verified(data, Request, PUBLIC_KEY, leaf) == REQUEST
+    leaf, proof = raw_public(LEAF_KEY), raw_public(MASTER.proof)
+    assert verified(data, Request, PUBLIC_KEY, leaf, proof) == REQUEST
     some = parts(data)
     for rest in some.signatures:
         only = packed(replace(some, signatures=(rest,)))
         assert outcome(verified, only, Request, PUBLIC_KEY, leaf) == WRONG
-    assert verified(envelope.sign(REQUEST, LEAF_KEY, MACHINE_KEY), Request, PUBLIC_KEY, leaf) == REQUEST
+    turned = envelope.sign(REQUEST, MASTER.proof, LEAF_KEY, MACHINE_KEY)
+    assert verified(turned, Request, PUBLIC_KEY, leaf, proof) == REQUEST
     assert outcome(verified, data, Request, PUBLIC_KEY, leaf, raw_public(OTHER_KEY)) == WRONG
 
 

@@ -18,6 +18,7 @@ from formats.documents.vault import Membership, Request
 from formats.ids import ArchiveName, Digest, MachineId, VaultId, hex_digest, machine_id
 from formats.monitor import Tally
 from formats.store.access import Address
+from formats.tables import archive
 from formats.tables.holdings import Holding
 from formats.tables.sections import decode_object
 from importer.vault import open_vault
@@ -133,6 +134,27 @@ def wrong_index(forger: forging.Forger) -> None:
     forger.hold([replace(first, index_digest=Digest(bytes(32))), *rest])
     for manifest in forger.stage.objects("manifests") + forger.stage.objects("sets"):
         manifest.unlink()
+
+
+def broken_index(forger: forging.Forger) -> None:
+    """An archive that is whole by all its digests, and of which the index says what no index can."""
+    first, *rest = forger.holdings
+    path = forger.folder / layout.archive_name(first.name)
+    data = bytearray(path.read_bytes())
+    parsed = archive.parse(bytes(data), "archive")
+    start = len(data) - archive.FOOTER.size - len(parsed.index)
+    data[start + 48 : start + 52] = bytes(4)  # where its first record begins
+    index = bytes.fromhex(hex_digest(bytes(data[start : start + len(parsed.index)])))
+    data[len(data) - archive.FOOTER.size : len(data) - archive.FOOTER.size + 32] = index
+    name = ArchiveName(bytes.fromhex(hex_digest(bytes(data))))
+    forger.write(layout.archive_name(name), bytes(data))
+    forger.drop("manifests", "sets")
+    forger.hold([*rest, replace(first, name=name, index_digest=Digest(index))])
+
+
+def more_records_than_room(forger: forging.Forger) -> None:
+    first, *rest = forger.holdings
+    forger.hold([*rest, replace(first, records=65_535)])
 
 
 def half_a_million_archives(forger: forging.Forger) -> None:
@@ -251,6 +273,8 @@ ATTACKS: dict[str, Attack] = {
     "a need list of eight gigabytes": Attack(
         lambda f: forging.sparse(f.stage.objects("needs")[0]), "object-damaged"
     ),
+    "an index of records that overlap": Attack(broken_index, "IDX-2"),
+    "an archive with more records than it has room for": Attack(more_records_than_room, "HOLD-2"),
     "an archive under another key": Attack(archive_under_another_key, "archive-foreign"),
     "an archive whose index is another": Attack(wrong_index, "object-damaged"),
     "a machine that nobody let in": Attack(stranger, "machine-unknown", 1),

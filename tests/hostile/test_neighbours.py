@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from formats import layout
+from formats.documents import envelope
 from formats.documents.credential_file import CredentialFile
 from formats.documents.damage import ArchiveRow, Replaced, Replacement
-from formats.ids import SetId, digest, hex_digest
+from formats.documents.vault import Request
+from formats.ids import HexDigest, SetId, digest, hex_digest
 from formats.keyed.keys import MasterKey
 from formats.store.access import Address
 from formats.store.address import open_store
@@ -104,6 +106,43 @@ def test_nobody_registers_under_anothers_key(honest: Stage) -> None:
     assert sorted((m["name"], m["status"]) for m in members) == [("web1", "active"), ("web3", "waiting")]
 
 
+@pytest.mark.parametrize("replaces", [False, True])
+def test_nobody_names_a_key_that_he_does_not_hold(honest: Stage, replaces: bool) -> None:
+    """All that it takes but the key is public: the name, the machine and the key id. A credential is for any server."""
+    file = CredentialFile.read(honest.issue().read_bytes(), "credential")
+    theirs = Home.open(honest.home).identity
+    keys = Keys.generate("quite another 12 words of passphrase")
+    replaced = (theirs.machine,) if replaces else ()
+    identity = make_identity(
+        file, "web1" if replaces else "web3", keys, Address(honest.at), replaced=replaced
+    )
+    own = envelope.read(identity.request, "request").peek(Request)
+    for proof in (own.proof_key, theirs.master.proof.public_key().public_bytes_raw().hex()):
+        forged = replace(own, key_id=theirs.master.key_id.hex(), proof_key=HexDigest(proof))
+        data = envelope.sign(forged, identity.signing_key, file.key, keys.master.proof)
+        with LocalStore.open(honest.at) as vault:
+            vault.put_new(layout.numbered("requests", 1, hex_digest(data)), data)
+    told = honest.run("importer", "machines", "list", "--vault", honest.at, "--json", code=3)
+    assert [(m["name"], m["status"]) for m in told.json] == [("web1", "active")]
+    words = ("importer", "machines", "accept", identity.machine, "--vault", honest.at, "--json")
+    refused(honest.run(*words, code=1), "machine-unknown")
+    honest.run("seed", "backup")
+
+
+def test_an_archive_that_somebody_has_put_before_is_not_believed_by_its_size(
+    honest: Stage, evil: Stage, small_tree: Path, room: Path
+) -> None:
+    with LocalStore.open(evil.at) as vault:
+        for path in content(honest):
+            vault.put_new(str(path.relative_to(honest.seeded)), b"\1" * path.stat().st_size)
+    done = honest.import_(code=3)
+    assert {f["code"] for f in done["findings"]} == {"object-damaged"}
+    assert done["disks"][0]["may_be_erased"], "the disk's own were put in their place"
+    honest.run("importer", "validate", "--vault", honest.at)
+    honest.restore(room / "restored", "--vault", honest.at)
+    assert trees.differences(small_tree, below(room / "restored", small_tree)) == []
+
+
 def test_what_a_machine_says_of_anothers_archives_counts_for_itself_alone(
     honest: Stage, evil: Stage, small_tree: Path, room: Path
 ) -> None:
@@ -171,6 +210,57 @@ def test_a_copy_of_anothers_archive_is_not_taken_for_ones_own(
     found = evil.import_(code=3)["findings"]
     assert "archive-foreign" in {f["code"] for f in found}
     check_unharmed(honest, small_tree, room)
+
+
+def test_a_need_list_that_is_none_keeps_its_point_out(
+    honest: Stage, evil: Stage, small_tree: Path, room: Path
+) -> None:
+    """Else it would be a finding of every command, for every machine."""
+    forger = forging.Forger(evil)
+    data = needs.ROOT_MAGIC + bytes([17]) + bytes(7)
+    name = layout.need_name(digest(data))
+    forger.write(name, data)
+    forger.list_object(name, data)
+    forger.remanifest(needs=hex_digest(data))
+    assert "NEED-1" in {f["code"] for f in evil.import_(code=3)["findings"]}
+    honest.run("importer", "points", "--vault", honest.at)
+    assert sorted(p["name"] for p in points(honest)) == ["web1", "web2"], "those that were announced before"
+    check_unharmed(honest, small_tree, room)
+
+
+def test_what_is_wrong_with_one_machine_is_no_finding_of_the_others(honest: Stage, evil: Stage) -> None:
+    """Though it lies in the vault itself, where every machine may put what it likes."""
+    identity = Home.open(evil.home).identity
+    manifest = replace(forging.Forger(evil).manifest, needs=HexDigest("ab" * 32), sequence=9)
+    signed = envelope.sign(manifest, identity.signing_key)
+    name = layout.numbered(layout.manifest_prefix(identity.machine), 9, hex_digest(signed))
+    with LocalStore.open(evil.at) as vault:
+        vault.put_new(name, signed)
+    evil.run("importer", "points", "--vault", evil.at, code=3)
+    honest.run("importer", "points", "--vault", honest.at, "--machine", "web1")
+    assert honest.import_()["findings"] == []
+
+
+def test_an_untrue_offer_is_told_of_once(honest: Stage, evil: Stage) -> None:
+    forger = forging.Forger(evil)
+    old, made = forging.impostor(content(honest)[0], forger.identity.master.key_id)
+    entry = Replaced(
+        archive=ArchiveRow.of(old), by=ArchiveRow.of(Section.of(made).archive), held=all_of(old).live
+    )
+    document = Replacement(
+        vault=forger.identity.vault,
+        key_id=forger.identity.master.key_id.hex(),
+        role="machine",
+        created=1,
+        replaced=(entry,),
+    )
+    signed = forger.signed(document)
+    prefix = layout.offers_prefix(forger.identity.machine)
+    with LocalStore.open(evil.at) as vault:
+        vault.put_new(layout.numbered(prefix, 1, hex_digest(signed)), signed)
+    told = honest.run("importer", "points", "--vault", honest.at, code=3)
+    assert "replacement-untrue" in told.stdout + told.stderr
+    honest.run("importer", "points", "--vault", honest.at)
 
 
 def test_a_machine_brings_nothing_under_anothers_name(honest: Stage, evil: Stage) -> None:

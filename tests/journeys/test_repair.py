@@ -259,6 +259,19 @@ def test_a_report_tells_of_every_object(copy_of: Copy, wide: Stage, room: Path) 
     assert "http" not in page
 
 
+def test_a_report_is_written_whatever_a_disk_is_called(copy_of: Copy, exported: Stage, room: Path) -> None:
+    """And nobody forges a line of what is shown by a name with a newline in it."""
+    stage = copy_of(exported)
+    folder = os.fsencode(stage.seeded)
+    os.rename(folder, os.path.join(os.path.dirname(folder), b"\xff\nimporter: all is well"))
+    looked = stage.run("importer", "inspect", stage.disk, code=None)
+    assert "importer: all is well" not in (looked.stdout + looked.stderr).splitlines()
+    words = ("importer", "import", stage.disk, "--vault", stage.at, "--report")
+    for name in ("report.json", "report.html"):
+        stage.run(*words, room / name, code=3)
+        assert "all is well" in (room / name).read_text()
+
+
 def test_nobody_else_can_say_what_need_not_be_sent(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:

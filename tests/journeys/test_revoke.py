@@ -30,6 +30,7 @@ from tests.journeys.stage import (
 
 assert sys.platform == "linux"
 
+FEW = "import importer.machines; importer.machines.COUNTED_MAX = 1"
 UNASKED = (
     "import seed.machines; seed.machines.check_active = lambda *_: None; import seed.announce, seed.backup"
 )
@@ -105,6 +106,15 @@ def test_a_revoked_machine_is_told_so_and_sends_nothing(lived: Stage, source: Pa
     assert "REVOKED" in stage.run("seed", "status").stdout
     assert ", revoked 20" in stage.run("importer", "status", "--vault", stage.at).stdout
     assert [m["status"] for m in machines(stage)] == ["revoked"]
+
+
+def test_no_machine_is_too_large_to_be_revoked(lived: Stage) -> None:
+    """Of one that was taken over its first points are the likeliest to be its own."""
+    stage = lived
+    machines(stage)
+    stage.command = prepared(FEW)
+    assert "only the first 1 count" in revoke(stage).stderr
+    assert [p["sequence"] for p in vault_points(stage, 3)] == [1]
 
 
 def test_what_the_vault_had_stays_good(lived: Stage, source: Path, room: Path) -> None:

@@ -5,9 +5,11 @@ import hmac
 import pickle
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from formats.ids import digest
 from formats.keyed.keys import PURPOSES, MasterKey
 
 raw_keys = st.binary(min_size=32, max_size=32)
@@ -28,7 +30,8 @@ def test_every_sub_key_is_plain_hkdf(raw: bytes) -> None:
     assert master.content_id == rfc_5869(raw, "content-id")
     assert master.seal == rfc_5869(raw, "seal")
     assert master.commit == rfc_5869(raw, "commit")
-    assert master.key_id == rfc_5869(raw, "key-id")
+    proof = Ed25519PrivateKey.from_private_bytes(rfc_5869(raw, "proof"))
+    assert master.key_id == digest(proof.public_key().public_bytes_raw())[:16]
     assert master.chunker == int.from_bytes(rfc_5869(raw, "chunker"), "little") % (1 << 63)
 
 

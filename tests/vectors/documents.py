@@ -65,7 +65,7 @@ LEAF = b64decode(
 )
 # What `LEAF_KEY` signed: the request below.
 LEAF_SIGNATURE = b64decode(
-    "MEYCIQC6IngzgXiGbumbQ0gBRxf60pSPk/LNyfUEQyEmHeQzjQIhAJsB3oUcnXZmZ/Twn6eO/1Xd+/KY1WWJcwPW0Csb48vO"
+    "MEYCIQD24yu9TF/aPjzzBNl+9J9s7ijPGIjnKLflYLOttKB10gIhAIksGOv5Mr3Nppmw42GZM42SN3eM95JA3VOecgYFvzFV"
 )
 
 LABEL = Label(
@@ -123,6 +123,7 @@ REQUEST = Request(
     name="files.example",
     public_key=PUBLIC_KEY.hex(),
     key_id=KEY_ID,
+    proof_key=raw_public(MASTER.proof).hex(),
     nonce="4e" * 16,
     created=NOW,
 )
@@ -289,14 +290,17 @@ def signer(kind: str) -> PrivateKey:
 
 
 def signed(document: Document) -> bytes:
-    """The envelope of a sample; a request carries the frozen signature of the credential too."""
+    """The envelope of a sample; a request carries the frozen signature of the credential too, and that of the proof."""
     data = envelope.sign(document, signer(document.kind))
     if document is not REQUEST:
         return data
     once = envelope.read(data, "request").envelope
     key = Signature(keyid=envelope.key_name(raw_public(LEAF_KEY)), sig=LEAF_SIGNATURE)
-    twice = Envelope(payload=once.payload, payloadType=once.payloadType, signatures=(*once.signatures, key))
-    return encode_json(twice.to_json())
+    (proof,) = envelope.read(envelope.sign(document, MASTER.proof), "request").envelope.signatures
+    thrice = Envelope(
+        payload=once.payload, payloadType=once.payloadType, signatures=(*once.signatures, key, proof)
+    )
+    return encode_json(thrice.to_json())
 
 
 @vector("documents.json")
@@ -307,7 +311,7 @@ def documents() -> bytes:
         data = signed(document)
         keys: list[Json] = [raw_public(signer(kind)).hex()]
         if kind == "registration-request":
-            keys.append(raw_public(LEAF_KEY).hex())
+            keys += [raw_public(LEAF_KEY).hex(), raw_public(MASTER.proof).hex()]
         listed[kind] = {
             "document": document.to_json(),
             "envelope": data.decode(),

@@ -22,12 +22,12 @@ def keys() -> bytes:
         "content-id": MASTER.content_id,
         "seal": MASTER.seal,
         "commit": MASTER.commit,
-        "key-id": MASTER.key_id,
+        "proof": MASTER.proof.private_bytes_raw(),
     }
     listed: dict[str, Json] = {purpose: key.hex() for purpose, key in sub_keys.items()}
     listed["chunker"] = MASTER.chunker
     assert listed.keys() == PURPOSES.keys()
-    return readable({"master": MASTER.raw.hex(), "keys": listed})
+    return readable({"master": MASTER.raw.hex(), "keys": listed, "key id": MASTER.key_id.hex()})
 
 
 @vector("xaes.json")
