@@ -27,10 +27,11 @@ from tests.journeys.stage import Copy, Stage, disks, prepared, refused, snapshot
 
 assert sys.platform == "linux"
 
-SECONDS = 30.0
+# A gigabyte of addresses and 30 s of a processor, however busy the machine is.
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
 """
 BY_DIGEST = ("archives/", "indexes/", "needs/", "holdings/")
 BY_AUTHORITY = (
@@ -293,7 +294,6 @@ def test_an_attack_on_the_importer_is_refused_by_name(name: str, copy_of: Copy, 
     looked = stage.run("importer", "inspect", stage.disk, code=None)
     assert looked.code in (0, 1, 3), looked
     result = stage.run("importer", "import", stage.disk, "--vault", stage.at, "--json", code=attack.exit)
-    assert max(looked.seconds, result.seconds) < SECONDS
     if attack.exit == 1:
         refused(result, attack.code)
         assert snapshot(stage.vault) == before
