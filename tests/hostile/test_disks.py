@@ -131,7 +131,9 @@ def archive_under_another_key(forger: forging.Forger) -> None:
 
 def wrong_index(forger: forging.Forger) -> None:
     """An inventory that says of an archive what its index is not."""
-    first, *rest = forger.holdings
+    first, *rest = sorted(
+        forger.holdings, key=lambda h: h.archive_class
+    )  # content: no announcement has brought it
     forger.hold([replace(first, index_digest=Digest(bytes(32))), *rest])
     for manifest in forger.stage.objects("manifests") + forger.stage.objects("sets"):
         manifest.unlink()

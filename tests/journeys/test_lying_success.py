@@ -88,13 +88,17 @@ def test_the_folder_that_holds_the_disk_keeps_its_own_data(fresh: Stage, room: P
     assert (restored(fresh, tree, room / "back") / "home" / "x").exists()
 
 
-def test_a_vault_that_lost_bytes_is_not_called_complete(copy_of: Copy, imported: Stage) -> None:
+def test_a_vault_that_lost_bytes_is_told_of_and_gets_them_from_the_disk(
+    copy_of: Copy, imported: Stage
+) -> None:
     stage = copy_of(imported)
     archive = next((stage.vault / "archives").rglob("??/*"))
     os.truncate(archive, 100)
     done = stage.import_(code=3)
-    assert not done["disks"][0]["may_be_erased"]
-    assert not any(p["complete"] for p in stage.run("importer", "points", "--vault", stage.at, "--json").json)
+    assert {f["code"] for f in done["findings"]} == {"object-damaged"}
+    assert done["disks"][0]["may_be_erased"]
+    assert all(p["complete"] for p in stage.run("importer", "points", "--vault", stage.at, "--json").json)
+    stage.run("importer", "validate", "--vault", stage.at)
 
 
 @pytest.mark.parametrize("prefix", ["manifests", "sets", "needs", "indexes", "archives"])
