@@ -17,7 +17,7 @@ from formats.ids import hex_digest
 from formats.store.local import LocalStore
 from formats.tables.archive import parse
 from formats.tables.sections import Section
-from tests.hostile.forging import impostor
+from tests.hostile import forging
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, backup, below, flip, kept, refused
 
@@ -280,7 +280,7 @@ def test_nobody_else_can_say_what_need_not_be_sent(
     backup(stage, source)
     lost = in_vault(stage, "archives")[0]
     key_id = parse(lost.read_bytes(), lost.name).key_id
-    old, made = impostor(lost, key_id)
+    old, made = forging.impostor(lost, key_id)
     by = Section.of(made).archive
     entry = Replaced(
         archive=ArchiveRow.of(old), by=ArchiveRow.of(by), held=b"\xff" * ((old.records + 7) // 8)
