@@ -62,10 +62,12 @@ class Work:
     """What the import of several disks shares: what the vault has under each key, of which sizes it `held` archives and by now
     holds them, and who takes archives: of each disk one at a time, but over a network as many as may be in flight to the vault."""
 
-    def __init__(self, vault: Vault, stocks: Mapping[str, Stock], disks: int) -> None:
+    def __init__(
+        self, vault: Vault, stocks: Mapping[str, Stock], held: Iterable[tuple[str, int]], disks: int
+    ) -> None:
         self.vault = vault
         self.stocks = stocks
-        self.held = dict(vault.store.list("archives"))
+        self.held = dict(held)
         self.replaced: list[tuple[str, Replaced]] = []  # by key id
         self.lock = threading.Lock()
         self.takers = max(1, PUTS_MAX // disks) if isinstance(vault.store, Guarded) else 1

@@ -150,7 +150,7 @@ def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor:
         disks=tuple(job_disk(result.disk) for result in todo),
     )
     vault.sign(layout.job_prefix(job.job), 1, job)
-    work = Work(vault, there, len(todo))
+    work = Work(vault, there, there[todo[0].member.key_id].there, len(todo))  # of every key the same
 
     def import_one(number: int) -> None:
         _import_disk(work, todo[number], monitor)

@@ -25,9 +25,8 @@ def write(path: Path, results: list[Imported], summary: dict[str, Json]) -> None
         for result in results
         for name, outcome in result.outcomes().items()
     ]
-    report = json.dumps(
-        {**summary, "objects": objects}, sort_keys=True
-    )  # a disk may bear any name: ASCII takes it
+    # A disk may bear any name, UTF-8 or not: as ASCII with escapes it can be written.
+    report = json.dumps({**summary, "objects": objects}, sort_keys=True)
     path.write_text(report + "\n", encoding="ascii")
 
 

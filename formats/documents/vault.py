@@ -77,7 +77,8 @@ class Request(Document):
 class Membership(Document):
     """Revision `number` of what the vault knows of a machine. Signed by the authority.
 
-    Of its key slots those below revision `slots_from` are void. Of one that is no longer active, those manifests count of which `counted` holds the beginnings of the digests.
+    Of its key slots those below revision `slots_from` are void. Of one that is no longer active, those manifests count of which
+    `counted` holds the beginnings of the digests.
     """
 
     kind = "membership"

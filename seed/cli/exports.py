@@ -120,7 +120,7 @@ def export(
 
 
 def _check_place(home: "Home", address: "Address", console: Console) -> None:
-    """Raises VaultError machine-replaced, where the vault answers and knows so."""
+    """Raises VaultError machine-replaced, machine-revoked, where the vault answers and knows so."""
     from seed.announce import reach_if_any
     from seed.machines import check_active
 

@@ -23,21 +23,6 @@ from tests.journeys.stage import Copy, Stage, backup, below, prepared, snapshot
 assert sys.platform == "linux"
 
 
-@pytest.fixture
-def lived(copy_of: Copy, opened: Stage, source: Path) -> Stage:
-    """A machine with two points in the vault."""
-    stage = copy_of(opened)
-    backup(stage, source)
-    trees.change(source)
-    backup(stage)
-    return stage
-
-
-@pytest.fixture
-def source(room: Path) -> Path:
-    return trees.varied_tree(room / "source")
-
-
 def held(stage: Stage, prefix: str) -> list[Path]:
     """The vault's files below a prefix, the largest first."""
     found = [p for p in (stage.vault / prefix).rglob("*") if p.is_file()]

@@ -9,6 +9,7 @@ if sys.platform == "linux":
         exported,
         ground,
         imported,
+        lived,
         long_tree,
         odd_tree,
         opened,
@@ -17,6 +18,7 @@ if sys.platform == "linux":
         room,
         setting,
         small_tree,
+        source,
         stage,
         wide,
     )
@@ -27,6 +29,7 @@ if sys.platform == "linux":
         "exported",
         "ground",
         "imported",
+        "lived",
         "long_tree",
         "odd_tree",
         "opened",
@@ -35,6 +38,7 @@ if sys.platform == "linux":
         "room",
         "setting",
         "small_tree",
+        "source",
         "stage",
         "wide",
     )

@@ -11,7 +11,7 @@ import pytest
 
 from tests import facilities
 from tests.journeys import devices, trees
-from tests.journeys.stage import Copy, Stage
+from tests.journeys.stage import Copy, Stage, backup
 
 assert sys.platform == "linux"
 
@@ -106,6 +106,22 @@ def opened(ground: Path, bare: Stage) -> Stage:
     """A vault, and a machine that has asked to join it; nothing exported."""
     stage = bare.copy(ground / "opened")
     stage.register()
+    return stage
+
+
+@pytest.fixture
+def source(room: Path) -> Path:
+    """A tree of every kind, which a story may change."""
+    return trees.varied_tree(room / "source")
+
+
+@pytest.fixture
+def lived(copy_of: Copy, opened: Stage, source: Path) -> Stage:
+    """A machine with two points of that tree in the vault, the second after a change."""
+    stage = copy_of(opened)
+    backup(stage, source)
+    trees.change(source)
+    backup(stage)
     return stage
 
 

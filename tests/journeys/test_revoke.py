@@ -5,8 +5,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
@@ -35,21 +33,6 @@ UNASKED = (
     "import seed.machines; seed.machines.check_active = lambda *_: None; import seed.announce, seed.backup"
 )
 Rows = list[dict[str, object]]
-
-
-@pytest.fixture
-def source(room: Path) -> Path:
-    return trees.varied_tree(room / "source")
-
-
-@pytest.fixture
-def lived(copy_of: Copy, opened: Stage, source: Path) -> Stage:
-    """A machine with two points in the vault."""
-    stage = copy_of(opened)
-    backup(stage, source)
-    trees.change(source)
-    backup(stage)
-    return stage
 
 
 def machines(stage: Stage) -> Rows:
