@@ -21,7 +21,7 @@ from formats.documents import envelope
 from formats.documents.damage import Replaced, Replacement, Wants
 from formats.documents.manifest import Manifest
 from formats.errors import Interrupted, MediaError, NameHeldByOtherError, StoreError, damage_aside
-from formats.ids import ArchiveName, ChunkId, ContentId, Digest, digest, hex_digest
+from formats.ids import ArchiveName, ChunkId, ContentId, digest, hex_digest
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding
 from formats.replaced import Stock, in_documents, index_objects, joined, sections, stand_in
@@ -197,13 +197,13 @@ def _learn(work: Work, remaking: Remaking) -> None:
 def _offer(work: Work, short: Sequence[Short], sections: Iterable[Section]) -> list[Short]:
     """Say what of the lacking records lies in which of these archives. Returns what is lacking still."""
     entries: list[Replaced] = []
-    indexes: dict[Digest, Section] = {}
+    indexes: dict[ArchiveName, Section] = {}
     rest = list(short)
     for section in sections if rest else ():
         for entry in (found := stand_in(rest, section)):
             entries.append(entry)
             old = next(s for need, s in rest if need.archive == entry.archive.holding)
-            indexes |= {s.archive.index_digest: s for s in (old, section)}
+            indexes |= {s.archive.name: s for s in (old, section)}
         if found:
             there = Stock({(layout.archive_name(e.by.holding.name), e.by.size) for e in found})
             there.add(found)

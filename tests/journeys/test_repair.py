@@ -129,6 +129,24 @@ def test_a_vault_that_rots_is_found_out_saved_and_repaired(
         assert trees.differences(state, below(target, source)) == []
 
 
+def test_an_archive_made_again_record_for_record_does_not_pass_for_the_lost_one(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    """The indexes of the two are equal, and the vault has lost both archive and index: it needs either's section."""
+    stage = copy_of(opened)
+    stage.export(source)
+    stage.import_()
+    for name in ("archives", "indexes"):
+        for lost in in_vault(stage, name):
+            lost.unlink()
+    stage.run("importer", "points", "--vault", stage.at)
+    done = stage.run("seed", "repair", "--json").json
+    assert done["wanted"] == done["made"] > 0
+    assert stage.run("importer", "points", "--vault", stage.at, "--json").json[0]["complete"]
+    stage.restore(room / "restored", "--vault", stage.at)
+    assert trees.differences(source, below(room / "restored", source)) == []
+
+
 def test_what_was_saved_and_made_again_may_rot_as_well(
     copy_of: Copy, wide: Stage, long_tree: Path, room: Path
 ) -> None:
