@@ -23,6 +23,7 @@ CODES = {
     "passphrase-weak": "the passphrase is easily guessed",
     "name-invalid": "a vault or machine name breaks the rules for names",
     "rate-unreadable": "a rate, an hour or a day of the throttle cannot be understood",
+    "retention-unreadable": "a rule of the retention policy cannot be understood",
     "point-unknown": "no recovery point goes by that name",
     "set-unknown": "no disk set of this home goes by that name",
     "no-vault": "no vault was named and none is known",
@@ -63,6 +64,7 @@ CODES = {
     "manifests-too-many": "a machine has more manifests than the end of its membership can name",
     "replacement-refused": "a machine may not take the place of the one that it names",
     "signature-wrong": "a signature does not verify",
+    "vault-changed": "the vault condemned what a run builds upon",
     "wants-damaged": "what the vault says that it lacks is damaged",
     "replacement-untrue": "an archive does not hold what a replacement says",
     # disks
@@ -114,6 +116,7 @@ FINDINGS = {
     "object-unlisted": "an object is there that the inventory does not list",
     "cloned-home": "two recovery points of a machine have one sequence number: its home was copied",
     "disk-older": "the vault has seen a later inventory of this disk",
+    "prune-blind": "what a machine needs cannot be read, so nothing of it is deleted",
     # the target of a restore
     "target-exists": "something else stands at the place, and was left alone",
     "target-failed": "an entry could not be written",

@@ -14,6 +14,8 @@ COMPONENT_MAX = 80
 _COMPONENT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,78}[a-z0-9-])?\Z")  # a last dot is lost on exFAT
 
 REPLACEMENTS = "replacements/authority"
+CONDEMNED = "condemned"
+SWEEPS = "sweeps"
 
 DISK_FOLDER = "offseed"
 DISK_README = "README-offseed.txt"
@@ -52,6 +54,10 @@ PREFIXES = (
     Prefix("validations/", _DOCUMENT, "authority", True, "prune", "time"),
     Prefix("wants/", _DOCUMENT, "authority", True, "prune", "nothing once a newer one is there"),
     Prefix("replacements/", _DOCUMENT, "machine, authority", True, "prune", "need lists"),
+    Prefix("policies/", _DOCUMENT, "machine", True, "nobody", "the machine"),
+    Prefix("terms/", _DOCUMENT, "authority", True, "nobody", "the vault"),
+    Prefix("condemned/", _DOCUMENT, "authority", True, "prune", "nothing once it is swept"),
+    Prefix("sweeps/", _DOCUMENT, "authority", True, "prune", "nothing once a newer one has ended"),
     Prefix("parity/", _ARCHIVE, "nobody yet", True, "nobody", "reserved for parity across disks"),
 )
 
@@ -114,6 +120,15 @@ def manifest_prefix(machine: MachineId) -> str:
 
 def set_prefix(machine: MachineId) -> str:
     return f"sets/{machine}"
+
+
+def policy_prefix(machine: MachineId) -> str:
+    return f"policies/{machine}"
+
+
+def terms_prefix(machine: MachineId) -> str:
+    """Where the authority says until when it keeps a machine's points, and which have expired."""
+    return f"terms/{machine}"
 
 
 def slot_prefix(machine: MachineId) -> str:

@@ -37,8 +37,10 @@ from formats.errors import (
 from formats.ids import ArchiveName, MachineId, digest, fingerprint
 from formats.monitor import Finding, Monitor, Recorder, Tally
 from formats.replaced import Stock
+from formats.retention import read_kept
 from formats.tables.needs import Need
 from formats.tables.sections import OBJECT_SIZE_MAX, decode_object
+from importer import sweeps
 from importer.archives import Work, find, load, needed_of, put, side_by_side, take_archive
 from importer.intake import Disk, check_holdings, fetch
 from importer.points import load_needs, need_digests, set_documents, sets, stocks
@@ -100,6 +102,18 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
     return results
 
 
+def _leave_out_expired(vault: Vault, disk: Disk, member: Membership, monitor: Monitor) -> None:
+    """Of points that have expired nothing is taken: an old disk does not bring them back (RET-4)."""
+    expired = read_kept(vault.store, member.machine, vault.key, Tally()).expired
+    if not any(manifest.point in expired for manifest, _ in disk.manifests):
+        return
+    disk.manifests = [(m, s) for m, s in disk.manifests if m.point not in expired]
+    disk.sets = [(d, s) for d, s in disk.sets if d.point not in expired]
+    needed = {need.archive.name for m, _ in disk.manifests for need in load(disk, m, Tally())}
+    disk.welcome = needed if disk.welcome is None else needed.intersection(disk.welcome)
+    monitor.notice(f"{disk.name}: a point on it has expired in this vault, and is not brought back")
+
+
 def _promised(vault: Vault, result: Imported, monitor: Monitor) -> list[SetDisk]:
     """What the set documents in the vault say of this disk, though it was given up since: its lowest inventory that is
     acceptable."""
@@ -133,7 +147,9 @@ def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor:
         Imported(disk, member, disk.closed.inventory.generation if disk.closed else 0)
         for disk, member in disks
     ]
-    there = stocks(vault, monitor)
+    for disk, member in disks:
+        _leave_out_expired(vault, disk, member, monitor)
+    before, there = sweeps.seen(vault), stocks(vault, monitor)
     todo = []
     for result in results:
         if _done_before(vault, result, there[result.member.key_id], monitor):
@@ -149,7 +165,9 @@ def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor:
         started=int(time.time()),
         disks=tuple(job_disk(result.disk) for result in todo),
     )
-    vault.sign(layout.job_prefix(job.job), 1, job)
+    sweeps.wait(vault, vault.sign(layout.job_prefix(job.job), 1, job), monitor)
+    if sweeps.seen(vault) != before:  # it may have deleted what was there
+        there = stocks(vault, monitor)
     work = Work(vault, there, there[todo[0].member.key_id].there, len(todo))  # of every key the same
 
     def import_one(number: int) -> None:
@@ -242,7 +260,7 @@ def _take_objects(vault: Vault, result: Imported, monitor: Monitor) -> None:
     }
     if inventory is None:  # what the manifests themselves name, without which they could not be read
         expected = {
-            layout.need_name(d): d.hex() for m, _ in disk.manifests for d in need_digests(disk.store, m)
+            layout.need_name(d): d.hex() for m, _ in disk.manifests for d in need_digests(disk.store, m.needs)
         }
     for name, claimed in expected.items():
         if name not in disk.listed and name not in disk.strays:
@@ -260,6 +278,10 @@ def _take_objects(vault: Vault, result: Imported, monitor: Monitor) -> None:
                 if slots.number >= result.member.slots_from:
                     prefix = layout.slot_prefix(slots.machine)
                     put(vault, layout.numbered(prefix, slots.number, signed.digest), data, monitor)
+            elif name.startswith("policies/"):
+                policy, signed = disk.rules.read_policy(data, name)
+                prefix = layout.policy_prefix(policy.machine)
+                put(vault, layout.numbered(prefix, policy.number, signed.digest), data, monitor)
             elif addressed:
                 if name == layout.index_name(found):
                     decode_object(data, name)

@@ -310,5 +310,5 @@ def _check_current(vault: Vault, request: Request, name: str, monitor: Monitor) 
         credential.load_certificate(vault.descriptor.certificate),
         vault.id,
     )
-    told = vault.store.received(name) if isinstance(vault.store, Guarded) else None
+    told = vault.store.written(name) if isinstance(vault.store, Guarded) else None
     credential.check_time(leaf, told or datetime.now(UTC))

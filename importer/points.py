@@ -12,9 +12,10 @@ from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Counted, Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
-from formats.ids import ArchiveName, Digest, MachineId, digest
+from formats.ids import ArchiveName, Digest, HexDigest, MachineId, digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import Stock, replacements
+from formats.retention import read_kept
 from formats.standing import Standing, brings, judge, newest_points, newest_sets
 from formats.store.contract import Store
 from formats.tables import needs
@@ -38,16 +39,12 @@ def load_needs(store: Store, manifest: Manifest, known: Buckets | None = None) -
     return needs.load(Digest(bytes.fromhex(manifest.needs)), lambda d: _fetch_need(store, d), where, known)
 
 
-def need_digests(store: Store, manifest: Manifest) -> set[Digest]:
-    """The digests of the objects that make up a point's need list, as far as they can be read."""
-    reached: set[Digest] = set()
-
-    def fetch(wanted: Digest) -> bytes:
-        reached.add(wanted)
-        return _fetch_need(store, wanted)
-
+def need_digests(store: Store, root: HexDigest) -> set[Digest]:
+    """The digests of the objects that make up a need list, as far as its root says them."""
+    reached = {Digest(bytes.fromhex(root))}
     with suppress(FormatError, IntegrityError, StoreError, MediaError):
-        needs.load(Digest(bytes.fromhex(manifest.needs)), fetch, "needs")
+        buckets = needs.decode_root(_fetch_need(store, *reached), "needs")
+        reached |= {bucket for bucket in buckets if bucket is not None}
     return reached
 
 
@@ -95,15 +92,19 @@ def line_of(member: Membership, known: Mapping[MachineId, Membership]) -> list[M
 
 
 class History:
-    """The points of one machine, each as it was revised last, and the disks that may still bring what they need: its own and
-    those of the machines whose place it took."""
+    """The points of one machine that have not expired, each as it was revised last, and the disks that may still bring what
+    they need: its own and those of the machines whose place it took."""
 
     def __init__(
         self, vault: Vault, member: Membership, known: Mapping[MachineId, Membership], monitor: Monitor
     ) -> None:
         self.vault = vault
         self.member = member
-        self.found = newest_points(manifests(vault, member, monitor), lambda item: item[0])
+        self.kept = read_kept(vault.store, member.machine, vault.key, monitor)
+        counted = [
+            item for item in manifests(vault, member, monitor) if item[0].point not in self.kept.expired
+        ]
+        self.found = newest_points(counted, lambda item: item[0])
         self._line = line_of(member, known)
         self._monitor = monitor
         self._buckets: Buckets = {}

@@ -77,7 +77,7 @@ def lacking(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monito
         for manifest, signed in history.found:
             if (needed := history.needed(signed)) is None:
                 listed = {name for name, _ in vault.store.list("needs")}
-                names = {layout.need_name(d) for d in need_digests(vault.store, manifest)}
+                names = {layout.need_name(d) for d in need_digests(vault.store, manifest.needs)}
                 lack.objects |= names - listed
                 continue
             missing += [short for need in needed if (short := there.lacking(need)) is not None]

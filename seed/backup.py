@@ -40,9 +40,10 @@ from seed.run import Run
 from seed.sealing import Known
 from seed.source.system import Found, Walk
 from seed.uplink import ARCHIVE_SIZE, BUFFERS
-from seed.work import Before, Work
+from seed.work import Before, ChangedError, Work
 
 PARTIAL_EVERY = 3600.0  # seconds
+AGAIN = 2  # times a run is made anew whose ground was condemned under it
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,9 @@ def backup(home: Home, scope: Scope, vault: Store, options: Options, monitor: Mo
 
     Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
     """
+    for _ in range(AGAIN):
+        with suppress(ChangedError), Work.open(home, vault, monitor) as work:
+            return back_up(work, scope, options)
     with Work.open(home, vault, monitor) as work:
         return back_up(work, scope, options)
 
@@ -163,9 +167,10 @@ def _commit(work: Work, before: Before, catalogued: Catalogued, kind: str) -> Ba
     """From a catalog to the manifest in the vault, in the order that stands above. Raises as `Work.publish`."""
     home, cache = work.home, work.cache
     sections = (*before.reuse.sections, *work.uplink.sections, *cache.sections)
-    described = describe(sections, catalogued, (*before.reuse.needs, *work.described))
+    needs = (*before.reuse.needs, *work.described)
+    described = describe(sections, catalogued, needs, work.own.condemned)
     signed = sign_manifest(home, catalogued, described, point=PointId(random_id()), kind=kind)
-    manifest = work.publish(described, signed)
+    manifest = work.publish(described, signed, before.reuse.promised)
     home.save_state(replace(home.state, acknowledged=hex_digest(signed)))
     work.described = described.needed
     promised = len(described.archives & before.reuse.promised)

@@ -25,6 +25,7 @@ from formats.documents.codec import (
     optional,
     text,
 )
+from formats.documents.retention import Policy
 from formats.documents.vault import MACHINE_NAME, VAULT_NAME, Slots
 from formats.errors import HomeError
 from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId, machine_id
@@ -68,6 +69,7 @@ class Identity(Record):
     request: bytes = member(blob(32 << 10))
     slots: bytes = member(blob(64 << 10))
     replaced: tuple[MachineId, ...] = member(many(hexed(16), REPLACED_MAX), default=())
+    policy: bytes | None = member(optional(blob(32 << 10)), default=None)
 
     def __repr__(self) -> str:
         return f"Identity({self.name})"
@@ -86,12 +88,18 @@ class Identity(Record):
 
     @property
     def documents(self) -> dict[str, bytes]:
-        """What a disk or a vault is told of this machine, by name: its key slots, and then its request, so that who is
-        accepted can be read by the passphrase."""
+        """What a disk or a vault is told of this machine, by name: its retention policy, its key slots, and then its request, so
+        that who is accepted can be read by the passphrase."""
         slots = envelope.read(self.slots, "slots")
         number = slots.peek(Slots).number
         request = envelope.read(self.request, "request")
+        policies = {}
+        if self.policy is not None:
+            policy = envelope.read(self.policy, "policy")
+            prefix = layout.policy_prefix(self.machine)
+            policies[layout.numbered(prefix, policy.peek(Policy).number, policy.digest)] = self.policy
         return {
+            **policies,
             layout.numbered(layout.slot_prefix(self.machine), number, slots.digest): self.slots,
             layout.numbered("requests", 1, request.digest): self.request,
         }
@@ -193,6 +201,11 @@ class Home:
     def save_slots(self, slots: bytes) -> None:
         """Raises HomeError."""
         self.identity = replace(self.identity, slots=slots)
+        write_record(self.path / "identity.json", self.identity)
+
+    def save_policy(self, policy: bytes) -> None:
+        """Raises HomeError."""
+        self.identity = replace(self.identity, policy=policy)
         write_record(self.path / "identity.json", self.identity)
 
     def save_state(self, state: State) -> None:

@@ -98,8 +98,9 @@ def remove(home: Home, slot_id: str) -> KeySlot:
 
 
 def bring(home: Home, vault: Store) -> None:
-    """Put a revision into the vault that it has not heard of. The first one came with the registration. Raises StoreError."""
-    if slots_of(home).number > 1:
+    """Put into the vault what it may not have heard of: a revision of the slots, of which the first came with the registration, or
+    the retention policy. Raises StoreError."""
+    if slots_of(home).number > 1 or home.identity.policy is not None:
         put_request(vault, home.identity)
 
 

@@ -1,7 +1,7 @@
 """A new recovery point beside its archives: index objects and need list, then the signed manifest with its sealed root."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from formats import layout
@@ -30,9 +30,13 @@ class Description:
 
 
 def describe(
-    sections: Sequence[Section], catalogued: Catalogued, before: Sequence[needs.Need] = ()
+    sections: Sequence[Section],
+    catalogued: Catalogued,
+    before: Sequence[needs.Need] = (),
+    condemned: Collection[str] = (),
 ) -> Description:
-    """Of a point whose chunks lie in `sections`; `before` is what the point needs that it follows, if any."""
+    """Of a point whose chunks lie in `sections`; `before` is what the point needs that it follows, if any. Its need list is none
+    that is `condemned`."""
     needed = need_list(sections, catalogued, before)
     indexed = {need.archive.name for need in before}
     new = {n.archive.name for n in needed} - indexed
@@ -40,7 +44,7 @@ def describe(
         layout.index_name(digest(data)): data
         for data in encode_objects({s.archive.name: s for s in sections if s.archive.name in new}.values())
     }
-    root, buckets = needs.encode(needed)
+    root, buckets = needs.encode(needed, lambda found: layout.need_name(found) in condemned)
     objects |= {layout.need_name(found): data for found, data in buckets.items()}
     objects[layout.need_name(digest(root))] = root
     return Description(tuple(needed), objects, hex_digest(root))

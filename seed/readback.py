@@ -305,6 +305,8 @@ class Readback:
             self._rules.read_set(data, name)
         elif name.startswith("slots/"):
             self._rules.read_slots(data, name)
+        elif name.startswith("policies/"):
+            self._rules.read_policy(data, name)
         elif name.startswith("requests/"):
             self._rules.read_request(data, name)
 

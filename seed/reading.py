@@ -57,8 +57,14 @@ class Union:
     keys. Whoever only reads believes the seals, and looks wherever anybody says.
     """
 
-    def __init__(self, stores: Sequence[Store], signers: Mapping[str, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        stores: Sequence[Store],
+        signers: Mapping[str, bytes] | None = None,
+        condemned: Collection[str] = (),
+    ) -> None:
         self.stores = stores
+        self.condemned = condemned
         self._signers = signers
         self._replacements: dict[str, Replacement] = {}
 
@@ -113,8 +119,9 @@ class Union:
         return self._replacements.values()
 
     def stock(self, key_id: str) -> Stock:
-        """The archives at hand, and what stands in for others under that key."""
-        found = Stock({archive for store in self.stores for archive in store.list("archives")})
+        """The archives at hand that are not condemned, and what stands in for others under that key."""
+        there = {archive for store in self.stores for archive in store.list("archives")}
+        found = Stock({(name, size) for name, size in there if name not in self.condemned})
         for document in self.replacements():
             if document.key_id == key_id:
                 found.add(document.replaced)

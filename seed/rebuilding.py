@@ -38,8 +38,10 @@ def _names(reader: PointReader) -> Iterator[str]:
         for need in reader.needs
         if need.archive.archive_class == METADATA_CLASS
     )
-    _, buckets = needs.encode(reader.needed)
-    yield from map(layout.need_name, (Digest(bytes.fromhex(manifest.needs)), *buckets))
+    root = Digest(bytes.fromhex(manifest.needs))
+    yield layout.need_name(root)
+    listed = needs.decode_root(reader.union.get_checked(layout.need_name(root), root), "needs")
+    yield from (layout.need_name(bucket) for bucket in listed if bucket is not None)
 
 
 def _bring(name: str, vault: Store, cache: MetadataCache) -> bool:

@@ -58,7 +58,7 @@ def reusable(
     for reader in readers:
         for need, section in zip(reader.needs, reader.sections, strict=True):
             archives.setdefault(need.archive.name, (need, section))
-    listed = dict(vault.list("archives"))
+    listed = {name: size for name, size in vault.list("archives") if name not in union.condemned}
     there = {name for name, (need, _) in archives.items() if _is_listed(listed, need)}
     coming = set(_promised(home, points, vault, union, monitor)) - there
     known = {n: (need, s) for n, (need, s) in archives.items() if s is not None}

@@ -45,6 +45,7 @@ class Revision:
         self._work = work
         self._gone = gone
         found = work.points()
+        self._there = work.stock()
         self.short = unmet(work, found, gone)
         master = work.home.identity.master
         self._metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, master.key_id)
@@ -85,10 +86,12 @@ class Revision:
                 continue
             self._metadata.flush()
             sections = [*self._sections.values(), *work.cache.sections]
-            described = describe(sections, revised.catalogued, [*(self._needs | stood).values()])
+            needs = [*(self._needs | stood).values()]
+            described = describe(sections, revised.catalogued, needs, work.own.condemned)
             count = len(revised.lost)
             signed = sign_revision(work.home, revised.catalogued, described, point.manifest, count)
-            manifests.append(work.publish(described, signed))
+            waiting = {n.archive.name for n in described.needed if self._there.lacking(n) is not None}
+            manifests.append(work.publish(described, signed, waiting))
             _tell_lost(work, point, [path for path in revised.lost if path not in lost])
             lost.update(revised.lost)
         return manifests, lost

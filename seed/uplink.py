@@ -5,6 +5,7 @@ What is sent is journalled in the home, so that a run that was stopped does not 
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,12 +26,18 @@ ARCHIVE_SIZE = 16 << 20
 class Uplink:
     """A `Placer` for the content of a network run. `sections` are the archives of this run that are durable.
 
-    `journal` is the file in which these are kept; what an earlier run left there counts where the vault holds it.
+    `journal` is the file in which these are kept; what an earlier run left there counts where the vault holds it, and will.
     """
 
-    def __init__(self, store: Store, journal: Path, monitor: Monitor) -> None:
+    def __init__(
+        self, store: Store, journal: Path, monitor: Monitor, condemned: Collection[str] = ()
+    ) -> None:
         damaged = "the journal of the run before is damaged; what it had sent is sent again"
-        self.sections = [s for s in read_sections(journal, damaged, monitor) if _is_there(store, s)]
+        self.sections = [
+            section
+            for section in read_sections(journal, damaged, monitor)
+            if archive_name(section.archive.name) not in condemned and _is_there(store, section)
+        ]
         self._store = store
         self._monitor = monitor
         self._lock = threading.Lock()

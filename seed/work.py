@@ -2,7 +2,8 @@
 may be built upon.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,20 @@ from pathlib import Path
 from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
-from formats.errors import FormatError, IntegrityError, MediaError, NameHeldByOtherError, StoreError
-from formats.ids import HexDigest, hex_digest
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    MediaError,
+    NameHeldByOtherError,
+    StoreError,
+    VaultError,
+    damage_aside,
+)
+from formats.ids import ArchiveName, HexDigest, MachineId, PointId, hex_digest
 from formats.keyed.catalog import Entry, PageRow
 from formats.monitor import Finding, Monitor
 from formats.replaced import Stock
+from formats.retention import condemned, read_kept
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables.needs import Need
@@ -29,7 +39,22 @@ from seed.reading import Point, PointReader, Union, points
 from seed.rebuilding import rebuild
 from seed.register import put_request
 from seed.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, reusable
+from seed.trimming import needed_in, trim
 from seed.uplink import Uplink
+
+REACH = 3600.0  # seconds from the last look at what is condemned to the manifest, at most (SWEEP-3)
+
+
+class ChangedError(VaultError):
+    """What a run builds upon was condemned while it went on."""
+
+    def __init__(self, vault: str, archives: int) -> None:
+        super().__init__(
+            code="vault-changed",
+            what=f"while this went on, the datacenter condemned what it builds upon ({archives:,} archives)",
+            subject=vault,
+            hint="run the same command again: what is condemned is read and sent anew",
+        )
 
 
 @dataclass
@@ -67,28 +92,44 @@ class Work:
             store = LocalStore.open(str(kept.cache), read_only=True)
             stack.callback(store.close)
             stores.append(store)
-        uplink = Uplink(vault, folder / "sent", monitor)
+        gone = condemned(vault, bytes.fromhex(home.identity.authority), monitor)
+        uplink = Uplink(vault, folder / "sent", monitor, gone)
         stack.callback(uplink.close)
-        own = Union([*stores, vault], believed(home))
+        own = Union([*stores, vault], believed(home), gone)
         return cls(home, vault, Union(stores), own, cache, uplink, folder, monitor)
 
     def points(self) -> list[Point]:
-        """All points of this machine, and of those whose place it took."""
+        """All points of this machine, and of those whose place it took, that have not expired."""
         machines = own_machines(self.home.identity, [self.vault], self.monitor)
-        return points(self.own, machines, self.monitor)
+        expired = {point for m in machines for point in self._expired(m.machine)}
+        found = points(self.own, machines, self.monitor)
+        return [point for point in found if point.manifest.point not in expired]
 
     def stock(self) -> Stock:
-        """What the vault holds, and what stands in for others there."""
+        """What the vault holds that is not condemned by now, and what stands in for others there."""
+        return self._stock(self._condemned())
+
+    def _stock(self, gone: Collection[str]) -> Stock:
         key_id = self.home.identity.master.key_id
-        return Union([self.vault], believed(self.home)).stock(key_id.hex())
+        return Union([self.vault], believed(self.home), gone).stock(key_id.hex())
+
+    def _condemned(self) -> frozenset[str]:
+        return condemned(self.vault, bytes.fromhex(self.home.identity.authority), self.monitor)
+
+    def _expired(self, machine: MachineId) -> set[PointId]:
+        return read_kept(
+            self.vault, machine, bytes.fromhex(self.home.identity.authority), self.monitor
+        ).expired
 
     def settle(self) -> None:
         """Have the vault know what this machine has told it: a run was killed, or the vault was rolled back or made again."""
         put_request(self.vault, self.home.identity)
         settle_sequence(self.home)
+        trim(self.cache.store, self._expired(self.home.identity.machine))
         prefix = layout.manifest_prefix(self.home.identity.machine)
         there = {name for name, _ in self.vault.list(prefix)}
         missing = [name for name, _ in self.cache.store.list(prefix) if name not in there]
+        missing = [name for name in missing if self._may_put(name)]
         for folder in ("archives", "indexes", "needs") if missing else ():
             for name, _ in self.cache.store.list(folder):
                 self._put_again(name)
@@ -100,10 +141,31 @@ class Work:
                 self._find("vault-lost", f"{self.vault.address}/{name}", detail)
             self._put_again(name)
 
-    def publish(self, described: Description, signed: bytes) -> Manifest:
-        """From a new manifest's metadata to the manifest in the vault.
+    def _may_put(self, name: str) -> bool:
+        """Whether a manifest that the vault lacks may be put now. One that it never took is given up where it builds upon what
+        was condemned meanwhile (SWEEP-3): the next point has all that is there."""
+        known = self.home.state.acknowledged or HexDigest("")
+        taken = [n for n, _ in self.cache.store.list("manifests") if layout.is_name_of(n, known)]
+        if any(layout.number_of(name) <= layout.number_of(n) for n in taken):
+            return True
+        gone = self._condemned()
+        with damage_aside():
+            manifest = envelope.read(self.cache.store.get(name), name).peek(Manifest)
+            needed, objects = needed_in(self.cache.store, manifest)
+            if gone.isdisjoint(objects | {layout.archive_name(need.archive.name) for need in needed}):
+                return True
+        self.monitor.notice(
+            "a point that the vault never took builds upon what is condemned, and is given up"
+        )
+        self.cache.store.delete(name)
+        return False
 
-        Raises VaultError machine-replaced where another machine took this one's place meanwhile.
+    def publish(
+        self, described: Description, signed: bytes, waiting: Collection[ArchiveName] = ()
+    ) -> Manifest:
+        """From a new manifest's metadata to the manifest in the vault; archives that are `waiting` it need not have.
+
+        Raises VaultError machine-replaced where another machine took this one's place meanwhile; ChangedError.
         """
         check_active(self.home.identity, self.vault, self.monitor)
         for section in self.cache.sections:
@@ -115,6 +177,7 @@ class Work:
             self.cache.put(name, data)
             if listed.get(name) != len(data):
                 self.vault.put_new(name, data)
+        self._look_again(described, waiting)
         manifest = envelope.read(signed, "manifest").peek(Manifest)
         found = hex_digest(signed)
         name = layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, found)
@@ -122,6 +185,25 @@ class Work:
         self.cache.put(name, signed)
         self.vault.put_new(name, signed)
         return manifest
+
+    def _look_again(self, described: Description, waiting: Collection[ArchiveName]) -> None:
+        """The last thing before a manifest (SWEEP-3): nothing that it builds upon is condemned, or gone. What comes after this
+        reading and is condemned then is read again before it is deleted, and the manifest is there by that time.
+
+        Raises ChangedError.
+        """
+        began, late = time.monotonic(), True
+        while late:
+            began, gone = time.monotonic(), self._condemned()
+            there = self._stock(gone)
+            lacking = [
+                need
+                for need in described.needed
+                if need.archive.name not in waiting and there.lacking(need) is not None
+            ]
+            if lacking or not gone.isdisjoint(described.objects):
+                raise ChangedError(self.vault.address, len(lacking))
+            late = time.monotonic() - began > REACH
 
     def forget(self) -> None:
         """What is finished is not gone on with."""

@@ -7,6 +7,7 @@ from formats.documents import envelope
 from formats.documents.disk import Inventory, Label, SetDocument
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
+from formats.documents.retention import Policy
 from formats.documents.vault import Membership, Request, Slots
 from formats.errors import FormatError, IntegrityError, MediaError, VaultError
 from formats.ids import HexDigest, SetId, VaultId, fingerprint, machine_id
@@ -100,6 +101,12 @@ class DiskAcceptance:
         self._check_owner(slots, where)
         return slots, signed
 
+    def read_policy(self, data: bytes, where: str) -> tuple[Policy, Signed]:
+        signed = envelope.read(data, where)
+        policy = signed.verify(Policy, self._key)
+        self._check_owner(policy, where)
+        return policy, signed
+
     def read_request(self, data: bytes, where: str) -> tuple[Request, Signed]:
         signed = envelope.read(data, where)
         request = signed.verify(Request, self._key)
@@ -156,7 +163,9 @@ class DiskAcceptance:
     def _key(self) -> bytes:
         return bytes.fromhex(self.label.public_key)
 
-    def _check_owner(self, document: "Inventory | Manifest | SetDocument | Slots", where: str) -> None:
+    def _check_owner(
+        self, document: "Inventory | Manifest | SetDocument | Slots | Policy", where: str
+    ) -> None:
         if document.vault != self.label.vault or document.machine != self.label.machine:
             raise VaultError("vault-foreign", "the document is of another vault or machine", subject=where)
         if isinstance(document, (Inventory, SetDocument)) and document.set != self.label.set:

@@ -55,6 +55,10 @@ class Store(Protocol):
         Temporaries and files whose names are not ours are passed over.
         """
 
+    def written(self, name: str) -> datetime | None:
+        """When the object was written, by the clock of the store: of a folder, that of its file system, which whoever may write
+        there can set. None where there is none of that name."""
+
     def delete(self, name: str) -> None:
         """Remove the object; none there is fine. A power cut soon after may bring it back."""
 
@@ -75,9 +79,6 @@ class Guarded(Protocol):
 
     def rights(self) -> frozenset[str]:
         """Which of `create`, `read`, `list`, `write` (over what is there) and `delete` are given; tried, not believed."""
-
-    def received(self, name: str) -> datetime | None:
-        """When the service took the object, by its own clock; None where there is none of that name."""
 
     def redundancy(self) -> str | None:
         """`geo` or `local`, None where the service does not tell."""

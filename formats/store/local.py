@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from io import FileIO
 from typing import Self
 
@@ -127,6 +128,13 @@ class LocalStore:
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         return self._walk(folder_of(prefix))
+
+    def written(self, name: str) -> datetime | None:
+        try:
+            with self._opened(name) as (file, _):
+                return datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+        except NotFoundError:
+            return None
 
     def delete(self, name: str) -> None:
         self._must_write(check_name(name))

@@ -1,7 +1,9 @@
 """A store in memory: the model that every other store is compared with. Safe for threads."""
 
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from formats.errors import NameHeldByOtherError, NotFoundError
 from formats.layout import check_name
@@ -9,11 +11,12 @@ from formats.store.contract import Octets, check_whole, folder_of, is_name, octe
 
 
 class MemoryStore:
-    """Keeps the contract of `contract.Store` in one dictionary, `objects`, which tests may alter."""
+    """Keeps the contract of `contract.Store` in one dictionary, `objects`, which tests may alter; `times` are those at which they were written."""
 
     def __init__(self, address: str = "memory") -> None:
         self.address = address
         self.objects: dict[str, bytes] = {}
+        self.times: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def put_new(self, name: str, data: Octets) -> bool:
@@ -24,6 +27,7 @@ class MemoryStore:
             held = self.objects.get(name)
             if not held:
                 self.objects[name] = new
+                self.times[name] = time.time()
                 return True
             if held != new:
                 raise NameHeldByOtherError(name, self.address)
@@ -53,6 +57,12 @@ class MemoryStore:
         return iter(
             sorted((n, size) for n, size in sizes.items() if not folder or n.startswith(f"{folder}/"))
         )
+
+    def written(self, name: str) -> datetime | None:
+        check_name(name)
+        if not self.objects.get(name):
+            return None
+        return datetime.fromtimestamp(self.times.get(name, 0), UTC)
 
     def delete(self, name: str) -> None:
         check_name(name)

@@ -1,23 +1,25 @@
 """The need list of a point: each archive it needs and a bitmap of the records that are live (NEED-1 to NEED-5).
 
 A root object over content-addressed buckets by the first bits of the archives' names: the smallest power of two
-that keeps every bucket under 1,024 archives. Points share the buckets in which nothing changed.
+that keeps every bucket under 1,024 archives. Points share the buckets in which nothing changed. A salt tells an object
+from the like of it that nothing may be built upon any more: the least that does.
 
-    bucket  magic 8 "offsNBK1", archives u32, 4 zero, rows of 76 bytes (holdings), bitmaps in the order of the
+    bucket  magic 8 "offsNBK1", archives u32, salt u32, rows of 76 bytes (holdings), bitmaps in the order of the
             rows: ceil(records / 8) bytes each, record i in bit i % 8 of byte i // 8, bits beyond the last zero
-    root    magic 8 "offsNRT1", bits u8, 7 zero, then 2^bits digests of buckets; 32 zero bytes for an empty one
+    root    magic 8 "offsNRT1", bits u8, 3 zero, salt u32, then 2^bits digests of buckets; 32 zero bytes for an empty one
 """
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from formats.ids import Digest, digest
 from formats.tables.holdings import ROW, Holding, decode_rows, encode_rows
 from formats.wire import refuse
 
-BUCKET_HEAD = struct.Struct("<8sI4x")
-ROOT_HEAD = struct.Struct("<8sB7x")
+BUCKET_HEAD = struct.Struct("<8sII")
+ROOT_HEAD = struct.Struct("<8sB3xI")
 BUCKET_MAGIC = b"offsNBK1"
 ROOT_MAGIC = b"offsNRT1"
 BUCKET_ARCHIVES_MAX = 1023
@@ -55,8 +57,10 @@ def all_of(archive: Holding) -> Need:
     return Need(archive, bitmap(archive.records, range(archive.records)))
 
 
-def encode(needs: Sequence[Need]) -> tuple[bytes, Mapping[Digest, bytes]]:
-    """The root object, and the buckets by digest."""
+def encode(
+    needs: Sequence[Need], avoid: Callable[[Digest], bool] = lambda _: False
+) -> tuple[bytes, Mapping[Digest, bytes]]:
+    """The root object, and the buckets by digest; none of them one to `avoid`."""
     ordered = sorted(needs, key=lambda n: n.archive.name)
     bits = 0
     while True:
@@ -72,22 +76,24 @@ def encode(needs: Sequence[Need]) -> tuple[bytes, Mapping[Digest, bytes]]:
         if not bucket:
             digests.append(EMPTY)
             continue
-        data = (
-            BUCKET_HEAD.pack(BUCKET_MAGIC, len(bucket))
-            + encode_rows(n.archive for n in bucket)
-            + b"".join(n.live for n in bucket)
-        )
+        rows = encode_rows(n.archive for n in bucket) + b"".join(n.live for n in bucket)
+        data = _salted(lambda salt: BUCKET_HEAD.pack(BUCKET_MAGIC, len(bucket), salt) + rows, avoid)  # noqa: B023
         objects[digest(data)] = data
         digests.append(digest(data))
-    return ROOT_HEAD.pack(ROOT_MAGIC, bits) + b"".join(digests), objects
+    listed = b"".join(digests)
+    return _salted(lambda salt: ROOT_HEAD.pack(ROOT_MAGIC, bits, salt) + listed, avoid), objects
+
+
+def _salted(make: Callable[[int], bytes], avoid: Callable[[Digest], bool]) -> bytes:
+    return next(data for data in map(make, count()) if not avoid(digest(data)))
 
 
 def decode_root(data: bytes, where: str) -> list[Digest | None]:
     """The digests of the buckets in order, None for an empty one. Raises FormatError NEED-1."""
     if len(data) < ROOT_HEAD.size:
         refuse("NEED-1", "too short for the root of a need list", where)
-    magic, bits = ROOT_HEAD.unpack_from(data)
-    if magic != ROOT_MAGIC or bits > BITS_MAX or data[9:16] != bytes(7):
+    magic, bits, _ = ROOT_HEAD.unpack_from(data)
+    if magic != ROOT_MAGIC or bits > BITS_MAX or data[9:12] != bytes(3):
         refuse("NEED-1", "not the root of a need list", where)
     if len(data) != ROOT_HEAD.size + (32 << bits):
         refuse("NEED-1", "the root of a need list has not the length it claims", where)
@@ -99,9 +105,9 @@ def decode_bucket(data: bytes, number: int, bits: int, where: str) -> list[Need]
     """Bucket `number` of 2^`bits`. Raises FormatError NEED-2 (structure), NEED-3 (wrong bucket), NEED-4 (bitmap)."""
     if len(data) < BUCKET_HEAD.size:
         refuse("NEED-2", "too short for a bucket", where)
-    magic, count = BUCKET_HEAD.unpack_from(data)
-    rows_end = BUCKET_HEAD.size + count * ROW.size
-    if magic != BUCKET_MAGIC or not 1 <= count <= BUCKET_ARCHIVES_MAX or data[12:16] != bytes(4):
+    magic, archives, _ = BUCKET_HEAD.unpack_from(data)
+    rows_end = BUCKET_HEAD.size + archives * ROW.size
+    if magic != BUCKET_MAGIC or not 1 <= archives <= BUCKET_ARCHIVES_MAX:
         refuse("NEED-2", "not a bucket of a need list", where)
     if rows_end > len(data):
         refuse("NEED-2", "a bucket is cut short", where)

@@ -50,7 +50,7 @@ class SeedVerbs(Verbs):
         **{name: name for name in ("disks", "plan")},
         **dict.fromkeys(("fix", "heal"), "repair"),
         **dict.fromkeys(("passwd", "passphrase", "password"), "key change"),
-        **{name: name for name in ("schedule", "retention", "jobs", "report")},
+        **{name: name for name in ("schedule", "jobs", "report")},
         **dict.fromkeys(
             ("mount", "umount", "cat", "dump"),
             "`seed ls POINT` lists what a recovery point holds, and `seed restore POINT:SUBPATH --target DIR` brings "
@@ -58,7 +58,8 @@ class SeedVerbs(Verbs):
         ),
         **dict.fromkeys(
             ("forget", "prune", "expire", "delete", "purge"),
-            "nothing is deleted from here: the datacenter applies retention to the vault, in a later version",
+            "nothing is deleted from here: `seed retention set` says how long points are kept, and the datacenter applies it "
+            "to the vault by `importer prune`",
         ),
         **dict.fromkeys(
             ("unlock", "break-lock"),
@@ -293,6 +294,7 @@ from seed.cli import (
     registration,
     repairing,
     resending,
+    retention,
     sets,
     status,
     verifying,

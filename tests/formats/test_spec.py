@@ -372,7 +372,7 @@ def texts(most: str) -> Probes:
 
 FORMS: list[tuple[str, Callable[..., Probes]]] = [
     (r"hex (\d+)", lambda n: (["0a" * int(n)], ["0" * (2 * int(n) - 1), "0" * (2 * int(n) + 1), "0A" * int(n), "", 1])),
-    (r"integer (\d+) to (\d+)", whole),
+    (r"integer (-?\d+) to (\d+)", whole),
     (r"integer ≥ (\d+)", lambda least: whole(least, None)),
     (r"base64 ≤ (\d+)", in_base64),
     (r"text ≤ (\d+)", texts),
@@ -380,6 +380,9 @@ FORMS: list[tuple[str, Callable[..., Probes]]] = [
     (r"list of ≤ (\d+) (.+)", list_of),
     (r"true or false", lambda: ([True, False], [0, 1, "true"])),
     (r"(`.+ or `.+)", one_of),
+    (r"weekday", lambda: (["sun", "mon"], ["", "Sun", "sunday", 1])),
+    (r"month day", lambda: (["15", "1", "28", "last", "first-sun", "last-mon"], ["", "0", "29", "015", "fifth-sun", "first", 1])),
+    (r"rule", lambda: (["daily", "every"], ["", "Daily", "hourly", 1])),
     (r"vault name", lambda: (["ab", "A" + "-" * 49], ["", "a", "1a", "a_b", "a" * 51, "ab\n", 1])),
     (r"machine name", lambda: (["a", "9._-" * 15 + "abc"], ["", ".a", "a b", "a" * 64, "a\n", "é", 1])),
 ]  # fmt: skip

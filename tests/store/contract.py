@@ -4,6 +4,7 @@ The last two are back doors that bypass the store, so that the store is not its 
 """
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -208,6 +209,14 @@ class StoreContract(ABC):
         assert self.raw_read(store, LABEL) is None
         assert store.head(LABEL) is None
         assert store.put_new(LABEL, b"other") is True
+
+    def test_it_tells_when_an_object_was_written(self, store: Store) -> None:
+        before = time.time()
+        store.put_new(LABEL, DATA)
+        written = store.written(LABEL)
+        assert written is not None
+        assert before - 5 < written.timestamp() < time.time() + 5
+        assert store.written(ARCHIVE) is None
 
     @pytest.mark.parametrize("name", BAD_NAMES)
     def test_bad_names_are_refused(self, store: Store, name: str) -> None:

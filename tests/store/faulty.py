@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from formats.errors import MediaError, StoreError
 from formats.store.contract import Octets, Store
@@ -93,6 +94,10 @@ class FaultyStore:
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         self._meet("list", prefix)
         return self._store.list(prefix)
+
+    def written(self, name: str) -> datetime | None:
+        self._meet("written", name)
+        return self._store.written(name)
 
     def delete(self, name: str) -> None:
         self._meet("delete", name)

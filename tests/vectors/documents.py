@@ -18,11 +18,13 @@ from formats.documents.disk import Held, Inventory, Label, SetDisk, SetDocument,
 from formats.documents.envelope import Envelope, PrivateKey, Signature, raw_public
 from formats.documents.job import Job, JobDisk, Receipt, Validation
 from formats.documents.manifest import Manifest, Totals
+from formats.documents.retention import Condemned, Policy, Sweep, Term, Terms
 from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
 from formats.ids import HexDigest, PointId, SetId, VaultId, digest, hex_digest, machine_id
 from formats.keyed.keys import MasterKey
 from formats.keyed.root import Root, clear_digest, seal_root
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
+from formats.retention import USUAL
 from formats.tables import needs
 from formats.wire import Json, encode_json
 from tests.vectors.generate import readable, vector
@@ -269,6 +271,37 @@ def samples() -> dict[str, Document]:
             created=NOW + 700,
             replaced=(Replaced(archive=rows[0], by=rows[1], held=bytes([5])),),
         ),
+        Policy(number=1, vault=VAULT, machine=MACHINE, created=NOW, zone=-90, rules=USUAL),
+        Terms(
+            number=1,
+            vault=VAULT,
+            machine=MACHINE,
+            role="authority",
+            created=NOW + 800,
+            policy=1,
+            admitted=(
+                Term(point=POINT, sequence=1, counted=NOW, until=NOW + 86_400, earned=("every", "daily")),
+            ),
+            expired=(PointId("91" * 16),),
+        ),
+        Condemned(
+            number=1,
+            vault=VAULT,
+            role="authority",
+            created=NOW + 900,
+            names=(layout.archive_name(bytes(32)), layout.need_name(bytes(32))),
+        ),
+        Sweep(
+            number=2,
+            vault=VAULT,
+            role="authority",
+            sweep="71" * 16,
+            state="ended",
+            created=NOW + 1000,
+            lists=(hex_digest(b"list"),),
+            objects=2,
+            bytes=64 << 20,
+        ),
     ]
     return {document.kind: document for document in found}
 
@@ -282,6 +315,9 @@ BY_AUTHORITY = {
     "validation",
     "wants",
     "replacement",
+    "terms",
+    "condemned",
+    "sweep",
 }
 
 

@@ -141,7 +141,7 @@ class AzureStore:
         said = {"create"} if signature is not None and "c" in (signature.rights or "") else set[str]()
         return frozenset(name for name, attempt in tries.items() if name in said or self._may(attempt))
 
-    def received(self, name: str) -> datetime | None:
+    def written(self, name: str) -> datetime | None:
         with told(self._called(check_name(name)), self._secret):
             found = self._properties(name)
         return found.creation_time if found is not None else None

@@ -1,0 +1,96 @@
+"""How long recovery points are kept, and what is deleted: the machine's policy, the authority's terms, and what prune says
+before and while it deletes."""
+
+from formats.documents.codec import Document, Record, choice, hexed, integer, many, member, nested, text
+from formats.ids import HexDigest, MachineId, PointId, VaultId
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+WHICH = ("first", "second", "third", "fourth", "last")
+MONTH_DAYS = (*map(str, range(1, 29)), "last", *(f"{which}-{day}" for which in WHICH for day in WEEKDAYS))
+RULES = ("every", "daily", "weekly", "monthly", "yearly")
+LENGTH_MAX = 9999  # days, weeks or months
+YEARS_MAX = 999
+ZONE_MAX = 14 * 60
+TERMS_MAX = 2000
+EXPIRED_MAX = 8000
+CONDEMNED_MAX = 8000
+
+
+class Rules(Record):
+    """For how long points are kept: each for `every` days; the first of a day for `daily` days; that of a week, which begins
+    on `weekday`, for `weekly` weeks; of a month, from its `month_day` on, for `monthly` months; of a year, from that day of its
+    `month` on, for `yearly` years. None by a rule that says 0."""
+
+    every: int = member(integer(0, LENGTH_MAX))
+    daily: int = member(integer(0, LENGTH_MAX))
+    weekly: int = member(integer(0, LENGTH_MAX))
+    weekday: str = member(choice(*WEEKDAYS))
+    monthly: int = member(integer(0, LENGTH_MAX))
+    month_day: str = member(choice(*MONTH_DAYS))
+    yearly: int = member(integer(0, YEARS_MAX))
+    month: int = member(integer(1, 12))
+
+
+class Policy(Document):
+    """Revision `number` of how long a machine wants its points kept, its days beginning `zone` minutes before those of UTC.
+    Signed by the machine; it holds for what is admitted from then on."""
+
+    kind = "policy"
+    number: int = member(integer(1))
+    vault: VaultId = member(hexed(16))
+    machine: MachineId = member(hexed(16))
+    created: int = member(integer())
+    zone: int = member(integer(-ZONE_MAX, ZONE_MAX))
+    rules: Rules = member(nested(Rules))
+
+
+class Term(Record):
+    """That a point is kept until then, for it is the first of a period by each of the rules that it `earned` by, at the time
+    `counted` for it."""
+
+    point: PointId = member(hexed(16))
+    sequence: int = member(integer(1, 10**9))
+    counted: int = member(integer())
+    until: int = member(integer())
+    earned: tuple[str, ...] = member(many(choice(*RULES), len(RULES)))
+
+
+class Terms(Document):
+    """Number `number` of what the authority decided about the points of a machine: which it `admitted`, under which `policy`
+    (0: none was there), and which `expired`. All of a machine add up; nothing takes back what one says."""
+
+    kind = "terms"
+    number: int = member(integer(1))
+    vault: VaultId = member(hexed(16))
+    machine: MachineId = member(hexed(16))
+    role: str = member(choice("authority", "station"))
+    created: int = member(integer())
+    policy: int = member(integer())
+    admitted: tuple[Term, ...] = member(many(nested(Term), TERMS_MAX))
+    expired: tuple[PointId, ...] = member(many(hexed(16), EXPIRED_MAX))
+
+
+class Condemned(Document):
+    """The objects that will be deleted, unless by then somebody needs them."""
+
+    kind = "condemned"
+    number: int = member(integer(1))
+    vault: VaultId = member(hexed(16))
+    role: str = member(choice("authority", "station"))
+    created: int = member(integer())
+    names: tuple[str, ...] = member(many(text(100), CONDEMNED_MAX))
+
+
+class Sweep(Document):
+    """That a sweep deletes what these lists name, or has ended: which of both, and what it has deleted."""
+
+    kind = "sweep"
+    number: int = member(integer(1))
+    vault: VaultId = member(hexed(16))
+    role: str = member(choice("authority", "station"))
+    sweep: str = member(hexed(16))
+    state: str = member(choice("begun", "ended"))
+    created: int = member(integer())
+    lists: tuple[HexDigest, ...] = member(many(hexed(32), CONDEMNED_MAX))
+    objects: int = member(integer())
+    bytes: int = member(integer())

@@ -1,0 +1,216 @@
+"""What a retention policy amounts to: which points earn which terms, and why. Pure, and the same on both sides.
+
+A point is admitted once, with the time until which it is kept. That time is never shortened, so neither a shorter policy nor a
+flood of points, nor a clock that is wrong, pushes out what was admitted before (RET-1 to RET-4).
+"""
+
+import calendar
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.retention import WEEKDAYS, WHICH, Condemned, Rules, Term, Terms
+from formats.ids import MachineId, PointId
+from formats.monitor import Monitor, damage_told
+from formats.store.contract import Store
+
+DAY = 86_400  # seconds
+
+# What the Azure agent proposes, 180 days, 104 weeks from Sunday on, 60 months from the first Sunday on, 10 years in March; and all of the last week.
+USUAL = Rules(
+    every=7, daily=180, weekly=104, weekday="sun", monthly=60, month_day="first-sun", yearly=10, month=3
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A point that is not admitted yet, and when its machine says that it was made."""
+
+    point: PointId
+    sequence: int
+    created: int
+
+
+@dataclass
+class Kept:
+    """What the authority has decided so far about a machine's points."""
+
+    terms: dict[PointId, Term] = field(default_factory=dict)
+    expired: set[PointId] = field(default_factory=set)
+    number: int = 0  # of the last document
+
+    def add(self, document: Terms) -> None:
+        self.number = max(self.number, document.number)
+        self.expired.update(document.expired)
+        for term in document.admitted:
+            before = self.terms.get(term.point)
+            if before is None or before.until < term.until:
+                self.terms[term.point] = term
+
+
+def read_kept(store: Store, machine: MachineId, key: bytes, monitor: Monitor) -> Kept:
+    """What a store has of the authority's terms for a machine. Raises StoreError."""
+    found = Kept()
+    for name, _ in store.list(layout.terms_prefix(machine)):
+        with damage_told(monitor, name):
+            signed = envelope.read(store.get(name, length=envelope.SIZE_MAX + 1), name)
+            document = signed.verify(Terms, key)
+            if document.machine == machine:
+                found.add(document)
+    return found
+
+
+def condemned(store: Store, key: bytes, monitor: Monitor) -> frozenset[str]:
+    """The names of the objects that will be deleted, by the authority's lists: nothing is built upon them. Raises StoreError."""
+    names: set[str] = set()
+    for name, _ in store.list(layout.CONDEMNED):
+        with damage_told(monitor, name):
+            signed = envelope.read(store.get(name, length=envelope.SIZE_MAX + 1), name)
+            names.update(signed.verify(Condemned, key).names)
+    return frozenset(names)
+
+
+def admit(rules: Rules, zone: int, before: Iterable[Term], claims: Sequence[Claim], now: int) -> list[Term]:
+    """The terms of points that are complete now for the first time; `before` are all that their machine has. The time that
+    counts for a point is what its machine claims, but not before that of the point before it, nor later than `now`."""
+    admitted = list(before)
+    taken = {
+        (rule, period(rule, rules, day_of(term.counted, zone))) for term in admitted for rule in term.earned
+    }
+    found: list[Term] = []
+    last = 0
+    items: list[Term | Claim] = [*admitted, *claims]
+    for item in sorted(items, key=lambda item: item.sequence):
+        if isinstance(item, Term):
+            last = max(last, item.counted)
+            continue
+        last = counted = min(now, max(item.created, last))
+        day = day_of(counted, zone)
+        earned = [
+            rule
+            for rule, length in lengths(rules).items()
+            if length and (rule == "every" or (rule, period(rule, rules, day)) not in taken)
+        ]
+        taken |= {(rule, period(rule, rules, day)) for rule in earned}
+        until = max([counted, *(ends(rule, rules, counted, zone) for rule in earned)])
+        term = Term(
+            point=item.point, sequence=item.sequence, counted=counted, until=until, earned=tuple(earned)
+        )
+        found.append(term)
+    return found
+
+
+def expiring(
+    found: Kept, whole: Sequence[tuple[PointId, int]], partial: Sequence[tuple[PointId, int]], now: int
+) -> list[PointId]:
+    """The points that expire: whose term has ended, and after which the machine has one that is complete. `whole` and `partial`
+    are its points that are there, with their sequence numbers: those that are complete, and what stopped runs left."""
+    last = max((sequence for _, sequence in whole), default=0)
+    ended = [
+        point
+        for point, sequence in whole
+        if sequence < last and (term := found.terms.get(point)) is not None and term.until <= now
+    ]
+    return [*ended, *(point for point, sequence in partial if sequence < last)]
+
+
+def lengths(rules: Rules) -> dict[str, int]:
+    """How long each rule keeps what earns by it, in its own units."""
+    return {
+        "every": rules.every,
+        "daily": rules.daily,
+        "weekly": rules.weekly,
+        "monthly": rules.monthly,
+        "yearly": rules.yearly,
+    }
+
+
+def day_of(moment: int, zone: int) -> date:
+    """The day at a time, where days begin `zone` minutes before those of UTC."""
+    return datetime.fromtimestamp(moment + zone * 60, UTC).date()
+
+
+def period(rule: str, rules: Rules, day: date) -> date:
+    """The first day of the period of a rule that a day lies in."""
+    if rule == "weekly":
+        return day - timedelta((day.weekday() - WEEKDAYS.index(rules.weekday)) % 7)
+    if rule == "monthly":
+        begins = _from_day(rules.month_day, day.year, day.month)
+        return begins if begins <= day else _from_day(rules.month_day, *_month(day.year, day.month - 1))
+    if rule == "yearly":
+        begins = _from_day(rules.month_day, day.year, rules.month)
+        return begins if begins <= day else _from_day(rules.month_day, day.year - 1, rules.month)
+    return day
+
+
+def ends(rule: str, rules: Rules, counted: int, zone: int) -> int:
+    """Until when a point is kept that earns its term by a rule."""
+    length = lengths(rules)[rule]
+    if rule in ("every", "daily"):
+        return counted + length * DAY
+    if rule == "weekly":
+        return counted + length * 7 * DAY
+    day = day_of(counted, zone)
+    year, month = _month(day.year, day.month + (length if rule == "monthly" else 12 * length))
+    then = date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
+    return counted + (then - day).days * DAY
+
+
+def _month(year: int, month: int) -> tuple[int, int]:
+    """A month that is counted on beyond its year."""
+    return year + (month - 1) // 12, (month - 1) % 12 + 1
+
+
+def _from_day(month_day: str, year: int, month: int) -> date:
+    """The day of a month from which on it counts."""
+    days = calendar.monthrange(year, month)[1]
+    if month_day.isdecimal():
+        return date(year, month, int(month_day))
+    if month_day == "last":
+        return date(year, month, days)
+    which, _, weekday = month_day.partition("-")
+    first = 1 + (WEEKDAYS.index(weekday) - date(year, month, 1).weekday()) % 7
+    fitting = range(first, days + 1, 7)
+    return date(year, month, fitting[-1 if which == "last" else WHICH.index(which)])
+
+
+def shown(rules: Rules) -> list[str]:
+    """The rules in words, the strongest last."""
+    months = (
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    )
+    begins = f"day {rules.month_day}" if rules.month_day.isdecimal() else _spoken(rules.month_day)
+    told = {
+        "every": f"every point for {_many(rules.every, 'day')}",
+        "daily": f"the first of a day for {_many(rules.daily, 'day')}",
+        "weekly": f"the first of a week, from {_weekday(rules.weekday)} on, for {_many(rules.weekly, 'week')}",
+        "monthly": f"the first of a month, from {begins} on, for {_many(rules.monthly, 'month')}",
+        "yearly": f"the first of a year, from {begins} of {months[rules.month - 1]} on, for {_many(rules.yearly, 'year')}",
+    }
+    return [told[rule] for rule, length in lengths(rules).items() if length]
+
+
+def _many(count: int, unit: str) -> str:
+    return f"{count:,} {unit}" if count == 1 else f"{count:,} {unit}s"
+
+
+def _weekday(name: str) -> str:
+    return calendar.day_name[WEEKDAYS.index(name)]
+
+
+def _spoken(month_day: str) -> str:
+    which, _, weekday = month_day.partition("-")
+    return f"the {which} {_weekday(weekday) if weekday else 'day'}"

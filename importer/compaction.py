@@ -1,0 +1,159 @@
+"""Compaction: what is live in archives that are mostly dead is laid into new ones, record by record, still sealed; without
+keys. The order of writes: the new archives, their indexes, then the replacement that says what they hold. The old ones are then
+needed by nobody, and prune condemns them as any other."""
+
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from formats import layout
+from formats.documents.damage import Replaced
+from formats.errors import FormatError, IntegrityError, NotFoundError
+from formats.ids import KeyId, digest
+from formats.monitor import Finding, Monitor
+from formats.replaced import Stock, index_objects, sections, stand_in
+from formats.tables.archive import (
+    ARCHIVE_SIZE,
+    ARCHIVE_SIZE_MAX,
+    FOOTER,
+    HEAD,
+    Archive,
+    ArchiveBuilder,
+    parse,
+)
+from formats.tables.holdings import Holding
+from formats.tables.index import ROW, record_digest
+from formats.tables.needs import Need
+from formats.tables.sections import Section
+from importer.needed import Live
+from importer.vault import Vault
+from importer.wants import put_saved, sign_replacements
+
+GARBAGE_MAX = 0.10  # of the bytes of records: more is not left lying
+GARBAGE_LEFT = 0.05
+
+
+@dataclass(frozen=True)
+class Wasting:
+    """An archive of which `dead` bytes of `size` bytes of records are needed no more; the bits of the others are `live`."""
+
+    archive: Holding
+    live: int
+    size: int
+    dead: int
+
+
+def wasting(vault: Vault, live: Live) -> list[Wasting]:
+    """What there is to gain in the archives that must stay, those first of which the most is dead; none where little is."""
+    partly = {archive for archive, bits in live.items() if bits.bit_count() < archive.records}
+    found, total, dead = [], sum(_record_bytes(archive) for archive in live), 0
+    for _, listed in index_objects(vault.store) if partly else ():
+        for section in listed:
+            if section.archive in partly:
+                partly.discard(section.archive)
+                rows, bits = section.rows(layout.archive_name(section.archive.name)), live[section.archive]
+                lost = sum(row.length for number, row in enumerate(rows) if not bits >> number & 1)
+                found.append(Wasting(section.archive, bits, _record_bytes(section.archive), lost))
+                dead += lost
+    chosen = []
+    left = dead
+    if dead > GARBAGE_MAX * total:
+        for item in sorted(found, key=lambda item: item.dead / item.size, reverse=True):
+            if left <= GARBAGE_LEFT * total:
+                break
+            chosen.append(item)
+            left -= item.dead
+            total -= item.dead
+    return chosen
+
+
+def compact(
+    vault: Vault, key_id: str, chosen: Sequence[Wasting], stock: Stock, monitor: Monitor
+) -> list[tuple[Archive, list[Replaced]]]:
+    """Lay what is live in the archives that are `chosen` into new ones, and sign what these stand in for. What is damaged is left
+    as it is. The names and sizes of the new archives, and what they hold."""
+    made = []
+    for archive_class in sorted({item.archive.archive_class for item in chosen}):
+        items = [item for item in chosen if item.archive.archive_class == archive_class]
+        for built, sources in _laid(vault, KeyId(bytes.fromhex(key_id)), archive_class, items, monitor):
+            put_saved(vault, built)
+            entries = stand_in(_stood_for(vault, sources, stock), Section.of(built))
+            built.data.release()
+            made.append((built, entries))
+    sign_replacements(vault, key_id, [entry for _, entries in made for entry in entries])
+    for built, entries in made:
+        stock.there.add((layout.archive_name(built.name), built.size))
+        stock.add(entries)
+    return made
+
+
+def _laid(
+    vault: Vault, key_id: KeyId, archive_class: int, items: Iterable[Wasting], monitor: Monitor
+) -> Iterator[tuple[Archive, list[tuple[Need, Section]]]]:
+    """New archives, and what of which old ones went into each. One that is given must be used before the next is asked for."""
+    old = memoryview(mmap.mmap(-1, ARCHIVE_SIZE_MAX))
+    space = mmap.mmap(-1, ARCHIVE_SIZE)
+    sources: list[tuple[Need, Section]] = []
+    builder: ArchiveBuilder | None = None
+    for item in items:
+        name = layout.archive_name(item.archive.name)
+        try:
+            section, data = _read(vault, item.archive, key_id, name, old)
+        except (FormatError, IntegrityError, NotFoundError) as error:
+            monitor.finding(Finding(code=error.code, subject=name, detail=f"not compacted: {error.what}"))
+            continue
+        need = Need(item.archive, item.live.to_bytes((item.archive.records + 7) // 8, "little"))
+        for number, row in enumerate(section.rows(name)):
+            record = data[row.offset : row.offset + row.length]
+            if not need.is_live(number) or record_digest(record) != row.record_digest:
+                continue  # whoever wrote the archive said what is not so: then it stays
+            if builder is not None and not builder.fits(row.length):
+                yield builder.finish(), sources
+                builder = None
+            if builder is None:
+                salt = blake3(b"compact" + item.archive.name + number.to_bytes(4, "little")).digest(length=16)
+                builder, sources = ArchiveBuilder(space, archive_class, key_id, salt=salt), []
+            if not sources or sources[-1][1] is not section:
+                sources.append((need, section))
+            builder.add(row.kind, row.chunk, record, row.record_digest)
+        monitor.progress(done=item.archive.size, files=1)
+    if builder is not None:
+        yield builder.finish(), sources
+
+
+def _read(
+    vault: Vault, archive: Holding, key_id: KeyId, name: str, space: memoryview
+) -> tuple[Section, memoryview]:
+    """An archive, whole, and its index. Raises FormatError, IntegrityError, NotFoundError, StoreError."""
+    data = space[: vault.store.get_into(name, space)]
+    if digest(data) != bytes(archive.name):
+        raise IntegrityError("object-damaged", "the archive is damaged", subject=name)
+    parsed = parse(data, name)
+    if (parsed.index_digest, parsed.key_id) != (archive.index_digest, key_id):
+        raise IntegrityError("object-damaged", "the archive is not the one that is described", subject=name)
+    return Section(archive, parsed.index), data
+
+
+def _stood_for(
+    vault: Vault, sources: Sequence[tuple[Need, Section]], stock: Stock
+) -> list[tuple[Need, Section]]:
+    """The archives that went into a new one, and those in whose place they stood, by their records."""
+    through = {need.archive for need, _ in sources}
+    held: dict[Holding, int] = {}
+    for archive, others in stock.replaced.items():
+        for by, bits in others.items():
+            if by in through:
+                held[archive] = held.get(archive, 0) | bits
+    known = sections(index_objects(vault.store), held)[0] if held else {}
+    before = [
+        (Need(archive, bits.to_bytes((archive.records + 7) // 8, "little")), known[archive.name])
+        for archive, bits in held.items()
+        if archive.name in known
+    ]
+    return [*sources, *before]
+
+
+def _record_bytes(archive: Holding) -> int:
+    return archive.size - HEAD.size - FOOTER.size - archive.records * ROW.size

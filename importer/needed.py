@@ -1,0 +1,218 @@
+"""What somebody needs of a vault, as its documents say: the reading on which every deletion hangs (SWEEP-1).
+
+What cannot be read is not taken for nothing: under the key that it concerns, nothing counts as dead then.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.damage import Wants
+from formats.documents.disk import Inventory
+from formats.documents.job import Job
+from formats.documents.revisions import newest
+from formats.documents.vault import COUNTED_SIZE, Counted, Membership
+from formats.errors import FormatError, IntegrityError, NotFoundError, damage_aside
+from formats.ids import ArchiveName, HexDigest, MachineId, PointId, hex_digest
+from formats.monitor import Finding, Monitor, Tally
+from formats.replaced import Stock, index_objects, replacements, sections, translated
+from formats.tables.holdings import Holding, decode_table
+from formats.tables.needs import Need, all_of
+from formats.tables.sections import Section
+from importer.points import History, need_digests, set_documents, stocks
+from importer.receipts import receipts
+from importer.vault import Vault
+
+JOB_MAX = 7 * 24 * 3600.0  # seconds after which an import that has not ended is over
+
+Live = dict[Holding, int]  # of each archive the bits of the records that are live
+
+
+@dataclass
+class Needed:
+    """By key id, what is `live` in the archives that need lists name; the names of the small `objects` that are needed; the
+    key ids that are `blind`, for of what they need something cannot be read; the imports that go on."""
+
+    stocks: Mapping[str, Stock]
+    live: dict[str, Live] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+    objects: set[str] = field(default_factory=set)
+    blind: set[str] = field(default_factory=set)
+    importing: list[str] = field(default_factory=list)
+
+    def add(self, key_id: str, needs: Iterable[Need]) -> None:
+        live = self.live[key_id]
+        for need in needs:
+            live[need.archive] |= int.from_bytes(need.live, "little")
+
+
+def needed(
+    vault: Vault,
+    known: Mapping[MachineId, Membership],
+    expired: Mapping[MachineId, set[PointId]],
+    now: float,
+    monitor: Monitor,
+) -> Needed:
+    """Read it all. `expired` are points that are as good as expired; `now` is a time of the store's clock. Raises StoreError."""
+    found = Needed(stocks(vault, Tally()))
+    for machine, member in known.items():
+        _of_points(vault, member, known, expired.get(machine, set()), found, monitor)
+        for _, document in replacements(
+            vault.store, layout.offers_prefix(machine), bytes.fromhex(member.public_key), Tally()
+        ):
+            found.add(member.key_id, (all_of(entry.by.holding) for entry in document.replaced))
+    _of_open_sets(vault, known, found, monitor)
+    for key_id in {member.key_id for member in known.values()}:
+        _of_wants(vault, key_id, found)
+    found.importing = list(_importing(vault, now))
+    return found
+
+
+def effective(vault: Vault, found: Needed) -> dict[str, Live]:
+    """By key id, the archives that must stay, and what is live in them: those that need lists name; or, where others hold all
+    that is live in one, these."""
+    wanted = {
+        archive
+        for key_id, live in found.live.items()
+        for old in live
+        for archive in (old, *found.stocks[key_id].stand_ins(old))
+        if found.stocks[key_id].stand_ins(old)
+    }
+    known = sections(index_objects(vault.store), wanted)[0] if wanted else {}
+    return {key_id: _effective(live, found.stocks[key_id], known) for key_id, live in found.live.items()}
+
+
+def _effective(live: Live, stock: Stock, known: Mapping[ArchiveName, Section]) -> Live:
+    stays: Live = defaultdict(int)
+    for archive, bits in live.items():
+        others = stock.stand_ins(archive)
+        held = reduce(or_, others.values(), 0)
+        if not others or (bits & ~held and stock.holds(archive)):
+            stays[archive] |= bits
+            continue
+        need = Need(archive, bits.to_bytes((archive.records + 7) // 8, "little"))
+        for by, said in others.items():
+            if not said & bits:
+                continue
+            section = known.get(by.name)
+            there = translated(need, known.get(archive.name), said, section) if section else all_of(by)
+            stays[by] |= int.from_bytes(there.live, "little")
+    return stays
+
+
+def _of_points(
+    vault: Vault,
+    member: Membership,
+    known: Mapping[MachineId, Membership],
+    expired: set[PointId],
+    found: Needed,
+    monitor: Monitor,
+) -> None:
+    history = History(vault, member, known, Tally())
+    gone = history.kept.expired | expired
+    points = set()
+    for manifest, signed in history.found:
+        points.add(manifest.point)
+        if manifest.point in gone:
+            continue
+        if (needs := history.needed(signed)) is None:
+            _blind(found, member, f"the need list of point {manifest.point[:8]}", monitor)
+            continue
+        found.add(member.key_id, needs)
+        found.objects |= {layout.need_name(digest) for digest in need_digests(vault.store, manifest.needs)}
+    for point in history.kept.terms.keys() - points - gone:
+        _blind(found, member, f"the manifest of point {point[:8]}", monitor)
+    for name in _unreadable(vault, member):
+        _blind(found, member, name, monitor)
+    for document in set_documents(vault, member, Tally()):
+        if document.point not in points | gone:
+            _blind(found, member, f"the manifest that ends set {document.set[:8]}", monitor)
+
+
+def _unreadable(vault: Vault, member: Membership) -> Iterator[str]:
+    """The names of manifests that should count, and are damaged. What is whole and does not verify, somebody else put there."""
+    counted = Counted(member)
+    for name, _ in vault.store.list(layout.manifest_prefix(member.machine)):
+        said = name.rpartition("-")[2]
+        if member.status != "active" and (len(said) != 2 * COUNTED_SIZE or HexDigest(said) not in counted):
+            continue
+        if _is_damaged(vault, name):
+            yield name
+
+
+def _of_open_sets(
+    vault: Vault, known: Mapping[MachineId, Membership], found: Needed, monitor: Monitor
+) -> None:
+    """Disks that came before their set was finished: all that they list is kept until it is."""
+    finished = {
+        (machine, document.set)
+        for machine, member in known.items()
+        for document in set_documents(vault, member, Tally())
+    }
+    for name, _ in vault.store.list("disks"):
+        if layout.number_of(name) < 1:
+            continue
+        member = known.get(MachineId(name.split("/")[1]))
+        if member is None:
+            continue
+        if _is_damaged(vault, name):
+            _blind(found, member, name, monitor)
+            continue
+        try:
+            data = vault.store.get(name)
+            inventory = envelope.read(data, name).verify(Inventory, bytes.fromhex(member.public_key))
+        except (FormatError, IntegrityError, NotFoundError):
+            continue  # somebody else put it there
+        try:
+            if (inventory.machine, inventory.set) in finished:
+                continue
+            for table in inventory.tables:
+                data = vault.store.get(table.name)
+                if hex_digest(data) != table.digest:
+                    raise IntegrityError("object-damaged", "a table of archives is damaged")
+                found.add(member.key_id, (all_of(held) for held in decode_table(data, table.name)))
+        except (FormatError, IntegrityError, NotFoundError):
+            _blind(found, member, name, monitor)
+
+
+def _of_wants(vault: Vault, key_id: str, found: Needed) -> None:
+    wants = newest(vault.store, layout.wants_prefix(key_id), Wants, vault.key, Tally())
+    if wants is not None and wants[0].needs is not None:
+        found.objects |= {layout.need_name(digest) for digest in need_digests(vault.store, wants[0].needs)}
+
+
+def _importing(vault: Vault, now: float) -> Iterator[str]:
+    """The jobs that have not ended, nor are so old that they never will."""
+    ended = Counter(receipt.job for receipt in receipts(vault, Tally()))
+    for name, _ in vault.store.list("jobs"):
+        if layout.number_of(name) != 1:
+            continue
+        written = vault.store.written(name)
+        if written is None or now - written.timestamp() > JOB_MAX:
+            continue
+        try:
+            document = envelope.read(vault.store.get(name), name).verify(Job, vault.key)
+        except (FormatError, IntegrityError, NotFoundError):
+            if _is_damaged(vault, name):
+                yield name.split("/")[1]  # whatever it brings
+            continue
+        if ended[document.job] < len(document.disks):
+            yield document.job
+
+
+def _is_damaged(vault: Vault, name: str) -> bool:
+    """Whether an object that is there has other bytes than its name says."""
+    data = b""
+    with damage_aside():
+        data = vault.store.get(name, length=envelope.SIZE_MAX + 1)
+    return not layout.is_name_of(name, hex_digest(data)) and vault.store.head(name) is not None
+
+
+def _blind(found: Needed, member: Membership, what: str, monitor: Monitor) -> None:
+    if member.key_id not in found.blind:
+        detail = "it cannot be read, so nothing of this machine's is deleted until it is repaired"
+        monitor.finding(Finding(code="prune-blind", subject=f"{member.name}: {what}", detail=detail))
+    found.blind.add(member.key_id)

@@ -1,0 +1,236 @@
+"""Prune: retention is applied, and what nobody needs any more is deleted. Without keys. The order of writes is the safety
+argument (SWEEP-1 to SWEEP-4):
+
+    the sweep begins                       an import that comes from here on waits; by this object the store tells its time
+    the terms                              complete points are admitted, those whose time has come expire
+    what is needed is read, all of it      an import whose job is there stops the sweep here
+    what was condemned a day ago           is deleted, unless somebody needs it by now; then the list that named it
+    the manifests of expired points        nobody counts them any more
+    the sweep ends
+    new archives, replacements             what is live in archives that are mostly dead
+    a condemned list                       what nobody needs; nobody builds upon it from here on
+
+A machine reads the lists, and what is there, less than an hour before it puts a manifest. A day is longer than an hour: so
+whatever it builds upon is either known to it as condemned, or its manifest is there when what is needed is read. Killed at any
+place, the next run finds everything as it is, and goes on.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.damage import Wants
+from formats.documents.job import Validation
+from formats.documents.manifest import Manifest
+from formats.documents.retention import CONDEMNED_MAX, Condemned
+from formats.documents.revisions import newest
+from formats.documents.vault import Membership
+from formats.errors import damage_aside
+from formats.ids import HexDigest, MachineId
+from formats.monitor import Monitor, Tally, damage_told
+from formats.replaced import index_objects, replacements
+from formats.retention import condemned, read_kept
+from formats.tables.archive import HEAD, parse_head
+from importer.compaction import compact, wasting
+from importer.needed import Live, Needed, effective, needed
+from importer.retention import Decided, decide, publish
+from importer.sweeps import Sweeping, begin
+from importer.vault import Vault, members
+
+GRACE = timedelta(hours=24)
+
+
+@dataclass
+class Pruned:
+    """What was decided, deleted, rewritten and condemned; or would be, in a rehearsal. `importing` are the imports that go on,
+    for which nothing was deleted; `blind` the machines of which something cannot be read."""
+
+    decided: list[Decided] = field(default_factory=list)
+    deleted: int = 0
+    deleted_bytes: int = 0
+    acquitted: int = 0
+    rewritten: int = 0
+    rewritten_bytes: int = 0
+    condemned: int = 0
+    condemned_bytes: int = 0
+    waiting: int = 0  # objects of lists that are not a day old
+    ripe: datetime | None = None  # when the next of these are
+    importing: tuple[str, ...] = ()
+    blind: tuple[str, ...] = ()
+
+
+def prune(
+    vault: Vault, wanted: Callable[[Membership], bool], monitor: Monitor, *, rehearse: bool = False
+) -> Pruned:
+    """Apply the retention of the machines that are `wanted`, and delete what nobody needs. Raises StoreError."""
+    known = members(vault, monitor)
+    sweeping = begin(vault) if not rehearse else None
+    now = sweeping.began if sweeping is not None else datetime.now(UTC)
+    done = Pruned(decide(vault, known, wanted, int(time.time()), monitor))
+    if sweeping is not None:
+        publish(vault, done.decided)
+    expired = {item.member.machine: {manifest.point for manifest in item.expired} for item in done.decided}
+    found = needed(vault, known, expired, now.timestamp(), monitor)
+    live = effective(vault, found)
+    done.importing, done.blind = tuple(found.importing), tuple(_names(known, found.blind))
+    if sweeping is not None:
+        _sweep(sweeping, known, found, live, done, monitor)
+        for key_id in sorted(live.keys() - found.blind):
+            _compact(vault, key_id, found, live[key_id], now, done, monitor)
+        live = effective(vault, found)
+    _condemn(vault, found, live, now, done, monitor, rehearse=rehearse)
+    return done
+
+
+def _sweep(
+    sweeping: Sweeping,
+    known: Mapping[MachineId, Membership],
+    found: Needed,
+    live: Mapping[str, Live],
+    done: Pruned,
+    monitor: Monitor,
+) -> None:
+    vault, swept = sweeping.vault, list[HexDigest]()
+    unneeded = dict(_unneeded(vault, found, live)) if not found.importing else {}
+    for name, digest, document in _lists(vault, monitor):
+        written = vault.store.written(name)
+        if found.importing or written is None or sweeping.began - written < GRACE:
+            continue
+        for condemned_name in document.names:
+            if sweeping.late or monitor.stopping():
+                break
+            if condemned_name in unneeded:
+                vault.store.delete(condemned_name)
+                done.deleted += 1
+                done.deleted_bytes += unneeded.pop(condemned_name)
+                monitor.progress(files=1)
+            else:
+                done.acquitted += vault.store.head(condemned_name) is not None
+        else:
+            vault.store.delete(name)
+            swept.append(digest)
+    _forget_points(vault, known, monitor)
+    sweeping.end(swept, done.deleted, done.deleted_bytes)
+    _forget_older(vault, known)
+
+
+def _unneeded(vault: Vault, found: Needed, live: Mapping[str, Live]) -> Iterator[tuple[str, int]]:
+    """The objects that nobody needs, and their sizes. Where something cannot be read, what may hang on it is none of them."""
+    stays = {layout.archive_name(archive.name) for needs in live.values() for archive in needs}
+    for name, size in vault.store.list("archives"):
+        if name not in stays and not (found.blind and _is_of(vault, name, found.blind)):
+            yield name, size
+    if found.blind:
+        return
+    for name, size in vault.store.list("needs"):
+        if name not in found.objects:
+            yield name, size
+    olds = {archive.name for needs in found.live.values() for archive in needs}
+    described = olds | {archive.name for needs in live.values() for archive in needs}
+    sizes = dict(vault.store.list("indexes"))
+    for name, listed in index_objects(vault.store):
+        if name in sizes and not any(section.archive.name in described for section in listed):
+            yield name, sizes[name]
+    sizes = dict(vault.store.list(layout.REPLACEMENTS))
+    for name, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, Tally()):
+        needs = found.live.get(document.key_id, {})
+        if not any(entry.archive.holding in needs for entry in document.replaced):
+            yield name, sizes[name]
+
+
+def _is_of(vault: Vault, name: str, blind: Collection[str]) -> bool:
+    """Whether an archive may be under one of these keys, by what stands at its head."""
+    with damage_aside():
+        return parse_head(vault.store.get(name, 0, HEAD.size), name)[1].hex() in blind
+    return True
+
+
+def _condemn(
+    vault: Vault,
+    found: Needed,
+    live: Mapping[str, Live],
+    now: datetime,
+    done: Pruned,
+    monitor: Monitor,
+    *,
+    rehearse: bool,
+) -> None:
+    """Name what nobody needs, and is a day old: of what is younger, a manifest may be on its way."""
+    before = condemned(vault.store, vault.key, monitor)
+    names = []
+    for name, size in _unneeded(vault, found, live):
+        if name not in before and _is_old(vault, name, now):
+            names.append(name)
+            done.condemned += 1
+            done.condemned_bytes += size
+    number = max((document.number for *_, document in _lists(vault, Tally())), default=0)
+    for at in range(0, len(names) if not rehearse else 0, CONDEMNED_MAX):
+        number += 1
+        document = Condemned(
+            number=number,
+            vault=vault.id,
+            role="authority",
+            created=int(time.time()),
+            names=tuple(names[at : at + CONDEMNED_MAX]),
+        )
+        vault.sign(layout.CONDEMNED, number, document)
+    for name, _, document in _lists(vault, Tally()):
+        if (written := vault.store.written(name)) is not None:
+            done.waiting += len(document.names)
+            done.ripe = min(filter(None, (done.ripe, written + GRACE)))
+
+
+def _compact(
+    vault: Vault, key_id: str, found: Needed, live: Live, now: datetime, done: Pruned, monitor: Monitor
+) -> None:
+    chosen = [
+        item
+        for item in wasting(vault, live)
+        if _is_old(vault, layout.archive_name(item.archive.name), now) and not monitor.stopping()
+    ]
+    made = compact(vault, key_id, chosen, found.stocks[key_id], monitor) if chosen else []
+    done.rewritten += len(chosen) if made else 0
+    done.rewritten_bytes += sum(archive.size for archive, _ in made)
+
+
+def _is_old(vault: Vault, name: str, now: datetime) -> bool:
+    written = vault.store.written(name)
+    return written is not None and now - written >= GRACE
+
+
+def _forget_points(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monitor) -> None:
+    """Delete the manifests of points that have expired."""
+    for machine in known:
+        gone = read_kept(vault.store, machine, vault.key, Tally()).expired
+        for name, _ in list(vault.store.list(layout.manifest_prefix(machine))) if gone else ():
+            with damage_told(monitor, name):
+                if envelope.read(vault.store.get(name), name).peek(Manifest).point in gone:
+                    vault.store.delete(name)
+
+
+def _forget_older(vault: Vault, known: Mapping[MachineId, Membership]) -> None:
+    """Delete what a newer one has taken the place of."""
+    prefixes: dict[str, type[Wants] | type[Validation]] = {
+        layout.wants_prefix(member.key_id): Wants for member in known.values()
+    }
+    for prefix, kind in {**prefixes, "validations": Validation}.items():
+        if (last := newest(vault.store, prefix, kind, vault.key, Tally())) is not None:
+            for name, _ in list(vault.store.list(prefix)):
+                if layout.number_of(name) < last[0].number:
+                    vault.store.delete(name)
+
+
+def _lists(vault: Vault, monitor: Monitor) -> list[tuple[str, HexDigest, Condemned]]:
+    found = []
+    for name, _ in vault.store.list(layout.CONDEMNED):
+        with damage_told(monitor, name):
+            signed = envelope.read(vault.store.get(name, length=envelope.SIZE_MAX + 1), name)
+            found.append((name, signed.digest, signed.verify(Condemned, vault.key)))
+    return found
+
+
+def _names(known: Mapping[MachineId, Membership], keys: Collection[str]) -> list[str]:
+    return sorted({member.name for member in known.values() if member.key_id in keys})

@@ -1,0 +1,122 @@
+"""Retention, applied without keys: points that are complete are admitted, each with the time until which it is kept; those
+whose time has come expire (RET-1 to RET-4). What is said of a point is signed, stays, and is the tombstone of one that an old
+disk may bring again."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from formats import layout
+from formats.documents.manifest import Manifest
+from formats.documents.retention import EXPIRED_MAX, TERMS_MAX, Policy, Term, Terms
+from formats.documents.revisions import newest
+from formats.documents.vault import Membership
+from formats.ids import HexDigest, MachineId, PointId
+from formats.monitor import Monitor, Tally
+from formats.retention import USUAL, Claim, admit, expiring
+from formats.store.contract import Guarded
+from importer.points import History, by_name, stocks
+from importer.vault import Vault
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What is decided of a machine's points under its policy of that number, 0 where the usual one holds; `number` is that of
+    the last document before."""
+
+    member: Membership
+    policy: int
+    number: int
+    admitted: tuple[tuple[Manifest, Term], ...]
+    expired: tuple[Manifest, ...]
+
+
+def decide(
+    vault: Vault,
+    known: Mapping[MachineId, Membership],
+    wanted: Callable[[Membership], bool],
+    now: int,
+    monitor: Monitor,
+) -> list[Decided]:
+    """What is to be decided now of the points of the machines that are `wanted`. Raises StoreError."""
+    there = stocks(vault, Tally())
+    found = []
+    for member in filter(wanted, by_name(known)):
+        history = History(vault, member, known, Tally())
+        whole, partial = dict[str, Manifest](), list[Manifest]()
+        claims = []
+        for point in history.points(there[member.key_id]):
+            manifest = point.manifest
+            if manifest.point_kind == "partial":
+                partial.append(manifest)
+            elif point.standing.complete:
+                whole[manifest.point] = manifest
+                if manifest.point not in history.kept.terms:
+                    created = _created(vault, manifest, point.signed.digest)
+                    claims.append(Claim(manifest.point, manifest.sequence, created))
+        policy = policy_of(vault, member, monitor)
+        rules, zone = (policy.rules, policy.zone) if policy else (USUAL, 0)
+        terms = admit(rules, zone, history.kept.terms.values(), claims, now)
+        history.kept.terms |= {term.point: term for term in terms}
+        ended = set(expiring(history.kept, _numbered(whole.values()), _numbered(partial), now))
+        decided = Decided(
+            member,
+            policy.number if policy else 0,
+            history.kept.number,
+            tuple((whole[term.point], term) for term in terms),
+            tuple(m for m in (*whole.values(), *partial) if m.point in ended),
+        )
+        found.append(decided)
+    return found
+
+
+def policy_of(vault: Vault, member: Membership, monitor: Monitor) -> Policy | None:
+    """The policy that a machine asks for; None where the usual one holds: none was set, or its key may be in other hands."""
+    if member.status != "active":
+        return None
+    prefix = layout.policy_prefix(member.machine)
+    found = newest(vault.store, prefix, Policy, bytes.fromhex(member.public_key), monitor)
+    return found[0] if found is not None and found[0].machine == member.machine else None
+
+
+def publish(vault: Vault, decided: Iterable[Decided]) -> None:
+    """Sign what was decided, in documents of bounded size."""
+    for item in decided:
+        machine = item.member.machine
+        prefix = layout.terms_prefix(machine)
+        number = item.number
+        terms = [term for _, term in item.admitted]
+        expired = [manifest.point for manifest in item.expired]
+        document = Terms(
+            number=1,
+            vault=vault.id,
+            machine=machine,
+            role="authority",
+            created=int(time.time()),
+            policy=item.policy,
+            admitted=(),
+            expired=(),
+        )
+        while terms or expired:
+            number += 1
+            part = replace(
+                document,
+                number=number,
+                admitted=tuple(terms[:TERMS_MAX]),
+                expired=tuple(expired[:EXPIRED_MAX]),
+            )
+            vault.sign(prefix, number, part)
+            terms, expired = terms[TERMS_MAX:], expired[EXPIRED_MAX:]
+
+
+def _created(vault: Vault, manifest: Manifest, found: HexDigest) -> int:
+    """When a point was made: where the vault asks who comes, by the time at which it took the manifest."""
+    if isinstance(vault.store, Guarded):
+        name = layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, found)
+        if (told := vault.store.written(name)) is not None:
+            return int(told.timestamp())
+    return manifest.created
+
+
+def _numbered(found: Iterable[Manifest]) -> list[tuple[PointId, int]]:
+    return [(manifest.point, manifest.sequence) for manifest in found]

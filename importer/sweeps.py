@@ -1,0 +1,111 @@
+"""Sweeps, in which prune deletes, and how an import keeps out of their way.
+
+Either a sweep, which reads what is needed once it has begun, sees the job of an import; or the import sees that a sweep has
+begun, and waits for its end before it looks at what is there (SWEEP-2). A sweep deletes nothing once its time is over: so whoever
+waits for one that was killed does not wait for ever.
+"""
+
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.retention import Sweep
+from formats.ids import HexDigest
+from formats.monitor import Monitor, Tally, damage_told
+from importer.vault import Vault
+
+SWEEP_MAX = 1800.0  # seconds in which a sweep deletes
+OVER = 3600.0  # seconds after which it does not, whatever its clock
+POLL = 1.0
+
+
+@dataclass
+class Sweeping:
+    """A sweep that has begun, at a time by the clock of the store."""
+
+    vault: Vault
+    document: Sweep
+    began: datetime
+    _clock: float
+
+    @property
+    def late(self) -> bool:
+        return time.monotonic() - self._clock > SWEEP_MAX
+
+    def end(self, lists: Iterable[HexDigest], objects: int, size: int) -> None:
+        """Say that it is over, and forget those before it that are."""
+        document = replace(
+            self.document,
+            number=self.document.number + 1,
+            state="ended",
+            created=int(time.time()),
+            lists=tuple(lists),
+            objects=objects,
+            bytes=size,
+        )
+        self.vault.sign(layout.SWEEPS, document.number, document)
+        for name, found in list(_documents(self.vault, Tally())):
+            if found.number < document.number and (found.state == "ended" or self._is_over(name, found)):
+                self.vault.store.delete(name)
+
+    def _is_over(self, name: str, found: Sweep) -> bool:
+        written = self.vault.store.written(name)
+        killed = written is not None and (self.began - written).total_seconds() > OVER
+        return found.sweep == self.document.sweep or killed
+
+
+def begin(vault: Vault) -> Sweeping:
+    clock = time.monotonic()
+    number = max((document.number for _, document in _documents(vault, Tally())), default=0) + 1
+    document = Sweep(
+        number=number,
+        vault=vault.id,
+        role="authority",
+        sweep=secrets.token_hex(16),
+        state="begun",
+        created=int(time.time()),
+        lists=(),
+        objects=0,
+        bytes=0,
+    )
+    name = vault.sign(layout.SWEEPS, number, document)
+    began = vault.store.written(name)
+    assert began is not None  # nobody deletes one that is newer than its own
+    return Sweeping(vault, document, began, clock)
+
+
+def seen(vault: Vault) -> frozenset[str]:
+    """The sweeps that have left a word: of two that are equal, none lies between."""
+    return frozenset(name for name, _ in vault.store.list(layout.SWEEPS))
+
+
+def wait(vault: Vault, job: str, monitor: Monitor) -> None:
+    """Wait for the sweeps that may not have seen `job`, the name of an object that was put before."""
+    put, clock, told = vault.store.written(job), time.monotonic(), False
+    while put is not None and not monitor.stopping():
+        waited = time.monotonic() - clock
+        if all((put - began).total_seconds() + waited > OVER for began in _under_way(vault, monitor)):
+            return
+        if not told:
+            monitor.notice("the vault is being pruned at this moment; the import goes on when that is done")
+            told = True
+        time.sleep(POLL)
+
+
+def _under_way(vault: Vault, monitor: Monitor) -> list[datetime]:
+    """When those sweeps began that have not ended, by the clock of the store."""
+    found = list(_documents(vault, monitor))
+    ended = {document.sweep for _, document in found if document.state == "ended"}
+    begun = [vault.store.written(name) for name, document in found if document.sweep not in ended]
+    return [began for began in begun if began is not None]
+
+
+def _documents(vault: Vault, monitor: Monitor) -> Iterator[tuple[str, Sweep]]:
+    for name, _ in list(vault.store.list(layout.SWEEPS)):
+        with damage_told(monitor, name):
+            signed = envelope.read(vault.store.get(name, length=envelope.SIZE_MAX + 1), name)
+            yield name, signed.verify(Sweep, vault.key)

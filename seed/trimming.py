@@ -1,0 +1,68 @@
+"""The home's cache made smaller: of points that have expired it keeps nothing."""
+
+from collections.abc import Collection
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.manifest import Manifest
+from formats.errors import FormatError, IntegrityError, NotFoundError
+from formats.ids import Digest, PointId, digest
+from formats.store.contract import Store
+from formats.tables import needs
+from formats.tables.needs import Need
+from formats.tables.sections import decode_object
+
+
+def trim(cache: Store, expired: Collection[PointId]) -> None:
+    """Forget the manifests of points that have `expired`, last of all, and what only they consist of. Where what the others
+    consist of cannot be read, only the manifests. Raises StoreError, MediaError."""
+    found = {name: _manifest(cache, name) for name, _ in cache.list("manifests")}
+    gone = {name for name, manifest in found.items() if manifest is not None and manifest.point in expired}
+    if not gone:
+        return
+    kept = [manifest for name, manifest in found.items() if name not in gone]
+    for name in _unneeded(cache, kept):
+        cache.delete(name)
+    for name in gone:
+        cache.delete(name)
+
+
+def needed_in(cache: Store, manifest: Manifest) -> tuple[list[Need], set[str]]:
+    """What a point needs, and the names of the objects that say so. Raises FormatError, IntegrityError, NotFoundError."""
+    names: set[str] = set()
+
+    def fetch(wanted: Digest) -> bytes:
+        name = layout.need_name(wanted)
+        data = cache.get(name)
+        if digest(data) != wanted:
+            raise IntegrityError("object-damaged", "a part of a need list is damaged", subject=name)
+        names.add(name)
+        return data
+
+    return needs.load(Digest(bytes.fromhex(manifest.needs)), fetch, "needs"), names
+
+
+def _manifest(cache: Store, name: str) -> Manifest | None:
+    try:
+        return envelope.read(cache.get(name), name).peek(Manifest)
+    except (FormatError, IntegrityError, NotFoundError):
+        return None
+
+
+def _unneeded(cache: Store, kept: Collection[Manifest | None]) -> list[str]:
+    keep, archives = set[str](), set[bytes]()
+    try:
+        for manifest in kept:
+            if manifest is None:
+                return []
+            needed, names = needed_in(cache, manifest)
+            keep |= names
+            archives |= {need.archive.name for need in needed}
+        keep |= {layout.archive_name(name) for name in archives}
+        for name, _ in cache.list("indexes"):
+            if any(s.archive.name in archives for s in decode_object(cache.get(name), name)):
+                keep.add(name)
+    except (FormatError, IntegrityError, NotFoundError):
+        return []
+    folders = ("archives", "indexes", "needs")
+    return [name for folder in folders for name, _ in cache.list(folder) if name not in keep]

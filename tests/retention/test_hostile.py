@@ -1,0 +1,174 @@
+"""What whoever may create objects in a vault can do to retention and prune: nothing to what others need. For Linux."""
+
+import sys
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.codec import Document
+from formats.documents.job import Job, JobDisk, Receipt
+from formats.documents.retention import Condemned, Policy, Sweep, Term, Terms
+from formats.ids import HexDigest, SetId, hex_digest
+from formats.monitor import Tally
+from formats.retention import DAY, USUAL
+from importer import sweeps
+from importer.points import load_needs
+from tests.retention.test_prune import LAST, media
+from tests.retention.world import HOUR, World
+
+assert sys.platform == "linux"
+
+STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+def forge(world: World, prefix: str, number: int, document: Document) -> str:
+    """Put a document that a stranger has signed where the authority's, or another machine's, would lie."""
+    data = envelope.sign(document, STRANGER)
+    name = layout.numbered(prefix, number, hex_digest(data))
+    world.memory.put_new(name, data)
+    return name
+
+
+def grown(world: World) -> None:
+    """Two points, of which the first may expire, and something that only that needs."""
+    world.policy(LAST)
+    media(world, "large/old", 1)
+    world.backup()
+    (world.source / "large/old").unlink()
+    world.clock.sleep(HOUR)
+    world.backup()
+    world.prune()
+    world.clock.sleep(2 * DAY)
+
+
+def test_false_terms_and_policies_move_nothing(world: World) -> None:
+    world.backup()
+    world.prune()
+    vault, (point,) = world.vault, world.points()
+    machine = world.home.identity.machine
+    term = Term(point=point.manifest.point, sequence=1, counted=0, until=1 << 40, earned=())
+    terms = Terms(
+        number=9_999_999_999,
+        vault=vault.id,
+        machine=machine,
+        role="authority",
+        created=0,
+        policy=0,
+        admitted=(term,),
+        expired=(point.manifest.point,),
+    )
+    forge(world, layout.terms_prefix(machine), 9_999_999_999, terms)
+    policy = Policy(number=9_999_999_999, vault=vault.id, machine=machine, created=0, zone=0, rules=LAST)
+    forge(world, layout.policy_prefix(machine), 9_999_999_999, policy)
+    world.clock.sleep(HOUR)
+    (world.source / "new").write_bytes(b"new")
+    world.backup()
+    done = world.prune()
+    (decided,) = done.decided
+    assert decided.policy == 0
+    assert [t.until > world.clock.now + 6 * DAY for _, t in decided.admitted] == [True]
+    assert USUAL.every == 7
+    assert len(world.points()) == 2
+    assert world.prune().decided[0].number == 2, "and the next number is the authority's own"
+
+
+def test_a_list_that_the_authority_did_not_sign_condemns_nothing(world: World) -> None:
+    point = world.backup()
+    names = tuple(sorted(world.objects("archives")))
+    document = Condemned(number=9_999_999_999, vault=world.vault.id, role="authority", created=0, names=names)
+    forge(world, layout.CONDEMNED, 9_999_999_999, document)
+    world.clock.sleep(2 * DAY)
+    found = Tally()
+    again = world.backup(found)
+    assert again.archive_bytes < point.archive_bytes // 4, (
+        "the machine builds upon what it is not told by the authority"
+    )
+    assert {f.code for f in found.findings} == {"signature-wrong"}
+    assert world.prune().deleted == 0
+
+
+def test_strangers_papers_neither_stop_a_sweep_nor_let_one_go_on(world: World) -> None:
+    """Neither a job that nobody began, nor a receipt for one that goes on, nor a manifest that is no point."""
+    grown(world)
+    assert world.prune().condemned > 0
+    world.clock.sleep(DAY + HOUR)
+    vault = world.vault
+    disk = JobDisk(
+        machine=world.home.identity.machine,
+        set=SetId("3" * 32),
+        number=1,
+        generation=1,
+        inventory=HexDigest("0" * 64),
+    )
+    job = Job(vault=vault.id, job="7" * 32, role="authority", started=0, disks=(disk,))
+    forge(world, layout.job_prefix(job.job), 1, job)
+    forge(world, layout.manifest_prefix(world.home.identity.machine), 7, job)
+    forge(world, "disks/" + world.home.identity.machine + "/" + "3" * 32 + "-1", 7, job)
+    begun = Sweep(
+        number=3,
+        vault=vault.id,
+        role="authority",
+        sweep="7" * 32,
+        state="begun",
+        created=0,
+        lists=(),
+        objects=0,
+        bytes=0,
+    )
+    forge(world, layout.SWEEPS, 9_999_999_999, begun)
+    real = Job(vault=vault.id, job="8" * 32, role="authority", started=0, disks=(disk,))
+    name = vault.sign(layout.job_prefix(real.job), 1, real)
+    receipt = Receipt(
+        vault=vault.id,
+        job=real.job,
+        role="authority",
+        disk=disk,
+        finished=0,
+        whole=True,
+        copied=0,
+        copied_bytes=0,
+        already=0,
+        not_needed=0,
+        findings=0,
+    )
+    forge(world, layout.job_prefix(real.job), 2, receipt)
+    done = world.prune()
+    assert (done.importing, done.deleted, done.blind) == (("8" * 32,), 0, ())
+    sweeps.wait(vault, name, Tally())  # and waits for no sweep of a stranger's
+    world.store.delete(name)
+    done = world.prune()
+    assert done.importing == ()
+    assert done.deleted > 0
+    assert world.complete()
+
+
+@pytest.mark.parametrize("moved", [-400 * DAY, 400 * DAY])
+def test_a_machine_whose_clock_is_wrong_loses_nothing(world: World, moved: int) -> None:
+    """Its points count between the one before and their admission."""
+    world.policy(LAST)
+    world.backup()
+    world.prune()
+    world.clock.sleep(moved)
+    (world.source / "new").write_bytes(b"new")
+    world.backup()
+    world.clock.sleep(-moved + HOUR)
+    done = world.prune()
+    ((_, term),) = done.decided[0].admitted
+    assert world.clock.now - 2 * HOUR <= term.counted <= world.clock.now
+    assert term.until >= world.clock.now + DAY - 2 * HOUR
+
+
+def test_what_a_machine_does_to_its_own_papers_concerns_nobody_else(world: World) -> None:
+    """Its need list is gone: under its key nothing is deleted, and nothing of it is needed less."""
+    grown(world)
+    (point, *_) = world.points()
+    assert load_needs(world.store, point.manifest)
+    for name in world.objects("needs"):
+        world.store.delete(name)
+    found = Tally()
+    done = world.prune(found)
+    assert done.condemned == 0
+    assert done.blind == ("web1",)
+    assert "prune-blind" in {f.code for f in found.findings}

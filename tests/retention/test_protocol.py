@@ -1,0 +1,160 @@
+"""The protocol of prune as a small model, explored to the end: one object, an agent, an importer, and a prune that may be killed.
+
+Every interleaving of their steps and of the clock is visited. Bad is a state in which a manifest is there that builds upon the
+object, and the object is not.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Literal
+
+import pytest
+
+from importer import prune, sweeps
+from seed import work
+
+
+@dataclass(frozen=True)
+class Rules:
+    """In ticks: how long a list waits, how long after its reading an agent may put its manifest, how long a sweep deletes, when
+    it is over for whoever waits; and whether each of the precautions is taken."""
+
+    grace: int = 3
+    reach: int = 2
+    sweep: int = 1
+    over: int = 2
+    reads_again: bool = True
+    import_waits: bool = True
+    job_stops: bool = True
+    agent_reads_lists: bool = True
+
+
+@dataclass(frozen=True)
+class State:
+    now: int = 0
+    there: bool = True
+    old_point: bool = True  # it needs the object, until it expires
+    condemned: int | None = None  # when the list was put
+    agent: Literal["idle", "builds"] = "idle"
+    agent_read: int = 0
+    manifest: bool = False
+    importer: Literal["idle", "job", "free", "relies", "done"] = "idle"
+    prune: Literal["idle", "marked", "begun", "read", "deleted"] = "idle"
+    found: bool = False  # whether what prune read needs the object, or stops it
+    begun: int | None = None  # the word that a sweep left; a killed one leaves it
+
+    @property
+    def needed(self) -> bool:
+        return self.old_point or self.manifest or self.importer == "done"
+
+    @property
+    def bad(self) -> bool:
+        return self.needed and not self.there
+
+
+def steps(s: State, rules: Rules, end: int) -> Iterator[State]:
+    if s.now < end:
+        yield replace(s, now=s.now + 1)
+    if s.old_point:
+        yield replace(s, old_point=False)
+    yield from agent(s, rules)
+    yield from importer(s, rules)
+    yield from pruning(s, rules)
+
+
+def agent(s: State, rules: Rules) -> Iterator[State]:
+    known = s.condemned is not None and rules.agent_reads_lists
+    if s.agent == "idle" and not s.manifest and s.there and not known:
+        yield replace(s, agent="builds", agent_read=s.now)
+    if s.agent == "builds":
+        if s.now - s.agent_read <= rules.reach:
+            yield replace(s, agent="idle", manifest=True)
+        yield replace(s, agent="idle")  # it reads again, or was killed
+
+
+def importer(s: State, rules: Rules) -> Iterator[State]:
+    if s.importer == "idle":
+        yield replace(s, importer="job")
+    elif s.importer == "job":
+        over = s.begun is None or s.now - s.begun > rules.over
+        if over or not rules.import_waits:
+            yield replace(s, importer="free")
+    elif s.importer == "free":
+        # What it lists it relies upon; what it does not it brings.
+        yield replace(s, importer="relies") if s.there else replace(s, importer="done", there=True)
+    elif s.importer == "relies":
+        yield replace(s, importer="done")
+
+
+def pruning(s: State, rules: Rules) -> Iterator[State]:
+    job = s.importer in ("job", "free", "relies") and rules.job_stops
+    if s.prune == "idle":
+        if s.condemned is None and s.there:
+            yield replace(s, prune="marked", found=s.needed)
+        if s.condemned is not None:
+            yield replace(s, prune="begun", begun=s.now)
+        return
+    yield replace(s, prune="idle")  # killed
+    if s.prune == "marked":
+        yield replace(s, prune="idle", condemned=None if s.found else s.now)
+    elif s.prune == "begun" and s.begun is not None and s.condemned is not None:
+        ripe = s.begun - s.condemned >= rules.grace
+        if not ripe or job:
+            yield replace(s, prune="idle", begun=None)
+        else:
+            yield replace(s, prune="read", found=s.needed and rules.reads_again)
+    elif s.prune == "read" and s.begun is not None:
+        if s.found:
+            yield replace(s, prune="idle", condemned=None, begun=None)
+        elif s.now - s.begun <= rules.sweep:
+            yield replace(s, prune="deleted", there=False)
+        else:
+            yield replace(s, prune="idle", begun=None)
+    elif s.prune == "deleted":
+        yield replace(s, prune="idle", condemned=None, begun=None)
+
+
+def explored(rules: Rules, end: int = 9) -> tuple[int, State | None]:
+    """How many states there are, and a bad one, if there is any."""
+    seen, todo = {State()}, [State()]
+    while todo:
+        state = todo.pop()
+        if state.bad:
+            return len(seen), state
+        for following in steps(state, rules, end):
+            if following not in seen:
+                seen.add(following)
+                todo.append(following)
+    return len(seen), None
+
+
+def test_nothing_that_is_needed_is_ever_deleted() -> None:
+    states, bad = explored(Rules())
+    print(f"{states:,} states")
+    assert bad is None
+    assert states > 5000
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        {"reach": 3},
+        {"reach": 4},
+        {"grace": 1, "reach": 1},
+        {"reads_again": False},
+        {"import_waits": False},
+        {"job_stops": False},
+        {"agent_reads_lists": False},
+        {"over": 0},
+    ],
+    ids=str,
+)
+def test_each_precaution_is_needed(without: dict[str, int | bool]) -> None:
+    _, bad = explored(replace(Rules(), **without))  # type: ignore[arg-type]
+    assert bad is not None
+
+
+def test_the_code_keeps_the_model_s_order_of_times() -> None:
+    assert timedelta(seconds=work.REACH) + timedelta(seconds=sweeps.SWEEP_MAX) < prune.GRACE
+    assert sweeps.SWEEP_MAX < sweeps.OVER

@@ -1,0 +1,117 @@
+"""One machine and one vault, both sides' real code in one process, under a clock that the test moves."""
+
+import copy
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from formats.documents.retention import Rules
+from formats.monitor import Monitor, Tally
+from formats.retention import DAY
+from formats.store.access import Address
+from formats.store.contract import Store
+from formats.store.memory import MemoryStore
+from importer.points import Point, points
+from importer.prune import Pruned, prune
+from importer.vault import Vault, open_vault
+from importer.wants import mend
+from seed.backup import Backed, Options, backup, prepare
+from seed.home import Home, LeftOut
+from seed.machines import own_machines
+from seed.reading import PointReader, Union
+from seed.reading import points as readable
+from seed.register import put_request
+from seed.restore import Restore
+from seed.retention import set_policy
+from seed.selection import Selection
+from seed.source.rules import Patterns
+from seed.tree.system import TreeWriter
+from tests.journeys.stage import Stage
+
+HOUR = 3600
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """To all that asks for the time by `time.time`."""
+        real, time.time = time.time, self
+        try:
+            yield
+        finally:
+            time.time = real
+
+
+class World:
+    """A registered machine with a `source`, and its vault in memory: `store` is what both sides see of that."""
+
+    def __init__(self, stage: Stage, source: Path, clock: Clock) -> None:
+        self.clock = clock
+        self.source = source
+        self.folder = stage.folder
+        self.home = Home.open(stage.home)
+        opened = open_vault(stage.importer_home, Address(stage.at), Tally())
+        self.memory = MemoryStore("vault")
+        for name, _ in opened.store.list(""):
+            self.memory.put_new(name, opened.store.get(name))
+        self.store: Store = self.memory
+        self._vault = opened
+
+    @property
+    def vault(self) -> Vault:
+        return Vault(self.store, self._vault.descriptor, self._vault.authority)
+
+    def policy(self, rules: Rules) -> None:
+        set_policy(self.home, rules)
+        put_request(self.store, self.home.identity)
+
+    def backup(self, monitor: Monitor | None = None) -> Backed:
+        monitor = monitor or Tally()
+        scope = prepare(self.home, [str(self.source)], LeftOut(), monitor, once=False)
+        return backup(self.home, scope, self.store, Options(level=1), monitor)
+
+    def prune(self, monitor: Monitor | None = None, **options: bool) -> Pruned:
+        mend(self.vault, Tally())
+        return prune(self.vault, lambda _: True, monitor or Tally(), **options)
+
+    def sweep(self) -> Pruned:
+        """Prune, and once more when what it has condemned is ripe."""
+        self.prune()
+        self.clock.sleep(DAY + HOUR)
+        return self.prune()
+
+    def points(self) -> list[Point]:
+        return list(points(self.vault, Tally()))
+
+    def complete(self) -> bool:
+        return all(point.standing.complete for point in self.points())
+
+    def restored(self, point: str, target: Path) -> Path:
+        """A point as it comes back from the vault alone."""
+        found = Tally()
+        union = Union([self.store])
+        machines = own_machines(self.home.identity, [self.store], found)
+        (chosen,) = [p for p in readable(union, machines, found) if p.manifest.point == point]
+        reader = PointReader(union, chosen, found)
+        everything = Selection(b"", None, Patterns(()))
+        Restore(reader, lambda: TreeWriter(str(target), found, overwrite=False), everything, found).run()
+        assert found.findings == []
+        return target
+
+    def objects(self, prefix: str) -> set[str]:
+        return {name for name, _ in self.store.list(prefix)}
+
+    def saved(self) -> dict[str, bytes]:
+        return copy.copy(self.memory.objects)
