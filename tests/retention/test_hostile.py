@@ -8,15 +8,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from formats import layout
 from formats.documents import envelope
 from formats.documents.codec import Document
-from formats.documents.job import Job, JobDisk, Receipt
+from formats.documents.job import Job, Receipt
 from formats.documents.retention import Condemned, Policy, Sweep, Term, Terms
-from formats.ids import HexDigest, SetId, hex_digest
+from formats.ids import hex_digest
 from formats.monitor import Tally
 from formats.retention import DAY, USUAL
 from importer import sweeps
 from importer.points import load_needs
-from tests.retention.test_prune import LAST, media
-from tests.retention.world import HOUR, World
+from tests.retention.world import HOUR, LAST, World, media, trial_disk
 
 assert sys.platform == "linux"
 
@@ -95,13 +94,7 @@ def test_strangers_papers_neither_stop_a_sweep_nor_let_one_go_on(world: World) -
     assert world.prune().condemned > 0
     world.clock.sleep(DAY + HOUR)
     vault = world.vault
-    disk = JobDisk(
-        machine=world.home.identity.machine,
-        set=SetId("3" * 32),
-        number=1,
-        generation=1,
-        inventory=HexDigest("0" * 64),
-    )
+    disk = trial_disk(world)
     job = Job(vault=vault.id, job="7" * 32, role="authority", started=0, disks=(disk,))
     forge(world, layout.job_prefix(job.job), 1, job)
     forge(world, layout.manifest_prefix(world.home.identity.machine), 7, job)

@@ -8,30 +8,21 @@ from pathlib import Path
 import pytest
 
 from formats import layout
-from formats.documents.retention import Rules
 from formats.errors import OffseedError, VaultError
 from formats.monitor import Tally
-from formats.retention import DAY, USUAL
+from formats.retention import DAY
 from importer import sweeps
 from seed import backup as backups
 from seed import work as seed_work
 from seed.work import ChangedError
 from tests.journeys import trees
 from tests.journeys.stage import below, kept
-from tests.retention.world import HOUR, World
+from tests.retention.world import HOUR, LAST, SHORT, World, media, trial_disk
 from tests.store.faulty import Died, FaultyStore, dies_at
 
 assert sys.platform == "linux"
 
-SHORT = Rules.from_json(
-    {**USUAL.to_json(), "every": 2, "daily": 4, "weekly": 0, "monthly": 0, "yearly": 0}, ""
-)
-LAST = Rules.from_json({**SHORT.to_json(), "every": 1, "daily": 0}, "")
 MIB = 1 << 20
-
-
-def media(world: World, name: str, number: int) -> None:
-    (world.source / name).write_bytes(trees.incompressible(4 * MIB, number))
 
 
 def test_what_has_expired_is_deleted_and_all_else_comes_back(world: World, room: Path) -> None:
@@ -334,21 +325,14 @@ def test_a_lost_manifest_of_an_admitted_point_is_noticed(world: World) -> None:
 
 
 def test_an_import_that_goes_on_stops_the_sweep(world: World) -> None:
-    from formats.documents.job import Job, JobDisk
-    from formats.ids import HexDigest, SetId
+    from formats.documents.job import Job
 
     world.backup()
     _condemn(world, ["archives/ab/" + "ab" * 32])
     world.memory.put_new("archives/ab/" + "ab" * 32, b"x")
     world.clock.sleep(DAY + HOUR)
     vault = world.vault
-    disk = JobDisk(
-        machine=world.home.identity.machine,
-        set=SetId("3" * 32),
-        number=1,
-        generation=1,
-        inventory=HexDigest("0" * 64),
-    )
+    disk = trial_disk(world)
     job = Job(vault=vault.id, job="7" * 32, role="authority", started=0, disks=(disk,))
     vault.sign(layout.job_prefix("7" * 32), 1, job)
     done = world.prune()

@@ -1,14 +1,17 @@
 """One machine and one vault, both sides' real code in one process, under a clock that the test moves."""
 
 import copy
+import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from formats.documents.job import JobDisk
 from formats.documents.retention import Rules
+from formats.ids import HexDigest, SetId
 from formats.monitor import Monitor, Tally
-from formats.retention import DAY
+from formats.retention import DAY, USUAL
 from formats.store.access import Address
 from formats.store.contract import Store
 from formats.store.memory import MemoryStore
@@ -30,6 +33,11 @@ from seed.tree.system import TreeWriter
 from tests.journeys.stage import Stage
 
 HOUR = 3600
+MIB = 1 << 20
+SHORT = Rules.from_json(
+    {**USUAL.to_json(), "every": 2, "daily": 4, "weekly": 0, "monthly": 0, "yearly": 0}, ""
+)
+LAST = Rules.from_json({**SHORT.to_json(), "every": 1, "daily": 0}, "")
 
 
 class Clock:
@@ -115,3 +123,19 @@ class World:
 
     def saved(self) -> dict[str, bytes]:
         return copy.copy(self.memory.objects)
+
+
+def media(world: World, name: str, number: int) -> None:
+    """A file that does not compress, another for each number."""
+    (world.source / name).write_bytes(random.Random(number).randbytes(4 * MIB))
+
+
+def trial_disk(world: World) -> JobDisk:
+    """What a job or receipt says of a disk of the world's machine."""
+    return JobDisk(
+        machine=world.home.identity.machine,
+        set=SetId("3" * 32),
+        number=1,
+        generation=1,
+        inventory=HexDigest("0" * 64),
+    )
