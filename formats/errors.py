@@ -23,6 +23,8 @@ CODES = {
     "passphrase-weak": "the passphrase is easily guessed",
     "name-invalid": "a vault or machine name breaks the rules for names",
     "rate-unreadable": "a rate, an hour or a day of the throttle cannot be understood",
+    "schedule-unreadable": "a time or day of the schedule cannot be understood",
+    "schedule-missing": "no schedule is set",
     "retention-unreadable": "a rule of the retention policy cannot be understood",
     "point-unknown": "no recovery point goes by that name",
     "set-unknown": "no disk set of this home goes by that name",
@@ -35,6 +37,8 @@ CODES = {
     "home-damaged": "the state in the home cannot be read",
     "home-busy": "another command works on this home",
     "home-room": "the home's file system has too little room",
+    "hook-failed": "a command before or after a backup failed",
+    "timer-refused": "the system does not take the timer of the schedule",
     "helper-ended": "a process that works for this one was ended from outside",
     "authority-missing": "the home of the importer holds no authority for the vault",
     # keys

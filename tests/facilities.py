@@ -163,6 +163,7 @@ _PROBES: dict[str, Callable[[], str]] = {
     "azurite": azurite.lacking,
     "tinyproxy": _tool("tinyproxy"),
     "faketime": _tool("faketime"),
+    "systemd-analyze": _tool("systemd-analyze"),
 }
 
 

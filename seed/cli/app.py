@@ -50,7 +50,7 @@ class SeedVerbs(Verbs):
         **{name: name for name in ("disks", "plan")},
         **dict.fromkeys(("fix", "heal"), "repair"),
         **dict.fromkeys(("passwd", "passphrase", "password"), "key change"),
-        **{name: name for name in ("schedule", "jobs", "report")},
+        **{name: name for name in ("jobs", "report")},
         **dict.fromkeys(
             ("mount", "umount", "cat", "dump"),
             "`seed ls POINT` lists what a recovery point holds, and `seed restore POINT:SUBPATH --target DIR` brings "
@@ -295,6 +295,7 @@ from seed.cli import (
     repairing,
     resending,
     retention,
+    scheduling,
     sets,
     status,
     verifying,

@@ -20,6 +20,7 @@ from seed.cli.exports import (
     left_out,
     notice_not_root,
 )
+from seed.cli.scheduling import due, in_turn
 
 if TYPE_CHECKING:
     from seed.backup import Backed
@@ -43,6 +44,9 @@ def backup(
     detach: Annotated[
         bool, typer.Option("--detach", help="Go on in the background: the terminal may be closed.")
     ] = False,
+    scheduled: Annotated[
+        bool, typer.Option("--scheduled", help="As the schedule says: by its rules, with its commands.")
+    ] = False,
     detached: Annotated[bool, typer.Option("--detached", hidden=True)] = False,
 ) -> int:
     """Back up now, over the network: what changed since the last recovery point goes into the vault.
@@ -58,6 +62,9 @@ def backup(
     from seed.wanted import still_wanted
 
     home = open_home()
+    schedule = due(console, home) if scheduled else None
+    if scheduled and schedule is None:
+        return DONE
     if detach and not detached:
         return detach_(console, home)
     if detached:
@@ -66,7 +73,9 @@ def backup(
     address = address_of(home, vault)
     be_lean()
     notice_not_root(console)
-    with home.locked():
+    with in_turn(console, home, schedule) as free:
+        if not free:
+            return DONE
         began = time.monotonic()
         with own_vault(console, home, address) as store:
             scope = prepare(home, paths or [], without, console, once=once)

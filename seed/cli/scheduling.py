@@ -1,0 +1,351 @@
+"""`seed schedule`: when this machine backs up by itself, and the system's timer that does it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from formats.console import Console, command
+from formats.errors import HomeError, UsageError
+from formats.monitor import Finding
+from formats.verbs import group
+from seed.cli.app import app, open_home
+
+if TYPE_CHECKING:
+    from formats.wire import Json
+    from seed.home import Home
+    from seed.schedule import Schedule
+    from seed.timers import Job
+
+schedule_app = group(
+    app,
+    "schedule",
+    "Show, set and install when this machine backs up by itself.",
+    "seed schedule set --daily 09:00 --daily 21:00",
+)
+
+
+@command(schedule_app, "set")
+def schedule_set(
+    console: Console,
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH", help="What to back up from now on.")
+    ] = None,
+    daily: Annotated[
+        list[str] | None, typer.Option("--daily", metavar="HH:MM", help="Every day then; up to three times.")
+    ] = None,
+    weekly: Annotated[
+        str | None, typer.Option("--weekly", metavar="DAYS@HH:MM", help="On these days, as sat,sun@22:00.")
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option("--every", metavar="N", min=1, max=4, help="Every n-th week alone.")
+    ] = None,
+    overlap: Annotated[
+        str | None,
+        typer.Option("--overlap", metavar="RULE", help="skip or wait, where another command is at work."),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option("--before", metavar="COMMAND", help="Run it first; if it fails nothing is backed up."),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--after", metavar="COMMAND", help="Run it at the end, however the backup ended."),
+    ] = None,
+) -> None:
+    """Set when this machine backs up by itself: up to three times a day, or on some days of the week.
+
+    Times are those of the machine's clock. What is not given stays as it was. `seed schedule install` makes it so.
+
+    Example: seed schedule set --daily 09:00 --daily 21:00 --before /etc/offseed/dump-databases
+    """
+    from formats.errors import UsageError
+    from seed.home import LeftOut
+    from seed.items import choose_scope
+    from seed.schedule import Schedule, parse_daily, parse_weekly
+
+    home = open_home()
+    known = Schedule.of(home.path)
+    if known is None and not daily and weekly is None:
+        raise UsageError("usage", "nothing says when", hint="give --daily HH:MM, or --weekly DAYS@HH:MM")
+    if daily and weekly is not None:
+        raise UsageError("usage", "a schedule is either daily or weekly", hint="leave out one of both")
+    if overlap not in (None, "skip", "wait"):
+        raise UsageError("usage", "there is no such rule", subject=str(overlap), hint="write skip or wait")
+    schedule = known or Schedule(times=())
+    if daily:
+        schedule = replace(schedule, times=parse_daily(daily), days=tuple(range(7)), every=1)
+    if weekly is not None:
+        days, times = parse_weekly(weekly)
+        schedule = replace(schedule, times=times, days=days, every=1)
+    if every is not None:
+        if schedule.is_daily and every > 1:
+            raise UsageError("usage", "only a weekly schedule has an n-th week", hint="give --weekly as well")
+        schedule = replace(schedule, every=every, since=_now().date().toordinal())
+    schedule = replace(
+        schedule,
+        overlap=schedule.overlap if overlap is None else overlap,
+        before=schedule.before if before is None else before,
+        after=schedule.after if after is None else after,
+    )
+    with home.locked():
+        if paths:
+            choose_scope(home, paths, LeftOut(), once=False).remember(home, console)
+        schedule.save(home.path)
+    _show(console, home, schedule)
+    if not _unit_files():
+        console.notice("it is not installed: `seed schedule install` makes the system run it")
+    else:
+        console.notice("`seed schedule install` tells the system of the change")
+
+
+@command(schedule_app, "show")
+def schedule_show(console: Console) -> None:
+    """Show when this machine backs up by itself, and whether the system's timer is installed.
+
+    Example: seed schedule show
+    """
+    from seed.schedule import Schedule
+
+    home = open_home()
+    schedule = Schedule.of(home.path)
+    if schedule is None:
+        console.say("no schedule is set")
+        console.result({"times": [], "installed": False})
+        return
+    _show(console, home, schedule)
+
+
+@command(schedule_app, "install")
+def schedule_install(
+    console: Console,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FOLDER", help="Only write the files there, and start nothing."),
+    ] = None,
+) -> None:
+    """Have the system run the backups: a systemd timer, a launchd job or a task of Windows. Run it again after a change.
+
+    For root it is the system's, else the user's own.
+
+    Example: seed schedule install
+    """
+    home = open_home()
+    schedule = _scheduled(home)
+    files = _texts(schedule, _job(home))
+    folder = to or _unit_folder(home)
+    written: list[Json] = []
+    for name, data in files.items():
+        path = folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        except OSError as error:
+            raise HomeError(
+                "timer-refused", f"the timer cannot be written ({error.strerror})", subject=str(path),
+                hint="run it as root for the system's timers, or as a user for that user's own",
+            ) from error  # fmt: skip
+        written.append(str(path))
+        console.say(f"written      {path}")
+    if to is None:
+        for words in _starts(folder):
+            _tell_system(words)
+        console.say(f"installed    {schedule.words()}")
+    console.result({"files": written, "installed": to is None})
+
+
+@command(schedule_app, "remove")
+def schedule_remove(console: Console) -> None:
+    """Take the system's timer away. What was set stays set.
+
+    Example: seed schedule remove
+    """
+    home = open_home()
+    files = _unit_files(home)
+    for words in _ends(_unit_folder(home)) if files else ():
+        _tell_system(words)
+    for path in files:
+        path.unlink(missing_ok=True)
+        console.say(f"removed      {path}")
+    if not files:
+        console.say("no timer is installed")
+    console.result({"removed": [str(path) for path in files]})
+
+
+@contextmanager
+def in_turn(console: Console, home: "Home", schedule: "Schedule | None") -> Iterator[bool]:
+    """Hold the home, between the commands before and after where a `schedule` has them; False where another command is at work,
+    and this run is left out by the rule. Raises HomeError home-busy, hook-failed."""
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(home.locked())
+                break
+            except HomeError as error:
+                if error.code != "home-busy" or schedule is None or console.stopping():
+                    raise
+                if schedule.overlap == "skip":
+                    console.notice(
+                        "another command works on this home; by the schedule's rule this run is left out"
+                    )
+                    yield False
+                    return
+        if schedule is not None:
+            stack.enter_context(_between(console, home, schedule))
+        yield True
+
+
+@contextmanager
+def _between(console: Console, home: "Home", schedule: "Schedule") -> Iterator[None]:
+    result = "failed"
+    try:
+        if schedule.before and (code := _shell(home, schedule.before, "")):
+            raise HomeError(
+                "hook-failed", f"the command before the backup ended with {code}, so nothing was backed up",
+                subject=schedule.before, hint="see what it printed; `seed schedule set --before ''` leaves it out",
+            )  # fmt: skip
+        yield
+        result = "done"
+    finally:
+        if schedule.after and (code := _shell(home, schedule.after, result)):
+            detail = f"the command after the backup ended with {code}"
+            console.finding(Finding(code="hook-failed", subject=schedule.after, detail=detail))
+
+
+def _shell(home: "Home", words: str, result: str) -> int:
+    """By the system's shell; what it prints goes where messages go."""
+    environment = {**os.environ, "SEED_HOME": str(home.path), "SEED_RESULT": result}
+    return subprocess.run(  # noqa: S602  it is the user's own command line
+        words, shell=True, stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment
+    ).returncode
+
+
+def due(console: Console, home: "Home") -> "Schedule | None":
+    """The schedule, if a run counts today. Raises UsageError schedule-missing."""
+    schedule = _scheduled(home)
+    if schedule.is_due(_now()):
+        return schedule
+    console.say(f"nothing is due today: {schedule.words()}")
+    return None
+
+
+def _now() -> datetime:
+    """By the machine's own clock and zone."""
+    return datetime.now().astimezone()
+
+
+def _scheduled(home: "Home") -> "Schedule":
+    from seed.schedule import Schedule
+
+    schedule = Schedule.of(home.path)
+    if schedule is None:
+        raise UsageError(
+            "schedule-missing", "no schedule is set", subject=str(home.path),
+            hint="set one first: seed schedule set --daily 09:00",
+        )  # fmt: skip
+    return schedule
+
+
+def _show(console: Console, home: "Home", schedule: "Schedule") -> None:
+    console.say(f"Schedule: {schedule.words()}")
+    if schedule.before:
+        console.say(f"  before       {schedule.before}")
+    if schedule.after:
+        console.say(f"  after        {schedule.after}")
+    console.say(f"  overlap      {'is left out' if schedule.overlap == 'skip' else 'waits for its turn'}")
+    installed = bool(_unit_files(home))
+    console.say(f"  timer        {'installed' if installed else 'not installed'}")
+    console.result(
+        {
+            "times": [*schedule.clock_times()],
+            "days": [*schedule.days],
+            "every": schedule.every,
+            "overlap": schedule.overlap,
+            "before": schedule.before or None,
+            "after": schedule.after or None,
+            "installed": installed,
+        }
+    )
+
+
+def _job(home: "Home") -> "Job":
+    import shutil
+
+    from seed.timers import Job
+
+    program = shutil.which(sys.argv[0]) or sys.argv[0]
+    return Job(str(Path(program).absolute()), ("backup", "--scheduled"), str(home.path.absolute()))
+
+
+def _texts(schedule: "Schedule", job: "Job") -> dict[str, bytes]:
+    from seed import timers
+
+    if sys.platform == "win32":
+        return {f"{timers.NAME}.xml": timers.windows(schedule, job, _now().date())}
+    if sys.platform == "darwin":
+        return {f"{timers.LABEL}.plist": timers.launchd(schedule, job)}
+    return {name: text.encode() for name, text in timers.systemd(schedule, job).items()}
+
+
+def _unit_folder(home: "Home") -> Path:
+    if sys.platform == "win32":
+        return home.path
+    root = os.geteuid() == 0
+    if sys.platform == "darwin":
+        return Path("/Library/LaunchDaemons") if root else Path.home() / "Library/LaunchAgents"
+    own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return Path("/etc/systemd/system") if root else own / "systemd/user"
+
+
+def _unit_files(home: "Home | None" = None) -> list[Path]:
+    from seed import timers
+
+    folder = _unit_folder(home or open_home())
+    names = (f"{timers.NAME}.timer", f"{timers.NAME}.service", f"{timers.NAME}.xml", f"{timers.LABEL}.plist")
+    return [folder / name for name in names if (folder / name).exists()]
+
+
+def _starts(folder: Path) -> list[list[str]]:
+    from seed import timers
+
+    if sys.platform == "win32":
+        task = str(folder / f"{timers.NAME}.xml")
+        return [["schtasks", "/Create", "/F", "/TN", timers.NAME, "/XML", task]]
+    if sys.platform == "darwin":
+        return [["launchctl", "load", "-w", str(folder / f"{timers.LABEL}.plist")]]
+    systemctl = ["systemctl", *([] if os.geteuid() == 0 else ["--user"])]
+    return [[*systemctl, "daemon-reload"], [*systemctl, "enable", "--now", f"{timers.NAME}.timer"]]
+
+
+def _ends(folder: Path) -> list[list[str]]:
+    from seed import timers
+
+    if sys.platform == "win32":
+        return [["schtasks", "/Delete", "/F", "/TN", timers.NAME]]
+    if sys.platform == "darwin":
+        return [["launchctl", "unload", "-w", str(folder / f"{timers.LABEL}.plist")]]
+    systemctl = ["systemctl", *([] if os.geteuid() == 0 else ["--user"])]
+    return [[*systemctl, "disable", "--now", f"{timers.NAME}.timer"]]
+
+
+def _tell_system(words: list[str]) -> None:
+    """Raises HomeError timer-refused."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        why = (done.stderr or done.stdout).strip().splitlines()[-1:] if done.returncode else None
+    except OSError as error:
+        why = [error.strerror or type(error).__name__]
+    if why is not None:
+        raise HomeError(
+            "timer-refused", f"the system does not take the timer ({' '.join(why) or 'it does not say why'})",
+            subject=" ".join(words),
+            hint="is this system's timer service running? The files are written; run that command by hand, or `seed backup "
+            "--scheduled` from another timer, as cron",
+        )  # fmt: skip

@@ -1,0 +1,104 @@
+"""When this machine backs up by itself: up to three times a day, or on some days of every n-th week. Kept in the home.
+
+No daemon of ours waits for it: the system's own timers run `seed backup --scheduled` (seed/timers.py).
+"""
+
+import os
+import re
+from datetime import date, datetime
+from pathlib import Path
+
+from formats.documents.codec import Record, choice, integer, many, member, text
+from formats.errors import UsageError
+from seed.records import read_record, write_record
+from seed.throttle import DAYS, parse_days
+
+FILE = "schedule.json"
+TIMES_MAX = 3  # a day
+EVERY_MAX = 4  # weeks
+COMMAND_MAX = 4000
+MINUTES = 24 * 60
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\Z")
+_MONDAY = date(2000, 1, 3).toordinal()
+
+
+class Schedule(Record):
+    """At these `times`, in minutes of the day by the machine's clock; on the `days` alone, Monday being 0, of every n-th week,
+    counted from that of the day `since` (by `date.toordinal`). `overlap`: a run that finds another at work is left out, or waits.
+    `before` and `after` are commands of the system's shell."""
+
+    times: tuple[int, ...] = member(many(integer(0, MINUTES - 1), TIMES_MAX))
+    days: tuple[int, ...] = member(many(integer(0, 6), 7), default=tuple(range(7)))
+    every: int = member(integer(1, EVERY_MAX), default=1)
+    since: int = member(integer(), default=_MONDAY)
+    overlap: str = member(choice("skip", "wait"), default="skip")
+    before: str = member(text(COMMAND_MAX), default="")
+    after: str = member(text(COMMAND_MAX), default="")
+
+    @classmethod
+    def of(cls, home: Path) -> "Schedule | None":
+        """Raises HomeError home-damaged."""
+        return read_record(home / FILE, cls) if os.path.exists(home / FILE) else None
+
+    def save(self, home: Path) -> None:
+        write_record(home / FILE, self)
+
+    @property
+    def is_daily(self) -> bool:
+        return len(self.days) == 7
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether a run counts that begins now, by the machine's clock: timers that know no n-th week run every week, and catch
+        up later what was missed. What counts is the moment that was the last to come round."""
+        minute = now.hour * 60 + now.minute
+        days = [now.date().toordinal() - back for back in range(8)]
+        last = next(
+            day
+            for day in days
+            if date.fromordinal(day).weekday() in self.days and (day != days[0] or minute >= min(self.times))
+        )
+        return (_week(last) - _week(self.since)) % self.every == 0
+
+    def clock_times(self) -> list[str]:
+        return [f"{at // 60:02d}:{at % 60:02d}" for at in self.times]
+
+    def words(self) -> str:
+        """The schedule as people say it."""
+        times = ", ".join(self.clock_times())
+        if self.is_daily:
+            return f"every day at {times}"
+        days = ", ".join(DAYS[day] for day in self.days)
+        return f"{days} at {times}" + ("" if self.every == 1 else f", every {self.every} weeks")
+
+
+def parse_daily(texts: list[str]) -> tuple[int, ...]:
+    """From 09:00, at most three. Raises UsageError schedule-unreadable."""
+    times = tuple(sorted({_minutes(text) for text in texts}))
+    if len(times) > TIMES_MAX:
+        raise _unreadable(
+            f"a day has at most {TIMES_MAX} backups", " ".join(texts), "leave out some of the times"
+        )
+    return times
+
+
+def parse_weekly(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Days and times, from sat,sun@22:00. Raises UsageError schedule-unreadable, rate-unreadable."""
+    days, at, when = text.partition("@")
+    if not at:
+        raise _unreadable("these are no days and time", text, "write them as sat,sun@22:00")
+    return parse_days(days), (_minutes(when),)
+
+
+def _minutes(text: str) -> int:
+    match = _TIME.match(text.strip())
+    if match is None:
+        raise _unreadable("this is no time of day", text, "write it as 09:00")
+    return int(match[1]) * 60 + int(match[2])
+
+
+def _week(ordinal: int) -> int:
+    return (ordinal - _MONDAY) // 7
+
+
+def _unreadable(what: str, text: str, hint: str) -> UsageError:
+    return UsageError("schedule-unreadable", what, subject=text, hint=hint)

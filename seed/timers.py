@@ -1,0 +1,134 @@
+"""What the system's own timers are told, for each system: text alone, written by whoever installs it.
+
+systemd: a service and a timer that catches up what was missed while the machine was off; by systemd.service(5) and
+systemd.timer(5). launchd: a property list; launchd.plist(5). Windows: a task for `schtasks /Create /XML`, by the schema of the Task
+Scheduler. All run at low priority, for processor and disks.
+"""
+
+import plistlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from xml.etree import ElementTree
+
+from seed.schedule import Schedule
+
+NAME = "offseed"
+LABEL = "org.offseed.backup"
+ABOUT = "offseed: back up this machine"
+NICE = 10
+TASK = "http://schemas.microsoft.com/windows/2004/02/mit/task"
+_SYSTEMD = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_WINDOWS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to run: the program's path and its arguments, and the home that it works on."""
+
+    program: str
+    arguments: Sequence[str]
+    home: str
+
+
+def calendars(schedule: Schedule) -> list[str]:
+    """When, as systemd.time(7) says it: by the machine's clock, whatever daylight saving does."""
+    days = "" if schedule.is_daily else ",".join(_SYSTEMD[day] for day in schedule.days) + " "
+    return [f"{days}*-*-* {at}:00" for at in schedule.clock_times()]
+
+
+def systemd(schedule: Schedule, job: Job) -> dict[str, str]:
+    """The files of a service and its timer, by name."""
+    command = " ".join(_quoted(word).replace("$", "$$") for word in (job.program, *job.arguments))
+    service = f"""[Unit]
+Description={ABOUT}
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+Environment={_quoted(f"SEED_HOME={job.home}")}
+ExecStart={command}
+SuccessExitStatus=3
+Nice={NICE}
+IOSchedulingClass=idle
+"""
+    when = "\n".join(f"OnCalendar={calendar}" for calendar in calendars(schedule))
+    timer = f"""[Unit]
+Description={ABOUT}
+
+[Timer]
+{when}
+Persistent=true
+AccuracySec=1min
+
+[Install]
+WantedBy=timers.target
+"""
+    return {f"{NAME}.service": service, f"{NAME}.timer": timer}
+
+
+def launchd(schedule: Schedule, job: Job) -> bytes:
+    """The property list of an agent or daemon."""
+    moments: list[dict[str, int]] = []
+    for at in schedule.times:
+        moment = {"Hour": at // 60, "Minute": at % 60}
+        days = [{}] if schedule.is_daily else [{"Weekday": (day + 1) % 7} for day in schedule.days]
+        moments += [{**moment, **day} for day in days]
+    return plistlib.dumps(
+        {
+            "Label": LABEL,
+            "ProgramArguments": [job.program, *job.arguments],
+            "EnvironmentVariables": {"SEED_HOME": job.home},
+            "StartCalendarInterval": moments,
+            "ProcessType": "Background",
+            "LowPriorityIO": True,
+            "Nice": NICE,
+        }
+    )
+
+
+def windows(schedule: Schedule, job: Job, today: date) -> bytes:
+    """A task in UTF-16, as `schtasks` reads it."""
+    task = ElementTree.Element("Task", {"version": "1.2", "xmlns": TASK})
+    _add(_add(task, "RegistrationInfo"), "Description", ABOUT)
+    triggers = _add(task, "Triggers")
+    for at in schedule.clock_times():
+        trigger = _add(triggers, "CalendarTrigger")
+        _add(trigger, "StartBoundary", f"{today.isoformat()}T{at}:00")
+        _add(trigger, "Enabled", "true")
+        if schedule.is_daily:
+            _add(_add(trigger, "ScheduleByDay"), "DaysInterval", "1")
+        else:
+            week = _add(trigger, "ScheduleByWeek")
+            _add(week, "WeeksInterval", "1")  # of every n-th week the command itself knows
+            days = _add(week, "DaysOfWeek")
+            for day in schedule.days:
+                _add(days, _WINDOWS[day])
+    settings = _add(task, "Settings")
+    _add(settings, "MultipleInstancesPolicy", "Queue" if schedule.overlap == "wait" else "IgnoreNew")
+    _add(settings, "DisallowStartIfOnBatteries", "false")
+    _add(settings, "StopIfGoingOnBatteries", "false")
+    _add(settings, "StartWhenAvailable", "true")
+    _add(settings, "ExecutionTimeLimit", "PT0S")
+    _add(settings, "Priority", "7")
+    execute = _add(_add(task, "Actions"), "Exec")
+    _add(execute, "Command", "cmd.exe")
+    words = " ".join(f'"{word}"' for word in (job.program, *job.arguments))
+    _add(execute, "Arguments", f'/d /s /c "set "SEED_HOME={job.home}" && {words}"')
+    ElementTree.indent(task)
+    return bytes(ElementTree.tostring(task, encoding="utf-16", xml_declaration=True))
+
+
+def _add(parent: ElementTree.Element, name: str, value: str = "") -> ElementTree.Element:
+    child = ElementTree.SubElement(parent, name)
+    if value:
+        child.text = value
+    return child
+
+
+def _quoted(word: str) -> str:
+    """One word of a unit file: quoted, and nothing in it a specifier; systemd.service(5), "Command lines", where a dollar sign is
+    doubled beside."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'

@@ -1,0 +1,120 @@
+"""A machine that backs up by itself: what the system runs, by the real commands. For Linux."""
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.journeys import trees
+from tests.journeys.stage import Copy, Stage, refused
+
+assert sys.platform == "linux"
+
+
+def points(stage: Stage) -> int:
+    return len(stage.run("seed", "points", "--vault", stage.at, "--json", code=None).json)
+
+
+def test_what_the_unit_runs_is_a_backup(copy_of: Copy, opened: Stage, room: Path) -> None:
+    stage = copy_of(opened)
+    source = trees.small_tree(room / "source")
+    shown = stage.run("seed", "schedule", "set", source, "--daily", "21:00", "--daily", "9:00", "--json").json
+    assert (shown["times"], shown["installed"]) == (["09:00", "21:00"], False)
+    done = stage.run("seed", "schedule", "install", "--to", room / "units", "--json").json
+    assert [Path(f).name for f in done["files"]] == ["offseed.service", "offseed.timer"]
+    unit = (room / "units/offseed.service").read_text()
+    said = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
+    (setting,) = shlex.split(said["Environment"])
+    words = shlex.split(said["ExecStart"])
+    name, _, value = setting.partition("=")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(room), name: value}
+    ran = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran
+    assert "Backed up in" in ran.stdout
+    assert points(stage) == 1
+
+
+def test_commands_stand_before_and_after(copy_of: Copy, opened: Stage, room: Path) -> None:
+    stage = copy_of(opened)
+    source = trees.small_tree(room / "source")
+    log = room / "log"
+    stage.run(
+        "seed", "schedule", "set", source, "--weekly", "mon-sun@00:00",
+        "--before", f"echo before >> {log}; echo dumped > {source}/dump",
+        "--after", f'echo "after $SEED_RESULT" >> {log}; echo printed',
+    )  # fmt: skip
+    done = stage.run("seed", "backup", "--scheduled", "--json")
+    assert log.read_text() == "before\nafter done\n"
+    assert "printed" in done.stderr, "and not where the document is"
+    assert done.json["files"] == sum(1 for p in source.rglob("*") if p.is_file() and not p.is_symlink())
+
+    stage.run("seed", "schedule", "set", "--before", f"echo fails >> {log}; exit 7")
+    failed = stage.run("seed", "backup", "--scheduled", "--json", code=1)
+    refused(failed, "hook-failed")
+    assert log.read_text().endswith("fails\nafter failed\n")
+    assert points(stage) == 1, "without what stands before it there is no backup"
+
+    stage.run("seed", "schedule", "set", "--before", "", "--after", "exit 9")
+    found = stage.run("seed", "backup", "--scheduled", "--json", code=3).json["findings"]
+    assert [f["code"] for f in found] == ["hook-failed"]
+    assert points(stage) == 2
+    stage.run("seed", "backup")
+    assert log.read_text().count("fails") == 1, "by hand they are not run"
+
+
+@pytest.mark.parametrize("rule", ["skip", "wait"])
+def test_a_run_that_meets_another_is_left_out_or_waits(
+    copy_of: Copy, opened: Stage, room: Path, rule: str
+) -> None:
+    stage = copy_of(opened)
+    source = trees.small_tree(room / "source")
+    stage.run("seed", "schedule", "set", source, "--daily", "09:00", "--overlap", rule)
+    hold = (
+        "import sys, time; from filelock import FileLock\n"
+        f"with FileLock({str(stage.home / 'lock')!r}): print('held', flush=True); time.sleep(9)"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        began = time.monotonic()
+        done = stage.run("seed", "backup", "--scheduled")
+        waited = time.monotonic() - began
+        if rule == "skip":
+            assert holder.poll() is None
+            assert "this run is left out" in done.stderr
+        else:
+            assert waited > 5
+            assert holder.poll() is not None
+    assert points(stage) == (rule == "wait")
+
+
+def test_what_is_no_schedule_is_refused(copy_of: Copy, opened: Stage) -> None:
+    stage = copy_of(opened)
+    refused(stage.run("seed", "backup", "--scheduled", "--json", code=2), "schedule-missing")
+    refused(stage.run("seed", "schedule", "install", "--json", code=2), "schedule-missing")
+    for words in (
+        (),
+        ("--every", "2"),
+        ("--daily", "09:00", "--weekly", "sat@09:00"),
+        ("--daily", "9:00", "--every", "2"),
+    ):
+        refused(stage.run("seed", "schedule", "set", *words, "--json", code=2), "usage")
+    for word in ("25:00", "noon"):
+        refused(
+            stage.run("seed", "schedule", "set", "--daily", word, "--json", code=2), "schedule-unreadable"
+        )
+    assert stage.run("seed", "schedule", "show", "--json").json == {"times": [], "installed": False}
+    nowhere = stage.run("seed", "schedule", "set", "/nowhere", "--daily", "09:00", "--json", code=2)
+    refused(nowhere, "path-not-found")
+
+
+def test_units_that_cannot_be_written_are_told_of(copy_of: Copy, opened: Stage, room: Path) -> None:
+    stage = copy_of(opened)
+    stage.run("seed", "schedule", "set", "--daily", "09:00")
+    (room / "file").write_text("")
+    done = stage.run("seed", "schedule", "install", "--to", room / "file/units", "--json", code=1)
+    refused(done, "timer-refused")
