@@ -134,6 +134,8 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
             result.announced += holding.archive_class == METADATA_CLASS
             result.already += 1
         result.objects[name] = Outcome("there", holding.size)
+        if holding.archive_class == METADATA_CLASS:  # it lies on every disk, and is small
+            _check_copy(work, result, holding, reading, monitor)
         return
     if size is not None:
         find(
@@ -178,6 +180,18 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
         result.copied_bytes += len(data) if new else 0
         result.already += not new  # another disk of this import brought it
     monitor.progress(done=len(data), stored=len(data) if new else 0, files=1)
+
+
+def _check_copy(
+    work: Work, result: Imported, holding: Holding, reading: threading.Lock, monitor: Monitor
+) -> None:
+    """Say so where a disk's copy of what the vault has is damaged: the disk is not what its inventory says."""
+    try:
+        with reading:
+            fetch_archive(result.disk, holding, work.space.view)
+    except (IntegrityError, StoreError, MediaError) as error:
+        if error.code != "not-found":  # a finding already
+            find(monitor, error.code, f"{result.disk.name}/{layout.archive_name(holding.name)}", error.what)
 
 
 def _is_whole(work: Work, holding: Holding) -> bool:

@@ -19,7 +19,7 @@ from formats.tables.archive import parse
 from formats.tables.sections import Section
 from tests.hostile import forging
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, backup, below, flip, kept, refused
+from tests.journeys.stage import Copy, Stage, backup, below, disks, flip, kept, refused, to
 
 assert sys.platform == "linux"
 
@@ -64,6 +64,26 @@ def test_what_was_damaged_is_made_again_and_only_that(
     imported = stage.import_(3)
     assert imported["wants"] == []
     assert imported["disks"][0]["may_be_erased"], "the vault has all that it held"
+
+
+def test_a_damaged_copy_of_what_another_disk_has_brought_is_named_all_the_same(
+    copy_of: Copy, opened: Stage, source: Path
+) -> None:
+    """The catalog lies on every disk; nothing is lost by it, and its disk may be erased."""
+    stage = copy_of(opened)
+    one, other = disks(stage, 2)
+    stage.run("seed", "export", source, *to(one, other))
+    shared = {p.name: p for p in (one / "offseed").rglob("archives/*/*")}
+    copies = [p for p in (other / "offseed").rglob("archives/*/*") if p.name in shared]
+    assert copies
+    flip(copies[0], copies[0].stat().st_size // 2)
+    stage.run("importer", "import", one, "--vault", stage.at)
+    done = stage.run("importer", "import", other, "--vault", stage.at, "--json", code=3).json
+    ((code, subject),) = {(f["code"], f["subject"].rpartition("/")[2]) for f in done["findings"]}
+    assert (code, subject) == ("object-damaged", copies[0].name)
+    assert done["wants"] == []
+    assert done["disks"][0]["may_be_erased"]
+    assert complete(stage) == [True]
 
 
 def test_what_changed_meanwhile_is_lost_and_named_and_nothing_else(
