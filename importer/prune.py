@@ -17,6 +17,7 @@ place, the next run finds everything as it is, and goes on.
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +29,7 @@ from formats.documents.manifest import Manifest
 from formats.documents.retention import CONDEMNED_MAX, Condemned
 from formats.documents.revisions import newest
 from formats.documents.vault import Membership
-from formats.errors import damage_aside
+from formats.errors import OffseedError, damage_aside
 from formats.ids import HexDigest, MachineId
 from formats.monitor import Monitor, Tally, damage_told
 from formats.replaced import index_objects, replacements
@@ -67,9 +68,26 @@ def prune(
 ) -> Pruned:
     """Apply the retention of the machines that are `wanted`, and delete what nobody needs. Raises StoreError."""
     known = members(vault, monitor)
-    sweeping = begin(vault) if not rehearse else None
-    now = sweeping.began if sweeping is not None else datetime.now(UTC)
-    done = Pruned(decide(vault, known, wanted, int(time.time()), monitor))
+    if rehearse:
+        return _pruned(vault, known, wanted, None, datetime.fromtimestamp(time.time(), UTC), monitor)
+    sweeping = begin(vault)
+    try:
+        return _pruned(vault, known, wanted, sweeping, sweeping.began, monitor)
+    finally:
+        with suppress(OffseedError):  # no import need wait for what has failed
+            sweeping.end()
+
+
+def _pruned(
+    vault: Vault,
+    known: Mapping[MachineId, Membership],
+    wanted: Callable[[Membership], bool],
+    sweeping: Sweeping | None,
+    now: datetime,
+    monitor: Monitor,
+) -> Pruned:
+    """The same, at a time of the store's clock; only in thought where nothing is `sweeping`."""
+    done = Pruned(decide(vault, known, wanted, int(now.timestamp()), monitor))
     if sweeping is not None:
         publish(vault, done.decided)
     expired = {item.member.machine: {manifest.point for manifest in item.expired} for item in done.decided}
@@ -81,7 +99,7 @@ def prune(
         for key_id in sorted(live.keys() - found.blind):
             _compact(vault, key_id, found, live[key_id], now, done, monitor)
         live = effective(vault, found)
-    _condemn(vault, found, live, now, done, monitor, rehearse=rehearse)
+    _condemn(vault, found, live, now, done, monitor, rehearse=sweeping is None)
     return done
 
 
@@ -186,12 +204,14 @@ def _condemn(
 def _compact(
     vault: Vault, key_id: str, found: Needed, live: Live, now: datetime, done: Pruned, monitor: Monitor
 ) -> None:
+    stock = found.stocks[key_id]
+    here = {archive: bits for archive, bits in live.items() if stock.holds(archive)}
     chosen = [
         item
-        for item in wasting(vault, live)
+        for item in wasting(vault, here)
         if _is_old(vault, layout.archive_name(item.archive.name), now) and not monitor.stopping()
     ]
-    made = compact(vault, key_id, chosen, found.stocks[key_id], monitor) if chosen else []
+    made = compact(vault, key_id, chosen, stock, monitor) if chosen else []
     done.rewritten += len(chosen) if made else 0
     done.rewritten_bytes += sum(archive.size for archive, _ in made)
 

@@ -31,13 +31,16 @@ class Sweeping:
     document: Sweep
     began: datetime
     _clock: float
+    _ended: bool = False
 
     @property
     def late(self) -> bool:
         return time.monotonic() - self._clock > SWEEP_MAX
 
-    def end(self, lists: Iterable[HexDigest], objects: int, size: int) -> None:
-        """Say that it is over, and forget those before it that are."""
+    def end(self, lists: Iterable[HexDigest] = (), objects: int = 0, size: int = 0) -> None:
+        """Say that it is over, once, and forget those before it that are."""
+        if self._ended:
+            return
         document = replace(
             self.document,
             number=self.document.number + 1,
@@ -48,6 +51,7 @@ class Sweeping:
             bytes=size,
         )
         self.vault.sign(layout.SWEEPS, document.number, document)
+        self._ended = True
         for name, found in list(_documents(self.vault, Tally())):
             if found.number < document.number and (found.state == "ended" or self._is_over(name, found)):
                 self.vault.store.delete(name)

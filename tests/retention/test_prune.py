@@ -184,6 +184,42 @@ def test_rewritten_archives_are_rewritten_again(world: World, room: Path) -> Non
         assert trees.differences(world.source, below(back, world.source)) == []
 
 
+def test_what_fails_lets_imports_go_on(world: World) -> None:
+    world.backup()
+
+    def away(verb: str, name: str, _: int) -> BaseException | None:
+        return OffseedError("store-unreachable", "away") if (verb, name) == ("list", "needs") else None
+
+    world.store = FaultyStore(world.memory, away)
+    with pytest.raises(OffseedError):
+        world.prune()
+    world.store = world.memory
+    assert sweeps.seen(world.vault)
+    assert sweeps._under_way(world.vault, Tally()) == []
+
+
+def test_what_is_lost_is_not_compacted_but_wanted(world: World) -> None:
+    world.policy(LAST)
+    for number in range(6):
+        media(world, f"large/{number}", number)
+    world.backup()
+    for number in range(0, 6, 2):
+        (world.source / f"large/{number}").unlink()
+    world.clock.sleep(HOUR)
+    world.backup()
+    world.prune()
+    world.clock.sleep(2 * DAY)
+    for name in world.objects("archives"):
+        if len(world.memory.objects[name]) > MIB:
+            world.store.delete(name)
+    found = Tally()
+    done = world.prune(found)
+    assert done.rewritten == 0
+    assert found.findings == []
+    world.backup()
+    assert world.points()[-1].standing.complete, "what was lost was sent again"
+
+
 def test_what_is_condemned_is_not_built_upon(world: World, room: Path) -> None:
     """A file that was deleted, and whose point has expired, comes again while its archive waits for the sweep."""
     world.policy(LAST)
