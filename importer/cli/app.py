@@ -45,7 +45,7 @@ class ImporterVerbs(Verbs):
         "scrub": "validate",
         **dict.fromkeys(("forget", "expire", "delete", "purge"), "prune"),
         "stats": "status",
-        **{name: name for name in ("jobs", "report")},
+        "report": "report",
         "export": "disks are written on the machine, by `seed export`; from the vault to disks in a later version",
         **{name: ON_THE_MACHINE.format(name) for name in ("register", "backup", "restore", "demo")},
         **dict.fromkeys(("mount", "cat", "dump", "extract"), ON_THE_MACHINE.format("restore")),
@@ -147,4 +147,4 @@ def absolute(address: str) -> str:
     return address if "://" in address else os.path.abspath(address)
 
 
-from importer.cli import access, imports, machines, pruning, status, validating, vaults  # noqa: E402,F401  the commands register themselves
+from importer.cli import access, imports, jobs, machines, pruning, status, validating, vaults  # noqa: E402,F401  the commands register themselves

@@ -119,17 +119,37 @@ def named(path: Path) -> str:
     return f"{folder[:8]}-{folder.rpartition('-')[2]}/{'/'.join(path.parts[at + 2 :])}"
 
 
-def named_by(imported: Result, hit: dict[str, Path]) -> set[str]:
+def named_by(imported: Result, hit: dict[str, Path], made: Stage) -> set[str]:
     """What of that which was hit the findings name. Of a disk that has lost its table, nobody can tell that it held an archive
-    which is gone as well: that is named as one that is on no disk."""
+    which is gone as well: that is named as one that is on no disk, unless the other disk of the set, as it was `made`, has a copy:
+    then nothing is missing."""
     subjects = {f["subject"] for f in imported.json["findings"]}
     found = {name for name in hit if any(subject.endswith(name) for subject in subjects)}
     blind = {name.partition("/")[0] for name in hit if "/holdings/" in name}
     for name, path in hit.items():
         disk, _, inside = name.partition("/")
-        if disk in blind and not path.exists() and inside in subjects:
+        copies = len(list(made.folder.glob(f"disk */offseed/*/{inside}")))
+        if disk in blind and not path.exists() and (inside in subjects or copies > 1):
             found.add(name)
     return found
+
+
+def told_of(unnoticed: set[str], hit: dict[str, Path], made: Stage, imported: Result) -> str:
+    """What was done to objects of which no finding tells, and where else they lie."""
+    told = []
+    for name in sorted(unnoticed):
+        path = hit[name]
+        size = path.stat().st_size if path.exists() else None
+        copies = [
+            (p.parts[-5][-2:], p.stat().st_size)
+            for p in made.folder.glob(f"disk */offseed/*/archives/*/{path.name}")
+        ]
+        told.append(f"{name}: {size} bytes now; as written {copies}")
+    others = sorted(name for name in hit if "/archives/" not in name)
+    found = [
+        f for f in imported.json["findings"] if any(n.rpartition("/")[2] in f["subject"] for n in unnoticed)
+    ]
+    return f"{told}; hit beside archives: {others}; findings: {found}"
 
 
 def import_all(stage: Stage) -> Result:
@@ -143,8 +163,8 @@ def one_run(made: Stage, folder: Path, source: Path, share: Damage, chance: rand
     hit = spoil(stage, share, chance)
     imported = import_all(stage)
     assert imported.code == 3, imported
-    unnoticed = set(hit) - named_by(imported, hit)
-    assert unnoticed == set(), unnoticed
+    unnoticed = set(hit) - named_by(imported, hit, made)
+    assert unnoticed == set(), told_of(unnoticed, hit, made, imported)
     (lack,) = imported.json["wants"]
     stage.run("seed", "restore", "latest", "--target", folder / "early", "--vault", stage.at, code=None)
     if (folder / "early").exists():

@@ -1,0 +1,89 @@
+"""What was done to a vault, by its own papers: imports, validations and sweeps, the running ones among them."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.job import Job, Receipt, Validation
+from formats.documents.retention import Sweep
+from formats.documents.vault import Membership
+from formats.ids import MachineId
+from formats.monitor import Monitor, damage_told
+from importer.receipts import receipts
+from importer.vault import Vault, members
+
+
+@dataclass(frozen=True)
+class Done:
+    """One piece of work. It goes on, or was stopped, where `finished` is None; `machines` are those whose disks it read; `objects`
+    and `bytes` it copied, read or deleted."""
+
+    kind: str
+    started: int
+    finished: int | None
+    machines: tuple[str, ...]
+    what: str
+    objects: int
+    bytes: int
+    findings: int
+
+
+def jobs(vault: Vault, monitor: Monitor) -> list[Done]:
+    """All of which the vault holds papers, by the time at which they began. Raises StoreError."""
+    found = [*_imports(vault, monitor), *_validations(vault, monitor), *_sweeps(vault, monitor)]
+    return sorted(found, key=lambda done: (done.started, done.kind))
+
+
+def _imports(vault: Vault, monitor: Monitor) -> Iterator[Done]:
+    known = members(vault, monitor)
+    ended: dict[str, list[Receipt]] = defaultdict(list)
+    for receipt in receipts(vault, monitor):
+        ended[receipt.job].append(receipt)
+    for name, _ in vault.store.list("jobs"):
+        if layout.number_of(name) != 1:
+            continue
+        with damage_told(monitor, name):
+            job = envelope.read(vault.store.get(name), name).verify(Job, vault.key)
+            told = ended[job.job]
+            over = len(told) >= len(job.disks)
+            disks = ", ".join(f"{disk.set[:8]}/{disk.number}" for disk in job.disks)
+            yield Done(
+                "import",
+                job.started,
+                max((receipt.finished for receipt in told), default=job.started) if over else None,
+                tuple(sorted({_name(known, disk.machine) for disk in job.disks})),
+                disks,
+                sum(receipt.copied for receipt in told),
+                sum(receipt.copied_bytes for receipt in told),
+                sum(receipt.findings for receipt in told),
+            )
+
+
+def _validations(vault: Vault, monitor: Monitor) -> Iterator[Done]:
+    for name, _ in vault.store.list("validations"):
+        with damage_told(monitor, name):
+            run = envelope.read(vault.store.get(name), name).verify(Validation, vault.key)
+            what = "a sample" if run.sampled else "goes on later" if run.after else "to its end"
+            yield Done("validate", run.started, run.finished, (), what, run.objects, run.bytes, run.damaged)
+
+
+def _sweeps(vault: Vault, monitor: Monitor) -> Iterator[Done]:
+    found: dict[str, dict[str, Sweep]] = defaultdict(dict)
+    for name, _ in vault.store.list(layout.SWEEPS):
+        with damage_told(monitor, name):
+            document = envelope.read(vault.store.get(name), name).verify(Sweep, vault.key)
+            found[document.sweep][document.state] = document
+    for states in found.values():
+        begun, ended = states.get("begun"), states.get("ended")
+        first = begun or ended
+        if first is not None:
+            objects, size = (ended.objects, ended.bytes) if ended is not None else (0, 0)
+            finished = ended.created if ended is not None else None
+            yield Done("prune", first.created, finished, (), "", objects, size, 0)
+
+
+def _name(known: "dict[MachineId, Membership]", machine: MachineId) -> str:
+    member = known.get(machine)
+    return member.name if member is not None else machine[:8]
