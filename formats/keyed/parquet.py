@@ -72,7 +72,8 @@ def read(
 def _check_pages(data: memoryview, column: Any, rows: int, where: str) -> None:
     """That a column lies in plain pages which hold its rows and nothing else. Raises FormatError, ValueError."""
     start, end = column.data_page_offset, column.data_page_offset + column.total_compressed_size
-    plain = column.compression == "UNCOMPRESSED" and not column.has_dictionary_page
+    # Not by `column.compression`: to name a codec that is none, Parquet's reader ends the process.
+    plain = column.total_compressed_size == column.total_uncompressed_size and not column.has_dictionary_page
     if not plain or column.num_values != rows or not 0 <= start <= end <= len(data):
         refuse("CAT-2", "a column is compressed, or not as long as the table", where)
     at = values = 0

@@ -357,23 +357,26 @@ def test_a_backup_that_is_killed_goes_on(member: ContainerStage, source: Path, r
 
 
 class InFlight:
-    """How many archives were on their way at once, each held up for a while; and their names in the order they came."""
+    """How many archives were on their way at once, each held up until so many came as may, or for a while; and their names in the
+    order they came."""
 
     def __init__(self, between: Between) -> None:
         self.now = self.most = 0
         self.names: list[str] = []
-        self._lock = threading.Lock()
+        self._more = threading.Condition()
         between.judge = self._judge
 
     def _judge(self, method: str, path: str) -> None:
         if method != "PUT" or "/archives/" not in path:
             return
-        with self._lock:
+        with self._more:
             self.now += 1
             self.most = max(self.most, self.now)
             self.names.append(path.partition("?")[0].rpartition("/")[2])
-        time.sleep(0.5)
-        with self._lock:
+            self._more.notify_all()
+            self._more.wait_for(lambda: self.most >= 4, timeout=3)
+        time.sleep(0.3)  # in which one too many would come
+        with self._more:
             self.now -= 1
 
 
