@@ -22,9 +22,13 @@ _PLAIN, _RLE, _SPLIT = 0, 3, 9
 _DATA_PAGE = 0
 _FOOTER_LIST_MAX = 10_000  # of what lists the footer may hold
 _FOOTER_TEXT_MAX = 1 << 20
-_DEPTH_MAX = 4
-_TRUE, _FALSE, _BYTE, _BINARY, _STRUCT = 1, 2, 3, 8, 12
+_DEPTH_MAX = 8
+_TRUE, _FALSE, _BYTE, _BINARY, _LIST, _STRUCT = 1, 2, 3, 8, 9, 12
 _INTEGERS = (4, 5, 6)
+# The fields of FileMetaData, RowGroup, ColumnChunk and ColumnMetaData in parquet.thrift that our writer writes.
+_FOOTER, _GROUP, _CHUNK = {1, 2, 3, 4, 6, 7}, {1, 2, 3, 5, 6}, {2, 3}
+_COLUMN = {1, 2, 3, 4, 5, 6, 7, 9, 13}
+_INDEX, _COUNTS = {4, 5, 6, 7}, {12, 16}  # where another writer puts an index of pages, statistics, sizes
 
 
 def write(table: pa.Table, split: Sequence[str] = ()) -> bytes:
@@ -49,6 +53,8 @@ def read(
 ) -> pa.Table:
     """The columns called `names`, or all, of a table of `schema` that has `rows`. Raises FormatError CAT-2."""
     try:
+        for column in _columns(data, where):
+            _check_pages(data, column, rows, where)
         file = pq.ParquetFile(
             pa.py_buffer(data),
             thrift_string_size_limit=_FOOTER_TEXT_MAX,
@@ -57,9 +63,6 @@ def read(
         found = file.metadata
         if found.num_rows != rows or found.num_row_groups > 1 or not file.schema_arrow.equals(schema):
             refuse("CAT-2", "the table differs from its head", where)
-        for group in range(found.num_row_groups):
-            for number in range(found.num_columns):
-                _check_pages(data, found.row_group(group).column(number), rows, where)
         table = file.read(columns=names, use_threads=False)
         table.validate(full=True)  # text that is no UTF-8 would fail later, where nobody expects it
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -69,12 +72,44 @@ def read(
     return table
 
 
-def _check_pages(data: memoryview, column: Any, rows: int, where: str) -> None:
+def _columns(data: memoryview, where: str) -> list[dict[int, Any]]:
+    """What the footer says of each column, as far as it says what our own writer would: at others Parquet's reader may end the
+    process, a codec that is none among them. Raises FormatError, ValueError."""
+    size = int.from_bytes(data[-8:-4], "little")
+    if len(data) < size + 12 or bytes(data[-4:]) != b"PAR1":
+        refuse("CAT-2", "no table, by its end", where)
+    footer, end = _struct(data[len(data) - 8 - size : -8], 0)
+    groups = footer.get(4)
+    if end != size or not footer.keys() <= _FOOTER or not isinstance(groups, list) or len(groups) > 1:
+        refuse("CAT-2", "the footer is none of ours", where)
+    found = []
+    for group in groups:
+        columns = group.get(1) if isinstance(group, dict) and group.keys() <= _GROUP else None
+        for chunk in columns if isinstance(columns, list) else [None]:
+            column = (
+                chunk.get(3)
+                if isinstance(chunk, dict) and _CHUNK <= chunk.keys() <= _CHUNK | _INDEX
+                else None
+            )
+            if not isinstance(column, dict) or not _COLUMN <= column.keys() <= _COLUMN | _COUNTS:
+                refuse("CAT-2", "a column is described as none of ours", where)
+            sizes = column.get(16, {})
+            counts = (
+                isinstance(sizes, dict) and sizes.keys() <= {1, 2, 3} and not (sizes.get(2) or sizes.get(3))
+            )
+            if column[4] != 0 or not counts:
+                refuse("CAT-2", "a column is compressed, or counts what there is not", where)
+            found.append(column)
+    return found
+
+
+def _check_pages(data: memoryview, column: dict[int, Any], rows: int, where: str) -> None:
     """That a column lies in plain pages which hold its rows and nothing else. Raises FormatError, ValueError."""
-    start, end = column.data_page_offset, column.data_page_offset + column.total_compressed_size
-    # Not by `column.compression`: to name a codec that is none, Parquet's reader ends the process.
-    plain = column.total_compressed_size == column.total_uncompressed_size and not column.has_dictionary_page
-    if not plain or column.num_values != rows or not 0 <= start <= end <= len(data):
+    start, length, values = column[9], column[7], column[5]
+    if not all(isinstance(number, int) for number in (start, length, values)):
+        refuse("CAT-2", "a column has no place", where)
+    end = start + length
+    if length != column[6] or values != rows or not 0 <= start <= end <= len(data):
         refuse("CAT-2", "a column is compressed, or not as long as the table", where)
     at = values = 0
     pages = data[start:end]
@@ -117,6 +152,8 @@ def _struct(data: memoryview, at: int, depth: int = 0) -> tuple[dict[int, Any], 
             value, at = _integer(data, at)
         elif kind == _STRUCT:
             value, at = _struct(data, at, depth + 1)
+        elif kind == _LIST:
+            value, at = _list(data, at, depth + 1)
         elif kind == _BINARY:
             size, at = _varint(data, at)
             at += size
@@ -126,6 +163,30 @@ def _struct(data: memoryview, at: int, depth: int = 0) -> tuple[dict[int, Any], 
             raise ValueError("a kind of field that no page has")
         found[number] = value
     return found, at + 1
+
+
+def _list(data: memoryview, at: int, depth: int) -> tuple[list[Any], int]:
+    """The elements of a list, and where it ends. Raises ValueError."""
+    head, at = _byte(data, at), at + 1
+    count, kind = head >> 4, head & 15
+    if count == 15:
+        count, at = _varint(data, at)
+    if count > _FOOTER_LIST_MAX:
+        raise ValueError("a list without end")
+    found: list[Any] = []
+    for _ in range(count):
+        value: Any = None
+        if kind in _INTEGERS:
+            value, at = _integer(data, at)
+        elif kind == _STRUCT:
+            value, at = _struct(data, at, depth)
+        elif kind == _BINARY:
+            size, at = _varint(data, at)
+            at += size
+        else:
+            raise ValueError("a kind of element that no list has")
+        found.append(value)
+    return found, at
 
 
 def _integer(data: memoryview, at: int) -> tuple[int, int]:
