@@ -16,7 +16,7 @@ from formats.ids import ArchiveName, hex_digest
 from formats.monitor import Monitor, damage_told
 from formats.store.contract import Store
 from formats.tables.holdings import Holding
-from formats.tables.needs import Need, bitmap
+from formats.tables.needs import Need, bitmap, of_bits
 from formats.tables.sections import Section, decode_object
 
 DOCUMENT_BYTES = 512 << 10  # of bitmaps and rows in one replacement
@@ -115,7 +115,7 @@ def joined(needs: Iterable[Need]) -> list[Need]:
     for need in needs:
         bits[need.archive] = bits.get(need.archive, 0) | int.from_bytes(need.live, "little")
     ordered = sorted(bits.items(), key=lambda item: item[0].name)
-    return [Need(a, live.to_bytes((a.records + 7) // 8, "little")) for a, live in ordered]
+    return [of_bits(archive, live) for archive, live in ordered]
 
 
 def index_objects(store: Store) -> Iterator[tuple[str, list[Section]]]:

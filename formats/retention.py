@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from formats import layout
-from formats.documents import envelope
-from formats.documents.retention import WEEKDAYS, WHICH, Condemned, Rules, Term, Terms
+from formats.documents.retention import RULES, WEEKDAYS, WHICH, Condemned, Rules, Term, Terms
+from formats.documents.revisions import verified
 from formats.ids import MachineId, PointId
-from formats.monitor import Monitor, damage_told
+from formats.monitor import Monitor
 from formats.store.contract import Store
+from formats.words import counted
 
 DAY = 86_400  # seconds
 
-# What the Azure agent proposes, 180 days, 104 weeks from Sunday on, 60 months from the first Sunday on, 10 years in March; and all of the last week.
+# What the Azure agent proposes, 180 days, 104 weeks from Sunday on, 60 months from the first Sunday on, 10 years in March;
+# and all of the last week.
 USUAL = Rules(
     every=7, daily=180, weekly=104, weekday="sun", monthly=60, month_day="first-sun", yearly=10, month=3
 )
@@ -53,23 +55,16 @@ class Kept:
 def read_kept(store: Store, machine: MachineId, key: bytes, monitor: Monitor) -> Kept:
     """What a store has of the authority's terms for a machine. Raises StoreError."""
     found = Kept()
-    for name, _ in store.list(layout.terms_prefix(machine)):
-        with damage_told(monitor, name):
-            signed = envelope.read(store.get(name, length=envelope.SIZE_MAX + 1), name)
-            document = signed.verify(Terms, key)
-            if document.machine == machine:
-                found.add(document)
+    for _, document, _ in verified(store, layout.terms_prefix(machine), Terms, key, monitor):
+        if document.machine == machine:
+            found.add(document)
     return found
 
 
 def condemned(store: Store, key: bytes, monitor: Monitor) -> frozenset[str]:
     """The names of the objects that will be deleted, by the authority's lists: nothing is built upon them. Raises StoreError."""
-    names: set[str] = set()
-    for name, _ in store.list(layout.CONDEMNED):
-        with damage_told(monitor, name):
-            signed = envelope.read(store.get(name, length=envelope.SIZE_MAX + 1), name)
-            names.update(signed.verify(Condemned, key).names)
-    return frozenset(names)
+    lists = verified(store, layout.CONDEMNED, Condemned, key, monitor)
+    return frozenset(name for _, document, _ in lists for name in document.names)
 
 
 def admit(rules: Rules, zone: int, before: Iterable[Term], claims: Sequence[Claim], now: int) -> list[Term]:
@@ -86,18 +81,16 @@ def admit(rules: Rules, zone: int, before: Iterable[Term], claims: Sequence[Clai
         if isinstance(item, Term):
             last = max(last, item.counted)
             continue
-        last = counted = min(now, max(item.created, last))
-        day = day_of(counted, zone)
+        last = at = min(now, max(item.created, last))
+        day = day_of(at, zone)
         earned = [
             rule
             for rule, length in lengths(rules).items()
             if length and (rule == "every" or (rule, period(rule, rules, day)) not in taken)
         ]
         taken |= {(rule, period(rule, rules, day)) for rule in earned}
-        until = max([counted, *(ends(rule, rules, counted, zone) for rule in earned)])
-        term = Term(
-            point=item.point, sequence=item.sequence, counted=counted, until=until, earned=tuple(earned)
-        )
+        until = max([at, *(ends(rule, rules, at, zone) for rule in earned)])
+        term = Term(point=item.point, sequence=item.sequence, counted=at, until=until, earned=tuple(earned))
         found.append(term)
     return found
 
@@ -118,13 +111,7 @@ def expiring(
 
 def lengths(rules: Rules) -> dict[str, int]:
     """How long each rule keeps what earns by it, in its own units."""
-    return {
-        "every": rules.every,
-        "daily": rules.daily,
-        "weekly": rules.weekly,
-        "monthly": rules.monthly,
-        "yearly": rules.yearly,
-    }
+    return {rule: getattr(rules, rule) for rule in RULES}
 
 
 def day_of(moment: int, zone: int) -> date:
@@ -145,17 +132,17 @@ def period(rule: str, rules: Rules, day: date) -> date:
     return day
 
 
-def ends(rule: str, rules: Rules, counted: int, zone: int) -> int:
+def ends(rule: str, rules: Rules, at: int, zone: int) -> int:
     """Until when a point is kept that earns its term by a rule."""
     length = lengths(rules)[rule]
     if rule in ("every", "daily"):
-        return counted + length * DAY
+        return at + length * DAY
     if rule == "weekly":
-        return counted + length * 7 * DAY
-    day = day_of(counted, zone)
+        return at + length * 7 * DAY
+    day = day_of(at, zone)
     year, month = _month(day.year, day.month + (length if rule == "monthly" else 12 * length))
     then = date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
-    return counted + (then - day).days * DAY
+    return at + (then - day).days * DAY
 
 
 def _month(year: int, month: int) -> tuple[int, int]:
@@ -178,33 +165,15 @@ def _from_day(month_day: str, year: int, month: int) -> date:
 
 def shown(rules: Rules) -> list[str]:
     """The rules in words, the strongest last."""
-    months = (
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    )
     begins = f"day {rules.month_day}" if rules.month_day.isdecimal() else _spoken(rules.month_day)
     told = {
-        "every": f"every point for {_many(rules.every, 'day')}",
-        "daily": f"the first of a day for {_many(rules.daily, 'day')}",
-        "weekly": f"the first of a week, from {_weekday(rules.weekday)} on, for {_many(rules.weekly, 'week')}",
-        "monthly": f"the first of a month, from {begins} on, for {_many(rules.monthly, 'month')}",
-        "yearly": f"the first of a year, from {begins} of {months[rules.month - 1]} on, for {_many(rules.yearly, 'year')}",
+        "every": f"every point for {counted(rules.every, 'day')}",
+        "daily": f"the first of a day for {counted(rules.daily, 'day')}",
+        "weekly": f"the first of a week, from {_weekday(rules.weekday)} on, for {counted(rules.weekly, 'week')}",
+        "monthly": f"the first of a month, from {begins} on, for {counted(rules.monthly, 'month')}",
+        "yearly": f"the first of a year, from {begins} of {calendar.month_name[rules.month]} on, for {counted(rules.yearly, 'year')}",
     }
     return [told[rule] for rule, length in lengths(rules).items() if length]
-
-
-def _many(count: int, unit: str) -> str:
-    return f"{count:,} {unit}" if count == 1 else f"{count:,} {unit}s"
 
 
 def _weekday(name: str) -> str:

@@ -32,10 +32,11 @@ def size(count: float) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 file`, `2 files`, `3 entries`."""
+    """`1 file`, `2 files`, `3 entries`, `4 days`."""
     if count == 1:
         return f"1 {noun}"
-    return f"{count:,} {noun[:-1]}ies" if noun.endswith("y") else f"{count:,} {noun}s"
+    changes = noun.endswith("y") and noun[-2:-1] not in "aeiou"
+    return f"{count:,} {noun[:-1]}ies" if changes else f"{count:,} {noun}s"
 
 
 def moment(seconds: int) -> str:

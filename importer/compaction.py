@@ -13,7 +13,7 @@ from formats.documents.damage import Replaced
 from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import KeyId, digest
 from formats.monitor import Finding, Monitor
-from formats.replaced import Stock, index_objects, sections, stand_in
+from formats.replaced import Stock, index_objects, stand_in
 from formats.tables.archive import (
     ARCHIVE_SIZE,
     ARCHIVE_SIZE_MAX,
@@ -25,11 +25,11 @@ from formats.tables.archive import (
 )
 from formats.tables.holdings import Holding
 from formats.tables.index import ROW, record_digest
-from formats.tables.needs import Need
+from formats.tables.needs import Need, of_bits
 from formats.tables.sections import Section
 from importer.needed import Live
 from importer.vault import Vault
-from importer.wants import put_saved, sign_replacements
+from importer.wants import put_saved, sign_replacements, stood_for
 
 GARBAGE_MAX = 0.10  # of the bytes of records: more is not left lying
 GARBAGE_LEFT = 0.05
@@ -79,7 +79,8 @@ def compact(
         items = [item for item in chosen if item.archive.archive_class == archive_class]
         for built, sources in _laid(vault, KeyId(bytes.fromhex(key_id)), archive_class, items, monitor):
             put_saved(vault, built)
-            entries = stand_in(_stood_for(vault, sources, stock), Section.of(built))
+            before = stood_for(vault, stock, {need.archive for need, _ in sources})
+            entries = stand_in([*sources, *before], Section.of(built))
             built.data.release()
             made.append((built, entries))
     sign_replacements(vault, key_id, [entry for _, entries in made for entry in entries])
@@ -104,7 +105,7 @@ def _laid(
         except (FormatError, IntegrityError, NotFoundError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=f"not compacted: {error.what}"))
             continue
-        need = Need(item.archive, item.live.to_bytes((item.archive.records + 7) // 8, "little"))
+        need = of_bits(item.archive, item.live)
         for number, row in enumerate(section.rows(name)):
             record = data[row.offset : row.offset + row.length]
             if not need.is_live(number) or record_digest(record) != row.record_digest:
@@ -134,25 +135,6 @@ def _read(
     if (parsed.index_digest, parsed.key_id) != (archive.index_digest, key_id):
         raise IntegrityError("object-damaged", "the archive is not the one that is described", subject=name)
     return Section(archive, parsed.index), data
-
-
-def _stood_for(
-    vault: Vault, sources: Sequence[tuple[Need, Section]], stock: Stock
-) -> list[tuple[Need, Section]]:
-    """The archives that went into a new one, and those in whose place they stood, by their records."""
-    through = {need.archive for need, _ in sources}
-    held: dict[Holding, int] = {}
-    for archive, others in stock.replaced.items():
-        for by, bits in others.items():
-            if by in through:
-                held[archive] = held.get(archive, 0) | bits
-    known = sections(index_objects(vault.store), held)[0] if held else {}
-    before = [
-        (Need(archive, bits.to_bytes((archive.records + 7) // 8, "little")), known[archive.name])
-        for archive, bits in held.items()
-        if archive.name in known
-    ]
-    return [*sources, *before]
 
 
 def _record_bytes(archive: Holding) -> int:

@@ -8,6 +8,7 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.job import Job, Receipt, Validation
 from formats.documents.retention import Sweep
+from formats.documents.revisions import verified
 from formats.documents.vault import Membership
 from formats.ids import MachineId
 from formats.monitor import Monitor, damage_told
@@ -62,19 +63,15 @@ def _imports(vault: Vault, monitor: Monitor) -> Iterator[Done]:
 
 
 def _validations(vault: Vault, monitor: Monitor) -> Iterator[Done]:
-    for name, _ in vault.store.list("validations"):
-        with damage_told(monitor, name):
-            run = envelope.read(vault.store.get(name), name).verify(Validation, vault.key)
-            what = "a sample" if run.sampled else "goes on later" if run.after else "to its end"
-            yield Done("validate", run.started, run.finished, (), what, run.objects, run.bytes, run.damaged)
+    for _, run, _ in verified(vault.store, "validations", Validation, vault.key, monitor):
+        what = "a sample" if run.sampled else "goes on later" if run.after else "to its end"
+        yield Done("validate", run.started, run.finished, (), what, run.objects, run.bytes, run.damaged)
 
 
 def _sweeps(vault: Vault, monitor: Monitor) -> Iterator[Done]:
     found: dict[str, dict[str, Sweep]] = defaultdict(dict)
-    for name, _ in vault.store.list(layout.SWEEPS):
-        with damage_told(monitor, name):
-            document = envelope.read(vault.store.get(name), name).verify(Sweep, vault.key)
-            found[document.sweep][document.state] = document
+    for _, document, _ in verified(vault.store, layout.SWEEPS, Sweep, vault.key, monitor):
+        found[document.sweep][document.state] = document
     for states in found.values():
         begun, ended = states.get("begun"), states.get("ended")
         first = begun or ended
@@ -84,6 +81,6 @@ def _sweeps(vault: Vault, monitor: Monitor) -> Iterator[Done]:
             yield Done("prune", first.created, finished, (), "", objects, size, 0)
 
 
-def _name(known: "dict[MachineId, Membership]", machine: MachineId) -> str:
+def _name(known: dict[MachineId, Membership], machine: MachineId) -> str:
     member = known.get(machine)
     return member.name if member is not None else machine[:8]

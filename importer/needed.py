@@ -21,7 +21,7 @@ from formats.ids import ArchiveName, HexDigest, MachineId, PointId, hex_digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import Stock, index_objects, replacements, sections, translated
 from formats.tables.holdings import Holding, decode_table
-from formats.tables.needs import Need, all_of
+from formats.tables.needs import Need, all_of, of_bits
 from formats.tables.sections import Section
 from importer.points import History, need_digests, set_documents, stocks
 from importer.receipts import receipts
@@ -93,7 +93,7 @@ def _effective(live: Live, stock: Stock, known: Mapping[ArchiveName, Section]) -
         if not others or (bits & ~held and stock.holds(archive)):
             stays[archive] |= bits
             continue
-        need = Need(archive, bits.to_bytes((archive.records + 7) // 8, "little"))
+        need = of_bits(archive, bits)
         for by, said in others.items():
             if not said & bits:
                 continue

@@ -41,11 +41,10 @@ def load_needs(store: Store, manifest: Manifest, known: Buckets | None = None) -
 
 def need_digests(store: Store, root: HexDigest) -> set[Digest]:
     """The digests of the objects that make up a need list, as far as its root says them."""
-    reached = {Digest(bytes.fromhex(root))}
+    wanted = Digest(bytes.fromhex(root))
     with suppress(FormatError, IntegrityError, StoreError, MediaError):
-        buckets = needs.decode_root(_fetch_need(store, *reached), "needs")
-        reached |= {bucket for bucket in buckets if bucket is not None}
-    return reached
+        return set(needs.objects_of(wanted, lambda d: _fetch_need(store, d), "needs"))
+    return {wanted}
 
 
 def _fetch_need(store: Store, wanted: Digest) -> bytes:

@@ -24,16 +24,17 @@ from datetime import UTC, datetime, timedelta
 from formats import layout
 from formats.documents import envelope
 from formats.documents.damage import Wants
+from formats.documents.envelope import Signed
 from formats.documents.job import Validation
 from formats.documents.manifest import Manifest
 from formats.documents.retention import CONDEMNED_MAX, Condemned
-from formats.documents.revisions import newest
+from formats.documents.revisions import newest, verified
 from formats.documents.vault import Membership
 from formats.errors import OffseedError, damage_aside
 from formats.ids import HexDigest, MachineId
 from formats.monitor import Monitor, Tally, damage_told
 from formats.replaced import index_objects, replacements
-from formats.retention import condemned, read_kept
+from formats.retention import read_kept
 from formats.tables.archive import HEAD, parse_head
 from importer.compaction import compact, wasting
 from importer.needed import Live, Needed, effective, needed
@@ -98,7 +99,7 @@ def _pruned(
         _sweep(sweeping, known, found, live, done, monitor)
         for key_id in sorted(live.keys() - found.blind):
             _compact(vault, key_id, found, live[key_id], now, done, monitor)
-        live = effective(vault, found)
+        live = effective(vault, found) if done.rewritten else live
     _condemn(vault, found, live, now, done, monitor, rehearse=sweeping is None)
     return done
 
@@ -112,11 +113,13 @@ def _sweep(
     monitor: Monitor,
 ) -> None:
     vault, swept = sweeping.vault, list[HexDigest]()
-    unneeded = dict(_unneeded(vault, found, live)) if not found.importing else {}
-    for name, digest, document in _lists(vault, monitor):
-        written = vault.store.written(name)
-        if found.importing or written is None or sweeping.began - written < GRACE:
-            continue
+    ripe = [
+        (name, document, signed.digest)
+        for name, document, signed in _lists(vault, monitor)
+        if not found.importing and _is_old(vault, name, sweeping.began)
+    ]
+    unneeded = dict(_unneeded(vault, found, live)) if ripe else {}
+    for name, document, digest in ripe:
         for condemned_name in document.names:
             if sweeping.late or monitor.stopping():
                 break
@@ -177,14 +180,15 @@ def _condemn(
     rehearse: bool,
 ) -> None:
     """Name what nobody needs, and is a day old: of what is younger, a manifest may be on its way."""
-    before = condemned(vault.store, vault.key, monitor)
+    lists = [(name, document) for name, document, _ in _lists(vault, monitor)]
+    before = {name for _, document in lists for name in document.names}
     names = []
     for name, size in _unneeded(vault, found, live):
         if name not in before and _is_old(vault, name, now):
             names.append(name)
             done.condemned += 1
             done.condemned_bytes += size
-    number = max((document.number for *_, document in _lists(vault, Tally())), default=0)
+    number = max((document.number for _, document in lists), default=0)
     for at in range(0, len(names) if not rehearse else 0, CONDEMNED_MAX):
         number += 1
         document = Condemned(
@@ -194,8 +198,8 @@ def _condemn(
             created=int(time.time()),
             names=tuple(names[at : at + CONDEMNED_MAX]),
         )
-        vault.sign(layout.CONDEMNED, number, document)
-    for name, _, document in _lists(vault, Tally()):
+        lists.append((vault.sign(layout.CONDEMNED, number, document), document))
+    for name, document in lists:
         if (written := vault.store.written(name)) is not None:
             done.waiting += len(document.names)
             done.ripe = min(filter(None, (done.ripe, written + GRACE)))
@@ -243,13 +247,8 @@ def _forget_older(vault: Vault, known: Mapping[MachineId, Membership]) -> None:
                     vault.store.delete(name)
 
 
-def _lists(vault: Vault, monitor: Monitor) -> list[tuple[str, HexDigest, Condemned]]:
-    found = []
-    for name, _ in vault.store.list(layout.CONDEMNED):
-        with damage_told(monitor, name):
-            signed = envelope.read(vault.store.get(name, length=envelope.SIZE_MAX + 1), name)
-            found.append((name, signed.digest, signed.verify(Condemned, vault.key)))
-    return found
+def _lists(vault: Vault, monitor: Monitor) -> list[tuple[str, Condemned, Signed]]:
+    return list(verified(vault.store, layout.CONDEMNED, Condemned, vault.key, monitor))
 
 
 def _names(known: Mapping[MachineId, Membership], keys: Collection[str]) -> list[str]:

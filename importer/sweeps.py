@@ -7,15 +7,15 @@ waits for one that was killed does not wait for ever.
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from formats import layout
-from formats.documents import envelope
 from formats.documents.retention import Sweep
+from formats.documents.revisions import verified
 from formats.ids import HexDigest
-from formats.monitor import Monitor, Tally, damage_told
+from formats.monitor import Monitor, Tally
 from importer.vault import Vault
 
 SWEEP_MAX = 1800.0  # seconds in which a sweep deletes
@@ -52,7 +52,7 @@ class Sweeping:
         )
         self.vault.sign(layout.SWEEPS, document.number, document)
         self._ended = True
-        for name, found in list(_documents(self.vault, Tally())):
+        for name, found in _documents(self.vault, Tally()):
             if found.number < document.number and (found.state == "ended" or self._is_over(name, found)):
                 self.vault.store.delete(name)
 
@@ -102,14 +102,12 @@ def wait(vault: Vault, job: str, monitor: Monitor) -> None:
 
 def _under_way(vault: Vault, monitor: Monitor) -> list[datetime]:
     """When those sweeps began that have not ended, by the clock of the store."""
-    found = list(_documents(vault, monitor))
+    found = _documents(vault, monitor)
     ended = {document.sweep for _, document in found if document.state == "ended"}
     begun = [vault.store.written(name) for name, document in found if document.sweep not in ended]
     return [began for began in begun if began is not None]
 
 
-def _documents(vault: Vault, monitor: Monitor) -> Iterator[tuple[str, Sweep]]:
-    for name, _ in list(vault.store.list(layout.SWEEPS)):
-        with damage_told(monitor, name):
-            signed = envelope.read(vault.store.get(name, length=envelope.SIZE_MAX + 1), name)
-            yield name, signed.verify(Sweep, vault.key)
+def _documents(vault: Vault, monitor: Monitor) -> list[tuple[str, Sweep]]:
+    found = verified(vault.store, layout.SWEEPS, Sweep, vault.key, monitor)
+    return [(name, document) for name, document, _ in found]

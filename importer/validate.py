@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from formats import layout
@@ -21,13 +21,13 @@ from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import stand_in
 from formats.store.contract import Guarded
 from formats.tables.holdings import Holding
-from formats.tables.needs import Need, all_of
+from formats.tables.needs import all_of
 from formats.tables.sections import Section
 from importer.archives import PUTS_MAX, Space, side_by_side
 from importer.points import History, by_name, stocks
 from importer.salvage import Saved, own_index, salvage
 from importer.vault import Vault, members
-from importer.wants import put_saved, received_archives, sections_in, sign_replacements
+from importer.wants import put_saved, received_archives, sections_in, sign_replacements, stood_for
 
 SENT_AGAIN = ("indexes/", "needs/", "holdings/", "manifests/", "sets/")
 UNNAMED = ("label",)  # whose names say nothing of their bytes
@@ -175,20 +175,11 @@ class _Run:
             return None
         if saved.archive is not None:
             put_saved(vault, saved.archive)
-            stood_for = self._stood_for(key_id, archive, section)
-            sign_replacements(vault, key_id, stand_in(stood_for, Section.of(saved.archive)))
+            before = stood_for(vault, stocks(vault, Tally())[key_id], {archive})
+            found = stand_in([(all_of(archive), section), *before], Section.of(saved.archive))
+            sign_replacements(vault, key_id, found)
             self.done.records_saved += saved.archive.records
         return saved
-
-    def _stood_for(self, key_id: str, archive: Holding, section: Section) -> Iterable[tuple[Need, Section]]:
-        """An archive, and those in whose place it stood, by their records."""
-        yield all_of(archive), section
-        stock = stocks(self._vault, Tally())[key_id]
-        replaced = {old: held[archive] for old, held in stock.replaced.items() if archive in held}
-        indexes = sections_in(self._vault, replaced)
-        for old, held in replaced.items():
-            if old.name in indexes:
-                yield Need(old, held.to_bytes((old.records + 7) // 8, "little")), indexes[old.name]
 
     def _expected(self) -> Mapping[ArchiveName, set[tuple[str, Holding]]]:
         """The archives that points need, that inventories list, or that stand in for others, and under which keys: whoever

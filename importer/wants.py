@@ -6,7 +6,7 @@ The order of writes: archives are there before their replacement is signed; a wa
 import mmap
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from formats import layout
@@ -25,12 +25,12 @@ from formats.errors import (
 )
 from formats.ids import ArchiveName, MachineId, digest, hex_digest
 from formats.monitor import Finding, Monitor, Recorder, Tally
-from formats.replaced import in_documents, index_objects, joined, replacements, sections, stand_in
+from formats.replaced import Stock, in_documents, index_objects, joined, replacements, sections, stand_in
 from formats.standing import awaited
 from formats.tables import needs
 from formats.tables.archive import ARCHIVE_SIZE_MAX, Archive, parse
 from formats.tables.holdings import Holding, decode_table
-from formats.tables.needs import Need
+from formats.tables.needs import Need, of_bits
 from formats.tables.sections import Section, encode_objects
 from importer.points import History, by_name, line_of, need_digests, stocks
 from importer.vault import Vault, members
@@ -216,6 +216,17 @@ def _read_whole(vault: Vault, archive: Holding, key_id: str, buffer: memoryview)
     if described != archive or parsed.key_id.hex() != key_id:
         raise IntegrityError("object-damaged", "the archive is not the one that is described", subject=name)
     return section
+
+
+def stood_for(vault: Vault, stock: Stock, archives: Collection[Holding]) -> list[tuple[Need, Section]]:
+    """Those in whose place `archives` stand, as far as their indexes are to be had, by the records that these hold of them."""
+    held: dict[Holding, int] = {}
+    for old, others in stock.replaced.items():
+        for by, bits in others.items():
+            if by in archives:
+                held[old] = held.get(old, 0) | bits
+    indexes = sections_in(vault, held)
+    return [(of_bits(old, bits), indexes[old.name]) for old, bits in held.items() if old.name in indexes]
 
 
 def sections_in(vault: Vault, wanted: Iterable[Holding]) -> dict[ArchiveName, Section]:

@@ -156,7 +156,7 @@ def _away(address: Address) -> StoreError:
 
 
 def _is_ours(home: Home, store: Store, monitor: Monitor) -> bool:
-    found = newest(store, "descriptor", Descriptor, bytes.fromhex(home.identity.authority), monitor)
+    found = newest(store, "descriptor", Descriptor, home.identity.authority_key, monitor)
     return found is not None and found[0].vault == home.identity.vault
 
 

@@ -83,6 +83,10 @@ class Identity(Record):
         return self.signing_key.public_key().public_bytes_raw()
 
     @property
+    def authority_key(self) -> bytes:
+        return bytes.fromhex(self.authority)
+
+    @property
     def machine(self) -> MachineId:
         return machine_id(self.public_key)
 

@@ -62,7 +62,7 @@ def _counted(machine: MachineId, authority: str, stores: Iterable[Store], monito
 
 def membership(identity: "Identity", machine: MachineId, store: Store, monitor: Monitor) -> Membership | None:
     """What the authority of this home's vault says of a machine, where `store` is that vault."""
-    authority = bytes.fromhex(identity.authority)
+    authority = identity.authority_key
     found = newest(store, layout.member_prefix(machine), Membership, authority, monitor)
     return found[0] if found is not None else None
 

@@ -38,10 +38,9 @@ def _names(reader: PointReader) -> Iterator[str]:
         for need in reader.needs
         if need.archive.archive_class == METADATA_CLASS
     )
-    root = Digest(bytes.fromhex(manifest.needs))
-    yield layout.need_name(root)
-    listed = needs.decode_root(reader.union.get_checked(layout.need_name(root), root), "needs")
-    yield from (layout.need_name(bucket) for bucket in listed if bucket is not None)
+    root, union = Digest(bytes.fromhex(manifest.needs)), reader.union
+    listed = needs.objects_of(root, lambda d: union.get_checked(layout.need_name(d), d), "needs")
+    yield from map(layout.need_name, listed)
 
 
 def _bring(name: str, vault: Store, cache: MetadataCache) -> bool:

@@ -5,6 +5,7 @@ No daemon of ours waits for it: the system's own timers run `seed backup --sched
 
 import os
 import re
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -69,6 +70,28 @@ class Schedule(Record):
             return f"every day at {times}"
         days = ", ".join(DAYS[day] for day in self.days)
         return f"{days} at {times}" + ("" if self.every == 1 else f", every {self.every} weeks")
+
+
+def timed(
+    known: Schedule | None, daily: list[str], weekly: str | None, every: int | None, today: date
+) -> Schedule:
+    """The schedule that was `known`, with the times that are given. Raises UsageError usage, schedule-unreadable,
+    rate-unreadable."""
+    if known is None and not daily and weekly is None:
+        raise UsageError("usage", "nothing says when", hint="give --daily HH:MM, or --weekly DAYS@HH:MM")
+    if daily and weekly is not None:
+        raise UsageError("usage", "a schedule is either daily or weekly", hint="leave out one of both")
+    schedule = known or Schedule(times=())
+    if daily:
+        schedule = replace(schedule, times=parse_daily(daily), days=tuple(range(7)), every=1)
+    if weekly is not None:
+        days, times = parse_weekly(weekly)
+        schedule = replace(schedule, times=times, days=days, every=1)
+    if every is not None:
+        if schedule.is_daily and every > 1:
+            raise UsageError("usage", "only a weekly schedule has an n-th week", hint="give --weekly as well")
+        schedule = replace(schedule, every=every, since=today.toordinal())
+    return schedule
 
 
 def parse_daily(texts: list[str]) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from seed.work import believed
 def newest_wants(home: Home, vault: Store, monitor: Monitor) -> Wants | None:
     """What the vault's authority said last that it lacks of this machine; None where it never lacked anything."""
     prefix = layout.wants_prefix(home.identity.master.key_id.hex())
-    found = newest(vault, prefix, Wants, bytes.fromhex(home.identity.authority), monitor)
+    found = newest(vault, prefix, Wants, home.identity.authority_key, monitor)
     return found[0] if found is not None else None
 
 
@@ -34,7 +34,7 @@ def read_wants(home: Home, path: Path) -> Wants:
             hint="name the file that the datacenter sent",
         ) from error  # fmt: skip
     identity = home.identity
-    wants = envelope.read(data, str(path)).verify(Wants, bytes.fromhex(identity.authority))
+    wants = envelope.read(data, str(path)).verify(Wants, identity.authority_key)
     if (wants.vault, wants.key_id) != (identity.vault, identity.master.key_id.hex()):
         raise VaultError(
             "vault-foreign", "this want list is for another machine or vault", subject=str(path),

@@ -92,7 +92,7 @@ class Work:
             store = LocalStore.open(str(kept.cache), read_only=True)
             stack.callback(store.close)
             stores.append(store)
-        gone = condemned(vault, bytes.fromhex(home.identity.authority), monitor)
+        gone = condemned(vault, home.identity.authority_key, monitor)
         uplink = Uplink(vault, folder / "sent", monitor, gone)
         stack.callback(uplink.close)
         own = Union([*stores, vault], believed(home), gone)
@@ -114,12 +114,10 @@ class Work:
         return Union([self.vault], believed(self.home), gone).stock(key_id.hex())
 
     def _condemned(self) -> frozenset[str]:
-        return condemned(self.vault, bytes.fromhex(self.home.identity.authority), self.monitor)
+        return condemned(self.vault, self.home.identity.authority_key, self.monitor)
 
     def _expired(self, machine: MachineId) -> set[PointId]:
-        return read_kept(
-            self.vault, machine, bytes.fromhex(self.home.identity.authority), self.monitor
-        ).expired
+        return read_kept(self.vault, machine, self.home.identity.authority_key, self.monitor).expired
 
     def settle(self) -> None:
         """Have the vault know what this machine has told it: a run was killed, or the vault was rolled back or made again."""
@@ -128,8 +126,8 @@ class Work:
         trim(self.cache.store, self._expired(self.home.identity.machine))
         prefix = layout.manifest_prefix(self.home.identity.machine)
         there = {name for name, _ in self.vault.list(prefix)}
-        missing = [name for name, _ in self.cache.store.list(prefix) if name not in there]
-        missing = [name for name in missing if self._may_put(name)]
+        lacking = [name for name, _ in self.cache.store.list(prefix) if name not in there]
+        missing = [name for name in lacking if self._may_put(name)]
         for folder in ("archives", "indexes", "needs") if missing else ():
             for name, _ in self.cache.store.list(folder):
                 self._put_again(name)
@@ -192,7 +190,7 @@ class Work:
 
         Raises ChangedError.
         """
-        began, late = time.monotonic(), True
+        late = True
         while late:
             began, gone = time.monotonic(), self._condemned()
             there = self._stock(gone)
@@ -232,7 +230,7 @@ def believed(home: Home) -> dict[str, bytes]:
     only claims to hold what is then not sent."""
     identity = home.identity
     return {
-        layout.REPLACEMENTS: bytes.fromhex(identity.authority),
+        layout.REPLACEMENTS: identity.authority_key,
         layout.offers_prefix(identity.machine): identity.public_key,
     }
 

@@ -1,15 +1,27 @@
 """Mutable facts as numbered, signed revisions: the highest that verifies holds (REV-1), the rest is reported."""
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.codec import Document
 from formats.errors import FormatError, IntegrityError
-from formats.monitor import Finding, Monitor
+from formats.monitor import Finding, Monitor, damage_told
 from formats.store.contract import Store
 
 D = TypeVar("D", bound=Document)
+
+
+def verified(
+    store: Store, prefix: str, kind: type[D], key: bytes, monitor: Monitor
+) -> Iterator[tuple[str, D, envelope.Signed]]:
+    """All documents below `prefix` that are signed by `key`, by name; what does not verify is passed over as a finding. Raises
+    StoreError."""
+    for name, _ in store.list(prefix):
+        with damage_told(monitor, name):
+            signed = envelope.read(store.get(name, length=envelope.SIZE_MAX + 1), name)
+            yield name, signed.verify(kind, key), signed
 
 
 def newest(

@@ -52,6 +52,11 @@ def bitmap(records: int, live: Sequence[int]) -> bytes:
     return bytes(bits)
 
 
+def of_bits(archive: Holding, bits: int) -> Need:
+    """The need for the records whose numbers are those of the bits that are set."""
+    return Need(archive, bits.to_bytes((archive.records + 7) // 8, "little"))
+
+
 def all_of(archive: Holding) -> Need:
     """The need for every record of an archive."""
     return Need(archive, bitmap(archive.records, range(archive.records)))
@@ -145,6 +150,12 @@ def load(
             known[key] = decode_bucket(fetch(bucket), number, bits, f"{where}/{number}")
         found += known[key]
     return found
+
+
+def objects_of(root_digest: Digest, fetch: Callable[[Digest], bytes], where: str) -> list[Digest]:
+    """The digests of the objects that make up a need list: its root's, and those of its buckets, which are not read. Raises as
+    `load`."""
+    return [root_digest, *(bucket for bucket in decode_root(fetch(root_digest), where) if bucket is not None)]
 
 
 def _bucket_of(name: bytes, bits: int) -> int:

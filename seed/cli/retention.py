@@ -124,7 +124,7 @@ def _planned(home: "Home", store: "Store", console: Console) -> "list[Planned]":
     from seed.standing import standings
 
     union = Union([store])
-    machine, authority = home.identity.machine, bytes.fromhex(home.identity.authority)
+    machine, authority = home.identity.machine, home.identity.authority_key
     found = points(union, own_machines(home.identity, [store], Tally()), console)
     own = [
         (p.manifest, s.complete) for p, s in standings(union, found, found) if p.manifest.machine == machine

@@ -66,29 +66,15 @@ def schedule_set(
 
     Example: seed schedule set --daily 09:00 --daily 21:00 --before /etc/offseed/dump-databases
     """
-    from formats.errors import UsageError
     from seed.home import LeftOut
     from seed.items import choose_scope
-    from seed.schedule import Schedule, parse_daily, parse_weekly
+    from seed.schedule import Schedule, timed
 
     home = open_home()
     known = Schedule.of(home.path)
-    if known is None and not daily and weekly is None:
-        raise UsageError("usage", "nothing says when", hint="give --daily HH:MM, or --weekly DAYS@HH:MM")
-    if daily and weekly is not None:
-        raise UsageError("usage", "a schedule is either daily or weekly", hint="leave out one of both")
     if overlap not in (None, "skip", "wait"):
         raise UsageError("usage", "there is no such rule", subject=str(overlap), hint="write skip or wait")
-    schedule = known or Schedule(times=())
-    if daily:
-        schedule = replace(schedule, times=parse_daily(daily), days=tuple(range(7)), every=1)
-    if weekly is not None:
-        days, times = parse_weekly(weekly)
-        schedule = replace(schedule, times=times, days=days, every=1)
-    if every is not None:
-        if schedule.is_daily and every > 1:
-            raise UsageError("usage", "only a weekly schedule has an n-th week", hint="give --weekly as well")
-        schedule = replace(schedule, every=every, since=_now().date().toordinal())
+    schedule = timed(known, daily or [], weekly, every, _now().date())
     schedule = replace(
         schedule,
         overlap=schedule.overlap if overlap is None else overlap,
@@ -100,7 +86,7 @@ def schedule_set(
             choose_scope(home, paths, LeftOut(), once=False).remember(home, console)
         schedule.save(home.path)
     _show(console, home, schedule)
-    if not _unit_files():
+    if not _unit_files(home):
         console.notice("it is not installed: `seed schedule install` makes the system run it")
     else:
         console.notice("`seed schedule install` tells the system of the change")
@@ -304,10 +290,10 @@ def _unit_folder(home: "Home") -> Path:
     return Path("/etc/systemd/system") if root else own / "systemd/user"
 
 
-def _unit_files(home: "Home | None" = None) -> list[Path]:
+def _unit_files(home: "Home") -> list[Path]:
     from seed import timers
 
-    folder = _unit_folder(home or open_home())
+    folder = _unit_folder(home)
     names = (f"{timers.NAME}.timer", f"{timers.NAME}.service", f"{timers.NAME}.xml", f"{timers.LABEL}.plist")
     return [folder / name for name in names if (folder / name).exists()]
 
