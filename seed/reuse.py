@@ -6,7 +6,7 @@ the home had lost what it knew. What is neither there nor promised is lost: what
 """
 
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from formats import layout
@@ -15,6 +15,7 @@ from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import ArchiveName
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
+from formats.replaced import Stock, index_objects, joined, sections, translated
 from formats.standing import awaited
 from formats.store.contract import Store
 from formats.tables.needs import Need
@@ -26,6 +27,9 @@ from seed.reading import Point, PointReader, Union, needed_of
 from seed.standing import sets_behind
 
 SAMPLE, SAMPLE_REBUILT = 16, 64  # records
+
+
+Needed = dict[ArchiveName, tuple[Need, Section | None]]
 
 
 @dataclass(frozen=True)
@@ -42,24 +46,26 @@ def reusable(
     readers: Sequence[PointReader],
     points: Sequence[Point],
     vault: Store,
+    stock: Stock,
     union: Union,
     monitor: Monitor,
     *,
     sample: int = SAMPLE,
 ) -> Reusable:
-    """What of the points of `readers` may be reused; `points` are all that this machine has. What is lost is a finding.
+    """What of the points of `readers` may be reused; `points` are all that this machine has, `stock` is what the vault holds. What is
+    lost is a finding.
     Disks that the vault has received are noted in the home. `sample` records are fetched and opened.
 
     Raises StoreError, MediaError where the vault does not answer.
     """
     if not readers:
         return Reusable()
-    archives: dict[ArchiveName, tuple[Need, Section | None]] = {}
+    archives: Needed = {}
     for reader in readers:
         for need, section in zip(reader.needs, reader.sections, strict=True):
             archives.setdefault(need.archive.name, (need, section))
-    listed = {name: size for name, size in vault.list("archives") if name not in union.condemned}
-    there = {name for name, (need, _) in archives.items() if _is_listed(listed, need)}
+    archives = _as_held(archives, stock, vault)
+    there = {name for name, (need, _) in archives.items() if stock.holds(need.archive)}
     coming = set(_promised(home, points, vault, union, monitor)) - there
     known = {n: (need, s) for n, (need, s) in archives.items() if s is not None}
     held = [s for n, (_, s) in known.items() if n in there]
@@ -75,8 +81,24 @@ def reusable(
     return Reusable(tuple(n for n, _ in kept), tuple(s for _, s in kept), frozenset(known.keys() & coming))
 
 
-def _is_listed(listed: Mapping[str, int], need: Need) -> bool:
-    return listed.get(layout.archive_name(need.archive.name)) == need.archive.size
+def _as_held(archives: Needed, stock: Stock, vault: Store) -> Needed:
+    """The same by the archives that stand in, where these alone are in the vault: of a catalog the home may have the old one."""
+    gone = [
+        need
+        for need, _ in archives.values()
+        if not stock.holds(need.archive) and stock.stand_ins(need.archive) and stock.lacking(need) is None
+    ]
+    if not gone:
+        return archives
+    found, _ = sections(index_objects(vault), {by for need in gone for by in stock.stand_ins(need.archive)})
+    held = {name: item for name, item in archives.items() if item[0] not in gone}
+    for old in gone:
+        for by, bits in stock.stand_ins(old.archive).items():
+            if (section := found.get(by.name)) is not None:
+                need = translated(old, archives[old.archive.name][1], bits, section)
+                before = [held[by.name][0]] if by.name in held else []
+                held[by.name] = (joined([*before, need])[0], section)
+    return held
 
 
 def _promised(

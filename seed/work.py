@@ -253,7 +253,9 @@ class Before:
         partial = found[found.index(whole[0]) + 1 :] if whole else found
         readers = tuple(PointReader(work.own, p, work.monitor) for p in (*usual, *whole, *partial))
         sample = SAMPLE_REBUILT if rebuild(readers, work.kept, work.vault, work.cache) else SAMPLE
-        reuse = reusable(work.home, readers, found, work.vault, work.own, work.monitor, sample=sample)
+        reuse = reusable(
+            work.home, readers, found, work.vault, work.stock(), work.own, work.monitor, sample=sample
+        )
         return cls(readers, reuse)
 
     def rows(self, monitor: Monitor) -> Iterator[tuple[Entry, basis.Origin]]:

@@ -12,6 +12,9 @@ from formats.errors import OffseedError, VaultError
 from formats.monitor import Tally
 from formats.retention import DAY
 from importer import sweeps
+from importer.compaction import Wasting, compact
+from importer.needed import effective, needed
+from importer.vault import members
 from seed import backup as backups
 from seed import work as seed_work
 from seed.work import ChangedError
@@ -160,6 +163,27 @@ def test_mostly_dead_archives_are_rewritten_and_still_open(world: World, room: P
     world.sweep()
     again = world.restored(sent.manifest.point, room / "again")
     assert trees.differences(world.source, below(again, world.source)) == []
+
+
+def test_what_was_rewritten_is_built_upon_though_the_home_has_the_old(world: World, room: Path) -> None:
+    """Archives of catalogs, too: those lie in the home's cache, and in the vault no more."""
+    world.backup()
+    vault = world.vault
+    found = needed(vault, members(vault, Tally()), {}, world.clock.now, Tally())
+    ((key_id, live),) = effective(vault, found).items()
+    old = [layout.archive_name(archive.name) for archive in live]
+    compact(
+        vault, key_id, [Wasting(a, bits, 1, 0) for a, bits in live.items()], found.stocks[key_id], Tally()
+    )
+    for name in old:
+        world.store.delete(name)
+    assert world.complete()
+    told = Tally()
+    sent = world.backup(told)
+    assert told.findings == []
+    assert sent.archive_bytes < MIB
+    back = world.restored(sent.manifest.point, room / "back")
+    assert trees.differences(world.source, below(back, world.source)) == []
 
 
 def test_rewritten_archives_are_rewritten_again(world: World, room: Path) -> None:
