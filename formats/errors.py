@@ -79,6 +79,7 @@ CODES = {
     "disk-unfinished": "the disk was not closed by a valid inventory",
     "disk-forked": "two inventories of one generation differ",
     "disk-foreign": "the disk's folder belongs to another disk",
+    "disk-outbound": "a vault wrote the disk, for a machine",
     "disk-full": "the disk is full",
     "disk-needed": "a disk of the set must be attached once more",
     "disk-small": "the disk is too small to begin with",

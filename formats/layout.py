@@ -15,6 +15,7 @@ _COMPONENT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,78}[a-z0-9-])?\Z")  # a last d
 
 REPLACEMENTS = "replacements/authority"
 CONDEMNED = "condemned"
+SHIPMENTS = "shipments"
 SWEEPS = "sweeps"
 
 DISK_FOLDER = "offseed"
@@ -50,6 +51,7 @@ PREFIXES = (
     Prefix("credentials/", _DOCUMENT, "authority", True, "nobody", "the vault"),
     Prefix("machines/", _DOCUMENT, "authority", True, "nobody", "the vault"),
     Prefix("disks/", _DOCUMENT, "importer", True, "prune", "jobs, open sets"),
+    Prefix("shipments/", _DOCUMENT, "authority", True, "nobody", "the vault"),
     Prefix("jobs/", _DOCUMENT, "importer", True, "prune", "time"),
     Prefix("validations/", _DOCUMENT, "authority", True, "prune", "time"),
     Prefix("wants/", _DOCUMENT, "authority", True, "prune", "nothing once a newer one is there"),
@@ -147,6 +149,11 @@ def disk_folder(disk_set: SetId, number: int) -> str:
 def received_prefix(machine: MachineId, disk_set: SetId, number: int) -> str:
     """Where a vault keeps the label and inventories of a disk it has seen: nobody else can take the set's name."""
     return f"disks/{machine}/{disk_folder(disk_set, number)}"
+
+
+def shipment_prefix(shipment: SetId, number: int | None = None) -> str:
+    """Where a vault keeps the label and inventories of a disk it has written; without a number, the shipment's set document."""
+    return f"{SHIPMENTS}/{shipment}" if number is None else f"{SHIPMENTS}/{disk_folder(shipment, number)}"
 
 
 def job_prefix(job: str) -> str:

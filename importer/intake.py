@@ -40,7 +40,7 @@ class Disk:
     """
 
     path: Path
-    store: Store
+    store: LocalStore
     rules: DiskAcceptance
     label: Label
     closed: Closed | None
@@ -58,13 +58,18 @@ class Disk:
         return f"{self.label.set[:8]}-{self.label.number}"
 
 
-def folders(path: Path) -> Iterator[Path]:
-    """The folders of ours on the disk mounted at `path`. Raises MediaError disk-missing, disk-empty."""
+def check_disk(path: Path) -> None:
+    """Raises MediaError disk-missing where `path` is no folder: a mount point that is not there is never made."""
     if not path.is_dir():
         what = "this is a file, not a mounted disk" if path.exists() else "there is no disk at this path"
         raise MediaError(
             "disk-missing", what, subject=str(path), hint="give the path that the disk is mounted at"
         )
+
+
+def folders(path: Path) -> Iterator[Path]:
+    """The folders of ours on the disk mounted at `path`. Raises MediaError disk-missing, disk-empty."""
+    check_disk(path)
     top = path / layout.DISK_FOLDER
     found = []
     if top.is_dir() and not top.is_symlink():
@@ -165,7 +170,7 @@ def check_holdings(disk: Disk, monitor: Monitor) -> None:
 def _discrepancies(disk: Disk) -> Iterator[Finding]:
     if disk.closed is None:
         return
-    expected = _expected(disk)
+    expected = inventoried(disk)
     for name, (size, _) in expected.items():
         there, subject = disk.listed.get(name), f"{disk.name}/{name}"
         if there is None:
@@ -182,7 +187,7 @@ def _discrepancies(disk: Disk) -> Iterator[Finding]:
             yield Finding(code="object-unlisted", subject=f"{disk.name}/{name}", detail="there, not listed")
 
 
-def _expected(disk: Disk) -> dict[str, tuple[int, HexDigest]]:
+def inventoried(disk: Disk) -> dict[str, tuple[int, HexDigest]]:
     """What the inventory lists: name to size and digest."""
     if disk.closed is None:
         return {}
@@ -195,7 +200,7 @@ def _expected(disk: Disk) -> dict[str, tuple[int, HexDigest]]:
 
 def _missing(disk: Disk) -> dict[str, tuple[int, HexDigest]]:
     known = disk.listed.keys() | disk.strays.keys()
-    return {name: item for name, item in _expected(disk).items() if name not in known}
+    return {name: item for name, item in inventoried(disk).items() if name not in known}
 
 
 def fetch_archive(disk: Disk, holding: Holding, buffer: memoryview) -> memoryview:

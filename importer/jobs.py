@@ -12,6 +12,8 @@ from formats.documents.revisions import verified
 from formats.documents.vault import Membership
 from formats.ids import MachineId
 from formats.monitor import Monitor, damage_told
+from formats.words import counted
+from importer.outgoing import outgoing
 from importer.receipts import receipts
 from importer.vault import Vault, members
 
@@ -33,7 +35,12 @@ class Done:
 
 def jobs(vault: Vault, monitor: Monitor) -> list[Done]:
     """All of which the vault holds papers, by the time at which they began. Raises StoreError."""
-    found = [*_imports(vault, monitor), *_validations(vault, monitor), *_sweeps(vault, monitor)]
+    found = [
+        *_imports(vault, monitor),
+        *_validations(vault, monitor),
+        *_sweeps(vault, monitor),
+        *_exports(vault, monitor),
+    ]
     return sorted(found, key=lambda done: (done.started, done.kind))
 
 
@@ -66,6 +73,22 @@ def _validations(vault: Vault, monitor: Monitor) -> Iterator[Done]:
     for _, run, _ in verified(vault.store, "validations", Validation, vault.key, monitor):
         what = "a sample" if run.sampled else "goes on later" if run.after else "to its end"
         yield Done("validate", run.started, run.finished, (), what, run.objects, run.bytes, run.damaged)
+
+
+def _exports(vault: Vault, monitor: Monitor) -> Iterator[Done]:
+    for one in outgoing(vault, monitor):
+        label = one.labels[min(one.labels)][0]
+        inventories = [inventory for inventory, _ in one.inventories.values()]
+        yield Done(
+            "export",
+            one.begun,
+            one.finished.created if one.finished is not None else None,
+            (label.machine_name,),
+            f"point {(label.point or '')[:8]}, {counted(len(one.labels), 'disk')}",
+            sum(inventory.archives for inventory in inventories),
+            sum(inventory.archive_bytes for inventory in inventories),
+            0,
+        )
 
 
 def _sweeps(vault: Vault, monitor: Monitor) -> Iterator[Done]:

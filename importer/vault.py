@@ -49,10 +49,14 @@ class Vault:
         """Raises HomeError authority-missing."""
         return self.authority or authority_of(home, self.id, self.name)
 
+    def signed(self, document: Document) -> bytes:
+        """A document signed by the authority."""
+        assert self.authority is not None
+        return envelope.sign(document, self.authority.document_key)
+
     def sign(self, prefix: str, number: int, document: Document) -> str:
         """Put a document signed by the authority; returns its name."""
-        assert self.authority is not None
-        signed = envelope.sign(document, self.authority.document_key)
+        signed = self.signed(document)
         name = layout.numbered(prefix, number, envelope.read(signed, prefix).digest)
         self.store.put_new(name, signed)
         return name

@@ -175,13 +175,8 @@ class DiskWriter:
         self._kept.know(self._disk)
 
     def _check_there(self) -> None:
-        """What now lies at the path must be the disk that was opened: where one was pulled out, its mount point is a
-        folder of the system's own disk. Raises MediaError disk-missing."""
-        try:
-            status = os.stat(self._folder)
-        except OSError:
-            status = None
-        if status is None or status.st_dev != self.store.device():
+        """What now lies at the path must be the disk that was opened. Raises MediaError disk-missing."""
+        if not self.store.lies_at(str(self._folder)):
             raise MediaError(
                 "disk-missing",
                 f"disk {self.number} is no longer there",

@@ -23,7 +23,6 @@ from formats.errors import (
     NotFoundError,
     OffseedError,
     StoreError,
-    UsageError,
     VaultError,
     damage_aside,
     is_damage,
@@ -206,29 +205,6 @@ def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[
             )
             monitor.finding(Finding(code="cloned-home", subject=point.manifest.machine_name, detail=detail))
     return ordered
-
-
-def choose(found: Sequence[Point], wanted: str) -> Point:
-    """`latest`, or the point whose id begins so. Raises UsageError point-unknown."""
-    if wanted == "latest":
-        whole = [p for p in found if p.manifest.point_kind != "partial"]
-        if len({p.manifest.key_id for p in whole}) > 1:  # one that was replaced is no other machine
-            names = ", ".join(sorted({p.manifest.machine_name for p in whole}))
-            raise UsageError(
-                "point-unknown", "points of several machines are here", subject=names,
-                hint="name one by --machine",
-            )  # fmt: skip
-        matches = whole[-1:]
-    else:
-        matches = [p for p in found if p.manifest.point.startswith(wanted.lower())] if wanted else []
-    if len(matches) != 1:
-        raise UsageError(
-            "point-unknown",
-            "several recovery points begin so" if matches else "there is no such recovery point",
-            subject=wanted,
-            hint="see `seed points`; a point is named by the beginning of its id, or `latest`",
-        )
-    return matches[0]
 
 
 def needed_of(union: Union, point: Point) -> list[Need]:

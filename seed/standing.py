@@ -27,7 +27,7 @@ def standings(
             yield point, Standing(archives, archives)  # which are there, nobody can tell
             continue
         history = [p for p in points if p.manifest.key_id == point.manifest.key_id]
-        sets = partial(sets_behind, union, history)
+        sets = partial(_sets, union, history)
         yield (
             point,
             judge(
@@ -36,15 +36,29 @@ def standings(
         )
 
 
+def _sets(union: Union, points: Sequence[Point]) -> list[SetDocument]:
+    return [*sets_behind(union, points), *_shipments(union)]
+
+
+def _shipments(union: Union) -> Iterator[SetDocument]:
+    """The shipments that disks at hand are of, by what vaults said on them: only to tell which disk to attach."""
+    labels = [label for store in union.stores if (label := label_of(store)) is not None and label.authority]
+    for machine, key in sorted({(label.machine, label.signer) for label in labels}):
+        yield from _signed_sets(union, machine, key)
+
+
 def sets_behind(union: Union, points: Iterable[Point]) -> list[SetDocument]:
     """The sets of the machines that made `points`, by the documents that these signed."""
-    found = []
-    for machine, key in sorted({(p.manifest.machine, p.root.public_key) for p in points}):
-        for name in union.list(layout.set_prefix(machine)):
-            with suppress(FormatError, IntegrityError, StoreError, MediaError):
-                signed = envelope.read(union.get_document(name), name)
-                found.append(signed.verify(SetDocument, bytes.fromhex(key)))
-    return newest_sets(found)
+    machines = sorted({(p.manifest.machine, p.root.public_key) for p in points})
+    return newest_sets(
+        d for machine, key in machines for d in _signed_sets(union, machine, bytes.fromhex(key))
+    )
+
+
+def _signed_sets(union: Union, machine: MachineId, key: bytes) -> Iterator[SetDocument]:
+    for name in union.list(layout.set_prefix(machine)):
+        with suppress(FormatError, IntegrityError, StoreError, MediaError):
+            yield envelope.read(union.get_document(name), name).verify(SetDocument, key)
 
 
 def _needed_by(union: Union, points: Sequence[Point], document: SetDocument) -> set[ArchiveName]:

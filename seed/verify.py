@@ -44,11 +44,16 @@ class Verdict:
     error: OffseedError | None = None
 
 
-def is_own(home: Home, folder: Folder) -> bool:
-    """Whether the machine of this home wrote the folder."""
+def is_of(home: Home, folder: Folder) -> bool:
+    """Whether the folder is of the machine of this home, which wrote it, or to which a vault has sent it."""
     if folder.label is None:
         return home.set_folder(folder.set).exists()
     return folder.label.machine == home.identity.machine
+
+
+def is_own(home: Home, folder: Folder) -> bool:
+    """Whether the machine of this home wrote the folder."""
+    return is_of(home, folder) and (folder.label is None or folder.label.authority is None)
 
 
 def verify(

@@ -25,14 +25,17 @@ class Closed:
 class DiskAcceptance:
     """What one disk's folder says of itself, believed step by step:
 
-    - the label is signed by the key it names, and that key makes the machine's id (ACC-1);
+    - the label is signed by the machine's key that it names, or by the authority's where it names one; and the machine's key
+      makes the machine's id (ACC-1);
     - the label's set and number are those of the folder it lies in (ACC-2);
-    - inventories, manifests, sets and slots are signed by the label's machine and name its vault and machine (ACC-3);
+    - inventories and sets are signed by whoever signed the label, manifests and slots by its machine; all name its vault and
+      machine (ACC-3);
     - inventories and set documents name the label's set; inventories also its disk, number and digest (ACC-4);
     - of the inventories the highest generation holds; two of one generation that differ are a forked disk (ACC-5);
     - a request is signed by the machine's key and names the label's vault and public key (ACC-6);
     - where a vault is at hand, the label names that vault (ACC-7), and the machine is one of its active
-      members with that very key; of one that was replaced or revoked, the set was announced before (ACC-8).
+      members with that very key; of one that was replaced or revoked, the set was announced before (ACC-8);
+    - a disk that a vault's authority wrote is imported into none (ACC-9).
 
     What breaks a rule of identity is refused by name; what is merely damaged is a finding.
     """
@@ -48,7 +51,7 @@ class DiskAcceptance:
         """Raises FormatError, IntegrityError, MediaError disk-foreign."""
         signed = envelope.read(data, f"{self._where}/label")
         label = signed.peek(Label)
-        signed.verify(Label, bytes.fromhex(label.public_key))
+        signed.verify(Label, label.signer)
         if machine_id(bytes.fromhex(label.public_key)) != label.machine:
             raise IntegrityError(
                 "signature-wrong",
@@ -72,7 +75,7 @@ class DiskAcceptance:
         for name, data in found:
             try:
                 signed = envelope.read(data, name)
-                inventory = signed.verify(Inventory, self._key)
+                inventory = signed.verify(Inventory, self.label.signer)
                 self._check_owner(inventory, name)
                 self._check_disk(inventory, name)
             except (FormatError, IntegrityError, VaultError, MediaError) as error:
@@ -91,7 +94,7 @@ class DiskAcceptance:
 
     def read_set(self, data: bytes, where: str) -> tuple[SetDocument, Signed]:
         signed = envelope.read(data, where)
-        document = signed.verify(SetDocument, self._key)
+        document = signed.verify(SetDocument, self.label.signer)
         self._check_owner(document, where)
         return document, signed
 
@@ -115,7 +118,14 @@ class DiskAcceptance:
         return request, signed
 
     def check_vault(self, vault: VaultId, name: str) -> None:
-        """Raises VaultError vault-foreign."""
+        """Raises VaultError vault-foreign, MediaError disk-outbound."""
+        if self.label.authority is not None:
+            raise MediaError(
+                "disk-outbound",
+                f"a vault wrote this disk, for machine {self.label.machine_name}: there is nothing to import from it",
+                subject=self._where,
+                hint="it goes to that machine, where `seed restore latest --from DISK --target DIR` reads it",
+            )
         if self.label.vault != vault:
             raise VaultError(
                 "vault-foreign",

@@ -21,7 +21,11 @@ TABLES_MAX = 8  # of 65,536 archives each: half a million, 32 TiB
 
 
 class Label(Document):
-    """The first object on a disk. Past facts only; never rewritten."""
+    """The first object on a disk. Past facts only; never rewritten.
+
+    With `authority`, the public key of the vault's authority, that wrote the disk, and not the machine: it is one of a shipment,
+    and carries the recovery `point` to the machine.
+    """
 
     kind = "label"
     vault: VaultId = member(hexed(16))
@@ -33,6 +37,13 @@ class Label(Document):
     number: int = member(integer(1, DISKS_MAX))
     disk: str = member(hexed(16))
     created: int = member(integer())
+    authority: str | None = member(optional(hexed(32)), default=None)
+    point: PointId | None = member(optional(hexed(16)), default=None)
+
+    @property
+    def signer(self) -> bytes:
+        """The public key that the label, the inventories and the set document of the disk are signed by."""
+        return bytes.fromhex(self.authority or self.public_key)
 
 
 class Held(Record):

@@ -174,6 +174,14 @@ class LocalStore:
         with told(self.address):
             return self._root.device()
 
+    def lies_at(self, path: str) -> bool:
+        """Whether what is at `path` now lies on the file system of the store: where a disk was pulled out, its mount point is a
+        folder of the system's own."""
+        try:
+            return os.stat(path).st_dev == self.device()
+        except OSError:
+            return False
+
     def close(self) -> None:
         self._root.close()
 

@@ -46,7 +46,7 @@ class ImporterVerbs(Verbs):
         **dict.fromkeys(("forget", "expire", "delete", "purge"), "prune"),
         "stats": "status",
         "report": "report",
-        "export": "disks are written on the machine, by `seed export`; from the vault to disks in a later version",
+        "ship": "export",
         **{name: ON_THE_MACHINE.format(name) for name in ("register", "backup", "restore", "demo")},
         **dict.fromkeys(("mount", "cat", "dump", "extract"), ON_THE_MACHINE.format("restore")),
         **dict.fromkeys(
@@ -147,4 +147,4 @@ def absolute(address: str) -> str:
     return address if "://" in address else os.path.abspath(address)
 
 
-from importer.cli import access, imports, jobs, machines, pruning, status, validating, vaults  # noqa: E402,F401  the commands register themselves
+from importer.cli import access, imports, jobs, machines, pruning, shipping, status, validating, vaults  # noqa: E402,F401  the commands register themselves

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from formats.documents.vault import Membership
     from importer.intake import Disk
     from importer.points import Point
+    from importer.reading import ReadAll
     from importer.receipts import Imported
     from importer.vault import Vault
     from importer.wants import Lack
@@ -28,20 +29,34 @@ DisksArgument = Annotated[list[Path], typer.Argument(metavar="DISK", help="Where
 
 
 @command(app, "inspect")
-def inspect(console: Console, disks: DisksArgument) -> int:
+def inspect(
+    console: Console,
+    disks: DisksArgument,
+    read: Annotated[
+        bool, typer.Option("--read", help="Read all of it, past the page cache, and check every digest.")
+    ] = False,
+) -> int:
     """Show what is on disks, whose they are and whether they are whole. Needs no vault and no key.
 
-    Example: importer inspect /mnt/disk
+    Example: importer inspect /mnt/disk --read
     """
     from importer import intake
+    from importer.reading import read_all
 
     rows: list[Json] = []
     found, refused = _look(disks, console)
     for disk in found:
         before = len(console.findings)
         intake.check_holdings(disk, console)
-        rows.append(_show(disk, console, len(console.findings) - before))
+        done = None
+        if read:
+            with console.working("read", sum(disk.listed.values()), "object"):
+                done = read_all(disk, console)
+        rows.append(_show(disk, console, len(console.findings) - before, done))
     console.result({"disks": rows, "findings": console.findings_json()})
+    if console.stopping():
+        console.aside("importer: stopped; what was read so far is told [interrupted]")
+        return 128 + console.signal_number
     return FAILED if refused else 0
 
 
@@ -200,17 +215,18 @@ def say_refused(console: Console, error: OffseedError) -> None:
     console.aside(f"importer: {error} [{error.code}]\n  what to do: {error.hint}")
 
 
-def _show(disk: "Disk", console: Console, findings: int) -> dict[str, Json]:
+def _show(disk: "Disk", console: Console, findings: int, done: "ReadAll | None") -> dict[str, Json]:
     label, closed = disk.label, disk.closed
     finished = any(document.set == label.set for document, _ in disk.sets)
     console.say(one_line(str(disk.path)))
     console.say(f"  machine      {label.machine_name}, fingerprint {fingerprint(label.machine)}")
     console.say(f"  vault        {label.vault_name} ({label.vault})")
-    console.say(f"  disk         {label.number} of set {label.set[:8]}, begun {instant(label.created)}")
+    kind = "set" if label.authority is None else "shipment"
+    console.say(f"  disk         {label.number} of {kind} {label.set[:8]}, begun {instant(label.created)}")
     if closed is None:
         console.say("  state        open: no valid inventory closes it")
     else:
-        state = "the set is finished" if finished else "the set goes on"
+        state = f"the {kind} is finished" if finished else f"the {kind} goes on"
         console.say(
             f"  state        closed {instant(closed.inventory.created)}, generation {closed.inventory.generation}; {state}"
         )
@@ -228,7 +244,16 @@ def _show(disk: "Disk", console: Console, findings: int) -> dict[str, Json]:
             f"  point        {manifest.point[:8]} of {instant(manifest.created)}: {totals.files:,} files, {size(totals.file_bytes)}"
         )
     structure = "not closed" if closed is None else counted(findings, "finding") if findings else "whole"
-    console.say(f"  structure    {structure}; import checks every byte")
+    if done is not None:
+        by = "through the page cache" if done.cached else "from the medium"
+        told = f"{done.damaged:,} DAMAGED" if done.damaged else "nothing damaged"
+        console.say(f"  read         {counted(done.objects, 'object')}, {size(done.bytes)}, {by}: {told}")
+    if label.authority is None:
+        console.say(f"  structure    {structure}; import checks every byte")
+    else:
+        console.say(
+            f"  structure    {structure}; it goes to {label.machine_name}, whose `seed restore --from` reads it"
+        )
     return {
         "path": str(disk.path),
         "machine": label.machine,
@@ -236,6 +261,7 @@ def _show(disk: "Disk", console: Console, findings: int) -> dict[str, Json]:
         "vault": label.vault,
         "set": label.set,
         "number": label.number,
+        "outbound": label.authority is not None,
         "closed": closed is not None,
         "generation": closed.inventory.generation if closed else 0,
         "archives": len(disk.archives),
@@ -246,6 +272,9 @@ def _show(disk: "Disk", console: Console, findings: int) -> dict[str, Json]:
         "verified": closed.inventory.verified.to_json()
         if closed is not None and closed.inventory.verified is not None
         else None,
+        "read": None
+        if done is None
+        else {"objects": done.objects, "bytes": done.bytes, "damaged": done.damaged, "cached": done.cached},
     }
 
 

@@ -5,12 +5,12 @@ from formats.wire import Json
 from formats.words import counted, moment, size
 from importer.cli.app import MachineOption, VaultOption, app, vault_of
 
-DID = {"import": "copied", "validate": "read", "prune": "deleted"}
+DID = {"import": "copied", "validate": "read", "prune": "deleted", "export": "written"}
 
 
 @command(app, "jobs")
 def jobs(console: Console, vault: VaultOption = None, machine: MachineOption = None) -> None:
-    """List what was done to a vault: imports, validations, sweeps; those that go on, too.
+    """List what was done to a vault: imports, validations, sweeps, exports; those that go on, too.
 
     Example: importer jobs --vault /srv/vault
     """

@@ -55,13 +55,13 @@ class Opened(NamedTuple):
 
     def choose(self, wanted: str) -> "Point":
         """Raises UsageError point-unknown."""
-        from seed.reading import choose
+        from formats.choosing import choose
 
         if not self.points:
             raise UsageError(
                 "point-unknown", "there is no recovery point here", subject=wanted, hint=self.nothing()
             )
-        return choose(self.points, wanted)
+        return choose(self.points, lambda point: point.manifest, wanted, "seed")
 
 
 def open_points(

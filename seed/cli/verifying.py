@@ -120,9 +120,9 @@ def _choose(
     Raises PassphraseError passphrase-wrong, slot-missing for a disk without any; UsageError passphrase-missing.
     """
     from seed.readback import Keys
-    from seed.verify import is_own
+    from seed.verify import is_of
 
-    own = [[f for f in folders if home is not None and is_own(home, f)] for folders in disks]
+    own = [[f for f in folders if home is not None and is_of(home, f)] for folders in disks]
     masters = [home.identity.master] if home is not None else []
     strange = [folders for folders, ours in zip(disks, own, strict=True) if not ours]
     if strange:

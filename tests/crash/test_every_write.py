@@ -147,6 +147,24 @@ def test_a_validation_that_dies_at_any_write_loses_nothing(copy_of: Copy, opened
     assert sweep(made, room, words, check) > 5
 
 
+def test_a_shipment_that_dies_at_any_write_completes(copy_of: Copy, opened: Stage, room: Path) -> None:
+    made = copy_of(opened)
+    source = trees.varied_tree(room / "source")
+    backup(made, source)
+    made.run("importer", "points", "--vault", made.at)  # it accepts the machine
+
+    def check(stage: Stage, folder: Path) -> None:
+        (disk,) = stage.run("importer", "inspect", stage.disk, "--read", "--json").json["disks"]
+        assert (disk["finished"], disk["closed"], disk["read"]["damaged"]) == (True, True, 0)
+        stage.vault.rename(stage.folder / "gone")
+        words = ("--target", folder / "back", "--from", stage.disk, "--passphrase-file", stage.secret)
+        stage.run("seed", "restore", "latest", *words, SEED_HOME=folder / "none")
+        assert trees.differences(source, below(folder / "back", source)) == []
+
+    words = ("importer", "export", "latest", "--to", "DISK", "--vault", "VAULT")
+    assert sweep(made, room, words, check) > 10
+
+
 def test_a_change_of_the_passphrase_that_dies_at_any_write_locks_nobody_out(
     copy_of: Copy, opened: Stage, small_tree: Path, room: Path
 ) -> None:

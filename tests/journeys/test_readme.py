@@ -34,11 +34,13 @@ def commands(text: str) -> list[list[str]]:
 
 def places(stage: Stage, tree: Path) -> dict[str, Path | str]:
     """What the README's names stand for here, the longer name first."""
-    second = stage.folder / "second disk"
+    second, third = stage.folder / "second disk", stage.folder / "third disk"
     second.mkdir()
+    third.mkdir()
     return {
         "/mnt/disk1": stage.disk,
         "/mnt/disk2": second,
+        "/mnt/disk3": third,
         "/srv/vault": stage.at,
         "/srv": tree / "media",
         "/etc": tree / "docs",

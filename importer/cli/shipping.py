@@ -1,0 +1,115 @@
+"""`importer export`: a recovery point onto disks, for the machine that it is of."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from formats.console import NOT_FINISHED, Console, command
+from formats.words import counted, instant, one_line, size
+from importer.cli.app import MachineOption, VaultOption, app, signing_vault
+from importer.cli.imports import mended
+
+if TYPE_CHECKING:
+    from importer.points import Point
+    from importer.shipments import Shipped
+
+
+@command(app, "export")
+def export(
+    console: Console,
+    point: Annotated[
+        str,
+        typer.Argument(
+            metavar="POINT", help="The beginning of a point's id, or latest: see `importer points`."
+        ),
+    ],
+    to: Annotated[
+        list[Path],
+        typer.Option("--to", metavar="DISK", help="Write onto the disk mounted here; may be repeated."),
+    ],
+    vault: VaultOption = None,
+    machine: MachineOption = None,
+    without: Annotated[
+        list[int] | None,
+        typer.Option("--without", metavar="N", help="Disk N is lost or dead: what it held is written again."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Begin a new shipment, though the last one was finished.")
+    ] = False,
+) -> int:
+    """Write a recovery point onto disks, to be sent to its machine. No passphrase is needed.
+
+    Run it again to go on, with the same disks or with others.
+
+    Example: importer export latest --machine web1 --to /mnt/disk --vault /srv/vault
+    """
+    from formats.choosing import choose
+    from importer.points import points
+    from importer.shipments import ship
+    from importer.vault import check_machine
+
+    opened = signing_vault(vault, console)
+    mended(opened, console)
+    check_machine(opened, machine, console)
+    found = list(points(opened, console, lambda m: machine in (None, m.name)))
+    chosen = choose(found, lambda one: one.manifest, point, "importer")
+    with console.working("export", noun="archive"):
+        done = ship(opened, chosen, to, console, without=without or (), again=again)
+    _say(done, chosen, console)
+    console.result(
+        {
+            "point": chosen.manifest.point,
+            "name": chosen.member.name,
+            "set": done.set,
+            "archives": len(done.sizes),
+            "archive_bytes": sum(done.sizes),
+            "disks": [
+                {
+                    "number": disk.number,
+                    "path": str(disk.path),
+                    "archives": len(disk.held),
+                    "written_bytes": disk.written,
+                    "full": disk.full,
+                }
+                for disk in done.written
+            ],
+            "left": len(done.left),
+            "left_bytes": sum(done.left),
+            "lost": done.lost,
+            "finished": done.finished,
+            "findings": console.findings_json(),
+        }
+    )
+    if console.stopping():
+        console.aside("importer: stopped; the same command goes on [interrupted]")
+        return 128 + console.signal_number
+    return 0 if done.finished else NOT_FINISHED
+
+
+def _say(done: "Shipped", point: "Point", console: Console) -> None:
+    manifest = point.manifest
+    console.say(f"Point {manifest.point[:8]} of {point.member.name} ({instant(manifest.created)})")
+    console.say(f"  needs        {counted(len(done.sizes), 'archive')}, {size(sum(done.sizes))}")
+    for disk in done.written:
+        full = "; full" if disk.full else ""
+        console.say(
+            f"  disk {disk.number:<7} {one_line(str(disk.path))}: {size(disk.written)} written; it holds "
+            f"{counted(len(disk.held), 'archive')}{full}"
+        )
+    if done.before:
+        console.say(
+            f"  finished     before, as shipment {done.set[:8]} on {counted(done.disks, 'disk')}; --again writes it once more"
+        )
+        return
+    if not done.finished:
+        what = f"{counted(len(done.left), 'archive')}, {size(sum(done.left))}" if done.left else "its end"
+        console.say(
+            f"  left         {what}: attach a further disk, and run the same command with its path after --to"
+        )
+        return
+    console.say(f"  finished     shipment {done.set[:8]}, on {counted(done.disks, 'disk')}")
+    console.say("Before they leave: `importer inspect DISK` for each. Where they arrive:")
+    console.say(
+        f"  seed restore {manifest.point[:8]} {' '.join(['--from DISK'] * min(done.disks, 3))} --target FOLDER"
+    )

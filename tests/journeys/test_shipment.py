@@ -1,0 +1,272 @@
+"""Reverse shipment: a recovery point from the vault onto disks, by people without keys, and restored from these alone."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from formats.documents import envelope
+from formats.documents.disk import Inventory, Label, SetDocument
+from formats.documents.revisions import newest
+from formats.documents.vault import Descriptor
+from formats.monitor import Tally
+from formats.store.local import LocalStore
+from tests.conftest import LoopDisks
+from tests.journeys import trees
+from tests.journeys.stage import (
+    Copy,
+    Stage,
+    await_,
+    backup,
+    below,
+    disks,
+    ended,
+    flip,
+    kept,
+    refused,
+    snapshot,
+    to,
+)
+
+assert sys.platform == "linux"
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def sent(copy_of: Copy, lived: Stage) -> Stage:
+    """A machine whose two points lie in the vault, which knows it."""
+    lived.run("importer", "points", "--vault", lived.at)
+    return lived
+
+
+def ship(stage: Stage, *words: object, code: int = 0) -> dict[str, object]:
+    found: dict[str, object] = stage.run(
+        "importer", "export", *words, "--vault", stage.at, "--json", code=code
+    ).json
+    return found
+
+
+def inspected(stage: Stage, *paths: Path, code: int = 0) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = stage.run(
+        "importer", "inspect", *paths, "--read", "--json", code=code
+    ).json["disks"]
+    return found
+
+
+def restored(
+    stage: Stage, target: Path, source: Path, *words: object, code: int = 0, point: str = "latest"
+) -> Path:
+    """By whoever has nothing but the disks and the passphrase."""
+    stage.run(
+        "seed", "restore", point, "--target", target, *words, "--passphrase-file", stage.secret,
+        code=code, SEED_HOME=stage.folder / "no home",
+    )  # fmt: skip
+    return below(target, source)
+
+
+def of(*paths: Path) -> list[object]:
+    return [word for path in paths for word in ("--from", path)]
+
+
+@pytest.mark.needs("loop", "root")
+def test_a_point_on_two_disks_is_restored_without_the_vault(
+    copy_of: Copy, opened: Stage, room: Path, loop_disk: LoopDisks
+) -> None:
+    stage = copy_of(opened)
+    source = trees.long_tree(room / "source", files=6)
+    backup(stage, source)
+    first, second = loop_disk(48 * MIB, "ext4"), loop_disk(96 * MIB, "ext4")
+    begun = ship(stage, "latest", "--to", first, code=4)
+    assert (begun["finished"], begun["disks"][0]["full"]) == (False, True)  # type: ignore[index]
+    assert begun["left"] > 0  # type: ignore[operator]
+    (open_disk,) = inspected(stage, first)
+    assert (open_disk["closed"], open_disk["finished"], open_disk["outbound"]) == (True, False, True)
+    done = ship(stage, "latest", "--to", second)
+    assert (done["finished"], done["left"], done["set"]) == (True, 0, begun["set"])
+    written = begun["disks"][0]["archives"] + done["disks"][0]["archives"]  # type: ignore[index]
+    catalogs = written - done["archives"]
+    assert catalogs == 1, "its catalog lies on both, and nothing else does"
+    for disk in inspected(stage, first, second):
+        assert (disk["findings"], disk["read"]["damaged"], disk["machine_name"]) == (0, 0, "web1")  # type: ignore[index]
+    (job,) = stage.run("importer", "jobs", "--vault", stage.at, "--json").json
+    assert (job["kind"], job["machines"], job["finished"] is None) == ("export", ["web1"], False)
+    stage.vault.rename(stage.folder / "gone")
+    one = stage.run(
+        "seed", "points", *of(second), "--passphrase-file", stage.secret, "--json", SEED_HOME=room / "none"
+    ).json
+    assert [d["number"] for d in one[0]["awaited_disks"]] == [1], "it says which disk to attach"
+    assert trees.differences(source, restored(stage, room / "back", source, *of(second, first))) == []
+
+
+def test_all_that_is_new_on_a_disk_is_signed_by_the_authority(sent: Stage) -> None:
+    ship(sent, "latest", "--to", sent.disk)
+    with LocalStore.open(sent.at, read_only=True) as vault:
+        found = newest(vault, "descriptor", Descriptor, None, Tally())
+    assert found is not None
+    key = bytes.fromhex(found[0].authority)
+    (label,) = [envelope.read((sent.seeded / "label").read_bytes(), "label").verify(Label, key)]
+    assert (label.authority, label.machine_name) == (key.hex(), "web1")
+    for path in sent.objects("inventories"):
+        envelope.read(path.read_bytes(), path.name).verify(Inventory, key)
+    (document,) = sent.objects("sets")
+    told = envelope.read(document.read_bytes(), "set").verify(SetDocument, key)
+    assert (told.set, told.point) == (label.set, label.point)
+    assert len(sent.objects("slots")) == 1, "so that the passphrase opens it"
+
+
+def test_what_is_newer_than_the_disks_comes_from_the_vault(sent: Stage, source: Path, room: Path) -> None:
+    ship(sent, "latest", "--to", sent.disk)
+    shipped = kept(source, room, "shipped")
+    (source / "newer").write_bytes(trees.incompressible(3 * MIB, 9))
+    backup(sent)
+    assert trees.differences(shipped, restored(sent, room / "old", source, *of(sent.disk))) == []
+    both = (*of(sent.disk), "--vault", sent.at)
+    for archive in sent.objects("archives"):  # what the disk has is not asked of the vault
+        (sent.vault / archive.relative_to(sent.seeded)).unlink()
+    assert trees.differences(source, restored(sent, room / "new", source, *both)) == []
+
+
+def test_an_older_point_is_named_by_its_id(sent: Stage, source: Path) -> None:
+    points = sent.run("importer", "points", "--vault", sent.at, "--json").json
+    done = ship(sent, points[0]["point"][:10], "--to", sent.disk)
+    assert done["point"] == points[0]["point"]
+    refused(
+        sent.run("importer", "export", "ffffffff", "--to", sent.disk, "--vault", sent.at, "--json", code=2),
+        "point-unknown",
+    )
+    refused(
+        sent.run("importer", "export", "latest", "--machine", "no", "--to", sent.disk, "--vault", sent.at, "--json", code=2),
+        "machine-unknown",
+    )  # fmt: skip
+
+
+def test_killed_again_and_again_it_completes(copy_of: Copy, opened: Stage, room: Path) -> None:
+    stage = copy_of(opened)
+    source = trees.long_tree(room / "source", files=8)
+    backup(stage, source)
+    paths = disks(stage, 2)
+    words = ("export", "latest", *to(*paths), "--vault", stage.at)
+
+    def archives() -> int:
+        return sum(1 for path in paths for _ in path.glob("offseed/*/archives/*/*"))
+
+    for _ in range(3):
+        before = archives()
+        running = stage.start("importer", *words)
+        if await_(lambda: archives() > before, running):  # noqa: B023
+            ended(running, signal.SIGKILL)
+    done = json.loads(stage.run("importer", *words, "--json").stdout)
+    assert done["finished"]
+    assert stage.run("importer", *words, "--json").json["disks"] == [], "a further run has nothing to do"
+    assert all(disk["read"]["damaged"] == 0 for disk in inspected(stage, *paths))  # type: ignore[index]
+    stage.vault.rename(stage.folder / "gone")
+    assert trees.differences(source, restored(stage, room / "back", source, *of(*paths))) == []
+
+
+def test_ctrl_c_ends_it_cleanly_and_it_goes_on(copy_of: Copy, opened: Stage, room: Path) -> None:
+    stage = copy_of(opened)
+    source = trees.long_tree(room / "source", files=8)
+    backup(stage, source)
+    words = ("export", "latest", "--to", stage.disk, "--vault", stage.at)
+    running = stage.start("importer", *words)
+    assert await_(lambda: any(stage.disk.glob("offseed/*/archives/*/*")), running)
+    stopped = ended(running, signal.SIGINT)
+    if stopped.code == 0:
+        pytest.fail("it is too fast for this story")
+    assert stopped.code == 130
+    (disk,) = inspected(stage, stage.disk)
+    assert (disk["closed"], disk["finished"]) == (True, False)
+    assert stage.run("importer", *words, "--json").json["finished"]
+
+
+def test_what_stands_in_for_damaged_archives_is_shipped(sent: Stage, source: Path, room: Path) -> None:
+    state = kept(source, room, "state")
+    for archive in (sent.vault / "archives").glob("*/*"):
+        flip(archive, archive.stat().st_size // 2)
+    sent.run("importer", "validate", "--vault", sent.at, code=3)
+    sent.run("seed", "repair")
+    done = ship(sent, "latest", "--to", sent.disk)
+    assert (done["finished"], done["lost"], done["findings"]) == (True, 0, [])
+    sent.vault.rename(sent.folder / "gone")
+    assert trees.differences(state, restored(sent, room / "back", source, *of(sent.disk))) == []
+
+
+def test_what_the_vault_holds_in_name_only_is_told_and_left_out(
+    sent: Stage, source: Path, room: Path
+) -> None:
+    archive = max((sent.vault / "archives").glob("*/*"), key=lambda p: p.stat().st_size)
+    flip(archive, archive.stat().st_size // 2)
+    done = ship(sent, "latest", "--to", sent.disk, code=3)
+    assert (done["finished"], done["lost"]) == (True, 1)
+    assert [f["code"] for f in done["findings"]] == ["object-damaged"]  # type: ignore[attr-defined]
+    (disk,) = inspected(sent, sent.disk)
+    assert disk["read"]["damaged"] == 0  # type: ignore[index]
+    restored(sent, room / "back", source, *of(sent.disk), code=3)
+
+
+def test_damage_on_the_way_is_seen_without_keys_and_made_good_by_the_vault(
+    sent: Stage, source: Path, room: Path
+) -> None:
+    ship(sent, "latest", "--to", sent.disk)
+    archive = sent.objects("archives")[0]
+    flip(archive, archive.stat().st_size // 2)
+    (disk,) = inspected(sent, sent.disk, code=3)
+    assert disk["read"]["damaged"] == 1  # type: ignore[index]
+    assert sent.run("seed", "verify", sent.disk, "--json", code=None).code != 0
+    assert (
+        trees.differences(source, restored(sent, room / "back", source, *of(sent.disk), "--vault", sent.at))
+        == []
+    )
+
+
+def test_such_a_disk_is_imported_into_no_vault_and_verified_by_its_machine(sent: Stage) -> None:
+    ship(sent, "latest", "--to", sent.disk)
+    before = snapshot(sent.vault)
+    refused(
+        sent.run("importer", "import", sent.disk, "--vault", sent.at, "--json", code=1),
+        "disk-outbound",
+    )
+    assert snapshot(sent.vault) == before
+    on_disk = snapshot(sent.disk)
+    sent.run("seed", "verify", sent.disk)
+    assert snapshot(sent.disk) == on_disk, "only a vault signs it"
+
+
+def test_a_lost_disk_is_gone_on_without_and_a_finished_shipment_begun_again(sent: Stage) -> None:
+    one, two, three = disks(sent, 3)
+    first = ship(sent, "latest", "--to", one)
+    same = ship(sent, "latest", "--to", two)
+    assert (same["set"], same["disks"]) == (first["set"], [])
+    anew = ship(sent, "latest", "--to", two, "--again")
+    assert anew["set"] != first["set"]
+    (sent.vault / "shipments" / str(anew["set"])).rename(sent.folder / "never finished")
+    assert ship(sent, "latest", "--to", three, "--without", 1)["disks"][0]["archives"] == anew["archives"]  # type: ignore[index]
+
+
+def test_a_disk_that_only_says_so_is_no_disk_of_the_shipment(sent: Stage) -> None:
+    one, two = disks(sent, 2)
+    done = ship(sent, "latest", "--to", one)
+    (sent.vault / "shipments" / str(done["set"])).rename(sent.folder / "never finished")
+    (folder,) = (one / "offseed").iterdir()
+    (two / "offseed" / folder.name).mkdir(parents=True)
+    (two / "offseed" / folder.name / "label").write_bytes(b"another")
+    for number in (1, 7):
+        folder = two / "offseed" / f"{done['set']}-{number}"
+        if number == 7:
+            (two / "offseed" / f"{done['set']}-1").rename(folder)
+        result = sent.run("importer", "export", "latest", "--to", two, "--vault", sent.at, "--json", code=1)
+        refused(result, "disk-foreign")
+        assert (folder / "label").read_bytes() == b"another"
+
+
+def test_wrong_paths_are_refused_before_anything_is_written(sent: Stage, room: Path) -> None:
+    before = snapshot(sent.vault)
+    (room / "file").write_bytes(b"")
+    for path in (room / "nowhere", room / "file"):
+        result = sent.run("importer", "export", "latest", "--to", path, "--vault", sent.at, "--json", code=1)
+        refused(result, "disk-missing")
+    assert snapshot(sent.vault) == before
+    assert not (room / "nowhere").exists()
