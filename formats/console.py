@@ -23,6 +23,7 @@ from typing import Annotated, Any
 import typer
 
 from formats.errors import Interrupted, OffseedError, UsageError
+from formats.jobs.log import JobLog
 from formats.monitor import Finding, Tally
 from formats.progress import Bar, Rate, every
 from formats.store.failures import meaning
@@ -50,6 +51,8 @@ class Console(Tally):
         self._lock = threading.Lock()
         self._bar: Bar | None = None
         self._stopped_at = 0.0
+        self.log: JobLog | None = None  # of a job, which is told from when it begins to work
+        self.error: OffseedError | None = None
         self._noun = "file"
 
     def say(self, text: str = "") -> None:
@@ -72,17 +75,23 @@ class Console(Tally):
     def finding(self, finding: Finding) -> None:
         with self._lock:
             super().finding(finding)
+            if self.log is not None:
+                self.log.finding(finding)
         if self.verbose:
             self.aside(f"{finding.code}: {one_line(finding.subject)}: {finding.detail}")
 
     def notice(self, text: str) -> None:
         super().notice(text)
+        if self.log is not None:
+            self.log.notice(text)
         if not self.quiet:
             self.aside(f"note: {text}")
 
     def progress(self, *, done: int = 0, files: int = 0, stored: int = 0, kept: int = 0) -> None:
         with self._lock:
             super().progress(done=done, files=files, stored=stored, kept=kept)
+            if self.log is not None:
+                self.log.progress(self)
             self._show()
 
     def expect(self, *, total: int, files: int, final: bool) -> None:
@@ -106,6 +115,8 @@ class Console(Tally):
         `total` bytes are expected; what is counted is called `noun`. What is begun with `nohup` goes on when the terminal closes.
         """
         self._noun = noun
+        if self.log is not None:
+            self.log.begin()
         if total is not None:
             self.expect(total=total, files=0, final=True)
         asked = [s for s in _stop_signals() if signal.getsignal(s) != signal.SIG_IGN or s == signal.SIGINT]
@@ -176,6 +187,7 @@ class Console(Tally):
 
     def fail(self, program: str, error: OffseedError) -> None:
         """Say an error once: on stderr, and with --json as the one document on stdout."""
+        self.error = error
         self.report_findings()
         lines = [f"{program}: {error} [{error.code}]"]
         if error.hint:
@@ -217,10 +229,13 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print ever
 Command = Callable[..., int | None]
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
+def command(
+    app: typer.Typer, name: str, job: Callable[[], Path] | None = None, example: str = ""
+) -> Callable[[Command], Command]:
     """Register a command whose first parameter is the console; adds --json, --quiet and --verbose.
 
-    The function returns an exit code, None for 0; findings turn 0 into 3.
+    The function returns an exit code, None for 0; findings turn 0 into 3. One that is a `job` is logged in the home at that path. The
+    docstring is the help, with an `example` behind it where both programs have the command.
     """
 
     def register(function: Command) -> Command:
@@ -234,6 +249,8 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
         def wrapped(**arguments: Any) -> None:
             switches = {n: arguments.pop(n) for n in common}
             _consoles.append(console := Console(**switches))
+            if job is not None and not _only_looks({n for n, v in arguments.items() if v}):
+                console.log = JobLog(job(), name)
             try:
                 code = function(console, **arguments) or DONE
                 sys.stdout.flush()
@@ -248,10 +265,16 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
         parameters = [p.replace(kind=keyword) for p in own]
         wrapped.__signature__ = signature.replace(parameters=[*parameters, *options])  # type: ignore[attr-defined]
         wrapped.__annotations__ = {p.name: p.annotation for p in (*parameters, *options)}
-        app.command(name, help=_unwrapped(function.__doc__ or ""))(wrapped)
+        about = f"{function.__doc__ or ''}\n\nExample: {example}" if example else function.__doc__ or ""
+        app.command(name, help=_unwrapped(about))(wrapped)
         return function
 
     return register
+
+
+def _only_looks(options: set[str]) -> bool:
+    """Or lets another process do it."""
+    return "dry_run" in options or ("detach" in options and "detached" not in options)
 
 
 def _refused(error: OSError) -> Exception:
@@ -272,9 +295,22 @@ def _unwrapped(text: str) -> str:
 _consoles: list[Console] = []
 
 
-def run(program: str, app: typer.Typer) -> int:
-    """Run the command line; whatever was foreseen becomes one message and an exit code."""
+def run(program: str, app: typer.Typer, ended: Callable[[Console], None] | None = None) -> int:
+    """Run the command line; whatever was foreseen becomes one message and an exit code. `ended` hears of a job that was logged."""
     _consoles.clear()
+    code = FAILED
+    try:
+        code = _run(program, app)
+    finally:
+        console = _console()
+        if console.log is not None and (console.log.is_begun or code in (FAILED, NOT_FINISHED)):
+            console.log.end(code, console.error, console)
+            if ended is not None:
+                ended(console)
+    return code
+
+
+def _run(program: str, app: typer.Typer) -> int:
     try:
         code = app(standalone_mode=False, prog_name=program)
         sys.stdout.flush()

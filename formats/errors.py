@@ -27,6 +27,7 @@ CODES = {
     "schedule-missing": "no schedule is set",
     "retention-unreadable": "a rule of the retention policy cannot be understood",
     "point-unknown": "no recovery point goes by that name",
+    "job-unknown": "no job of this home goes by that name",
     "set-unknown": "no disk set of this home goes by that name",
     "no-vault": "no vault was named and none is known",
     "target-inside-source": "what is written would lie inside what is read",

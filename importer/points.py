@@ -77,6 +77,15 @@ def points(vault: Vault, monitor: Monitor, wanted: Callable[[Membership], bool] 
         yield from History(vault, member, known, monitor).points(there[member.key_id])
 
 
+def arrivals(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, int]]:
+    """Each active machine, and when its last point came, by the store's clock; 0 where none has."""
+    for member in by_name(members(vault, monitor)):
+        if member.status == "active":
+            names = [name for name, _ in vault.store.list(layout.manifest_prefix(member.machine))]
+            written = [vault.store.written(name) for name in sorted(names, key=layout.number_of)[-1:]]
+            yield member, max((int(moment.timestamp()) for moment in written if moment), default=0)
+
+
 def by_name(known: Mapping[MachineId, Membership]) -> list[Membership]:
     """The members by name; one that was replaced before those that took its place."""
     return sorted(known.values(), key=lambda m: (m.name, len(line_of(m, known)), m.machine))

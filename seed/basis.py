@@ -21,7 +21,7 @@ from blake3 import blake3
 from formats.errors import FormatError
 from formats.ids import ChunkId
 from formats.keyed.catalog import Entry, PageRow, decode_entries, encode_entries, in_parts, joined, sort_key
-from seed.records import unwritable
+from formats.records import unwritable
 
 FRAME = struct.Struct("<I16s")
 FOLD_ROWS = 2048

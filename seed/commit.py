@@ -32,6 +32,7 @@ from formats.errors import (
 )
 from formats.ids import ArchiveName, Digest, HexDigest, digest, hex_digest
 from formats.monitor import Finding, Monitor
+from formats.records import write_private
 from formats.tables import needs
 from formats.tables.holdings import encode_tables
 from formats.tables.sections import Section
@@ -41,7 +42,6 @@ from seed.disk_sets import KeptSet
 from seed.home import Home
 from seed.new_point import describe, sign_manifest
 from seed.placing import MetadataCache
-from seed.records import write_private
 from seed.reuse import Reusable
 
 

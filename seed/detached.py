@@ -14,10 +14,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from formats.documents.codec import Record, blob, integer, member, optional
+from formats.records import read_record, unwritable, write_record
 from formats.wire import Json
 from formats.words import moment
 from seed.home import LOCK_PATIENCE, Home, give_back
-from seed.records import read_record, unwritable, write_record
 
 LOGS_MAX = 10
 

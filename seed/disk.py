@@ -17,13 +17,13 @@ from formats.documents.disk import Label
 from formats.errors import MediaError, UsageError
 from formats.ids import hex_digest, random_id
 from formats.monitor import Monitor
+from formats.records import unwritable, write_private
 from formats.store.failures import meaning
 from formats.store.local import LocalStore
 from formats.tables.archive import Archive
 from formats.tables.sections import Section
 from seed.disk_sets import DiskState, KeptSet, SetState
 from seed.home import Home, Identity
-from seed.records import unwritable, write_private
 from seed.sections import read_section, read_sections
 from seed.source.rules import mounted_kinds
 

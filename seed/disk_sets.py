@@ -10,8 +10,8 @@ from formats.documents.codec import Record, choice, flag, hexed, integer, many, 
 from formats.documents.disk import DISKS_MAX, SetDocument
 from formats.errors import UsageError
 from formats.ids import HexDigest, PointId, SetId
+from formats.records import read_record, write_record
 from seed.home import ITEM, ITEMS_MAX, Home, LeftOut
-from seed.records import read_record, write_record
 
 
 class DiskState(Record):

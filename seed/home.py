@@ -31,9 +31,9 @@ from formats.errors import HomeError
 from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId, machine_id
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
+from formats.records import read_record, unwritable, write_record
 from formats.words import moment
 from seed.network import Network
-from seed.records import read_record, unwritable, write_record
 
 R = TypeVar("R", bound=Record)
 
@@ -41,6 +41,10 @@ ITEMS_MAX = 1000
 EXCLUDES_MAX = 10_000
 ITEM = blob(64 << 10)
 REPLACED_MAX = 1000
+LOST = (
+    "bring this file back from a copy; or register again into another home (SEED_HOME): all that was backed up stays "
+    "readable with the passphrase"
+)
 LOCK_PATIENCE = 5.0  # seconds: a command that only announces or verifies a little is soon done
 
 
@@ -199,7 +203,9 @@ class Home:
                 "is chosen by SEED_HOME",
             )
         return cls(
-            path, read_record(path / "identity.json", Identity), read_record(path / "state.json", State)
+            path,
+            read_record(path / "identity.json", Identity, LOST),
+            read_record(path / "state.json", State, LOST),
         )
 
     def save_slots(self, slots: bytes) -> None:
@@ -238,8 +244,8 @@ class Home:
         except OSError as error:
             raise unwritable(self.path / "lock", error) from error
         try:
-            self.identity = read_record(self.path / "identity.json", Identity)
-            self.state = read_record(self.path / "state.json", State)
+            self.identity = read_record(self.path / "identity.json", Identity, LOST)
+            self.state = read_record(self.path / "state.json", State, LOST)
             yield
         finally:
             give_back(self.path)

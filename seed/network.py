@@ -9,8 +9,8 @@ from pathlib import Path
 
 from formats.documents.codec import Record, flag, member, nested, optional, text
 from formats.errors import HomeError, UsageError
+from formats.records import read_record, write_record
 from formats.store.access import Access, check_secret, signature_of
-from seed.records import read_record, write_record
 from seed.throttle import Pace, Throttle
 
 FILE = "network.json"

@@ -21,6 +21,7 @@ from formats.documents.manifest import Manifest
 from formats.errors import HomeError, UsageError
 from formats.ids import ArchiveName, hex_digest
 from formats.monitor import Finding, Monitor
+from formats.records import write_private
 from formats.standing import awaited
 from formats.store.contract import Store
 from formats.store.local import LocalStore
@@ -35,7 +36,6 @@ from seed.items import Scope, check_targets
 from seed.machines import check_active
 from seed.placing import Attendant
 from seed.reading import needed_of
-from seed.records import write_private
 from seed.reuse import given_up
 from seed.revisions import Revision, unmet
 from seed.work import Before, Work

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from formats.documents.codec import Record, choice, integer, many, member, text
 from formats.errors import UsageError
-from seed.records import read_record, write_record
+from formats.records import read_record, write_record
 from seed.throttle import DAYS, parse_days
 
 FILE = "schedule.json"

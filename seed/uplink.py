@@ -11,11 +11,11 @@ from pathlib import Path
 
 from formats.layout import archive_name
 from formats.monitor import Monitor
+from formats.records import unwritable, write_private
 from formats.store.contract import Store
 from formats.tables.archive import Archive
 from formats.tables.sections import Section
 from seed.packing import Buffer, BufferPool
-from seed.records import unwritable, write_private
 from seed.sections import read_sections
 
 PUTS_MAX = 4  # in flight (PROTOCOL 3)

@@ -20,12 +20,12 @@ from formats.documents.disk import Inventory, Verified
 from formats.errors import Interrupted, MediaError, OffseedError, StoreError
 from formats.ids import SetId, hex_digest
 from formats.monitor import Monitor
+from formats.records import write_private
 from formats.tables.archive import ARCHIVE_SIZE_MAX
 from seed.disk import read_journal
 from seed.disk_sets import DiskState, KeptSet
 from seed.home import Home
 from seed.readback import Folder, Keys, Readback
-from seed.records import write_private
 
 
 @dataclass(frozen=True)

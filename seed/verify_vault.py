@@ -27,6 +27,7 @@ from formats.errors import (
 from formats.ids import digest
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, damage_told
+from formats.records import read_record, write_record
 from formats.replaced import joined
 from formats.tables.archive import ARCHIVE_SIZE_MAX
 from formats.tables.index import RECORDS_MAX, Row
@@ -34,7 +35,6 @@ from formats.tables.needs import Need, bitmap
 from formats.tables.sections import Section
 from seed.home import Home
 from seed.reading import PointReader, Union
-from seed.records import read_record, write_record
 from seed.work import Work, believed
 
 BROKEN_MAX = 100_000

@@ -17,8 +17,9 @@ def main() -> None:
 def _work() -> int:
     from formats.console import run
     from importer.cli.app import app
+    from importer.cli.jobs import job_ended
 
-    return run("importer", app)
+    return run("importer", app, job_ended)
 
 
 def _logs() -> "Path":

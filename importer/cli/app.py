@@ -43,6 +43,8 @@ class ImporterVerbs(Verbs):
             "`importer inspect` looks at disks, `importer validate` reads all that a vault holds",
         ),
         "scrub": "validate",
+        **dict.fromkeys(("log", "logs", "tail"), "jobs"),
+        **dict.fromkeys(("alert", "mail", "webhook", "metrics"), "notify set"),
         **dict.fromkeys(("forget", "expire", "delete", "purge"), "prune"),
         "stats": "status",
         "report": "report",

@@ -12,7 +12,7 @@ from formats.ids import MachineId, fingerprint, parse_fingerprint
 from formats.monitor import Finding
 from formats.wire import Json
 from formats.words import counted, instant, numbered, one_line, size
-from importer.cli.app import MachineOption, VaultOption, accept_machines, app, signing_vault, vault_of
+from importer.cli.app import MachineOption, VaultOption, accept_machines, app, home, signing_vault, vault_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ def inspect(
     return FAILED if refused else 0
 
 
-@command(app, "import")
+@command(app, "import", job=home)
 def import_(
     console: Console,
     disks: DisksArgument,

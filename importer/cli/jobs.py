@@ -1,46 +1,143 @@
-"""`importer jobs`."""
+"""`importer jobs` and `importer notify`: what was done to a vault and by this station, and who is told of it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from formats.console import Console, command
+from formats.jobs import commands, notifying
+from formats.jobs.commands import AllOption, FollowOption, JobArgument
+from formats.jobs.notifying import Side, add_notify
 from formats.wire import Json
 from formats.words import counted, moment, size
-from importer.cli.app import MachineOption, VaultOption, app, vault_of
+from importer.cli.app import MachineOption, VaultOption, address_of, app, vault_of
+from importer.cli.app import home as home_path
+
+if TYPE_CHECKING:
+    from formats.jobs.listing import Job
+    from formats.jobs.telling import Event, Notify
+    from importer.jobs import Done
 
 DID = {"import": "copied", "validate": "read", "prune": "deleted", "export": "written"}
 
 
 @command(app, "jobs")
-def jobs(console: Console, vault: VaultOption = None, machine: MachineOption = None) -> None:
-    """List what was done to a vault: imports, validations, sweeps, exports; those that go on, too.
+def jobs(
+    console: Console,
+    job: JobArgument = None,
+    vault: VaultOption = None,
+    machine: MachineOption = None,
+    follow: FollowOption = False,
+    every: AllOption = False,
+) -> int:
+    """List what was done to a vault, by its own papers: imports, validations, sweeps, exports; those that go on, too.
+
+    What this station did has an id and a log of JSON lines in its home, of which the last 400 are kept: name it to see all.
 
     Example: importer jobs --vault /srv/vault
     """
+    from formats.jobs.listing import jobs as logged
     from importer.jobs import jobs as found
     from importer.vault import check_machine
 
+    if follow:
+        return commands.follow(console, home_path(), job)
+    if job is not None:
+        commands.show_job(console, commands.chosen(logged(home_path()), job))
+        return 0
     opened = vault_of(vault, console)
     check_machine(opened, machine, console)
-    rows: list[Json] = []
-    for done in found(opened, console):
-        if machine is not None and machine not in done.machines:
-            continue
-        took = "goes on, or was stopped" if done.finished is None else f"{done.finished - done.started:,} s"
-        told = f"{DID[done.kind]} {counted(done.objects, 'object')}, {size(done.bytes)}"
-        warned = f"; {counted(done.findings, 'finding')}" if done.findings else ""
-        whose = f" {', '.join(done.machines)}" if done.machines else ""
-        what = f" {done.what}" if done.what else ""
-        console.say(f"{moment(done.started)}  {done.kind:8}{whose}{what}: {told}; {took}{warned}")
-        rows.append(
-            {
-                "kind": done.kind,
-                "started": done.started,
-                "finished": done.finished,
-                "machines": [*done.machines],
-                "what": done.what,
-                "objects": done.objects,
-                "bytes": done.bytes,
-                "findings": done.findings,
-            }
-        )
-    if not rows:
-        console.say("nothing was done yet")
-    console.result(rows)
+    papers = [done for done in found(opened, console) if machine is None or machine in done.machines]
+    rows = list(_rows(papers, [] if machine is not None else logged(home_path())))
+    commands.list_jobs(console, rows if every else rows[-commands.SHOWN :])
+    return 0
+
+
+def _rows(papers: "list[Done]", logged: "list[Job]") -> Iterator[tuple[str, dict[str, Json]]]:
+    """What was done by time: the vault's papers, each with the log of this station where it did it; and what left no paper."""
+    left = list(logged)
+    rows: list[tuple[int, str, dict[str, Json]]] = []
+    for done in papers:
+        log = next((one for one in left if _is_of(one, done)), None)
+        if log is not None:
+            left.remove(log)
+        rows.append((done.started, _told(done, log), _shown(done, log)))
+    rows += [
+        (log.began, commands.told(log), {**_NO_PAPER, **log.to_json(), "log": str(log.path)}) for log in left
+    ]
+    yield from ((text, row) for _, text, row in sorted(rows, key=lambda row: row[0]))
+
+
+_NO_PAPER: dict[str, Json] = {"machines": [], "what": "", "objects": 0, "bytes": 0}
+
+
+def _is_of(log: "Job", done: "Done") -> bool:
+    return log.kind == done.kind and log.began - 1 <= done.started <= log.began + int(log.seconds) + 1
+
+
+def _told(done: "Done", log: "Job | None") -> str:
+    took = "goes on, or was stopped" if done.finished is None else f"{done.finished - done.started:,} s"
+    told = f"{DID[done.kind]} {counted(done.objects, 'object')}, {size(done.bytes)}"
+    warned = f"; {counted(done.findings, 'finding')}" if done.findings else ""
+    whose = f" {', '.join(done.machines)}" if done.machines else ""
+    what = f" {done.what}" if done.what else ""
+    own = f"; {log.state}, {log.job}" if log is not None else ""
+    return f"{moment(done.started)}  {done.kind:8}{whose}{what}: {told}; {took}{warned}{own}"
+
+
+def _shown(done: "Done", log: "Job | None") -> dict[str, Json]:
+    own = {} if log is None else log.to_json()
+    return {
+        **own,
+        "kind": done.kind,
+        "started": done.started,
+        "finished": done.finished,
+        "machines": [*done.machines],
+        "what": done.what,
+        "objects": done.objects,
+        "bytes": done.bytes,
+        "findings": done.findings,
+    }
+
+
+def _name(home: Path) -> str:
+    from importer.authority import authorities
+
+    return ", ".join(authority.name for authority in authorities(home)) or "importer"
+
+
+def _proxy(_: Path) -> str:
+    return ""  # as the environment says
+
+
+def _overdue(console: Console, home: Path, notify: "Notify") -> "list[Event]":
+    """Of each vault of this home, or the one of the environment, the active machines whose last point came too long ago; and
+    vaults that cannot be read."""
+    from formats.errors import OffseedError
+    from formats.jobs.telling import Event, overdue
+    from importer.authority import authorities
+    from importer.points import arrivals
+    from importer.vault import open_vault
+
+    events = []
+    chosen = os.environ.get("IMPORTER_VAULT")
+    for address in [chosen] if chosen else [authority.address for authority in authorities(home)]:
+        try:
+            opened = open_vault(home, address_of(address), console)
+            for member, last in arrivals(opened, console):
+                found = overdue(f"{member.name} of {opened.name}", last, notify.days, member.since)
+                events += [found] if found is not None else []
+        except OffseedError as error:
+            details: dict[str, object] = {"error": {"code": error.code, "what": error.what}}
+            events.append(Event("failure", address, f"the vault cannot be read: {error.what}", details))
+    return events
+
+
+SIDE = Side("importer", home_path, _name, _proxy, _overdue)
+add_notify(app, SIDE)
+
+
+def job_ended(console: Console) -> None:
+    """Tell who wants to be told."""
+    notifying.job_ended(SIDE, console)

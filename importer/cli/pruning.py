@@ -7,14 +7,14 @@ import typer
 from formats.console import Console, command
 from formats.wire import Json
 from formats.words import counted, instant, moment, size
-from importer.cli.app import MachineOption, VaultOption, accept_machines, app, signing_vault, vault_of
+from importer.cli.app import MachineOption, VaultOption, accept_machines, app, home, signing_vault, vault_of
 
 if TYPE_CHECKING:
     from importer.prune import Pruned
     from importer.retention import Decided
 
 
-@command(app, "prune")
+@command(app, "prune", job=home)
 def prune(
     console: Console,
     vault: VaultOption = None,

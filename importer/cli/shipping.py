@@ -7,7 +7,7 @@ import typer
 
 from formats.console import NOT_FINISHED, Console, command
 from formats.words import counted, instant, one_line, size
-from importer.cli.app import MachineOption, VaultOption, app, signing_vault
+from importer.cli.app import MachineOption, VaultOption, app, home, signing_vault
 from importer.cli.imports import mended
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from importer.shipments import Shipped
 
 
-@command(app, "export")
+@command(app, "export", job=home)
 def export(
     console: Console,
     point: Annotated[

@@ -9,13 +9,13 @@ import typer
 from formats.console import Console, command
 from formats.errors import UsageError
 from formats.words import counted, size
-from importer.cli.app import VaultOption, accept_machines, app, signing_vault
+from importer.cli.app import VaultOption, accept_machines, app, home, signing_vault
 from importer.cli.imports import say_wants
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-@command(app, "validate")
+@command(app, "validate", job=home)
 def validate(
     console: Console,
     vault: VaultOption = None,

@@ -23,10 +23,11 @@ def _work() -> int:
     from formats.console import FAILED, run
     from seed.cli.app import app
     from seed.cli.detaching import ended
+    from seed.cli.jobs import job_ended
 
     ending = FAILED
     try:
-        ending = run("seed", app)
+        ending = run("seed", app, job_ended)
     finally:
         ended(ending)
     return ending

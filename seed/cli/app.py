@@ -41,7 +41,7 @@ class SeedVerbs(Verbs):
     instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("init", "setup", "join", "login", "enroll"), "register"),
         **dict.fromkeys(("create", "save", "push", "send", "write", "resume", "continue"), "export"),
-        **dict.fromkeys(("snapshots", "snapshot", "history", "log"), "points"),
+        **dict.fromkeys(("snapshots", "snapshot", "history"), "points"),
         **dict.fromkeys(("list", "dir", "tree", "browse"), "ls"),
         **dict.fromkeys(("extract", "recover", "get", "pull"), "restore"),
         **dict.fromkeys(("check", "scrub", "validate", "test"), "verify"),
@@ -50,7 +50,9 @@ class SeedVerbs(Verbs):
         **{name: name for name in ("disks", "plan")},
         **dict.fromkeys(("fix", "heal"), "repair"),
         **dict.fromkeys(("passwd", "passphrase", "password"), "key change"),
-        **{name: name for name in ("jobs", "report")},
+        **dict.fromkeys(("log", "logs", "tail"), "jobs"),
+        **dict.fromkeys(("alert", "mail", "webhook", "metrics"), "notify set"),
+        "report": "report",
         **dict.fromkeys(
             ("mount", "umount", "cat", "dump"),
             "`seed ls POINT` lists what a recovery point holds, and `seed restore POINT:SUBPATH --target DIR` brings "
@@ -287,6 +289,7 @@ from seed.cli import (
     demo,
     exports,
     items,
+    jobs,
     keys,
     looking,
     network,

@@ -7,7 +7,7 @@ import typer
 
 from formats.console import DONE, Console, command
 from formats.words import counted, size
-from seed.cli.app import VaultOption, address_of, app, open_home, own_vault
+from seed.cli.app import VaultOption, address_of, app, home_path, open_home, own_vault
 from seed.cli.detaching import detach as detach_
 from seed.cli.detaching import hear_no_hangup, leave, tell_begun
 from seed.cli.exports import (
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seed.backup import Backed
 
 
-@command(app, "backup")
+@command(app, "backup", job=home_path)
 def backup(
     console: Console,
     paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="What to back up.")] = None,

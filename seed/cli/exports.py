@@ -13,7 +13,7 @@ from formats.console import Console, command
 from formats.errors import UsageError
 from formats.ids import fingerprint
 from formats.words import counted, instant, listed, numbered, size
-from seed.cli.app import GLOBS, address_of, app, open_home
+from seed.cli.app import GLOBS, address_of, app, home_path, open_home
 from seed.cli.values import parse_size
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ LevelOption = Annotated[
 ]
 
 
-@command(app, "export")
+@command(app, "export", job=home_path)
 def export(
     console: Console,
     paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="What to back up.")] = None,

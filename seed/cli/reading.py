@@ -18,6 +18,7 @@ from seed.cli.app import (
     access_here,
     app,
     home_if_any,
+    home_path,
     with_passphrase,
 )
 
@@ -191,7 +192,7 @@ def ls(
         )
 
 
-@command(app, "restore")
+@command(app, "restore", job=home_path)
 def restore(
     console: Console,
     point: PointArgument,

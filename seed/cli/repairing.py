@@ -9,14 +9,14 @@ import typer
 
 from formats.console import Console, command
 from formats.words import counted, size
-from seed.cli.app import VaultOption, address_of, app, open_home, own_vault
+from seed.cli.app import VaultOption, address_of, app, home_path, open_home, own_vault
 from seed.cli.exports import LevelOption, notice_not_root
 
 if TYPE_CHECKING:
     from seed.repair import Repaired
 
 
-@command(app, "repair")
+@command(app, "repair", job=home_path)
 def repair(
     console: Console,
     wants: Annotated[

@@ -9,7 +9,7 @@ import typer
 from formats.console import Console, command
 from formats.errors import UsageError
 from formats.words import counted, numbered, size
-from seed.cli.app import VaultOption, address_of, app, open_home, own_vault
+from seed.cli.app import VaultOption, address_of, app, home_path, open_home, own_vault
 from seed.cli.exports import Attending, LevelOption, notice_not_root
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from seed.resend import Resent
 
 
-@command(app, "resend")
+@command(app, "resend", job=home_path)
 def resend(
     console: Console,
     disks: Annotated[

@@ -10,7 +10,15 @@ from formats.console import FAILED, Console, command
 from formats.errors import PassphraseError, UsageError
 from formats.wire import Json
 from formats.words import counted, size
-from seed.cli.app import PassphraseFileOption, VaultOption, access_here, app, home_if_any, with_passphrase
+from seed.cli.app import (
+    PassphraseFileOption,
+    VaultOption,
+    access_here,
+    app,
+    home_if_any,
+    home_path,
+    with_passphrase,
+)
 
 if TYPE_CHECKING:
     from formats.keyed.keys import MasterKey
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
     from seed.verify import Verdict
 
 
-@command(app, "verify")
+@command(app, "verify", job=home_path)
 def verify(
     console: Console,
     disks: Annotated[

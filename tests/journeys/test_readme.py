@@ -45,6 +45,7 @@ def places(stage: Stage, tree: Path) -> dict[str, Path | str]:
         "/srv": tree / "media",
         "/etc": tree / "docs",
         "/restored": stage.folder / "restored",
+        "/var/lib/node_exporter": stage.folder,
     }
 
 

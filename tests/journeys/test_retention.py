@@ -77,8 +77,8 @@ def test_a_policy_is_set_shown_and_applied_without_keys(
         assert trees.differences(state, below(target, source)) == []
     assert backup(stage)["findings"] == []
     jobs = stage.run("importer", "jobs", "--vault", stage.at, "--json").json
-    assert [(j["kind"], j["finished"] is None) for j in jobs] == [("prune", False), ("validate", False)]
-    assert jobs[0]["objects"] == done["deleted"]
+    assert {(j["kind"], j["finished"] is None) for j in jobs} == {("prune", False), ("validate", False)}
+    assert done["deleted"] in [j["objects"] for j in jobs if j["kind"] == "prune"]
 
 
 def test_an_old_disk_does_not_bring_back_what_has_expired(copy_of: Copy, opened: Stage, source: Path) -> None:

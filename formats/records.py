@@ -1,4 +1,4 @@
-"""What an agent keeps in its home, written: every file is replaced whole and durably, so a crash leaves the old or the new."""
+"""What a side keeps in its home, written: every file is replaced whole and durably, so a crash leaves the old or the new."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from formats.wire import decode_json, encode_json
 R = TypeVar("R", bound=Record)
 
 
-def read_record(path: Path, kind: type[R]) -> R:
+def read_record(path: Path, kind: type[R], hint: str = "bring this file back from a copy") -> R:
     """Raises HomeError home-damaged."""
     try:
         return kind.from_json(decode_json(path.read_bytes(), path.name), path.name)
@@ -22,15 +22,14 @@ def read_record(path: Path, kind: type[R]) -> R:
             "home-damaged",
             f"the state in the home cannot be read: {error}",
             subject=str(path),
-            hint="bring this file back from a copy; or register again into another home (SEED_HOME): "
-            "all that was backed up stays readable with the passphrase",
+            hint=hint,
         ) from error
     except OSError as error:
         raise HomeError(
             "home-damaged",
             f"the state in the home cannot be read: {error.strerror}",
             subject=str(path),
-            hint="run as the user who registered this machine",
+            hint="run as the user who owns it",
         ) from error
 
 
@@ -70,5 +69,5 @@ def unwritable(path: Path, error: OSError) -> HomeError:
         code,
         f"the home cannot be written ({error.strerror})",
         subject=str(path),
-        hint="make room there, run as the user who registered this machine, or choose another home by SEED_HOME",
+        hint="make room there, run as the user who owns it, or choose another home by SEED_HOME or IMPORTER_HOME",
     )

@@ -1,0 +1,138 @@
+"""`jobs`, which both programs have alike: what a list of logs shows, and following one of them."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from formats.console import Console
+from formats.errors import UsageError
+from formats.wire import Json
+from formats.words import counted, moment, one_line, size
+
+TYPE_CHECKING = (
+    False  # for mypy; to import typing.TYPE_CHECKING takes no longer, but this module is read at every start
+)
+if TYPE_CHECKING:
+    from formats.jobs.listing import Job
+
+SHOWN = 20
+LOOK = 0.5  # seconds between two looks at a log that is followed
+
+JobArgument = Annotated[
+    str | None, typer.Argument(metavar="JOB", help="The beginning of a job's id: tell all of this one.")
+]
+FollowOption = Annotated[
+    bool,
+    typer.Option(
+        "--follow", help="Go on telling what the job does, until it ends; without JOB the one that runs."
+    ),
+]
+AllOption = Annotated[
+    bool, typer.Option("--all", help="All of which there are logs, not the last ones alone.")
+]
+
+
+def told(job: "Job") -> str:
+    """A job in one line."""
+    from formats.jobs.listing import STATES
+
+    of = f" of {size(job.of)}" if job.of is not None and job.state not in STATES.values() else ""
+    parts = [f"{size(job.read)}{of} read", f"{size(job.written)} written"]
+    if job.findings:
+        parts.append(counted(job.findings, "finding"))
+    if job.error is not None:
+        parts.append(f"{one_line(job.error.get('what', ''))} [{job.error.get('code', '')}]")
+    return f"{job.job}  {moment(job.began)}  {job.kind:8} {job.state:10} {_span(job.seconds):>9}  {', '.join(parts)}"
+
+
+def chosen(jobs: "Sequence[Job]", wanted: str) -> "Job":
+    """The job whose id begins so. Raises UsageError job-unknown."""
+    found = [job for job in jobs if job.job.startswith(wanted)] if wanted else []
+    if len(found) != 1:
+        raise UsageError(
+            "job-unknown", "several jobs begin so" if found else "there is no such job here", subject=wanted,
+            hint="the list of jobs, `jobs` without a name, shows their ids",
+        )  # fmt: skip
+    return found[0]
+
+
+def show_job(console: Console, job: "Job") -> None:
+    """All that a log tells."""
+    console.say(told(job))
+    for line in job.lines:
+        if line.get("event") == "finding":
+            console.say(f"  {line.get('code')}: {one_line(str(line.get('subject')))}: {line.get('detail')}")
+        if line.get("event") == "notice":
+            console.say(f"  note: {one_line(str(line.get('text')))}")
+    if job.error is not None and job.error.get("hint"):
+        console.say(f"  what to do: {one_line(job.error['hint'])}")
+    console.say(f"  log          {job.path}")
+    console.result(job.to_json())
+
+
+def follow(console: Console, home: Path, wanted: str | None) -> int:
+    """Tell what a job does until it ends; its exit code is not this one's. Raises UsageError job-unknown."""
+    from formats.jobs.listing import jobs, read_job
+
+    job: Job | None
+    if wanted is not None:
+        job = chosen(jobs(home), wanted)
+    else:
+        running = [one for one in jobs(home) if one.state == "running"]
+        if not running:
+            console.say("no job runs")
+            console.result(None)
+            return 0
+        job = running[-1]
+    shown = 0
+    with console.working("follow"):
+        while job is not None and not console.stopping():
+            for line in job.lines[shown:]:
+                console.say(_line(line))
+                console.result(line)
+            shown = len(job.lines)
+            if job.state != "running":
+                console.say(told(job))
+                break
+            time.sleep(LOOK)
+            job = read_job(job.path)
+    return 0
+
+
+def list_jobs(console: Console, rows: "Iterable[tuple[str, dict[str, Json]]]") -> None:
+    found = list(rows)
+    for text, _ in found:
+        console.say(text)
+    if not found:
+        console.say("nothing was done yet")
+    console.result([row for _, row in found])
+
+
+def last(jobs: "Sequence[Job]", *, every: bool) -> "Iterator[Job]":
+    """The last ones, those that run among them."""
+    yield from jobs if every else jobs[-SHOWN:]
+
+
+def _line(line: "dict[str, object]") -> str:
+    """A line of a log, for people."""
+    when = moment(int(float(str(line.get("time") or 0))))
+    event = line.get("event")
+    if event == "progress":
+        return (
+            f"{when}  {size(int(str(line.get('read'))))} read, {size(int(str(line.get('written'))))} written"
+        )
+    if event == "finding":
+        return f"{when}  {line.get('code')}: {one_line(str(line.get('subject')))}: {line.get('detail')}"
+    if event == "notice":
+        return f"{when}  note: {one_line(str(line.get('text')))}"
+    return f"{when}  {'begun' if event == 'begin' else 'ended'}"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h" if minutes >= 60 else f"{minutes}:{rest:02} min"

@@ -1,0 +1,125 @@
+"""The jobs of a home, by their logs: those that run, and those that ended or were killed."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from formats.jobs.log import FOLDER
+from formats.wire import Json
+
+LINE_MAX = 64 << 10
+STATES = {0: "done", 3: "warnings", 4: "unfinished", 129: "stopped", 130: "stopped", 143: "stopped"}
+SUCCESS = ("done", "warnings")
+
+
+@dataclass
+class Job:
+    """One job. `state` is running, done, warnings, unfinished (a further disk is needed), stopped, failed or killed; times are
+    in seconds since 1970; `of` bytes are to be read, where that is known; `codes` counts its findings."""
+
+    job: str
+    kind: str
+    path: Path
+    began: int
+    state: str = "killed"
+    ended: int | None = None
+    seconds: float = 0.0
+    read: int = 0
+    of: int | None = None
+    written: int = 0
+    files: int = 0
+    findings: int = 0
+    codes: Counter[str] = field(default_factory=Counter)
+    error: dict[str, str] | None = None
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def succeeded(self) -> bool:
+        return self.state in SUCCESS
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "job": self.job,
+            "kind": self.kind,
+            "state": self.state,
+            "started": self.began,
+            "finished": self.ended,
+            "seconds": int(self.seconds),
+            "read_bytes": self.read,
+            "total_bytes": self.of,
+            "written_bytes": self.written,
+            "files": self.files,
+            "findings": self.findings,
+            "codes": dict(self.codes),
+            "error": None if self.error is None else dict(self.error),
+            "log": str(self.path),
+        }
+
+
+def jobs(home: Path) -> list[Job]:
+    """All whose logs there are, by the time at which they began."""
+    paths = sorted((home / FOLDER).glob("*.jsonl")) if (home / FOLDER).is_dir() else []
+    return [job for path in paths if (job := read_job(path)) is not None]
+
+
+def read_job(path: Path) -> Job | None:
+    """A job by its log; None where that is no log, or was removed meanwhile."""
+    lines = list(_lines(path))
+    if not lines or lines[0].get("event") != "begin":
+        return None
+    first = lines[0]
+    job = Job(str(first.get("job")), str(first.get("kind")), path, _integer(first.get("time")), lines=lines)
+    for line in lines:
+        _take(job, line)
+    if job.ended is None:
+        job.seconds = _integer(lines[-1].get("time")) - job.began
+        if _lives(first.get("pid"), first.get("process")):
+            job.state = "running"
+    return job
+
+
+def _take(job: Job, line: dict[str, Any]) -> None:
+    event = line.get("event")
+    if event in ("progress", "end"):
+        job.read, job.written = _integer(line.get("read")), _integer(line.get("written"))
+        job.files = _integer(line.get("files"))
+        job.of = _integer(line["of"]) if line.get("of") is not None else None
+    if event == "finding":
+        job.findings += 1
+        job.codes[str(line.get("code"))] += 1
+    if event == "end":
+        job.ended = _integer(line.get("time"))
+        job.seconds = float(str(line.get("seconds") or 0))
+        job.findings = _integer(line.get("findings"))
+        job.state = STATES.get(_integer(line.get("code")), "failed")
+        if isinstance(error := line.get("error"), dict):
+            job.error = {name: str(value) for name, value in error.items()}
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines that are whole: the last may be on its way."""
+    with suppress(OSError), open(path, "rb") as file:
+        for line in file:
+            with suppress(ValueError):
+                if len(line) <= LINE_MAX and isinstance(found := json.loads(line), dict):
+                    yield found
+
+
+def _lives(pid: object, created: object) -> bool:
+    """Whether the process of that number is the one that was created then."""
+    with suppress(psutil.Error, ValueError, TypeError):
+        there = float(psutil.Process(_integer(pid)).create_time())
+        return abs(there - float(str(created))) < 1
+    return False
+
+
+def _integer(value: object) -> int:
+    with suppress(ValueError, TypeError, OverflowError):
+        return int(float(str(value)))
+    return 0

@@ -1,0 +1,107 @@
+"""What a command does, as it does it: JSON lines in a file of its home, of which the oldest make room.
+
+Nothing here may end a job, or hold it up: what cannot be written is not written.
+"""
+
+import json
+import os
+import secrets
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from formats.errors import OffseedError
+from formats.monitor import Finding, Tally
+from formats.words import printable
+
+FOLDER = "jobs"
+FILES_MAX = 400
+FINDINGS_MAX = 1000  # told one by one; the end counts all
+PAUSE = 2.0  # seconds between two lines of progress, or a hundredth of what has passed: so they are some hundreds at most
+
+
+class JobLog:
+    """The log of one job, begun by the first line. `job` is its id: when it began, and what cannot be guessed."""
+
+    def __init__(self, home: Path, kind: str) -> None:
+        self.kind = kind
+        self.home = home
+        now = time.time()
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+        self.job = f"{stamp}-{int(now * 1000) % 1000:03}{secrets.token_hex(2)}"
+        self.is_begun = False
+        self._began = time.monotonic()
+        self.path = home / FOLDER / f"{self.job}-{kind}.jsonl"
+        self._handle: int | None = None
+        self._next = 0.0
+        self._findings = 0
+
+    def begin(self) -> None:
+        """The first line; nothing where there is no home, or it cannot be written."""
+        if self.is_begun:
+            return
+        self.is_begun = True
+        with suppress(OSError):
+            owner = self.home.stat()
+            folder = self.path.parent
+            folder.mkdir(mode=0o700, exist_ok=True)
+            for old in sorted(folder.glob("*.jsonl"))[: 1 - FILES_MAX]:
+                old.unlink(missing_ok=True)
+            self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            if sys.platform != "win32" and os.geteuid() == 0 and owner.st_uid:  # under sudo
+                os.chown(folder, owner.st_uid, owner.st_gid)
+                os.fchown(self._handle, owner.st_uid, owner.st_gid)
+        import psutil
+
+        process = psutil.Process()
+        self._line("begin", job=self.job, kind=self.kind, pid=process.pid, process=process.create_time())
+
+    def finding(self, finding: Finding) -> None:
+        self._findings += 1
+        if self._findings <= FINDINGS_MAX:
+            self._line(
+                "finding",
+                code=finding.code,
+                subject=printable(finding.subject),
+                detail=printable(finding.detail),
+            )
+
+    def notice(self, text: str) -> None:
+        self._line("notice", text=printable(text))
+
+    def progress(self, tally: Tally) -> None:
+        if (now := time.monotonic()) >= self._next:
+            self._next = now + max(PAUSE, (now - self._began) / 100)
+            self._line("progress", **_counts(tally))
+
+    def end(self, code: int, error: OffseedError | None, tally: Tally) -> None:
+        """The last line. A job that failed before its first one is told of, too."""
+        self.begin()
+        told = None
+        if error is not None:
+            told = {
+                "code": error.code,
+                "what": printable(error.what),
+                "subject": printable(error.subject),
+                "hint": printable(error.hint),
+            }
+        seconds = round(time.monotonic() - self._began, 3)
+        self._line(
+            "end", code=code, error=told, seconds=seconds, findings=len(tally.findings), **_counts(tally)
+        )
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def _line(self, event: str, **members: object) -> None:
+        if self._handle is None:
+            return
+        line = {"time": round(time.time(), 3), "event": event, **members}
+        with suppress(OSError):
+            os.write(self._handle, json.dumps(line).encode() + b"\n")
+
+
+def _counts(tally: Tally) -> dict[str, object]:
+    total = tally.expected if tally.expected_final and tally.expected else None
+    return {"read": tally.done + tally.kept, "of": total, "written": tally.stored, "files": tally.files}

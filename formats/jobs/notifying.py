@@ -1,0 +1,190 @@
+"""`notify`, which both programs have alike: who is told how jobs end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from formats.console import DONE, FAILED, WITH_FINDINGS, Console, command
+from formats.errors import OffseedError, UsageError
+from formats.verbs import group
+from formats.words import counted
+
+if TYPE_CHECKING:
+    from formats.jobs.telling import Event, Notify
+
+
+CommandOption = Annotated[
+    str | None,
+    typer.Option(
+        "--command",
+        metavar="COMMAND",
+        help="Run it, by the system's shell; what happened is its input, as JSON. '' for none.",
+    ),
+]
+WebhookOption = Annotated[
+    str | None,
+    typer.Option("--webhook", metavar="URL", help="Put the same JSON to this address. '' for none."),
+]
+OnOption = Annotated[
+    str | None,
+    typer.Option("--on", metavar="EVENTS", help="Of failure, warning and stale, with commas between."),
+]
+DaysOption = Annotated[
+    int | None,
+    typer.Option("--days", metavar="N", min=0, max=9999, help="Stale is no success for N days; 0: never."),
+]
+MetricsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics", metavar="FILE", help="Keep this file for Prometheus' node exporter. '' for none."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is different in the two programs: where the home is, who it is of, which proxy leads out, and what is overdue."""
+
+    program: str
+    home: Callable[[], Path]
+    name: Callable[[Path], str]
+    proxy: Callable[[Path], str]
+    overdue: "Callable[[Console, Path, Notify], list[Event]]"
+
+
+def add_notify(app: typer.Typer, side: Side) -> None:
+    """The group `notify`."""
+    about = "Show and set who is told how jobs end: a command, a webhook, a file of metrics."
+    example = f"{side.program} notify set --command 'mail -s offseed root' --on failure,stale --days 2"
+    commands, below = _Commands(side), group(app, "notify", about, example)
+    command(below, "set", example=f"{side.program} notify set --on failure,stale")(commands.set)
+    for one in (commands.show, commands.test, commands.check):
+        command(below, one.__name__, example=f"{side.program} notify {one.__name__}")(one)
+
+
+class _Commands:
+    """The commands of one side."""
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+
+    def set(
+        self,
+        console: Console,
+        run: CommandOption = None,
+        webhook: WebhookOption = None,
+        on: OnOption = None,
+        days: DaysOption = None,
+        metrics: MetricsOption = None,
+    ) -> None:
+        """Set who is told, and of what. What is not given stays as it was."""
+        from formats.jobs.telling import EVENTS, Notify
+
+        home = self._side.home()
+        notify = Notify.of(home)
+        events = notify.events if on is None else tuple(word for word in on.split(",") if word)
+        if unknown := [word for word in events if word not in EVENTS]:
+            raise UsageError(
+                "usage",
+                "there is no such event",
+                subject=", ".join(unknown),
+                hint=f"write {', '.join(EVENTS)}",
+            )
+        given = {"command": run, "webhook": webhook, "metrics": metrics, "days": days}
+        notify = replace(notify, events=events, **{n: v for n, v in given.items() if v is not None})  # type: ignore[arg-type]
+        if notify.metrics:
+            refresh(self._side, home, notify)
+        notify.save(home)
+        _show(console, notify)
+
+    def show(self, console: Console) -> None:
+        """Show who is told, and of what."""
+        from formats.jobs.telling import Notify
+
+        _show(console, Notify.of(self._side.home()))
+
+    def test(self, console: Console) -> int:
+        """Tell of a failure that there was not, to see that it arrives."""
+        from formats.jobs.telling import EVENTS, Event, Notify, tell
+
+        home = self._side.home()
+        notify = replace(Notify.of(home), events=EVENTS)
+        event = Event("failure", self._side.name(home), "this is a test, nothing has failed", {"test": True})
+        wrong = tell(notify, event, self._side.proxy(home))
+        for why in wrong:
+            console.aside(f"{self._side.program}: {why}")
+        if not wrong:
+            asked = bool(notify.command or notify.webhook)
+            console.say("told, and nothing went wrong" if asked else "nobody is to be told")
+        console.result({"wrong": [*wrong]})
+        return FAILED if wrong else DONE
+
+    def check(self, console: Console) -> int:
+        """Tell where no backup has succeeded for some days. Run it daily, by cron say; the exit code is 3 where there is one."""
+        from formats.jobs.telling import Notify, tell
+
+        home = self._side.home()
+        notify = Notify.of(home)
+        if notify.metrics:
+            refresh(self._side, home, notify)
+        events = self._side.overdue(console, home, notify)
+        for event in events:
+            console.say(f"{event.who}: {event.what}")
+            for why in tell(notify, event, self._side.proxy(home)):
+                console.notice(why)
+        if not events:
+            console.say("nothing is overdue")
+        console.result([{"event": e.event, "name": e.who, "text": e.what} for e in events])
+        return WITH_FINDINGS if events else DONE
+
+
+def job_ended(side: Side, console: Console) -> None:
+    """After a job: metrics, and whoever wants to be told. What goes wrong is a notice."""
+    from formats.jobs.listing import read_job
+    from formats.jobs.telling import Notify, event_of, tell
+
+    log = console.log
+    if log is None or not log.is_begun:
+        return
+    try:
+        notify = Notify.of(log.home)
+        if notify.metrics:
+            refresh(side, log.home, notify)
+        job = read_job(log.path)
+        if job is not None and (event := event_of(job, side.name(log.home))) is not None:
+            for why in tell(notify, event, side.proxy(log.home)):
+                console.aside(f"note: {why}")
+    except OffseedError as error:
+        console.aside(f"note: nobody was told how it ended: {error.what}")
+
+
+def refresh(side: Side, home: Path, notify: "Notify") -> None:
+    """Write the file of metrics. Raises HomeError."""
+    from formats.jobs.listing import jobs
+    from formats.jobs.telling import write_metrics
+
+    write_metrics(Path(notify.metrics), side.program, side.name(home), jobs(home))
+
+
+def _show(console: Console, notify: "Notify") -> None:
+    parts = urlsplit(notify.webhook)
+    webhook = f"{parts.scheme}://{parts.hostname}/…" if notify.webhook else ""  # the rest may be a secret
+    console.say(f"Told of: {', '.join(notify.events) or 'nothing'}")
+    console.say(f"  command      {notify.command or 'none'}")
+    console.say(f"  webhook      {webhook or 'none'}")
+    after = f"after {counted(notify.days, 'day')}" if notify.days else "never"
+    console.say(f"  stale        {after}")
+    console.say(f"  metrics      {notify.metrics or 'none'}")
+    console.result(
+        {
+            "on": [*notify.events],
+            "command": notify.command or None,
+            "webhook": webhook or None,
+            "days": notify.days,
+            "metrics": notify.metrics or None,
+        }
+    )

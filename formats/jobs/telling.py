@@ -1,0 +1,174 @@
+"""Who is told how jobs end: a command, a webhook, and a file of metrics for Prometheus. Kept in the home.
+
+To tell may fail; that is a notice, and changes nothing of the job. Nobody is told what anything is called that was backed up.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from formats.documents.codec import Record, choice, integer, many, member, text
+from formats.errors import HomeError, UsageError
+from formats.jobs.listing import Job
+from formats.records import read_record, write_record
+
+FILE = "notify.json"
+EVENTS = ("failure", "warning", "stale")
+PATIENCE = 30.0  # seconds that the command or the webhook may take
+DAY = 24 * 3600
+FAILED = ("failed", "killed")
+
+
+class Notify(Record):
+    """What is done on which events: run the `command` by the system's shell, put to the `webhook`, write `metrics` at every end.
+    A success is due every `days` days; 0 for never."""
+
+    command: str = member(text(4000), default="")
+    webhook: str = member(text(4000), default="")
+    metrics: str = member(text(4000), default="")
+    events: tuple[str, ...] = member(many(choice(*EVENTS), len(EVENTS)), default=("failure", "stale"))
+    days: int = member(integer(0, 9999), default=2)
+
+    @classmethod
+    def of(cls, home: Path) -> "Notify":
+        """Raises HomeError home-damaged."""
+        return read_record(home / FILE, cls) if os.path.exists(home / FILE) else cls()
+
+    def save(self, home: Path) -> None:
+        """Raises HomeError, UsageError."""
+        if self.webhook and urlsplit(self.webhook).scheme not in ("http", "https"):
+            raise UsageError(
+                "usage", "a webhook is an address of http or https", subject=self.webhook,
+                hint="write it as https://host/path",
+            )  # fmt: skip
+        write_record(home / FILE, self)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One of `EVENTS`, of whom and of what, in words, and for programs."""
+
+    event: str
+    who: str
+    what: str
+    details: dict[str, object]
+
+
+def event_of(job: Job, who: str) -> Event | None:
+    """What a job's end is; None for one that ended well, was stopped or goes on with a further disk."""
+    details: dict[str, object] = {**job.to_json()}
+    if job.error is not None:
+        details["error"] = {name: job.error.get(name) for name in ("code", "what")}
+    if job.state in FAILED:
+        why = f": {job.error['what']} [{job.error['code']}]" if job.error is not None else ""
+        return Event("failure", who, f"{job.kind} {job.state}{why}", details)
+    if job.state == "warnings":
+        counts = ", ".join(f"{n} × {code}" for code, n in job.codes.most_common())
+        return Event("warning", who, f"{job.kind} ended with warnings: {counts}", details)
+    return None
+
+
+def stale(jobs: Iterable[Job], who: str, kinds: Sequence[str], days: int, since: int) -> Event | None:
+    """Where no job of these kinds succeeded for so many days, and none could have since `since`."""
+    last = max((job.ended or 0 for job in jobs if job.kind in kinds and job.succeeded), default=0)
+    return overdue(who, last, days, since)
+
+
+def overdue(who: str, last: int, days: int, since: int) -> Event | None:
+    """Where the last success, None being 0, is longer ago than so many days."""
+    now = int(time.time())
+    if not days or now - max(last, since) <= days * DAY:
+        return None
+    ago = f"for {(now - last) // DAY} days" if last else "ever"
+    return Event("stale", who, f"no backup has succeeded {ago}", {"last_success": last or None, "days": days})
+
+
+def tell(notify: Notify, event: Event, proxy: str = "") -> list[str]:
+    """Tell of an event, where that is wanted; what went wrong about it, in words."""
+    if event.event not in notify.events:
+        return []
+    about = {"event": event.event, "name": event.who, "text": f"{event.who}: {event.what}", **event.details}
+    data = json.dumps(about).encode()
+    wrong = []
+    if notify.command and (why := _run(notify.command, data)):
+        wrong.append(f"the command of `notify` {why}")
+    if notify.webhook and (why := _post(notify.webhook, data, proxy)):
+        wrong.append(f"the webhook of `notify` {why}")
+    return wrong
+
+
+def _run(command: str, data: bytes) -> str:
+    try:
+        code = subprocess.run(  # noqa: S602  it is the user's own command line
+            command, shell=True, input=data, stdout=sys.stderr, timeout=PATIENCE
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return f"was ended after {PATIENCE:.0f} s"
+    except OSError as error:
+        return f"could not be run ({error.strerror})"
+    return f"ended with {code}" if code else ""
+
+
+def _post(url: str, data: bytes, proxy: str) -> str:
+    from urllib.error import HTTPError, URLError
+    from urllib.request import ProxyHandler, Request, build_opener
+
+    handlers = [ProxyHandler({"http": proxy, "https": proxy})] if proxy else []
+    request = Request(url, data, {"Content-Type": "application/json", "User-Agent": "offseed"})  # noqa: S310  checked
+    try:
+        with build_opener(*handlers).open(request, timeout=PATIENCE):
+            return ""
+    except HTTPError as error:
+        return f"was answered by {error.code}"
+    except (URLError, OSError, ValueError) as error:
+        return f"could not be reached ({getattr(error, 'reason', None) or error})"
+
+
+def write_metrics(path: Path, program: str, name: str, jobs: Sequence[Job]) -> None:
+    """A file for the textfile collector of Prometheus' node exporter, replaced whole: of each kind of job the last ones.
+
+    Raises HomeError.
+    """
+    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+
+    registry = CollectorRegistry()
+    labels = ("program", "name", "kind")
+
+    def gauge(what: str, about: str) -> Gauge:
+        return Gauge(f"offseed_job_{what}", about, labels, registry=registry)
+
+    success = gauge("last_success_timestamp_seconds", "When a job of this kind last succeeded.")
+    ended = gauge("last_end_timestamp_seconds", "When a job of this kind last ended.")
+    good = gauge("last_succeeded", "Whether the last one that ended succeeded.")
+    seconds = gauge("last_duration_seconds", "How long the last one took that ended.")
+    read = gauge("last_read_bytes", "What the last one read.")
+    written = gauge("last_written_bytes", "What the last one wrote or sent.")
+    findings = gauge("last_findings", "What the last one left out or found damaged.")
+    running = gauge("running", "How many of this kind run.")
+    for kind in sorted({job.kind for job in jobs}):
+        of_kind = [job for job in jobs if job.kind == kind]
+        where = (program, name, kind)
+        running.labels(*where).set(sum(job.state == "running" for job in of_kind))
+        if succeeded := [job.ended or 0 for job in of_kind if job.succeeded]:
+            success.labels(*where).set(max(succeeded))
+        if over := [job for job in of_kind if job.state != "running"]:
+            last = over[-1]
+            ended.labels(*where).set(last.ended or last.began)
+            good.labels(*where).set(last.succeeded)
+            seconds.labels(*where).set(last.seconds)
+            read.labels(*where).set(last.read)
+            written.labels(*where).set(last.written)
+            findings.labels(*where).set(last.findings)
+    try:
+        write_to_textfile(str(path), registry)
+    except OSError as error:
+        raise HomeError(
+            "home-damaged", f"the file of metrics cannot be written ({error.strerror})", subject=str(path),
+            hint="name a file in a folder that is there and can be written by `notify set --metrics`",
+        ) from error  # fmt: skip

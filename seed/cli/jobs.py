@@ -1,0 +1,73 @@
+"""`seed jobs` and `seed notify`: what was done from this home, and who is told of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from formats.console import Console, command
+from formats.jobs import commands, notifying
+from formats.jobs.commands import AllOption, FollowOption, JobArgument
+from formats.jobs.notifying import Side, add_notify
+from seed.cli.app import app, open_home
+
+if TYPE_CHECKING:
+    from formats.jobs.telling import Event, Notify
+
+BACKUPS = ("backup", "export")
+
+
+@command(app, "jobs")
+def jobs(
+    console: Console, job: JobArgument = None, follow: FollowOption = False, every: AllOption = False
+) -> int:
+    """List what was done from this home: backups, exports, restores and the like; those that run, too.
+
+    Each has a log of JSON lines in the home; the last 400 are kept.
+
+    Example: seed jobs --follow
+    """
+    from formats.jobs.listing import jobs as found
+
+    home = open_home().path
+    if follow:
+        return commands.follow(console, home, job)
+    if job is not None:
+        commands.show_job(console, commands.chosen(found(home), job))
+    else:
+        shown = commands.last(found(home), every=every)
+        commands.list_jobs(console, ((commands.told(one), one.to_json()) for one in shown))
+    return 0
+
+
+def _name(home: Path) -> str:
+    from seed.home import Home
+
+    return Home.open(home).identity.name
+
+
+def _proxy(home: Path) -> str:
+    from seed.network import Network
+
+    return Network.of(home).proxy
+
+
+def _overdue(_: Console, home: Path, notify: "Notify") -> "list[Event]":
+    from formats.jobs.listing import jobs as found
+    from formats.jobs.telling import stale
+
+    done = found(home)
+    since = min((job.began for job in done), default=int((home / "identity.json").stat().st_mtime))
+    event = stale(done, _name(home), BACKUPS, notify.days, since)
+    return [event] if event is not None else []
+
+
+def _home() -> Path:
+    return open_home().path
+
+
+SIDE = Side("seed", _home, _name, _proxy, _overdue)
+add_notify(app, SIDE)
+
+
+def job_ended(console: Console) -> None:
+    """Tell who wants to be told."""
+    notifying.job_ended(SIDE, console)
