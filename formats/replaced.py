@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from formats import layout
-from formats.documents import envelope
 from formats.documents.damage import REPLACED_MAX, ArchiveRow, Replaced, Replacement
+from formats.documents.revisions import signed_at
 from formats.errors import damage_aside
 from formats.ids import ArchiveName, hex_digest
 from formats.monitor import Monitor, damage_told
@@ -62,8 +62,8 @@ def replacements(
         if name in known:
             continue
         with damage_told(monitor, name):
-            signed = envelope.read(store.get(name, length=envelope.SIZE_MAX + 1), name)
-            yield name, signed.peek(Replacement) if key is None else signed.verify(Replacement, key)
+            if (signed := signed_at(store, name)) is not None:
+                yield name, signed.peek(Replacement) if key is None else signed.verify(Replacement, key)
 
 
 def stand_in(lacking: Iterable[tuple[Need, Section]], by: Section) -> list[Replaced]:

@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from formats import layout
-from formats.documents import envelope
 from formats.documents.disk import SetDocument
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
+from formats.documents.revisions import signed_at
 from formats.documents.vault import Counted, Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
 from formats.ids import ArchiveName, Digest, HexDigest, MachineId, digest
@@ -168,7 +168,8 @@ def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterato
     counted = {s.digest for _, s in manifests(vault, member, Tally())} if member.status != "active" else None
     for name, _ in vault.store.list(layout.set_prefix(member.machine)):
         try:
-            signed = envelope.read(vault.store.get(name), name)
+            if (signed := signed_at(vault.store, name)) is None:
+                continue
             document = signed.verify(SetDocument, bytes.fromhex(member.public_key))
         except (FormatError, IntegrityError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
@@ -182,7 +183,8 @@ def manifests(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[tu
     counted = Counted(member)
     for name, _ in vault.store.list(layout.manifest_prefix(member.machine)):
         try:
-            signed = envelope.read(vault.store.get(name), name)
+            if (signed := signed_at(vault.store, name)) is None:
+                continue
             manifest = signed.verify(Manifest, bytes.fromhex(member.public_key))
         except (FormatError, IntegrityError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))

@@ -22,13 +22,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from formats import layout
-from formats.documents import envelope
 from formats.documents.damage import Wants
 from formats.documents.envelope import Signed
 from formats.documents.job import Validation
 from formats.documents.manifest import Manifest
 from formats.documents.retention import CONDEMNED_MAX, Condemned
-from formats.documents.revisions import newest, verified
+from formats.documents.revisions import newest, signed_at, verified
 from formats.documents.vault import Membership
 from formats.errors import OffseedError, damage_aside
 from formats.ids import HexDigest, MachineId
@@ -231,7 +230,8 @@ def _forget_points(vault: Vault, known: Mapping[MachineId, Membership], monitor:
         gone = read_kept(vault.store, machine, vault.key, Tally()).expired
         for name, _ in list(vault.store.list(layout.manifest_prefix(machine))) if gone else ():
             with damage_told(monitor, name):
-                if envelope.read(vault.store.get(name), name).peek(Manifest).point in gone:
+                signed = signed_at(vault.store, name)
+                if signed is not None and signed.peek(Manifest).point in gone:
                     vault.store.delete(name)
 
 

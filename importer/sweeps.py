@@ -2,20 +2,28 @@
 
 Either a sweep, which reads what is needed once it has begun, sees the job of an import; or the import sees that a sweep has
 begun, and waits for its end before it looks at what is there (SWEEP-2). A sweep deletes nothing once its time is over: so whoever
-waits for one that was killed does not wait for ever.
+waits for one that was killed does not wait for ever. One that was killed in this very home is known by its lock, which nobody
+holds any more; where the vault is a folder, nothing of it can be on its way any more, and whoever comes next says that it is over.
 """
 
+import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from formats import layout
 from formats.documents.retention import Sweep
 from formats.documents.revisions import verified
 from formats.ids import HexDigest
 from formats.monitor import Monitor, Tally
+from formats.records import unwritable
+from formats.store.local import LocalStore
 from importer.vault import Vault
 
 SWEEP_MAX = 1800.0  # seconds in which a sweep deletes
@@ -31,6 +39,7 @@ class Sweeping:
     document: Sweep
     began: datetime
     _clock: float
+    _lock: FileLock
     _ended: bool = False
 
     @property
@@ -52,6 +61,7 @@ class Sweeping:
         )
         self.vault.sign(layout.SWEEPS, document.number, document)
         self._ended = True
+        _release(self._lock)
         for name, found in _documents(self.vault, Tally()):
             if found.number < document.number and (found.state == "ended" or self._is_over(name, found)):
                 self.vault.store.delete(name)
@@ -63,13 +73,21 @@ class Sweeping:
 
 
 def begin(vault: Vault) -> Sweeping:
+    """Raises HomeError, StoreError."""
+    _end_killed(vault, _documents(vault, Tally()))
     clock = time.monotonic()
     number = max((document.number for _, document in _documents(vault, Tally())), default=0) + 1
+    lock = _lock(vault, sweep := secrets.token_hex(16))
+    try:
+        os.makedirs(os.path.dirname(lock.lock_file), mode=0o700, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise unwritable(Path(lock.lock_file), error) from error
     document = Sweep(
         number=number,
         vault=vault.id,
         role="authority",
-        sweep=secrets.token_hex(16),
+        sweep=sweep,
         state="begun",
         created=int(time.time()),
         lists=(),
@@ -79,7 +97,7 @@ def begin(vault: Vault) -> Sweeping:
     name = vault.sign(layout.SWEEPS, number, document)
     began = vault.store.written(name)
     assert began is not None  # nobody deletes one that is newer than its own
-    return Sweeping(vault, document, began, clock)
+    return Sweeping(vault, document, began, clock, lock)
 
 
 def seen(vault: Vault) -> frozenset[str]:
@@ -103,9 +121,42 @@ def wait(vault: Vault, job: str, monitor: Monitor) -> None:
 def _under_way(vault: Vault, monitor: Monitor) -> list[datetime]:
     """When those sweeps began that have not ended, by the clock of the store."""
     found = _documents(vault, monitor)
-    ended = {document.sweep for _, document in found if document.state == "ended"}
-    begun = [vault.store.written(name) for name, document in found if document.sweep not in ended]
+    over = {document.sweep for _, document in found if document.state == "ended"} | _end_killed(vault, found)
+    begun = [vault.store.written(name) for name, document in found if document.sweep not in over]
     return [began for began in begun if began is not None]
+
+
+def _end_killed(vault: Vault, found: Sequence[tuple[str, Sweep]]) -> set[str]:
+    """Say of the sweeps that were killed in this home that they are over. Which they are."""
+    killed = set()
+    ended = {document.sweep for _, document in found if document.state == "ended"}
+    for _, document in found:
+        lock = _lock(vault, document.sweep)
+        if (
+            document.sweep in ended
+            or not isinstance(vault.store, LocalStore)
+            or not os.path.exists(lock.lock_file)
+        ):
+            continue
+        with suppress(Timeout, OSError):
+            lock.acquire(timeout=0)
+            over = replace(document, number=document.number + 1, state="ended", created=int(time.time()))
+            vault.sign(layout.SWEEPS, over.number, over)
+            killed.add(document.sweep)
+            _release(lock)
+    return killed
+
+
+def _lock(vault: Vault, sweep: str) -> FileLock:
+    """What a sweep of this home holds while it lives."""
+    assert vault.authority is not None
+    return FileLock(vault.authority.path.parent.parent / "sweeps" / sweep, mode=0o600)
+
+
+def _release(lock: FileLock) -> None:
+    with suppress(OSError):
+        os.unlink(lock.lock_file)
+    lock.release()
 
 
 def _documents(vault: Vault, monitor: Monitor) -> list[tuple[str, Sweep]]:

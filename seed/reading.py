@@ -178,7 +178,7 @@ def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[
     found: dict[str, Point] = {}
     for machine in machines:
         for name in union.list(layout.manifest_prefix(machine.machine)):
-            with damage_told(monitor, name):
+            with damage_told(monitor, name), suppress(NotFoundError):  # one that expired just now
                 signed = envelope.read(union.get_document(name), name)
                 manifest = signed.peek(Manifest)
                 root = open_root(machine.master, manifest, name)

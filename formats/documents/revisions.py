@@ -6,11 +6,23 @@ from typing import TypeVar
 from formats import layout
 from formats.documents import envelope
 from formats.documents.codec import Document
-from formats.errors import FormatError, IntegrityError
+from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.monitor import Finding, Monitor, damage_told
 from formats.store.contract import Store
 
 D = TypeVar("D", bound=Document)
+
+
+def signed_at(store: Store, name: str) -> envelope.Signed | None:
+    """A document that was listed; None where it is gone by now: whoever prunes may be at work.
+
+    Raises FormatError, IntegrityError, StoreError, MediaError.
+    """
+    try:
+        data = store.get(name, length=envelope.SIZE_MAX + 1)
+    except NotFoundError:
+        return None
+    return envelope.read(data, name)
 
 
 def verified(
@@ -20,8 +32,8 @@ def verified(
     StoreError."""
     for name, _ in store.list(prefix):
         with damage_told(monitor, name):
-            signed = envelope.read(store.get(name, length=envelope.SIZE_MAX + 1), name)
-            yield name, signed.verify(kind, key), signed
+            if (signed := signed_at(store, name)) is not None:
+                yield name, signed.verify(kind, key), signed
 
 
 def newest(
@@ -35,7 +47,8 @@ def newest(
     names = sorted((name for name, _ in store.list(prefix)), key=layout.number_of, reverse=True)
     for name in names:
         try:
-            signed = envelope.read(store.get(name, length=envelope.SIZE_MAX + 1), name)
+            if (signed := signed_at(store, name)) is None:
+                continue
             signer = key if key is not None else bytes.fromhex(getattr(signed.peek(kind), "authority"))  # noqa: B009
             document = signed.verify(kind, signer)
         except (FormatError, IntegrityError) as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, backup, below, flip, kept, prepared
+from tests.journeys.stage import Copy, Stage, a_day_later, backup, below, flip, kept, prepared
 
 assert sys.platform == "linux"
 
@@ -163,6 +163,54 @@ def test_a_shipment_that_dies_at_any_write_completes(copy_of: Copy, opened: Stag
 
     words = ("importer", "export", "latest", "--to", "DISK", "--vault", "VAULT")
     assert sweep(made, room, words, check) > 10
+
+
+def test_a_prune_that_dies_at_any_write_loses_nothing_that_is_needed(
+    copy_of: Copy, opened: Stage, room: Path
+) -> None:
+    """One that lets points expire, deletes, rewrites and condemns."""
+    made = copy_of(opened)
+    source = trees.varied_tree(room / "source")
+    made.run(
+        "seed",
+        "retention",
+        "set",
+        "--every",
+        "0",
+        "--daily",
+        "5",
+        "--weekly",
+        "0",
+        "--monthly",
+        "0",
+        "--yearly",
+        "0",
+    )
+    first = str(backup(made, source)["point"])
+    states = {first: kept(source, room, "first")}
+    for number in range(3):
+        for name in ("gone", f"stays {number}"):
+            (source / name).write_bytes(trees.incompressible(3 << 20, 10 * number + len(name)))
+        last = str(backup(made)["point"])
+        if number == 1:  # what a further run deletes, rewrites, and condemns
+            made.run("importer", "prune", "--vault", made.at)
+            a_day_later(made)
+    (source / "gone").unlink()
+    last = str(backup(made)["point"])
+    states[last] = source
+
+    def check(stage: Stage, folder: Path) -> None:
+        for _ in range(2):
+            a_day_later(stage)
+            stage.run("importer", "prune", "--vault", stage.at)
+        points = stage.run("importer", "points", "--vault", stage.at, "--json").json
+        assert [(p["point"], p["complete"]) for p in points] == [(point, True) for point in states]
+        assert stage.run("importer", "validate", "--vault", stage.at, "--json").json["damaged"] == []
+        for point, state in states.items():
+            stage.run("seed", "restore", point, "--target", folder / point, "--vault", stage.at)
+            assert trees.differences(state, below(folder / point, source)) == []
+
+    assert sweep(made, room, ("importer", "prune", "--vault", "VAULT"), check) > 8
 
 
 def test_a_change_of_the_passphrase_that_dies_at_any_write_locks_nobody_out(

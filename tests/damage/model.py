@@ -1,10 +1,11 @@
 """A machine, its disks and its vault against a perfect model, in random order: edit, back up, export, lose, damage, import,
-validate, repair, restore.
+validate, repair, prune, restore.
 
     python -m tests.damage.model [--minutes M] [--seed S]
 
 The model keeps a copy of the source for every recovery point, and the files that a repair has named as lost. A restore must
-give each file as it was, or list it as missing; and once all was made good, only what was named as lost may be missing.
+give each file as it was, or list it as missing; and once all was made good, only what was named as lost may be missing. Points
+may expire that have earned no term and are not the last complete one: then the model has them no more.
 Prints how many steps of each kind were run; the exit code is 0 if all held.
 """
 
@@ -18,13 +19,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.journeys import trees
-from tests.journeys.stage import Stage, below, kept
+from tests.journeys.stage import Stage, a_day_later, below, kept
 
 assert sys.platform == "linux"
 
 POINTS_MAX = 12  # then the world begins anew
+FIRST_OF_ITS_DAY = ("--every", "0", "--daily", "5", "--weekly", "0", "--monthly", "0", "--yearly", "0")
 
 
 class World:
@@ -35,10 +38,12 @@ class World:
         self.chance = chance
         self.stage = Stage(room / "stage")
         self.stage.open()
+        self.stage.run("seed", "retention", "set", *FIRST_OF_ITS_DAY)
         self.source = trees.varied_tree(room / "source")
         self.states: dict[str, Path] = {}
         self.lost: set[str] = set()
-        self.serial = 0
+        self.expired: set[str] = set()
+        self.serial = self.disks = self.made = 0
         self.pending: list[Path] = []  # disks written and not imported
         self.export()
 
@@ -68,12 +73,11 @@ class World:
 
     def export(self) -> None:
         """A set on a disk of its own."""
-        disk = self.room / f"disk {len(self.states)}"
-        if disk.exists():
-            return
+        self.disks += 1
+        disk = self.room / f"disk {self.disks}"
         disk.mkdir()
         before = {p["point"] for p in self._points()}
-        words = ["--again"] if self.states else [self.source]
+        words = ["--again"] if self.made else [self.source]
         self.stage.run("seed", "export", *words, "--to", disk, code=None)
         self._keep(before)
         self.pending.append(disk)
@@ -111,6 +115,22 @@ class World:
         assert "findings" in done, ended
         self.lost |= {f["subject"] for f in done["findings"] if f["code"] == "content-lost"}
 
+    def prune(self) -> None:
+        """A day later, so that what was condemned is deleted."""
+        a_day_later(self.stage)
+        before = self._vaults()
+        known = {p["point"] for p in before}
+        complete = [p for p in before if p["complete"]]
+        done = self.stage.run("importer", "prune", "--vault", self.stage.at, "--json", code=None).json
+        gone = {p["point"] for p in done["points"] if p["state"] == "expired"}
+        earned = {p["point"] for p in done["points"] if p["state"] == "admitted" and p["earned"]}
+        assert not gone & earned, gone & earned
+        assert not complete or complete[-1]["point"] not in gone, "the last complete point"
+        assert known - gone <= {p["point"] for p in self._vaults()}, "one is gone that has not expired"
+        self.expired |= gone
+        for point in gone & self.states.keys():
+            shutil.rmtree(self.states.pop(point))
+
     def restore(self) -> None:
         """Any point: right, or listed as missing."""
         points = self._points()
@@ -125,7 +145,7 @@ class World:
             self.pending.clear()
             self.validate()
             self.repair()
-            vaults = self.stage.run("importer", "points", "--vault", self.stage.at, "--json", code=None).json
+            vaults = self._vaults()
             if len(vaults) == len(self.states) and all(p["complete"] for p in vaults):
                 break
         else:
@@ -135,6 +155,12 @@ class World:
             assert missing <= self.lost, (point, missing - self.lost)
 
     # The rest
+
+    def _vaults(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.stage.run(
+            "importer", "points", "--vault", self.stage.at, "--json", code=None
+        ).json
+        return found
 
     def _points(self) -> list[dict[str, str]]:
         found: list[dict[str, str]] = self.stage.run("seed", "points", "--json", code=None).json
@@ -147,8 +173,9 @@ class World:
 
     def _keep(self, before: set[str]) -> None:
         for point in self._points():
-            if point["point"] not in before and point["point"] not in self.states:
-                self.states[point["point"]] = kept(self.source, self.room, f"state {len(self.states)}")
+            if point["point"] not in before | self.states.keys() | self.expired:
+                self.made += 1
+                self.states[point["point"]] = kept(self.source, self.room, f"state {self.made}")
 
     def _spoil(self, files: list[Path]) -> None:
         for path in self.chance.sample(files, min(len(files), self.chance.randrange(1, 4))):
@@ -196,6 +223,7 @@ STEPS: dict[str, int] = {
     "damage_disk": 2,
     "validate": 3,
     "repair": 4,
+    "prune": 3,
     "restore": 4,
     "heal": 1,
 }
@@ -213,7 +241,7 @@ def run(seed: int, seconds: float, scratch: Path, say: Callable[[str], None]) ->
         room.mkdir()
         world = World(room, chance)
         done["worlds"] += 1
-        while time.monotonic() < until and len(world.states) < POINTS_MAX:
+        while time.monotonic() < until and world.made < POINTS_MAX:
             (step,) = chance.choices(list(STEPS), list(STEPS.values()))
             say(step)
             getattr(world, step)()

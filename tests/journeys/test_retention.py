@@ -1,14 +1,12 @@
 """How long points are kept: said on the machine, applied at the datacenter, by the real commands. For Linux."""
 
-import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, backup, below, kept, refused
+from tests.journeys.stage import Copy, Stage, a_day_later, backup, below, kept, refused
 
 assert sys.platform == "linux"
 
@@ -18,14 +16,6 @@ NONE = ("--every", "0", "--daily", "0", "--weekly", "0", "--monthly", "0")
 @pytest.fixture
 def source(room: Path) -> Path:
     return trees.varied_tree(room / "source")
-
-
-def a_day_later(stage: Stage) -> None:
-    """For all that lies in the vault."""
-    then = time.time() - 25 * 3600
-    for path in stage.vault.rglob("*"):
-        if path.is_file():
-            os.utime(path, (then, min(then, path.stat().st_mtime - 25 * 3600)))
 
 
 def prune(stage: Stage, *words: str) -> dict[str, int]:

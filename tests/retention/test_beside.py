@@ -1,0 +1,80 @@
+"""Prune beside a backup and an import that run, killed and run again: nothing that is needed is lost. By real processes."""
+
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tests.journeys import trees
+from tests.journeys.stage import Copy, Stage, a_day_later, await_, backup, below, ended, kept
+
+assert sys.platform == "linux"
+
+ROUNDS = 4
+
+
+def sweeps(stage: Stage) -> int:
+    return sum(1 for _ in (stage.vault / "sweeps").glob("*"))
+
+
+def test_a_prune_that_is_killed_beside_a_backup_and_an_import_loses_nothing(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    """What was condemned a day ago is deleted while a point is made that could well use it, and while a disk brings it."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print("random seed", seed)
+    chance = random.Random(seed)
+    stage = copy_of(opened)
+    stage.run(
+        "seed",
+        "retention",
+        "set",
+        "--every",
+        "0",
+        "--daily",
+        "1",
+        "--weekly",
+        "0",
+        "--monthly",
+        "0",
+        "--yearly",
+        "0",
+    )
+    states = {str(backup(stage, source)["point"]): kept(source, room, "first")}
+    parts = [trees.incompressible(5 << 20, number) for number in range(3)]
+    killed = 0
+    for number in range(ROUNDS):
+        (source / "comes and goes").write_bytes(parts[number % 3])
+        disk = room / f"disk {number}"
+        disk.mkdir()
+        stage.run(
+            "seed", "export", "--again", "--to", disk, "--offline"
+        )  # of what the vault may be about to delete
+        stage.run("importer", "prune", "--vault", stage.at)
+        (source / "comes and goes").write_bytes(parts[(number + 1) % 3])
+        backup(stage)
+        (source / "comes and goes").write_bytes(parts[number % 3])
+        a_day_later(stage)
+        running = [
+            stage.start("importer", "prune", "--vault", stage.at),
+            stage.start("seed", "backup"),
+            stage.start("importer", "import", disk, "--vault", stage.at),
+        ]
+        before = sweeps(stage)
+        await_(lambda: sweeps(stage) > before, running[0])  # noqa: B023
+        time.sleep(chance.choice((0, 0, 0.1, 0.3)))
+        killed += ended(running[0], signal.SIGKILL).code == -signal.SIGKILL
+        again = stage.start("importer", "prune", "--vault", stage.at)
+        for process in (*running[1:], again):
+            assert ended(process).code in (0, 3)
+        points = stage.run("importer", "points", "--vault", stage.at, "--json").json
+        states[points[-1]["point"]] = kept(source, room, f"state {number}")
+        assert all(point["complete"] for point in points)
+        assert stage.run("importer", "validate", "--vault", stage.at, "--json").json["damaged"] == []
+        for point in points:
+            if point["point"] in states:
+                target = room / f"{number} {point['point']}"
+                stage.run("seed", "restore", point["point"], "--target", target, "--vault", stage.at)
+                assert trees.differences(states[point["point"]], below(target, source)) == []
+    assert killed, "no prune was killed: it is too fast for this story"
