@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from formats.completion import add_completion
 from formats.console import Console, command
 from formats.jobs import commands, notifying
 from formats.jobs.commands import AllOption, FollowOption, JobArgument
@@ -136,6 +137,7 @@ def _overdue(console: Console, home: Path, notify: "Notify") -> "list[Event]":
 
 SIDE = Side("importer", home_path, _name, _proxy, _overdue)
 add_notify(app, SIDE)
+add_completion(app, "importer")
 
 
 def job_ended(console: Console) -> None:

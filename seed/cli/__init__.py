@@ -1,6 +1,7 @@
 """The `seed` command. Only this package reads the environment, prints and chooses exit codes."""
 
 import gc
+import os
 import sys
 
 TYPE_CHECKING = False  # for mypy; to import typing takes longer than all this
@@ -20,10 +21,14 @@ def main() -> None:
 
 
 def _work() -> int:
+    from formats.completion import hear_shell, variable
     from formats.console import FAILED, run
     from seed.cli.app import app
     from seed.cli.detaching import ended
     from seed.cli.jobs import job_ended
+
+    if variable("seed") in os.environ:
+        hear_shell()
 
     ending = FAILED
     try:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from formats.completion import add_completion
 from formats.console import Console, command
 from formats.jobs import commands, notifying
 from formats.jobs.commands import AllOption, FollowOption, JobArgument
@@ -66,6 +67,7 @@ def _home() -> Path:
 
 SIDE = Side("seed", _home, _name, _proxy, _overdue)
 add_notify(app, SIDE)
+add_completion(app, "seed")
 
 
 def job_ended(console: Console) -> None:

@@ -1,6 +1,8 @@
 """What the README and the help say is true: every command line in them is run, in order, as one story."""
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,13 +17,13 @@ PROGRAMS = ("seed", "importer")
 SECONDS_MAX = 1.5
 
 
-AZBLOB = re.compile(r"^<!-- azblob -->\n```[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+APART = re.compile(r"^<!-- (azblob|walk) -->\n```[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def blocks(text: str) -> list[str]:
-    """The lines inside fenced code blocks, continuation lines joined, prompts stripped; but for the story in Azure, which is
-    told in `test_azblob`."""
-    found = re.findall(r"^```[^\n]*\n(.*?)^```", AZBLOB.sub("", text), re.DOTALL | re.MULTILINE)
+    """The lines inside fenced code blocks, continuation lines joined, prompts stripped; but for stories apart: in Azure, which is
+    told in `test_azblob`, and the walk of five minutes."""
+    found = re.findall(r"^```[^\n]*\n(.*?)^```", APART.sub("", text), re.DOTALL | re.MULTILINE)
     lines = "\n".join(found).replace("\\\n", " ").splitlines()
     return [line.strip().removeprefix("$ ") for line in lines]
 
@@ -74,6 +76,52 @@ def test_every_command_of_the_readme_works_in_its_order(stage: Stage, small_tree
             assert (
                 trees.differences(small_tree / "media", target / str(small_tree / "media").lstrip("/")) == []
             )
+
+
+def test_the_walk_of_five_minutes_works_as_it_stands_there(room: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (walk,) = [found[1] for found in APART.findall(text) if found[0] == "walk"]
+    (home := room / "home").mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("SEED_", "IMPORTER_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    (folder := room / "try").mkdir()
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", walk],
+        cwd=folder,
+        env={**environment, "HOME": str(home), "PATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "complete" in done.stdout
+    assert list(home.iterdir()) == [], "nothing outside the folder is touched"
+
+
+@pytest.mark.parametrize(
+    ("program", "begun", "meant"), [("seed", "rest", "restore"), ("importer", "cred", "credentials")]
+)
+def test_a_shell_completes_commands_and_options(program: str, begun: str, meant: str, opened: Stage) -> None:
+    script = opened.run(program, "completion", "bash").stdout
+
+    def asked(words: str, at: int) -> str:
+        return f'COMP_WORDS=({program} {words}); COMP_CWORD={at}; _{program}_completion {program}; echo "${{COMPREPLY[*]}}"'
+
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", f"{script}\n{asked(begun, 1)}\n{asked(f'{meant} --h', 2)}"],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == [meant, "--help"], done
+    opened.run(program, "completion", "tcsh", code=2)
+    for shell in ("zsh", "fish", "powershell"):
+        assert program in opened.run(program, "completion", shell).stdout
 
 
 @pytest.fixture(scope="module")
