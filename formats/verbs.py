@@ -20,7 +20,7 @@ class Verbs(TyperGroup):
     ] = {}  # a verb not ours: a command, or a sentence where none does that
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args and self.no_args_is_help:
+        if not args and self.no_args_is_help and not ctx.resilient_parsing:
             typer.echo(ctx.get_help(), err=True)
             raise typer.Exit(2)
         return super().parse_args(ctx, args)
