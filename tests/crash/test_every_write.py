@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, a_day_later, backup, below, flip, kept, prepared
+from tests.journeys.stage import Copy, Stage, a_day_later, backup, below, flip, keep_firsts, kept, prepared
 
 assert sys.platform == "linux"
 
@@ -193,21 +193,7 @@ def test_a_prune_that_dies_at_any_write_loses_nothing_that_is_needed(
     """One that lets points expire, deletes, rewrites and condemns."""
     made = copy_of(opened)
     source = trees.varied_tree(room / "source")
-    made.run(
-        "seed",
-        "retention",
-        "set",
-        "--every",
-        "0",
-        "--daily",
-        "5",
-        "--weekly",
-        "0",
-        "--monthly",
-        "0",
-        "--yearly",
-        "0",
-    )
+    keep_firsts(made, days=5)
     first = str(backup(made, source)["point"])
     states = {first: kept(source, room, "first")}
     for number in range(3):

@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.journeys import trees
-from tests.journeys.stage import Stage, a_day_later, below, kept
+from tests.journeys.stage import Stage, a_day_later, below, keep_firsts, kept
 
 assert sys.platform == "linux"
 
 POINTS_MAX = 12  # then the world begins anew
-FIRST_OF_ITS_DAY = ("--every", "0", "--daily", "5", "--weekly", "0", "--monthly", "0", "--yearly", "0")
 
 
 class World:
@@ -38,7 +37,7 @@ class World:
         self.chance = chance
         self.stage = Stage(room / "stage")
         self.stage.open()
-        self.stage.run("seed", "retention", "set", *FIRST_OF_ITS_DAY)
+        keep_firsts(self.stage, days=5)
         self.source = trees.varied_tree(room / "source")
         self.states: dict[str, Path] = {}
         self.lost: set[str] = set()

@@ -271,6 +271,12 @@ ATTACKS: dict[str, Attack] = {
         "vault-foreign",
     ),
     "a label of another vault": Attack(lambda f: f.relabel(vault="0" * 32), "vault-foreign", 1),
+    "a label that says a vault wrote the disk": Attack(
+        lambda f: f.relabel(f.own, authority=f.own.public_key().public_bytes_raw().hex()), "disk-outbound", 1
+    ),
+    "a label of a vault's by the machine's key": Attack(
+        lambda f: f.relabel(authority=f.own.public_key().public_bytes_raw().hex()), "signature-wrong", 1
+    ),
     "a label of another folder": Attack(lambda f: f.relabel(number=2), "disk-foreign", 1),
     # whose archives
     "a need list of eight gigabytes": Attack(

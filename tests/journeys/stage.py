@@ -206,6 +206,12 @@ class Stage:
         return sorted(found, key=lambda p: (-p.stat().st_size, p))
 
 
+def keep_firsts(stage: Stage, *, days: int) -> None:
+    """A policy by which the first point of a day is kept so long, and no other but the last."""
+    none = [word for rule in ("every", "weekly", "monthly", "yearly") for word in (f"--{rule}", "0")]
+    stage.run("seed", "retention", "set", *none, "--daily", str(days))
+
+
 def a_day_later(stage: Stage) -> None:
     """For all that lies in the vault."""
     then = time.time() - 25 * 3600

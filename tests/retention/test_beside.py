@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, a_day_later, await_, backup, below, ended, kept
+from tests.journeys.stage import Copy, Stage, a_day_later, await_, backup, below, ended, keep_firsts, kept
 
 assert sys.platform == "linux"
 
@@ -26,21 +26,7 @@ def test_a_prune_that_is_killed_beside_a_backup_and_an_import_loses_nothing(
     print("random seed", seed)
     chance = random.Random(seed)
     stage = copy_of(opened)
-    stage.run(
-        "seed",
-        "retention",
-        "set",
-        "--every",
-        "0",
-        "--daily",
-        "1",
-        "--weekly",
-        "0",
-        "--monthly",
-        "0",
-        "--yearly",
-        "0",
-    )
+    keep_firsts(stage, days=1)
     states = {str(backup(stage, source)["point"]): kept(source, room, "first")}
     parts = [trees.incompressible(5 << 20, number) for number in range(3)]
     killed = 0
