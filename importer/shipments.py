@@ -30,6 +30,7 @@ from formats.ids import ArchiveName, SetId, digest, hex_digest, random_id
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import replacements
 from formats.store.failures import meaning
+from formats.store.local import LocalStore
 from formats.tables.archive import ARCHIVE_SIZE_MAX, METADATA_CLASS
 from formats.tables.holdings import Holding
 from importer.archives import side_by_side
@@ -44,8 +45,8 @@ from importer.vault import Vault
 class Shipped:
     """How a run ended: the `sizes` of the archives that the point needs, and of those that are `left` to be written.
 
-    It has so many disks by now, of which this run wrote `written`; `lost` are archives that the vault could not give. It was
-    `finished`, by this run or `before` it.
+    It has so many disks by now, of which this run wrote `written`, and had to leave those of the numbers `failed`; `lost` are
+    archives that the vault could not give. It was `finished`, by this run or `before` it.
     """
 
     set: SetId
@@ -54,6 +55,7 @@ class Shipped:
     sizes: tuple[int, ...]
     left: tuple[int, ...] = ()
     lost: int = 0
+    failed: tuple[int, ...] = ()
     finished: bool = True
     before: bool = False
 
@@ -89,8 +91,7 @@ def ship(
 
     Raises MediaError, StoreError, FormatError, IntegrityError.
     """
-    for path in paths:
-        check_disk(path)
+    _check_paths(vault, paths)
     cargo = _cargo(vault, point, monitor)
     shipment = _begun(vault, point, monitor, again=again)
     if shipment.finished is not None:
@@ -103,6 +104,30 @@ def ship(
             disks.append(disk := _attach(vault, point, shipment, path, cargo, monitor))
             opened.callback(disk.store.close)
         return _Shipping(vault, point, shipment, disks, cargo, monitor).run()
+
+
+def _check_paths(vault: Vault, paths: Sequence[Path]) -> None:
+    """Raises MediaError disk-missing, UsageError."""
+    for path in paths:
+        check_disk(path)
+    real = [os.path.realpath(path) for path in paths]
+    if len(set(real)) < len(real):
+        raise UsageError(
+            "usage", "a disk is named twice", subject=max(real, key=real.count), hint="name each disk once"
+        )
+    inside = [
+        path for path in real if isinstance(vault.store, LocalStore) and _lies_in(path, vault.store.address)
+    ]
+    if inside:
+        raise UsageError(
+            "target-inside-source", "this is a folder of the vault itself", subject=inside[0],
+            hint="give the path that a disk is mounted at",
+        )  # fmt: skip
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    folder = os.path.realpath(folder)
+    return os.path.commonpath([path, folder]) == folder
 
 
 class _Shipping:
@@ -153,6 +178,7 @@ class _Shipping:
             self._cargo.sizes,
             tuple(holding.size for holding in self._queue),
             self._lost,
+            tuple(disk.number for disk in self._failed),
             finished,
         )
 

@@ -54,8 +54,10 @@ class JobLog:
                 os.fchown(self._handle, owner.st_uid, owner.st_gid)
         import psutil
 
-        process = psutil.Process()
-        self._line("begin", job=self.job, kind=self.kind, pid=process.pid, process=process.create_time())
+        created = None
+        with suppress(psutil.Error):  # then nobody can tell whether it lives
+            created = psutil.Process().create_time()
+        self._line("begin", job=self.job, kind=self.kind, pid=os.getpid(), process=created)
 
     def finding(self, finding: Finding) -> None:
         self._findings += 1

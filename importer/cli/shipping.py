@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.console import NOT_FINISHED, Console, command
-from formats.words import counted, instant, one_line, size
+from formats.words import counted, instant, numbered, one_line, size
 from importer.cli.app import MachineOption, VaultOption, app, home, signing_vault
 from importer.cli.imports import mended
 
@@ -77,6 +77,7 @@ def export(
             "left": len(done.left),
             "left_bytes": sum(done.left),
             "lost": done.lost,
+            "failed": [*done.failed],
             "finished": done.finished,
             "findings": console.findings_json(),
         }
@@ -103,10 +104,17 @@ def _say(done: "Shipped", point: "Point", console: Console) -> None:
         )
         return
     if not done.finished:
-        what = f"{counted(len(done.left), 'archive')}, {size(sum(done.left))}" if done.left else "its end"
-        console.say(
-            f"  left         {what}: attach a further disk, and run the same command with its path after --to"
-        )
+        if done.left:
+            what = f"{counted(len(done.left), 'archive')}, {size(sum(done.left))}"
+            console.say(
+                f"  left         {what}: attach a further disk, and run the same command with its path after --to"
+            )
+        if done.failed:
+            given_up = " ".join(f"--without {number}" for number in done.failed)
+            console.say(
+                f"  failed       {numbered('disk', done.failed)}: attach it again, and run the same command; or go on "
+                f"with {given_up}"
+            )
         return
     console.say(f"  finished     shipment {done.set[:8]}, on {counted(done.disks, 'disk')}")
     console.say("Before they leave: `importer inspect DISK` for each. Where they arrive:")

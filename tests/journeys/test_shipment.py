@@ -91,8 +91,9 @@ def test_a_point_on_two_disks_is_restored_without_the_vault(
     assert catalogs == 1, "its catalog lies on both, and nothing else does"
     for disk in inspected(stage, first, second):
         assert (disk["findings"], disk["read"]["damaged"], disk["machine_name"]) == (0, 0, "web1")  # type: ignore[index]
-    (job,) = stage.run("importer", "jobs", "--vault", stage.at, "--json").json
+    job, second_run = stage.run("importer", "jobs", "--vault", stage.at, "--json").json
     assert (job["kind"], job["machines"], job["finished"] is None) == ("export", ["web1"], False)
+    assert (job["state"], second_run["state"]) == ("unfinished", "done")
     stage.vault.rename(stage.folder / "gone")
     one = stage.run(
         "seed", "points", *of(second), "--passphrase-file", stage.secret, "--json", SEED_HOME=room / "none"
@@ -265,6 +266,9 @@ def test_a_disk_that_only_says_so_is_no_disk_of_the_shipment(sent: Stage) -> Non
 def test_wrong_paths_are_refused_before_anything_is_written(sent: Stage, room: Path) -> None:
     before = snapshot(sent.vault)
     (room / "file").write_bytes(b"")
+    words = ("export", "latest", "--vault", sent.at, "--json")
+    refused(sent.run("importer", *words, "--to", sent.vault / "archives", code=2), "target-inside-source")
+    refused(sent.run("importer", *words, *to(sent.disk, sent.disk), code=2), "usage")
     for path in (room / "nowhere", room / "file"):
         result = sent.run("importer", "export", "latest", "--to", path, "--vault", sent.at, "--json", code=1)
         refused(result, "disk-missing")
