@@ -310,10 +310,12 @@ def ended(process: "subprocess.Popen[bytes]", signal_number: int | None = None) 
 
 
 def snapshot(folder: Path) -> dict[str, bytes | str | None]:
-    """Everything below a folder by name: content of files, targets of links, None for folders."""
+    """Everything below a folder by name, but for logs of jobs: content of files, targets of links, None for folders."""
     found: dict[str, bytes | str | None] = {}
     for path in sorted(folder.rglob("*")):
         name = os.path.relpath(path, folder)
+        if path.suffix == ".jsonl" or (path.name == "jobs" and path.parent.name.endswith("-home")):
+            continue
         if path.is_symlink():
             found[name] = os.readlink(path)
         else:
