@@ -89,11 +89,11 @@ class Year:
                 clock.sleep(HOUR)
                 pruned = world.prune()
                 swept += pruned.deleted
-                held = self._garbage()
+                garbage = self._garbage()
                 if day % 28 == 27:
                     print(
-                        f"  day {day + 1}: {len(world.points())} points, {len(world.memory.objects):,} objects, {held}; "
-                        f"{time.monotonic() - began:.0f} s",
+                        f"  day {day + 1}: {len(world.points())} points, {len(world.memory.objects):,} objects, {garbage}, "
+                        f"{self._small_files()}; {time.monotonic() - began:.0f} s",
                         flush=True,
                     )
         clock.sleep(HOUR)
@@ -108,7 +108,7 @@ class Year:
             shutil.rmtree(target)
         print(
             f"{len(self.made)} backups in {days} days; {len(there)} points are there, which are those that the policy keeps; "
-            f"all restored as they were; {swept:,} objects deleted; {self._garbage()}"
+            f"all restored as they were; {swept:,} objects deleted; {self._garbage()}, {self._small_files()}"
         )
 
     def _expected(self, now: int) -> set[str]:
@@ -149,7 +149,7 @@ class Year:
         trees.small_file(self.world.source / name, self.chance.randbytes(min(size, SMALL)))
 
     def _garbage(self) -> str:
-        """What share of the bytes of records nobody needs, but for what is condemned; and of small files."""
+        """What share of the bytes of records nobody needs, but for what is condemned."""
         vault = self.world.vault
         found = needed(vault, members(vault, Tally()), {}, self.world.clock.now, Tally())
         live = {
@@ -164,11 +164,10 @@ class Year:
                         dead += row.length * (not bits >> number & 1)
         assert not live, "every archive that stays has its index"
         assert dead <= 0.10 * total, f"{dead / total:.1%} of the records are garbage"
-        held, wanted = self._small_files()
-        return f"{dead / total:.1%} of the records are garbage; of small files {held / wanted:.2f} × what is needed is held"
+        return f"{dead / total:.1%} of the records are garbage"
 
-    def _small_files(self) -> tuple[int, int]:
-        """The bytes of the bundles that points refer to, and those of the small files in them that some point needs."""
+    def _small_files(self) -> str:
+        """How the bytes of the bundles that points refer to are to those of the small files in them that some point needs."""
         world, found = self.world, Tally()
         union = Union([world.store])
         bundles: dict[bytes, int] = {}
@@ -185,7 +184,11 @@ class Year:
         needed_bytes = Counter[bytes]()
         for bundle, size in files.values():
             needed_bytes[bundle] += size
-        return sum(sizes.values()), sum(needed_bytes.values())
+        held, wanted = sum(sizes.values()), sum(needed_bytes.values())
+        assert held <= 1.75 * wanted, (
+            f"{held / wanted:.2f} × the bytes of small files that are needed are held"
+        )
+        return f"of small files {held / wanted:.2f} × what is needed is held"
 
     def _raw_sizes(self, union: Union, wanted: object) -> dict[bytes, int]:
         found: dict[bytes, int] = {}
