@@ -19,7 +19,7 @@ DAY = 24 * 60  # minutes
 CATCH_UP = 0.2  # seconds by which one who came late may hurry
 NAP_MIN = 0.005  # seconds: shorter ones take longer than they should
 
-_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmg]?)(bit|B)(?:/s|ps)?\Z", re.IGNORECASE)
+_RATE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([kmg]?)(bit|B)(?:/s|ps)?\Z", re.IGNORECASE)
 _HOURS = re.compile(r"([0-9]{1,2}):([0-9]{2}) ?- ?([0-9]{1,2}):([0-9]{2})\Z")
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _RATE_MEMBER = optional(integer(RATE_MIN, RATE_MAX))

@@ -24,6 +24,7 @@ from formats.tables import archive, holdings, needs, sections
 from formats.tables.index import CONTENT, decode_index
 from formats.wire import decode_json, encode_json
 from seed import xattrs
+from seed.cli.values import parse_size
 from seed.home import State
 from seed.throttle import parse_days, parse_hours, parse_rate
 from tests.vectors.catalog import ENTRIES, REPEATED, SEALER
@@ -169,6 +170,7 @@ TYPED: dict[str, tuple[bytes, Parse]] = {
     "access file": (SAS, texts(lambda t: check_secret(t, "here"))),
     "proxy": (b"http://user:word@host:3128", texts(lambda t: proxy_url(t, None, None))),
     "rate": (b"512kbit", texts(parse_rate)),
+    "size": (b"1.5TiB", texts(parse_size)),
     "hours": (b"09:00-18:00", texts(parse_hours)),
     "days": (b"mon-fri", texts(parse_days)),
 }  # fmt: skip

@@ -118,12 +118,12 @@ def last(jobs: "Sequence[Job]", *, every: bool) -> "Iterator[Job]":
 
 def _line(line: "dict[str, object]") -> str:
     """A line of a log, for people."""
-    when = moment(int(float(str(line.get("time") or 0))))
+    from formats.jobs.listing import integer
+
+    when = moment(integer(line.get("time")))
     event = line.get("event")
     if event == "progress":
-        return (
-            f"{when}  {size(int(str(line.get('read'))))} read, {size(int(str(line.get('written'))))} written"
-        )
+        return f"{when}  {size(integer(line.get('read')))} read, {size(integer(line.get('written')))} written"
     if event == "finding":
         return f"{when}  {line.get('code')}: {one_line(str(line.get('subject')))}: {line.get('detail')}"
     if event == "notice":
@@ -131,8 +131,8 @@ def _line(line: "dict[str, object]") -> str:
     return f"{when}  {'begun' if event == 'begin' else 'ended'}"
 
 
-def _span(seconds: float) -> str:
+def _span(seconds: int) -> str:
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds} s"
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h" if minutes >= 60 else f"{minutes}:{rest:02} min"

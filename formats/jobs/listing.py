@@ -29,7 +29,7 @@ class Job:
     began: int
     state: str = "killed"
     ended: int | None = None
-    seconds: float = 0.0
+    seconds: int = 0
     read: int = 0
     of: int | None = None
     written: int = 0
@@ -50,7 +50,7 @@ class Job:
             "state": self.state,
             "started": self.began,
             "finished": self.ended,
-            "seconds": int(self.seconds),
+            "seconds": self.seconds,
             "read_bytes": self.read,
             "total_bytes": self.of,
             "written_bytes": self.written,
@@ -74,11 +74,11 @@ def read_job(path: Path) -> Job | None:
     if not lines or lines[0].get("event") != "begin":
         return None
     first = lines[0]
-    job = Job(str(first.get("job")), str(first.get("kind")), path, _integer(first.get("time")), lines=lines)
+    job = Job(str(first.get("job")), str(first.get("kind")), path, integer(first.get("time")), lines=lines)
     for line in lines:
         _take(job, line)
     if job.ended is None:
-        job.seconds = _integer(lines[-1].get("time")) - job.began
+        job.seconds = integer(lines[-1].get("time")) - job.began
         if _lives(first.get("pid"), first.get("process")):
             job.state = "running"
     return job
@@ -87,17 +87,17 @@ def read_job(path: Path) -> Job | None:
 def _take(job: Job, line: dict[str, Any]) -> None:
     event = line.get("event")
     if event in ("progress", "end"):
-        job.read, job.written = _integer(line.get("read")), _integer(line.get("written"))
-        job.files = _integer(line.get("files"))
-        job.of = _integer(line["of"]) if line.get("of") is not None else None
+        job.read, job.written = integer(line.get("read")), integer(line.get("written"))
+        job.files = integer(line.get("files"))
+        job.of = integer(line["of"]) if line.get("of") is not None else None
     if event == "finding":
         job.findings += 1
         job.codes[str(line.get("code"))] += 1
     if event == "end":
-        job.ended = _integer(line.get("time"))
-        job.seconds = float(str(line.get("seconds") or 0))
-        job.findings = _integer(line.get("findings"))
-        job.state = STATES.get(_integer(line.get("code")), "failed")
+        job.ended = integer(line.get("time"))
+        job.seconds = integer(line.get("seconds"))
+        job.findings = integer(line.get("findings"))
+        job.state = STATES.get(integer(line.get("code")), "failed")
         if isinstance(error := line.get("error"), dict):
             job.error = {name: str(value) for name, value in error.items()}
 
@@ -114,12 +114,13 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 def _lives(pid: object, created: object) -> bool:
     """Whether the process of that number is the one that was created then."""
     with suppress(psutil.Error, ValueError, TypeError):
-        there = float(psutil.Process(_integer(pid)).create_time())
+        there = float(psutil.Process(integer(pid)).create_time())
         return abs(there - float(str(created))) < 1
     return False
 
 
-def _integer(value: object) -> int:
+def integer(value: object) -> int:
+    """What stands in a log, which somebody may have edited."""
     with suppress(ValueError, TypeError, OverflowError):
         return int(float(str(value)))
     return 0

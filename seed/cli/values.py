@@ -4,7 +4,7 @@ import re
 
 from formats.errors import UsageError
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)(i?)b?\Z", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([kmgtp]?)(i?)b?\Z", re.IGNORECASE)
 
 
 def parse_size(text: str) -> int:
