@@ -82,7 +82,7 @@ def _exports(vault: Vault, monitor: Monitor) -> Iterator[Done]:
         yield Done(
             "export",
             one.begun,
-            one.finished.created if one.finished is not None else None,
+            one.finished[0].created if one.finished is not None else None,
             (label.machine_name,),
             f"point {(label.point or '')[:8]}, {counted(len(one.labels), 'disk')}",
             sum(inventory.archives for inventory in inventories),

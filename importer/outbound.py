@@ -1,7 +1,9 @@
 """One disk of a shipment while it is written: label first, then objects; an inventory closes it as far as it has come."""
 
+import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from formats import layout
@@ -9,11 +11,11 @@ from formats.documents import envelope
 from formats.documents.acceptance import DiskAcceptance
 from formats.documents.disk import Held, Inventory, Label
 from formats.errors import MediaError, NameHeldByOtherError, NotFoundError, damage_aside
-from formats.ids import ArchiveName, HexDigest, digest, hex_digest
+from formats.ids import ArchiveName, HexDigest, SetId, digest, hex_digest
 from formats.monitor import Monitor
 from formats.store.contract import Octets
-from formats.store.failures import meaning
-from formats.store.local import LocalStore
+from formats.store.failures import told
+from formats.store.local import LocalStore, disk_folder
 from formats.tables.archive import FOOTER
 from formats.tables.holdings import TABLE_SIZE_MAX, Holding, decode_table, encode_tables
 from formats.tables.index import ROW
@@ -46,14 +48,10 @@ class OutboundDisk:
         self.written = 0  # bytes of archives, by this run
         self._vault = vault
         self._monitor = monitor
-        self._folder = path / layout.DISK_FOLDER / layout.disk_folder(label.set, label.number)
+        self._folder = disk_folder(path, layout.disk_folder(label.set, label.number))
         self._sections: list[Section] = []
         self._open = 0
         self._closed: tuple[Inventory, HexDigest] | None = None  # by which nothing was put since
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise meaning(error, str(self._folder)) from error
         self.store = LocalStore.open(str(self._folder), writer=label.disk)
 
     @property
@@ -62,11 +60,14 @@ class OutboundDisk:
 
     def is_at(self, subject: str) -> bool:
         """Whether the subject of an error is this disk, or something on it."""
-        return subject.startswith((str(self.path), self.store.address))
+        return any(
+            subject == at or subject.startswith(at + os.sep) for at in (str(self.path), self.store.address)
+        )
 
-    def begin(self, signed: bytes, wanted: Mapping[ArchiveName, Holding]) -> None:
-        """Put the label, and take up what earlier runs wrote of the `wanted` archives: what an inventory lists, as it is
-        listed; the rest read again. Raises MediaError, StoreError."""
+    def begin(self, signed: bytes, known: Mapping[ArchiveName, Holding]) -> None:
+        """Put the label, and take up what earlier runs wrote of the archives `known` of the point: what an inventory lists, as it
+        is listed; the rest read again. Raises MediaError, StoreError."""
+        wanted = {layout.archive_name(holding.name): holding for holding in known.values()}
         self.store.sweep()
         self.put("label", signed)
         rules = DiskAcceptance(self.label.set, self.label.number, str(self._folder))
@@ -75,14 +76,14 @@ class OutboundDisk:
         closed = rules.read_inventories(((name, self.store.get(name)) for name in names), self._monitor)
         inventoried = self._inventoried(closed.inventory) if closed is not None else {}
         for name, size in list(self.store.list("archives")):
-            holding = wanted.get(ArchiveName(bytes.fromhex(name.rpartition("/")[2])))
+            holding = wanted.get(name)
             if (
                 holding is not None
                 and holding.size == size
                 and (inventoried.get(holding.name) == holding or self._is_whole(name, size))
             ):
                 self.held[holding.name] = holding
-            else:
+            else:  # torn, or no part of the point
                 self.store.delete(name)
         if closed is not None and self.held == inventoried:
             self._closed = closed.inventory, closed.digest
@@ -194,18 +195,13 @@ class OutboundDisk:
 
     def _put_readme(self) -> None:
         readme = self.path / layout.DISK_README
-        try:
-            if not readme.exists():
-                readme.write_text(README, encoding="utf-8")
-        except OSError as error:
-            raise meaning(error, str(readme)) from error
+        with told(str(readme)), suppress(FileExistsError), open(readme, "x", encoding="utf-8") as file:
+            file.write(README)
 
 
-def label_at(path: Path, disk_set: str, number: int) -> bytes | None:
+def label_at(path: Path, disk_set: SetId, number: int) -> bytes | None:
     """The label in a disk's folder of that set and number, unread; None where there is none. Raises MediaError, StoreError."""
-    folder = path / layout.DISK_FOLDER / f"{disk_set}-{number}"
-    if not folder.is_dir():
-        return None
+    folder = disk_folder(path, layout.disk_folder(disk_set, number))
     with LocalStore.open(str(folder), read_only=True) as store:
         try:
             return store.get("label", length=envelope.SIZE_MAX + 1)

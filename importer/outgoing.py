@@ -1,5 +1,6 @@
 """The shipments of a vault to machines, by its own papers: labels and inventories of their disks, and what finishes them."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -7,10 +8,12 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import Inventory, Label, SetDisk, SetDocument
 from formats.documents.envelope import Signed
-from formats.errors import damage_aside
-from formats.ids import ArchiveName, HexDigest, SetId, hex_digest
+from formats.errors import UsageError, damage_aside
+from formats.ids import ArchiveName, HexDigest, SetId, hex_digest, random_id
 from formats.monitor import Monitor, damage_told
 from formats.tables.holdings import TABLE_SIZE_MAX, decode_table
+from formats.words import numbered
+from importer.points import Point
 from importer.vault import Vault
 
 
@@ -21,7 +24,7 @@ class Outgoing:
     set: SetId
     labels: dict[int, tuple[Label, bytes]] = field(default_factory=dict)
     inventories: dict[int, tuple[Inventory, HexDigest]] = field(default_factory=dict)
-    finished: SetDocument | None = None
+    finished: tuple[SetDocument, bytes] | None = None
 
     @property
     def begun(self) -> int:
@@ -29,14 +32,15 @@ class Outgoing:
         return min(label.created for label, _ in self.labels.values())
 
     def closed(self) -> list[SetDisk]:
-        """Its disks that an inventory closes, in order."""
-        return [set_disk(inventory, found) for _, (inventory, found) in sorted(self.inventories.items())]
+        """Its disks that an inventory closes, in order, but for those that were given up."""
+        closed = [item for _, item in sorted(self.inventories.items()) if item[0].archives]
+        return [set_disk(inventory, found) for inventory, found in closed]
 
 
 def outgoing(vault: Vault, monitor: Monitor) -> list[Outgoing]:
     """All shipments, by the time at which they began. Raises StoreError."""
     found: dict[SetId, Outgoing] = {}
-    for name, _ in vault.store.list(layout.SHIPMENTS):
+    for name in sorted(name for name, _ in vault.store.list(layout.SHIPMENTS)):
         with damage_told(monitor, name):
             signed = envelope.read(vault.store.get(name, length=envelope.SIZE_MAX + 1), name)
             _take(found, signed, vault.key)
@@ -47,7 +51,7 @@ def _take(found: dict[SetId, Outgoing], signed: Signed, key: bytes) -> None:
     kind = signed.envelope.payloadType
     if kind == Label.payload_type():
         label = signed.verify(Label, key)
-        found.setdefault(label.set, Outgoing(label.set)).labels[label.number] = label, signed.data
+        found.setdefault(label.set, Outgoing(label.set)).labels.setdefault(label.number, (label, signed.data))
     elif kind == Inventory.payload_type():
         inventory = signed.verify(Inventory, key)
         newest = found.setdefault(inventory.set, Outgoing(inventory.set)).inventories
@@ -55,7 +59,78 @@ def _take(found: dict[SetId, Outgoing], signed: Signed, key: bytes) -> None:
             newest[inventory.number] = inventory, signed.digest
     else:
         document = signed.verify(SetDocument, key)
-        found.setdefault(document.set, Outgoing(document.set)).finished = document
+        found.setdefault(document.set, Outgoing(document.set)).finished = document, signed.data
+
+
+def of_point(vault: Vault, point: Point, monitor: Monitor, *, again: bool) -> Outgoing:
+    """The newest shipment of a point; a new one where there is none, or one is asked for `again`."""
+    wanted = (point.manifest.machine, point.manifest.point)
+    found = [
+        one
+        for one in outgoing(vault, monitor)
+        if any((label.machine, label.point) == wanted for label, _ in one.labels.values())
+    ]
+    return Outgoing(SetId(random_id())) if again or not found else found[-1]
+
+
+def next_disk(vault: Vault, point: Point, shipment: Outgoing) -> int:
+    """Put the label of a further disk into the vault: it takes the number. Where another station has taken it at the same time,
+    the lower name has it, and the other takes the next."""
+    number = max(shipment.labels, default=0)
+    while True:
+        number += 1
+        label = Label(
+            vault=vault.id,
+            vault_name=vault.name,
+            machine=point.manifest.machine,
+            machine_name=point.member.name,
+            public_key=point.member.public_key,
+            set=shipment.set,
+            number=number,
+            disk=random_id(),
+            created=int(time.time()),
+            authority=vault.descriptor.authority,
+            point=point.manifest.point,
+        )
+        signed = vault.signed(label)
+        prefix = layout.shipment_prefix(shipment.set, number)
+        name = layout.numbered(prefix, 0, hex_digest(signed))
+        vault.store.put_new(name, signed)
+        if name == min(other for other, _ in vault.store.list(prefix) if layout.number_of(other) == 0):
+            shipment.labels[number] = label, signed
+            return number
+
+
+def give_up(vault: Vault, shipment: Outgoing, number: int) -> None:
+    """Say that nothing of the shipment lies on a disk any more: by an inventory that only the vault has, and lists nothing.
+
+    Raises UsageError where the shipment has no such disk.
+    """
+    if number not in shipment.labels:
+        raise UsageError(
+            "usage", "the shipment has no disk of this number", subject=str(number),
+            hint=f"it has {numbered('disk', sorted(shipment.labels))}",
+        )  # fmt: skip
+    label, signed = shipment.labels[number]
+    prefix = layout.shipment_prefix(shipment.set, number)
+    generation = max((layout.number_of(name) for name, _ in vault.store.list(prefix)), default=0) + 1
+    inventory = Inventory(
+        vault=label.vault,
+        machine=label.machine,
+        set=label.set,
+        number=number,
+        disk=label.disk,
+        label=hex_digest(signed),
+        generation=generation,
+        created=int(time.time()),
+        archives=0,
+        archive_bytes=0,
+        tables=(),
+        objects=(),
+    )
+    data = vault.signed(inventory)
+    vault.store.put_new(layout.numbered(prefix, generation, hex_digest(data)), data)
+    shipment.inventories[number] = inventory, hex_digest(data)
 
 
 def set_disk(inventory: Inventory, found: HexDigest) -> SetDisk:

@@ -6,46 +6,59 @@ A shipment is a disk set that the authority signs. The order of writes is the sa
     what opens the point                         slots, need list, manifest, replacements, and its catalog: on every disk
     archives                                     each read once into memory, hashed, and *those bytes* put, by a thread a disk
     index objects, tables, the inventory         close the disk; the vault keeps the inventory, too
-    the set document                             once nothing is left, on the disks attached, then in the vault
+    the set document                             once nothing is left, in the vault, then on the disks attached
 
 The same command goes on where one ended, with the same disks or with others: what lies on a disk that is not attached is known
-by its newest inventory in the vault.
+by its newest inventory in the vault. One run of a home works at a time.
 """
 
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from formats import layout
 from formats.documents.acceptance import folder_identity
-from formats.documents.disk import Label, SetDocument
-from formats.errors import IntegrityError, MediaError, StoreError, UsageError, is_damage
-from formats.ids import ArchiveName, SetId, digest, hex_digest, random_id
-from formats.monitor import Finding, Monitor, Tally
-from formats.replaced import replacements
+from formats.documents.disk import SetDocument
+from formats.documents.manifest import Manifest
+from formats.errors import (
+    HomeError,
+    IntegrityError,
+    MediaError,
+    OffseedError,
+    StoreError,
+    UsageError,
+    is_damage,
+)
+from formats.ids import SetId, digest, hex_digest
+from formats.monitor import Finding, Monitor
+from formats.records import unwritable
 from formats.store.failures import meaning
 from formats.store.local import LocalStore
-from formats.tables.archive import ARCHIVE_SIZE_MAX, METADATA_CLASS
+from formats.tables.archive import ARCHIVE_SIZE_MAX
 from formats.tables.holdings import Holding
+from formats.words import size
 from importer.archives import side_by_side
+from importer.cargo import Cargo, load_cargo
 from importer.intake import check_disk
-from importer.outbound import OutboundDisk, label_at
-from importer.outgoing import Outgoing, listed, outgoing
-from importer.points import Point, load_needs, need_digests, stocks
+from importer.outbound import RESERVE, OutboundDisk, label_at
+from importer.outgoing import Outgoing, give_up, listed, next_disk, of_point
+from importer.points import Point
 from importer.vault import Vault
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """How a run ended: the `sizes` of the archives that the point needs, and of those that are `left` to be written.
+    """How a run ended: the `sizes` of the archives that the vault has of the point, and of those that are `left` to be written.
 
-    It has so many disks by now, of which this run wrote `written`, and had to leave those of the numbers `failed`; `lost` are
+    It has so many `disks` by now, of which this run wrote `written`, and had to leave those at the paths `failed`; `lost` are
     archives that the vault could not give. It was `finished`, by this run or `before` it.
     """
 
@@ -55,26 +68,9 @@ class Shipped:
     sizes: tuple[int, ...]
     left: tuple[int, ...] = ()
     lost: int = 0
-    failed: tuple[int, ...] = ()
+    failed: tuple[Path, ...] = ()
     finished: bool = True
     before: bool = False
-
-
-@dataclass
-class _Cargo:
-    """What a point needs that the vault has: small `objects` by name, its catalog, and what else it is made of."""
-
-    objects: dict[str, bytes]
-    catalog: list[Holding]
-    content: list[Holding]
-
-    @property
-    def archives(self) -> dict[ArchiveName, Holding]:
-        return {holding.name: holding for holding in (*self.catalog, *self.content)}
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(holding.size for holding in self.archives.values())
 
 
 def ship(
@@ -87,23 +83,35 @@ def ship(
     again: bool = False,
 ) -> Shipped:
     """Write a point onto the disks mounted at `paths`. Of the disks written before, those `without` which it goes on count as
-    lost; `again` begins a new shipment where one was finished.
+    lost from now on; `again` begins a new shipment.
 
-    Raises MediaError, StoreError, FormatError, IntegrityError.
+    Raises MediaError, StoreError, FormatError, IntegrityError, UsageError, HomeError home-busy.
     """
     _check_paths(vault, paths)
-    cargo = _cargo(vault, point, monitor)
-    shipment = _begun(vault, point, monitor, again=again)
-    if shipment.finished is not None:
-        return Shipped(shipment.set, (), len(shipment.finished.disks), cargo.sizes, before=True)
-    for number in without:
-        shipment.inventories.pop(number, None)
-    disks: list[OutboundDisk] = []
-    with ExitStack() as opened:
-        for path in paths:
-            disks.append(disk := _attach(vault, point, shipment, path, cargo, monitor))
-            opened.callback(disk.store.close)
-        return _Shipping(vault, point, shipment, disks, cargo, monitor).run()
+    with _alone(vault), ExitStack() as opened:
+        cargo = load_cargo(vault, point, monitor)
+        shipment = of_point(vault, point, monitor, again=again)
+        if shipment.finished is not None:
+            return _finished_before(shipment, point, paths, cargo)
+        for number in without:
+            give_up(vault, shipment, number)
+        return _Shipping(vault, point, shipment, cargo, monitor).run(paths, opened)
+
+
+def _alone(vault: Vault) -> FileLock:
+    """Held by one export of this home and vault. Raises HomeError home-busy."""
+    assert vault.authority is not None
+    lock = FileLock(vault.authority.path.parent.parent / f"export-{vault.id}.lock", mode=0o600)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        raise HomeError(
+            "home-busy", "another export from this vault is at work here", subject=vault.name,
+            hint="let it finish, or stop it; one export writes several disks at once by more than one --to",
+        ) from None  # fmt: skip
+    except OSError as error:
+        raise unwritable(Path(lock.lock_file), error) from error
+    return lock
 
 
 def _check_paths(vault: Vault, paths: Sequence[Path]) -> None:
@@ -115,89 +123,135 @@ def _check_paths(vault: Vault, paths: Sequence[Path]) -> None:
         raise UsageError(
             "usage", "a disk is named twice", subject=max(real, key=real.count), hint="name each disk once"
         )
-    inside = [
-        path for path in real if isinstance(vault.store, LocalStore) and _lies_in(path, vault.store.address)
-    ]
-    if inside:
-        raise UsageError(
-            "target-inside-source", "this is a folder of the vault itself", subject=inside[0],
-            hint="give the path that a disk is mounted at",
-        )  # fmt: skip
+    for disk in real if isinstance(vault.store, LocalStore) else ():
+        there = os.path.realpath(vault.store.address)
+        if _lies_in(disk, there) or _lies_in(there, disk):
+            raise UsageError(
+                "target-inside-source", "the vault itself lies there", subject=disk,
+                hint="give the path that a disk is mounted at",
+            )  # fmt: skip
 
 
 def _lies_in(path: str, folder: str) -> bool:
-    folder = os.path.realpath(folder)
-    return os.path.commonpath([path, folder]) == folder
+    try:
+        return os.path.commonpath([path, folder]) == folder
+    except ValueError:  # on different drives
+        return False
+
+
+def _finished_before(shipment: Outgoing, point: Point, paths: Sequence[Path], cargo: Cargo) -> Shipped:
+    """Nothing is to be done, but for disks that were not there when the shipment was finished: they get its set document."""
+    assert shipment.finished is not None
+    document, signed = shipment.finished
+    for path in paths:
+        number = _number_at(path, shipment.set)
+        known = shipment.labels.get(number or 0)
+        if number is not None and known is not None and label_at(path, shipment.set, number) == known[1]:
+            folder = path / layout.DISK_FOLDER / layout.disk_folder(shipment.set, number)
+            with LocalStore.open(str(folder)) as store:
+                store.put_new(_set_name(point.manifest, signed), signed)
+    return Shipped(shipment.set, (), len(document.disks), cargo.sizes, before=True)
+
+
+def _set_name(manifest: Manifest, signed: bytes) -> str:
+    return layout.numbered(layout.set_prefix(manifest.machine), manifest.sequence, hex_digest(signed))
 
 
 class _Shipping:
     """One run: what the threads share."""
 
     def __init__(
-        self,
-        vault: Vault,
-        point: Point,
-        shipment: Outgoing,
-        disks: Sequence[OutboundDisk],
-        cargo: _Cargo,
-        monitor: Monitor,
+        self, vault: Vault, point: Point, shipment: Outgoing, cargo: Cargo, monitor: Monitor
     ) -> None:
         self._vault = vault
         self._point = point
         self._shipment = shipment
-        self._disks = disks
         self._cargo = cargo
         self._monitor = monitor
+        self._disks: list[OutboundDisk] = []
+        self._failed: dict[Path, OffseedError] = {}
         self._lock = threading.Lock()
-        self._lost = 0
-        self._failed: list[OutboundDisk] = []
-        written = {name for disk in disks for name in disk.held}
-        attached = {disk.number for disk in disks}
-        for number, (inventory, _) in shipment.inventories.items():
-            if number not in attached:
-                written.update(listed(vault, inventory))
-        self._queue = deque(holding for holding in cargo.content if holding.name not in written)
-        monitor.expect(total=sum(h.size for h in self._queue), files=len(self._queue), final=True)
+        self._lost: set[str] = set()
+        self._queue: deque[Holding] = deque()
 
-    def run(self) -> Shipped:
+    def run(self, paths: Sequence[Path], opened: ExitStack) -> Shipped:
+        for path in paths:
+            self._on(path, lambda path=path: self._attach(path, opened))  # type: ignore[misc]
+        if not self._disks:
+            raise next(iter(self._failed.values()))
+        self._queue.extend(self._unwritten())
+        self._monitor.expect(total=sum(h.size for h in self._queue), files=len(self._queue), final=True)
         for disk in self._disks:
-            self._on(disk, self._begin)
+            self._on(disk.path, lambda disk=disk: self._begin(disk))  # type: ignore[misc]
         while (
             self._queue
             and (ready := [d for d in self._whole() if not d.full])
             and not self._monitor.stopping()
         ):
-            side_by_side(len(ready), lambda disk: self._on(disk, self._fill), ready)
+            side_by_side(len(ready), lambda disk: self._on(disk.path, lambda: self._fill(disk)), ready)
         for disk in self._whole():
-            self._on(disk, self._close)
-        finished = not self._queue and not self._monitor.stopping() and self._finish()
+            self._on(disk.path, lambda disk=disk: self._close(disk))  # type: ignore[misc]
+        finished = (
+            not (self._queue or self._failed or self._lost or self._monitor.stopping())
+            and self._cargo.whole
+            and self._finish()
+        )
         return Shipped(
             self._shipment.set,
             tuple(self._disks),
-            len(self._shipment.inventories),
+            len(self._shipment.closed()),
             self._cargo.sizes,
             tuple(holding.size for holding in self._queue),
-            self._lost,
-            tuple(disk.number for disk in self._failed),
+            len(self._lost),
+            tuple(self._failed),
             finished,
         )
 
     def _whole(self) -> list[OutboundDisk]:
-        return [disk for disk in self._disks if disk not in self._failed]
+        return [disk for disk in self._disks if disk.path not in self._failed]
 
-    def _on(self, disk: OutboundDisk, action: Callable[[OutboundDisk], None]) -> None:
-        """Do it with a disk. One that fails is told of and left, and the others go on."""
+    def _on(self, path: Path, action: Callable[[], None]) -> None:
+        """Do it with the disk at a path. One that fails is told of and left, and the others go on."""
         try:
-            action(disk)
+            action()
         except (MediaError, StoreError) as error:
-            if not disk.is_at(error.subject):
+            store = next((disk for disk in self._disks if disk.path == path), None)
+            if not (error.subject.startswith(str(path)) if store is None else store.is_at(error.subject)):
                 raise
-            if error.code == "disk-full":
-                disk.full = True
-                return
             with self._lock:
-                self._failed.append(disk)
-            self._monitor.finding(Finding(code=error.code, subject=str(disk.path), detail=error.what))
+                self._failed[path] = error
+            self._monitor.finding(Finding(code=error.code, subject=str(path), detail=error.what))
+
+    def _attach(self, path: Path, opened: ExitStack) -> None:
+        """The disk of the shipment that is mounted at `path`, known by its label, or the next one.
+
+        Raises MediaError disk-foreign, disk-small, StoreError.
+        """
+        number = _number_at(path, self._shipment.set)
+        if number is None:
+            _check_room(path, sum(holding.size for holding in self._cargo.catalog))
+            number = next_disk(self._vault, self._point, self._shipment)
+        known = self._shipment.labels.get(number)
+        if known is None or label_at(path, self._shipment.set, number) not in (None, known[1]):
+            raise MediaError(
+                "disk-foreign",
+                "this disk carries the name of the shipment, and is not one of its disks",
+                subject=str(path),
+                hint=f"give another disk, or move its folder {layout.DISK_FOLDER}/ away first",
+            )
+        disk = OutboundDisk(self._vault, known[0], path, self._monitor)
+        opened.callback(disk.store.close)
+        disk.begin(known[1], self._cargo.known)
+        self._disks.append(disk)
+
+    def _unwritten(self) -> list[Holding]:
+        """What lies on no disk yet, neither attached nor, by its newest inventory, elsewhere."""
+        written = {name for disk in self._disks for name in disk.held}
+        attached = {disk.number for disk in self._disks}
+        for number, (inventory, _) in self._shipment.inventories.items():
+            if number not in attached:
+                written.update(listed(self._vault, inventory))
+        return [holding for holding in self._cargo.content if holding.name not in written]
 
     def _begin(self, disk: OutboundDisk) -> None:
         """What opens the point, and its catalog."""
@@ -205,7 +259,11 @@ class _Shipping:
             disk.put(name, data)
         space = memoryview(mmap(-1, ARCHIVE_SIZE_MAX))
         for holding in self._cargo.catalog:
-            if holding.name not in disk.held and (archive := self._read(holding, space)) is not None:
+            if holding.name in disk.held:
+                continue
+            if not disk.has_room(holding):
+                raise _small(disk.path, holding.size)
+            if (archive := self._read(holding, space)) is not None:
                 disk.write(holding, archive)
 
     def _fill(self, disk: OutboundDisk) -> None:
@@ -249,18 +307,17 @@ class _Shipping:
                 raise
             detail = error.what
         with self._lock:
-            self._lost += 1
-        self._monitor.finding(Finding(code="object-damaged", subject=f"vault/{name}", detail=detail))
+            known = name in self._lost
+            self._lost.add(name)
+        if not known:
+            self._monitor.finding(Finding(code="object-damaged", subject=f"vault/{name}", detail=detail))
         return None
 
     def _close(self, disk: OutboundDisk) -> None:
         self._shipment.inventories[disk.number] = disk.close()
 
     def _finish(self) -> bool:
-        """The set document, once every disk is closed that was begun."""
-        open_disks = self._shipment.labels.keys() - self._shipment.inventories.keys()
-        if self._failed or open_disks & {disk.number for disk in self._disks}:
-            return False
+        """The set document. False where a disk does not take it: then it gets it when it is attached again."""
         manifest = self._point.manifest
         document = SetDocument(
             vault=self._vault.id,
@@ -273,104 +330,32 @@ class _Shipping:
             disks=tuple(self._shipment.closed()),
         )
         signed = self._vault.signed(document)
-        name = layout.numbered(layout.set_prefix(manifest.machine), manifest.sequence, hex_digest(signed))
-        for disk in self._disks:
-            self._on(disk, lambda disk: disk.put(name, signed))
         prefix = layout.shipment_prefix(self._shipment.set)
         self._vault.store.put_new(layout.numbered(prefix, 1, hex_digest(signed)), signed)
-        return True
+        name = _set_name(manifest, signed)
+        for disk in self._disks:
+            self._on(disk.path, lambda disk=disk: disk.put(name, signed))  # type: ignore[misc]
+        return not self._failed
 
 
-def _cargo(vault: Vault, point: Point, monitor: Monitor) -> _Cargo:
-    """What the vault has of all that a point needs; what it lacks is a finding."""
-    manifest = point.manifest
-    needed = load_needs(vault.store, manifest)
-    there = stocks(vault, monitor)[manifest.key_id]
-    held = {need.archive for need in needed if there.holds(need.archive)}
-    replaced = {need.archive: there.stand_ins(need.archive) for need in needed if need.archive not in held}
-    archives = held | {by for stand_ins in replaced.values() for by in stand_ins}
-    if not point.standing.complete:
-        detail = f"the vault does not have all of it: {point.standing.words()}"
-        monitor.finding(
-            Finding(code="point-incomplete", subject=f"point {manifest.point[:8]}", detail=detail)
-        )
-    objects = {name: vault.store.get(name) for name in _small(vault, point)}
-    for name, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, Tally()):
-        if any(entry.archive.holding in replaced for entry in document.replaced):
-            objects[name] = vault.store.get(name)
-    ordered = sorted(archives, key=lambda holding: holding.name)
-    return _Cargo(
-        objects,
-        [holding for holding in ordered if holding.archive_class == METADATA_CLASS],
-        [holding for holding in ordered if holding.archive_class != METADATA_CLASS],
-    )
-
-
-def _small(vault: Vault, point: Point) -> Iterator[str]:
-    """The names of the small objects that open a point; the manifest last."""
-    manifest = point.manifest
-    yield from (name for name, _ in vault.store.list(layout.slot_prefix(manifest.machine)))
-    yield from map(layout.need_name, sorted(need_digests(vault.store, manifest.needs)))
-    yield layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, point.signed.digest)
-
-
-def _begun(vault: Vault, point: Point, monitor: Monitor, *, again: bool) -> Outgoing:
-    """The newest shipment of a point; a new one where there is none, or one is asked for `again` and the last was finished."""
-    of_point = (point.manifest.machine, point.manifest.point)
-    found = [
-        one
-        for one in outgoing(vault, monitor)
-        if any((label.machine, label.point) == of_point for label, _ in one.labels.values())
-    ]
-    if not found or (again and found[-1].finished is not None):
-        return Outgoing(SetId(random_id()))
-    return found[-1]
-
-
-def _attach(
-    vault: Vault, point: Point, shipment: Outgoing, path: Path, cargo: _Cargo, monitor: Monitor
-) -> OutboundDisk:
-    """The disk of the shipment that is mounted at `path`, known by its label, or the next one.
-
-    Raises MediaError disk-foreign, StoreError.
-    """
-    number = _number_at(path, shipment.set)
-    if number is None:
-        number = max(shipment.labels, default=0) + 1
-        label = _label(vault, point, shipment.set, number)
-        shipment.labels[number] = label, (signed := vault.signed(label))
-        name = layout.numbered(layout.shipment_prefix(shipment.set, number), 0, hex_digest(signed))
-        vault.store.put_new(name, signed)
-    known = shipment.labels.get(number)
-    if known is None or label_at(path, shipment.set, number) not in (None, known[1]):
-        raise MediaError(
-            "disk-foreign",
-            "this disk carries the name of the shipment, and is not one of its disks",
-            subject=str(path),
-            hint=f"give another disk, or move its folder {layout.DISK_FOLDER}/ away first",
-        )
-    disk = OutboundDisk(vault, known[0], path, monitor)
+def _check_room(path: Path, catalog: int) -> None:
+    """Raises MediaError disk-small, read-only, StoreError denied, before a number is taken for the disk."""
+    top = path / layout.DISK_FOLDER
     try:
-        disk.begin(known[1], cargo.archives)
-    except BaseException:
-        disk.store.close()
-        raise
-    return disk
+        top.mkdir(exist_ok=True)
+    except OSError as error:
+        raise meaning(error, str(top)) from error
+    with LocalStore.open(str(path), read_only=True) as store:
+        if store.free_bytes() < RESERVE + catalog:
+            raise _small(path, catalog)
 
 
-def _label(vault: Vault, point: Point, shipment: SetId, number: int) -> Label:
-    return Label(
-        vault=vault.id,
-        vault_name=vault.name,
-        machine=point.manifest.machine,
-        machine_name=point.member.name,
-        public_key=point.member.public_key,
-        set=shipment,
-        number=number,
-        disk=random_id(),
-        created=int(time.time()),
-        authority=vault.descriptor.authority,
-        point=point.manifest.point,
+def _small(path: Path, catalog: int) -> MediaError:
+    return MediaError(
+        "disk-small",
+        f"the disk has no room for the catalog of the point, which every disk carries ({size(catalog)}), and to be closed",
+        subject=str(path),
+        hint="make room on it, or give another disk",
     )
 
 

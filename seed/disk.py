@@ -18,8 +18,8 @@ from formats.errors import MediaError, UsageError
 from formats.ids import hex_digest, random_id
 from formats.monitor import Monitor
 from formats.records import unwritable, write_private
-from formats.store.failures import meaning
-from formats.store.local import LocalStore
+from formats.store.failures import meaning, told
+from formats.store.local import LocalStore, disk_folder
 from formats.tables.archive import Archive
 from formats.tables.sections import Section
 from seed.disk_sets import DiskState, KeptSet, SetState
@@ -78,11 +78,7 @@ class DiskWriter:
         self._use_at_most = use_at_most
         self._used = 0  # bytes of archives
         self._writing = 0
-        self._folder = path / layout.DISK_FOLDER / layout.disk_folder(kept.state.set, disk.number)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise meaning(error, str(self._folder)) from error
+        self._folder = disk_folder(path, layout.disk_folder(kept.state.set, disk.number))
         self.store = LocalStore.open(str(self._folder), writer=disk.disk)
 
     @property
@@ -205,11 +201,8 @@ class DiskWriter:
             if self._kept.state.slots_on_disk or not name.startswith("slots/"):
                 self.ensure(name, data)
         readme = self.path / layout.DISK_README
-        try:
-            if not readme.exists():
-                readme.write_text(README, encoding="utf-8")
-        except OSError as error:
-            raise meaning(error, str(readme)) from error
+        with told(str(readme)), suppress(FileExistsError), open(readme, "x", encoding="utf-8") as file:
+            file.write(README)
 
     def _put_label(self) -> None:
         identity = self._identity

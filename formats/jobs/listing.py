@@ -1,6 +1,7 @@
 """The jobs of a home, by their logs: those that run, and those that ended or were killed."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,7 +11,8 @@ from typing import Any
 
 import psutil
 
-from formats.jobs.log import FOLDER
+from formats.jobs.log import FOLDER, JobLog
+from formats.monitor import Tally
 from formats.wire import Json
 
 LINE_MAX = 64 << 10
@@ -81,6 +83,16 @@ def read_job(path: Path) -> Job | None:
         job.seconds = integer(lines[-1].get("time")) - job.began
         if _lives(first.get("pid"), first.get("process")):
             job.state = "running"
+    return job
+
+
+def ended_now(log: JobLog, console: Tally) -> Job:
+    """A job that has just ended, and of which no log could be written."""
+    job = Job(log.job, log.kind, log.path, int(time.time()), STATES.get(log.code, "failed"), int(time.time()))
+    job.codes.update(finding.code for finding in console.findings)
+    job.findings = len(console.findings)
+    if log.error is not None:
+        job.error = {"code": log.error.code, "what": log.error.what}
     return job
 
 

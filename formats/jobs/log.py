@@ -36,6 +36,8 @@ class JobLog:
         self._handle: int | None = None
         self._next = 0.0
         self._findings = 0
+        self.code = 0
+        self.error: OffseedError | None = None
 
     def begin(self) -> None:
         """The first line; nothing where there is no home, or it cannot be written."""
@@ -43,21 +45,33 @@ class JobLog:
             return
         self.is_begun = True
         with suppress(OSError):
-            owner = self.home.stat()
-            folder = self.path.parent
-            folder.mkdir(mode=0o700, exist_ok=True)
-            for old in sorted(folder.glob("*.jsonl"))[: 1 - FILES_MAX]:
-                old.unlink(missing_ok=True)
-            self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-            if sys.platform != "win32" and os.geteuid() == 0 and owner.st_uid:  # under sudo
-                os.chown(folder, owner.st_uid, owner.st_gid)
-                os.fchown(self._handle, owner.st_uid, owner.st_gid)
+            self._open()
         import psutil
 
         created = None
         with suppress(psutil.Error):  # then nobody can tell whether it lives
             created = psutil.Process().create_time()
         self._line("begin", job=self.job, kind=self.kind, pid=os.getpid(), process=created)
+
+    def _open(self) -> None:
+        """The file, in a folder that is no link: root may work on the home of another user. Raises OSError."""
+        folder = self.path.parent
+        folder.mkdir(mode=0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        if sys.platform == "win32":
+            _make_room(folder)
+            self._handle = os.open(self.path, flags, 0o600)
+            return
+        inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            _make_room(folder)
+            self._handle = os.open(self.path.name, flags | os.O_NOFOLLOW, 0o600, dir_fd=inside)
+            owner = self.home.stat()
+            if os.geteuid() == 0 and owner.st_uid:
+                os.fchown(inside, owner.st_uid, owner.st_gid)
+                os.fchown(self._handle, owner.st_uid, owner.st_gid)
+        finally:
+            os.close(inside)
 
     def finding(self, finding: Finding) -> None:
         self._findings += 1
@@ -80,6 +94,7 @@ class JobLog:
     def end(self, code: int, error: OffseedError | None, tally: Tally) -> None:
         """The last line. A job that failed before its first one is told of, too."""
         self.begin()
+        self.code, self.error = code, error
         told = None
         if error is not None:
             told = {
@@ -102,6 +117,16 @@ class JobLog:
         line = {"time": round(time.time(), 3), "event": event, **members}
         with suppress(OSError):
             os.write(self._handle, json.dumps(line).encode() + b"\n")
+
+
+def _make_room(folder: Path) -> None:
+    """Remove the oldest logs, of which there may be so many, but for those of jobs that run."""
+    from formats.jobs.listing import read_job
+
+    for old in sorted(folder.glob("*.jsonl"))[: 1 - FILES_MAX]:
+        job = read_job(old)
+        if job is None or job.state != "running":
+            old.unlink(missing_ok=True)
 
 
 def _counts(tally: Tally) -> dict[str, object]:

@@ -129,8 +129,6 @@ class _Commands:
 
         home = self._side.home()
         notify = Notify.of(home)
-        if notify.metrics:
-            refresh(self._side, home, notify)
         events = self._side.overdue(console, home, notify)
         for event in events:
             console.say(f"{event.who}: {event.what}")
@@ -138,13 +136,15 @@ class _Commands:
                 console.notice(why)
         if not events:
             console.say("nothing is overdue")
+        if notify.metrics:
+            refresh(self._side, home, notify)
         console.result([{"event": e.event, "name": e.who, "text": e.what} for e in events])
         return WITH_FINDINGS if events else DONE
 
 
 def job_ended(side: Side, console: Console) -> None:
-    """After a job: metrics, and whoever wants to be told. What goes wrong is a notice."""
-    from formats.jobs.listing import read_job
+    """After a job: whoever wants to be told, then metrics. What goes wrong is a notice, and keeps nothing else from being done."""
+    from formats.jobs.listing import ended_now, read_job
     from formats.jobs.telling import Notify, event_of, tell
 
     log = console.log
@@ -152,14 +152,26 @@ def job_ended(side: Side, console: Console) -> None:
         return
     try:
         notify = Notify.of(log.home)
-        if notify.metrics:
-            refresh(side, log.home, notify)
-        job = read_job(log.path)
-        if job is not None and (event := event_of(job, side.name(log.home))) is not None:
-            for why in tell(notify, event, side.proxy(log.home)):
-                console.aside(f"note: {why}")
     except OffseedError as error:
         console.aside(f"note: nobody was told how it ended: {error.what}")
+        return
+    job = read_job(log.path) or ended_now(log, console)
+    if (event := event_of(job, _or(lambda: side.name(log.home), side.program))) is not None:
+        for why in tell(notify, event, _or(lambda: side.proxy(log.home), "")):
+            console.aside(f"note: {why}")
+    try:
+        if notify.metrics:
+            refresh(side, log.home, notify)
+    except OffseedError as error:
+        console.aside(f"note: {error.what}")
+
+
+def _or(ask: Callable[[], str], otherwise: str) -> str:
+    """A home may be so damaged that it does not tell."""
+    try:
+        return ask()
+    except OffseedError:
+        return otherwise
 
 
 def refresh(side: Side, home: Path, notify: "Notify") -> None:

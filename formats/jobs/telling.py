@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,17 +37,31 @@ class Notify(Record):
 
     @classmethod
     def of(cls, home: Path) -> "Notify":
-        """Raises HomeError home-damaged."""
-        return read_record(home / FILE, cls) if os.path.exists(home / FILE) else cls()
+        """Without the command where another user may have written it. Raises HomeError home-damaged."""
+        path = home / FILE
+        if not os.path.exists(path):
+            return cls()
+        found = read_record(path, cls)
+        own = sys.platform == "win32" or path.stat().st_uid == os.geteuid()
+        return found if own else replace(found, command="")
 
     def save(self, home: Path) -> None:
         """Raises HomeError, UsageError."""
-        if self.webhook and urlsplit(self.webhook).scheme not in ("http", "https"):
+        if self.webhook and not _is_web(self.webhook):
             raise UsageError(
-                "usage", "a webhook is an address of http or https", subject=self.webhook,
+                "usage", "a webhook is an address of http or https", subject="--webhook",
                 hint="write it as https://host/path",
             )  # fmt: skip
         write_record(home / FILE, self)
+
+
+def _is_web(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    plain = address.isprintable() and " " not in address and address.isascii()
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,7 @@ def _run(command: str, data: bytes) -> str:
 
 
 def _post(url: str, data: bytes, proxy: str) -> str:
+    from http.client import HTTPException
     from urllib.error import HTTPError, URLError
     from urllib.request import ProxyHandler, Request, build_opener
 
@@ -126,8 +141,10 @@ def _post(url: str, data: bytes, proxy: str) -> str:
             return ""
     except HTTPError as error:
         return f"was answered by {error.code}"
-    except (URLError, OSError, ValueError) as error:
-        return f"could not be reached ({getattr(error, 'reason', None) or error})"
+    except URLError as error:
+        return f"could not be reached ({error.reason})"
+    except (HTTPException, OSError, ValueError) as error:  # whose words may tell the address
+        return f"could not be reached ({type(error).__name__})"
 
 
 def write_metrics(path: Path, program: str, name: str, jobs: Sequence[Job]) -> None:

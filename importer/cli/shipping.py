@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.console import NOT_FINISHED, Console, command
-from formats.words import counted, instant, numbered, one_line, size
+from formats.words import counted, instant, one_line, size
 from importer.cli.app import MachineOption, VaultOption, app, home, signing_vault
 from importer.cli.imports import mended
 
@@ -35,7 +35,7 @@ def export(
         typer.Option("--without", metavar="N", help="Disk N is lost or dead: what it held is written again."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Begin a new shipment, though the last one was finished.")
+        bool, typer.Option("--again", help="Begin a new shipment, though there is one.")
     ] = False,
 ) -> int:
     """Write a recovery point onto disks, to be sent to its machine. No passphrase is needed.
@@ -77,7 +77,7 @@ def export(
             "left": len(done.left),
             "left_bytes": sum(done.left),
             "lost": done.lost,
-            "failed": [*done.failed],
+            "failed": [str(path) for path in done.failed],
             "finished": done.finished,
             "findings": console.findings_json(),
         }
@@ -85,7 +85,7 @@ def export(
     if console.stopping():
         console.aside("importer: stopped; the same command goes on [interrupted]")
         return 128 + console.signal_number
-    return 0 if done.finished else NOT_FINISHED
+    return 0 if done.finished or console.findings else NOT_FINISHED
 
 
 def _say(done: "Shipped", point: "Point", console: Console) -> None:
@@ -110,10 +110,15 @@ def _say(done: "Shipped", point: "Point", console: Console) -> None:
                 f"  left         {what}: attach a further disk, and run the same command with its path after --to"
             )
         if done.failed:
-            given_up = " ".join(f"--without {number}" for number in done.failed)
+            where = ", ".join(one_line(str(path)) for path in done.failed)
             console.say(
-                f"  failed       {numbered('disk', done.failed)}: attach it again, and run the same command; or go on "
-                f"with {given_up}"
+                f"  failed       {where}: attach it again, and run the same command; or go on without it by --without and "
+                "its number"
+            )
+        if done.lost or not point.standing.complete:
+            console.say(
+                "  lacking      what the vault does not have, listed: once it has it, by `seed repair` or a further disk, run the "
+                "same command"
             )
         return
     console.say(f"  finished     shipment {done.set[:8]}, on {counted(done.disks, 'disk')}")

@@ -205,7 +205,17 @@ def test_whoever_cannot_be_told_changes_nothing(stage: Stage, hook: Hook, source
 
 def test_a_home_that_is_full_or_spoilt_keeps_no_backup_from_being_made(stage: Stage, source: Path) -> None:
     (stage.home / "jobs").write_bytes(b"a file where the folder should be")
+    told = stage.folder / "told"
+    stage.run("seed", "notify", "set", "--command", f"cat > {told}", "--metrics", stage.folder / "m.prom")
     backup(stage, source)
+    (stage.folder / "m.prom").unlink()
+    (stage.folder / "m.prom").mkdir()  # nor can the metrics be written
+    stage.vault.rename(stage.folder / "gone")
+    stage.run("seed", "backup", code=1)
+    assert json.loads(told.read_text())["error"]["code"] == "store-missing", (
+        "who is to be told is told all the same"
+    )
+    (stage.folder / "gone").rename(stage.vault)
     (stage.home / "notify.json").write_text("{")
     result = stage.run("seed", "backup")
     assert "nobody was told" in result.stderr

@@ -195,17 +195,39 @@ def test_what_stands_in_for_damaged_archives_is_shipped(sent: Stage, source: Pat
     assert trees.differences(state, restored(sent, room / "back", source, *of(sent.disk))) == []
 
 
-def test_what_the_vault_holds_in_name_only_is_told_and_left_out(
+def test_what_the_vault_holds_in_name_only_is_told_and_comes_once_it_was_mended(
     sent: Stage, source: Path, room: Path
 ) -> None:
+    state = kept(source, room, "state")
     archive = max((sent.vault / "archives").glob("*/*"), key=lambda p: p.stat().st_size)
     flip(archive, archive.stat().st_size // 2)
     done = ship(sent, "latest", "--to", sent.disk, code=3)
-    assert (done["finished"], done["lost"]) == (True, 1)
+    assert (done["finished"], done["lost"]) == (False, 1)
     assert [f["code"] for f in done["findings"]] == ["object-damaged"]  # type: ignore[attr-defined]
     (disk,) = inspected(sent, sent.disk)
-    assert disk["read"]["damaged"] == 0  # type: ignore[index]
-    restored(sent, room / "back", source, *of(sent.disk), code=3)
+    assert (disk["read"]["damaged"], disk["finished"]) == (0, False)  # type: ignore[index]
+    restored(sent, room / "in part", source, *of(sent.disk), code=3)
+    sent.run("importer", "validate", "--vault", sent.at, code=3)
+    sent.run("seed", "repair")
+    again = ship(sent, "latest", "--to", sent.disk)
+    assert (again["finished"], again["set"], again["lost"]) == (True, done["set"], 0)
+    sent.vault.rename(sent.folder / "gone")
+    assert trees.differences(state, restored(sent, room / "back", source, *of(sent.disk))) == []
+
+
+def test_what_only_a_disk_has_any_more_is_kept_there(sent: Stage, source: Path, room: Path) -> None:
+    """The vault loses archives after they were written; the same command runs once more."""
+    first, second = disks(sent, 2)
+    ship(sent, "latest", "--to", first)
+    (folder,) = (first / "offseed").iterdir()
+    (shipment,) = (path for path in (sent.vault / "shipments").iterdir() if "-" not in path.name)
+    shipment.rename(sent.folder / "never finished")
+    before = {path.name for path in folder.glob("archives/*/*")}
+    for archive in (sent.vault / "archives").glob("*/*"):
+        archive.unlink()
+    ship(sent, "latest", *to(first, second), code=3)
+    assert {path.name for path in folder.glob("archives/*/*")} == before
+    assert trees.differences(source, restored(sent, room / "back", source, *of(first))) == []
 
 
 def test_damage_on_the_way_is_seen_without_keys_and_made_good_by_the_vault(
@@ -236,21 +258,80 @@ def test_such_a_disk_is_imported_into_no_vault_and_verified_by_its_machine(sent:
     assert snapshot(sent.disk) == on_disk, "only a vault signs it"
 
 
-def test_a_lost_disk_is_gone_on_without_and_a_finished_shipment_begun_again(sent: Stage) -> None:
+def never_finished(stage: Stage, shipment: object) -> None:
+    (stage.vault / "shipments" / str(shipment)).rename(stage.folder / f"never finished {shipment}")
+
+
+def test_a_lost_disk_is_gone_on_without_and_stays_lost(sent: Stage) -> None:
     one, two, three = disks(sent, 3)
     first = ship(sent, "latest", "--to", one)
-    same = ship(sent, "latest", "--to", two)
-    assert (same["set"], same["disks"]) == (first["set"], [])
-    anew = ship(sent, "latest", "--to", two, "--again")
-    assert anew["set"] != first["set"]
-    (sent.vault / "shipments" / str(anew["set"])).rename(sent.folder / "never finished")
-    assert ship(sent, "latest", "--to", three, "--without", 1)["disks"][0]["archives"] == anew["archives"]  # type: ignore[index]
+    never_finished(sent, first["set"])
+    result = sent.run(
+        "importer", "export", "latest", "--to", two, "--without", "7", "--vault", sent.at, "--json", code=2
+    )
+    refused(result, "usage")
+    for archive in (sent.vault / "archives").glob("*/*"):  # so that the run does not come to its end
+        archive.rename(archive.with_name(f"{archive.name}.away"))
+    ship(sent, "latest", "--to", two, "--without", "1", code=3)
+    for archive in (sent.vault / "archives").glob("*/*.away"):
+        archive.rename(archive.with_suffix(""))
+    last = ship(sent, "latest", "--to", three)
+    assert last["set"] == first["set"]
+    assert last["disks"][0]["archives"] == first["disks"][0]["archives"], "all that disk 1 held, again"  # type: ignore[index]
+    told = envelope.read(next((three / "offseed").glob("*/sets/*/*")).read_bytes(), "set").peek(SetDocument)
+    assert 1 not in [disk.number for disk in told.disks]
+
+
+def test_a_finished_shipment_says_so_and_another_is_begun_by_again(sent: Stage) -> None:
+    one, two = disks(sent, 2)
+    first = ship(sent, "latest", "--to", one)
+    (document,) = one.glob("offseed/*/sets/*/*")
+    document.unlink()  # a disk that was not there when it was finished
+    same = ship(sent, "latest", *to(one, two))
+    assert (same["set"], same["disks"], list(two.iterdir())) == (first["set"], [], [])
+    assert document.exists()
+    assert ship(sent, "latest", "--to", two, "--again")["set"] != first["set"]
+
+
+def test_no_link_on_a_disk_leads_out_of_it(sent: Stage) -> None:
+    """The number of a shipment is known to all who saw one of its disks: what its folder is, its writer may have prepared."""
+    one, two = disks(sent, 2)
+    done = ship(sent, "latest", "--to", one)
+    never_finished(sent, done["set"])
+    before = snapshot(sent.vault)
+    words = ("export", "latest", "--to", two, "--vault", sent.at, "--json")
+    (two / "offseed").mkdir()
+    (two / "offseed" / f"{done['set']}-1").symlink_to(sent.vault)
+    refused(sent.run("importer", *words, code=1), "disk-foreign")
+    assert snapshot(sent.vault) == before, "what lies in the vault is not swept away as if it were a disk's"
+    (two / "offseed" / f"{done['set']}-1").unlink()
+    (two / "offseed").rmdir()
+    (two / "offseed").symlink_to(sent.folder / "elsewhere", target_is_directory=True)
+    (sent.folder / "elsewhere").mkdir()
+    refused(sent.run("importer", *words, code=1), "disk-foreign")
+    assert list((sent.folder / "elsewhere").iterdir()) == []
+    (two / "offseed").unlink()
+    (two / "README-offseed.txt").symlink_to(sent.folder / "made through a link")
+    ship(sent, "latest", "--to", two)
+    assert not (sent.folder / "made through a link").exists()
+
+
+def test_one_export_of_a_home_works_at_a_time(copy_of: Copy, opened: Stage, room: Path) -> None:
+    stage = copy_of(opened)
+    backup(stage, trees.long_tree(room / "source", files=8))
+    one, two = disks(stage, 2)
+    running = stage.start("importer", "export", "latest", "--to", one, "--vault", stage.at)
+    assert await_(lambda: any(one.glob("offseed/*/label")), running)
+    result = stage.run("importer", "export", "latest", "--to", two, "--vault", stage.at, "--json", code=None)
+    assert ended(running).code == 0
+    if result.code == 1:
+        refused(result, "home-busy")
 
 
 def test_a_disk_that_only_says_so_is_no_disk_of_the_shipment(sent: Stage) -> None:
     one, two = disks(sent, 2)
     done = ship(sent, "latest", "--to", one)
-    (sent.vault / "shipments" / str(done["set"])).rename(sent.folder / "never finished")
+    never_finished(sent, done["set"])
     (folder,) = (one / "offseed").iterdir()
     (two / "offseed" / folder.name).mkdir(parents=True)
     (two / "offseed" / folder.name / "label").write_bytes(b"another")
