@@ -41,6 +41,11 @@ class Authority:
     path: Path
 
     @property
+    def home(self) -> Path:
+        """The home that it lies in."""
+        return self.path.parent.parent
+
+    @property
     def public_key(self) -> bytes:
         return self.document_key.public_key().public_bytes_raw()
 

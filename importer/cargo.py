@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from formats import layout
-from formats.ids import ArchiveName
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import replacements
 from formats.tables.archive import METADATA_CLASS
@@ -21,7 +20,7 @@ class Cargo:
     objects: dict[str, bytes]
     catalog: list[Holding]
     content: list[Holding]
-    known: dict[ArchiveName, Holding]
+    known: set[Holding]
     whole: bool
 
     @property
@@ -51,7 +50,7 @@ def load_cargo(vault: Vault, point: Point, monitor: Monitor) -> Cargo:
         objects,
         [holding for holding in ordered if holding.archive_class == METADATA_CLASS],
         [holding for holding in ordered if holding.archive_class != METADATA_CLASS],
-        {holding.name: holding for holding in (*ordered, *(need.archive for need in needed))},
+        archives | {need.archive for need in needed},
         point.standing.complete,
     )
 

@@ -2,11 +2,12 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from formats import layout
+from formats.disks import set_folder
 from formats.documents import envelope
 from formats.documents.acceptance import DiskAcceptance
 from formats.documents.disk import Held, Inventory, Label
@@ -15,11 +16,12 @@ from formats.ids import ArchiveName, HexDigest, SetId, digest, hex_digest
 from formats.monitor import Monitor
 from formats.store.contract import Octets
 from formats.store.failures import told
-from formats.store.local import LocalStore, disk_folder
+from formats.store.local import LocalStore
 from formats.tables.archive import FOOTER
-from formats.tables.holdings import TABLE_SIZE_MAX, Holding, decode_table, encode_tables
+from formats.tables.holdings import Holding, encode_tables
 from formats.tables.index import ROW
 from formats.tables.sections import Section, encode_objects
+from importer.outgoing import listed
 from importer.vault import Vault
 
 RESERVE = 4 << 20  # kept for what closes the disk, beside the indexes of its archives
@@ -48,8 +50,9 @@ class OutboundDisk:
         self.written = 0  # bytes of archives, by this run
         self._vault = vault
         self._monitor = monitor
-        self._folder = disk_folder(path, layout.disk_folder(label.set, label.number))
+        self._folder = set_folder(path, layout.disk_folder(label.set, label.number))
         self._sections: list[Section] = []
+        self._held_bytes = 0
         self._open = 0
         self._closed: tuple[Inventory, HexDigest] | None = None  # by which nothing was put since
         self.store = LocalStore.open(str(self._folder), writer=label.disk)
@@ -64,17 +67,17 @@ class OutboundDisk:
             subject == at or subject.startswith(at + os.sep) for at in (str(self.path), self.store.address)
         )
 
-    def begin(self, signed: bytes, known: Mapping[ArchiveName, Holding]) -> None:
+    def begin(self, signed: bytes, known: Iterable[Holding]) -> None:
         """Put the label, and take up what earlier runs wrote of the archives `known` of the point: what an inventory lists, as it
         is listed; the rest read again. Raises MediaError, StoreError."""
-        wanted = {layout.archive_name(holding.name): holding for holding in known.values()}
+        wanted = {layout.archive_name(holding.name): holding for holding in known}
         self.store.sweep()
         self.put("label", signed)
         rules = DiskAcceptance(self.label.set, self.label.number, str(self._folder))
         rules.read_label(signed)
         names = [name for name, _ in self.store.list("inventories")]
         closed = rules.read_inventories(((name, self.store.get(name)) for name in names), self._monitor)
-        inventoried = self._inventoried(closed.inventory) if closed is not None else {}
+        inventoried = {h.name: h for h in listed(self.store, closed.inventory)} if closed is not None else {}
         for name, size in list(self.store.list("archives")):
             holding = wanted.get(name)
             if (
@@ -85,6 +88,7 @@ class OutboundDisk:
                 self.held[holding.name] = holding
             else:  # torn, or no part of the point
                 self.store.delete(name)
+        self._held_bytes = sum(holding.size for holding in self.held.values())
         if closed is not None and self.held == inventoried:
             self._closed = closed.inventory, closed.digest
         self._put_readme()
@@ -107,7 +111,8 @@ class OutboundDisk:
         self._sections.append(Section(holding, bytes(data[end - holding.records * ROW.size : end])))
         if sum(len(s.index) for s in self._sections) > INDEXES_MAX:
             self._put_indexes()
-        if self._open > max(OPEN_MAX, sum(h.size for h in self.held.values()) // 8):
+        self._held_bytes += holding.size
+        if self._open > max(OPEN_MAX, self._held_bytes // 8):
             self.close()
 
     def put(self, name: str, data: Octets) -> None:
@@ -148,7 +153,7 @@ class OutboundDisk:
             generation=generation,
             created=int(time.time()),
             archives=len(self.held),
-            archive_bytes=sum(holding.size for holding in self.held.values()),
+            archive_bytes=self._held_bytes,
             tables=tuple(Held(name=n, size=len(d), digest=hex_digest(d)) for n, d in tables),
             objects=self._others({name for name, _ in tables}),
         )
@@ -176,16 +181,6 @@ class OutboundDisk:
                 held.append(Held(name=name, size=size, digest=hex_digest(self.store.get(name))))
         return tuple(held)
 
-    def _inventoried(self, inventory: Inventory) -> dict[ArchiveName, Holding]:
-        """What an inventory lists, as far as its tables can be read: what is not known is read again."""
-        found: dict[ArchiveName, Holding] = {}
-        for table in inventory.tables:
-            with damage_aside():
-                data = self.store.get(table.name, length=TABLE_SIZE_MAX + 1)
-                if hex_digest(data) == table.digest:
-                    found |= {holding.name: holding for holding in decode_table(data, table.name)}
-        return found
-
     def _is_whole(self, name: str, size: int) -> bool:
         with damage_aside():
             data = self.store.get(name)
@@ -201,7 +196,7 @@ class OutboundDisk:
 
 def label_at(path: Path, disk_set: SetId, number: int) -> bytes | None:
     """The label in a disk's folder of that set and number, unread; None where there is none. Raises MediaError, StoreError."""
-    folder = disk_folder(path, layout.disk_folder(disk_set, number))
+    folder = set_folder(path, layout.disk_folder(disk_set, number))
     with LocalStore.open(str(folder), read_only=True) as store:
         try:
             return store.get("label", length=envelope.SIZE_MAX + 1)

@@ -9,9 +9,10 @@ from formats.documents import envelope
 from formats.documents.disk import Inventory, Label, SetDisk, SetDocument
 from formats.documents.envelope import Signed
 from formats.errors import UsageError, damage_aside
-from formats.ids import ArchiveName, HexDigest, SetId, hex_digest, random_id
+from formats.ids import HexDigest, SetId, hex_digest, random_id
 from formats.monitor import Monitor, damage_told
-from formats.tables.holdings import TABLE_SIZE_MAX, decode_table
+from formats.store.contract import Store
+from formats.tables.holdings import TABLE_SIZE_MAX, Holding, decode_table
 from formats.words import numbered
 from importer.points import Point
 from importer.vault import Vault
@@ -144,10 +145,10 @@ def set_disk(inventory: Inventory, found: HexDigest) -> SetDisk:
     )
 
 
-def listed(vault: Vault, inventory: Inventory) -> Iterator[ArchiveName]:
-    """The archives on a disk, by an inventory, as far as the vault has its tables: the others are written again."""
+def listed(store: Store, inventory: Inventory) -> Iterator[Holding]:
+    """The archives that an inventory lists, as far as `store` has its tables."""
     for table in inventory.tables:
         with damage_aside():
-            data = vault.store.get(table.name, length=TABLE_SIZE_MAX + 1)
+            data = store.get(table.name, length=TABLE_SIZE_MAX + 1)
             if hex_digest(data) == table.digest:
-                yield from (holding.name for holding in decode_table(data, table.name))
+                yield from decode_table(data, table.name)

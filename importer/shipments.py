@@ -21,11 +21,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
+from typing import ParamSpec
 
 from filelock import FileLock, Timeout
 
 from formats import layout
-from formats.documents.acceptance import folder_identity
+from formats.disks import number_at, top_folder
 from formats.documents.disk import SetDocument
 from formats.documents.manifest import Manifest
 from formats.errors import (
@@ -40,7 +41,6 @@ from formats.errors import (
 from formats.ids import SetId, digest, hex_digest
 from formats.monitor import Finding, Monitor
 from formats.records import unwritable
-from formats.store.failures import meaning
 from formats.store.local import LocalStore
 from formats.tables.archive import ARCHIVE_SIZE_MAX
 from formats.tables.holdings import Holding
@@ -52,6 +52,8 @@ from importer.outbound import RESERVE, OutboundDisk, label_at
 from importer.outgoing import Outgoing, give_up, listed, next_disk, of_point
 from importer.points import Point
 from importer.vault import Vault
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def ship(
 def _alone(vault: Vault) -> FileLock:
     """Held by one export of this home and vault. Raises HomeError home-busy."""
     assert vault.authority is not None
-    lock = FileLock(vault.authority.path.parent.parent / f"export-{vault.id}.lock", mode=0o600)
+    lock = FileLock(vault.authority.home / f"export-{vault.id}.lock", mode=0o600)
     try:
         lock.acquire(timeout=1)
     except Timeout:
@@ -144,7 +146,7 @@ def _finished_before(shipment: Outgoing, point: Point, paths: Sequence[Path], ca
     assert shipment.finished is not None
     document, signed = shipment.finished
     for path in paths:
-        number = _number_at(path, shipment.set)
+        number = number_at(path, shipment.set)
         known = shipment.labels.get(number or 0)
         if number is not None and known is not None and label_at(path, shipment.set, number) == known[1]:
             folder = path / layout.DISK_FOLDER / layout.disk_folder(shipment.set, number)
@@ -176,21 +178,21 @@ class _Shipping:
 
     def run(self, paths: Sequence[Path], opened: ExitStack) -> Shipped:
         for path in paths:
-            self._on(path, lambda path=path: self._attach(path, opened))  # type: ignore[misc]
+            self._on(path, self._attach, path, opened)
         if not self._disks:
             raise next(iter(self._failed.values()))
         self._queue.extend(self._unwritten())
         self._monitor.expect(total=sum(h.size for h in self._queue), files=len(self._queue), final=True)
         for disk in self._disks:
-            self._on(disk.path, lambda disk=disk: self._begin(disk))  # type: ignore[misc]
+            self._on(disk.path, self._begin, disk)
         while (
             self._queue
             and (ready := [d for d in self._whole() if not d.full])
             and not self._monitor.stopping()
         ):
-            side_by_side(len(ready), lambda disk: self._on(disk.path, lambda: self._fill(disk)), ready)
+            side_by_side(len(ready), lambda disk: self._on(disk.path, self._fill, disk), ready)
         for disk in self._whole():
-            self._on(disk.path, lambda disk=disk: self._close(disk))  # type: ignore[misc]
+            self._on(disk.path, self._close, disk)
         finished = (
             not (self._queue or self._failed or self._lost or self._monitor.stopping())
             and self._cargo.whole
@@ -210,10 +212,10 @@ class _Shipping:
     def _whole(self) -> list[OutboundDisk]:
         return [disk for disk in self._disks if disk.path not in self._failed]
 
-    def _on(self, path: Path, action: Callable[[], None]) -> None:
+    def _on(self, path: Path, action: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> None:
         """Do it with the disk at a path. One that fails is told of and left, and the others go on."""
         try:
-            action()
+            action(*arguments, **named)
         except (MediaError, StoreError) as error:
             store = next((disk for disk in self._disks if disk.path == path), None)
             if not (error.subject.startswith(str(path)) if store is None else store.is_at(error.subject)):
@@ -227,7 +229,7 @@ class _Shipping:
 
         Raises MediaError disk-foreign, disk-small, StoreError.
         """
-        number = _number_at(path, self._shipment.set)
+        number = number_at(path, self._shipment.set)
         if number is None:
             _check_room(path, sum(holding.size for holding in self._cargo.catalog))
             number = next_disk(self._vault, self._point, self._shipment)
@@ -250,7 +252,7 @@ class _Shipping:
         attached = {disk.number for disk in self._disks}
         for number, (inventory, _) in self._shipment.inventories.items():
             if number not in attached:
-                written.update(listed(self._vault, inventory))
+                written.update(holding.name for holding in listed(self._vault.store, inventory))
         return [holding for holding in self._cargo.content if holding.name not in written]
 
     def _begin(self, disk: OutboundDisk) -> None:
@@ -334,17 +336,13 @@ class _Shipping:
         self._vault.store.put_new(layout.numbered(prefix, 1, hex_digest(signed)), signed)
         name = _set_name(manifest, signed)
         for disk in self._disks:
-            self._on(disk.path, lambda disk=disk: disk.put(name, signed))  # type: ignore[misc]
+            self._on(disk.path, disk.put, name, signed)
         return not self._failed
 
 
 def _check_room(path: Path, catalog: int) -> None:
-    """Raises MediaError disk-small, read-only, StoreError denied, before a number is taken for the disk."""
-    top = path / layout.DISK_FOLDER
-    try:
-        top.mkdir(exist_ok=True)
-    except OSError as error:
-        raise meaning(error, str(top)) from error
+    """Raises MediaError disk-small, disk-foreign, read-only, StoreError denied, before a number is taken for the disk."""
+    top_folder(path)
     with LocalStore.open(str(path), read_only=True) as store:
         if store.free_bytes() < RESERVE + catalog:
             raise _small(path, catalog)
@@ -357,19 +355,3 @@ def _small(path: Path, catalog: int) -> MediaError:
         subject=str(path),
         hint="make room on it, or give another disk",
     )
-
-
-def _number_at(path: Path, shipment: SetId) -> int | None:
-    """Which disk of the shipment lies at `path`. Raises MediaError, StoreError, UsageError."""
-    top = path / layout.DISK_FOLDER
-    try:
-        names = sorted(os.listdir(top)) if top.is_dir() else []
-    except OSError as error:
-        raise meaning(error, str(top)) from error
-    found = [identity[1] for name in names if (identity := folder_identity(name)) and identity[0] == shipment]
-    if len(found) > 1:
-        raise UsageError(
-            "usage", "several disks of one shipment were copied into one folder", subject=str(top),
-            hint="give each disk as it is mounted",
-        )  # fmt: skip
-    return found[0] if found else None

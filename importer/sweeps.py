@@ -74,9 +74,10 @@ class Sweeping:
 
 def begin(vault: Vault) -> Sweeping:
     """Raises HomeError, StoreError."""
-    _end_killed(vault, _documents(vault, Tally()))
+    found = _documents(vault, Tally())
+    _over(vault, found)
     clock = time.monotonic()
-    number = max((document.number for _, document in _documents(vault, Tally())), default=0) + 1
+    number = max((document.number for _, document in found), default=0) + 1
     lock = _lock(vault, sweep := secrets.token_hex(16))
     try:
         os.makedirs(os.path.dirname(lock.lock_file), mode=0o700, exist_ok=True)
@@ -121,36 +122,35 @@ def wait(vault: Vault, job: str, monitor: Monitor) -> None:
 def _under_way(vault: Vault, monitor: Monitor) -> list[datetime]:
     """When those sweeps began that have not ended, by the clock of the store."""
     found = _documents(vault, monitor)
-    over = {document.sweep for _, document in found if document.state == "ended"} | _end_killed(vault, found)
+    over = _over(vault, found)
     begun = [vault.store.written(name) for name, document in found if document.sweep not in over]
     return [began for began in begun if began is not None]
 
 
-def _end_killed(vault: Vault, found: Sequence[tuple[str, Sweep]]) -> set[str]:
-    """Say of the sweeps that were killed in this home that they are over. Which they are."""
-    killed = set()
-    ended = {document.sweep for _, document in found if document.state == "ended"}
+def _over(vault: Vault, found: Sequence[tuple[str, Sweep]]) -> set[str]:
+    """The sweeps that have ended. Of those that were killed in this home it says so."""
+    over = {document.sweep for _, document in found if document.state == "ended"}
     for _, document in found:
         lock = _lock(vault, document.sweep)
         if (
-            document.sweep in ended
+            document.sweep in over
             or not isinstance(vault.store, LocalStore)
             or not os.path.exists(lock.lock_file)
         ):
             continue
         with suppress(Timeout, OSError):
             lock.acquire(timeout=0)
-            over = replace(document, number=document.number + 1, state="ended", created=int(time.time()))
-            vault.sign(layout.SWEEPS, over.number, over)
-            killed.add(document.sweep)
+            end = replace(document, number=document.number + 1, state="ended", created=int(time.time()))
+            vault.sign(layout.SWEEPS, end.number, end)
+            over.add(document.sweep)
             _release(lock)
-    return killed
+    return over
 
 
 def _lock(vault: Vault, sweep: str) -> FileLock:
     """What a sweep of this home holds while it lives."""
     assert vault.authority is not None
-    return FileLock(vault.authority.path.parent.parent / "sweeps" / sweep, mode=0o600)
+    return FileLock(vault.authority.home / "sweeps" / sweep, mode=0o600)
 
 
 def _release(lock: FileLock) -> None:

@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from formats import layout
+from formats.disks import number_at, set_folder
 from formats.documents import envelope
-from formats.documents.acceptance import folder_identity
 from formats.documents.disk import Label
-from formats.errors import MediaError, UsageError
+from formats.errors import MediaError
 from formats.ids import hex_digest, random_id
 from formats.monitor import Monitor
 from formats.records import unwritable, write_private
-from formats.store.failures import meaning, told
-from formats.store.local import LocalStore, disk_folder
+from formats.store.failures import told
+from formats.store.local import LocalStore
 from formats.tables.archive import Archive
 from formats.tables.sections import Section
-from seed.disk_sets import DiskState, KeptSet, SetState
+from seed.disk_sets import DiskState, KeptSet
 from seed.home import Home, Identity
 from seed.sections import read_section, read_sections
 from seed.source.rules import mounted_kinds
@@ -78,7 +78,7 @@ class DiskWriter:
         self._use_at_most = use_at_most
         self._used = 0  # bytes of archives
         self._writing = 0
-        self._folder = disk_folder(path, layout.disk_folder(kept.state.set, disk.number))
+        self._folder = set_folder(path, layout.disk_folder(kept.state.set, disk.number))
         self.store = LocalStore.open(str(self._folder), writer=disk.disk)
 
     @property
@@ -260,7 +260,7 @@ def attach(
     Raises MediaError, StoreError, UsageError.
     """
     check_disk(path)
-    number = number_at(path, kept.state)
+    number = number_at(path, kept.state.set)
     known = kept.state.disks_by_number
     if number is None:
         begun = [d for d in kept.state.disks if d.label is not None]
@@ -308,26 +308,6 @@ def _check_size(path: Path) -> None:
             subject=str(path),
             hint="make room on it, or give another disk",
         )
-
-
-def number_at(path: Path, state: SetState) -> int | None:
-    """Which disk of the set lies at `path`."""
-    top = path / layout.DISK_FOLDER
-    try:
-        names = sorted(os.listdir(top)) if top.is_dir() else []
-    except OSError as error:
-        raise meaning(error, str(top)) from error
-    found = [
-        identity[1] for name in names if (identity := folder_identity(name)) and identity[0] == state.set
-    ]
-    if len(found) > 1:
-        raise UsageError(
-            "usage",
-            "several disks of one set were copied into one folder",
-            subject=str(top),
-            hint="give each disk as it is mounted",
-        )
-    return found[0] if found else None
 
 
 def _has_own_file_system(path: Path, home: Home) -> bool:

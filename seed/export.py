@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from formats import layout
+from formats.disks import number_at
 from formats.errors import HomeError, Interrupted, OffseedError, UsageError
 from formats.ids import PointId, SetId, hex_digest, random_id
 from formats.keyed.chunk import LEVEL
@@ -16,7 +17,7 @@ from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.words import counted, size
 from seed import basis
 from seed.commit import Commit, Committed, settle_sequence, signed_manifest
-from seed.disk import DiskWriter, Extent, attach, check_disk, number_at
+from seed.disk import DiskWriter, Extent, attach, check_disk
 from seed.disk_sets import KeptSet, SetState, current_set
 from seed.helper import helping
 from seed.home import Home
@@ -94,7 +95,7 @@ def export(
         opened: set[int] = set()
 
         def open_disk(path: Path) -> DiskWriter:
-            if (number := number_at(path, kept.state)) in opened:
+            if (number := number_at(path, kept.state.set)) in opened:
                 raise UsageError(
                     "usage", f"this is disk {number} once more", subject=str(path),
                     hint="give another disk, each by one --to",
@@ -213,7 +214,7 @@ def complete(commit: Commit, disk: DiskWriter) -> None:
 def _check_without(kept: KeptSet, numbers: Sequence[int], targets: Sequence[Path]) -> None:
     """Raises UsageError for a disk that the set has not, or that is to be written."""
     known = kept.state.disks_by_number
-    attached = {number_at(target, kept.state) for target in targets}
+    attached = {number_at(target, kept.state.set) for target in targets}
     for number in numbers:
         if number in known and number in attached:
             raise UsageError(

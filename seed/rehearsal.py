@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from formats.disks import number_at
 from formats.errors import Interrupted
 from formats.keyed.catalog import FILE, Entry
 from formats.monitor import Monitor
 from formats.store.local import LocalStore
-from seed.disk import check_disk, number_at, read_journal
+from seed.disk import check_disk, read_journal
 from seed.disk_sets import KeptSet, current_set
 from seed.export import Options
 from seed.home import Home
@@ -80,7 +81,7 @@ def _room(target: Path, kept: KeptSet | None, use_at_most: int | None, monitor: 
         free = store.free_bytes()
     if use_at_most is None:
         return free
-    number = number_at(target, kept.state) if kept is not None else None
+    number = number_at(target, kept.state.set) if kept is not None else None
     used = (
         sum(s.archive.size for s in read_journal(kept, number, monitor))
         if kept is not None and number is not None

@@ -1,9 +1,9 @@
 """`jobs`, which both programs have alike: what a list of logs shows, and following one of them."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +12,6 @@ from formats.errors import UsageError
 from formats.wire import Json
 from formats.words import counted, moment, one_line, size
 
-TYPE_CHECKING = (
-    False  # for mypy; to import typing.TYPE_CHECKING takes no longer, but this module is read at every start
-)
 if TYPE_CHECKING:
     from formats.jobs.listing import Job
 
@@ -73,7 +70,7 @@ def show_job(console: Console, job: "Job") -> None:
     console.result(job.to_json())
 
 
-def follow(console: Console, home: Path, wanted: str | None) -> int:
+def follow(console: Console, home: Path, wanted: str | None) -> None:
     """Tell what a job does until it ends; its exit code is not this one's. Raises UsageError job-unknown."""
     from formats.jobs.listing import jobs, read_job
 
@@ -85,7 +82,7 @@ def follow(console: Console, home: Path, wanted: str | None) -> int:
         if not running:
             console.say("no job runs")
             console.result(None)
-            return 0
+            return
         job = running[-1]
     shown = 0
     with console.working("follow"):
@@ -99,21 +96,27 @@ def follow(console: Console, home: Path, wanted: str | None) -> int:
                 break
             time.sleep(LOOK)
             job = read_job(job.path)
-    return 0
 
 
-def list_jobs(console: Console, rows: "Iterable[tuple[str, dict[str, Json]]]") -> None:
-    found = list(rows)
-    for text, _ in found:
+def of_one(console: Console, home: Path, wanted: str | None, *, following: bool) -> bool:
+    """Where one job is asked for, or the one that runs: tell of it. Raises UsageError job-unknown."""
+    from formats.jobs.listing import jobs
+
+    if following:
+        follow(console, home, wanted)
+    elif wanted is not None:
+        show_job(console, chosen(jobs(home), wanted))
+    return following or wanted is not None
+
+
+def list_jobs(console: Console, rows: "Sequence[tuple[str, dict[str, Json]]]", *, every: bool) -> None:
+    """All, or the last ones, those that run among them."""
+    shown = rows if every else rows[-SHOWN:]
+    for text, _ in shown:
         console.say(text)
-    if not found:
+    if not shown:
         console.say("nothing was done yet")
-    console.result([row for _, row in found])
-
-
-def last(jobs: "Sequence[Job]", *, every: bool) -> "Iterator[Job]":
-    """The last ones, those that run among them."""
-    yield from jobs if every else jobs[-SHOWN:]
+    console.result([row for _, row in shown])
 
 
 def _line(line: "dict[str, object]") -> str:

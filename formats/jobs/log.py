@@ -5,7 +5,6 @@ Nothing here may end a job, or hold it up: what cannot be written is not written
 
 import json
 import os
-import secrets
 import sys
 import time
 from contextlib import suppress
@@ -29,7 +28,7 @@ class JobLog:
         self.home = home
         now = time.time()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
-        self.job = f"{stamp}-{int(now * 1000) % 1000:03}{secrets.token_hex(2)}"
+        self.job = f"{stamp}-{int(now * 1000) % 1000:03}{os.urandom(2).hex()}"
         self.is_begun = False
         self._began = time.monotonic()
         self.path = home / FOLDER / f"{self.job}-{kind}.jsonl"

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -183,6 +182,8 @@ def refresh(side: Side, home: Path, notify: "Notify") -> None:
 
 
 def _show(console: Console, notify: "Notify") -> None:
+    from urllib.parse import urlsplit
+
     parts = urlsplit(notify.webhook)
     webhook = f"{parts.scheme}://{parts.hostname}/…" if notify.webhook else ""  # the rest may be a secret
     console.say(f"Told of: {', '.join(notify.events) or 'nothing'}")

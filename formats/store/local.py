@@ -15,11 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import FileIO
-from pathlib import Path
 from typing import Self
 
 from formats.errors import MediaError, NameHeldByOtherError, NotFoundError, StoreError
-from formats.layout import DISK_FOLDER, PREFIXES, check_name
+from formats.layout import PREFIXES, check_name
 from formats.store.contract import Limiter, Octets, check_whole, folder_of, is_name, octets, overlong, span
 from formats.store.failures import meaning, read_only, told
 from formats.store.root import Root, children, equal, read, read_into, read_pages, write
@@ -276,27 +275,6 @@ class LocalStore:
             for name, modified in found:
                 if modified < now - STALE_SECONDS:
                     self._root.remove(f"{TEMPORARIES}/{name}")
-
-
-def disk_folder(disk: Path, name: str) -> Path:
-    """The folder of that name below `offseed/` on a disk, made if need be. Whoever wrote the disk may have put links there: none
-    is followed. Raises MediaError disk-foreign, MediaError, StoreError."""
-    folder = disk / DISK_FOLDER / name
-    with told(str(folder)):
-        folder.parent.mkdir(exist_ok=True)
-        expected = os.path.join(os.path.realpath(disk), DISK_FOLDER)
-        if _same(os.path.realpath(folder.parent), expected):
-            folder.mkdir(exist_ok=True)
-        if not _same(os.path.realpath(folder), os.path.join(expected, name)) or not folder.is_dir():
-            raise MediaError(
-                "disk-foreign", "a link, or something else, stands where a folder of ours should be", subject=str(folder),
-                hint="somebody put it there: look at it, and give another disk",
-            )  # fmt: skip
-    return folder
-
-
-def _same(one: str, other: str) -> bool:
-    return os.path.normcase(one) == os.path.normcase(other)
 
 
 def _cannot_open(error: OSError | ValueError, path: str) -> MediaError | StoreError:

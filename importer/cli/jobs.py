@@ -31,7 +31,7 @@ def jobs(
     machine: MachineOption = None,
     follow: FollowOption = False,
     every: AllOption = False,
-) -> int:
+) -> None:
     """List what was done to a vault, by its own papers: imports, validations, sweeps, exports; those that go on, too.
 
     What this station did has an id and a log of JSON lines in its home, of which the last 400 are kept: name it to see all.
@@ -42,17 +42,13 @@ def jobs(
     from importer.jobs import jobs as found
     from importer.vault import check_machine
 
-    if follow:
-        return commands.follow(console, home_path(), job)
-    if job is not None:
-        commands.show_job(console, commands.chosen(logged(home_path()), job))
-        return 0
+    if commands.of_one(console, home_path(), job, following=follow):
+        return
     opened = vault_of(vault, console)
     check_machine(opened, machine, console)
     papers = [done for done in found(opened, console) if machine is None or machine in done.machines]
     rows = list(_rows(papers, [] if machine is not None else logged(home_path())))
-    commands.list_jobs(console, rows if every else rows[-commands.SHOWN :])
-    return 0
+    commands.list_jobs(console, rows, every=every)
 
 
 def _rows(papers: "list[Done]", logged: "list[Job]") -> Iterator[tuple[str, dict[str, Json]]]:
@@ -64,9 +60,7 @@ def _rows(papers: "list[Done]", logged: "list[Job]") -> Iterator[tuple[str, dict
         if log is not None:
             left.remove(log)
         rows.append((done.started, _told(done, log), _shown(done, log)))
-    rows += [
-        (log.began, commands.told(log), {**_NO_PAPER, **log.to_json(), "log": str(log.path)}) for log in left
-    ]
+    rows += [(log.began, commands.told(log), {**_NO_PAPER, **log.to_json()}) for log in left]
     yield from ((text, row) for _, text, row in sorted(rows, key=lambda row: row[0]))
 
 

@@ -19,7 +19,7 @@ BACKUPS = ("backup", "export")
 @command(app, "jobs")
 def jobs(
     console: Console, job: JobArgument = None, follow: FollowOption = False, every: AllOption = False
-) -> int:
+) -> None:
     """List what was done from this home: backups, exports, restores and the like; those that run, too.
 
     Each has a log of JSON lines in the home; the last 400 are kept.
@@ -29,14 +29,9 @@ def jobs(
     from formats.jobs.listing import jobs as found
 
     home = open_home().path
-    if follow:
-        return commands.follow(console, home, job)
-    if job is not None:
-        commands.show_job(console, commands.chosen(found(home), job))
-    else:
-        shown = commands.last(found(home), every=every)
-        commands.list_jobs(console, ((commands.told(one), one.to_json()) for one in shown))
-    return 0
+    if not commands.of_one(console, home, job, following=follow):
+        rows = [(commands.told(one), one.to_json()) for one in found(home)]
+        commands.list_jobs(console, rows, every=every)
 
 
 def _name(home: Path) -> str:

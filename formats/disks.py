@@ -1,0 +1,50 @@
+"""Where on a disk the folders of ours lie. Whoever wrote the disk may have put links there: none is followed."""
+
+import os
+from pathlib import Path
+
+from formats.documents.acceptance import folder_identity
+from formats.errors import MediaError, UsageError
+from formats.ids import SetId
+from formats.layout import DISK_FOLDER
+from formats.store.failures import meaning, told
+
+
+def top_folder(disk: Path) -> Path:
+    """The folder `offseed/` of a disk, made if need be. Raises MediaError disk-foreign, MediaError, StoreError."""
+    return _own(disk, disk / DISK_FOLDER)
+
+
+def set_folder(disk: Path, name: str) -> Path:
+    """The folder of that name below `offseed/`, made if need be. Raises as `top_folder`."""
+    return _own(disk, top_folder(disk) / name)
+
+
+def number_at(disk: Path, disk_set: SetId) -> int | None:
+    """Which disk of the set this is; None where there is no folder of it. Raises UsageError, MediaError, StoreError."""
+    top = disk / DISK_FOLDER
+    try:
+        names = sorted(os.listdir(top)) if top.is_dir() else []
+    except OSError as error:
+        raise meaning(error, str(top)) from error
+    found = [identity[1] for name in names if (identity := folder_identity(name)) and identity[0] == disk_set]
+    if len(found) > 1:
+        raise UsageError(
+            "usage",
+            "several disks of one set were copied into one folder",
+            subject=str(top),
+            hint="give each disk as it is mounted",
+        )
+    return found[0] if found else None
+
+
+def _own(disk: Path, folder: Path) -> Path:
+    with told(str(folder)):
+        folder.mkdir(exist_ok=True)
+        expected = os.path.join(os.path.realpath(disk), os.path.relpath(folder, disk))
+        if os.path.normcase(os.path.realpath(folder)) != os.path.normcase(expected):
+            raise MediaError(
+                "disk-foreign", "a link, or something else, stands where a folder of ours should be", subject=str(folder),
+                hint="somebody put it there: look at it, and give another disk",
+            )  # fmt: skip
+    return folder
