@@ -1,5 +1,8 @@
 """The marker `needs` and the fixture `loop_disk`: tests use what a machine has, and say loudly what it lacks."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +13,14 @@ from tests import facilities
 from tests.azurite import Azurite
 
 LoopDisks = Callable[[int, str], Path]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each process of a parallel run has temporary files of its own: a folder above a source must not change meanwhile."""
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        own = tempfile.mkdtemp(prefix=f"offseed-{worker}-")
+        os.environ["TMPDIR"] = tempfile.tempdir = own
+        config.add_cleanup(lambda: shutil.rmtree(own, ignore_errors=True))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -210,17 +210,18 @@ def test_standing_access_is_revoked_by_its_policy(azurite: Azurite, store: Azure
 
 
 @pytest.mark.parametrize(
-    ("rights", "times", "code"),
+    ("rights", "hours", "code"),
     [
-        ("rcl", {"expiry": datetime.now(UTC) - timedelta(hours=1)}, "access-expired"),
-        ("rcl", {"start": datetime.now(UTC) + timedelta(hours=1)}, "access-refused"),
+        ("rcl", {"expiry": -1}, "access-expired"),
+        ("rcl", {"start": 1}, "access-refused"),
         ("c", {}, "denied"),
         ("rc", {}, "denied"),
     ],
 )
 def test_403_is_told_apart(
-    azurite: Azurite, store: AzureStore, rights: str, times: dict[str, datetime], code: str
+    azurite: Azurite, store: AzureStore, rights: str, hours: dict[str, int], code: str
 ) -> None:
+    times = {name: datetime.now(UTC) + timedelta(hours=ahead) for name, ahead in hours.items()}
     with pytest.raises(StoreError) as caught:
         AzureStore.open(store.address, granted(azurite, store.address, rights, **times))
     assert caught.value.code == code, caught.value
