@@ -28,6 +28,9 @@ CODES = {
     "retention-unreadable": "a rule of the retention policy cannot be understood",
     "point-unknown": "no recovery point goes by that name",
     "job-unknown": "no job of this home goes by that name",
+    "code-unreadable": "what was given is no code of a disk's label",
+    "date-unreadable": "a date cannot be understood",
+    "disk-unknown": "no disk of a set goes by that number, or no set by that name",
     "set-unknown": "no disk set of this home goes by that name",
     "no-vault": "no vault was named and none is known",
     "target-inside-source": "what is written would lie inside what is read",
@@ -84,6 +87,7 @@ CODES = {
     "disk-full": "the disk is full",
     "disk-needed": "a disk of the set must be attached once more",
     "disk-small": "the disk is too small to begin with",
+    "custody-broken": "what was told of a disk's custody is no whole chain",
     "read-only": "the medium cannot be written",
     "io-error": "the medium reports an error",
     # stores

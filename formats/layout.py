@@ -52,6 +52,7 @@ PREFIXES = (
     Prefix("machines/", _DOCUMENT, "authority", True, "nobody", "the vault"),
     Prefix("disks/", _DOCUMENT, "importer", True, "prune", "jobs, open sets"),
     Prefix("shipments/", _DOCUMENT, "authority", True, "nobody", "the vault"),
+    Prefix("custody/", _DOCUMENT, "machine, authority", False, "nobody", "the vault"),
     Prefix("jobs/", _DOCUMENT, "importer", True, "prune", "time"),
     Prefix("validations/", _DOCUMENT, "authority", True, "prune", "time"),
     Prefix("wants/", _DOCUMENT, "authority", True, "prune", "nothing once a newer one is there"),
@@ -149,6 +150,16 @@ def disk_folder(disk_set: SetId, number: int) -> str:
 def received_prefix(machine: MachineId, disk_set: SetId, number: int) -> str:
     """Where a vault keeps the label and inventories of a disk it has seen: nobody else can take the set's name."""
     return f"disks/{machine}/{disk_folder(disk_set, number)}"
+
+
+def custody_prefix(machine: MachineId, disk_set: SetId, number: int) -> str:
+    """Where a vault keeps what befell a disk."""
+    return f"custody/{machine}/{disk_folder(disk_set, number)}"
+
+
+def custody_name(prefix: str, step: int) -> str:
+    """The name of a step in a disk's custody: of two that are put at once one comes after the other."""
+    return f"{prefix}/{step:010d}"
 
 
 def shipment_prefix(shipment: SetId, number: int | None = None) -> str:

@@ -31,6 +31,18 @@ def size(count: float) -> str:
     return f"{count:.2f} TiB"
 
 
+def lasting(seconds: float) -> str:
+    """A time span as people say it: `40 s`, `3.5 min`, `7.2 h`, `12 days`."""
+    for unit, length, limit in (("s", 1, 100), ("min", 60, 100 * 60), ("h", 3600, 48 * 3600)):
+        if seconds < limit:
+            return f"{_three_figures(seconds / length)} {unit}"
+    return f"{_three_figures(seconds / 86_400)} days"
+
+
+def _three_figures(number: float) -> str:
+    return f"{number:.1f}" if number < 10 else f"{number:,.0f}"
+
+
 def counted(count: int, noun: str) -> str:
     """`1 file`, `2 files`, `3 entries`, `4 days`."""
     if count == 1:

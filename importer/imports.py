@@ -11,6 +11,7 @@ The order of writes is the safety argument:
     the manifests                          from here on the points exist in the vault
     the set documents
     the receipt                            how it ended; it alone says that a disk may be erased
+    steps of the disk's custody            for people; nothing hangs on them
 """
 
 import secrets
@@ -42,6 +43,7 @@ from formats.tables.needs import Need
 from formats.tables.sections import OBJECT_SIZE_MAX, decode_object
 from importer import sweeps
 from importer.archives import Work, find, load, needed_of, put, side_by_side, take_archive
+from importer.custody import note_imports
 from importer.intake import Disk, check_holdings, fetch
 from importer.points import load_needs, need_digests, set_documents, sets, stocks
 from importer.points import manifests as counting
@@ -99,6 +101,8 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
         result.finished = any(
             lowest.generation <= result.generation for lowest in _promised(vault, result, Tally())
         )
+    if not monitor.stopping():
+        note_imports(vault, results, monitor)
     return results
 
 
@@ -300,11 +304,10 @@ def _remember_disk(vault: Vault, disk: Disk, monitor: Monitor) -> None:
     prefix = layout.received_prefix(label.machine, label.set, label.number)
     data = disk.store.get("label")
     put(vault, layout.numbered(prefix, 0, envelope.read(data, "label").digest), data, monitor)
-    if disk.closed is not None:
-        name = layout.numbered("inventories", disk.closed.inventory.generation, disk.closed.digest)
-        data = disk.store.get(name)
-        number = disk.closed.inventory.generation
-        put(vault, layout.numbered(prefix, number, disk.closed.digest), data, monitor)
+    for number, closed in sorted(
+        disk.rules.inventories.items()
+    ):  # the newest last: it says that the disk came
+        put(vault, layout.numbered(prefix, number, closed.digest), closed.data, monitor)
 
 
 def _done_before(vault: Vault, result: Imported, there: Stock, monitor: Monitor) -> bool:

@@ -1,18 +1,20 @@
 """Where the disks of each machine's sets are, as far as the vault has seen: awaited, received, safe to erase."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from formats import layout
 from formats.documents.acceptance import folder_identity
+from formats.documents.custody import Custody
 from formats.documents.disk import SetDocument
 from formats.documents.vault import Membership
 from formats.ids import MachineId, SetId
-from formats.monitor import Finding, Monitor
+from formats.monitor import Finding, Monitor, Tally
 from formats.standing import newest_sets
+from importer.custody import custody, note_erasable
 from importer.points import History, anybody, by_name, set_documents, stocks
-from importer.receipts import receipts
+from importer.receipts import Imported, receipts
 from importer.vault import Vault, members
 
 Generations = dict[tuple[SetId, int], int]  # the newest generation of a disk's inventory, by set and number
@@ -21,17 +23,31 @@ Generations = dict[tuple[SetId, int], int]  # the newest generation of a disk's 
 @dataclass(frozen=True)
 class DiskStanding:
     """One disk: `received` is the newest generation of its inventory that came, None where none did; `whole` where the
-    vault holds all that this one lists; `finished` where no later one is to come; `given_up` where its machine has."""
+    vault holds all that this one lists; `finished` where no later one is to come; `given_up` where its machine has. `steps` is what was
+    told of its custody."""
 
     number: int
     received: int | None
     whole: bool = False
     finished: bool = False
     given_up: bool = False
+    steps: tuple[Custody, ...] = ()
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is still to come."""
+        return self.received is None and not self.given_up and self._step("received") is None
+
+    def _step(self, event: str) -> Custody | None:
+        return next((step for step in reversed(self.steps) if step.event == event), None)
 
     def words(self) -> str:
         if self.received is None:
-            return "given up by its machine" if self.given_up else "awaited"
+            if self.given_up:
+                return "given up by its machine"
+            if self._step("received") is not None:
+                return "has come, and is to be imported"
+            return "on its way" if self._step("sent") is not None else "awaited"
         if not self.whole:
             return "received, not all of it has arrived: keep it"
         return "received, may be erased" if self.finished else "received; its export goes on: keep it"
@@ -75,12 +91,35 @@ def standings(
             found[document.set] = SetStanding(
                 document.set, True, tuple(sorted(disks, key=lambda d: d.number))
             )
-        for disk_set in {disk_set: None for disk_set, _ in received if disk_set not in found}:
-            disks = [
-                _disk(disk_set, number, received, whole) for s, number in sorted(received) if s == disk_set
-            ]
+        steps = custody(vault, member, monitor)
+        told = {disk for disk in (*received, *steps) if disk[0] not in found}
+        for disk_set in dict.fromkeys(disk_set for disk_set, _ in sorted(told)):
+            disks = [_disk(disk_set, number, received, whole) for s, number in sorted(told) if s == disk_set]
             found[disk_set] = SetStanding(disk_set, False, tuple(disks))
-        yield member, list(found.values())
+        yield member, [_with(standing, steps) for standing in found.values()]
+
+
+def free_others(vault: Vault, results: Sequence[Imported], monitor: Monitor) -> list[tuple[SetId, list[int]]]:
+    """Disks that came earlier, and may be erased only now that their set is finished: told of in their custody, and returned by sets.
+    Raises StoreError."""
+    just = {(result.disk.label.set, result.disk.label.number) for result in results}
+    senders = {result.member.machine for result in results}
+    found = []
+    for member, sets in standings(vault, Tally(), lambda m: m.machine in senders):
+        for standing in sets:
+            others = [d for d in standing.disks if (standing.set, d.number) not in just]
+            free = [d.number for d in others if d.whole and d.finished]
+            if free and any(which == standing.set for which, _ in just):
+                found.append((standing.set, free))
+                for number in free:
+                    note_erasable(vault, member, standing.set, number, monitor)
+    return found
+
+
+def _with(standing: SetStanding, steps: Mapping[tuple[SetId, int], tuple[Custody, ...]]) -> SetStanding:
+    """A set with what was told of the custody of its disks."""
+    disks = tuple(replace(d, steps=steps.get((standing.set, d.number), ())) for d in standing.disks)
+    return replace(standing, disks=disks)
 
 
 def _given_up(

@@ -21,6 +21,7 @@ from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables import needs
 from formats.tables.archive import METADATA_CLASS
+from seed.custody import tell
 from seed.disk_sets import KeptSet, kept_sets
 from seed.home import Home
 from seed.machines import check_active
@@ -43,7 +44,7 @@ def announce(
 
     A vault that cannot be reached, is another one, or refuses, is a notice.
     """
-    if not _waiting(home, again):
+    if not _waiting(home, again) and not _untold(home):
         return True
     store = _reach(address, open_)
     if isinstance(store, OffseedError):
@@ -58,8 +59,8 @@ def announce(
 
 def announce_to(home: Home, store: Store, monitor: Monitor, *, again: bool = False) -> bool:
     """The same, to a vault that was reached."""
-    waiting = _waiting(home, again)
-    if not waiting:
+    waiting, untold = _waiting(home, again), _untold(home)
+    if not waiting and not untold:
         return True
     try:
         if not _is_ours(home, store, monitor):
@@ -70,6 +71,8 @@ def announce_to(home: Home, store: Store, monitor: Monitor, *, again: bool = Fal
         check_active(home.identity, store, monitor)
         put_request(store, home.identity)
         there = {name for name, _ in store.list(layout.set_prefix(home.identity.machine))} if again else set()
+        for kept in untold:
+            tell(home, kept, store, monitor)
         announced = [_announce(kept, store, monitor) for kept in waiting if not _is_announced(kept, there)]
         return all(announced)
     except VaultError as error:
@@ -84,6 +87,11 @@ def announce_to(home: Home, store: Store, monitor: Monitor, *, again: bool = Fal
 
 def _waiting(home: Home, again: bool) -> list[KeptSet]:
     return [k for k in kept_sets(home) if k.state.status == "finished" and (again or not k.state.announced)]
+
+
+def _untold(home: Home) -> list[KeptSet]:
+    """Sets of which a disk was given to a courier, and the vault does not know it."""
+    return [kept for kept in kept_sets(home) if not all(sent.told for sent in kept.state.sent)]
 
 
 def _announce(kept: KeptSet, store: Store, monitor: Monitor) -> bool:

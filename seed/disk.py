@@ -100,7 +100,7 @@ class DiskWriter:
         if label is None:
             self._put_label()
         if self._disk.label is None:  # a run may have been killed before it knew
-            self._know(label=hex_digest(self.store.get("label")))
+            self._know(label=hex_digest(self.store.get("label")), begun=int(time.time()))
         self._put_documents()
         self.sections = self._take_up()
         self._used = sum(s.archive.size for s in self.sections)
@@ -158,7 +158,13 @@ class DiskWriter:
 
     def closed(self, generation: int, inventory: str) -> None:
         """Keep which inventory closes the disk."""
-        self._know(generation=generation, inventory=inventory, closed_by=generation, closed_with=inventory)
+        self._know(
+            generation=generation,
+            inventory=inventory,
+            closed_by=generation,
+            closed_with=inventory,
+            closed_at=int(time.time()),
+        )
 
     def close(self) -> None:
         if hasattr(self, "_journal"):

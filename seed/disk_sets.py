@@ -13,6 +13,8 @@ from formats.ids import HexDigest, PointId, SetId
 from formats.records import read_record, write_record
 from seed.home import ITEM, ITEMS_MAX, Home, LeftOut
 
+SENT_MAX = 4 * DISKS_MAX
+
 
 class DiskState(Record):
     """One disk of a set, as this home has seen it. `dropped` once its owner gave it up, `arrived` once the vault was seen
@@ -20,7 +22,8 @@ class DiskState(Record):
 
     `generation` and `inventory` are those of the newest inventory, which closes it: None from the moment that more is
     written. `closed_by` and `closed_with` are those of the one that an export has put: verifications add no object.
-    `mounted` says whether it was a file system of its own.
+    `mounted` says whether it was a file system of its own. `begun`, `closed_at` and `verified_at` are when its label was put, when it
+    was closed and when it was read back last, 0 where it never was.
     """
 
     number: int = member(integer(1, DISKS_MAX))
@@ -33,11 +36,25 @@ class DiskState(Record):
     mounted: bool = member(flag(), default=False)
     dropped: bool = member(flag(), default=False)
     arrived: bool = member(flag(), default=False)
+    begun: int = member(integer(), default=0)
+    closed_at: int = member(integer(), default=0)
+    verified_at: int = member(integer(), default=0)
 
     @property
     def verified(self) -> bool:
         """Whether it was read back as it is now."""
         return self.inventory is not None and self.generation > self.closed_by
+
+
+class Sent(Record):
+    """That a disk was given to a courier at a time, by whom and under which number; and whether the vault was `told`."""
+
+    number: int = member(integer(1, DISKS_MAX))
+    at: int = member(integer())
+    carrier: str | None = member(optional(text(100)), default=None)
+    tracking: str | None = member(optional(text(100)), default=None)
+    note: str | None = member(optional(text(500)), default=None)
+    told: bool = member(flag(), default=False)
 
 
 class SetState(Record):
@@ -61,6 +78,7 @@ class SetState(Record):
     resends: str | None = member(optional(text(200)), default=None)
     resent: PointId | None = member(optional(hexed(16)), default=None)
     warnings: int = member(integer(), default=0)
+    sent: tuple[Sent, ...] = member(many(nested(Sent), SENT_MAX), default=())
 
     @property
     def written(self) -> bool:

@@ -68,14 +68,7 @@ def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[byte
                 hint="name what to back up, as /srv /etc; later runs need no paths",
             )
         return known
-    items = tuple(sorted({_located(p) for p in paths}))
-    if len(items) > ITEMS_MAX:
-        raise UsageError(
-            "usage",
-            f"{len(items):,} paths are too many, {ITEMS_MAX:,} are possible",
-            hint="name the folders that they lie in",
-        )
-    check_there(items)
+    items = located(paths)
     if known and set(known) != set(items) and not once:
         raise UsageError(
             "items-differ",
@@ -84,6 +77,19 @@ def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[byte
             hint="run without paths to use them, add --once to take these this time only, or change them for good by "
             "`seed items set`",
         )
+    return items
+
+
+def located(paths: Sequence[str]) -> tuple[bytes, ...]:
+    """The absolute paths of what is named. Raises UsageError."""
+    items = tuple(sorted({_located(p) for p in paths}))
+    if len(items) > ITEMS_MAX:
+        raise UsageError(
+            "usage",
+            f"{len(items):,} paths are too many, {ITEMS_MAX:,} are possible",
+            hint="name the folders that they lie in",
+        )
+    check_there(items)
     return items
 
 

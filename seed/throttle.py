@@ -106,15 +106,18 @@ def parse_rate(text: str) -> int | None:
     """Bits a second; None for `unlimited`. Raises UsageError rate-unreadable."""
     if text.lower() in ("unlimited", "none"):
         return None
-    match = _RATE.match(text)
-    if match is None or (match[3].lower() == "b" and match[3] != "B"):
-        raise _unreadable(
-            "this is no rate", text, "say bit or B, as 512kbit, 100mbit or 12.5MB; or unlimited"
-        )
-    bits = round(float(match[1]) * _PREFIX[match[2].lower()] * (8 if match[3] == "B" else 1))
+    bits = parse_bits(text, "; or unlimited")
     if not RATE_MIN <= bits <= RATE_MAX:
         raise _unreadable("this rate is out of reach", text, "a rate is 512kbit to 1023mbit; or unlimited")
     return bits
+
+
+def parse_bits(text: str, otherwise: str = "") -> int:
+    """Bits a second, however few or many. Raises UsageError rate-unreadable."""
+    match = _RATE.match(text)
+    if match is None or (match[3].lower() == "b" and match[3] != "B"):
+        raise _unreadable("this is no rate", text, f"say bit or B, as 512kbit, 100mbit or 12.5MB{otherwise}")
+    return round(float(match[1]) * _PREFIX[match[2].lower()] * (8 if match[3] == "B" else 1))
 
 
 def parse_hours(text: str) -> tuple[int, int]:

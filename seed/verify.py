@@ -165,7 +165,8 @@ class _Work:
         if (kept := self.sets.get(folder.set)) is not None:
             state = _known(kept, folder)
             assert state is not None
-            kept.know(replace(state, generation=inventory.generation, inventory=hex_digest(data)))
+            digest = hex_digest(data)
+            kept.know(replace(state, generation=inventory.generation, inventory=digest, verified_at=now))
 
     def _strike(self, kept: KeptSet, read: Readback) -> None:
         """Have the export go on with what is damaged, where it can; and say what is to be done."""

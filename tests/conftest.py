@@ -19,6 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Each process of a parallel run has temporary files of its own: a folder above a source must not change meanwhile."""
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         own = tempfile.mkdtemp(prefix=f"offseed-{worker}-")
+        os.chmod(own, 0o711)  # as other users pass through /tmp
         os.environ["TMPDIR"] = tempfile.tempdir = own
         config.add_cleanup(lambda: shutil.rmtree(own, ignore_errors=True))
 

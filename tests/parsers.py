@@ -1,9 +1,11 @@
 """Every parser of both sides, by name: bytes that it reads, and what reads them. For tests and for fuzzing."""
 
 import json
+import plistlib
 from collections.abc import Callable
 
 from formats import layout
+from formats.codes import parse_code
 from formats.documents import envelope
 from formats.documents.acceptance import DiskAcceptance, folder_identity
 from formats.documents.codec import Record
@@ -18,13 +20,16 @@ from formats.keyed.passphrase import check, readings
 from formats.keyed.root import Root
 from formats.keyed.slots import open_slot, slot_from_json
 from formats.monitor import Tally
+from formats.sending import parse_moment
 from formats.store.access import Access, check_secret, proxy_url
 from formats.store.azblob.service import connect, parse_address
 from formats.tables import archive, holdings, needs, sections
 from formats.tables.index import CONTENT, decode_index
-from formats.wire import decode_json, encode_json
+from formats.wire import Json, decode_json, encode_json
 from seed import xattrs
 from seed.cli.values import parse_size
+from seed.drives import linux, macos, windows
+from seed.drives.device import parsed
 from seed.home import State
 from seed.throttle import parse_days, parse_hours, parse_rate
 from tests.vectors.catalog import ENTRIES, REPEATED, SEALER
@@ -111,6 +116,10 @@ def texts(read: Callable[[str], object]) -> Parse:
     return lambda data: read(data.decode("utf-8", "replace"))
 
 
+def printed(read: Callable[[Json], object]) -> Parse:
+    return lambda data: read(parsed(data))
+
+
 def passphrase(text: str) -> object:
     check(text)
     return readings(text)
@@ -158,6 +167,10 @@ PARSERS: dict[str, tuple[bytes, Parse]] = {
     "leaf of a credential": (LEAF, read_leaf),
     "extended attributes": (xattrs.pack([(b"user.a", b"abc")]), xattrs.unpack),
     "name of an object": (b"archives/ab/" + b"ab" * 32, texts(layout.check_name)),
+    "what lsblk prints": (b'{"blockdevices":[{"name":"a","path":"/dev/a","size":1,"fstype":"ext4"}]}', printed(linux.listed)),
+    "what smartctl prints": (b'{"smart_status":{"passed":true}}', printed(linux.health)),
+    "what PowerShell prints": (b'{"mounted":"E:","size":1,"bus":"USB"}', printed(windows.listed)),
+    "what diskutil prints": (plistlib.dumps({"DeviceNode": "/dev/a", "TotalSize": 1}), macos.described),
     "key slot": (json.dumps(json.loads(vector("slot.json"))["slot"]).encode(), read_slot),
 }  # fmt: skip
 
@@ -170,6 +183,8 @@ TYPED: dict[str, tuple[bytes, Parse]] = {
     "access file": (SAS, texts(lambda t: check_secret(t, "here"))),
     "proxy": (b"http://user:word@host:3128", texts(lambda t: proxy_url(t, None, None))),
     "rate": (b"512kbit", texts(parse_rate)),
+    "code of a label": (b"5f0c1a2b/2", texts(parse_code)),
+    "date": (b"2026-11-28T14:30", texts(parse_moment)),
     "size": (b"1.5TiB", texts(parse_size)),
     "hours": (b"09:00-18:00", texts(parse_hours)),
     "days": (b"mon-fri", texts(parse_days)),

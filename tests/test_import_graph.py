@@ -76,7 +76,11 @@ def test_the_importer_cannot_decrypt(module: str) -> None:
 def test_azure_and_pyarrow_stay_in_their_rooms(module: str) -> None:
     names = {name.split(".")[0] for name in imports(module)}
     assert "azure" not in names or module.startswith("formats.store.azblob.")
-    assert "pyarrow" not in names or module.startswith("formats.keyed.") or module == "seed.memory"
+    assert (
+        "pyarrow" not in names
+        or module.startswith("formats.keyed.")
+        or module in ("seed.memory", "seed.open_data")
+    )
 
 
 @pytest.mark.parametrize("module", sorted(m for m in MODULES if MODULES[m].name == "__init__.py"))

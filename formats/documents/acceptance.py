@@ -16,10 +16,11 @@ from formats.monitor import Finding, Monitor
 
 @dataclass(frozen=True)
 class Closed:
-    """The inventory that closes a disk, and its digest."""
+    """The inventory that closes a disk, and the signed bytes of it."""
 
     inventory: Inventory
     digest: HexDigest
+    data: bytes
 
 
 class DiskAcceptance:
@@ -46,6 +47,7 @@ class DiskAcceptance:
         self._where = where
         self.label: Label
         self.label_digest: HexDigest
+        self.inventories: dict[int, Closed] = {}  # all that are valid, by generation
 
     def read_label(self, data: bytes) -> Label:
         """Raises FormatError, IntegrityError, MediaError disk-foreign."""
@@ -71,7 +73,7 @@ class DiskAcceptance:
 
     def read_inventories(self, found: Iterable[tuple[str, bytes]], monitor: Monitor) -> Closed | None:
         """The inventory that closes the disk, None where it is open. Raises MediaError disk-forked."""
-        valid: dict[int, Closed] = {}
+        valid = self.inventories
         for name, data in found:
             try:
                 signed = envelope.read(data, name)
@@ -81,7 +83,7 @@ class DiskAcceptance:
             except (FormatError, IntegrityError, VaultError, MediaError) as error:
                 monitor.finding(Finding(code=error.code, subject=f"{self._where}/{name}", detail=error.what))
                 continue
-            other = valid.setdefault(inventory.generation, Closed(inventory, signed.digest))
+            other = valid.setdefault(inventory.generation, Closed(inventory, signed.digest, signed.data))
             if other.digest != signed.digest:
                 raise forked(self._where, inventory.generation)
         return valid[max(valid)] if valid else None

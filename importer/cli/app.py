@@ -35,7 +35,7 @@ class ImporterVerbs(Verbs):
         **dict.fromkeys(("accept", "approve"), "machines accept"),
         "machine": "machines list",
         **dict.fromkeys(("revoke", "ban", "remove"), "machines revoke"),
-        **dict.fromkeys(("load", "ingest", "add", "copy", "receive"), "import"),
+        **dict.fromkeys(("load", "ingest", "add", "copy"), "import"),
         **dict.fromkeys(("show", "look", "info"), "inspect"),
         **dict.fromkeys(("snapshots", "snapshot", "list", "ls"), "points"),
         **dict.fromkeys(
@@ -48,6 +48,7 @@ class ImporterVerbs(Verbs):
         **dict.fromkeys(("forget", "expire", "delete", "purge"), "prune"),
         "stats": "status",
         "report": "report",
+        **dict.fromkeys(("book", "arrive", "scan"), "receive"),
         "ship": "export",
         **{name: ON_THE_MACHINE.format(name) for name in ("register", "backup", "restore", "demo")},
         **dict.fromkeys(("mount", "cat", "dump", "extract"), ON_THE_MACHINE.format("restore")),
@@ -149,4 +150,16 @@ def absolute(address: str) -> str:
     return address if "://" in address else os.path.abspath(address)
 
 
-from importer.cli import access, imports, jobs, machines, pruning, shipping, status, validating, vaults  # noqa: E402,F401  the commands register themselves
+# Last of all: the commands register themselves.
+from importer.cli import (
+    access,
+    imports,
+    jobs,
+    machines,
+    pruning,
+    receiving,
+    shipping,
+    status,
+    validating,
+    vaults,
+)

@@ -374,18 +374,10 @@ def say_wants(wanted: "Mapping[str, Lack]", console: Console) -> list[Json]:
 
 def _say_others(vault: "Vault", results: "list[Imported]", console: Console) -> None:
     """Disks that came earlier, and may be erased only now that their set is finished."""
-    from formats.monitor import Tally
-    from importer.status import standings
+    from importer.status import free_others
 
-    just = {(result.disk.label.set, result.disk.label.number) for result in results}
-    for _, sets in standings(vault, Tally()):
-        for found in sets:
-            others = [d for d in found.disks if (found.set, d.number) not in just]
-            free = [d.number for d in others if d.whole and d.finished]
-            if free and any(which == found.set for which, _ in just):
-                console.say(
-                    f"{numbered('Disk', free)} of set {found.set[:8]}, imported before: may be erased as well"
-                )
+    for disk_set, free in free_others(vault, results, console):
+        console.say(f"{numbered('Disk', free)} of set {disk_set[:8]}, imported before: may be erased as well")
 
 
 def _bytes(disk: "Disk") -> int:

@@ -23,6 +23,8 @@ from seed.cli.app import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from formats.keyed.catalog import Entry
     from seed.machines import Machine
     from seed.reading import Point, Union
@@ -151,20 +153,51 @@ def ls(
     disks: FromOption = None,
     machine: MachineOption = None,
     passphrase_file: PassphraseFileOption = None,
+    parquet: Annotated[
+        Path | None,
+        typer.Option("--parquet", metavar="FILE", help="Write it to a table that DuckDB and pandas read."),
+    ] = None,
 ) -> None:
     """List what a recovery point holds. With --json one object a line.
 
     Example: seed ls latest:/etc --from /mnt/disk
     """
-    from formats.keyed.catalog import TYPES
     from seed.reading import PointReader
 
     wanted, below = split_point(point)
     opened = open_points(console, vault, disks, machine, passphrase_file)
-    reader = PointReader(opened.union, opened.choose(wanted), console)
+    chosen = opened.choose(wanted)
+    entries = _some(PointReader(opened.union, chosen, console).entries(below), below)
+    if parquet is None:
+        _list(console, entries)
+        return
+    from seed.open_data import write
+
+    rows = write(parquet, chosen.manifest, entries)
+    console.say(f"{counted(rows, 'entry')} of point {chosen.manifest.point[:8]} in {parquet}")
+    console.result({"point": chosen.manifest.point, "parquet": str(parquet), "entries": rows})
+
+
+def _some(entries: "Iterable[Entry]", below: bytes) -> "Iterator[Entry]":
+    """All of them. Raises UsageError path-not-found where there are none `below` a path."""
     any_row = False
-    for entry in reader.entries(below):
+    for entry in entries:
         any_row = True
+        yield entry
+    if below and not any_row:
+        raise UsageError(
+            "path-not-found",
+            "the recovery point holds nothing at this path",
+            subject="/" + os.fsdecode(below),
+            hint="`seed ls POINT`, without a path, shows what it holds",
+        )
+
+
+def _list(console: Console, entries: "Iterable[Entry]") -> None:
+    """Say and tell each entry."""
+    from formats.keyed.catalog import TYPES
+
+    for entry in entries:
         if entry.part:
             continue
         path = "/" + os.fsdecode(entry.path)
@@ -182,13 +215,6 @@ def ls(
                 "mtime_ns": entry.modified,
                 "target": os.fsdecode(entry.target),
             }
-        )
-    if below and not any_row:
-        raise UsageError(
-            "path-not-found",
-            "the recovery point holds nothing at this path",
-            subject="/" + os.fsdecode(below),
-            hint="`seed ls POINT`, without a path, shows what it holds",
         )
 
 

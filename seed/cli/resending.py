@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.console import Console, command
-from formats.errors import UsageError
 from formats.words import counted, numbered, size
 from seed.cli.app import VaultOption, address_of, app, home_path, open_home, own_vault
 from seed.cli.exports import Attending, LevelOption, notice_not_root
+from seed.cli.values import parse_disks
 
 if TYPE_CHECKING:
     from seed.disk_sets import KeptSet
@@ -45,7 +45,7 @@ def resend(
     from seed.resend import resend as run
 
     home = open_home()
-    wanted, numbers = _parsed(disks)
+    wanted, numbers = parse_disks(disks)
     address = address_of(home, vault)
     be_lean()
     notice_not_root(console)
@@ -92,23 +92,3 @@ def _summarise(
             "findings": console.findings_json(),
         }
     )
-
-
-def _parsed(disks: list[str]) -> tuple[str, set[int]]:
-    """The set that is meant, and the numbers. Raises UsageError."""
-    sets, numbers = set(), set()
-    for text in disks:
-        wanted, slash, number = text.rpartition("/")
-        if not slash or not number.isdecimal():
-            raise UsageError(
-                "usage", "a disk is named by its set and its number", subject=text,
-                hint="write SET/N, as 5f0c1a2b/2; `seed status` shows both",
-            )  # fmt: skip
-        sets.add(wanted)
-        numbers.add(int(number))
-    if len(sets) != 1:
-        raise UsageError(
-            "usage", "these disks are of several sets", subject=" ".join(disks),
-            hint="run the command once for each set",
-        )  # fmt: skip
-    return sets.pop(), numbers

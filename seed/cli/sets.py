@@ -1,19 +1,27 @@
 """`seed set`: what the home knows of disk sets."""
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from formats.console import Console, command
+from formats.custody import to_json
 from formats.errors import UsageError
+from formats.sending import CarrierOption, NoteOption, OnOption, TrackingOption, parse_moment
+from formats.store.failures import told as told_of
 from formats.verbs import group
 from formats.wire import Json
-from formats.words import counted, numbered, size
+from formats.words import counted, moment, numbered, size
 from seed.cli.app import VaultOption, app, open_home, vault_of
+from seed.cli.values import parse_disks
 
 if TYPE_CHECKING:
     from formats.store.contract import Store
     from seed.disk_sets import DiskState, KeptSet
+    from seed.home import Home
+    from seed.labels import Labelled, Sender
 
 set_app = group(
     app,
@@ -45,7 +53,108 @@ def set_show(
     home = open_home()
     kept = find_set(home, which)
     store = vault_of(console, home, vault)[1]
-    console.result(show_set(console, kept, store))
+    console.result(show_set(console, home, kept, store))
+
+
+@command(set_app, "ship")
+def set_ship(
+    console: Console,
+    disks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SET/N", help="The disks; else all of the newest set that are not there yet."),
+    ] = None,
+    carrier: CarrierOption = None,
+    tracking: TrackingOption = None,
+    note: NoteOption = None,
+    on: OnOption = None,
+    vault: VaultOption = None,
+) -> None:
+    """Note that disks were given to a courier. The vault is told, and its operators see what to wait for.
+
+    Example: seed set ship 5f0c1a2b/2 --carrier DHL --tracking 00340434
+    """
+    from seed.custody import ship
+    from seed.disk_sets import Sent, find_set
+
+    home = open_home()
+    wanted, numbers = parse_disks(disks) if disks else (None, set())
+    at = parse_moment(on) if on is not None else int(time.time())
+    with home.locked():
+        kept = find_set(home, wanted)
+        if not disks:
+            numbers = {d.number for d in kept.state.disks if d.inventory and not d.dropped and not d.arrived}
+        sendings = [
+            Sent(number=n, at=at, carrier=carrier, tracking=tracking, note=note) for n in sorted(numbers)
+        ]
+        ship(kept, sendings, console)
+        address, store = vault_of(console, home, vault)
+        is_told = store is not None and all(sent.told for sent in find_set(home, kept.state.set).state.sent)
+    which = numbered("Disk", sorted(numbers)) if numbers else "No disk"
+    told = (
+        f"the vault at {address} knows"
+        if store is not None
+        else "the vault is told by the next command that reaches it"
+    )
+    console.say(f"{which} of set {kept.state.set[:8]}: sent {moment(at)}; {told}.")
+    console.result({"set": kept.state.set, "disks": [*sorted(numbers)], "at": at, "told": is_told})
+
+
+@command(set_app, "labels")
+def set_labels(
+    console: Console,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to; made if need be.")],
+    which: Annotated[
+        str | None, typer.Argument(metavar="SET", help="The beginning of its id; else the newest.")
+    ] = None,
+    contact: Annotated[
+        str | None, typer.Option("--contact", metavar="TEXT", help="Whom a finder should hand a disk to.")
+    ] = None,
+) -> None:
+    """Write what is to be printed: a label for each disk of a set, with a QR code, and the slip for their parcel.
+
+    Example: seed set labels --out labels --contact 'Example Ltd, +44 20 7946 0000'
+    """
+    from seed.disk_sets import find_set
+    from seed.labels import label, page, slip
+
+    home = open_home()
+    sender, disks = _labelled(home, find_set(home, which), contact, console)
+    files = {f"disk-{disk.number}.svg": label(sender, disk) for disk in disks}
+    files |= {"labels.html": page(sender, disks), "slip.html": slip(sender, disks)}
+    with told_of(str(out)):
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (out / name).write_text(text, encoding="utf-8")
+    console.say(
+        f"{counted(len(disks), 'label')} in {out / 'labels.html'}, each also as SVG; the slip in {out / 'slip.html'}"
+    )
+    console.result({"set": sender.set, "out": str(out), "files": [*files]})
+
+
+def _labelled(
+    home: "Home", kept: "KeptSet", contact: str | None, console: Console
+) -> "tuple[Sender, list[Labelled]]":
+    """Raises UsageError disk-unknown where nothing was written."""
+    from seed.disk import read_journal
+    from seed.labels import Labelled, Sender
+
+    state, identity = kept.state, home.identity
+    there = [disk for disk in state.disks if disk.label is not None and not disk.dropped]
+    if not there:
+        raise UsageError(
+            "disk-unknown", "nothing was written to any disk of this set", subject=state.set[:8],
+            hint="`seed export` writes one",
+        )  # fmt: skip
+    of = max(disk.number for disk in there) if state.status == "finished" else 0  # as it is numbered
+    labelled = []
+    for disk in there:
+        sections = read_journal(kept, disk.number, console)
+        used = sum(section.archive.size for section in sections)
+        closed_at = disk.closed_at if disk.inventory is not None else 0
+        verified_at = disk.verified_at if disk.verified else 0
+        labelled.append(Labelled(disk.number, of, len(sections), used, closed_at, verified_at))
+    address = identity.address
+    return Sender(identity.machine, identity.name, identity.vault_name, address, state.set, contact), labelled
 
 
 @command(set_app, "abandon")
@@ -73,23 +182,26 @@ def set_abandon(console: Console) -> None:
     console.result({"set": kept.state.set, "disks": list(disks)})
 
 
-def show_set(console: Console, kept: "KeptSet", store: "Store | None") -> dict[str, Json]:
+def show_set(console: Console, home: "Home", kept: "KeptSet", store: "Store | None") -> dict[str, Json]:
     """Say how a set stands, disk by disk, as the home and the vault know it; the same for scripts."""
     from formats.standing import awaited
+    from seed.custody import history, steps_of
     from seed.disk import read_journal
 
     state = kept.state
     expected: tuple[int, ...] | None = None
     if state.status == "finished" and store is not None:
         expected = awaited([store], kept.document())
-    told = {"open": "not finished: the same export goes on", "finished": "finished", "abandoned": "given up"}[
-        state.status
-    ]
+    standing = {
+        "open": "not finished: the same export goes on",
+        "finished": "finished",
+        "abandoned": "given up",
+    }[state.status]
     if state.resends:
-        told += f", in place of {state.resends}"
+        standing += f", in place of {state.resends}"
     if state.status == "finished" and not state.announced:
-        told += ", not known to the vault yet"
-    console.say(f"Set {state.set[:8]}: {told}")
+        standing += ", not known to the vault yet"
+    console.say(f"Set {state.set[:8]}: {standing}")
     rows: list[Json] = []
     for disk in state.disks:
         sections = read_journal(kept, disk.number, console)
@@ -100,6 +212,10 @@ def show_set(console: Console, kept: "KeptSet", store: "Store | None") -> dict[s
         holds += ["verified"] if disk.verified else []
         holds += ["in a folder"] if not disk.mounted else []
         console.say(f"  disk {disk.number:<8} {', '.join(holds)}: {where}")
+        steps = steps_of(home, kept, disk.number, store, console) if store is not None else ()
+        told = history(home, kept, disk, steps)
+        for line in told:
+            console.say(f"    {line}")
         rows.append(
             {
                 "number": disk.number,
@@ -110,6 +226,8 @@ def show_set(console: Console, kept: "KeptSet", store: "Store | None") -> dict[s
                 "closed": disk.inventory is not None,
                 "verified": disk.verified,
                 "state": where,
+                "history": [*told],
+                "custody": [to_json(step) for step in steps],
             }
         )
     return {

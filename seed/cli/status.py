@@ -57,7 +57,7 @@ def status(console: Console, vault: VaultOption = None) -> None:
     last, runs = last_detached(home.path)
     if last is not None:
         console.say(f"  backup       {last.standing(runs)}")
-    sets: list[Json] = [show_set(console, kept, store) for kept in kept_sets(home)]
+    sets: list[Json] = [show_set(console, home, kept, store) for kept in kept_sets(home)]
     wanted = still_wanted(home, store, console) if store is not None else 0
     if wanted:
         console.say(

@@ -1,4 +1,4 @@
-"""What users write for sizes."""
+"""What users write for sizes, and for disks."""
 
 import re
 
@@ -14,3 +14,23 @@ def parse_size(text: str) -> int:
         raise UsageError("usage", "not a size", subject=text, hint="write it as 4TB, 500GB or 1.5TiB")
     power = " kmgtp".index(found[2].lower() or " ")
     return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+
+
+def parse_disks(disks: list[str]) -> tuple[str, set[int]]:
+    """The set that is meant, and the numbers. Raises UsageError."""
+    sets, numbers = set(), set()
+    for text in disks:
+        wanted, slash, number = text.rpartition("/")
+        if not slash or not number.isdecimal():
+            raise UsageError(
+                "usage", "a disk is named by its set and its number", subject=text,
+                hint="write SET/N, as 5f0c1a2b/2; `seed status` shows both",
+            )  # fmt: skip
+        sets.add(wanted)
+        numbers.add(int(number))
+    if len(sets) != 1:
+        raise UsageError(
+            "usage", "these disks are of several sets", subject=" ".join(disks),
+            hint="run the command once for each set",
+        )  # fmt: skip
+    return sets.pop(), numbers

@@ -200,6 +200,7 @@ MAY_BE_ABSENT = {
     ("membership", "replaces"),
     ("wants", "needs"),
     ("validation", "after"),
+    *(("custody", name) for name in ("previous", "inventory", "carrier", "tracking", "note")),
 }
 
 

@@ -141,12 +141,16 @@ def test_a_job_that_runs_is_followed_to_its_end_and_one_that_was_killed_is_told_
     assert await_(lambda: begun(stage) == 1, running)
     (job,) = jobs(stage)
     assert (job["kind"], job["state"], job["finished"]) == ("export", "running", None)
+    running.send_signal(signal.SIGSTOP)  # until it is followed
     following = stage.start("seed", "jobs", "--follow")
+    assert following.stdout is not None
+    first = os.read(following.stdout.fileno(), 1 << 16).decode()
+    running.send_signal(signal.SIGCONT)
     assert ended(running).code == 0
     told = ended(following)
     assert told.code == 0
     assert "export   done" in told.stdout
-    assert "begun" in told.stdout
+    assert "begun" in first
     killed = stage.start("seed", "export", long_tree, "--to", stage.disk, "--again")
     assert await_(lambda: begun(stage) == 2, killed)
     ended(killed, signal.SIGKILL)

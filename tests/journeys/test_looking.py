@@ -95,7 +95,8 @@ def test_both_sides_tell_where_each_disk_is(copy_of: Copy, opened: Stage, source
 def datacenter(stage: Stage) -> tuple[bool, list[str]]:
     (machine,) = stage.run("importer", "status", "--vault", stage.at, "--json").json
     (found,) = machine["sets"]
-    shown = stage.run("importer", "status", "--vault", stage.at).stdout.splitlines()[2:]
+    lines = stage.run("importer", "status", "--vault", stage.at).stdout.splitlines()
+    shown = [line for line in lines if line.startswith("    disk ")]
     assert [d["number"] for d in found["disks"]] == list(range(1, len(shown) + 1))
     return found["finished"], [line.split(maxsplit=2)[2] for line in shown]
 
@@ -127,8 +128,9 @@ def test_a_set_is_shown_disk_by_disk(copy_of: Copy, opened: Stage, source: Path)
         assert not disk["mounted"]
     lines = stage.run("seed", "set", "show").stdout.splitlines()
     assert lines[0] == f"Set {found['set'][:8]}: finished"
-    assert lines[2].endswith("generation 2, verified, in a folder: awaited by the vault")
-    assert lines == stage.run("seed", "status").stdout.splitlines()[-4:]
+    told = [line for line in lines if line.startswith("  disk ")]
+    assert told[1].endswith("generation 2, verified, in a folder: awaited by the vault")
+    assert lines == stage.run("seed", "status").stdout.splitlines()[-len(lines) :]
 
 
 def test_a_set_is_named_by_the_beginning_of_its_id(copy_of: Copy, opened: Stage, source: Path) -> None:

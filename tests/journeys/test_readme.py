@@ -2,8 +2,10 @@
 
 import os
 import re
+import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,8 @@ def places(stage: Stage, tree: Path) -> dict[str, Path | str]:
         "/etc": tree / "docs",
         "/restored": stage.folder / "restored",
         "/var/lib/node_exporter": stage.folder,
+        "/labels": stage.folder / "labels",
+        "after.parquet": stage.folder / "after.parquet",
     }
 
 
@@ -149,7 +153,15 @@ def test_every_help_has_an_example_of_its_own_command(helps: dict[tuple[str, ...
 
 
 def test_every_help_comes_at_once(opened: Stage, helps: dict[tuple[str, ...], Result]) -> None:
-    """Alone, where it was slow beside the others."""
+    """Alone, where it was slow beside the others: then what counts is the processor's time, whoever else has it meanwhile."""
     slow = [words for words, result in helps.items() if result.seconds > SECONDS_MAX]
-    alone = {words: opened.run(*words, "--help").seconds for words in slow}
+    alone = {words: processor_seconds(lambda w=words: opened.run(*w, "--help")) for words in slow}  # type: ignore[misc]
     assert not {words: seconds for words, seconds in alone.items() if seconds > SECONDS_MAX}
+
+
+def processor_seconds(run: Callable[[], object]) -> float:
+    """What the processes that `run` starts and awaits take of a processor."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime

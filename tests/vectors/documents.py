@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from formats import layout
 from formats.documents import credential_file, envelope
 from formats.documents.codec import Document
+from formats.documents.custody import Custody
 from formats.documents.damage import ArchiveRow, Replaced, Replacement, Wants
 from formats.documents.disk import Held, Inventory, Label, SetDisk, SetDocument, Verified
 from formats.documents.envelope import Envelope, PrivateKey, Signature, raw_public
@@ -240,6 +241,23 @@ def samples() -> dict[str, Document]:
             already=1,
             not_needed=0,
             findings=0,
+        ),
+        Custody(
+            vault=VAULT,
+            machine=MACHINE,
+            set=SET,
+            number=1,
+            step=2,
+            previous=HexDigest("5a" * 32),
+            role="machine",
+            event="sent",
+            at=NOW + 320,
+            noted=NOW + 330,
+            generation=1,
+            whole=False,
+            inventory=hex_digest(closing),
+            carrier="Courier Ltd",
+            tracking="0034 0434",
         ),
         Validation(
             number=2,

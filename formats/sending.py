@@ -1,0 +1,34 @@
+"""What both sides ask of whoever gives a disk away, or takes one in."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from formats.errors import UsageError
+
+CarrierOption = Annotated[str | None, typer.Option("--carrier", metavar="NAME", help="Who brings it.")]
+TrackingOption = Annotated[
+    str | None, typer.Option("--tracking", metavar="NUMBER", help="The number under which it travels.")
+]
+NoteOption = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="What else is to be kept.")]
+OnOption = Annotated[
+    str | None,
+    typer.Option("--on", metavar="DATE", help="When, as 2026-11-28 or 2026-11-28T14:30; else now."),
+]
+
+
+def parse_moment(text: str) -> int:
+    """Seconds since 1970 of a day or a time in this machine's zone. Raises UsageError date-unreadable."""
+    try:
+        seconds = int(datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError, OSError):
+        seconds = -1
+    if seconds < 0:
+        raise UsageError(
+            "date-unreadable",
+            "this is no date",
+            subject=text[:100],
+            hint="write it as 2026-11-28, or 2026-11-28T14:30",
+        )
+    return seconds

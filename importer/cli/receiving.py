@@ -1,0 +1,100 @@
+"""`importer receive`."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from formats.console import Console, command
+from formats.custody import to_json, words
+from formats.errors import UsageError
+from formats.ids import fingerprint
+from formats.sending import CarrierOption, NoteOption, OnOption, TrackingOption, parse_moment
+from formats.wire import Json
+from importer.cli.app import VaultOption, accept_machines, app, signing_vault
+
+if TYPE_CHECKING:
+    from importer.status import SetStanding
+    from importer.vault import Vault
+
+
+@command(app, "receive")
+def receive(
+    console: Console,
+    codes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CODE", help="What the label's QR code says, or a set and a number, as 5f0c1a2b/2."
+        ),
+    ],
+    vault: VaultOption = None,
+    carrier: CarrierOption = None,
+    tracking: TrackingOption = None,
+    note: NoteOption = None,
+    on: OnOption = None,
+) -> None:
+    """Book disks in as they come out of the parcel, before anything is read of them.
+
+    Example: importer receive 5f0c1a2b/2 --vault /srv/vault
+    """
+    from formats.codes import parse_code
+    from importer.custody import Notes, find
+    from importer.custody import receive as book_in
+
+    at = parse_moment(on) if on is not None else int(time.time())
+    read = [parse_code(code) for code in codes]
+    opened = signing_vault(vault, console)
+    accept_machines(opened, console)
+    found = [(*find(opened, code, console), code.number) for code in read]
+    for member, disk_set, number in found:
+        _check_number(_standing(opened, member.machine, disk_set), number)
+    rows: list[Json] = []
+    for member, disk_set, number in found:
+        step, is_new = book_in(opened, member, disk_set, number, Notes(at, carrier, tracking, note), console)
+        which = f"Disk {number} of set {disk_set[:8]} of {member.name}"
+        console.say(f"{which}{'' if is_new else ', booked in before'}: {words(step)}")
+        if member.status != "active":
+            console.notice(
+                f"{member.name}, {fingerprint(member.machine)}, is {member.status}: its import may be refused"
+            )
+        shown: dict[str, Json] = {"machine": member.machine, "set": disk_set, "number": number, "new": is_new}
+        rows.append({**shown, **to_json(step)})
+    for machine, disk_set in dict.fromkeys((member.machine, which) for member, which, _ in found):
+        _say_missing(console, _standing(opened, machine, disk_set), disk_set)
+    console.result({"disks": rows, "findings": console.findings_json()})
+
+
+def _standing(opened: "Vault", machine: str, disk_set: str) -> "SetStanding | None":
+    from formats.monitor import Tally
+    from importer.status import standings
+
+    found = [s for _, sets in standings(opened, Tally(), lambda m: m.machine == machine) for s in sets]
+    return next((standing for standing in found if standing.set == disk_set), None)
+
+
+def _check_number(standing: "SetStanding | None", number: int) -> None:
+    """Raises UsageError disk-unknown."""
+    if standing is None or not standing.finished:
+        return  # how many disks it will have, nobody knows yet
+    known = [disk.number for disk in standing.disks]
+    if number not in known:
+        raise UsageError(
+            "disk-unknown",
+            f"set {standing.set[:8]} has no disk {number}",
+            subject=f"{standing.set[:8]}/{number}",
+            hint="`importer status` shows its disks; was the label misread?",
+        )
+
+
+def _say_missing(console: Console, standing: "SetStanding | None", disk_set: str) -> None:
+    if standing is None or not standing.finished:
+        console.say(
+            f"  how many disks set {disk_set[:8]} has is known once it was announced, or its last disk is imported"
+        )
+        return
+    missing = [disk.number for disk in standing.disks if disk.is_missing]
+    if missing:
+        which = ", ".join(map(str, missing))
+        console.say(f"  still to come of set {disk_set[:8]}: disk {which} of {len(standing.disks)}")
+    else:
+        console.say(f"  all {len(standing.disks)} disks of set {disk_set[:8]} are here, or were given up")

@@ -1,0 +1,134 @@
+"""The disks that are attached: how much room each has, what of ours lies on it, what speaks against a seed on it."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from formats.documents.acceptance import DiskAcceptance, folder_identity
+from formats.documents.disk import Label
+from formats.documents.envelope import SIZE_MAX
+from formats.errors import FormatError, IntegrityError, MediaError, StoreError
+from formats.layout import DISK_FOLDER
+from formats.monitor import Tally
+from formats.store.local import LocalStore
+from formats.words import size
+from seed.drives import linux, macos, windows
+from seed.drives.device import Device
+
+ROOM_LITTLE = 1 << 30  # bytes free; or
+SHARE_LITTLE = 0.05
+FAT = {"vfat", "msdos", "fat", "fat32", "fat16"}
+
+_UNREADABLE = (FormatError, IntegrityError, MediaError, StoreError)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A disk of a set that lies there, by its label and the inventory that closes it."""
+
+    label: Label
+    closed: bool
+    verified: bool
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A device, the bytes that are free on it, None where it is not mounted, and what of ours it holds."""
+
+    device: Device
+    free: int | None = None
+    holds: tuple[Held, ...] = ()
+
+    def warnings(self) -> dict[str, str]:
+        """What speaks against a seed on it: a stable code, and why."""
+        return dict(self._warnings())
+
+    def _warnings(self) -> Iterator[tuple[str, str]]:
+        device = self.device
+        if device.failing:
+            yield "disk-failing", "the disk says itself that it is failing (SMART): use another one"
+        if device.system:
+            yield "disk-system", "this machine runs from this disk"
+        if device.filesystem is None:
+            yield "disk-unformatted", "no file system was found on it: make one first, exFAT or ext4"
+        elif device.mounted is None:
+            yield "disk-unmounted", "not mounted: mount it first"
+        if device.read_only:
+            yield "disk-read-only", "it cannot be written"
+        if (device.filesystem or "").lower() in FAT:
+            yield (
+                "disk-fat",
+                "FAT keeps no journal: unmount it before it is unplugged, or the newest files may be lost",
+            )
+        if self.free is not None and self.free < max(ROOM_LITTLE, SHARE_LITTLE * device.size):
+            yield "disk-nearly-full", f"only {size(self.free)} are free"
+
+
+def attached() -> list[Attached]:
+    """The disks of this machine, those that can be unplugged first; kernel and network file systems are none."""
+    found = [_looked_at(device) for device in _with_mounts(*_devices_and_mounts())]
+    return sorted(found, key=lambda a: (a.device.system, not a.device.removable, a.device.mounted or "~"))
+
+
+def _devices_and_mounts() -> tuple[list[Device], list[Device]]:
+    """What the system's programs tell of devices, and what is known of everything that is mounted."""
+    mounts = [
+        Device(m.device, m.mountpoint, m.fstype or None, read_only="ro" in m.opts.split(","))
+        for m in psutil.disk_partitions(all=False)
+    ]
+    if sys.platform == "win32":
+        return windows.devices(), mounts
+    if sys.platform == "darwin":
+        return macos.devices([m.mounted or "" for m in mounts]), mounts
+    return linux.devices(), mounts
+
+
+def _with_mounts(devices: Sequence[Device], mounts: Sequence[Device]) -> Iterator[Device]:
+    """The devices, and what is mounted of which the system's programs told nothing."""
+    at = {mount.path: mount for mount in reversed(mounts)}  # mounted twice: the first counts
+    known = {device.path for device in devices} | {device.mounted for device in devices}
+    for device in devices:
+        mount = at.get(device.path, device)
+        yield replace(
+            device,
+            mounted=device.mounted or mount.mounted,
+            filesystem=device.filesystem or mount.filesystem,
+            read_only=device.read_only or mount.read_only,
+        )
+    for mount in mounts:
+        if not {mount.path, mount.mounted} & known and mount.filesystem not in linux.NO_PLACE:
+            yield replace(mount, system=mount.mounted in linux.SYSTEM)
+
+
+def _looked_at(device: Device) -> Attached:
+    if device.mounted is None:
+        return Attached(device)
+    with suppress(OSError):
+        usage = psutil.disk_usage(device.mounted)
+        device = replace(device, size=usage.total)
+        return Attached(device, usage.free, tuple(_held(Path(device.mounted or ""))))
+    return Attached(device)
+
+
+def _held(disk: Path) -> Iterator[Held]:
+    """The sets of which a disk lies here. What cannot be believed is passed over: `seed verify` says why."""
+    try:
+        names = sorted(os.listdir(disk / DISK_FOLDER))
+    except OSError:
+        return
+    for name in names:
+        identity = folder_identity(name)
+        if identity is None:
+            continue
+        with suppress(*_UNREADABLE), LocalStore.open(str(disk / DISK_FOLDER / name), read_only=True) as store:
+            rules = DiskAcceptance(*identity, name)
+            label = rules.read_label(store.get("label", length=SIZE_MAX + 1))
+            inventories = [(n, store.get(n, length=SIZE_MAX + 1)) for n, _ in store.list("inventories")]
+            closed = rules.read_inventories(inventories, Tally())
+            verified = closed is not None and closed.inventory.verified is not None
+            yield Held(label, closed is not None, verified)

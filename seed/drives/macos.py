@@ -1,0 +1,40 @@
+"""What diskutil tells of disks on macOS."""
+
+import plistlib
+from xml.parsers.expat import ExpatError
+
+from formats.wire import Json
+from seed.drives.device import Device, answer, number, word
+
+FAILING = {"Verified": False, "Failing": True}
+
+
+def devices(mounts: list[str]) -> list[Device]:
+    """What is mounted at these places."""
+    found = [described(answer("diskutil", "info", "-plist", mount)) for mount in mounts]
+    return [device for device in found if device is not None]
+
+
+def described(told: bytes) -> Device | None:
+    """A file system as `diskutil info -plist` describes it; None where it does not."""
+    try:
+        info: dict[str, Json] = plistlib.loads(told, fmt=plistlib.FMT_XML)
+    except (plistlib.InvalidFileException, ExpatError, ValueError):
+        return None
+    if not isinstance(info, dict):
+        return None
+    path, mounted = word(info.get("DeviceNode")), word(info.get("MountPoint"))
+    if path is None:
+        return None
+    return Device(
+        path=path,
+        mounted=mounted,
+        filesystem=word(info.get("FilesystemType")),
+        size=number(info.get("TotalSize")),
+        model=word(info.get("MediaName")),
+        bus=word(info.get("BusProtocol")),
+        removable=info.get("RemovableMediaOrExternalDevice") is True or info.get("Internal") is False,
+        read_only=info.get("WritableVolume") is False,
+        system=mounted == "/" or (mounted or "").startswith("/System/"),
+        failing=FAILING.get(str(info.get("SMARTStatus"))),
+    )

@@ -1,0 +1,42 @@
+"""What Get-Disk tells of disks on Windows."""
+
+from formats.wire import Json
+from seed.drives.device import Device, answer_json, members, number, truth, word
+
+QUERY = """
+Get-Partition | Where-Object DriveLetter | ForEach-Object {
+  $disk = $_ | Get-Disk; $volume = $_ | Get-Volume
+  [pscustomobject]@{
+    mounted = "$($_.DriveLetter):\\"; filesystem = $volume.FileSystem; size = $volume.Size; model = $disk.FriendlyName
+    serial = $disk.SerialNumber; bus = "$($disk.BusType)"; health = "$($disk.HealthStatus)"
+    readonly = $disk.IsReadOnly -or $_.IsReadOnly; system = $disk.IsSystem -or $disk.IsBoot
+  } } | ConvertTo-Json
+"""
+PLUGGED = {"USB", "SD", "MMC", "1394"}
+FAILING = {"Healthy": False, "Unhealthy": True}
+
+
+def devices() -> list[Device]:
+    """All volumes with a drive letter."""
+    return listed(answer_json("powershell", "-NoProfile", "-NonInteractive", "-Command", QUERY))
+
+
+def listed(told: Json) -> list[Device]:
+    """The volumes in PowerShell's answer: a list, or the only one."""
+    return [
+        Device(
+            path=mounted,
+            mounted=mounted,
+            filesystem=word(row.get("filesystem")),
+            size=number(row.get("size")),
+            model=word(row.get("model")),
+            serial=word(row.get("serial")),
+            bus=word(row.get("bus")),
+            removable=row.get("bus") in PLUGGED,
+            read_only=truth(row.get("readonly")),
+            system=truth(row.get("system")),
+            failing=FAILING.get(str(row.get("health"))),
+        )
+        for row in members(told)
+        if (mounted := word(row.get("mounted"))) is not None
+    ]

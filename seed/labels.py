@@ -1,0 +1,157 @@
+"""What is stuck onto disks and put into their parcel: a label for each, as SVG, and a packing slip, as a page to print.
+
+They tell nothing that is not on the disk in the clear already. The QR code is what `importer receive` reads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import segno
+
+from formats.codes import code_of
+from formats.ids import MachineId, SetId, fingerprint
+from formats.words import counted, instant, size
+
+WIDTH, HEIGHT = 105, 74  # millimetres: a quarter of A5, which is A7
+QR = 38  # millimetres
+LETTER = 0.62  # of the height of bold letters, as wide as they are in the mean
+HEIGHT_MIN = 1.8  # millimetres: what can still be read
+FOUND = (
+    "All content is encrypted: nobody but its owner can read it.",
+    "If you have found this, please do not change it, and",
+)
+STYLE = """
+:root { color-scheme: light }
+body { font: 11pt/1.4 system-ui, sans-serif; margin: 1.5cm; color: #000; background: #fff }
+h1 { font-size: 18pt; margin: 0 0 .3em } h2 { font-size: 12pt; margin: 1.4em 0 .3em }
+table { border-collapse: collapse; width: 100% } td, th { border-bottom: 1px solid #999; padding: .25em .5em; text-align: left; vertical-align: middle }
+td.number { text-align: right } td svg { width: 2.2cm; height: 2.2cm; display: block }
+td.number, td code { white-space: nowrap } code { font: 10pt ui-monospace, monospace; overflow-wrap: anywhere } .box { display: inline-block; width: .8em; height: .8em; border: 1px solid #000 }
+.labels { display: flex; flex-wrap: wrap; gap: 4mm } .labels svg { width: 105mm; height: 74mm; break-inside: avoid }
+@media print { body { margin: 0 } @page { margin: 1.2cm } }
+"""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One disk of a set as its label tells of it; `of` disks where the set is finished, else 0."""
+
+    number: int
+    of: int
+    archives: int
+    bytes: int
+    closed_at: int
+    verified_at: int
+
+    @property
+    def words(self) -> str:
+        return f"Disk {self.number} of {self.of}" if self.of else f"Disk {self.number}"
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Whose disks they are, for which vault, and whom a finder should ask."""
+
+    machine: MachineId
+    name: str
+    vault: str
+    address: str
+    set: SetId
+    contact: str | None = None
+
+    @property
+    def finder(self) -> tuple[str, ...]:
+        """What a finder should do."""
+        return (
+            *FOUND,
+            f"hand it to: {self.contact}"
+            if self.contact
+            else "hand it to whoever delivers parcels: the slip names its owner.",
+        )
+
+
+def label(sender: Sender, disk: Labelled) -> str:
+    """The label of a disk, a whole SVG file of 105 × 74 mm."""
+    rows = (
+        (8, 4.2, "bold", "offseed: encrypted backup"),
+        (20, 10.0, "bold", disk.words),
+        (28, 4.6, "normal", f"set {sender.set[:8]}"),
+        (35, 3.6, "normal", f"of {sender.name}"),
+        (40, 3.6, "normal", f"for vault {sender.vault}"),
+        (45, 3.0, "normal", f"closed {instant(disk.closed_at)}" if disk.closed_at else "not closed yet"),
+        (50, 3.0, "normal", fingerprint(sender.machine)),
+    )
+    texts = "".join(_text(y, height, text, WIDTH - QR - 9, weight) for y, height, weight, text in rows)
+    texts += "".join(
+        _text(58 + 4.4 * number, 2.9, line, WIDTH - 8) for number, line in enumerate(sender.finder)
+    )
+    short = f"{sender.set[:8]}/{disk.number}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}mm" height="{HEIGHT}mm" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        'font-family="Helvetica, Arial, sans-serif" role="img">'
+        f"<title>{escape(disk.words)} of set {sender.set[:8]}</title>"
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
+        f'<rect x="1" y="1" width="{WIDTH - 2}" height="{HEIGHT - 2}" rx="2" fill="none" stroke="#000" stroke-width=".4"/>'
+        f"{texts}{_placed(qr_svg(sender, disk.number), WIDTH - QR - 3, 6)}"
+        f'<text x="{WIDTH - 3 - QR / 2}" y="{QR + 11}" font-size="4" text-anchor="middle" font-family="monospace">{short}</text>'
+        "</svg>"
+    )
+
+
+def page(sender: Sender, disks: Sequence[Labelled]) -> str:
+    """All labels, to be printed and cut out."""
+    return _page("Disk labels", f'<div class="labels">{"".join(label(sender, disk) for disk in disks)}</div>')
+
+
+def slip(sender: Sender, disks: Sequence[Labelled]) -> str:
+    """What lies in the parcel: for the datacenter, and for whoever finds it."""
+    rows = "".join(
+        f'<tr><td><span class="box"></span><td>{escape(disk.words)}<td class="number">{disk.archives:,}<td class="number">{size(disk.bytes)}'
+        f"<td>{instant(disk.closed_at) if disk.closed_at else 'not closed yet'}"
+        f"<td>{instant(disk.verified_at) if disk.verified_at else 'not read back'}"
+        f"<td><code>{sender.set[:8]}/{disk.number}</code><td>{qr_svg(sender, disk.number)}"
+        for disk in disks
+    )
+    found = " ".join(sender.finder)
+    return _page(
+        "Packing slip",
+        f"<h1>Packing slip: {counted(len(disks), 'backup disk')}</h1>"
+        f"<p>Set <b>{sender.set[:8]}</b> of machine <b>{escape(sender.name)}</b>, for vault <b>{escape(sender.vault)}</b>.<br>"
+        f"Fingerprint of the machine: <code>{fingerprint(sender.machine)}</code></p>"
+        "<table><tr><th><th>disk<th>archives<th>size<th>closed<th>read back<th>code<th>"
+        f"{rows}</table>"
+        "<h2>At the datacenter</h2><p>Book each disk in by its code, mount it, read-only will do, and import it, in any order. "
+        "No passphrase is needed, and none is in this parcel.</p>"
+        f"<p><code>importer receive {sender.set[:8]}/{disks[0].number if disks else 1} --vault {escape(sender.address)}</code><br>"
+        f"<code>importer import &lt;where it is mounted&gt; --vault {escape(sender.address)}</code></p>"
+        f"<h2>If you have found this parcel</h2><p>{escape(found)}</p>",
+    )
+
+
+def qr_svg(sender: Sender, number: int) -> str:
+    """The disk's code as an SVG element without a size of its own."""
+    return str(qr(sender, number).svg_inline(omitsize=True, border=2))
+
+
+def qr(sender: Sender, number: int) -> segno.QRCode:
+    return segno.make(code_of(sender.machine, sender.set, number), error="m", micro=False)
+
+
+def _placed(element: str, x: float, y: float) -> str:
+    return element.replace("<svg", f'<svg x="{x}" y="{y}" width="{QR}" height="{QR}"', 1)
+
+
+def _text(y: float, height: float, text: str, width: float, weight: str = "normal") -> str:
+    """A line of text, smaller where it is too long; what is too long even so is cut."""
+    height = max(min(height, width / (LETTER * max(len(text), 1))), HEIGHT_MIN)
+    most = int(width / (LETTER * height))
+    shown = text if len(text) <= most else f"{text[: most - 1]}…"
+    return f'<text x="4" y="{y:g}" font-size="{height:.2f}" font-weight="{weight}">{escape(shown)}</text>'
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{title}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
+    )

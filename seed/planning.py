@@ -1,0 +1,119 @@
+"""Whether disks should travel at all: sizes, times and the advice, from what a sample tells. Nothing here is read or asked.
+
+All errors are two standard errors of what was sampled: nineteen times in twenty the truth lies within them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from seed.sampling import Sampled
+
+ENTRY_BYTES = 30  # of the catalog, as exports of source code and of a server's /usr have them
+CHUNK_BYTES = 100  # of indexes, need lists and inventories
+CHUNK_MEAN = 512 << 10
+CATALOG_SHARE = 2.0  # what is done for an entry beside walking takes about as long again
+USABLE = 0.95  # of a disk's nominal size: ext4 keeps a twentieth, others less
+CERTAIN = 2.0  # standard errors
+USE_OF_LINE = 0.95  # of an uplink's bits carry content
+IMPORT_SPEED = 130e6  # bytes a second, of a hard disk that is read at the datacenter
+DAY = 86_400.0
+SPEEDS = {"a hard disk": 130e6, "an SSD": 400e6}  # bytes a second over USB 3
+RATES = (10e6, 20e6, 50e6, 100e6, 1000e6)  # bits a second
+DISK_SIZES = (10**12, 2 * 10**12, 4 * 10**12, 8 * 10**12)
+CLEARLY = 1.5  # times faster, or it is not worth a change of ways
+AT_ONCE = 2 * DAY  # who can wait so long needs no disk
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and how far it may be off, either way."""
+
+    of: float
+    error: float = 0.0
+
+    @property
+    def low(self) -> float:
+        return max(self.of - self.error, 0.0)
+
+    @property
+    def high(self) -> float:
+        return self.of + self.error
+
+    def times(self, factor: float) -> "Estimate":
+        return Estimate(self.of * factor, self.error * factor)
+
+    def and_(self, other: float) -> "Estimate":
+        return Estimate(self.of + other, self.error)
+
+    def at_least(self, other: float) -> "Estimate":
+        return self if self.of >= other else Estimate(other)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a seed comes to: bytes, disks of each size at least and at most, seconds."""
+
+    seed: Estimate
+    disks: dict[int, tuple[int, int]]
+    prepare: float
+    export: dict[str, Estimate]
+    upload: dict[float, Estimate]
+    travel: Estimate
+    advice: str
+
+
+def plan(
+    sampled: Sampled, *, processors: int, uplink: float | None, disk_size: int | None, courier_days: float
+) -> Plan:
+    """`uplink` in bits a second, None where it is not known; `disk_size` in bytes, None for the usual ones."""
+    seed, prepare = seed_size(sampled), preparing(sampled, processors)
+    export = {name: seed.times(1 / speed).at_least(prepare) for name, speed in SPEEDS.items()}
+    rates = RATES if uplink is None else (uplink,)
+    upload = {rate: seed.times(8 / (rate * USE_OF_LINE)).at_least(prepare) for rate in rates}
+    slowest = max(export.values(), key=lambda e: e.of)
+    travel = Estimate(slowest.of, slowest.error + seed.error / IMPORT_SPEED)
+    travel = travel.and_(seed.of / IMPORT_SPEED + courier_days * DAY)
+    return Plan(
+        seed,
+        {size: disks_of(seed, size) for size in (DISK_SIZES if disk_size is None else (disk_size,))},
+        prepare,
+        export,
+        upload,
+        travel,
+        "" if uplink is None else advised(upload[uplink], travel),
+    )
+
+
+def seed_size(sampled: Sampled) -> Estimate:
+    """The bytes of a seed: what is left of the content, and the metadata."""
+    there, duplicate, stored = sampled.population, sampled.duplicate, sampled.stored
+    unique = there.bytes * (1 - duplicate.of)
+    metadata = there.entries * ENTRY_BYTES + unique / CHUNK_MEAN * CHUNK_BYTES
+    error = math.hypot(unique * stored.error, there.bytes * duplicate.error * stored.of)
+    return Estimate(unique * stored.of + metadata, CERTAIN * error)
+
+
+def preparing(sampled: Sampled, processors: int) -> float:
+    """The seconds that this machine takes to read, compress and seal everything, whatever it is written to."""
+    sealing = sampled.population.bytes * (1 - sampled.duplicate.of) * sampled.seal_seconds / processors
+    return max(sealing, sampled.population.seconds * (1 + CATALOG_SHARE))
+
+
+def disks_of(seed: Estimate, size: int) -> tuple[int, int]:
+    """How many disks of that size it takes, at least and at most."""
+    least, most = (max(math.ceil(bytes_ / (size * USABLE)), 1) for bytes_ in (seed.low, seed.high))
+    return least, most
+
+
+def advised(upload: Estimate, travel: Estimate) -> str:
+    """`ship`, `send`, or `either` where the times are too near to each other to say."""
+    if upload.high <= AT_ONCE or upload.high * CLEARLY <= travel.low:
+        return "send"
+    return "ship" if travel.high * CLEARLY <= upload.low else "either"
+
+
+def span(bounds: Sequence[int]) -> str:
+    """`3`, or `3 to 4`."""
+    least, most = bounds
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"

@@ -1,0 +1,216 @@
+"""A parcel of disks: labelled, sent, booked in, imported; what either side's status says at each step."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from formats import layout
+from formats.codes import code_of
+from formats.ids import MachineId, SetId
+from tests.journeys.stage import Copy, Stage, disks, refused, to
+
+assert sys.platform == "linux"
+
+VAULT = "/srv/vault"
+
+
+@pytest.fixture
+def parcel(copy_of: Copy, opened: Stage, source: Path) -> tuple[Stage, list[Path], str]:
+    """A machine that has written three disks, the paths of these, and their set."""
+    stage = copy_of(opened)
+    paths = disks(stage, 3)
+    found = stage.run("seed", "export", source, "--use-at-most", "14MiB", *to(*paths), "--json").json
+    return stage, paths, found["set"]
+
+
+def datacenter(stage: Stage, code: int = 0) -> list[str]:
+    (machine,) = stage.run("importer", "status", "--vault", stage.at, "--json", code=code).json
+    (found,) = machine["sets"]
+    return [disk["state"] for disk in found["disks"]]
+
+
+def server(stage: Stage) -> list[str]:
+    return [disk["state"] for disk in stage.run("seed", "set", "show", "--json").json["disks"]]
+
+
+def custody(stage: Stage) -> list[list[str]]:
+    """The events of each disk; both sides see the same."""
+    (machine,) = stage.run("importer", "status", "--vault", stage.at, "--json").json
+    seen = [[step["event"] for step in disk["custody"]] for disk in machine["sets"][0]["disks"]]
+    here = stage.run("seed", "set", "show", "--json").json["disks"]
+    assert [[step["event"] for step in disk["custody"]] for disk in here] == seen
+    return seen
+
+
+def test_a_parcel_of_three_disks_of_which_one_is_lost(
+    parcel: tuple[Stage, list[Path], str], source: Path, room: Path
+) -> None:
+    stage, paths, which = parcel
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    stage.run("seed", "verify", *paths)
+    assert datacenter(stage) == ["awaited"] * 3
+
+    sent = stage.run(
+        "seed", "set", "ship", "--carrier", "DHL", "--tracking", "0034", "--on", "2026-11-20", "--json"
+    ).json
+    assert (sent["disks"], sent["told"]) == ([1, 2, 3], True)
+    assert datacenter(stage) == ["on its way"] * 3
+    assert server(stage) == ["awaited by the vault"] * 3
+    assert (
+        "2026-11-20 00:00:00  sent by DHL, 0034"
+        in stage.run("importer", "status", "--vault", stage.at).stdout
+    )
+
+    said = stage.run("importer", "receive", f"{which[:8]}/1", "--vault", stage.at).stdout
+    assert f"still to come of set {which[:8]}: disk 2, 3 of 3" in said
+    machine = MachineId(stage.run("seed", "status", "--json").json["machine"])
+    long_code = code_of(machine, SetId(which), 3)
+    stage.run("importer", "receive", long_code, "--note", "box is wet", "--vault", stage.at)
+    assert datacenter(stage) == [
+        "has come, and is to be imported",
+        "on its way",
+        "has come, and is to be imported",
+    ]
+
+    stage.run("importer", "import", paths[0], paths[2], "--vault", stage.at)
+    assert datacenter(stage) == ["received, may be erased", "on its way", "received, may be erased"]
+    assert server(stage) == ["arrived in the vault", "awaited by the vault", "arrived in the vault"]
+    came = ["sent", "received", "imported", "erasable"]
+    assert custody(stage) == [came, ["sent"], came]
+
+    stage.run("seed", "resend", f"{which[:8]}/2")
+    assert datacenter(stage) == [
+        "received, may be erased",
+        "given up by its machine",
+        "received, may be erased",
+    ]
+    assert server(stage) == ["arrived in the vault", "given up", "arrived in the vault"]
+    again = stage.run("importer", "receive", f"{which[:8]}/1", "--json", "--vault", stage.at).json["disks"]
+    assert [disk["new"] for disk in again] == [False]
+    stage.run("importer", "import", paths[0], paths[2], "--vault", stage.at)
+    assert custody(stage) == [came, ["sent"], came], "nothing is told twice"
+    history = stage.run("importer", "status", "--vault", stage.at, "--json").json[0]["sets"][0]["disks"][2][
+        "history"
+    ]
+    assert [line[21:] for line in history] == [
+        "label written", "closed", "verified", "sent by DHL, 0034", "received (box is wet)", "imported whole", "may be erased",
+    ]  # fmt: skip
+
+
+def test_what_comes_before_its_export_ends_may_be_erased_once_it_has(
+    copy_of: Copy, opened: Stage, source: Path
+) -> None:
+    stage = copy_of(opened)
+    paths = disks(stage, 3)
+    words = ("seed", "export", source, "--use-at-most", "14MiB")
+    stage.run(*words, *to(paths[0]), code=4)
+    notices = stage.run("seed", "set", "ship", "--carrier", "bicycle").stderr
+    assert "was not read back" in notices
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    (which,) = {p.name[:8] for p in paths[0].glob("offseed/*")}
+    refused(
+        stage.run("importer", "receive", "fffff/1", "--json", "--vault", stage.at, code=2), "disk-unknown"
+    )
+    said = stage.run("importer", "receive", f"{which}/1", "--vault", stage.at).stdout
+    assert "is known once it was announced" in said
+    stage.run("importer", "import", paths[0], "--vault", stage.at)
+    assert custody(stage) == [["sent", "received", "imported"]]
+    stage.run(*words, *to(*paths[1:]))
+    stage.run("importer", "import", *paths[1:], "--vault", stage.at)
+    came = ["received", "imported", "erasable"]
+    assert custody(stage) == [["sent", *came], came, came]
+
+
+def test_without_a_vault_it_is_kept_and_told_later(parcel: tuple[Stage, list[Path], str]) -> None:
+    stage, _, which = parcel
+    away = stage.folder / "away"
+    stage.vault.rename(away)
+    sent = stage.run("seed", "set", "ship", f"{which[:6]}/2", "--note", "by hand", "--json").json
+    assert sent["told"] is False
+    stage.run("seed", "set", "ship", f"{which[:6]}/2", "--note", "by hand", "--on", "2026-11-01", "--json")
+    (untold,) = [
+        d["history"] for d in stage.run("seed", "set", "show", "--json").json["disks"] if d["number"] == 2
+    ]
+    assert [line.endswith("not told to the vault yet") for line in untold] == [False, False, True, True]
+    away.rename(stage.vault)
+    stage.run("seed", "status")
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    assert custody(stage) == [[], ["sent", "sent"], []]
+    stage.run("seed", "status")
+    assert custody(stage) == [[], ["sent", "sent"], []]
+
+
+def test_a_damaged_disk_is_told_as_such_until_it_is_whole(parcel: tuple[Stage, list[Path], str]) -> None:
+    stage, paths, _ = parcel
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    archive = max(paths[1].glob("offseed/*/archives/*/*"), key=lambda p: p.stat().st_size)
+    good = archive.read_bytes()
+    middle = len(good) // 2
+    archive.write_bytes(good[:middle] + bytes(4096) + good[middle + 4096 :])
+    stage.run("importer", "import", *paths, "--vault", stage.at, code=3)
+    assert custody(stage)[1] == ["received", "imported"]
+    archive.write_bytes(good)
+    stage.run("importer", "import", *paths, "--vault", stage.at, code=None)
+    assert custody(stage)[1] == ["received", "imported", "imported", "erasable"]
+
+
+def test_a_neighbour_tells_nothing_of_anothers_disk(
+    parcel: tuple[Stage, list[Path], str], room: Path
+) -> None:
+    stage, paths, which = parcel
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    machine = stage.run("seed", "status", "--json").json["machine"]
+    prefix = layout.custody_prefix(MachineId(machine), SetId(which), 1)
+    stage.run("seed", "set", "ship", f"{which}/1")
+    step = stage.vault / layout.custody_name(prefix, 1)
+    for number in (2, 3):
+        (stage.vault / layout.custody_name(prefix, number)).write_bytes(step.read_bytes())
+    found = stage.run("importer", "status", "--vault", stage.at, code=3)
+    assert found.stderr.count("custody-broken") == 3  # once as a sum
+    stage.run("importer", "import", *paths, "--vault", stage.at, code=3)
+    disks_told = stage.run("importer", "status", "--vault", stage.at, "--json", code=3).json[0]["sets"][0][
+        "disks"
+    ]
+    assert [s["event"] for s in disks_told[0]["custody"]] == ["sent", "received", "imported", "erasable"]
+    stage.run("importer", "validate", "--vault", stage.at)
+
+
+def test_labels_are_written_for_each_disk_and_say_where_to(parcel: tuple[Stage, list[Path], str]) -> None:
+    stage, _, which = parcel
+    out = stage.folder / "to print"
+    made = stage.run("seed", "set", "labels", "--out", out, "--contact", "Example Ltd", "--json").json
+    assert {p.name for p in out.iterdir()} == set(made["files"]) == {
+        "disk-1.svg", "disk-2.svg", "disk-3.svg", "labels.html", "slip.html",
+    }  # fmt: skip
+    assert "Disk 2 of 3" in (out / "disk-2.svg").read_text()
+    slip = (out / "slip.html").read_text()
+    assert f"{which[:8]}/3" in slip
+    assert "Example Ltd" in slip
+    stage.run("seed", "set", "labels", "--out", out)
+    (file := stage.folder / "file").touch()
+    refused(stage.run("seed", "set", "labels", "--out", file, "--json", code=1), "io-error")
+
+
+def test_what_cannot_be_is_refused(parcel: tuple[Stage, list[Path], str]) -> None:
+    stage, _, which = parcel
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+
+    def receive(*words: object, code: str, exit_code: int = 2) -> None:
+        refused(stage.run("importer", "receive", *words, "--vault", stage.at, "--json", code=exit_code), code)
+
+    receive("hello", code="code-unreadable")
+    receive(f"{which[:8]}/4", code="disk-unknown")
+    receive(f"{which[:8]}/1", "--on", "tomorrow", code="date-unreadable")
+    receive(code_of(MachineId("ab" * 16), SetId(which), 1), code="machine-unknown", exit_code=1)
+    refused(stage.run("seed", "set", "ship", f"{which}/9", "--json", code=2), "disk-unknown")
+    refused(stage.run("seed", "set", "ship", "--on", "1969-12-31", "--json", code=2), "date-unreadable")
+    assert not (stage.vault / "custody").exists()
+
+
+def test_of_a_home_that_has_written_nothing_there_is_nothing_to_ship(opened: Stage, copy_of: Copy) -> None:
+    stage = copy_of(opened)
+    refused(stage.run("seed", "set", "ship", "--json", code=2), "set-unknown")
+    found: Any = stage.run("seed", "set", "labels", "--out", stage.folder / "x", "--json", code=2)
+    refused(found, "set-unknown")

@@ -1,0 +1,187 @@
+"""What a sample tells of a seed: places are drawn evenly, duplicates are counted truly, and the answer follows from both."""
+
+import os
+import random
+import statistics
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formats.keyed.slots import ChunkingParameters
+from formats.monitor import Tally
+from seed.planning import DAY, Estimate, advised, disks_of, plan, preparing, seed_size
+from seed.sampling import ALIKE_MAX, Alike, Draws, Population, Sample, Sampled, Share
+from seed.source.rules import Rules
+from seed.source.system import Walk
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the paths of the walk")
+
+KIB, MIB, TB = 1 << 10, 1 << 20, 10**12
+
+
+def drawn(sizes: list[int], count: int, seed: int) -> list[int]:
+    """Where the places lie in the end, counted over all bytes."""
+    draws, places, before = Draws(count, random.Random(seed)), {}, 0
+    for size in sizes:
+        for number, at in draws.meet(size):
+            assert 0 <= at < size
+            places[number] = before + at
+        before += size
+    assert places.keys() == set(range(count))
+    return [*places.values()]
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=60), st.integers(0, 2**32))
+def test_every_place_is_drawn_from_what_was_there(sizes: list[int], seed: int) -> None:
+    assert all(0 <= place < sum(sizes) for place in drawn(sizes, 8, seed))
+
+
+def test_each_byte_is_as_likely_as_any_other() -> None:
+    sizes = [1000, 1, 50_000, 3, 49_000 - 4]
+    places = drawn(sizes, 20_000, 7)
+    tenths = [0] * 10
+    for place in places:
+        tenths[10 * place // sum(sizes)] += 1
+    chi_square = sum((n - 2000) ** 2 / 2000 for n in tenths)
+    assert chi_square < 27.9  # 0.1 % of chances, for nine degrees of freedom; the draw is a fixed one
+    assert statistics.fmean(places) == pytest.approx(50_000, rel=0.01)
+
+
+def write(folder: Path, contents: list[bytes]) -> list[tuple[bytes, int]]:
+    found = []
+    for number, content in enumerate(contents):
+        path = folder / f"{number:04}"
+        path.write_bytes(content)
+        found.append((os.fsencode(path).lstrip(b"/"), len(content)))
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from([b"a", b"b", b"ab", b"cd", b"abc", b"abd" * 4]), min_size=1, max_size=40))
+def test_of_few_files_the_duplicates_are_counted(
+    tmp_path_factory: pytest.TempPathFactory, contents: list[bytes]
+) -> None:
+    groups: dict[int, Alike] = {}
+    for path, size in write(tmp_path_factory.mktemp("alike"), contents):
+        groups.setdefault(size.bit_length(), Alike()).meet(path, size)
+    again = sum(alike.bytes * alike.duplicate(Tally()).of for alike in groups.values())
+    assert again == pytest.approx(sum(map(len, contents)) - sum(map(len, set(contents))))
+    assert all(alike.duplicate(Tally()).error == 0 for alike in groups.values())
+
+
+def test_of_many_files_the_duplicates_are_estimated(tmp_path: Path) -> None:
+    chance, alike = random.Random(3), Alike()
+    lengths = [chance.randrange(4096, 8192) for _ in range(1500)]
+    contents = [chance.randbytes(length) for length in lengths]
+    contents += [chance.choice(contents[:1500]) for _ in range(500)]
+    for path, size in write(tmp_path, contents):
+        alike.meet(path, size)
+    true = 1 - sum(map(len, set(contents))) / sum(map(len, contents))
+    share = alike.duplicate(Tally())
+    assert share.error > 0
+    assert abs(share.of - true) < 3 * share.error
+
+
+def test_files_of_one_length_cannot_fill_the_memory(tmp_path: Path) -> None:
+    alike = Alike()
+    for _ in range(20 * ALIKE_MAX):
+        alike.meet(b"nowhere", 4096)
+    assert alike.bytes == 20 * ALIKE_MAX * 4096
+    assert len(alike._lengths[4096]) == ALIKE_MAX
+
+
+def sampled_from(folder: Path, seed: int = 1) -> Sampled:
+    sample, monitor = Sample(ChunkingParameters(), random.Random(seed)), Tally()
+    sample.take_in(Walk([os.fsencode(folder)], Rules(), monitor), monitor)
+    return sample.look(3, monitor)
+
+
+def test_what_a_tree_comes_to_is_seen_in_a_part_of_it(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    text = (b"all that is written here is written again and again " * 400)[: 16 * KIB]
+    for number in range(300):
+        (tmp_path / f"text{number}").write_bytes(b"%d" % number + text)
+    (tmp_path / "noise").write_bytes(chance.randbytes(5 * MIB))
+    (tmp_path / "twin").write_bytes((tmp_path / "noise").read_bytes())
+    os.link(tmp_path / "noise", tmp_path / "further name")
+    with (tmp_path / "hole").open("wb") as file:
+        file.truncate(1 << 40)
+    found = sampled_from(tmp_path)
+    there = found.population
+    assert there.files == 304
+    texts = sum(path.stat().st_size for path in tmp_path.glob("text*"))
+    assert there.bytes == texts + 10 * MIB
+    assert found.duplicate.of == pytest.approx(5 * MIB / there.bytes)
+    assert found.stored.of == pytest.approx(10 * MIB / there.bytes, abs=3 * found.stored.error)
+    assert 0 < found.stored.error < 0.02
+
+
+def test_nothing_comes_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    found = sampled_from(tmp_path)
+    assert (found.population.files, found.population.bytes) == (1, 0)
+    assert 0 < seed_size(found).of < 1000
+    made = plan(found, processors=2, uplink=1e6, disk_size=TB, courier_days=2)
+    assert (made.advice, made.disks) == ("send", {TB: (1, 1)})
+
+
+def test_a_file_that_goes_meanwhile_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a" * 1000)
+    sample, monitor = Sample(ChunkingParameters(), random.Random(1)), Tally()
+    sample.take_in(Walk([os.fsencode(tmp_path)], Rules(), monitor), monitor)
+    (tmp_path / "a").unlink()
+    assert sample.look(3, monitor).stored == Share(1.0)
+
+
+# What follows from a sample.
+
+
+def of(size: int, stored: float = 0.5, error: float = 0.01) -> Sampled:
+    return Sampled(Population(10**6, 10**6, size, 10.0), Share(0.1, 0.01), Share(stored, error), 8e-9, 0)
+
+
+def test_the_seed_is_what_is_left_and_says_how_sure_that_is() -> None:
+    seed = seed_size(of(TB))
+    assert seed.of == pytest.approx(0.45e12, rel=0.001)
+    assert seed.error == pytest.approx(2 * (0.009**2 + 0.005**2) ** 0.5 * 1e12, rel=0.001)
+
+
+@given(st.floats(0, 1e16), st.floats(0, 1e15), st.integers(10**9, 10**14))
+def test_so_many_disks_hold_it(size: float, error: float, disk: int) -> None:
+    seed = Estimate(size, error)
+    least, most = disks_of(seed, disk)
+    assert 1 <= least <= most
+    assert most * disk * 0.95 >= seed.high * (1 - 1e-9)
+    assert (least - 1) * disk * 0.95 <= seed.low
+
+
+@pytest.mark.parametrize(
+    ("upload", "travel", "advice"),
+    [
+        (Estimate(DAY), Estimate(3 * DAY), "send"),
+        (Estimate(2.5 * DAY), Estimate(3 * DAY), "either"),
+        (Estimate(9 * DAY), Estimate(3 * DAY), "ship"),
+        (Estimate(9 * DAY, 6 * DAY), Estimate(3 * DAY), "either"),
+        (Estimate(9 * DAY), Estimate(30 * DAY), "send"),
+    ],
+)
+def test_the_advice(upload: Estimate, travel: Estimate, advice: str) -> None:
+    assert advised(upload, travel) == advice
+
+
+def test_a_terabyte_over_ten_megabits_is_the_story_of_this_program() -> None:
+    made = plan(of(TB, stored=1.0), processors=4, uplink=10e6, disk_size=None, courier_days=2)
+    (upload,) = made.upload.values()
+    assert upload.of == pytest.approx(9 * DAY, rel=0.05)
+    assert made.advice == "ship"
+    assert made.travel.of < 2.2 * DAY
+    assert made.disks[TB] == (1, 1)
+
+
+def test_a_slow_machine_is_waited_for() -> None:
+    assert preparing(of(TB), 1) == pytest.approx(2 * preparing(of(TB), 2), rel=0.01)
+    made = plan(of(TB), processors=1, uplink=None, disk_size=None, courier_days=0)
+    assert made.export["an SSD"].of == pytest.approx(made.prepare)
