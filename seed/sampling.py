@@ -10,6 +10,7 @@ import math
 import os
 import random
 import statistics
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -179,8 +180,8 @@ class Sample:
 
     def _read_of(self, entry: Entry) -> int:
         """The bytes that an export reads of a file: holes of large ones are passed over."""
-        if entry.size > self.parameters.small_file_max:
-            with suppress(OSError, AttributeError):  # no blocks are told on Windows
+        if entry.size > self.parameters.small_file_max and sys.platform != "win32":
+            with suppress(OSError):
                 return min(entry.size, os.lstat(_located(entry.path)).st_blocks * 512)
         return entry.size
 
