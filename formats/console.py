@@ -360,6 +360,15 @@ def _stop_signals() -> list[signal.Signals]:
     return [getattr(signal, n) for n in names if hasattr(signal, n)] if main else []
 
 
+def check_writable(path: Path) -> None:
+    """Before the work of which the file at `path` is to tell. Raises UsageError path-not-found."""
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise UsageError(
+            "path-not-found", "cannot write the report here", subject=str(path),
+            hint="name a file in a folder that is there and can be written",
+        )  # fmt: skip
+
+
 def create_private(path: Path) -> int:
     """A new file that only its owner may read, open for writing. Raises UsageError file-exists, path-not-found."""
     try:

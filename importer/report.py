@@ -2,17 +2,12 @@
 
 import json
 from collections import Counter
-from html import escape
 from pathlib import Path
 
+from formats.reports.page import page, section, table
 from formats.wire import Json
-from formats.words import size
+from formats.words import counted, size
 from importer.receipts import Imported, Outcome
-
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}
-table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #8884;padding:.2rem .6rem;text-align:left;vertical-align:top}
-td:first-child{font-family:monospace;word-break:break-all}.damaged,.missing,.foreign{color:#c33}
-@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}}"""
 
 
 def write(path: Path, results: list[Imported], summary: dict[str, Json]) -> None:
@@ -43,25 +38,18 @@ def _shown(outcome: Outcome) -> dict[str, Json]:
 
 
 def _page(results: list[Imported]) -> str:
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
-        f"<title>Import report</title><style>{STYLE}</style><h1>Import report</h1>",
-    ]
-    return "".join([*parts, *map(_disk, results)]) + "</html>\n"
+    counts = Counter(outcome.state for result in results for outcome in result.outcomes().values())
+    cards = [(state, f"{number:,}") for state, number in sorted(counts.items())]
+    return page("Import report", counted(len(results), "disk"), cards, map(_disk, results))
 
 
 def _disk(result: Imported) -> str:
-    label, outcomes = result.disk.label, result.outcomes()
-    counts = Counter(outcome.state for outcome in outcomes.values())
-    told = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items())) or "nothing to do"
+    label = result.disk.label
     erase = "may be erased" if result.whole and result.finished else "keep it"
-    rows = "".join(
-        f"<tr><td>{escape(name)}<td class={outcome.state}>{outcome.state}<td>{escape(_words(outcome))}"
-        for name, outcome in outcomes.items()
-    )
-    return (
-        f"<h2>Disk {label.number} of set {escape(label.set[:8])}, {escape(label.machine_name)}</h2><p>{told}; {erase}</p>"
-        f"<table><tr><th>object<th>state<th>details{rows}</table>"
+    rows = [(name, outcome.state, _words(outcome)) for name, outcome in result.outcomes().items()]
+    title = f"Disk {label.number} of set {label.set[:8]}, {label.machine_name}: {erase}"
+    return section(
+        title, table(("~object", "state", "~details"), rows) if rows else "<p>There was nothing to do.</p>"
     )
 
 

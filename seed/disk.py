@@ -78,6 +78,7 @@ class DiskWriter:
         self._use_at_most = use_at_most
         self._used = 0  # bytes of archives
         self._writing = 0
+        self._write_bytes, self._write_seconds = disk.write_bytes, disk.write_ms / 1000
         self._folder = set_folder(path, layout.disk_folder(kept.state.set, disk.number))
         self.store = LocalStore.open(str(self._folder), writer=disk.disk)
 
@@ -122,10 +123,13 @@ class DiskWriter:
     def adopt(self, section: Section, data: bytes | memoryview) -> None:
         """`write` for an archive whose index is at hand as a section."""
         self._writing = section.archive.size
+        began = time.monotonic()
         try:
             self.put(layout.archive_name(section.archive.name), data)
             self._record(section)
             self._used += section.archive.size
+            self._write_bytes += section.archive.size
+            self._write_seconds += time.monotonic() - began
         finally:
             self._writing = 0
 
@@ -164,6 +168,8 @@ class DiskWriter:
             closed_by=generation,
             closed_with=inventory,
             closed_at=int(time.time()),
+            write_ms=round(1000 * self._write_seconds),
+            write_bytes=self._write_bytes,
         )
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ class DiskState(Record):
     `generation` and `inventory` are those of the newest inventory, which closes it: None from the moment that more is
     written. `closed_by` and `closed_with` are those of the one that an export has put: verifications add no object.
     `mounted` says whether it was a file system of its own. `begun`, `closed_at` and `verified_at` are when its label was put, when it
-    was closed and when it was read back last, 0 where it never was.
+    was closed and when it was read back last, 0 where it never was; `write_ms` and `write_bytes` what its archives took to be durable.
     """
 
     number: int = member(integer(1, DISKS_MAX))
@@ -39,6 +39,8 @@ class DiskState(Record):
     begun: int = member(integer(), default=0)
     closed_at: int = member(integer(), default=0)
     verified_at: int = member(integer(), default=0)
+    write_ms: int = member(integer(), default=0)
+    write_bytes: int = member(integer(), default=0)
 
     @property
     def verified(self) -> bool:

@@ -1,13 +1,12 @@
 """`importer inspect`, `import` and `points`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import FAILED, Console, command
-from formats.errors import MediaError, OffseedError, StoreError, UsageError
+from formats.console import FAILED, Console, check_writable, command
+from formats.errors import MediaError, OffseedError, StoreError
 from formats.ids import MachineId, fingerprint, parse_fingerprint
 from formats.monitor import Finding
 from formats.wire import Json
@@ -100,7 +99,7 @@ def import_(
     from importer.wants import mend
 
     if report is not None:
-        _check_report(report)
+        check_writable(report)
     opened = signing_vault(vault, console)
     accept_machines(opened, console)
     looked, unreadable = _look(disks, console)
@@ -173,15 +172,6 @@ def points(
     if not rows:
         console.say("no recovery points yet; `importer status` shows the disks that have come")
     console.result(rows)
-
-
-def _check_report(path: Path) -> None:
-    """Raises UsageError where no report could be written, before anything is imported."""
-    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise UsageError(
-            "path-not-found", "cannot write the report here", subject=str(path),
-            hint="name a file in a folder that is there and can be written",
-        )  # fmt: skip
 
 
 def _look(paths: list[Path], console: Console) -> "tuple[list[Disk], int]":

@@ -47,12 +47,10 @@ class SeedVerbs(Verbs):
         **dict.fromkeys(("check", "scrub", "validate", "test"), "verify"),
         **dict.fromkeys(("stats", "info"), "status"),
         **dict.fromkeys(("run", "incremental", "now"), "backup"),
-        **{name: name for name in ("disks", "plan")},
         **dict.fromkeys(("fix", "heal"), "repair"),
         **dict.fromkeys(("passwd", "passphrase", "password"), "key change"),
         **dict.fromkeys(("log", "logs", "tail"), "jobs"),
         **dict.fromkeys(("alert", "mail", "webhook", "metrics"), "notify set"),
-        "report": "report",
         **dict.fromkeys(
             ("mount", "umount", "cat", "dump"),
             "`seed ls POINT` lists what a recovery point holds, and `seed restore POINT:SUBPATH --target DIR` brings "
@@ -299,6 +297,7 @@ from seed.cli import (
     reading,
     registration,
     repairing,
+    reporting,
     resending,
     retention,
     scheduling,

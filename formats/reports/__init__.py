@@ -1,0 +1,1 @@
+"""Reports that people look at: one page each, whole in itself, for either side."""

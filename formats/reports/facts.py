@@ -1,0 +1,100 @@
+"""What a report tells of, gathered by either side in its own way."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from formats.ids import ArchiveName
+from formats.replaced import Stock
+from formats.standing import Standing
+from formats.tables.holdings import Holding
+from formats.tables.needs import Need
+
+# How an archive of a disk stands, the worst last.
+ARRIVED, UNNEEDED, AWAITED, DAMAGED, MISSING = "arrived", "not needed", "awaited", "damaged", "missing"
+STATES = (ARRIVED, UNNEEDED, AWAITED, DAMAGED, MISSING)
+
+
+@dataclass(frozen=True)
+class PointFact:
+    """A recovery point. `needed_bytes` of archives it builds upon, `new_bytes` of them no earlier point did;
+    `missing` of them are not there, and it `awaits` disks that may bring them."""
+
+    machine: str
+    point: str
+    created: int
+    kind: str
+    sequence: int
+    files: int
+    file_bytes: int
+    needed_bytes: int
+    new_bytes: int
+    standing: str
+    missing: int
+    awaits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DiskFact:
+    """A disk of a set; `speed` in bytes a second at which it was written, or read at the datacenter; `archives` are the states of
+    those that lie on it, in their order there."""
+
+    machine: str
+    set: str
+    number: int
+    state: str
+    bytes: int
+    speed: float | None
+    history: tuple[str, ...]
+    archives: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.set[:8]}/{self.number}"
+
+
+@dataclass(frozen=True)
+class JobFact:
+    """A piece of work that ran, or runs."""
+
+    kind: str
+    began: int
+    seconds: int | None
+    state: str
+    bytes: int
+    findings: int
+    detail: str
+
+
+def new_bytes(points: Iterable[Mapping[ArchiveName, Need]]) -> list[tuple[int, int]]:
+    """Of points in their order, by what each needs: the bytes it builds upon, and those of them that none before it did."""
+    known: set[ArchiveName] = set()
+    found = []
+    for needed in points:
+        sizes = {name: need.archive.size for name, need in needed.items()}
+        found.append((sum(sizes.values()), sum(size for name, size in sizes.items() if name not in known)))
+        known |= sizes.keys()
+    return found
+
+
+def awaits(standing: Standing) -> tuple[str, ...]:
+    """The disks that a point waits for, in words."""
+    return tuple(f"disk {disk.number} of {disk.disks} of set {disk.set[:8]}" for disk in standing.awaited)
+
+
+def state_of(archive: Holding, need: Need | None, there: Stock | None, *, comes: bool) -> str:
+    """How an archive that lies on a disk stands in a vault, of which `need` is live there, None where nothing is; what is not there
+    may still come from the disk."""
+    if there is not None and there.holds(archive):
+        return ARRIVED
+    if there is None or comes:
+        return AWAITED
+    if need is None:
+        return UNNEEDED
+    short = there.lacking(need)
+    if short is None:
+        return ARRIVED  # others stand in for all that is needed of it
+    return DAMAGED if short.live_count() < need.live_count() else MISSING
+
+
+def worst(states: Sequence[str]) -> str:
+    return max(states, key=STATES.index)

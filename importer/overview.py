@@ -1,0 +1,205 @@
+"""The report of a vault: its machines and their points, what they take, the disks that came and are awaited, what was done. Without keys."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from formats import layout
+from formats.custody import words
+from formats.documents import envelope
+from formats.documents.disk import Inventory
+from formats.documents.job import Job
+from formats.documents.vault import Membership
+from formats.errors import FormatError, IntegrityError, NotFoundError
+from formats.ids import ArchiveName, MachineId, SetId
+from formats.monitor import Monitor, Tally, damage_told
+from formats.replaced import Stock
+from formats.reports import charts, sections
+from formats.reports.facts import (
+    DiskFact,
+    JobFact,
+    PointFact,
+    awaits,
+    new_bytes,
+    state_of,
+)
+from formats.reports.page import page, section
+from formats.tables.holdings import Holding, decode_table
+from formats.tables.needs import Need
+from formats.words import counted, moment, size
+from importer.custody import papers
+from importer.jobs import jobs
+from importer.points import History, by_name, stocks
+from importer.receipts import receipts
+from importer.status import DiskStanding, SetStanding, standings
+from importer.vault import Vault, members
+from importer.wants import lacking
+
+Wanted = Callable[[Membership], bool]
+
+
+@dataclass
+class Told:
+    """What a report tells, and the page that does."""
+
+    points: list[PointFact] = field(default_factory=list)
+    disks: list[DiskFact] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    html: str = ""
+
+    def all_that_waits(self) -> list[str]:
+        return [*sections.waits(self.points), *self.waiting]
+
+
+def overview(vault: Vault, now: int, wanted: Wanted, monitor: Monitor) -> Told:
+    """Raises StoreError."""
+    told = Told()
+    known, there = members(vault, monitor), stocks(vault, monitor)
+    needed: dict[MachineId, dict[ArchiveName, Need]] = {}
+    for member in filter(wanted, by_name(known)):
+        history = History(vault, member, known, monitor)
+        told.points += _points(history, there[member.key_id])
+        needed[member.machine] = {
+            need.archive.name: need for _, signed in history.found for need in history.needed(signed) or ()
+        }
+    for key_id, lack in lacking(vault, known, Tally()).items():
+        if lack and any(m.key_id == key_id and wanted(m) for m in known.values()):
+            who = " or ".join(lack.machines)
+            told.waiting.append(
+                f"{counted(lack.records, 'record')} of damaged archives: `seed repair` on {who}"
+            )
+    speeds = _speeds(vault, monitor)
+    for member, sets in standings(vault, monitor, wanted):
+        view = _View(vault, member, there[member.key_id], needed[member.machine], speeds)
+        for standing in sets:
+            told.disks += [view.disk(standing, disk, monitor) for disk in standing.disks]
+    told.html = _page(vault, now, told, needed, known, monitor)
+    return told
+
+
+def _points(history: History, there: Stock) -> Iterator[PointFact]:
+    found = list(history.points(there))
+    needed = [{need.archive.name: need for need in history.needed(p.signed) or ()} for p in found]
+    for point, (all_of_it, new) in zip(found, new_bytes(needed), strict=True):
+        m = point.manifest
+        yield PointFact(
+            machine=m.machine_name,
+            point=m.point,
+            created=m.created,
+            kind=m.point_kind,
+            sequence=m.sequence,
+            files=m.totals.files,
+            file_bytes=m.totals.file_bytes,
+            needed_bytes=all_of_it,
+            new_bytes=new,
+            standing=point.standing.words(m.totals.lost),
+            missing=point.standing.missing,
+            awaits=awaits(point.standing),
+        )
+
+
+def _speeds(vault: Vault, monitor: Monitor) -> dict[tuple[SetId, int], float]:
+    """At how many bytes a second each disk was read, when it brought something."""
+    started: dict[str, int] = {}
+    for name, _ in vault.store.list("jobs"):
+        if layout.number_of(name) == 1:
+            with damage_told(monitor, name):
+                job = envelope.read(vault.store.get(name), name).verify(Job, vault.key)
+                started[job.job] = job.started
+    return {
+        (r.disk.set, r.disk.number): r.copied_bytes / max(r.finished - started[r.job], 1)
+        for r in receipts(vault, monitor)
+        if r.copied_bytes and r.job in started
+    }
+
+
+@dataclass
+class _View:
+    """What is looked at of the disks of one machine."""
+
+    vault: Vault
+    member: Membership
+    there: Stock
+    needed: Mapping[ArchiveName, Need]
+    speeds: Mapping[tuple[SetId, int], float]
+
+    def disk(self, standing: SetStanding, disk: DiskStanding, monitor: Monitor) -> DiskFact:
+        archives = self._archives(standing.set, disk)
+        history = papers(self.vault, self.member, standing.set, disk.number, monitor)
+        return DiskFact(
+            machine=self.member.name,
+            set=standing.set,
+            number=disk.number,
+            state=disk.words(),
+            bytes=sum(archive.size for archive in archives),
+            speed=self.speeds.get((standing.set, disk.number)),
+            history=(*history, *map(words, disk.steps)),
+            archives=tuple(state_of(a, self.needed.get(a.name), self.there, comes=False) for a in archives),
+        )
+
+    def _archives(self, disk_set: SetId, disk: DiskStanding) -> list[Holding]:
+        """Those that the newest inventory lists, as far as its tables can be read; none of a disk that has not come."""
+        prefix = layout.received_prefix(self.member.machine, disk_set, disk.number)
+        names = [n for n, _ in self.vault.store.list(prefix) if layout.number_of(n) == disk.received]
+        try:
+            signed = (
+                envelope.read(self.vault.store.get(names[-1]), names[-1]) if names and disk.received else None
+            )
+            if signed is None:
+                return []
+            inventory = signed.verify(Inventory, bytes.fromhex(self.member.public_key))
+            return [h for t in inventory.tables for h in decode_table(self.vault.store.get(t.name), t.name)]
+        except (FormatError, IntegrityError, NotFoundError):
+            return []
+
+
+def _page(
+    vault: Vault,
+    now: int,
+    told: Told,
+    needed: Mapping[MachineId, Mapping[ArchiveName, Need]],
+    known: Mapping[MachineId, Membership],
+    monitor: Monitor,
+) -> str:
+    names = {known[machine].name for machine in needed}
+    stored = sum(size_ for _, size_ in vault.store.list("archives"))
+    by_machine: dict[str, int] = defaultdict(int)
+    for machine, archives in needed.items():
+        by_machine[known[machine].name] += sum(need.archive.size for need in archives.values())
+    work = [
+        JobFact(j.kind, j.started, j.finished - j.started if j.finished is not None else None,
+                "done" if j.finished is not None else "goes on, or was stopped", j.bytes, j.findings,
+                ", ".join(filter(None, (*j.machines, j.what))))
+        for j in jobs(vault, monitor)
+        if not j.machines or names.intersection(j.machines)
+    ]  # fmt: skip
+    awaited = sum(d.state in ("awaited", "on its way") for d in told.disks)
+    cards = [
+        ("machines", f"{len(names):,}"),
+        ("recovery points", f"{len(told.points):,}"),
+        ("not complete", f"{sum(bool(p.missing) for p in told.points):,}"),
+        ("in archives", size(stored)),
+        ("disks awaited", f"{awaited:,}"),
+        ("may be erased", f"{sum(d.state.endswith('may be erased') for d in told.disks):,}"),
+    ]
+    shown = sorted(by_machine.items(), key=lambda item: -item[1])[: sections.ROWS_MAX]
+    machines = (
+        charts.rows([name for name, _ in shown], [n for _, n in shown], size)
+        if shown
+        else "<p>None is registered.</p>"
+    )
+    return page(
+        f"Vault {vault.name}",
+        f"{vault.store.address}; {moment(now)}",
+        cards,
+        (
+            sections.waiting(told.points, told.waiting),
+            section("What each machine builds upon", machines),
+            sections.points_over_time(told.points),
+            sections.bytes_by_day(told.points),
+            sections.thrift(told.points),
+            sections.throughput(told.disks, "as it was imported"),
+            sections.disks_map(told.disks),
+            sections.work(work),
+        ),
+    )

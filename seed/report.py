@@ -1,0 +1,205 @@
+"""The report of a server: its points, what they take, its disks, its jobs; from its home, and from the vault where that is reached."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+
+from formats.errors import FormatError, IntegrityError, MediaError, StoreError
+from formats.ids import ArchiveName
+from formats.jobs.listing import jobs
+from formats.monitor import Monitor, Tally
+from formats.replaced import Stock
+from formats.reports import sections
+from formats.reports.facts import (
+    DiskFact,
+    JobFact,
+    PointFact,
+    awaits,
+    new_bytes,
+    state_of,
+)
+from formats.reports.page import page
+from formats.retention import read_kept
+from formats.standing import Standing, awaited
+from formats.store.contract import Store
+from formats.store.local import LocalStore
+from formats.tables.needs import Need
+from formats.words import counted, moment, size
+from seed.custody import history, steps_of
+from seed.disk import read_journal
+from seed.disk_sets import DiskState, KeptSet, kept_sets
+from seed.home import Home
+from seed.machines import own_machines
+from seed.reading import Point, Union, needed_of, points
+from seed.standing import standings
+
+
+@dataclass
+class Told:
+    """What a report tells, and the page that does."""
+
+    points: list[PointFact] = field(default_factory=list)
+    disks: list[DiskFact] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    jobs: list[JobFact] = field(default_factory=list)
+    html: str = ""
+
+    def all_that_waits(self) -> list[str]:
+        return [*sections.waits(self.points), *self.waiting]
+
+
+def report(home: Home, vault: Store | None, now: int, monitor: Monitor) -> Told:
+    """Raises StoreError."""
+    told, identity = Told(), home.identity
+    with ExitStack() as stack:
+        union = Union([*_kept_stores(home, stack), *([vault] if vault is not None else [])])
+        found = _points(home, union, vault, monitor)
+        needed = [_needed(union, point) for point in found]
+        told.points = list(_point_facts(found, needed, vault))
+    stock = Union([vault]).stock(identity.master.key_id.hex()) if vault is not None else None
+    wanted = {name: need for names in needed for name, need in names.items()}
+    for kept in kept_sets(home):
+        told.disks += _disk_facts(home, kept, vault, stock, wanted, monitor)
+        if kept.state.status == "open" and kept.state.written:
+            told.waiting.append(f"set {kept.state.set[:8]} is not finished: run the same export again")
+    told.jobs = [
+        JobFact(
+            j.kind,
+            j.began,
+            j.seconds if j.ended else None,
+            j.state,
+            j.read,
+            j.findings,
+            (j.error or {}).get("what", ""),
+        )
+        for j in jobs(home.path)
+    ]
+    told.html = _page(home, vault, now, told)
+    return told
+
+
+def _kept_stores(home: Home, stack: ExitStack) -> Iterator[Store]:
+    """What the home keeps of catalogs and need lists."""
+    folders = [
+        home.path / "cache",
+        *(kept.cache for kept in kept_sets(home) if kept.state.status == "finished"),
+    ]
+    for folder in folders:
+        if folder.is_dir():
+            store = LocalStore.open(str(folder), read_only=True)
+            stack.callback(store.close)
+            yield store
+
+
+def _points(home: Home, union: Union, vault: Store | None, monitor: Monitor) -> list[Point]:
+    machines = own_machines(home.identity, union.stores, monitor)
+    authority = home.identity.authority_key
+    expired = {
+        point
+        for machine in machines
+        if vault is not None
+        for point in read_kept(vault, machine.machine, authority, monitor).expired
+    }
+    return [p for p in points(union, machines, monitor) if p.manifest.point not in expired]
+
+
+def _needed(union: Union, point: Point) -> dict[ArchiveName, Need]:
+    """The archives that a point builds upon; none where its list cannot be read."""
+    with suppress(FormatError, IntegrityError, StoreError, MediaError):
+        return {need.archive.name: need for need in needed_of(union, point)}
+    return {}
+
+
+def _point_facts(
+    found: Sequence[Point], needed: Sequence[dict[ArchiveName, Need]], vault: Store | None
+) -> Iterator[PointFact]:
+    standing: dict[str, Standing] = {}
+    if vault is not None:
+        standing = {p.digest: s for p, s in standings(Union([vault]), found, found)}
+    for point, (all_of_it, new) in zip(found, new_bytes(needed), strict=True):
+        m, known = point.manifest, standing.get(point.digest)
+        yield PointFact(
+            machine=m.machine_name,
+            point=m.point,
+            created=m.created,
+            kind=m.point_kind,
+            sequence=m.sequence,
+            files=m.totals.files,
+            file_bytes=m.totals.file_bytes,
+            needed_bytes=all_of_it,
+            new_bytes=new,
+            standing=known.words(m.totals.lost) if known is not None else "the vault was not reached",
+            missing=known.missing if known is not None else 0,
+            awaits=awaits(known) if known is not None else (),
+        )
+
+
+def _disk_facts(
+    home: Home,
+    kept: KeptSet,
+    vault: Store | None,
+    stock: Stock | None,
+    wanted: Mapping[ArchiveName, Need],
+    monitor: Monitor,
+) -> Iterator[DiskFact]:
+    to_come: tuple[int, ...] = ()
+    if vault is not None and kept.state.status == "finished":
+        to_come = awaited([vault], kept.document())
+    for disk in kept.state.disks:
+        if disk.label is None:
+            continue
+        archives = [section.archive for section in read_journal(kept, disk.number, Tally())]
+        steps = steps_of(home, kept, disk.number, vault, monitor) if vault is not None else ()
+        comes = disk.number in to_come or kept.state.status == "open"
+        yield DiskFact(
+            machine=home.identity.name,
+            set=kept.state.set,
+            number=disk.number,
+            state=_words(kept, disk, vault, comes=comes),
+            bytes=sum(archive.size for archive in archives),
+            speed=1000 * disk.write_bytes / disk.write_ms if disk.write_ms else None,
+            history=tuple(history(home, kept, disk, steps)),
+            archives=tuple(state_of(a, wanted.get(a.name), stock, comes=comes) for a in archives),
+        )
+
+
+def _words(kept: KeptSet, disk: DiskState, vault: Store | None, *, comes: bool) -> str:
+    if disk.dropped or kept.state.status == "abandoned":
+        return "given up"
+    if kept.state.status == "open":
+        return "its export goes on"
+    if vault is None and not disk.arrived:
+        return "on its way, as far as is known here"
+    return "awaited by the vault" if comes else "arrived in the vault"
+
+
+def _page(home: Home, vault: Store | None, now: int, told: Told) -> str:
+    last = max((p.created for p in told.points), default=0)
+    newest = told.points[-1] if told.points else None
+    cards = [
+        ("newest point", moment(last)[:16] if last else "none"),
+        ("recovery points", f"{len(told.points):,}"),
+        ("in the newest", counted(newest.files, "file") if newest else ""),
+        ("its size", size(newest.file_bytes) if newest else ""),
+        ("stored for all", size(sum(p.new_bytes for p in told.points))),
+        ("disks awaited", f"{sum(d.state == 'awaited by the vault' for d in told.disks):,}"),
+    ]
+    where = (
+        "as the vault knows it"
+        if vault is not None
+        else "the vault was not reached: as this machine knows it"
+    )
+    return page(
+        f"Backups of {home.identity.name}",
+        f"for vault {home.identity.vault_name}; {moment(now)}, {where}",
+        cards,
+        (
+            sections.waiting(told.points, told.waiting),
+            sections.points_over_time(told.points),
+            sections.bytes_by_day(told.points),
+            sections.thrift(told.points),
+            sections.throughput(told.disks, "as it was written"),
+            sections.disks_map(told.disks),
+            sections.work(told.jobs),
+        ),
+    )
