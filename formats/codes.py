@@ -9,6 +9,7 @@ The check is the beginning of the BLAKE3 of what stands before it: a slip of the
 import re
 from dataclasses import dataclass
 
+from formats.documents.disk import DISKS_MAX
 from formats.errors import UsageError
 from formats.ids import MachineId, SetId, hex_digest
 
@@ -36,9 +37,9 @@ def parse_code(text: str) -> Code:
     typed = "".join(text.split()).lower()
     if (found := _LONG.match(typed)) is not None:
         head, machine, disk_set, number, check = found.groups()
-        if hex_digest(head.encode())[:4] == check:
+        if hex_digest(head.encode())[:4] == check and 1 <= int(number) <= DISKS_MAX:
             return Code(disk_set, int(number), MachineId(machine))
-    elif (found := _SHORT.match(typed)) is not None:
+    elif (found := _SHORT.match(typed)) is not None and 1 <= int(found[2]) <= DISKS_MAX:
         return Code(found[1], int(found[2]))
     raise UsageError(
         "code-unreadable",

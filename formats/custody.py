@@ -1,19 +1,19 @@
 """The chain of what befell a disk, read and added to: by its machine and by the datacenter, each under its own key.
 
 A step's name is its number alone, so that of two who add one at once the second comes after the first. Whoever may create objects in
-the vault may also put rubbish there: it is told, and passed over.
+the vault may also put rubbish there: it is passed over.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.custody import STEPS_MAX, Custody
+from formats.documents.custody import STEP_SIZE_MAX, STEPS_MAX, Custody
 from formats.documents.envelope import PrivateKey
-from formats.documents.revisions import signed_at
-from formats.errors import FormatError, IntegrityError, MediaError, NameHeldByOtherError
+from formats.errors import FormatError, IntegrityError, NameHeldByOtherError, NotFoundError
 from formats.ids import HexDigest, MachineId, SetId, VaultId, hex_digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.store.contract import Store
@@ -46,31 +46,33 @@ class Chain:
 
     @classmethod
     def read(cls, store: Store, disk: DiskKey, monitor: Monitor) -> Self:
-        """What cannot be believed (CUS-1), or does not follow what lies before it (CUS-2), is a finding. Raises StoreError."""
+        """What cannot be believed (CUS-1) is passed over with a notice, for anybody may have put it there; where a step does not
+        follow the one before it (CUS-2) that is a finding. Raises StoreError, MediaError."""
         steps: list[Custody] = []
         last: HexDigest | None = None
-        strays = 0
-        for name, _ in store.list(disk.prefix):
+        strange = 0
+        for name, size in store.list(disk.prefix):
             number = layout.number_of(name)
-            if name != layout.custody_name(disk.prefix, number) or not 1 <= number <= STEPS_MAX:
-                strays += 1
-                continue
-            try:
-                signed = signed_at(store, name)
-                step = _believed(signed, number, disk) if signed is not None else None
-            except (FormatError, IntegrityError, MediaError) as error:
-                _broken(monitor, name, error.what)
-                continue
-            if signed is None or step is None:
+            step = None
+            if name == layout.custody_name(disk.prefix, number) and size <= STEP_SIZE_MAX:
+                with suppress(FormatError, IntegrityError, NotFoundError):
+                    signed = envelope.read(store.get(name, length=STEP_SIZE_MAX + 1), name)
+                    step = _believed(signed, number, disk)
+            if step is None:
+                strange += 1
                 continue
             if step.previous != last:
                 _broken(
-                    monitor, name, "it does not follow what lies before it: a step was taken away, or put in"
+                    monitor,
+                    name,
+                    "it does not follow what lies before it: a step was taken away, altered or put in",
                 )
             steps.append(step)
             last = signed.digest
-        if strays:
-            _broken(monitor, disk.prefix, f"{counted(strays, 'object')} with no name of a step")
+        if strange:
+            monitor.notice(
+                f"{disk.prefix}: {counted(strange, 'object')} that tell nothing of the disk, passed over"
+            )
         return cls(tuple(steps), last, steps[-1].step + 1 if steps else 1)
 
     def newest(self, event: str) -> Custody | None:
@@ -79,12 +81,15 @@ class Chain:
 
 def _believed(signed: envelope.Signed, number: int, disk: DiskKey) -> Custody:
     """A step by CUS-1. Raises FormatError, IntegrityError."""
-    step = signed.verify(Custody, disk.keys[signed.peek(Custody).role])
+    role = signed.peek(Custody).role
+    step = signed.verify(Custody, disk.keys[role])
     where = (step.vault, step.machine, step.set, step.number, step.step)
     if where != (disk.vault, disk.machine, disk.set, disk.number, number):
         raise IntegrityError(
             "custody-broken", "it tells of another disk, or is another step", subject=signed.where
         )
+    if (role == "machine") != (step.event == "sent"):
+        raise IntegrityError("custody-broken", "it is not for its signer to say", subject=signed.where)
     return step
 
 
@@ -100,31 +105,37 @@ def add(
     wanted: Callable[[Chain], Custody | None],
 ) -> Chain:
     """Put the step that is `wanted` after the chain as it stands, and the next one, until none is. Somebody else may add one
-    meanwhile: then it is asked again (CUS-3). Returns the chain with them. Raises StoreError."""
+    meanwhile: then it is asked again (CUS-3). Returns the chain with them. Raises StoreError, MediaError, FormatError."""
     chain = Chain.read(store, disk, monitor)
-    free = chain.free
+    taken: set[str] = set()
     while (draft := wanted(chain)) is not None:
-        if free > STEPS_MAX:
+        free = next(
+            (n for n in range(chain.free, STEPS_MAX + 1) if layout.custody_name(disk.prefix, n) not in taken),
+            None,
+        )
+        if free is None:
             _broken(
                 monitor, disk.prefix, "there is no room for a further step: its name is taken by what is none"
             )
             break
         step = replace(draft, step=free, previous=chain.last)
-        signed = envelope.sign(step, key)
+        signed = envelope.sign(Custody.from_json(step.to_json(), disk.prefix), key)
         try:
             store.put_new(layout.custody_name(disk.prefix, free), signed)
         except NameHeldByOtherError:
+            taken = {
+                name for name, _ in store.list(disk.prefix)
+            }  # before the chain: what comes between is met again
             chain = Chain.read(store, disk, Tally())
-            free = max(chain.free, free + 1)
         else:
             chain = Chain((*chain.steps, step), hex_digest(signed), free + 1)
-            free += 1
     return chain
 
 
 def words(step: Custody) -> str:
     """A step as people say it: `2026-11-20 09:12:00  sent by DHL, 00340434`."""
     said = {
+        "written": "label written",
         "imported": "imported whole" if step.whole else "imported, not whole",
         "erasable": "may be erased",
     }
@@ -133,6 +144,11 @@ def words(step: Custody) -> str:
         step.at,
         f"{said.get(step.event, step.event)}{' by ' * bool(by)}{by}{f' ({step.note})' if step.note else ''}",
     )
+
+
+def told(steps: Sequence[Custody]) -> list[str]:
+    """Steps as people read them, by the time at which things happened."""
+    return [words(step) for step in sorted(steps, key=lambda step: step.at)]
 
 
 def dated(at: int, event: str) -> str:

@@ -7,6 +7,21 @@ import typer
 
 from formats.errors import UsageError
 
+LONG = 500  # characters
+
+
+def checked(text: str | None, most: int = 100) -> str | None:
+    """What somebody typed, as it may be signed and printed. Raises UsageError usage."""
+    if text is not None and (len(text) > most or not text.isprintable()):
+        raise UsageError(
+            "usage",
+            f"this is no line of at most {most} printable characters",
+            subject=ascii(text[:40]),
+            hint="write it in one short line",
+        )
+    return text
+
+
 CarrierOption = Annotated[str | None, typer.Option("--carrier", metavar="NAME", help="Who brings it.")]
 TrackingOption = Annotated[
     str | None, typer.Option("--tracking", metavar="NUMBER", help="The number under which it travels.")

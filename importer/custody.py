@@ -1,21 +1,19 @@
-"""Where the disks of a vault were, and when: what their own papers say, what their machines have told, and what was seen here."""
+"""Where the disks of a vault were, and when: what is told of them here, by their papers and by what was seen."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from formats import layout
 from formats.codes import Code
-from formats.custody import Chain, DiskKey, add, dated
-from formats.documents import envelope
-from formats.documents.acceptance import DiskAcceptance, folder_identity
+from formats.custody import Chain, DiskKey, add
+from formats.documents.acceptance import folder_identity
 from formats.documents.custody import Custody
-from formats.documents.disk import Inventory
 from formats.documents.vault import Membership
-from formats.errors import FormatError, IntegrityError, MediaError, UsageError, VaultError
-from formats.ids import HexDigest, MachineId, SetId, fingerprint
-from formats.monitor import Finding, Monitor, Tally
+from formats.errors import OffseedError, UsageError, VaultError
+from formats.ids import MachineId, SetId, fingerprint
+from formats.monitor import Monitor, Tally
 from importer.points import sets
 from importer.receipts import Imported
 from importer.vault import Vault, members
@@ -50,43 +48,64 @@ def receive(
 
 
 def note_imports(vault: Vault, results: Sequence[Imported], monitor: Monitor) -> None:
-    """Tell of each disk that it came, how its import ended, and whether it may be erased; nothing twice. Raises StoreError."""
+    """Tell of each disk what its papers say, that it came, how its import ended, and whether it may be erased; nothing twice. That it
+    cannot be told is a notice: an import hangs on none of it."""
     for result in results:
-        label, closed = result.disk.label, result.disk.closed
-        disk = disk_key(vault, result.member, label.set, label.number)
-        draft = replace(
-            _draft(disk, "imported"),
-            generation=result.generation,
-            inventory=closed.digest if closed else None,
-            whole=result.whole,
-        )
-        erasable = result.whole and result.finished
-        _add(vault, disk, monitor, partial(_next, imported=draft, erasable=erasable))
+        disk = disk_key(vault, result.member, result.disk.label.set, result.disk.label.number)
+        steps = _steps(disk, result)
+        with _notice(monitor, disk):
+            _add(vault, disk, monitor, partial(_lacking, steps=steps))
 
 
 def note_erasable(vault: Vault, member: Membership, disk_set: SetId, number: int, monitor: Monitor) -> None:
-    """Tell of a disk that came earlier that it may be erased now, for its set has been finished since. Raises StoreError."""
+    """Tell of a disk that came earlier that it may be erased now, for its set has been finished since. As `note_imports`."""
     disk = disk_key(vault, member, disk_set, number)
 
     def lacking(chain: Chain) -> Custody | None:
         came = chain.newest("imported")
         if came is None or not came.whole:
             return None
-        return _next(chain, replace(came, at=int(time.time()), noted=int(time.time())), erasable=True)
+        step = replace(_draft(disk, "erasable"), generation=came.generation, inventory=came.inventory)
+        return _lacking(chain, [step])
 
-    _add(vault, disk, monitor, lacking)
+    with _notice(monitor, disk):
+        _add(vault, disk, monitor, lacking)
 
 
-def _next(chain: Chain, imported: Custody, *, erasable: bool) -> Custody | None:
-    """What is still to be told of an import, in order."""
-    if chain.newest("received") is None:
-        return replace(imported, event="received", whole=False)
-    before = chain.newest("imported")
-    if before is None or (before.inventory, before.whole) != (imported.inventory, imported.whole):
-        return imported
-    told = chain.newest("erasable")
-    if erasable and (told is None or told.inventory != imported.inventory):
-        return replace(imported, event="erasable")
+@contextmanager
+def _notice(monitor: Monitor, disk: DiskKey) -> Iterator[None]:
+    try:
+        yield
+    except OffseedError as error:
+        monitor.notice(f"what befell disk {disk.number} of set {disk.set[:8]} cannot be noted: {error.what}")
+
+
+def _steps(disk: DiskKey, result: Imported) -> list[Custody]:
+    """What an import tells of a disk, in order."""
+    inventories = sorted(result.disk.rules.inventories.items())
+    closed = [(n, c) for n, c in inventories if c.inventory.verified is None][-1:]
+    verified = [(n, c) for n, c in inventories if c.inventory.verified is not None][-1:]
+    found = [replace(_draft(disk, "written"), at=result.disk.label.created)]
+    for event, of_kind in (("closed", closed), ("verified", verified)):
+        found += [
+            replace(_draft(disk, event), at=c.inventory.created, generation=n, inventory=c.digest)
+            for n, c in of_kind
+        ]
+    seen = result.disk.closed.digest if result.disk.closed else None
+    came = replace(_draft(disk, "imported"), generation=result.generation, inventory=seen, whole=result.whole)
+    found += [replace(_draft(disk, "received"), generation=result.generation, inventory=seen), came]
+    if result.whole and result.finished:
+        found.append(replace(came, event="erasable", whole=False))
+    return found
+
+
+def _lacking(chain: Chain, steps: Sequence[Custody]) -> Custody | None:
+    """The first of the steps that was not told: some are told once, all others once of each inventory."""
+    for step in steps:
+        before = chain.newest(step.event)
+        once = step.event in ("written", "received")
+        if before is None or (not once and (before.inventory, before.whole) != (step.inventory, step.whole)):
+            return step
     return None
 
 
@@ -115,37 +134,22 @@ def _add(vault: Vault, disk: DiskKey, monitor: Monitor, wanted: Callable[[Chain]
 def custody(
     vault: Vault, member: Membership, monitor: Monitor
 ) -> dict[tuple[SetId, int], tuple[Custody, ...]]:
-    """What was told of each disk of a machine, by set and number. Raises StoreError."""
-    folders = {name.split("/")[2] for name, _ in vault.store.list(f"custody/{member.machine}")}
-    disks = [identity for folder in sorted(folders) if (identity := folder_identity(folder)) is not None]
-    return {disk: Chain.read(vault.store, disk_key(vault, member, *disk), monitor).steps for disk in disks}
-
-
-def papers(vault: Vault, member: Membership, disk_set: SetId, number: int, monitor: Monitor) -> list[str]:
-    """What the disk's own label and inventories say, as far as they came: a chain too, for each names the one before."""
-    prefix = layout.received_prefix(member.machine, disk_set, number)
-    rules = DiskAcceptance(disk_set, number, prefix)
-    found: list[tuple[Inventory, HexDigest]] = []
-    told: list[str] = []
-    for name, _ in vault.store.list(prefix):
+    """What was told of each disk of a machine, by set and number; none of which nothing can be believed. What cannot be read is a
+    notice."""
+    found: dict[tuple[SetId, int], tuple[Custody, ...]] = {}
+    try:
+        folders = {name.split("/")[2] for name, _ in vault.store.list(f"custody/{member.machine}")}
+    except OffseedError as error:
+        monitor.notice(f"what befell the disks of {member.name} cannot be read: {error.what}")
+        return found
+    for disk in filter(None, map(folder_identity, sorted(folders))):
+        key = disk_key(vault, member, *disk)
         try:
-            data = vault.store.get(name)
-            if layout.number_of(name) == 0:
-                told.append(dated(rules.read_label(data).created, "label written"))
-            else:
-                signed = envelope.read(data, name)
-                found.append((signed.verify(Inventory, bytes.fromhex(member.public_key)), signed.digest))
-        except (FormatError, IntegrityError, MediaError) as error:
-            monitor.finding(Finding(code="custody-broken", subject=name, detail=error.what))
-    by_generation = {inventory.generation: digest for inventory, digest in found}
-    for inventory, _ in found:
-        before = by_generation.get(inventory.generation - 1, inventory.previous)
-        if before != inventory.previous:
-            detail = f"generation {inventory.generation} does not follow the one before it"
-            monitor.finding(Finding(code="custody-broken", subject=prefix, detail=detail))
-        event = "closed" if inventory.verified is None else "verified"
-        told.append(dated(inventory.created, event))
-    return told
+            if steps := Chain.read(vault.store, key, monitor).steps:
+                found[disk] = steps
+        except OffseedError as error:
+            monitor.notice(f"what befell disk {key.number} of set {key.set[:8]} cannot be read: {error.what}")
+    return found
 
 
 # Which disk a code means.
@@ -161,7 +165,8 @@ def find(vault: Vault, code: Code, monitor: Monitor) -> tuple[Membership, SetId]
                 "machine-unknown",
                 f"the machine with fingerprint {fingerprint(code.machine)} is not registered with this vault",
                 subject=code.set[:8],
-                hint="is the parcel for another vault? Its slip names it; `importer machines list` shows who is registered here",
+                hint="is the parcel for another vault? Its slip names it. If the machine registered without a network, its request lies "
+                "on its disks: import one, and accept it",
             )
         return member, SetId(code.set)
     matches = {
@@ -184,8 +189,8 @@ def _sets_known(vault: Vault, known: Iterable[Membership]) -> Iterator[tuple[Mac
     """Every set that was announced, of which a disk came, or of which anything was told."""
     for member in known:
         yield from ((member.machine, document.set) for document in sets(vault, member, Tally()))
-    for prefix in ("disks", "custody"):
-        for name, _ in vault.store.list(prefix):
-            _, machine, folder, *_ = (*name.split("/"), "", "")
-            if (identity := folder_identity(folder)) is not None:
-                yield MachineId(machine), identity[0]
+        yield from ((member.machine, disk_set) for disk_set, _ in custody(vault, member, Tally()))
+    for name, _ in vault.store.list("disks"):
+        _, machine, folder, *_ = (*name.split("/"), "", "")
+        if (identity := folder_identity(folder)) is not None:
+            yield MachineId(machine), identity[0]

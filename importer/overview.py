@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from formats import layout
-from formats.custody import words
+from formats.custody import told as told_of
 from formats.documents import envelope
 from formats.documents.disk import Inventory
 from formats.documents.job import Job
@@ -27,7 +27,6 @@ from formats.reports.page import page, section
 from formats.tables.holdings import Holding, decode_table
 from formats.tables.needs import Need
 from formats.words import counted, moment, size
-from importer.custody import papers
 from importer.jobs import jobs
 from importer.points import History, by_name, stocks
 from importer.receipts import receipts
@@ -72,7 +71,7 @@ def overview(vault: Vault, now: int, wanted: Wanted, monitor: Monitor) -> Told:
     for member, sets in standings(vault, monitor, wanted):
         view = _View(vault, member, there[member.key_id], needed[member.machine], speeds)
         for standing in sets:
-            told.disks += [view.disk(standing, disk, monitor) for disk in standing.disks]
+            told.disks += [view.disk(standing, disk) for disk in standing.disks]
     told.html = _page(vault, now, told, needed, known, monitor)
     return told
 
@@ -123,9 +122,8 @@ class _View:
     needed: Mapping[ArchiveName, Need]
     speeds: Mapping[tuple[SetId, int], float]
 
-    def disk(self, standing: SetStanding, disk: DiskStanding, monitor: Monitor) -> DiskFact:
+    def disk(self, standing: SetStanding, disk: DiskStanding) -> DiskFact:
         archives = self._archives(standing.set, disk)
-        history = papers(self.vault, self.member, standing.set, disk.number, monitor)
         return DiskFact(
             machine=self.member.name,
             set=standing.set,
@@ -133,7 +131,7 @@ class _View:
             state=disk.words(),
             bytes=sum(archive.size for archive in archives),
             speed=self.speeds.get((standing.set, disk.number)),
-            history=(*history, *map(words, disk.steps)),
+            history=tuple(told_of(disk.steps)),
             archives=tuple(state_of(a, self.needed.get(a.name), self.there, comes=False) for a in archives),
         )
 

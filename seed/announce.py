@@ -71,10 +71,9 @@ def announce_to(home: Home, store: Store, monitor: Monitor, *, again: bool = Fal
         check_active(home.identity, store, monitor)
         put_request(store, home.identity)
         there = {name for name, _ in store.list(layout.set_prefix(home.identity.machine))} if again else set()
-        for kept in untold:
-            tell(home, kept, store, monitor)
         announced = [_announce(kept, store, monitor) for kept in waiting if not _is_announced(kept, there)]
-        return all(announced)
+        told = [tell(home, kept, store, monitor) for kept in untold]
+        return all((*announced, *told))
     except VaultError as error:
         monitor.notice(f"the set is not announced to the vault: {error.what}")
         return False
@@ -90,8 +89,9 @@ def _waiting(home: Home, again: bool) -> list[KeptSet]:
 
 
 def _untold(home: Home) -> list[KeptSet]:
-    """Sets of which a disk was given to a courier, and the vault does not know it."""
-    return [kept for kept in kept_sets(home) if not all(sent.told for sent in kept.state.sent)]
+    """Sets of which a disk was given to a courier, and the vault does not know it; not one that an export may be writing."""
+    ended = [kept for kept in kept_sets(home) if kept.state.status != "open"]
+    return [kept for kept in ended if not all(sent.told for sent in kept.state.sent)]
 
 
 def _announce(kept: KeptSet, store: Store, monitor: Monitor) -> bool:

@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
-from formats.custody import Chain, DiskKey, add, dated, words
+from formats.custody import Chain, DiskKey, add, dated, told, words
 from formats.documents.custody import Custody
-from formats.errors import UsageError
+from formats.errors import OffseedError, UsageError
 from formats.monitor import Monitor
+from formats.standing import awaited
 from formats.store.contract import Store
 from formats.words import listed, numbered
 from seed.disk_sets import SENT_MAX, DiskState, KeptSet, Sent
 from seed.home import Home
+
+SEEN_HERE = ("written", "closed", "verified")  # what this machine did itself
 
 
 def disk_key(home: Home, kept: KeptSet, number: int) -> DiskKey:
@@ -35,9 +37,18 @@ def ship(kept: KeptSet, sendings: Sequence[Sent], monitor: Monitor) -> None:
     for sent in sendings:
         if (why := _unready(known[sent.number])) is not None:
             monitor.notice(f"disk {sent.number} of set {kept.state.set[:8]} {why}")
-    known_ones = {_told(sent) for sent in kept.state.sent}
-    new = tuple(sent for sent in sendings if _told(sent) not in known_ones)
-    kept.change(sent=(*kept.state.sent, *new))
+    kept.send(sendings)
+
+
+def to_ship(kept: KeptSet, vault: Store | None) -> set[int]:
+    """The disks of a set that are closed, were not sent, and have not arrived as far as is known. Raises StoreError."""
+    there = {disk.number for disk in kept.state.disks if disk.inventory is not None and not disk.dropped}
+    gone = {sent.number for sent in kept.state.sent} | {
+        disk.number for disk in kept.state.disks if disk.arrived
+    }
+    if vault is not None and kept.state.status == "finished":
+        gone |= there - set(awaited([vault], kept.document()))
+    return there - gone
 
 
 def _unready(disk: DiskState) -> str | None:
@@ -48,22 +59,27 @@ def _unready(disk: DiskState) -> str | None:
     return None if disk.verified else "was not read back since it was closed: `seed verify` does that"
 
 
-def tell(home: Home, kept: KeptSet, store: Store, monitor: Monitor) -> None:
-    """Tell the vault of what was sent and it does not know. Raises StoreError."""
-    for number, sent in enumerate(kept.state.sent):
-        if not sent.told:
-            _tell(home, kept, sent, store, monitor)
-            told = replace(sent, told=True)
-            kept.change(sent=(*kept.state.sent[:number], told, *kept.state.sent[number + 1 :]))
+def tell(home: Home, kept: KeptSet, vault: Store, monitor: Monitor) -> bool:
+    """Tell the vault of what was sent and it does not know. Whether it knows all; that it cannot be told is a notice."""
+    for sent in kept.state.sent:
+        if sent.told:
+            continue
+        try:
+            _tell(home, kept, sent, vault, monitor)
+        except OffseedError as error:
+            monitor.notice(f"the vault cannot be told that disk {sent.number} was sent: {error.what}")
+            return False
+        kept.told(sent)
+    return True
 
 
-def _tell(home: Home, kept: KeptSet, sent: Sent, store: Store, monitor: Monitor) -> None:
+def _tell(home: Home, kept: KeptSet, sent: Sent, vault: Store, monitor: Monitor) -> None:
     draft = _draft(home, kept, sent)
 
     def lacking(chain: Chain) -> Custody | None:  # a run that was killed may have put it
         return None if _knows(chain.steps, sent) else draft
 
-    add(store, disk_key(home, kept, sent.number), home.identity.signing_key, monitor, lacking)
+    add(vault, disk_key(home, kept, sent.number), home.identity.signing_key, monitor, lacking)
 
 
 def _draft(home: Home, kept: KeptSet, sent: Sent) -> Custody:
@@ -87,9 +103,17 @@ def _draft(home: Home, kept: KeptSet, sent: Sent) -> Custody:
     )
 
 
-def steps_of(home: Home, kept: KeptSet, number: int, store: Store, monitor: Monitor) -> tuple[Custody, ...]:
-    """What the vault knows of a disk. Raises StoreError."""
-    return Chain.read(store, disk_key(home, kept, number), monitor).steps
+def steps_of(
+    home: Home, kept: KeptSet, number: int, vault: Store | None, monitor: Monitor
+) -> tuple[Custody, ...]:
+    """What the vault knows of a disk; that it cannot be read is a notice."""
+    if vault is None:
+        return ()
+    try:
+        return Chain.read(vault, disk_key(home, kept, number), monitor).steps
+    except OffseedError as error:
+        monitor.notice(f"what befell disk {number} of set {kept.state.set[:8]} cannot be read: {error.what}")
+        return ()
 
 
 def history(home: Home, kept: KeptSet, disk: DiskState, steps: Sequence[Custody]) -> list[str]:
@@ -98,14 +122,14 @@ def history(home: Home, kept: KeptSet, disk: DiskState, steps: Sequence[Custody]
     here = [sent for sent in kept.state.sent if sent.number == disk.number and not _knows(steps, sent)]
     return [
         *(dated(at, what) for what, at in seen if at),
-        *map(words, steps),
+        *told([step for step in steps if step.event not in SEEN_HERE]),
         *(f"{words(_draft(home, kept, sent))}, not told to the vault yet" for sent in here),
     ]
 
 
-def _knows(steps: Sequence[Custody], sent: Sent | Custody) -> bool:
-    return any(_told(step) == _told(sent) for step in steps if step.event == "sent")
-
-
-def _told(sent: Sent | Custody) -> tuple[object, ...]:
-    return sent.number, sent.at, sent.carrier, sent.tracking, sent.note
+def _knows(steps: Sequence[Custody], sent: Sent) -> bool:
+    return any(
+        (step.number, step.at, step.carrier, step.tracking, step.note) == sent.what
+        for step in steps
+        if step.event == "sent"
+    )

@@ -1,6 +1,7 @@
 """The disk sets of a home: what it has written to which disk, and what it knows of them since."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -57,6 +58,11 @@ class Sent(Record):
     tracking: str | None = member(optional(text(100)), default=None)
     note: str | None = member(optional(text(500)), default=None)
     told: bool = member(flag(), default=False)
+
+    @property
+    def what(self) -> tuple[int, int, str | None, str | None, str | None]:
+        """What tells one sending from another."""
+        return self.number, self.at, self.carrier, self.tracking, self.note
 
 
 class SetState(Record):
@@ -124,6 +130,25 @@ class KeptSet:
         with self._lock:
             self._renew()
             self.state = self.state.with_disk(disk)
+            self.save()
+
+    def send(self, sendings: Sequence[Sent]) -> None:
+        """Keep that disks were sent, each once."""
+        with self._lock:
+            self._renew()
+            known = {sent.what for sent in self.state.sent}
+            new = tuple(sent for sent in sendings if sent.what not in known)
+            self.state = replace(self.state, sent=(*self.state.sent, *new))
+            self.save()
+
+    def told(self, sent: Sent) -> None:
+        """Keep that the vault knows of a sending."""
+        with self._lock:
+            self._renew()
+            rows = (
+                replace(other, told=True) if other.what == sent.what else other for other in self.state.sent
+            )
+            self.state = replace(self.state, sent=tuple(rows))
             self.save()
 
     def _renew(self) -> None:

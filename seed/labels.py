@@ -1,8 +1,10 @@
 """What is stuck onto disks and put into their parcel: a label for each, as SVG, and a packing slip, as a page to print.
 
-They tell nothing that is not on the disk in the clear already. The QR code is what `importer receive` reads.
+A label tells nothing that is not on the disk in the clear already; the slip also where the vault is. The QR code is what `importer
+receive` reads.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -123,8 +125,8 @@ def slip(sender: Sender, disks: Sequence[Labelled]) -> str:
         f"{rows}</table>"
         "<h2>At the datacenter</h2><p>Book each disk in by its code, mount it, read-only will do, and import it, in any order. "
         "No passphrase is needed, and none is in this parcel.</p>"
-        f"<p><code>importer receive {sender.set[:8]}/{disks[0].number if disks else 1} --vault {escape(sender.address)}</code><br>"
-        f"<code>importer import &lt;where it is mounted&gt; --vault {escape(sender.address)}</code></p>"
+        f"<p><code>importer receive {sender.set[:8]}/{disks[0].number if disks else 1} --vault {escape(shlex.quote(sender.address))}</code><br>"
+        f"<code>importer import &lt;where it is mounted&gt; --vault {escape(shlex.quote(sender.address))}</code></p>"
         f"<h2>If you have found this parcel</h2><p>{escape(found)}</p>",
     )
 

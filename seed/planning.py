@@ -95,8 +95,8 @@ def seed_size(sampled: Sampled) -> Estimate:
 
 
 def preparing(sampled: Sampled, processors: int) -> float:
-    """The seconds that this machine takes to read, compress and seal everything, whatever it is written to."""
-    sealing = sampled.population.bytes * (1 - sampled.duplicate.of) * sampled.seal_seconds / processors
+    """The seconds that this machine takes at least to compress and seal everything, whatever it is read from and written to."""
+    sealing = sampled.population.bytes * (1 - sampled.duplicate.of) * sampled.sealing / processors
     return max(sealing, sampled.population.seconds * (1 + CATALOG_SHARE))
 
 

@@ -149,7 +149,7 @@ def _disk_facts(
         if disk.label is None:
             continue
         archives = [section.archive for section in read_journal(kept, disk.number, Tally())]
-        steps = steps_of(home, kept, disk.number, vault, monitor) if vault is not None else ()
+        steps = steps_of(home, kept, disk.number, vault, monitor)
         comes = disk.number in to_come or kept.state.status == "open"
         yield DiskFact(
             machine=home.identity.name,

@@ -5,10 +5,12 @@ from formats.documents.disk import DISKS_MAX
 from formats.ids import HexDigest, MachineId, SetId, VaultId
 
 STEPS_MAX = 1000
+STEP_SIZE_MAX = 8 << 10  # bytes, signed
 
 
 class Custody(Document):
-    """Step `step` in the custody of a disk, told by its machine or by the vault's authority, whose signature it carries.
+    """Step `step` in the custody of a disk, told by its machine or by the vault's authority, whose signature it carries: that it was
+    `sent` by the machine, all else by the authority.
 
     `previous` is the digest of the step before. `at` is when it happened, `noted` when that was signed. `generation` and `inventory` are of
     the newest inventory that the teller had seen. An import says whether the vault then held the `whole` of what the disk lists.
@@ -22,7 +24,7 @@ class Custody(Document):
     step: int = member(integer(1, STEPS_MAX))
     previous: HexDigest | None = member(optional(hexed(32)), default=None)
     role: str = member(choice("machine", "authority"))
-    event: str = member(choice("sent", "received", "imported", "erasable"))
+    event: str = member(choice("written", "closed", "verified", "sent", "received", "imported", "erasable"))
     at: int = member(integer())
     noted: int = member(integer())
     generation: int = member(integer(0, 1_000_000))

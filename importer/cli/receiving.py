@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.console import Console, command
-from formats.custody import to_json, words
 from formats.errors import UsageError
 from formats.ids import fingerprint
-from formats.sending import CarrierOption, NoteOption, OnOption, TrackingOption, parse_moment
+from formats.sending import LONG, CarrierOption, NoteOption, OnOption, TrackingOption, checked, parse_moment
 from formats.wire import Json
 from importer.cli.app import VaultOption, accept_machines, app, signing_vault
 
@@ -38,10 +37,12 @@ def receive(
     Example: importer receive 5f0c1a2b/2 --vault /srv/vault
     """
     from formats.codes import parse_code
+    from formats.custody import to_json, words
     from importer.custody import Notes, find
     from importer.custody import receive as book_in
 
     at = parse_moment(on) if on is not None else int(time.time())
+    notes = Notes(at, checked(carrier), checked(tracking), checked(note, LONG))
     read = [parse_code(code) for code in codes]
     opened = signing_vault(vault, console)
     accept_machines(opened, console)
@@ -50,7 +51,7 @@ def receive(
         _check_number(_standing(opened, member.machine, disk_set), number)
     rows: list[Json] = []
     for member, disk_set, number in found:
-        step, is_new = book_in(opened, member, disk_set, number, Notes(at, carrier, tracking, note), console)
+        step, is_new = book_in(opened, member, disk_set, number, notes, console)
         which = f"Disk {number} of set {disk_set[:8]} of {member.name}"
         console.say(f"{which}{'' if is_new else ', booked in before'}: {words(step)}")
         if member.status != "active":

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from formats.console import Console, command
-from formats.custody import to_json, words
 from formats.ids import fingerprint
 from formats.wire import Json
 from formats.words import moment
@@ -13,7 +12,6 @@ from importer.cli.imports import mended, say_wants
 if TYPE_CHECKING:
     from formats.documents.vault import Membership
     from importer.status import SetStanding
-    from importer.vault import Vault
 
 
 @command(app, "status")
@@ -37,7 +35,7 @@ def status(
         console.say(f"{member.name}, {told(member)}")
         if not sets:
             console.say("  no disks so far")
-        shown: list[Json] = [_show(console, opened, member, found) for found in sets]
+        shown: list[Json] = [_show(console, found) for found in sets]
         rows.append({"machine": member.machine, "name": member.name, "status": member.status, "sets": shown})
     if not rows:
         console.say("no machine is registered yet")
@@ -54,14 +52,15 @@ def told(member: "Membership") -> str:
     return f"{member.status}, in place of the machine before" if member.replaces else member.status
 
 
-def _show(console: Console, vault: "Vault", member: "Membership", found: "SetStanding") -> dict[str, Json]:
-    from importer.custody import papers
+def _show(console: Console, found: "SetStanding") -> dict[str, Json]:
+    from formats.custody import to_json
+    from formats.custody import told as told_of
 
     console.say(f"  set {found.set[:8]}: {'finished' if found.finished else 'its export goes on'}")
     disks: list[Json] = []
     for disk in found.disks:
         console.say(f"    disk {disk.number:<6} {disk.words()}")
-        said = [*papers(vault, member, found.set, disk.number, console), *map(words, disk.steps)]
+        said = told_of(disk.steps)
         for line in said:
             console.say(f"      {line}")
         disks.append(

@@ -35,7 +35,8 @@ def _show(console: Console, disk: "Attached") -> None:
     kind = filter(None, (device.filesystem, room, device.bus, "can be unplugged" if device.removable else ""))
     console.say(one_line(f"{name}: {', '.join(kind)}{'; ' * bool(made)}{made}"))
     for held in disk.holds:
-        console.say(one_line(f"  disk {held.label.number} of set {_whose(held)}"))
+        which = "set" if held.label.authority is None else "shipment"
+        console.say(one_line(f"  disk {held.label.number} of {which} {_whose(held)}"))
     for why in disk.warnings().values():
         console.say(f"  WARNING  {why}")
 

@@ -127,7 +127,7 @@ def _say(console: Console, sampled: "Sampled", made: "Plan", courier_days: float
         f"  disks        {', '.join(f'{span(n)} of {_terabytes(each)}' for each, n in made.disks.items())}"
     )
     console.say(
-        f"  prepare      {lasting(made.prepare)} for reading, compressing and sealing, at any disk's speed"
+        f"  prepare      {lasting(made.prepare)} at least, for compressing and sealing, at any disk's speed"
     )
     for name, seconds in made.export.items():
         console.say(

@@ -1,15 +1,15 @@
 """`seed set`: what the home knows of disk sets."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from formats.console import Console, command
-from formats.custody import to_json
 from formats.errors import UsageError
-from formats.sending import CarrierOption, NoteOption, OnOption, TrackingOption, parse_moment
+from formats.sending import LONG, CarrierOption, NoteOption, OnOption, TrackingOption, checked, parse_moment
 from formats.store.failures import told as told_of
 from formats.verbs import group
 from formats.wire import Json
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 set_app = group(
     app,
     "set",
-    "Show a disk set disk by disk, or give up one that is not finished; `seed status` shows all sets.",
+    "Show a disk set disk by disk, print its labels, note that it was sent, or give it up; `seed status` shows all sets.",
     "seed set show",
 )
 
 
 @set_app.callback()
 def main() -> None:
-    """Show a disk set disk by disk, or give up one that is not finished; `seed status` shows all sets."""
+    """Show a disk set disk by disk, print its labels, note that it was sent, or give it up; `seed status` shows all sets."""
 
 
 @command(set_app, "show")
@@ -73,26 +73,26 @@ def set_ship(
 
     Example: seed set ship 5f0c1a2b/2 --carrier DHL --tracking 00340434
     """
-    from seed.custody import ship
+    from seed.custody import ship, tell, to_ship
     from seed.disk_sets import Sent, find_set
 
     home = open_home()
     wanted, numbers = parse_disks(disks) if disks else (None, set())
     at = parse_moment(on) if on is not None else int(time.time())
+    sending = Sent(
+        number=1, at=at, carrier=checked(carrier), tracking=checked(tracking), note=checked(note, LONG)
+    )
     with home.locked():
         kept = find_set(home, wanted)
-        if not disks:
-            numbers = {d.number for d in kept.state.disks if d.inventory and not d.dropped and not d.arrived}
-        sendings = [
-            Sent(number=n, at=at, carrier=carrier, tracking=tracking, note=note) for n in sorted(numbers)
-        ]
-        ship(kept, sendings, console)
         address, store = vault_of(console, home, vault)
-        is_told = store is not None and all(sent.told for sent in find_set(home, kept.state.set).state.sent)
-    which = numbered("Disk", sorted(numbers)) if numbers else "No disk"
+        if not disks:
+            numbers = to_ship(kept, store)
+        ship(kept, [replace(sending, number=n) for n in sorted(numbers)], console)
+        is_told = store is not None and tell(home, kept, store, console)
+    which = numbered("Disk", sorted(numbers)) if numbers else "No further disk"
     told = (
         f"the vault at {address} knows"
-        if store is not None
+        if is_told
         else "the vault is told by the next command that reaches it"
     )
     console.say(f"{which} of set {kept.state.set[:8]}: sent {moment(at)}; {told}.")
@@ -118,7 +118,9 @@ def set_labels(
     from seed.labels import label, page, slip
 
     home = open_home()
-    sender, disks = _labelled(home, find_set(home, which), contact, console)
+    sender, disks = _labelled(home, find_set(home, which), checked(contact), console)
+    if out.exists() and not out.is_dir():
+        raise UsageError("path-not-found", "this is a file, not a folder", subject=str(out), hint="name a folder, which is made if need be")  # fmt: skip
     files = {f"disk-{disk.number}.svg": label(sender, disk) for disk in disks}
     files |= {"labels.html": page(sender, disks), "slip.html": slip(sender, disks)}
     with told_of(str(out)):
@@ -184,6 +186,7 @@ def set_abandon(console: Console) -> None:
 
 def show_set(console: Console, home: "Home", kept: "KeptSet", store: "Store | None") -> dict[str, Json]:
     """Say how a set stands, disk by disk, as the home and the vault know it; the same for scripts."""
+    from formats.custody import to_json
     from formats.standing import awaited
     from seed.custody import history, steps_of
     from seed.disk import read_journal
@@ -212,7 +215,7 @@ def show_set(console: Console, home: "Home", kept: "KeptSet", store: "Store | No
         holds += ["verified"] if disk.verified else []
         holds += ["in a folder"] if not disk.mounted else []
         console.say(f"  disk {disk.number:<8} {', '.join(holds)}: {where}")
-        steps = steps_of(home, kept, disk.number, store, console) if store is not None else ()
+        steps = steps_of(home, kept, disk.number, store, console)
         told = history(home, kept, disk, steps)
         for line in told:
             console.say(f"    {line}")

@@ -21,7 +21,7 @@ def parse_disks(disks: list[str]) -> tuple[str, set[int]]:
     sets, numbers = set(), set()
     for text in disks:
         wanted, slash, number = text.rpartition("/")
-        if not slash or not number.isdecimal():
+        if not slash or not (number.isascii() and number.isdecimal()) or len(number) > 4:
             raise UsageError(
                 "usage", "a disk is named by its set and its number", subject=text,
                 hint="write SET/N, as 5f0c1a2b/2; `seed status` shows both",

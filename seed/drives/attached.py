@@ -13,7 +13,7 @@ from formats.documents.acceptance import DiskAcceptance, folder_identity
 from formats.documents.disk import Label
 from formats.documents.envelope import SIZE_MAX
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
-from formats.layout import DISK_FOLDER
+from formats.layout import DISK_FOLDER, number_of
 from formats.monitor import Tally
 from formats.store.local import LocalStore
 from formats.words import size
@@ -22,6 +22,7 @@ from seed.drives.device import Device
 
 ROOM_LITTLE = 1 << 30  # bytes free; or
 SHARE_LITTLE = 0.05
+INVENTORIES = 8  # of a disk are looked at: whoever wrote it may have put a million
 FAT = {"vfat", "msdos", "fat", "fat32", "fat16"}
 
 _UNREADABLE = (FormatError, IntegrityError, MediaError, StoreError)
@@ -91,6 +92,9 @@ def _devices_and_mounts() -> tuple[list[Device], list[Device]]:
 def _with_mounts(devices: Sequence[Device], mounts: Sequence[Device]) -> Iterator[Device]:
     """The devices, and what is mounted of which the system's programs told nothing."""
     at = {mount.path: mount for mount in reversed(mounts)}  # mounted twice: the first counts
+    devices = list(
+        {device.path: device for device in devices}.values()
+    )  # a volume over several disks is told with each
     known = {device.path for device in devices} | {device.mounted for device in devices}
     for device in devices:
         mount = at.get(device.path, device)
@@ -118,6 +122,8 @@ def _looked_at(device: Device) -> Attached:
 def _held(disk: Path) -> Iterator[Held]:
     """The sets of which a disk lies here. What cannot be believed is passed over: `seed verify` says why."""
     try:
+        if (disk / DISK_FOLDER).is_symlink():
+            return  # somebody put it there
         names = sorted(os.listdir(disk / DISK_FOLDER))
     except OSError:
         return
@@ -128,7 +134,7 @@ def _held(disk: Path) -> Iterator[Held]:
         with suppress(*_UNREADABLE), LocalStore.open(str(disk / DISK_FOLDER / name), read_only=True) as store:
             rules = DiskAcceptance(*identity, name)
             label = rules.read_label(store.get("label", length=SIZE_MAX + 1))
-            inventories = [(n, store.get(n, length=SIZE_MAX + 1)) for n, _ in store.list("inventories")]
-            closed = rules.read_inventories(inventories, Tally())
+            newest = sorted((n for n, _ in store.list("inventories")), key=number_of)[-INVENTORIES:]
+            closed = rules.read_inventories(((n, store.get(n, length=SIZE_MAX + 1)) for n in newest), Tally())
             verified = closed is not None and closed.inventory.verified is not None
             yield Held(label, closed is not None, verified)
