@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from formats import layout
 from formats.custody import told as told_of
@@ -19,7 +19,7 @@ from formats.reports.facts import (
     DiskFact,
     JobFact,
     PointFact,
-    awaits,
+    Told,
     new_bytes,
     state_of,
 )
@@ -35,19 +35,6 @@ from importer.vault import Vault, members
 from importer.wants import lacking
 
 Wanted = Callable[[Membership], bool]
-
-
-@dataclass
-class Told:
-    """What a report tells, and the page that does."""
-
-    points: list[PointFact] = field(default_factory=list)
-    disks: list[DiskFact] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-    html: str = ""
-
-    def all_that_waits(self) -> list[str]:
-        return [*sections.waits(self.points), *self.waiting]
 
 
 def overview(vault: Vault, now: int, wanted: Wanted, monitor: Monitor) -> Told:
@@ -79,22 +66,8 @@ def overview(vault: Vault, now: int, wanted: Wanted, monitor: Monitor) -> Told:
 def _points(history: History, there: Stock) -> Iterator[PointFact]:
     found = list(history.points(there))
     needed = [{need.archive.name: need for need in history.needed(p.signed) or ()} for p in found]
-    for point, (all_of_it, new) in zip(found, new_bytes(needed), strict=True):
-        m = point.manifest
-        yield PointFact(
-            machine=m.machine_name,
-            point=m.point,
-            created=m.created,
-            kind=m.point_kind,
-            sequence=m.sequence,
-            files=m.totals.files,
-            file_bytes=m.totals.file_bytes,
-            needed_bytes=all_of_it,
-            new_bytes=new,
-            standing=point.standing.words(m.totals.lost),
-            missing=point.standing.missing,
-            awaits=awaits(point.standing),
-        )
+    for point, bytes_ in zip(found, new_bytes(needed), strict=True):
+        yield PointFact.of(point.manifest, bytes_, point.standing)
 
 
 def _speeds(vault: Vault, monitor: Monitor) -> dict[tuple[SetId, int], float]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import ArchiveName
@@ -14,7 +13,7 @@ from formats.reports.facts import (
     DiskFact,
     JobFact,
     PointFact,
-    awaits,
+    Told,
     new_bytes,
     state_of,
 )
@@ -32,20 +31,6 @@ from seed.home import Home
 from seed.machines import own_machines
 from seed.reading import Point, Union, needed_of, points
 from seed.standing import standings
-
-
-@dataclass
-class Told:
-    """What a report tells, and the page that does."""
-
-    points: list[PointFact] = field(default_factory=list)
-    disks: list[DiskFact] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-    jobs: list[JobFact] = field(default_factory=list)
-    html: str = ""
-
-    def all_that_waits(self) -> list[str]:
-        return [*sections.waits(self.points), *self.waiting]
 
 
 def report(home: Home, vault: Store | None, now: int, monitor: Monitor) -> Told:
@@ -116,22 +101,8 @@ def _point_facts(
     standing: dict[str, Standing] = {}
     if vault is not None:
         standing = {p.digest: s for p, s in standings(Union([vault]), found, found)}
-    for point, (all_of_it, new) in zip(found, new_bytes(needed), strict=True):
-        m, known = point.manifest, standing.get(point.digest)
-        yield PointFact(
-            machine=m.machine_name,
-            point=m.point,
-            created=m.created,
-            kind=m.point_kind,
-            sequence=m.sequence,
-            files=m.totals.files,
-            file_bytes=m.totals.file_bytes,
-            needed_bytes=all_of_it,
-            new_bytes=new,
-            standing=known.words(m.totals.lost) if known is not None else "the vault was not reached",
-            missing=known.missing if known is not None else 0,
-            awaits=awaits(known) if known is not None else (),
-        )
+    for point, bytes_ in zip(found, new_bytes(needed), strict=True):
+        yield PointFact.of(point.manifest, bytes_, standing.get(point.digest))
 
 
 def _disk_facts(

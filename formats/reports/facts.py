@@ -1,8 +1,10 @@
 """What a report tells of, gathered by either side in its own way."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
+from formats.documents.manifest import Manifest
 from formats.ids import ArchiveName
 from formats.replaced import Stock
 from formats.standing import Standing
@@ -31,6 +33,25 @@ class PointFact:
     standing: str
     missing: int
     awaits: tuple[str, ...]
+
+    @classmethod
+    def of(cls, m: Manifest, bytes_: tuple[int, int], standing: Standing | None) -> Self:
+        """By its manifest, `bytes_` as `new_bytes` has them; `standing` None where the vault was not reached."""
+        known = standing or Standing(0, 0)
+        return cls(
+            machine=m.machine_name,
+            point=m.point,
+            created=m.created,
+            kind=m.point_kind,
+            sequence=m.sequence,
+            files=m.totals.files,
+            file_bytes=m.totals.file_bytes,
+            needed_bytes=bytes_[0],
+            new_bytes=bytes_[1],
+            standing=known.words(m.totals.lost) if standing is not None else "the vault was not reached",
+            missing=known.missing,
+            awaits=tuple(f"disk {d.number} of {d.disks} of set {d.set[:8]}" for d in known.awaited),
+        )
 
 
 @dataclass(frozen=True)
@@ -65,6 +86,17 @@ class JobFact:
     detail: str
 
 
+@dataclass
+class Told:
+    """All that a report tells, `waiting` beside what points wait for; and the page that does."""
+
+    points: list[PointFact] = field(default_factory=list)
+    disks: list[DiskFact] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    jobs: list[JobFact] = field(default_factory=list)
+    html: str = ""
+
+
 def new_bytes(points: Iterable[Mapping[ArchiveName, Need]]) -> list[tuple[int, int]]:
     """Of points in their order, by what each needs: the bytes it builds upon, and those of them that none before it did."""
     known: set[ArchiveName] = set()
@@ -74,11 +106,6 @@ def new_bytes(points: Iterable[Mapping[ArchiveName, Need]]) -> list[tuple[int, i
         found.append((sum(sizes.values()), sum(size for name, size in sizes.items() if name not in known)))
         known |= sizes.keys()
     return found
-
-
-def awaits(standing: Standing) -> tuple[str, ...]:
-    """The disks that a point waits for, in words."""
-    return tuple(f"disk {disk.number} of {disk.disks} of set {disk.set[:8]}" for disk in standing.awaited)
 
 
 def state_of(archive: Holding, need: Need | None, there: Stock | None, *, comes: bool) -> str:

@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 from formats.console import Console, check_writable, command
-from formats.store.failures import told as told_of
-from formats.words import counted
 from importer.cli.app import MachineOption, VaultOption, app, vault_of
 
 
@@ -23,6 +21,7 @@ def report(
 
     Example: importer report --vault /srv/vault --out vault.html
     """
+    from formats.reports.saying import write
     from importer.overview import overview
     from importer.vault import check_machine
 
@@ -30,15 +29,4 @@ def report(
     opened = vault_of(vault, console)
     check_machine(opened, machine, console)
     told = overview(opened, int(time.time()), lambda m: machine in (None, m.name), console)
-    with told_of(str(out)):
-        out.write_text(told.html, encoding="utf-8")
-    console.say(f"{counted(len(told.points), 'point')} and {counted(len(told.disks), 'disk')} in {out}")
-    console.result(
-        {
-            "out": str(out),
-            "points": len(told.points),
-            "disks": len(told.disks),
-            "waiting": [*told.all_that_waits()],
-            "findings": console.findings_json(),
-        }
-    )
+    write(console, out, told)

@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 from formats.console import Console, check_writable, command
-from formats.store.failures import told as told_of
-from formats.words import counted
 from seed.cli.app import VaultOption, app, open_home, vault_of
 
 
@@ -22,21 +20,11 @@ def report(
 
     Example: seed report --out report.html
     """
+    from formats.reports.saying import write
     from seed.report import report as made
 
     check_writable(out)
     home = open_home()
     _, store = vault_of(console, home, vault)
     told = made(home, store, int(time.time()), console)
-    with told_of(str(out)):
-        out.write_text(told.html, encoding="utf-8")
-    console.say(f"{counted(len(told.points), 'point')} and {counted(len(told.disks), 'disk')} in {out}")
-    console.result(
-        {
-            "out": str(out),
-            "points": len(told.points),
-            "disks": len(told.disks),
-            "waiting": [*told.all_that_waits()],
-            "findings": console.findings_json(),
-        }
-    )
+    write(console, out, told)
