@@ -122,7 +122,9 @@ def _say(console: Console, sampled: "Sampled", made: "Plan", courier_days: float
         f"  duplicates   {sampled.duplicate.of:.1%} ± {CERTAIN * sampled.duplicate.error:.1%}; the rest is stored in "
         f"{sampled.stored.of:.1%} ± {CERTAIN * sampled.stored.error:.1%} of its size"
     )
-    console.say(f"  seed         {_about(made.seed, size)}")
+    console.say(
+        f"  seed         {_about(made.seed, size)}; less where large files are alike in parts, which is not seen"
+    )
     console.say(
         f"  disks        {', '.join(f'{span(n)} of {_terabytes(each)}' for each, n in made.disks.items())}"
     )
