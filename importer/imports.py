@@ -304,10 +304,9 @@ def _remember_disk(vault: Vault, disk: Disk, monitor: Monitor) -> None:
     prefix = layout.received_prefix(label.machine, label.set, label.number)
     data = disk.store.get("label")
     put(vault, layout.numbered(prefix, 0, envelope.read(data, "label").digest), data, monitor)
-    for number, closed in sorted(
-        disk.rules.inventories.items()
-    ):  # the newest last: it says that the disk came
-        put(vault, layout.numbered(prefix, number, closed.digest), closed.data, monitor)
+    if disk.closed is not None:
+        number = disk.closed.inventory.generation
+        put(vault, layout.numbered(prefix, number, disk.closed.digest), disk.closed.data, monitor)
 
 
 def _done_before(vault: Vault, result: Imported, there: Stock, monitor: Monitor) -> bool:

@@ -75,6 +75,8 @@ def test_a_parcel_of_three_disks_of_which_one_is_lost(
     ]
 
     stage.run("importer", "import", paths[0], paths[2], "--vault", stage.at)
+    kept = [path.name[:10] for path in (stage.vault / "disks").glob(f"*/{which}-1/*")]
+    assert sorted(kept) == ["0000000000", "0000000002"], "the label, and of two inventories the newest"
     assert datacenter(stage) == ["received, may be erased", "on its way", "received, may be erased"]
     assert server(stage) == ["arrived in the vault", "awaited by the vault", "arrived in the vault"]
     papers = ["written", "closed", "verified"]
