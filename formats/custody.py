@@ -76,7 +76,12 @@ class Chain:
         return cls(tuple(steps), last, steps[-1].step + 1 if steps else 1)
 
     def newest(self, event: str) -> Custody | None:
-        return next((step for step in reversed(self.steps) if step.event == event), None)
+        return newest(self.steps, event)
+
+
+def newest(steps: Sequence[Custody], event: str) -> Custody | None:
+    """The last step that tells of such an event."""
+    return next((step for step in reversed(steps) if step.event == event), None)
 
 
 def _believed(signed: envelope.Signed, number: int, disk: DiskKey) -> Custody:
@@ -123,9 +128,8 @@ def add(
         try:
             store.put_new(layout.custody_name(disk.prefix, free), signed)
         except NameHeldByOtherError:
-            taken = {
-                name for name, _ in store.list(disk.prefix)
-            }  # before the chain: what comes between is met again
+            # Names before the chain: what comes between is met again.
+            taken = {name for name, _ in store.list(disk.prefix)}
             chain = Chain.read(store, disk, Tally())
         else:
             chain = Chain((*chain.steps, step), hex_digest(signed), free + 1)

@@ -137,7 +137,7 @@ def _page(
     by_machine: dict[str, int] = defaultdict(int)
     for machine, archives in needed.items():
         by_machine[known[machine].name] += sum(need.archive.size for need in archives.values())
-    work = [
+    told.jobs = [
         JobFact(j.kind, j.started, j.finished - j.started if j.finished is not None else None,
                 "done" if j.finished is not None else "goes on, or was stopped", j.bytes, j.findings,
                 ", ".join(filter(None, (*j.machines, j.what))))
@@ -163,14 +163,5 @@ def _page(
         f"Vault {vault.name}",
         f"{vault.store.address}; {moment(now)}",
         cards,
-        (
-            sections.waiting(told.points, told.waiting),
-            section("What each machine builds upon", machines),
-            sections.points_over_time(told.points),
-            sections.bytes_by_day(told.points),
-            sections.thrift(told.points),
-            sections.throughput(told.disks, "as it was imported"),
-            sections.disks_map(told.disks),
-            sections.work(work),
-        ),
+        sections.everything(told, "as it was imported", section("What each machine builds upon", machines)),
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from formats import layout
+from formats.custody import newest
 from formats.documents.acceptance import folder_identity
 from formats.documents.custody import Custody
 from formats.documents.disk import SetDocument
@@ -36,18 +37,15 @@ class DiskStanding:
     @property
     def is_missing(self) -> bool:
         """Whether it is still to come."""
-        return self.received is None and not self.given_up and self._step("received") is None
-
-    def _step(self, event: str) -> Custody | None:
-        return next((step for step in reversed(self.steps) if step.event == event), None)
+        return self.received is None and not self.given_up and newest(self.steps, "received") is None
 
     def words(self) -> str:
         if self.received is None:
             if self.given_up:
                 return "given up by its machine"
-            if self._step("received") is not None:
+            if newest(self.steps, "received") is not None:
                 return "has come, and is to be imported"
-            return "on its way" if self._step("sent") is not None else "awaited"
+            return "on its way" if newest(self.steps, "sent") is not None else "awaited"
         if not self.whole:
             return "received, not all of it has arrived: keep it"
         return "received, may be erased" if self.finished else "received; its export goes on: keep it"

@@ -164,13 +164,5 @@ def _page(home: Home, vault: Store | None, now: int, told: Told) -> str:
         f"Backups of {home.identity.name}",
         f"for vault {home.identity.vault_name}; {moment(now)}, {where}",
         cards,
-        (
-            sections.waiting(told.points, told.waiting),
-            sections.points_over_time(told.points),
-            sections.bytes_by_day(told.points),
-            sections.thrift(told.points),
-            sections.throughput(told.disks, "as it was written"),
-            sections.disks_map(told.disks),
-            sections.work(told.jobs),
-        ),
+        sections.everything(told, "as it was written"),
     )

@@ -5,13 +5,27 @@ from collections.abc import Sequence
 from html import escape
 
 from formats.reports import charts
-from formats.reports.facts import STATES, DiskFact, JobFact, PointFact, worst
+from formats.reports.facts import STATES, DiskFact, JobFact, PointFact, Told, worst
 from formats.reports.page import section, table
 from formats.words import counted, lasting, moment, size
 
 ROWS_MAX = 60  # of a table: the newest
 CELLS_MAX = 600  # of a disk's map
 CLASSES = {state: state.replace("not ", "un") for state in STATES}
+
+
+def everything(told: Told, throughput_of: str, *further: str) -> list[str]:
+    """All sections of a report, `further` ones, HTML already, behind what is waited for."""
+    return [
+        waiting(told.points, told.waiting),
+        *further,
+        points_over_time(told.points),
+        bytes_by_day(told.points),
+        thrift(told.points),
+        throughput(told.disks, throughput_of),
+        disks_map(told.disks),
+        work(told.jobs),
+    ]
 
 
 def points_over_time(points: Sequence[PointFact]) -> str:

@@ -47,8 +47,10 @@ def receive(
     opened = signing_vault(vault, console)
     accept_machines(opened, console)
     found = [(*find(opened, code, console), code.number) for code in read]
+    sets = dict.fromkeys((member.machine, disk_set) for member, disk_set, _ in found)
+    before = {key: _standing(opened, *key) for key in sets}
     for member, disk_set, number in found:
-        _check_number(_standing(opened, member.machine, disk_set), number)
+        _check_number(before[member.machine, disk_set], number)
     rows: list[Json] = []
     for member, disk_set, number in found:
         step, is_new = book_in(opened, member, disk_set, number, notes, console)
@@ -60,7 +62,7 @@ def receive(
             )
         shown: dict[str, Json] = {"machine": member.machine, "set": disk_set, "number": number, "new": is_new}
         rows.append({**shown, **to_json(step)})
-    for machine, disk_set in dict.fromkeys((member.machine, which) for member, which, _ in found):
+    for machine, disk_set in sets:
         _say_missing(console, _standing(opened, machine, disk_set), disk_set)
     console.result({"disks": rows, "findings": console.findings_json()})
 
