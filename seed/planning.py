@@ -7,14 +7,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seed.sampling import Sampled
+from seed.sampling.sample import Sampled
 
 ENTRY_BYTES = 30  # of the catalog, as exports of source code and of a server's /usr have them
 CHUNK_BYTES = 100  # of indexes, need lists and inventories
 CHUNK_MEAN = 512 << 10
+METADATA_ERROR = 0.5
 CATALOG_SHARE = 2.0  # what is done for an entry beside walking takes about as long again
 USABLE = 0.95  # of a disk's nominal size: ext4 keeps a twentieth, others less
 CERTAIN = 2.0  # standard errors
+SIDE_BY_SIDE = 1.5  # times longer a processor takes when all of them work
+SPEED_ERROR = 0.3
 USE_OF_LINE = 0.95  # of an uplink's bits carry content
 IMPORT_SPEED = 130e6  # bytes a second, of a hard disk that is read at the datacenter
 DAY = 86_400.0
@@ -46,8 +49,8 @@ class Estimate:
     def and_(self, other: float) -> "Estimate":
         return Estimate(self.of + other, self.error)
 
-    def at_least(self, other: float) -> "Estimate":
-        return self if self.of >= other else Estimate(other)
+    def at_least(self, other: "Estimate") -> "Estimate":
+        return self if self.of >= other.of else other
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Plan:
 
     seed: Estimate
     disks: dict[int, tuple[int, int]]
-    prepare: float
+    prepare: Estimate
     export: dict[str, Estimate]
     upload: dict[float, Estimate]
     travel: Estimate
@@ -87,17 +90,20 @@ def plan(
 
 def seed_size(sampled: Sampled) -> Estimate:
     """The bytes of a seed: what is left of the content, and the metadata."""
-    there, duplicate, stored = sampled.population, sampled.duplicate, sampled.stored
-    unique = there.bytes * (1 - duplicate.of)
+    there, content = sampled.population, sampled.content
+    unique = content.unique
     metadata = there.entries * ENTRY_BYTES + unique / CHUNK_MEAN * CHUNK_BYTES
-    error = math.hypot(unique * stored.error, there.bytes * duplicate.error * stored.of)
-    return Estimate(unique * stored.of + metadata, CERTAIN * error)
+    error = CERTAIN * math.hypot(
+        unique * content.stored.error, content.bytes * content.duplicate.error * content.stored.of
+    )
+    return Estimate(unique * content.stored.of + metadata, math.hypot(error, metadata * METADATA_ERROR))
 
 
-def preparing(sampled: Sampled, processors: int) -> float:
-    """The seconds that this machine takes at least to compress and seal everything, whatever it is read from and written to."""
-    sealing = sampled.population.bytes * (1 - sampled.duplicate.of) * sampled.sealing / processors
-    return max(sealing, sampled.population.seconds * (1 + CATALOG_SHARE))
+def preparing(sampled: Sampled, processors: int) -> Estimate:
+    """The seconds that this machine takes to read, compress and seal everything, if no disk lets it wait."""
+    walked = sampled.population.seconds * (1 + CATALOG_SHARE)
+    seconds = sampled.content.seconds / processors * SIDE_BY_SIDE + walked
+    return Estimate(seconds, seconds * SPEED_ERROR)
 
 
 def disks_of(seed: Estimate, size: int) -> tuple[int, int]:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from seed.home import Home, LeftOut
     from seed.items import Scope
     from seed.planning import Estimate, Plan
-    from seed.sampling import Sampled, Share
+    from seed.sampling.sample import Sampled
+    from seed.sampling.share import Share
 
 COURIER_DAYS = 2.0
 ADVICE = {
@@ -59,6 +60,9 @@ def plan(
     one_file_system: OneFileSystemOption = False,
     exclude_caches: ExcludeCachesOption = False,
     level: LevelOption = 3,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Read all large files, to see what they have in common.")
+    ] = False,
 ) -> None:
     """Say how large a seed of PATHs would be, how many disks and how long it takes, and whether to send disks at all.
 
@@ -66,7 +70,7 @@ def plan(
     """
     from formats.keyed.slots import ChunkingParameters
     from seed.planning import plan as planned
-    from seed.sampling import Sample
+    from seed.sampling.sample import Sample
     from seed.source.system import Walk
     from seed.throttle import parse_bits
 
@@ -79,10 +83,10 @@ def plan(
     home = home_if_any(console, "plan")
     scope = _scope(home, paths or [], left_out(exclude, exclude_from, one_file_system, exclude_caches))
     notice_not_root(console)
-    sample = Sample(ChunkingParameters(), random.Random())  # noqa: S311  a sample, no secret
+    sample = Sample(ChunkingParameters(), random.Random(), level, thorough)  # noqa: S311  a sample, no secret
     with console.working("plan"):
         sample.take_in(Walk(scope.items, scope.rules(_own(home)), console), console)
-        sampled = sample.look(level, console)
+        sampled = sample.look(console)
     made = planned(
         sampled,
         processors=os.cpu_count() or 1,
@@ -112,24 +116,29 @@ def _own(home: "Home | None") -> set[tuple[int, int]]:
 
 
 def _say(console: Console, sampled: "Sampled", made: "Plan", courier_days: float) -> None:
-    from seed.planning import CERTAIN, span
+    from seed.planning import span
 
     there = sampled.population
     console.say(
         f"What is there  {counted(there.files, 'file')}, {size(there.bytes)}; {counted(there.entries, 'entry')} in all"
     )
     console.say(
-        f"  duplicates   {sampled.duplicate.of:.1%} ± {CERTAIN * sampled.duplicate.error:.1%}; the rest is stored in "
-        f"{sampled.stored.of:.1%} ± {CERTAIN * sampled.stored.error:.1%} of its size"
+        f"  duplicates   {_percent(sampled.content.duplicate)}; the rest is stored in "
+        f"{_percent(sampled.content.stored)} of its size"
     )
     console.say(
-        f"  seed         {_about(made.seed, size)}; less where large files are alike in parts, which is not seen"
+        f"  seed         {_about(made.seed, size)}"
+        + (
+            ""
+            if sampled.through
+            else "; less where large files are alike in parts: --thorough reads them and says"
+        )
     )
     console.say(
         f"  disks        {', '.join(f'{span(n)} of {_terabytes(each)}' for each, n in made.disks.items())}"
     )
     console.say(
-        f"  prepare      {lasting(made.prepare)} at least, for compressing and sealing, at any disk's speed"
+        f"  prepare      {_about(made.prepare, lasting)} to read, compress and seal all, if no disk lets it wait"
     )
     for name, seconds in made.export.items():
         console.say(
@@ -152,6 +161,12 @@ def _about(estimate: "Estimate", shown: "Callable[[float], str]") -> str:
     return f"{shown(estimate.of)} ± {shown(estimate.error)}" if estimate.error else shown(estimate.of)
 
 
+def _percent(share: "Share") -> str:
+    from seed.planning import CERTAIN
+
+    return f"{share.of:.1%} ± {CERTAIN * share.error:.1%}" if share.error else f"{share.of:.1%}"
+
+
 def _terabytes(size_of_disk: int) -> str:
     """As it stands on the disk's box."""
     unit, power = ("TB", 12) if size_of_disk >= 10**12 else ("GB", 9) if size_of_disk >= 10**9 else ("MB", 6)
@@ -164,13 +179,14 @@ def _told(console: Console, sampled: "Sampled", made: "Plan") -> Json:
         "entries": there.entries,
         "files": there.files,
         "file_bytes": there.bytes,
-        "duplicate": _share(sampled.duplicate),
-        "stored": _share(sampled.stored),
+        "duplicate": _share(sampled.content.duplicate),
+        "stored": _share(sampled.content.stored),
+        "read_through": sampled.through,
         "seed_bytes": _interval(made.seed),
         "disks": [
             {"bytes": each, "least": least, "most": most} for each, (least, most) in made.disks.items()
         ],
-        "prepare_seconds": round(made.prepare),
+        "prepare_seconds": _interval(made.prepare),
         "export_seconds": {name: _interval(seconds) for name, seconds in made.export.items()},
         "upload_seconds": [
             {"bits": round(rate), **_interval(seconds)} for rate, seconds in made.upload.items()

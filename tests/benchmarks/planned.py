@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=3, help="how often each tree is planned: samples differ")
     given = parser.parse_args()
     print(
-        f"{'corpus':8} {'said MiB':>16} {'true MiB':>9} {'off':>7} {'errors':>7} {'said s':>7} {'took s':>7}"
+        f"{'corpus':8} {'said MiB':>16} {'true MiB':>9} {'off':>7} {'errors':>7} {'said s':>7} {'took s':>7} {'planning':>8}"
     )
     for name in given.corpora:
         with scratch_folder(given.scratch, "planned-") as folder:
@@ -55,18 +56,23 @@ def compare(name: str, tree: Path, folder: Path, times: int) -> None:
         "--generate-passphrase",
         folder / "passphrase",
     )
-    plans = [run("seed", "plan", tree) for _ in range(times)]
+    plans, planning = [], []
+    for _ in range(times):
+        began = time.monotonic()
+        plans.append(run("seed", "plan", tree))
+        planning.append(time.monotonic() - began)
     (disk := folder / "disk").mkdir()
     exported = run("seed", "export", tree, "--to", disk, "--offline")
     true = sum(path.stat().st_size for path in disk.rglob("*") if path.is_file())
-    for plan in plans:
+    for plan, seconds in zip(plans, planning, strict=True):
         seed = plan["seed_bytes"]
         off, error = true - seed["estimate"], (seed["high"] - seed["estimate"]) / 2
         said = f"{seed['estimate'] / 2**20:.1f} ± {2 * error / 2**20:.1f}"
         errors = off / error if error else 0.0
+        prepare = plan["prepare_seconds"]
         print(
             f"{name:8} {said:>16} {true / 2**20:9.1f} {off / true:7.1%} {errors:7.1f} "
-            f"{plan['prepare_seconds']:7} {exported['seconds']:7}",
+            f"{prepare['estimate']:3} ± {prepare['high'] - prepare['estimate']:2} {exported['seconds']:7} {seconds:8.1f}",
             flush=True,
         )
 

@@ -31,6 +31,8 @@ def test_it_needs_neither_a_machine_nor_a_word_more(stage: Stage, small_tree: Pa
         "--uplink",
     ):
         assert words in said
+    assert "--thorough" not in said  # nothing so large that it would not be read anyway
+    assert stage.run("seed", "plan", small_tree, "--thorough", "--json").json["read_through"]
     assert not stage.home.exists()
 
 

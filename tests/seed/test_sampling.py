@@ -10,13 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from formats.errors import Interrupted
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Tally
 from formats.tables.index import CONTENT
 from seed.planning import DAY, Estimate, advised, disks_of, plan, preparing, seed_size
-from seed.sampling import ALIKE_MAX, PLACE_FILES, Alike, Draws, Population, Sample, Sampled, Share
+from seed.sampling.alike import ALIKE_MAX, Alike
+from seed.sampling.draws import Draws
+from seed.sampling.sample import PLACE_FILES, Population, Sample, Sampled
+from seed.sampling.share import Share, Stratum, together
 from seed.source.rules import Rules
 from seed.source.system import Walk
 
@@ -97,10 +101,10 @@ def test_files_of_one_length_cannot_fill_the_memory(tmp_path: Path) -> None:
     assert len(alike._lengths[4096]) == ALIKE_MAX
 
 
-def sampled_from(folder: Path, seed: int = 1) -> Sampled:
-    sample, monitor = Sample(ChunkingParameters(), random.Random(seed)), Tally()
+def sampled_from(folder: Path, seed: int = 1, *, thorough: bool = False) -> Sampled:
+    sample, monitor = Sample(ChunkingParameters(), random.Random(seed), 3, thorough), Tally()
     sample.take_in(Walk([os.fsencode(folder)], Rules(), monitor), monitor)
-    return sample.look(3, monitor)
+    return sample.look(monitor)
 
 
 def test_what_a_tree_comes_to_is_seen_in_a_part_of_it(tmp_path: Path) -> None:
@@ -118,10 +122,70 @@ def test_what_a_tree_comes_to_is_seen_in_a_part_of_it(tmp_path: Path) -> None:
     assert there.files == 304
     texts = sum(path.stat().st_size for path in tmp_path.glob("text*"))
     assert there.bytes == texts + 10 * MIB
-    assert found.duplicate.of == pytest.approx(5 * MIB / there.bytes)
+    assert found.content.duplicate.of == pytest.approx(5 * MIB / there.bytes)
     noise = 5 * MIB / (texts + 5 * MIB)
-    assert found.stored.of == pytest.approx(noise, abs=0.01)
+    assert found.content.stored.of == pytest.approx(noise, abs=0.01)
     assert seed_size(found).of == pytest.approx(5 * MIB, rel=0.02)
+
+
+def two_images(folder: Path) -> int:
+    """Files of 12 and 13 MiB that have 9 MiB in common, which lie elsewhere in each. Returns how large both are without these."""
+    chance = random.Random(8)
+    common = chance.randbytes(9 * MIB)
+    (folder / "first").write_bytes(chance.randbytes(3 * MIB) + common)
+    (folder / "second").write_bytes(common + chance.randbytes(4 * MIB - 5))
+    return 16 * MIB - 5
+
+
+def test_what_large_files_have_in_common_is_counted(tmp_path: Path) -> None:
+    unique = two_images(tmp_path)
+    found = sampled_from(tmp_path)
+    assert found.through
+    assert found.content.duplicate.error == 0
+    longest = 2 * ChunkingParameters().max_size  # where they begin and cease to be alike, chunks differ
+    assert unique <= found.content.unique <= unique + longest
+    assert found.content.stored.of == pytest.approx(1.0, abs=0.001)
+    assert found.content.seconds > 0
+
+
+def test_large_files_are_read_through_if_that_is_little_or_wished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_images(tmp_path)
+    monkeypatch.setattr("seed.sampling.sample.THROUGH_MAX", 24 * MIB)
+    looked_into = sampled_from(tmp_path)
+    assert not looked_into.through
+    assert looked_into.content.duplicate.of == 0
+    assert looked_into.content.stored.of == pytest.approx(1.0, abs=0.001)
+    read = sampled_from(tmp_path, thorough=True)
+    assert read.through
+    assert read.content.duplicate.of > 0.2
+    assert read.content.bytes == looked_into.content.bytes == 25 * MIB - 5
+
+
+def test_a_walk_that_is_stopped_reads_no_further(tmp_path: Path) -> None:
+    two_images(tmp_path)
+
+    class Stopped(Tally):
+        def stopping(self) -> bool:
+            return self.done > 4 * MIB
+
+    sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3, thorough=True), Stopped()
+    with pytest.raises(Interrupted):
+        sample.take_in(Walk([os.fsencode(tmp_path)], Rules(), monitor), monitor)
+    assert monitor.done < 10 * MIB
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**9), st.floats(0, 0.99), st.floats(0, 1.1)), min_size=1))
+def test_strata_together_hold_what_each_does(parts: list[tuple[int, float, float]]) -> None:
+    strata = [Stratum(size, Share(again, 0.01), Share(stored, 0.01), 1.0) for size, again, stored in parts]
+    whole = together(strata)
+    assert whole.bytes == sum(s.bytes for s in strata)
+    assert whole.unique == pytest.approx(sum(s.unique for s in strata))
+    assert whole.unique * whole.stored.of == pytest.approx(sum(s.unique * s.stored.of for s in strata))
+    assert whole.duplicate.error <= 0.01 * (1 + 1e-9)
+    assert whole.stored.error <= 0.01 * (1 + 1e-9)
+    assert whole.seconds == len(strata)
 
 
 def test_of_a_file_with_many_holes_its_data_are_seen(tmp_path: Path) -> None:
@@ -131,7 +195,7 @@ def test_of_a_file_with_many_holes_its_data_are_seen(tmp_path: Path) -> None:
             file.write(os.urandom(64 * KIB))
     found = sampled_from(tmp_path)
     assert found.population.bytes == 200 * 64 * KIB
-    assert found.stored.of == pytest.approx(1.0, abs=0.001)
+    assert found.content.stored.of == pytest.approx(1.0, abs=0.001)
 
 
 def test_of_more_files_of_a_length_than_are_compared_it_is_not_sure(tmp_path: Path) -> None:
@@ -139,7 +203,7 @@ def test_of_more_files_of_a_length_than_are_compared_it_is_not_sure(tmp_path: Pa
     contents = [chance.randbytes(3000) for _ in range(600)]
     for number, content in enumerate(contents * 2):
         (tmp_path / f"{number:05}").write_bytes(content)
-    found = sampled_from(tmp_path).duplicate
+    found = sampled_from(tmp_path).content.duplicate
     assert found.error > 0.1
     assert abs(found.of - 0.5) <= 2 * found.error
 
@@ -157,17 +221,17 @@ def test_files_in_two_pieces_are_no_worse_than_whole_ones(tmp_path: Path) -> Non
     true = sum(len(sealer.seal(CONTENT, sealer.chunk_id(CONTENT, raw), raw)) for raw in whole) / sum(
         map(len, whole)
     )
-    assert found.stored.of == pytest.approx(true, rel=0.03)
+    assert found.content.stored.of == pytest.approx(true, rel=0.03)
 
 
 def test_of_very_many_tiny_files_few_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3000):
         (tmp_path / f"{number:04}").write_bytes(b"%d" % number * 3)
-    monkeypatch.setattr("seed.sampling.OPENED_MAX", 5000)
-    sample, monitor = Sample(ChunkingParameters(), random.Random(1)), Tally()
+    monkeypatch.setattr("seed.sampling.sample.OPENED_MAX", 5000)
+    sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3), Tally()
     sample.take_in(Walk([os.fsencode(tmp_path)], Rules(), monitor), monitor)
     assert max(len(place.paths) for place in sample._places.values()) <= PLACE_FILES
-    assert sample.look(3, monitor).population.files == 3000
+    assert sample.look(monitor).population.files == 3000
     assert monitor.done < 5000 * 12 + PLACE_FILES * 12
 
 
@@ -182,17 +246,18 @@ def test_nothing_comes_to_nothing(tmp_path: Path) -> None:
 
 def test_a_file_that_goes_meanwhile_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a" * 1000)
-    sample, monitor = Sample(ChunkingParameters(), random.Random(1)), Tally()
+    sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3), Tally()
     sample.take_in(Walk([os.fsencode(tmp_path)], Rules(), monitor), monitor)
     (tmp_path / "a").unlink()
-    assert sample.look(3, monitor).stored == Share(1.0)
+    assert sample.look(monitor).content.stored == Share(1.0)
 
 
 # What follows from a sample.
 
 
 def of(size: int, stored: float = 0.5, error: float = 0.01) -> Sampled:
-    return Sampled(Population(10**6, 10**6, size, 10.0), Share(0.1, 0.01), Share(stored, error), 8e-9)
+    content = Stratum(size, Share(0.1, 0.01), Share(stored, error), 0.9 * size * 8e-9)
+    return Sampled(Population(10**6, 10**6, size, 10.0), content, True)
 
 
 def test_the_seed_is_what_is_left_and_says_how_sure_that_is() -> None:
@@ -234,6 +299,6 @@ def test_a_terabyte_over_ten_megabits_is_the_story_of_this_program() -> None:
 
 
 def test_a_slow_machine_is_waited_for() -> None:
-    assert preparing(of(TB), 1) == pytest.approx(2 * preparing(of(TB), 2), rel=0.01)
+    assert preparing(of(TB), 1).of == pytest.approx(2 * preparing(of(TB), 2).of, rel=0.01)
     made = plan(of(TB), processors=1, uplink=None, disk_size=None, courier_days=0)
-    assert made.export["an SSD"].of == pytest.approx(made.prepare)
+    assert made.export["an SSD"] == made.prepare

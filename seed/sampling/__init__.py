@@ -1,0 +1,1 @@
+"""What a seed would come to, from a walk over everything and a look into a part of it."""

@@ -1,0 +1,209 @@
+"""What a seed would come to, from a walk over everything and a look into a part of it.
+
+Two things decide how large it is. How well content compresses is seen at places that are drawn at random from all bytes, each sealed
+as an export would seal it. What is there more than once is counted in large files where these are read through; else it is seen
+among files of equal length, for files of each order of magnitude apart: so many lengths are drawn that a few hundred files are
+read. What is estimated comes with its standard error. What is alike in parts of large files that were not read through is not seen.
+"""
+
+import os
+import random
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from formats.errors import Interrupted
+from formats.keyed.catalog import FILE, Entry
+from formats.keyed.chunk import ChunkSealer
+from formats.keyed.keys import MasterKey
+from formats.keyed.slots import ChunkingParameters
+from formats.monitor import Monitor
+from formats.tables.index import CONTENT
+from seed.sampling.alike import Alike
+from seed.sampling.content import content_of, located, regions_of, within
+from seed.sampling.draws import Draws
+from seed.sampling.share import Stratum, mean, together
+from seed.sampling.through import Through
+from seed.source.system import Found
+
+LARGE_PLACES, SMALL_PLACES = 768, 256  # in larger files, and in bundles of small ones
+THROUGH_MAX = 4 << 30  # bytes of large files that are read through unasked: half a minute of a hard disk
+PLACE_FILES = 1000  # small files that one place takes in, at most
+OPENED_MAX = 30_000  # small files that are opened to see how they compress
+FEW = 8  # places: with fewer, an order of magnitude is taken for what all are
+
+
+@dataclass
+class Population:
+    """All that would be read. `bytes` counts a file of several names once, and holes not at all."""
+
+    entries: int = 0
+    files: int = 0
+    bytes: int = 0
+    seconds: float = 0.0  # that the walk took
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """`content` is all bytes together; `through` whether large files were read to their ends."""
+
+    population: Population
+    content: Stratum
+    through: bool
+
+
+@dataclass
+class Place:
+    """A byte of a large file, in a file of that order of magnitude; or small files that would share a bundle with the first."""
+
+    paths: list[bytes]
+    at: int
+    order: int
+    bytes: int
+
+
+@dataclass(eq=False)
+class Sample:
+    """Takes in a walk; `look` then reads what was drawn. If `thorough`, large files are read through, and by `take_in` already."""
+
+    parameters: ChunkingParameters
+    chance: random.Random
+    level: int
+    thorough: bool = False
+    population: Population = field(default_factory=Population)
+
+    def __post_init__(self) -> None:
+        self._large = Draws(LARGE_PLACES, self.chance)
+        self._small = Draws(SMALL_PLACES, self.chance)
+        self._places: dict[
+            tuple[bool, int], Place
+        ] = {}  # by whether it is one of small files, and its number
+        self._filling: dict[int, Place] = {}
+        self._alike: dict[tuple[bool, int], Alike] = defaultdict(
+            Alike
+        )  # by whether small, order of magnitude
+        self._linked: set[tuple[int, int]] = set()
+        self._through = Through(self.parameters, self.chance, self.level)
+        self._waiting: list[bytes] = []  # large files, as long as they may be read through
+        self._large_bytes = 0
+
+    def take_in(self, walk: Iterable[Found], monitor: Monitor) -> None:
+        """Raises Interrupted."""
+        met = iter(walk)
+        while True:
+            began = time.perf_counter()
+            found = next(met, None)
+            self.population.seconds += time.perf_counter() - began
+            if found is None:
+                return
+            if monitor.stopping():
+                raise Interrupted(2)
+            self.population.entries += 1
+            entry = Entry(*found.looked)
+            if entry.type == FILE:
+                self.population.files += 1
+                monitor.progress(files=1)
+                self._take(entry, monitor)
+
+    def _take(self, entry: Entry, monitor: Monitor) -> None:
+        if entry.links > 1:
+            if (entry.device, entry.inode) in self._linked:
+                return
+            self._linked.add((entry.device, entry.inode))
+        size = self._read_of(entry)
+        if not size:
+            return
+        self.population.bytes += size
+        order = size.bit_length()
+        if entry.size > self.parameters.small_file_max:
+            self._take_large(entry.path, size, monitor)
+            return
+        self._alike[True, order].meet(entry.path, size)
+        self._fill(entry.path, size)
+        for number, _ in self._small.meet(size):
+            self._places[True, number] = self._filling[number] = Place([entry.path], 0, order, size)
+
+    def _take_large(self, path: bytes, size: int, monitor: Monitor) -> None:
+        if self.thorough:
+            self._through.read(path, monitor)
+            return
+        self._large_bytes += size
+        if self._large_bytes <= THROUGH_MAX:
+            self._waiting.append(path)
+        else:
+            self._waiting.clear()
+        order = size.bit_length()
+        self._alike[False, order].meet(path, size)
+        for number, at in self._large.meet(size):
+            self._places[False, number] = Place([path], at, order, size)
+
+    def _read_of(self, entry: Entry) -> int:
+        """The bytes that an export reads of a file: holes of large ones are passed over."""
+        if entry.size > self.parameters.small_file_max and sys.platform != "win32":
+            with suppress(OSError):
+                if os.lstat(located(entry.path)).st_blocks * 512 < entry.size:  # holes; or it is compressed
+                    return sum(length for _, length in regions_of(entry.path))
+        return entry.size
+
+    def _fill(self, path: bytes, size: int) -> None:
+        for number, place in list(self._filling.items()):
+            if place.bytes + size > self.parameters.bundle_size or len(place.paths) >= PLACE_FILES:
+                del self._filling[number]
+            else:
+                place.paths.append(path)
+                place.bytes += size
+
+    def look(self, monitor: Monitor) -> Sampled:
+        """Read what was drawn. Raises Interrupted."""
+        for path in self._waiting:
+            self._through.read(path, monitor)
+        through = self._large_bytes <= THROUGH_MAX
+        strata = self._strata(monitor, small_only=through)
+        return Sampled(self.population, together([*strata, self._through.stratum()]), through)
+
+    def _strata(self, monitor: Monitor, *, small_only: bool) -> list[Stratum]:
+        """Files of each order of magnitude, from their places."""
+        sealer = ChunkSealer(MasterKey.generate(), self.level)
+        stored: dict[tuple[bool, int], list[float]] = defaultdict(list)
+        seconds: dict[tuple[bool, int], list[float]] = defaultdict(list)
+        opened = 0
+        for (small, _), place in sorted(self._places.items()):
+            if small and opened > OPENED_MAX:
+                break
+            if small_only and not small:
+                continue
+            if monitor.stopping():
+                raise Interrupted(2)
+            began = time.thread_time()
+            raw = self._read(place, small=small)
+            opened += small * len(place.paths)
+            if raw:
+                record = sealer.seal(CONTENT, sealer.chunk_id(CONTENT, raw), raw)
+                seconds[small, place.order].append((time.thread_time() - began) / len(raw))
+                stored[small, place.order].append(len(record) / len(raw))
+                monitor.progress(done=len(raw))
+        every_stored, every_seconds = _all(stored), _all(seconds)
+        strata = []
+        for key, alike in self._alike.items():
+            if small_only and not key[0]:
+                continue
+            enough = len(stored[key]) >= FEW
+            share = mean(stored[key] if enough else every_stored)
+            each = mean(seconds[key] if enough else every_seconds).of
+            strata.append(Stratum(alike.bytes, alike.duplicate(monitor), share, alike.bytes * each))
+        return strata
+
+    def _read(self, place: Place, *, small: bool) -> bytes:
+        if small:
+            most = self.parameters.small_file_max
+            return b"".join(content_of(path, [(0, most)]) for path in place.paths)
+        block = self.parameters.mean_size
+        begin = place.at // block * block  # whole blocks: no more short ones than an export makes
+        return content_of(place.paths[0], within(regions_of(place.paths[0]), begin, block))
+
+
+def _all(by_key: dict[tuple[bool, int], list[float]]) -> list[float]:
+    return [value for values in by_key.values() for value in values]
