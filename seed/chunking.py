@@ -66,7 +66,7 @@ class Pieces:
     def expect(self, unit: "Unit") -> None:
         """A chunk on its way; units are named in the order in which they were expected."""
         unit.pieces, unit.at = self, len(self)
-        self.append(_UNNAMED, unit.size)
+        self.append(UNNAMED, unit.size)
         self.waiting += 1
 
     def name(self, at: int, chunk: ChunkId) -> None:
@@ -75,7 +75,7 @@ class Pieces:
         self.waiting -= 1
 
 
-_UNNAMED = ChunkId(bytes(32))
+UNNAMED = ChunkId(bytes(32))
 
 
 @dataclass(slots=True, eq=False)

@@ -25,7 +25,6 @@ class PointFact:
     point: str
     created: int
     kind: str
-    sequence: int
     files: int
     file_bytes: int
     needed_bytes: int
@@ -43,7 +42,6 @@ class PointFact:
             point=m.point,
             created=m.created,
             kind=m.point_kind,
-            sequence=m.sequence,
             files=m.totals.files,
             file_bytes=m.totals.file_bytes,
             needed_bytes=bytes_[0],

@@ -6,6 +6,7 @@ among files of equal length, for files of each order of magnitude apart: so many
 read. What is estimated comes with its standard error. What is alike in parts of large files that were not read through is not seen.
 """
 
+import io
 import os
 import random
 import sys
@@ -22,6 +23,7 @@ from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Monitor
 from formats.tables.index import CONTENT
+from seed.chunking import UNNAMED, Cutter
 from seed.sampling.alike import Alike
 from seed.sampling.content import content_of, located, regions_of, within
 from seed.sampling.draws import Draws
@@ -30,7 +32,10 @@ from seed.sampling.through import Through
 from seed.source.system import Found
 
 LARGE_PLACES, SMALL_PLACES = 768, 256  # in larger files, and in bundles of small ones
-THROUGH_MAX = 4 << 30  # bytes of large files that are read through unasked: half a minute of a hard disk
+THROUGH_MAX = 8 << 30  # bytes of large files that are read through unasked: a minute of a hard disk
+CUT_BEFORE = (
+    2  # chunks in the mean, after which cuts fall where they would if a file were read from its beginning
+)
 PLACE_FILES = 1000  # small files that one place takes in, at most
 OPENED_MAX = 30_000  # small files that are opened to see how they compress
 FEW = 8  # places: with fewer, an order of magnitude is taken for what all are
@@ -169,6 +174,7 @@ class Sample:
         sealer = ChunkSealer(MasterKey.generate(), self.level)
         stored: dict[tuple[bool, int], list[float]] = defaultdict(list)
         seconds: dict[tuple[bool, int], list[float]] = defaultdict(list)
+        cutter = Cutter(MasterKey.generate(), self.parameters)
         opened = 0
         for (small, _), place in sorted(self._places.items()):
             if small and opened > OPENED_MAX:
@@ -178,7 +184,7 @@ class Sample:
             if monitor.stopping():
                 raise Interrupted(2)
             began = time.thread_time()
-            raw = self._read(place, small=small)
+            raw = self._read(place, cutter, small=small)
             opened += small * len(place.paths)
             if raw:
                 record = sealer.seal(CONTENT, sealer.chunk_id(CONTENT, raw), raw)
@@ -196,13 +202,23 @@ class Sample:
             strata.append(Stratum(alike.bytes, alike.duplicate(monitor), share, alike.bytes * each))
         return strata
 
-    def _read(self, place: Place, *, small: bool) -> bytes:
+    def _read(self, place: Place, cutter: Cutter, *, small: bool) -> bytes:
+        """A bundle of small files, or the chunk of a large one that holds the place."""
         if small:
             most = self.parameters.small_file_max
             return b"".join(content_of(path, [(0, most)]) for path in place.paths)
-        block = self.parameters.mean_size
-        begin = place.at // block * block  # whole blocks: no more short ones than an export makes
-        return content_of(place.paths[0], within(regions_of(place.paths[0]), begin, block))
+        (path,) = place.paths
+        begin = max(place.at - CUT_BEFORE * self.parameters.mean_size, 0)
+        length = place.at - begin + self.parameters.max_size
+        read = io.BytesIO(content_of(path, within(regions_of(path), begin, length)))
+        found = b""
+        for unit in cutter.cut(read.readinto, length):
+            if begin <= place.at:
+                assert unit.raw is not None
+                found = bytes(unit.raw)
+            begin += unit.size
+            unit.named(UNNAMED)
+        return found
 
 
 def _all(by_key: dict[tuple[bool, int], list[float]]) -> list[float]:

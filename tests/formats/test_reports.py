@@ -84,7 +84,6 @@ points = st.lists(
         point=st.just("ab" * 16),
         created=st.integers(0, 1 << 33),
         kind=st.just("seed"),
-        sequence=st.integers(1, 9),
         files=st.integers(0, 1 << 40),
         file_bytes=st.integers(0, 1 << 60),
         needed_bytes=st.integers(0, 1 << 60),
@@ -148,7 +147,7 @@ def test_whatever_is_told_the_page_is_whole_and_fetches_nothing(
 
 def test_names_are_shown_not_obeyed() -> None:
     evil = "<script>alert(1)</script>"
-    fact = PointFact(evil, evil, 0, evil, 1, 1, 1, 1, 1, evil, 1, (evil,))
+    fact = PointFact(evil, evil, 0, evil, 1, 1, 1, 1, evil, 1, (evil,))
     made = page(
         evil,
         evil,
