@@ -35,6 +35,7 @@ CODES = {
     "no-vault": "no vault was named and none is known",
     "target-inside-source": "what is written would lie inside what is read",
     "file-exists": "a file that would be written exists already",
+    "disk-booked-in": "a disk that would be given up is at the datacenter",
     # the state of this machine
     "home-missing": "this machine is not registered",
     "home-registered": "this machine is registered already",

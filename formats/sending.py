@@ -1,5 +1,6 @@
 """What both sides ask of whoever gives a disk away, or takes one in."""
 
+import time
 from datetime import datetime
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from formats.errors import UsageError
 
 LONG = 500  # characters
+DAY = 86_400  # seconds: a clock may be in another zone
 
 
 def checked(text: str | None, most: int = 100) -> str | None:
@@ -46,4 +48,8 @@ def parse_moment(text: str) -> int:
             subject=text[:100],
             hint="write it as 2026-11-28, or 2026-11-28T14:30",
         )
+    if seconds > time.time() + DAY:
+        raise UsageError(
+            "date-unreadable", "this day is still to come", subject=text[:100], hint="say when it was; or is this machine's clock wrong?"
+        )  # fmt: skip
     return seconds

@@ -37,13 +37,23 @@ class Notes:
 def receive(
     vault: Vault, member: Membership, disk_set: SetId, number: int, notes: Notes, monitor: Monitor
 ) -> tuple[Custody, bool]:
-    """Book a disk in; one that was booked in before stays as it was. Returns the step, and whether it is new. Raises StoreError."""
+    """Book a disk in. One that was booked in before stays as it was, but where something else is said of it, or it was sent again.
+    Returns the step, and whether it is new. Raises StoreError."""
     disk = disk_key(vault, member, disk_set, number)
     draft = replace(
         _draft(disk, "received"), at=notes.at, carrier=notes.carrier, tracking=notes.tracking, note=notes.note
     )
     before = len(Chain.read(vault.store, disk, Tally()).steps)
-    chain = _add(vault, disk, monitor, lambda c: draft if c.newest("received") is None else None)
+    said = (notes.carrier, notes.tracking, notes.note)
+
+    def lacking(chain: Chain) -> Custody | None:
+        came = chain.newest("received")
+        if came is None or (any(said) and said != (came.carrier, came.tracking, came.note)):
+            return draft
+        sent = chain.newest("sent")
+        return draft if sent is not None and sent.step > came.step else None
+
+    chain = _add(vault, disk, monitor, lacking)
     return chain.newest("received") or draft, len(chain.steps) > before
 
 

@@ -45,7 +45,7 @@ from importer import sweeps
 from importer.archives import Work, find, load, needed_of, put, side_by_side, take_archive
 from importer.custody import note_imports
 from importer.intake import Disk, check_holdings, fetch
-from importer.points import load_needs, need_digests, set_documents, sets, stocks
+from importer.points import gives_back, load_needs, need_digests, set_documents, sets, stocks
 from importer.points import manifests as counting
 from importer.receipts import Imported, Outcome, job_disk, make_receipt, receipts
 from importer.vault import Vault
@@ -98,7 +98,9 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
     """Import `disks`, each accepted before. Raises MediaError disk-forked, StoreError."""
     results = _import_all(vault, disks, monitor)
     for result in results:
-        result.finished = any(
+        label = result.disk.label
+        result.gives_back = gives_back(vault, result.member, label.set, label.number)
+        result.finished = not result.gives_back and any(
             lowest.generation <= result.generation for lowest in _promised(vault, result, Tally())
         )
     if not monitor.stopping():
@@ -217,7 +219,9 @@ def _import_disk(work: Work, result: Imported, monitor: Monitor) -> None:
         for need in needed
         if work.has(need, result.member.key_id)
     }
-    result.whole = disk.closed is not None and all(f.subject in met for f in result.findings)
+    result.whole = disk.closed is not None and all(
+        f.subject in met or f.subject.startswith("archives/") for f in result.findings
+    )  # archives without a disk's name are what its point needs, and this disk does not hold
 
 
 def _well_formed(disk: Disk, manifest: Manifest) -> bool:
@@ -251,7 +255,12 @@ def _check_arrived(work: Work, result: Imported, found: Sequence[Finding], monit
                 name = layout.archive_name(need.archive.name)
                 known = any(f.subject.endswith(name) for f in found)
                 if there.lacking(need) is not None and not known:
-                    find(monitor, "object-missing", name, "needed by the point, on none of the set's disks")
+                    find(
+                        monitor,
+                        "object-missing",
+                        name,
+                        "needed by the point, and no disk of its set has brought it whole",
+                    )
 
 
 def _take_objects(vault: Vault, result: Imported, monitor: Monitor) -> None:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from formats import layout
 from formats.custody import told as told_of
 from formats.documents import envelope
-from formats.documents.disk import Inventory
 from formats.documents.job import Job
 from formats.documents.vault import Membership
-from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import ArchiveName, MachineId, SetId
 from formats.monitor import Monitor, Tally, damage_told
 from formats.replaced import Stock
@@ -24,13 +22,13 @@ from formats.reports.facts import (
     state_of,
 )
 from formats.reports.page import page, section
-from formats.tables.holdings import Holding, decode_table
+from formats.tables.holdings import Holding
 from formats.tables.needs import Need
 from formats.words import counted, moment, size
 from importer.jobs import jobs
 from importer.points import History, by_name, stocks
 from importer.receipts import receipts
-from importer.status import DiskStanding, SetStanding, standings
+from importer.status import DiskStanding, SetStanding, listed_on, standings
 from importer.vault import Vault, members
 from importer.wants import lacking
 
@@ -110,18 +108,9 @@ class _View:
 
     def _archives(self, disk_set: SetId, disk: DiskStanding) -> list[Holding]:
         """Those that the newest inventory lists, as far as its tables can be read; none of a disk that has not come."""
-        prefix = layout.received_prefix(self.member.machine, disk_set, disk.number)
-        names = [n for n, _ in self.vault.store.list(prefix) if layout.number_of(n) == disk.received]
-        try:
-            signed = (
-                envelope.read(self.vault.store.get(names[-1]), names[-1]) if names and disk.received else None
-            )
-            if signed is None:
-                return []
-            inventory = signed.verify(Inventory, bytes.fromhex(self.member.public_key))
-            return [h for t in inventory.tables for h in decode_table(self.vault.store.get(t.name), t.name)]
-        except (FormatError, IntegrityError, NotFoundError):
+        if not disk.received:
             return []
+        return listed_on(self.vault, self.member, disk_set, disk.number, disk.received) or []
 
 
 def _page(

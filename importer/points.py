@@ -12,10 +12,10 @@ from formats.documents.manifest import Manifest
 from formats.documents.revisions import signed_at
 from formats.documents.vault import Counted, Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
-from formats.ids import ArchiveName, Digest, HexDigest, MachineId, digest
+from formats.ids import ArchiveName, Digest, HexDigest, MachineId, SetId, digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import Stock, replacements
-from formats.retention import read_kept
+from formats.retention import Kept, read_kept
 from formats.standing import Standing, brings, judge, newest_points, newest_sets
 from formats.store.contract import Store
 from formats.tables import needs
@@ -109,10 +109,7 @@ class History:
         self.vault = vault
         self.member = member
         self.kept = read_kept(vault.store, member.machine, vault.key, monitor)
-        counted = [
-            item for item in manifests(vault, member, monitor) if item[0].point not in self.kept.expired
-        ]
-        self.found = newest_points(counted, lambda item: item[0])
+        self.found = unexpired(vault, member, self.kept, monitor)
         self._line = line_of(member, known)
         self._monitor = monitor
         self._buckets: Buckets = {}
@@ -160,6 +157,28 @@ class History:
 def sets(vault: Vault, member: Membership, monitor: Monitor) -> list[SetDocument]:
     """The sets of one machine, by documents that verify and count."""
     return newest_sets(set_documents(vault, member, monitor))
+
+
+def unexpired(
+    vault: Vault, member: Membership, kept: Kept, monitor: Monitor
+) -> list[tuple[Manifest, Signed]]:
+    """The points of one machine that have not expired, by sequence, each as it was revised last."""
+    counted = [item for item in manifests(vault, member, monitor) if item[0].point not in kept.expired]
+    return newest_points(counted, lambda item: item[0])
+
+
+def gives_back(vault: Vault, member: Membership, disk_set: SetId, number: int) -> bool:
+    """Whether the machine has given a disk up since it finished the set, and its points list files as lost: they may lie on
+    this disk alone."""
+    revisions = [document for document in set_documents(vault, member, Tally()) if document.set == disk_set]
+    named, kept = (
+        any(number == disk.number for document in documents for disk in document.disks)
+        for documents in (revisions, newest_sets(revisions))
+    )
+    if not named or kept:
+        return False
+    policy = read_kept(vault.store, member.machine, vault.key, Tally())
+    return any(manifest.totals.lost for manifest, _ in unexpired(vault, member, policy, Tally()))
 
 
 def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:

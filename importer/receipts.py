@@ -17,7 +17,7 @@ from importer.vault import Vault
 @dataclass
 class Imported:
     """How the import of one disk ended. `whole`: the vault holds everything this disk can give it; `finished`: the
-    export that it is of has ended: before that its machine may need the disk again."""
+    export that it is of has ended, before which its machine may need the disk again, and it does not give back what is lost."""
 
     disk: Disk
     member: Membership
@@ -25,6 +25,7 @@ class Imported:
     unchanged: bool = False
     whole: bool = False
     finished: bool = False
+    gives_back: bool = False  # see points.gives_back
     copied: int = 0
     copied_bytes: int = 0
     salvaged: int = 0  # records of damaged archives

@@ -1,18 +1,23 @@
 """Where the disks of each machine's sets are, as far as the vault has seen: awaited, received, safe to erase."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from formats import layout
 from formats.custody import newest
+from formats.documents import envelope
 from formats.documents.acceptance import folder_identity
 from formats.documents.custody import Custody
-from formats.documents.disk import SetDocument
+from formats.documents.disk import Inventory, SetDocument
 from formats.documents.vault import Membership
-from formats.ids import MachineId, SetId
+from formats.errors import FormatError, IntegrityError, NotFoundError
+from formats.ids import ArchiveName, MachineId, SetId
 from formats.monitor import Finding, Monitor, Tally
+from formats.replaced import Stock
 from formats.standing import newest_sets
+from formats.tables.holdings import Holding, decode_table
+from formats.tables.needs import Need
 from importer.custody import custody, note_erasable
 from importer.points import History, anybody, by_name, set_documents, stocks
 from importer.receipts import Imported, receipts
@@ -24,14 +29,15 @@ Generations = dict[tuple[SetId, int], int]  # the newest generation of a disk's 
 @dataclass(frozen=True)
 class DiskStanding:
     """One disk: `received` is the newest generation of its inventory that came, None where none did; `whole` where the
-    vault holds all that this one lists; `finished` where no later one is to come; `given_up` where its machine has. `steps` is what was
-    told of its custody."""
+    vault holds all that this one lists; `finished` where no later one is to come; `given_up` where its machine has, `gives_back` where
+    points have lost since what may lie on it alone. `steps` is what was told of its custody."""
 
     number: int
     received: int | None
     whole: bool = False
     finished: bool = False
     given_up: bool = False
+    gives_back: bool = False
     steps: tuple[Custody, ...] = ()
 
     @property
@@ -48,6 +54,8 @@ class DiskStanding:
             return "on its way" if newest(self.steps, "sent") is not None else "awaited"
         if not self.whole:
             return "received, not all of it has arrived: keep it"
+        if self.gives_back:
+            return "received, though it was given up: what points have lost may lie on it: keep it"
         return "received, may be erased" if self.finished else "received; its export goes on: keep it"
 
 
@@ -80,12 +88,14 @@ def standings(
         for document in newest_sets(revisions):
             point = points.get(document.point)
             waiting = {d.number for d in point.standing.awaited if d.set == document.set} if point else set()
-            lost = point is not None and not point.standing.complete and not waiting
             disks = [
-                _disk(document.set, d.number, received, {} if lost else whole, least=d.generation)
-                for d in document.disks
+                _disk(document.set, d.number, received, whole, least=d.generation) for d in document.disks
             ]
-            disks += _given_up(document, revisions, received, whole)
+            if point is not None and not point.standing.complete and not waiting:
+                lacking = _lacking(history.needed(point.signed), there[member.key_id])
+                disks = [_still_whole(vault, member, document.set, disk, lacking) for disk in disks]
+            is_lost = any(manifest.totals.lost for manifest, _ in history.found)
+            disks += _given_up(document, revisions, received, whole, is_lost=is_lost)
             found[document.set] = SetStanding(
                 document.set, True, tuple(sorted(disks, key=lambda d: d.number))
             )
@@ -120,18 +130,54 @@ def _with(standing: SetStanding, steps: Mapping[tuple[SetId, int], tuple[Custody
     return replace(standing, disks=disks)
 
 
+def _lacking(needed: Sequence[Need] | None, there: Stock) -> set[ArchiveName] | None:
+    """The archives that a point lacks; None where its need list cannot be read."""
+    return None if needed is None else {n.archive.name for n in needed if there.lacking(n) is not None}
+
+
+def _still_whole(
+    vault: Vault, member: Membership, disk_set: SetId, disk: DiskStanding, lacking: Set[ArchiveName] | None
+) -> DiskStanding:
+    """A disk of a point that lacks archives, which no other disk brings: it is needed again where it lists one of them."""
+    if not disk.whole or disk.received is None:
+        return disk
+    listed = listed_on(vault, member, disk_set, disk.number, disk.received)
+    innocent = lacking is not None and listed is not None and lacking.isdisjoint(h.name for h in listed)
+    return disk if innocent else replace(disk, whole=False)
+
+
+def listed_on(
+    vault: Vault, member: Membership, disk_set: SetId, number: int, generation: int
+) -> list[Holding] | None:
+    """The archives on a disk that came, by its inventory of that generation; None where that or a table of it cannot be read."""
+    prefix = layout.received_prefix(member.machine, disk_set, number)
+    names = [name for name, _ in vault.store.list(prefix) if layout.number_of(name) == generation]
+    try:
+        signed = envelope.read(vault.store.get(names[-1]), names[-1]) if names else None
+        if signed is None:
+            return None
+        inventory = signed.verify(Inventory, bytes.fromhex(member.public_key))
+        return [h for t in inventory.tables for h in decode_table(vault.store.get(t.name), t.name)]
+    except (FormatError, IntegrityError, NotFoundError):
+        return None
+
+
 def _given_up(
     document: SetDocument,
     revisions: Sequence[SetDocument],
     received: Generations,
     whole: Generations,
+    *,
+    is_lost: bool,
 ) -> list[DiskStanding]:
-    """The disks that an earlier revision of a set names, and that its machine has given up since."""
+    """The disks that an earlier revision of a set names, and that its machine has given up since; `is_lost` where its points
+    list files as lost."""
     earlier = {d.number: d for r in revisions if r.set == document.set for d in r.disks}
     gone = earlier.keys() - {d.number for d in document.disks}
     return [
-        replace(_disk(document.set, n, received, whole, least=earlier[n].generation), given_up=True)
+        replace(disk, given_up=True, gives_back=is_lost, finished=disk.finished and not is_lost)
         for n in gone
+        for disk in (_disk(document.set, n, received, whole, least=earlier[n].generation),)
     ]
 
 

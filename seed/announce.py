@@ -28,7 +28,7 @@ from seed.machines import check_active
 from seed.register import put_request
 
 PATIENCE = 10.0  # seconds a vault is waited for
-LATER = "the set is announced by the next command that reaches the vault"
+LATER = "it is told of its sets by the next command that reaches it"
 
 
 def announce(

@@ -123,7 +123,10 @@ def history(home: Home, kept: KeptSet, disk: DiskState, steps: Sequence[Custody]
     return [
         *(dated(at, what) for what, at in seen if at),
         *told([step for step in steps if step.event not in SEEN_HERE]),
-        *(f"{words(_draft(home, kept, sent))}, not told to the vault yet" for sent in here),
+        *(
+            f"{words(_draft(home, kept, sent))}{'' if sent.told else ', not told to the vault yet'}"
+            for sent in here
+        ),
     ]
 
 

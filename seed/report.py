@@ -31,6 +31,10 @@ from seed.home import Home
 from seed.machines import own_machines
 from seed.reading import Point, Union, needed_of, points
 from seed.standing import standings
+from seed.wanted import still_wanted
+
+AWAITED = "awaited by the vault"
+ON_ITS_WAY = "on its way, as far as is known here"
 
 
 def report(home: Home, vault: Store | None, now: int, monitor: Monitor) -> Told:
@@ -47,6 +51,12 @@ def report(home: Home, vault: Store | None, now: int, monitor: Monitor) -> Told:
         told.disks += _disk_facts(home, kept, vault, stock, wanted, monitor)
         if kept.state.status == "open" and kept.state.written:
             told.waiting.append(f"set {kept.state.set[:8]} is not finished: run the same export again")
+    if vault is None:
+        told.waiting.append("the vault was not reached: what it lacks is not known here")
+    elif lost := still_wanted(home, vault, monitor):
+        told.waiting.append(
+            f"{counted(lost, 'record')} that the vault lost, or got damaged: run `seed repair`"
+        )
     told.jobs = [
         JobFact(
             j.kind,
@@ -140,8 +150,8 @@ def _words(kept: KeptSet, disk: DiskState, vault: Store | None, *, comes: bool) 
     if kept.state.status == "open":
         return "its export goes on"
     if vault is None and not disk.arrived:
-        return "on its way, as far as is known here"
-    return "awaited by the vault" if comes else "arrived in the vault"
+        return ON_ITS_WAY
+    return AWAITED if comes else "arrived in the vault"
 
 
 def _page(home: Home, vault: Store | None, now: int, told: Told) -> str:
@@ -153,7 +163,7 @@ def _page(home: Home, vault: Store | None, now: int, told: Told) -> str:
         ("in the newest", counted(newest.files, "file") if newest else ""),
         ("its size", size(newest.file_bytes) if newest else ""),
         ("stored for all", size(sum(p.new_bytes for p in told.points))),
-        ("disks awaited", f"{sum(d.state == 'awaited by the vault' for d in told.disks):,}"),
+        ("disks awaited", f"{sum(d.state in (AWAITED, ON_ITS_WAY) for d in told.disks):,}"),
     ]
     where = (
         "as the vault knows it"

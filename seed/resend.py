@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from formats import layout
+from formats.custody import newest
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
 from formats.errors import HomeError, UsageError
@@ -25,10 +26,12 @@ from formats.records import write_private
 from formats.standing import awaited
 from formats.store.contract import Store
 from formats.store.local import LocalStore
+from formats.words import instant
 from formats.words import listed as numbers_listed
 from seed import export
 from seed.announce import announce_to
 from seed.backup import Options, back_up
+from seed.custody import steps_of
 from seed.disk import check_disk
 from seed.disk_sets import KeptSet
 from seed.home import Home, LeftOut
@@ -71,13 +74,18 @@ def resend(
     options: Options,
     monitor: Monitor,
     attendant: Attendant,
+    *,
+    booked_in: bool = False,
 ) -> Resent:
     """Give up disks of a finished set, and send what they held again: to `targets`, else over the network; the home is
-    locked by the caller, who has seen that no other machine took its place.
+    locked by the caller, who has seen that no other machine took its place. `booked_in`: also disks that are at the datacenter
+    by what it tells of their custody.
 
     Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
     """
     _check(kept, numbers, vault)
+    if not booked_in:
+        _check_custody(home, kept, numbers, vault, monitor)
     for target in targets:
         check_disk(target)
     scope = _scope(home, kept, monitor)
@@ -121,6 +129,21 @@ def _check(kept: KeptSet, numbers: Collection[int], vault: Store) -> None:
             raise UsageError(
                 "usage", f"disk {number} has arrived in the vault", subject=f"{state.set[:8]}/{number}",
                 hint="there is nothing to send again",
+            )  # fmt: skip
+
+
+def _check_custody(
+    home: Home, kept: KeptSet, numbers: Collection[int], vault: Store, monitor: Monitor
+) -> None:
+    """Raises UsageError where one of the disks is at the datacenter, and can still be imported."""
+    for number in sorted(numbers):
+        came = newest(steps_of(home, kept, number, vault, monitor), "received")
+        if came is not None and not kept.state.disks_by_number[number].dropped:
+            raise UsageError(
+                "disk-booked-in", f"disk {number} has come to the datacenter, {instant(came.at)}, and is to be imported there",
+                subject=f"{kept.state.set[:8]}/{number}",
+                hint="ask the datacenter to import it: `seed repair` then sends what came damaged. Where it cannot be read there at "
+                "all, give it up by --booked-in",
             )  # fmt: skip
 
 

@@ -159,7 +159,10 @@ def waits(points: Sequence[PointFact]) -> list[str]:
     ]
     lacking = [p for p in points if p.missing and not p.awaits]
     if lacking:
-        found.append(f"{counted(len(lacking), 'point')} lack archives, and no disk is known that brings them")
+        verb = "lacks" if len(lacking) == 1 else "lack"
+        found.append(
+            f"{counted(len(lacking), 'point')} {verb} archives, and no disk is known that brings them"
+        )
     return found
 
 

@@ -108,6 +108,7 @@ def import_(
     welcome, refused = _admit(opened, looked, further, console)
     if refused and not welcome:
         raise refused[0][1]
+    mend(opened, console)  # what was sent for a disk that came damaged counts when it comes again
     with console.working("import", sum(_bytes(disk) for disk, _ in welcome), "archive"):
         results = import_disks(opened, welcome, console)
     rows: list[Json] = [_report(result, console) for result in results]
@@ -282,6 +283,11 @@ def _report(result: "Imported", console: Console) -> dict[str, Json]:
         )
     if result.whole and result.finished:
         console.say(f"{name}: everything on it is in the vault; it may be erased")
+    elif result.whole and result.gives_back:
+        console.say(
+            f"{name}: KEEP IT: its machine gave it up, and what recovery points have lost since may lie on it alone; "
+            "`seed restore --from` reads it"
+        )
     elif result.whole:
         console.say(
             f"{name}: KEEP IT for now: all of it is in the vault, but its export goes on; `importer status` says when it "

@@ -56,6 +56,8 @@ def receive(
         step, is_new = book_in(opened, member, disk_set, number, notes, console)
         which = f"Disk {number} of set {disk_set[:8]} of {member.name}"
         console.say(f"{which}{'' if is_new else ', booked in before'}: {words(step)}")
+        if _is_given_up(before[member.machine, disk_set], number):
+            console.notice(f"{which} was given up by its machine; import it all the same")
         if member.status != "active":
             console.notice(
                 f"{member.name}, {fingerprint(member.machine)}, is {member.status}: its import may be refused"
@@ -73,6 +75,10 @@ def _standing(opened: "Vault", machine: str, disk_set: str) -> "SetStanding | No
 
     found = [s for _, sets in standings(opened, Tally(), lambda m: m.machine == machine) for s in sets]
     return next((standing for standing in found if standing.set == disk_set), None)
+
+
+def _is_given_up(standing: "SetStanding | None", number: int) -> bool:
+    return standing is not None and any(d.number == number and d.given_up for d in standing.disks)
 
 
 def _check_number(standing: "SetStanding | None", number: int) -> None:

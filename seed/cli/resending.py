@@ -29,6 +29,12 @@ def resend(
             "--to", metavar="DISK", help="Write it to this disk, of a set of its own, not over the network."
         ),
     ] = None,
+    booked_in: Annotated[
+        bool,
+        typer.Option(
+            "--booked-in", help="Also a disk that has come to the datacenter, and cannot be read there."
+        ),
+    ] = False,
     vault: VaultOption = None,
     level: LevelOption = 3,
 ) -> None:
@@ -56,7 +62,17 @@ def resend(
         with own_vault(console, home, address) as store:
             announce_to(home, store, console, again=True)
             with console.working("resend"):
-                resent = run(home, kept, numbers, to or [], store, Options(level=level), console, attending)
+                resent = run(
+                    home,
+                    kept,
+                    numbers,
+                    to or [],
+                    store,
+                    Options(level=level),
+                    console,
+                    attending,
+                    booked_in=booked_in,
+                )
         seconds = time.monotonic() - began - attending.waited
     _summarise(console, kept, sorted(numbers), resent, seconds)
 

@@ -89,13 +89,18 @@ def set_ship(
             numbers = to_ship(kept, store)
         ship(kept, [replace(sending, number=n) for n in sorted(numbers)], console)
         is_told = store is not None and tell(home, kept, store, console)
-    which = numbered("Disk", sorted(numbers)) if numbers else "No further disk"
+    if not numbers:
+        console.say(f"All disks of set {kept.state.set[:8]} that are not there yet were sent before.")
+        console.result({"set": kept.state.set, "disks": [], "at": None, "told": is_told})
+        return
     told = (
         f"the vault at {address} knows"
         if is_told
         else "the vault is told by the next command that reaches it"
     )
-    console.say(f"{which} of set {kept.state.set[:8]}: sent {moment(at)}; {told}.")
+    console.say(
+        f"{numbered('Disk', sorted(numbers))} of set {kept.state.set[:8]}: sent {moment(at)}; {told}."
+    )
     console.result({"set": kept.state.set, "disks": [*sorted(numbers)], "at": at, "told": is_told})
 
 
@@ -121,7 +126,7 @@ def set_labels(
     sender, disks = _labelled(home, find_set(home, which), checked(contact), console)
     if out.exists() and not out.is_dir():
         raise UsageError("path-not-found", "this is a file, not a folder", subject=str(out), hint="name a folder, which is made if need be")  # fmt: skip
-    files = {f"disk-{disk.number}.svg": label(sender, disk) for disk in disks}
+    files = {f"{sender.set[:8]}-disk-{disk.number}.svg": label(sender, disk) for disk in disks}
     files |= {"labels.html": page(sender, disks), "slip.html": slip(sender, disks)}
     with told_of(str(out)):
         out.mkdir(parents=True, exist_ok=True)

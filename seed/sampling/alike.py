@@ -74,7 +74,7 @@ class Alike:
             clusters = len(seen)
             sampled = math.sqrt(spread * clusters / max(clusters - 1, 1)) / total
             error += max(sampled, min(RULE_OF_THREE / clusters, 1 - share))
-        return Share(share, error)
+        return Share(share, min(error, max(share, 1 - share) / 2))
 
 
 def _digests(paths: list[bytes], size: int, monitor: Monitor) -> Iterator[bytes]:

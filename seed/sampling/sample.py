@@ -21,7 +21,7 @@ from formats.keyed.catalog import FILE, Entry
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
-from formats.monitor import Monitor
+from formats.monitor import Finding, Monitor
 from formats.tables.index import CONTENT
 from seed.chunking import UNNAMED, Cutter
 from seed.sampling.alike import Alike
@@ -92,7 +92,7 @@ class Sample:
         )  # by whether small, order of magnitude
         self._linked: set[tuple[int, int]] = set()
         self._through = Through(self.parameters, self.chance, self.level)
-        self._waiting: list[bytes] = []  # large files, as long as they may be read through
+        self._waiting: list[tuple[bytes, int]] = []  # large files, as long as they may be read through
         self._large_bytes = 0
 
     def take_in(self, walk: Iterable[Found], monitor: Monitor) -> None:
@@ -133,17 +133,31 @@ class Sample:
 
     def _take_large(self, path: bytes, size: int, monitor: Monitor) -> None:
         if self.thorough:
-            self._through.read(path, monitor)
+            self._read_through(path, size, monitor)
             return
         self._large_bytes += size
         if self._large_bytes <= THROUGH_MAX:
-            self._waiting.append(path)
+            self._waiting.append((path, size))
         else:
             self._waiting.clear()
         order = size.bit_length()
         self._alike[False, order].meet(path, size)
         for number, at in self._large.meet(size):
             self._places[False, number] = Place([path], at, order, size)
+
+    def _read_through(self, path: bytes, size: int, monitor: Monitor) -> None:
+        try:
+            self._through.read(path, monitor)
+        except OSError as error:
+            monitor.finding(
+                Finding(
+                    code="source-unreadable",
+                    subject=os.fsdecode(located(path)),
+                    detail=error.strerror or str(error),
+                )
+            )
+            self.population.files -= 1
+            self.population.bytes -= size
 
     def _read_of(self, entry: Entry) -> int:
         """The bytes that an export reads of a file: holes of large ones are passed over."""
@@ -163,8 +177,8 @@ class Sample:
 
     def look(self, monitor: Monitor) -> Sampled:
         """Read what was drawn. Raises Interrupted."""
-        for path in self._waiting:
-            self._through.read(path, monitor)
+        for path, size in self._waiting:
+            self._read_through(path, size, monitor)
         through = self._large_bytes <= THROUGH_MAX
         strata = self._strata(monitor, small_only=through)
         return Sampled(self.population, together([*strata, self._through.stratum()]), through)

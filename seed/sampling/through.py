@@ -3,7 +3,6 @@
 import os
 import random
 import time
-from contextlib import suppress
 
 from formats.errors import Interrupted
 from formats.ids import ChunkId
@@ -38,7 +37,7 @@ class Through:
         self._sealing = self._sealed = 0.0  # of sealing, and the bytes that were sealed
 
     def read(self, path: bytes, monitor: Monitor) -> None:
-        """What cannot be read is passed over. Raises Interrupted."""
+        """Raises OSError where it cannot be read, or not to its end; Interrupted."""
 
         def heard(got: int) -> None:
             if monitor.stopping():
@@ -46,21 +45,20 @@ class Through:
             monitor.progress(done=got)
 
         began, sealing = time.thread_time(), self._sealing
-        with suppress(OSError):
-            handle = os.open(located(path), READ_FLAGS)
-            try:
-                regions = list(data_extents(handle, os.fstat(handle).st_size))
-                stream = Stream(handle, regions, heard)
-                for unit in self._cutter.cut(stream.read, sum(length for _, length in regions)):
-                    assert unit.raw is not None
-                    chunk = self._sealer.chunk_id(CONTENT, unit.raw)
-                    self._bytes += unit.size
-                    if self._known.claim(chunk):
-                        self._meet(chunk, unit.raw)
-                    unit.named(chunk)
-            finally:
-                os.close(handle)
-        self._reading += time.thread_time() - began - (self._sealing - sealing)
+        handle = os.open(located(path), READ_FLAGS)
+        try:
+            regions = list(data_extents(handle, os.fstat(handle).st_size))
+            stream = Stream(handle, regions, heard)
+            for unit in self._cutter.cut(stream.read, sum(length for _, length in regions)):
+                assert unit.raw is not None
+                chunk = self._sealer.chunk_id(CONTENT, unit.raw)
+                self._bytes += unit.size
+                if self._known.claim(chunk):
+                    self._meet(chunk, unit.raw)
+                unit.named(chunk)
+        finally:
+            os.close(handle)
+            self._reading += time.thread_time() - began - (self._sealing - sealing)
 
     def _meet(self, chunk: ChunkId, raw: memoryview) -> None:
         self._unique += len(raw)

@@ -91,10 +91,13 @@ def test_a_parcel_of_three_disks_of_which_one_is_lost(
     ]
     assert server(stage) == ["arrived in the vault", "given up", "arrived in the vault"]
     assert stage.run("seed", "set", "ship", "--json").json["disks"] == [], "none is there that was not sent"
+    assert "were sent before" in stage.run("seed", "set", "ship").stdout
     again = stage.run("importer", "receive", f"{which[:8]}/1", "--json", "--vault", stage.at).json["disks"]
     assert [disk["new"] for disk in again] == [False]
+    late = stage.run("importer", "receive", f"{which[:8]}/2", "--vault", stage.at)
+    assert "was given up by its machine" in late.stderr
     stage.run("importer", "import", paths[0], paths[2], "--vault", stage.at)
-    assert custody(stage) == [came[0], came[1], came[0]], "nothing is told twice"
+    assert custody(stage) == [came[0], [*came[1], "received"], came[0]], "nothing is told twice"
     history = stage.run("importer", "status", "--vault", stage.at, "--json").json[0]["sets"][0]["disks"][2][
         "history"
     ]
@@ -144,6 +147,20 @@ def test_without_a_vault_it_is_kept_and_told_later(parcel: tuple[Stage, list[Pat
     assert custody(stage) == [[], ["sent", "sent"], []]
     stage.run("seed", "status")
     assert custody(stage) == [[], ["sent", "sent"], []]
+    stage.vault.rename(away)
+    assert "not told" not in stage.run("seed", "set", "show").stdout
+    away.rename(stage.vault)
+
+
+def test_what_is_said_of_a_disk_that_was_booked_in_is_kept(parcel: tuple[Stage, list[Path], str]) -> None:
+    stage, _, which = parcel
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    for words, new in (((), True), ((), False), (("--note", "torn"), True), (("--note", "torn"), False)):
+        words = ("importer", "receive", f"{which}/1", *words, "--vault", stage.at, "--json")
+        assert [disk["new"] for disk in stage.run(*words).json["disks"]] == [new]
+    stage.run("seed", "set", "ship", f"{which}/1", "--note", "again")
+    stage.run("importer", "receive", f"{which}/1", "--vault", stage.at)
+    assert custody(stage)[0] == ["received", "received", "sent", "received"]
 
 
 def test_a_damaged_disk_is_told_as_such_until_it_is_whole(parcel: tuple[Stage, list[Path], str]) -> None:
@@ -158,6 +175,25 @@ def test_a_damaged_disk_is_told_as_such_until_it_is_whole(parcel: tuple[Stage, l
     archive.write_bytes(good)
     stage.run("importer", "import", *paths, "--vault", stage.at, code=None)
     assert custody(stage)[1] == ["written", "closed", "received", "imported", "imported", "erasable"]
+
+
+def test_damage_on_one_disk_keeps_no_other(parcel: tuple[Stage, list[Path], str]) -> None:
+    stage, paths, _ = parcel
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    archive = max(paths[0].glob("offseed/*/archives/*/*"), key=lambda p: p.stat().st_size)
+    with archive.open("r+b") as file:
+        file.seek(archive.stat().st_size // 2)
+        file.write(bytes(64))
+    for path, code, word in zip(
+        paths, (3, 0, 3), ("KEEP IT", "it may be erased", "it may be erased"), strict=True
+    ):
+        assert word in stage.run("importer", "import", path, "--vault", stage.at, code=code).stdout
+    keep, erase = "received, not all of it has arrived: keep it", "received, may be erased"
+    assert datacenter(stage) == [keep, erase, erase]
+    stage.run("seed", "repair")
+    said = stage.run("importer", "import", paths[0], "--vault", stage.at, code=None)
+    assert "it may be erased" in said.stdout
+    assert datacenter(stage) == [erase] * 3
 
 
 def test_a_neighbour_tells_nothing_of_anothers_disk(
@@ -207,9 +243,9 @@ def test_labels_are_written_for_each_disk_and_say_where_to(parcel: tuple[Stage, 
     out = stage.folder / "to print"
     made = stage.run("seed", "set", "labels", "--out", out, "--contact", "Example Ltd", "--json").json
     assert {p.name for p in out.iterdir()} == set(made["files"]) == {
-        "disk-1.svg", "disk-2.svg", "disk-3.svg", "labels.html", "slip.html",
+        *(f"{which[:8]}-disk-{n}.svg" for n in (1, 2, 3)), "labels.html", "slip.html",
     }  # fmt: skip
-    assert "Disk 2 of 3" in (out / "disk-2.svg").read_text()
+    assert "Disk 2 of 3" in (out / f"{which[:8]}-disk-2.svg").read_text()
     slip = (out / "slip.html").read_text()
     assert f"{which[:8]}/3" in slip
     assert "Example Ltd" in slip
@@ -237,6 +273,7 @@ def test_what_cannot_be_is_refused(parcel: tuple[Stage, list[Path], str]) -> Non
         refused(stage.run("seed", "set", *words, "--json", code=2), "usage")
     refused(stage.run("seed", "set", "ship", f"{which}/{'9' * 5000}", "--json", code=2), "usage")
     receive(f"{which[:8]}/1", "--on", "tomorrow", code="date-unreadable")
+    receive(f"{which[:8]}/1", "--on", "2999-01-01", code="date-unreadable")
     receive(code_of(MachineId("ab" * 16), SetId(which), 1), code="machine-unknown", exit_code=1)
     refused(stage.run("seed", "set", "ship", f"{which}/9", "--json", code=2), "disk-unknown")
     refused(stage.run("seed", "set", "ship", "--on", "1969-12-31", "--json", code=2), "date-unreadable")

@@ -251,6 +251,34 @@ def test_a_disk_given_up_that_comes_after_all_does_no_harm(
         assert trees.differences(source, restored(stage, point["point"], room, source)) == []
 
 
+def test_a_disk_that_may_give_back_what_is_lost_is_to_be_kept(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage, lost, paths = exported_to_two(copy_of(opened), source, room)
+    before = kept(source, room, "before")
+    stage.run("importer", "import", paths[2 - lost], "--vault", stage.at)
+    subprocess.run(["rm", "-rf", "--", str(source)], check=True)
+    resend(Halved(stage, lost), code=3)
+    said = stage.run("importer", "import", paths[lost - 1], "--vault", stage.at).stdout
+    assert "KEEP IT: its machine gave it up" in said
+    assert "it may be erased" not in said
+    machine = stage.run("importer", "status", "--vault", stage.at, "--json").json[0]
+    (disk,) = [d for d in machine["sets"][0]["disks"] if d["number"] == lost]
+    assert (disk["whole"], disk["may_be_erased"]) == (True, False)
+    assert "erasable" not in [step["event"] for step in disk["custody"]]
+    target = room / "back"
+    stage.run("seed", "restore", "latest", *(w for p in paths for w in ("--from", p)), "--target", target)
+    assert trees.differences(before, below(target, source)) == []
+
+
+def test_what_the_datacenter_has_booked_in_is_not_given_up_unasked(halved: Halved) -> None:
+    name = f"{the_set(halved.stage)[:8]}/{halved.lost}"
+    halved.stage.run("importer", "receive", name, "--vault", halved.stage.at)
+    refused(halved.stage.run("seed", "resend", name, "--json", code=2), "disk-booked-in")
+    assert halved.stage.run("seed", "resend", name, "--booked-in", "--json").json["lost_files"] == 0
+    halved.stage.run("seed", "resend", name)
+
+
 def test_killed_it_goes_on(halved: Halved, source: Path, room: Path) -> None:
     """Killed by the second manifest that it puts: the new point is there, the old one is not revised yet."""
     words = (

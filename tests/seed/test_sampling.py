@@ -163,6 +163,28 @@ def test_large_files_are_read_through_if_that_is_little_or_wished(
     assert read.content.bytes == looked_into.content.bytes == 25 * MIB - 5
 
 
+def test_a_large_file_that_cannot_be_read_is_told_and_not_counted(tmp_path: Path) -> None:
+    two_images(tmp_path)
+    sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3), Tally()
+    sample.take_in(Walk([os.fsencode(tmp_path)], Rules(), monitor), monitor)
+    (tmp_path / "second").unlink()
+    found = sample.look(monitor)
+    assert [(f.code, f.subject) for f in monitor.findings] == [
+        ("source-unreadable", str(tmp_path / "second"))
+    ]
+    assert (found.population.files, found.population.bytes) == (1, 12 * MIB)
+    assert found.content.bytes == 12 * MIB
+
+
+def test_no_error_is_larger_than_what_it_is_of(tmp_path: Path) -> None:
+    alike = Alike()
+    for path, size in write(tmp_path, [b"%06d" % number for number in range(ALIKE_MAX)]):
+        for _ in range(100):
+            alike.meet(path, size)
+    share = alike.duplicate(Tally())
+    assert 2 * share.error <= max(share.of, 1 - share.of)
+
+
 def test_a_walk_that_is_stopped_reads_no_further(tmp_path: Path) -> None:
     two_images(tmp_path)
 
