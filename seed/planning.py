@@ -13,11 +13,14 @@ ENTRY_BYTES = 30  # of the catalog, as exports of source code and of a server's 
 CHUNK_BYTES = 100  # of indexes, need lists and inventories
 CHUNK_MEAN = 512 << 10
 METADATA_ERROR = 0.5
-CATALOG_SHARE = 2.0  # what is done for an entry beside walking takes about as long again
+CATALOG_SHARE = 1.1  # what is done for an entry beside walking takes about as long again
 USABLE = 0.95  # of a disk's nominal size: ext4 keeps a twentieth, others less
 CERTAIN = 2.0  # standard errors
-SIDE_BY_SIDE = 1.5  # times longer a processor takes when all of them work
-SPEED_ERROR = 0.3
+START = 1.2  # seconds, most of them for the passphrase's keys
+SIDE_BY_SIDE = 1.2  # times longer a processor takes when all of them work
+COPY_SPEED = 1.5e9  # bytes a second that one processor hands to the system
+READ_SPEED = 1e9  # bytes a second that one thread reads and cuts, and no more than one does
+SPEED_ERROR = 0.3  # of these, as seen on a few machines
 USE_OF_LINE = 0.95  # of an uplink's bits carry content
 IMPORT_SPEED = 130e6  # bytes a second, of a hard disk that is read at the datacenter
 DAY = 86_400.0
@@ -100,9 +103,11 @@ def seed_size(sampled: Sampled) -> Estimate:
 
 
 def preparing(sampled: Sampled, processors: int) -> Estimate:
-    """The seconds that this machine takes to read, compress and seal everything, if no disk lets it wait."""
-    walked = sampled.population.seconds * (1 + CATALOG_SHARE)
-    seconds = sampled.content.seconds / processors * SIDE_BY_SIDE + walked
+    """The seconds that this machine takes to read, compress, seal and write everything, if no disk lets it wait."""
+    content = sampled.content
+    work = content.seconds + content.unique * content.stored.of / COPY_SPEED
+    done = max(work * SIDE_BY_SIDE / processors, content.bytes / READ_SPEED)
+    seconds = START + done + sampled.population.seconds * (1 + CATALOG_SHARE)
     return Estimate(seconds, seconds * SPEED_ERROR)
 
 
