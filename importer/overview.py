@@ -64,7 +64,7 @@ def overview(vault: Vault, now: int, wanted: Wanted, monitor: Monitor) -> Told:
 def _points(history: History, there: Stock) -> Iterator[PointFact]:
     found = list(history.points(there))
     needed = [{need.archive.name: need for need in history.needed(p.signed) or ()} for p in found]
-    for point, bytes_ in zip(found, new_bytes(needed), strict=True):
+    for point, bytes_ in zip(found, new_bytes(needed, there), strict=True):
         yield PointFact.of(point.manifest, bytes_, point.standing)
 
 

@@ -1,9 +1,9 @@
 """Where a disk of this home was, and when: what was done to it here, whom it was given to, and what the vault has seen of it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from formats.custody import Chain, DiskKey, add, dated, told, words
+from formats.custody import Chain, DiskKey, add, dated, newest, told, words
 from formats.documents.custody import Custody
 from formats.errors import OffseedError, UsageError
 from formats.monitor import Monitor
@@ -13,6 +13,7 @@ from formats.words import listed, numbered
 from seed.disk_sets import SENT_MAX, DiskState, KeptSet, Sent
 from seed.home import Home
 
+AWAITED = "awaited by the vault"
 SEEN_HERE = ("written", "closed", "verified")  # what this machine did itself
 
 
@@ -114,6 +115,18 @@ def steps_of(
     except OffseedError as error:
         monitor.notice(f"what befell disk {number} of set {kept.state.set[:8]} cannot be read: {error.what}")
         return ()
+
+
+def whereabouts(disk: DiskState, to_come: Collection[int] | None, steps: Sequence[Custody]) -> str:
+    """Where a disk is, in words; `to_come` are those that the vault waits for, None where it was not reached."""
+    came = newest(steps, "received") is not None
+    if disk.dropped:
+        return "given up, though it has come" if came else "given up"
+    if to_come is not None and disk.number in to_come:
+        return "at the datacenter, to be imported" if came else AWAITED
+    if to_come is not None or disk.arrived:
+        return "arrived in the vault"
+    return "closed" if disk.inventory is not None else "open: attach it, and run the same export again"
 
 
 def history(home: Home, kept: KeptSet, disk: DiskState, steps: Sequence[Custody]) -> list[str]:

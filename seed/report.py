@@ -1,8 +1,9 @@
 """The report of a server: its points, what they take, its disks, its jobs; from its home, and from the vault where that is reached."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 
+from formats.documents.custody import Custody
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import ArchiveName
 from formats.jobs.listing import jobs
@@ -24,7 +25,7 @@ from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables.needs import Need
 from formats.words import counted, moment, size
-from seed.custody import history, steps_of
+from seed.custody import AWAITED, history, steps_of, whereabouts
 from seed.disk import read_journal
 from seed.disk_sets import DiskState, KeptSet, kept_sets
 from seed.home import Home
@@ -33,7 +34,6 @@ from seed.reading import Point, Union, needed_of, points
 from seed.standing import standings
 from seed.wanted import still_wanted
 
-AWAITED = "awaited by the vault"
 ON_ITS_WAY = "on its way, as far as is known here"
 
 
@@ -44,8 +44,8 @@ def report(home: Home, vault: Store | None, now: int, monitor: Monitor) -> Told:
         union = Union([*_kept_stores(home, stack), *([vault] if vault is not None else [])])
         found = _points(home, union, vault, monitor)
         needed = [_needed(union, point) for point in found]
-        told.points = list(_point_facts(found, needed, vault))
-    stock = Union([vault]).stock(identity.master.key_id.hex()) if vault is not None else None
+        stock = Union([vault]).stock(identity.master.key_id.hex()) if vault is not None else None
+        told.points = list(_point_facts(found, needed, vault, stock))
     wanted = {name: need for names in needed for name, need in names.items()}
     for kept in kept_sets(home):
         told.disks += _disk_facts(home, kept, vault, stock, wanted, monitor)
@@ -106,12 +106,15 @@ def _needed(union: Union, point: Point) -> dict[ArchiveName, Need]:
 
 
 def _point_facts(
-    found: Sequence[Point], needed: Sequence[dict[ArchiveName, Need]], vault: Store | None
+    found: Sequence[Point],
+    needed: Sequence[dict[ArchiveName, Need]],
+    vault: Store | None,
+    stock: Stock | None,
 ) -> Iterator[PointFact]:
     standing: dict[str, Standing] = {}
     if vault is not None:
         standing = {p.digest: s for p, s in standings(Union([vault]), found, found)}
-    for point, bytes_ in zip(found, new_bytes(needed), strict=True):
+    for point, bytes_ in zip(found, new_bytes(needed, stock), strict=True):
         yield PointFact.of(point.manifest, bytes_, standing.get(point.digest))
 
 
@@ -136,7 +139,7 @@ def _disk_facts(
             machine=home.identity.name,
             set=kept.state.set,
             number=disk.number,
-            state=_words(kept, disk, vault, comes=comes),
+            state=_words(kept, disk, None if vault is None else to_come, steps),
             bytes=sum(archive.size for archive in archives),
             speed=1000 * disk.write_bytes / disk.write_ms if disk.write_ms else None,
             history=tuple(history(home, kept, disk, steps)),
@@ -144,14 +147,14 @@ def _disk_facts(
         )
 
 
-def _words(kept: KeptSet, disk: DiskState, vault: Store | None, *, comes: bool) -> str:
-    if disk.dropped or kept.state.status == "abandoned":
+def _words(kept: KeptSet, disk: DiskState, to_come: Collection[int] | None, steps: Sequence[Custody]) -> str:
+    if kept.state.status == "abandoned":
         return "given up"
-    if kept.state.status == "open":
+    if not disk.dropped and kept.state.status == "open":
         return "its export goes on"
-    if vault is None and not disk.arrived:
+    if not disk.dropped and to_come is None and not disk.arrived:
         return ON_ITS_WAY
-    return AWAITED if comes else "arrived in the vault"
+    return whereabouts(disk, to_come, steps)
 
 
 def _page(home: Home, vault: Store | None, now: int, told: Told) -> str:

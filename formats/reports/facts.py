@@ -95,15 +95,23 @@ class Told:
     html: str = ""
 
 
-def new_bytes(points: Iterable[Mapping[ArchiveName, Need]]) -> list[tuple[int, int]]:
-    """Of points in their order, by what each needs: the bytes it builds upon, and those of them that none before it did."""
-    known: set[ArchiveName] = set()
+def new_bytes(points: Iterable[Mapping[ArchiveName, Need]], there: Stock | None) -> list[tuple[int, int]]:
+    """Of points in their order, by what each needs: the bytes it builds upon, and those of them that none before it did. What
+    stands in for an archive counts in its place, as far as is known what is `there`."""
+    known: set[Holding] = set()
     found = []
     for needed in points:
-        sizes = {name: need.archive.size for name, need in needed.items()}
-        found.append((sum(sizes.values()), sum(size for name, size in sizes.items() if name not in known)))
-        known |= sizes.keys()
+        upon: set[Holding] = set()
+        for need in needed.values():
+            by = [] if there is None or there.holds(need.archive) else there.stand_ins(need.archive)
+            upon.update(by or [need.archive])
+        found.append((_size(upon), _size(upon - known)))
+        known |= upon
     return found
+
+
+def _size(archives: Iterable[Holding]) -> int:
+    return sum(archive.size for archive in archives)
 
 
 def state_of(archive: Holding, need: Need | None, there: Stock | None, *, comes: bool) -> str:

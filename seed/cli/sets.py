@@ -19,7 +19,7 @@ from seed.cli.values import parse_disks
 
 if TYPE_CHECKING:
     from formats.store.contract import Store
-    from seed.disk_sets import DiskState, KeptSet
+    from seed.disk_sets import KeptSet
     from seed.home import Home
     from seed.labels import Labelled, Sender
 
@@ -193,7 +193,7 @@ def show_set(console: Console, home: "Home", kept: "KeptSet", store: "Store | No
     """Say how a set stands, disk by disk, as the home and the vault know it; the same for scripts."""
     from formats.custody import to_json
     from formats.standing import awaited
-    from seed.custody import history, steps_of
+    from seed.custody import history, steps_of, whereabouts
     from seed.disk import read_journal
 
     state = kept.state
@@ -214,13 +214,14 @@ def show_set(console: Console, home: "Home", kept: "KeptSet", store: "Store | No
     for disk in state.disks:
         sections = read_journal(kept, disk.number, console)
         used = sum(section.archive.size for section in sections)
-        where = "given up, may be erased" if state.status == "abandoned" else _where(disk, expected)
+        steps = steps_of(home, kept, disk.number, store, console)
+        is_over = state.status == "abandoned"
+        where = "given up, may be erased" if is_over else whereabouts(disk, expected, steps)
         holds = [counted(len(sections), "archive"), size(used)]
         holds += [f"generation {disk.generation}"] if disk.generation else []
         holds += ["verified"] if disk.verified else []
         holds += ["in a folder"] if not disk.mounted else []
         console.say(f"  disk {disk.number:<8} {', '.join(holds)}: {where}")
-        steps = steps_of(home, kept, disk.number, store, console)
         told = history(home, kept, disk, steps)
         for line in told:
             console.say(f"    {line}")
@@ -245,13 +246,3 @@ def show_set(console: Console, home: "Home", kept: "KeptSet", store: "Store | No
         "announced": state.announced,
         "disks": rows,
     }
-
-
-def _where(disk: "DiskState", expected: tuple[int, ...] | None) -> str:
-    if disk.dropped:
-        return "given up"
-    if expected is not None:
-        return "awaited by the vault" if disk.number in expected else "arrived in the vault"
-    if disk.arrived:
-        return "arrived in the vault"
-    return "closed" if disk.inventory is not None else "open: attach it, and run the same export again"

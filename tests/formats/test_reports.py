@@ -225,8 +225,18 @@ def test_of_a_damaged_archive_what_was_saved_stands_in(held: int, state: str) ->
 def test_what_is_new_is_counted_once() -> None:
     first, second = all_of(holding(1)), all_of(holding(2))
     of = {need.archive.name: need for need in (first, second)}
-    assert new_bytes([{first.archive.name: first}, of, {}]) == [
+    assert new_bytes([{first.archive.name: first}, of, {}], None) == [
         (first.archive.size, first.archive.size),
         (first.archive.size + second.archive.size, second.archive.size),
         (0, 0),
+    ]
+
+
+def test_what_stands_in_for_an_archive_is_counted_in_its_place() -> None:
+    lost, by = all_of(holding(1)), all_of(holding(2))
+    stock = Stock({(f"archives/{by.archive.name.hex()[:2]}/{by.archive.name.hex()}", by.archive.size)})
+    stock.replaced[lost.archive][by.archive] = (1 << lost.archive.records) - 1
+    assert new_bytes([{lost.archive.name: lost}, {by.archive.name: by}], stock) == [
+        (by.archive.size, by.archive.size),
+        (by.archive.size, 0),
     ]
