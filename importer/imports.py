@@ -17,12 +17,12 @@ The order of writes is the safety argument:
 import secrets
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.acceptance import forked
-from formats.documents.disk import Inventory, SetDisk
+from formats.documents.disk import Inventory, SetDisk, SetDocument
 from formats.documents.job import Job
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Counted, Membership
@@ -45,7 +45,16 @@ from importer import sweeps
 from importer.archives import Work, find, load, needed_of, put, side_by_side, take_archive
 from importer.custody import note_imports
 from importer.intake import Disk, check_holdings, fetch
-from importer.points import gives_back, load_needs, need_digests, set_documents, sets, stocks
+from importer.points import (
+    given_up,
+    have_lost,
+    load_needs,
+    need_digests,
+    set_documents,
+    sets,
+    stocks,
+    unexpired,
+)
 from importer.points import manifests as counting
 from importer.receipts import Imported, Outcome, job_disk, make_receipt, receipts
 from importer.vault import Vault
@@ -98,10 +107,10 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
     """Import `disks`, each accepted before. Raises MediaError disk-forked, StoreError."""
     results = _import_all(vault, disks, monitor)
     for result in results:
-        label = result.disk.label
-        result.gives_back = gives_back(vault, result.member, label.set, label.number)
+        documents = list(set_documents(vault, result.member, Tally()))
+        result.gives_back = _gives_back(vault, result, documents)
         result.finished = not result.gives_back and any(
-            lowest.generation <= result.generation for lowest in _promised(vault, result, Tally())
+            lowest.generation <= result.generation for lowest in _promised(documents, result)
         )
     if not monitor.stopping():
         note_imports(vault, results, monitor)
@@ -120,13 +129,21 @@ def _leave_out_expired(vault: Vault, disk: Disk, member: Membership, monitor: Mo
     monitor.notice(f"{disk.name}: a point on it has expired in this vault, and is not brought back")
 
 
-def _promised(vault: Vault, result: Imported, monitor: Monitor) -> list[SetDisk]:
-    """What the set documents in the vault say of this disk, though it was given up since: its lowest inventory that is
-    acceptable."""
+def _gives_back(vault: Vault, result: Imported, documents: Iterable[SetDocument]) -> bool:
+    """Whether this disk was given up, and its machine's points have lost what may lie on it alone."""
+    label, machine = result.disk.label, result.member.machine
+    if label.number not in given_up(documents, label.set):
+        return False
+    kept = read_kept(vault.store, machine, vault.key, Tally())
+    return have_lost(unexpired(vault, result.member, kept, Tally()))
+
+
+def _promised(documents: Iterable[SetDocument], result: Imported) -> list[SetDisk]:
+    """What the set documents say of this disk, though it was given up since: its lowest inventory that is acceptable."""
     label = result.disk.label
     return [
         disk
-        for document in set_documents(vault, result.member, monitor)
+        for document in documents
         for disk in document.disks
         if (document.set, disk.number, disk.disk) == (label.set, label.number, label.disk)
     ]
@@ -135,7 +152,7 @@ def _promised(vault: Vault, result: Imported, monitor: Monitor) -> list[SetDisk]
 def _check_generation(vault: Vault, result: Imported, monitor: Monitor) -> None:
     """A disk as it was before its machine closed it for the last time lacks what was written then."""
     closed = result.disk.closed
-    for lowest in _promised(vault, result, monitor):
+    for lowest in _promised(set_documents(vault, result.member, monitor), result):
         if result.generation < lowest.generation:
             detail = f"generation {result.generation}; its set was finished with {lowest.generation}"
             find(monitor, "disk-older", result.disk.name, detail)
@@ -210,8 +227,9 @@ def _import_disk(work: Work, result: Imported, monitor: Monitor) -> None:
         number = next((m.sequence for m, s in disk.manifests if s.digest == document.manifest), 0)
         prefix = layout.set_prefix(document.machine)
         put(vault, layout.numbered(prefix, number, signed.digest), signed.data, recorder)
-    _check_arrived(work, result, [*disk.findings, *recorder.findings], recorder)
     _check_generation(vault, result, recorder)
+    of_this_disk = [*disk.findings, *recorder.findings]
+    _check_arrived(work, result, of_this_disk, recorder)
     result.findings = [*disk.findings, *recorder.findings]
     met = {
         f"{place}/{layout.archive_name(need.archive.name)}"
@@ -219,9 +237,7 @@ def _import_disk(work: Work, result: Imported, monitor: Monitor) -> None:
         for need in needed
         if work.has(need, result.member.key_id)
     }
-    result.whole = disk.closed is not None and all(
-        f.subject in met or f.subject.startswith("archives/") for f in result.findings
-    )  # archives without a disk's name are what its point needs, and this disk does not hold
+    result.whole = disk.closed is not None and all(f.subject in met for f in of_this_disk)
 
 
 def _well_formed(disk: Disk, manifest: Manifest) -> bool:

@@ -20,10 +20,10 @@ from formats.errors import FormatError, IntegrityError, NotFoundError, damage_as
 from formats.ids import ArchiveName, HexDigest, MachineId, PointId, hex_digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import Stock, index_objects, replacements, sections, translated
-from formats.tables.holdings import Holding, decode_table
+from formats.tables.holdings import Holding
 from formats.tables.needs import Need, all_of, of_bits
 from formats.tables.sections import Section
-from importer.points import History, need_digests, set_documents, stocks
+from importer.points import History, need_digests, read_table, set_documents, stocks
 from importer.receipts import receipts
 from importer.vault import Vault
 
@@ -170,10 +170,7 @@ def _of_open_sets(
             if (inventory.machine, inventory.set) in finished:
                 continue
             for table in inventory.tables:
-                data = vault.store.get(table.name)
-                if hex_digest(data) != table.digest:
-                    raise IntegrityError("object-damaged", "a table of archives is damaged")
-                found.add(member.key_id, (all_of(held) for held in decode_table(data, table.name)))
+                found.add(member.key_id, map(all_of, read_table(vault.store, table)))
         except (FormatError, IntegrityError, NotFoundError):
             _blind(found, member, name, monitor)
 

@@ -12,9 +12,9 @@ from formats.errors import UsageError, damage_aside
 from formats.ids import HexDigest, SetId, hex_digest, random_id
 from formats.monitor import Monitor, damage_told
 from formats.store.contract import Store
-from formats.tables.holdings import TABLE_SIZE_MAX, Holding, decode_table
+from formats.tables.holdings import Holding
 from formats.words import numbered
-from importer.points import Point
+from importer.points import Point, read_table
 from importer.vault import Vault
 
 
@@ -149,6 +149,4 @@ def listed(store: Store, inventory: Inventory) -> Iterator[Holding]:
     """The archives that an inventory lists, as far as `store` has its tables."""
     for table in inventory.tables:
         with damage_aside():
-            data = store.get(table.name, length=TABLE_SIZE_MAX + 1)
-            if hex_digest(data) == table.digest:
-                yield from decode_table(data, table.name)
+            yield from read_table(store, table)

@@ -1,24 +1,25 @@
 """Recovery points as the vault sees them: admitted manifests, and whether all they need is there."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from formats import layout
-from formats.documents.disk import SetDocument
+from formats.documents.disk import Held, SetDisk, SetDocument
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.revisions import signed_at
 from formats.documents.vault import Counted, Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
-from formats.ids import ArchiveName, Digest, HexDigest, MachineId, SetId, digest
+from formats.ids import ArchiveName, Digest, HexDigest, MachineId, SetId, digest, hex_digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import Stock, replacements
 from formats.retention import Kept, read_kept
 from formats.standing import Standing, brings, judge, newest_points, newest_sets
 from formats.store.contract import Store
 from formats.tables import needs
+from formats.tables.holdings import TABLE_SIZE_MAX, Holding, decode_table
 from formats.tables.needs import Buckets, Need
 from importer.vault import Vault, members
 
@@ -53,6 +54,14 @@ def _fetch_need(store: Store, wanted: Digest) -> bytes:
     if digest(data) != wanted:
         raise IntegrityError("object-damaged", "a part of a need list is damaged", subject=name)
     return data
+
+
+def read_table(store: Store, table: Held) -> list[Holding]:
+    """The archives in a table of an inventory. Raises NotFoundError, FormatError, IntegrityError."""
+    data = store.get(table.name, length=TABLE_SIZE_MAX + 1)
+    if hex_digest(data) != table.digest:
+        raise IntegrityError("object-damaged", "a table of archives is damaged", subject=table.name)
+    return decode_table(data, table.name)
 
 
 def stocks(vault: Vault, monitor: Monitor) -> Mapping[str, Stock]:
@@ -167,18 +176,17 @@ def unexpired(
     return newest_points(counted, lambda item: item[0])
 
 
-def gives_back(vault: Vault, member: Membership, disk_set: SetId, number: int) -> bool:
-    """Whether the machine has given a disk up since it finished the set, and its points list files as lost: they may lie on
-    this disk alone."""
-    revisions = [document for document in set_documents(vault, member, Tally()) if document.set == disk_set]
-    named, kept = (
-        any(number == disk.number for document in documents for disk in document.disks)
-        for documents in (revisions, newest_sets(revisions))
-    )
-    if not named or kept:
-        return False
-    policy = read_kept(vault.store, member.machine, vault.key, Tally())
-    return any(manifest.totals.lost for manifest, _ in unexpired(vault, member, policy, Tally()))
+def given_up(documents: Iterable[SetDocument], disk_set: SetId) -> dict[int, SetDisk]:
+    """The disks of a finished set that its machine has given up since, by number: an earlier revision names them, the newest does
+    not."""
+    revisions = [document for document in documents if document.set == disk_set]
+    kept = {disk.number for document in newest_sets(revisions) for disk in document.disks}
+    return {d.number: d for revision in revisions for d in revision.disks if d.number not in kept}
+
+
+def have_lost(points: Iterable[tuple[Manifest, Signed]]) -> bool:
+    """Whether files of them are lost: a disk that was given up, and comes after all, may alone give them back."""
+    return any(manifest.totals.lost for manifest, _ in points)
 
 
 def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:

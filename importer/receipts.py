@@ -25,7 +25,7 @@ class Imported:
     unchanged: bool = False
     whole: bool = False
     finished: bool = False
-    gives_back: bool = False  # see points.gives_back
+    gives_back: bool = False  # given up, and points have lost what may lie on it alone
     copied: int = 0
     copied_bytes: int = 0
     salvaged: int = 0  # records of damaged archives

@@ -9,17 +9,17 @@ from formats.custody import newest
 from formats.documents import envelope
 from formats.documents.acceptance import folder_identity
 from formats.documents.custody import Custody
-from formats.documents.disk import Inventory, SetDocument
+from formats.documents.disk import Inventory
 from formats.documents.vault import Membership
 from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import ArchiveName, MachineId, SetId
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import Stock
 from formats.standing import newest_sets
-from formats.tables.holdings import Holding, decode_table
+from formats.tables.holdings import Holding
 from formats.tables.needs import Need
 from importer.custody import custody, note_erasable
-from importer.points import History, anybody, by_name, set_documents, stocks
+from importer.points import History, anybody, by_name, given_up, have_lost, read_table, set_documents, stocks
 from importer.receipts import Imported, receipts
 from importer.vault import Vault, members
 
@@ -84,7 +84,7 @@ def standings(
         received, whole = came[member.machine], wholly[member.machine]
         history = History(vault, member, known, monitor)
         points = {p.manifest.point: p for p in history.points(there[member.key_id])}
-        revisions = list(set_documents(vault, member, monitor))
+        revisions, is_lost = list(set_documents(vault, member, monitor)), have_lost(history.found)
         for document in newest_sets(revisions):
             point = points.get(document.point)
             waiting = {d.number for d in point.standing.awaited if d.set == document.set} if point else set()
@@ -94,8 +94,10 @@ def standings(
             if point is not None and not point.standing.complete and not waiting:
                 lacking = _lacking(history.needed(point.signed), there[member.key_id])
                 disks = [_still_whole(vault, member, document.set, disk, lacking) for disk in disks]
-            is_lost = any(manifest.totals.lost for manifest, _ in history.found)
-            disks += _given_up(document, revisions, received, whole, is_lost=is_lost)
+            for number, gone in given_up(revisions, document.set).items():
+                late = _disk(document.set, number, received, whole, least=gone.generation)
+                is_done = late.finished and not is_lost
+                disks.append(replace(late, given_up=True, gives_back=is_lost, finished=is_done))
             found[document.set] = SetStanding(
                 document.set, True, tuple(sorted(disks, key=lambda d: d.number))
             )
@@ -157,28 +159,9 @@ def listed_on(
         if signed is None:
             return None
         inventory = signed.verify(Inventory, bytes.fromhex(member.public_key))
-        return [h for t in inventory.tables for h in decode_table(vault.store.get(t.name), t.name)]
+        return [held for table in inventory.tables for held in read_table(vault.store, table)]
     except (FormatError, IntegrityError, NotFoundError):
         return None
-
-
-def _given_up(
-    document: SetDocument,
-    revisions: Sequence[SetDocument],
-    received: Generations,
-    whole: Generations,
-    *,
-    is_lost: bool,
-) -> list[DiskStanding]:
-    """The disks that an earlier revision of a set names, and that its machine has given up since; `is_lost` where its points
-    list files as lost."""
-    earlier = {d.number: d for r in revisions if r.set == document.set for d in r.disks}
-    gone = earlier.keys() - {d.number for d in document.disks}
-    return [
-        replace(disk, given_up=True, gives_back=is_lost, finished=disk.finished and not is_lost)
-        for n in gone
-        for disk in (_disk(document.set, n, received, whole, least=earlier[n].generation),)
-    ]
 
 
 def _disk(

@@ -33,9 +33,7 @@ from seed.source.system import Found
 
 LARGE_PLACES, SMALL_PLACES = 768, 256  # in larger files, and in bundles of small ones
 THROUGH_MAX = 8 << 30  # bytes of large files that are read through unasked: a minute of a hard disk
-CUT_BEFORE = (
-    2  # chunks in the mean, after which cuts fall where they would if a file were read from its beginning
-)
+CUT_BEFORE = 2  # chunks in the mean: cuts then fall as if the file were read from its beginning
 PLACE_FILES = 1000  # small files that one place takes in, at most
 OPENED_MAX = 30_000  # small files that are opened to see how they compress
 FEW = 8  # places: with fewer, an order of magnitude is taken for what all are
@@ -83,13 +81,10 @@ class Sample:
     def __post_init__(self) -> None:
         self._large = Draws(LARGE_PLACES, self.chance)
         self._small = Draws(SMALL_PLACES, self.chance)
-        self._places: dict[
-            tuple[bool, int], Place
-        ] = {}  # by whether it is one of small files, and its number
+        # By whether they are of small files, and by number or order of magnitude.
+        self._places: dict[tuple[bool, int], Place] = {}
+        self._alike: dict[tuple[bool, int], Alike] = defaultdict(Alike)
         self._filling: dict[int, Place] = {}
-        self._alike: dict[tuple[bool, int], Alike] = defaultdict(
-            Alike
-        )  # by whether small, order of magnitude
         self._linked: set[tuple[int, int]] = set()
         self._through = Through(self.parameters, self.chance, self.level)
         self._waiting: list[tuple[bytes, int]] = []  # large files, as long as they may be read through
@@ -180,10 +175,13 @@ class Sample:
         for path, size in self._waiting:
             self._read_through(path, size, monitor)
         through = self._large_bytes <= THROUGH_MAX
-        strata = self._strata(monitor, small_only=through)
+        if through:  # nothing is left to be estimated of large files
+            self._places = {key: place for key, place in self._places.items() if key[0]}
+            self._alike = {key: alike for key, alike in self._alike.items() if key[0]}
+        strata = self._strata(monitor)
         return Sampled(self.population, together([*strata, self._through.stratum()]), through)
 
-    def _strata(self, monitor: Monitor, *, small_only: bool) -> list[Stratum]:
+    def _strata(self, monitor: Monitor) -> list[Stratum]:
         """Files of each order of magnitude, from their places."""
         sealer = ChunkSealer(MasterKey.generate(), self.level)
         stored: dict[tuple[bool, int], list[float]] = defaultdict(list)
@@ -193,8 +191,6 @@ class Sample:
         for (small, _), place in sorted(self._places.items()):
             if small and opened > OPENED_MAX:
                 break
-            if small_only and not small:
-                continue
             if monitor.stopping():
                 raise Interrupted(2)
             began = time.thread_time()
@@ -208,8 +204,6 @@ class Sample:
         every_stored, every_seconds = _all(stored), _all(seconds)
         strata = []
         for key, alike in self._alike.items():
-            if small_only and not key[0]:
-                continue
             enough = len(stored[key]) >= FEW
             share = mean(stored[key] if enough else every_stored)
             each = mean(seconds[key] if enough else every_seconds).of
