@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from formats.wire import Json
 
 PATIENCE = 20.0  # seconds: a disk that sleeps, or is broken, answers late
+DIGITS_MAX = 20  # more bytes than any disk has
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,10 @@ def word(value: Json) -> str | None:
 
 
 def number(value: Json) -> int:
-    """A size; older programs print numbers as texts."""
-    text = str(value)
-    return int(text) if text.isdecimal() else 0
+    """A size, else 0; older programs print numbers as texts."""
+    if isinstance(value, str) and len(value) <= DIGITS_MAX and value.isdecimal():
+        return int(value)
+    return value if type(value) is int and 0 <= value < 10**DIGITS_MAX else 0
 
 
 def truth(value: Json) -> bool:

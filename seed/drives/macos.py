@@ -1,7 +1,6 @@
 """What diskutil tells of disks on macOS."""
 
 import plistlib
-from xml.parsers.expat import ExpatError
 
 from formats.wire import Json
 from seed.drives.device import Device, answer, number, word
@@ -19,7 +18,7 @@ def described(told: bytes) -> Device | None:
     """A file system as `diskutil info -plist` describes it; None where it does not."""
     try:
         info: dict[str, Json] = plistlib.loads(told, fmt=plistlib.FMT_XML)
-    except (plistlib.InvalidFileException, ExpatError, ValueError):
+    except Exception:  # plistlib ends in whatever its stack happens to lack
         return None
     if not isinstance(info, dict):
         return None
@@ -36,5 +35,5 @@ def described(told: bytes) -> Device | None:
         removable=info.get("RemovableMediaOrExternalDevice") is True or info.get("Internal") is False,
         read_only=info.get("WritableVolume") is False,
         system=mounted == "/" or (mounted or "").startswith("/System/"),
-        failing=FAILING.get(str(info.get("SMARTStatus"))),
+        failing=FAILING.get(word(info.get("SMARTStatus")) or ""),
     )

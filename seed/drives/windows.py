@@ -32,10 +32,10 @@ def listed(told: Json) -> list[Device]:
             model=word(row.get("model")),
             serial=word(row.get("serial")),
             bus=word(row.get("bus")),
-            removable=row.get("bus") in PLUGGED,
+            removable=word(row.get("bus")) in PLUGGED,
             read_only=truth(row.get("readonly")),
             system=truth(row.get("system")),
-            failing=FAILING.get(str(row.get("health"))),
+            failing=FAILING.get(word(row.get("health")) or ""),
         )
         for row in members(told)
         if (mounted := word(row.get("mounted"))) is not None

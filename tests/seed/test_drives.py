@@ -138,6 +138,19 @@ def test_macos() -> None:
     assert failing is not None
     assert (failing.failing, failing.system, failing.removable) == (True, True, False)
     assert macos.described(b"Could not find disk: /mnt") is None
+    huge = macos.described(plistlib.dumps(info).replace(b"4294967296000", b"0x1" + b"0" * 5000))
+    assert huge is not None
+    assert huge.size == 0
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_property_list_with_a_tag_that_is_none(place: int) -> None:
+    told = plistlib.dumps({"DeviceNode": "/dev/disk4s1", "Parts": [1]})
+    tags = (b"<dict>", b"<key>", b"<string>", b"<array>", b"<integer>")
+    broken = told.replace(tags[place], b"<other>").replace(tags[place].replace(b"<", b"</"), b"</other>")
+    assert broken != told
+    macos.described(broken)
+    macos.described(told.replace(tags[place], b"<other/>" + tags[place]))
 
 
 def test_windows() -> None:
@@ -155,10 +168,21 @@ def test_windows() -> None:
     assert windows.listed(None) == []
 
 
+MEMBERS = (
+    "smart_status",
+    "passed",
+    "mounted",
+    "bus",
+    "health",
+    "serial",
+    "DeviceNode",
+    "SMARTStatus",
+    "TotalSize",
+)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("9" * 5000),
     lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from([*node("x"), "blockdevices", "children", "smart_status", "passed"]), inner, max_size=6),
+    | st.dictionaries(st.sampled_from([*node("x"), "blockdevices", "children", *MEMBERS]), inner, max_size=6),
     max_leaves=30,
 )  # fmt: skip
 
@@ -167,8 +191,15 @@ JSON = st.recursive(
 def test_whatever_is_printed_is_no_fault(told: Any) -> None:
     for device, _ in linux.listed(told):
         Attached(device).warnings()
-    windows.listed(told)
     linux.health(told)
+
+
+@given(JSON, JSON, JSON)
+def test_whatever_stands_for_a_bus_or_a_health_is_no_fault(bus: Any, health: Any, size: Any) -> None:
+    told = windows.listed({"mounted": "E:", "bus": bus, "health": health, "size": size})
+    assert [device.path for device in told] == ["E:"]
+    linux.listed({"blockdevices": [{"path": "/dev/a", "size": size, "tran": bus, "rm": health}]})
+    windows.listed([bus, health, size])
 
 
 def test_a_program_that_is_not_there_tells_nothing() -> None:
