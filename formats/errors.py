@@ -79,7 +79,7 @@ CODES = {
     # disks
     "archive-foreign": "an archive was sealed by another machine than the one that wrote the disk",
     "disk-missing": "there is no disk at that path",
-    "disk-crowded": "the disk holds more objects than any seed has",
+    "disk-crowded": "the disk holds more than any exporter writes",
     "disk-empty": "no seed lies on the disk",
     "disk-unfinished": "the disk was not closed by a valid inventory",
     "disk-forked": "two inventories of one generation differ",

@@ -165,8 +165,9 @@ def custody(
 # Which disk a code means.
 
 
-def find(vault: Vault, code: Code, monitor: Monitor) -> tuple[Membership, SetId]:
-    """The machine and the set of the disk that a label's code names. Raises VaultError machine-unknown, UsageError disk-unknown."""
+def find(vault: Vault, code: Code, machine: str | None, monitor: Monitor) -> tuple[Membership, SetId]:
+    """The machine and the set of the disk that a label's code names; of the machine of this name, if one is given.
+    Raises VaultError machine-unknown, UsageError disk-unknown."""
     known = members(vault, monitor)
     if code.machine is not None:
         member = known.get(code.machine)
@@ -180,19 +181,24 @@ def find(vault: Vault, code: Code, monitor: Monitor) -> tuple[Membership, SetId]
             )
         return member, SetId(code.set)
     matches = {
-        (machine, disk_set): known[machine]
-        for machine, disk_set in _sets_known(vault, known.values())
-        if machine in known and disk_set.startswith(code.set)
+        (owner, disk_set): known[owner]
+        for owner, disk_set in _sets_known(vault, known.values())
+        if owner in known and disk_set.startswith(code.set) and machine in (None, known[owner].name)
     }
-    if len(matches) != 1:
-        what = "several disk sets begin so" if matches else "this vault knows no disk set that begins so"
+    if not matches:
         raise UsageError(
-            "disk-unknown", what, subject=code.set,
-            hint="scan the whole code of the label, or type more of the set; a set that was never announced is known by its "
-            "whole code only",
+            "disk-unknown", "this vault knows no disk set that begins so", subject=code.set,
+            hint="scan the whole code of the label, for a set that was never announced is known by that only; or look whether the "
+            "parcel is for another vault",
         )  # fmt: skip
-    ((_, disk_set),) = matches
-    return matches[next(iter(matches))], disk_set
+    if len(matches) > 1:
+        owners = ", ".join(sorted({member.name for member in matches.values()}))
+        raise UsageError(
+            "disk-unknown", f"several disk sets begin so, of {owners}", subject=code.set,
+            hint="scan the whole code of the label, type more of the set, or say whose it is with --machine",
+        )  # fmt: skip
+    (((_, disk_set), member),) = matches.items()
+    return member, disk_set
 
 
 def _sets_known(vault: Vault, known: Iterable[Membership]) -> Iterator[tuple[MachineId, SetId]]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,8 @@ T = TypeVar("T")
 FINDINGS_MAX = 10_000
 # More than any inventory can name: whoever wrote a disk must not have the datacenter's memory.
 LISTED_MAX = TABLES_MAX * ROWS_MAX + OBJECTS_MAX + 10_000
+# Of one disk's folders of ours: each is held open while its disk is read.
+FOLDERS_MAX = 128
 
 
 @dataclass
@@ -68,7 +71,7 @@ def check_disk(path: Path) -> None:
 
 
 def folders(path: Path) -> Iterator[Path]:
-    """The folders of ours on the disk mounted at `path`. Raises MediaError disk-missing, disk-empty."""
+    """The folders of ours on the disk mounted at `path`. Raises MediaError disk-missing, disk-empty, disk-crowded."""
     check_disk(path)
     top = path / layout.DISK_FOLDER
     found = []
@@ -86,6 +89,11 @@ def folders(path: Path) -> Iterator[Path]:
             subject=str(path),
             hint=f"there is no folder {layout.DISK_FOLDER}/<set>-<number>; is the right disk mounted?",
         )
+    if len(found) > FOLDERS_MAX:
+        raise MediaError(
+            "disk-crowded", f"{len(found):,} seeds lie on this disk, and no disk has so many", subject=str(top),
+            hint="somebody has filled it up; move the folders that are known to another one, and ask the sender",
+        )  # fmt: skip
     for name in found:
         yield top / name
 
@@ -96,7 +104,14 @@ def look(folder: Path, monitor: Monitor) -> Disk:
     Raises MediaError, FormatError, IntegrityError where not even the label can be believed, and
     MediaError disk-forked.
     """
-    store = LocalStore.open(str(folder), read_only=True)
+    with ExitStack() as held:
+        store = held.enter_context(LocalStore.open(str(folder), read_only=True))
+        disk = _look(store, folder, monitor)
+        held.pop_all()
+    return disk
+
+
+def _look(store: LocalStore, folder: Path, monitor: Monitor) -> Disk:
     identity = folder_identity(folder.name) or _moved_identity(store, folder, monitor)
     rules = DiskAcceptance(*identity, str(folder))
     try:

@@ -10,7 +10,7 @@ from formats.errors import UsageError
 from formats.ids import fingerprint
 from formats.sending import LONG, CarrierOption, NoteOption, OnOption, TrackingOption, checked, parse_moment
 from formats.wire import Json
-from importer.cli.app import VaultOption, accept_machines, app, signing_vault
+from importer.cli.app import MachineOption, VaultOption, accept_machines, app, signing_vault
 
 if TYPE_CHECKING:
     from importer.status import SetStanding
@@ -27,6 +27,7 @@ def receive(
         ),
     ],
     vault: VaultOption = None,
+    machine: MachineOption = None,
     carrier: CarrierOption = None,
     tracking: TrackingOption = None,
     note: NoteOption = None,
@@ -40,13 +41,15 @@ def receive(
     from formats.custody import to_json, words
     from importer.custody import Notes, find
     from importer.custody import receive as book_in
+    from importer.vault import check_machine
 
     at = parse_moment(on) if on is not None else int(time.time())
     notes = Notes(at, checked(carrier), checked(tracking), checked(note, LONG))
     read = [parse_code(code) for code in codes]
     opened = signing_vault(vault, console)
     accept_machines(opened, console)
-    found = [(*find(opened, code, console), code.number) for code in read]
+    check_machine(opened, machine, console)
+    found = [(*find(opened, code, machine, console), code.number) for code in read]
     sets = dict.fromkeys((member.machine, disk_set) for member, disk_set, _ in found)
     before = {key: _standing(opened, *key) for key in sets}
     for member, disk_set, number in found:

@@ -16,7 +16,7 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.custody import Custody
 from formats.documents.vault import Membership, Request
-from formats.ids import ArchiveName, Digest, MachineId, VaultId, hex_digest, machine_id
+from formats.ids import ArchiveName, Digest, MachineId, SetId, VaultId, hex_digest, machine_id
 from formats.monitor import Tally
 from formats.store.access import Address
 from formats.tables import archive
@@ -405,6 +405,26 @@ def test_a_folder_with_more_files_than_any_seed_is_refused(copy_of: Copy, export
     before = snapshot(stage.vault)
     refused(stage.run(*words, code=1), "disk-crowded")
     assert snapshot(stage.vault) == before
+
+
+def test_folders_without_number_are_refused_and_some_without_labels_are_passed_over(
+    copy_of: Copy, exported: Stage
+) -> None:
+    stage = copy_of(exported)
+    folders = [stage.disk / layout.DISK_FOLDER / layout.disk_folder(SetId(f"{n:032x}"), 1) for n in range(1100)]  # fmt: skip
+    for folder in folders:
+        folder.mkdir()
+    stage.run("importer", "machines", "list", "--vault", stage.at)
+    stage.command = prepared("import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))")
+    before = snapshot(stage.vault)
+    words = ("importer", "import", stage.disk, "--vault", stage.at, "--json")
+    refused(stage.run(*words, code=1), "disk-crowded")
+    assert snapshot(stage.vault) == before
+    for folder in folders[100:]:
+        folder.rmdir()
+    told = stage.import_(code=3)
+    assert [disk["may_be_erased"] for disk in told["disks"]] == [True]
+    assert {finding["code"] for finding in told["findings"]} == {"disk-unfinished"}
 
 
 def test_the_second_disk_of_a_pair_is_imported_though_the_first_is_forged(

@@ -89,6 +89,12 @@ def test_a_disk_under_anothers_set_and_number_stands_in_nobodys_way(
     evil.import_(code=None)
     awaited = honest.run("importer", "status", "--vault", honest.at, "--json").json
     assert "web1" in json.dumps(awaited)
+    words = ("importer", "receive", f"{theirs[:8]}/1", "--vault", honest.at, "--json")
+    told = honest.run(*words, code=2)
+    refused(told, "disk-unknown")
+    assert "--machine" in told.stdout + told.stderr
+    booked = honest.run(*words, "--machine", "web1").json["disks"]
+    assert [disk["machine"] for disk in booked] == [forging.Forger(honest).label.machine]
     check_unharmed(honest, small_tree, room)
     assert honest.import_()["findings"] == []
 
