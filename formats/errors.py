@@ -197,7 +197,8 @@ class NameHeldByOtherError(StoreError):
             "name-held",
             "another object holds this name",
             subject=f"{where}/{name}" if where else name,
-            hint="objects are written once; the one that is there was left untouched",
+            hint="objects are written once, and the one that is there was left untouched: it is damaged, or somebody put it there. At the "
+            "datacenter `importer validate` takes away what is damaged and can be sent again; then run this again",
         )
         self.name = name
 

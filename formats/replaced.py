@@ -48,7 +48,9 @@ class Stock:
         if self.holds(need.archive):
             return None
         bits = int.from_bytes(need.live, "little")
-        for held in self.stand_ins(need.archive).values():
+        if not (stand_ins := self.stand_ins(need.archive)):
+            return need if bits else None
+        for held in stand_ins.values():
             bits &= ~held
         return replace(need, live=bits.to_bytes(len(need.live), "little")) if bits else None
 
@@ -80,6 +82,17 @@ def stand_in(lacking: Iterable[tuple[Need, Section]], by: Section) -> list[Repla
             )
             found.append(entry)
     return found
+
+
+def unheld(need: Need, section: Section, held: int, by: Iterable[Section]) -> Need | None:
+    """`need` with the bits of those live records that others are said to hold, by `held`, and do not; None where they do."""
+    there = {chunk for other in by for chunk in other.chunks()}
+    numbers = [
+        number
+        for number, chunk in enumerate(section.chunks())
+        if held >> number & 1 and need.is_live(number) and chunk not in there
+    ]
+    return replace(need, live=bitmap(need.archive.records, numbers)) if numbers else None
 
 
 def in_documents(entries: Iterable[Replaced]) -> Iterator[tuple[Replaced, ...]]:

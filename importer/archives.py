@@ -14,7 +14,6 @@ from formats.errors import (
     FormatError,
     IntegrityError,
     MediaError,
-    NameHeldByOtherError,
     StoreError,
     VaultError,
     damage_aside,
@@ -31,7 +30,7 @@ from importer.intake import Disk, fetch_archive
 from importer.points import load_needs
 from importer.receipts import Imported, Outcome
 from importer.salvage import own_index, salvage
-from importer.vault import Vault
+from importer.vault import Vault, put_whole
 from importer.wants import put_saved, sections_in, sign_replacements
 
 T = TypeVar("T")
@@ -87,12 +86,17 @@ class Work:
                 sign_replacements(self.vault, key_id, [entry for key, entry in entries if key == key_id])
 
 
-def put(vault: Vault, name: str, data: Octets, monitor: Monitor) -> None:
-    """Put an object; where the vault holds another under its name, the vault's is damaged: a finding."""
-    try:
-        vault.store.put_new(name, data)
-    except NameHeldByOtherError:
-        find(monitor, "object-damaged", f"vault/{name}", "the vault holds other bytes under this name")
+def put(result: Imported, vault: Vault, name: str, data: Octets, monitor: Monitor) -> None:
+    """Put an object; where the vault holds other bytes under its name, these are damaged: a finding, and the disk's take their
+    place."""
+    if put_whole(vault, name, data):
+        result.healed.add(f"vault/{name}")
+        find(
+            monitor,
+            "object-damaged",
+            f"vault/{name}",
+            "its bytes are not those of its name; the disk's take their place",
+        )
 
 
 def find(monitor: Monitor, code: str, subject: str, detail: str) -> None:

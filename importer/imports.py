@@ -35,7 +35,7 @@ from formats.errors import (
     VaultError,
     damage_aside,
 )
-from formats.ids import ArchiveName, MachineId, digest, fingerprint
+from formats.ids import ArchiveName, MachineId, digest, fingerprint, hex_digest
 from formats.monitor import Finding, Monitor, Recorder, Tally
 from formats.replaced import Stock
 from formats.retention import read_kept
@@ -44,7 +44,7 @@ from formats.tables.sections import OBJECT_SIZE_MAX, decode_object
 from importer import sweeps
 from importer.archives import Work, find, load, needed_of, put, side_by_side, take_archive
 from importer.custody import note_imports
-from importer.intake import Disk, check_holdings, fetch
+from importer.intake import Disk, check_holdings, fetch, inventoried
 from importer.points import (
     given_up,
     have_lost,
@@ -217,16 +217,16 @@ def _import_disk(work: Work, result: Imported, monitor: Monitor) -> None:
     if monitor.stopping():
         return
     _take_objects(vault, result, recorder)
-    _remember_disk(vault, disk, recorder)
+    _remember_disk(vault, result, recorder)
     for manifest, signed in disk.manifests:
         if not _well_formed(disk, manifest):
             continue  # a finding already; no machine of ours writes such a list, and it would be one at every look
         prefix = layout.manifest_prefix(manifest.machine)
-        put(vault, layout.numbered(prefix, manifest.sequence, signed.digest), signed.data, recorder)
+        put(result, vault, layout.numbered(prefix, manifest.sequence, signed.digest), signed.data, recorder)
     for document, signed in disk.sets:
         number = next((m.sequence for m, s in disk.manifests if s.digest == document.manifest), 0)
         prefix = layout.set_prefix(document.machine)
-        put(vault, layout.numbered(prefix, number, signed.digest), signed.data, recorder)
+        put(result, vault, layout.numbered(prefix, number, signed.digest), signed.data, recorder)
     _check_generation(vault, result, recorder)
     of_this_disk = [*disk.findings, *recorder.findings]
     _check_arrived(work, result, of_this_disk, recorder)
@@ -236,7 +236,7 @@ def _import_disk(work: Work, result: Imported, monitor: Monitor) -> None:
         for place in (disk.name, "vault")
         for need in needed
         if work.has(need, result.member.key_id)
-    }
+    } | result.healed
     result.whole = disk.closed is not None and all(f.subject in met for f in of_this_disk)
 
 
@@ -306,15 +306,15 @@ def _take_objects(vault: Vault, result: Imported, monitor: Monitor) -> None:
                 slots, signed = disk.rules.read_slots(data, name)
                 if slots.number >= result.member.slots_from:
                     prefix = layout.slot_prefix(slots.machine)
-                    put(vault, layout.numbered(prefix, slots.number, signed.digest), data, monitor)
+                    put(result, vault, layout.numbered(prefix, slots.number, signed.digest), data, monitor)
             elif name.startswith("policies/"):
                 policy, signed = disk.rules.read_policy(data, name)
                 prefix = layout.policy_prefix(policy.machine)
-                put(vault, layout.numbered(prefix, policy.number, signed.digest), data, monitor)
+                put(result, vault, layout.numbered(prefix, policy.number, signed.digest), data, monitor)
             elif addressed:
                 if name == layout.index_name(found):
                     decode_object(data, name)
-                put(vault, name, data, monitor)
+                put(result, vault, name, data, monitor)
             elif name.startswith(("indexes/", "needs/", "holdings/")):
                 raise IntegrityError("object-damaged", "an object is not the one of its name")
             elif not name.startswith(("requests/", layout.manifest_prefix(disk.label.machine))):
@@ -324,14 +324,14 @@ def _take_objects(vault: Vault, result: Imported, monitor: Monitor) -> None:
             monitor.finding(Finding(code=error.code, subject=f"{disk.name}/{name}", detail=error.what))
 
 
-def _remember_disk(vault: Vault, disk: Disk, monitor: Monitor) -> None:
-    label = disk.label
+def _remember_disk(vault: Vault, result: Imported, monitor: Monitor) -> None:
+    disk, label = result.disk, result.disk.label
     prefix = layout.received_prefix(label.machine, label.set, label.number)
     data = disk.store.get("label")
-    put(vault, layout.numbered(prefix, 0, envelope.read(data, "label").digest), data, monitor)
+    put(result, vault, layout.numbered(prefix, 0, envelope.read(data, "label").digest), data, monitor)
     if disk.closed is not None:
         number = disk.closed.inventory.generation
-        put(vault, layout.numbered(prefix, number, disk.closed.digest), disk.closed.data, monitor)
+        put(result, vault, layout.numbered(prefix, number, disk.closed.digest), disk.closed.data, monitor)
 
 
 def _done_before(vault: Vault, result: Imported, there: Stock, monitor: Monitor) -> bool:
@@ -342,31 +342,47 @@ def _done_before(vault: Vault, result: Imported, there: Stock, monitor: Monitor)
     disk, closed = result.disk, result.disk.closed
     if closed is None:
         return False
-    label = disk.label
+    label, damaged = disk.label, False
     prefix = layout.received_prefix(label.machine, label.set, label.number)
     for name, _ in vault.store.list(prefix):
         number = layout.number_of(name)
-        if number == 0:
-            continue
         try:
-            signed = envelope.read(vault.store.get(name), name)
+            data = vault.store.get(name)
+            if not layout.is_name_of(name, hex_digest(data)):
+                raise IntegrityError("object-damaged", "its bytes are not those of its name", subject=name)
+            if number == 0:
+                continue
+            signed = envelope.read(data, name)
             known = signed.verify(Inventory, bytes.fromhex(disk.label.public_key))
         except (FormatError, IntegrityError) as error:
             find(monitor, error.code, f"vault/{name}", error.what)
+            damaged |= number in (0, closed.inventory.generation)
             continue
         if known.generation == closed.inventory.generation and signed.digest != closed.digest:
             raise forked(disk.name, known.generation)
         if known.generation > closed.inventory.generation:
             detail = f"generation {closed.inventory.generation}; the vault knows {known.generation}"
             monitor.finding(Finding(code="disk-older", subject=disk.name, detail=detail))
-    if any(there.lacking(need) is not None for need in needed_of(disk, Tally(), result)):
+    if damaged or any(there.lacking(need) is not None for need in needed_of(disk, Tally(), result)):
         return False
-    small_there = {
-        n: s for prefix in ("indexes", "needs", "manifests", "sets") for n, s in vault.store.list(prefix)
-    }
-    small = {
-        n: s for n, s in disk.listed.items() if n.startswith(("indexes/", "needs/", "manifests/", "sets/"))
-    }
-    if any(small_there.get(n) != s for n, s in small.items()):
+    if not _has_small(vault, result):
         return False
     return any(r.whole and r.disk.inventory == closed.digest for r in receipts(vault, monitor))
+
+
+def _has_small(vault: Vault, result: Imported) -> bool:
+    """Whether the vault has all else that a disk gives it, whole: of archives alone the sizes are believed."""
+    disk = result.disk
+    documents = ("indexes/", "needs/", "manifests/", "sets/")
+    sizes = {name: size for name, size in disk.listed.items() if name.startswith(documents)}
+    for name, (size, _) in inventoried(disk).items():
+        dropped = name.startswith("slots/") and layout.number_of(name) < result.member.slots_from
+        if name.startswith(("holdings/", "policies/", "slots/")) and not dropped:
+            sizes[name] = size
+    for name, size in sizes.items():
+        with damage_aside():
+            data = vault.store.get(name, length=size + 1)
+            if layout.is_name_of(name, hex_digest(data)):
+                continue
+        return False
+    return True

@@ -32,6 +32,7 @@ FINDINGS_MAX = 10_000
 LISTED_MAX = TABLES_MAX * ROWS_MAX + OBJECTS_MAX + 10_000
 # Of one disk's folders of ours: each is held open while its disk is read.
 FOLDERS_MAX = 128
+SETS_MAX = 64  # set documents of a disk: one, and one for each time that disks were given up
 
 
 @dataclass
@@ -137,8 +138,12 @@ def _look(store: LocalStore, folder: Path, monitor: Monitor) -> Disk:
         disk.manifests += _believed(
             rules.read_manifest, fetch(disk, name, DOCUMENT_SIZE_MAX, None), name, met
         )
-    for name, data in _documents(store, listed, layout.set_prefix(label.machine), met):
+    documents = _documents(store, listed, layout.set_prefix(label.machine), met)
+    for name, data in islice(documents, SETS_MAX):
         disk.sets += _believed(rules.read_set, data, name, met)
+    if (more := sum(1 for _ in documents)) > 0:
+        detail = f"{more:,} set documents more than any disk has were not read"
+        met.finding(Finding(code="disk-crowded", subject=disk.name, detail=detail))
     disk.findings = met.findings
     if closed is None:
         met.finding(

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 from formats import layout
 from formats.documents.disk import Held, SetDisk, SetDocument
@@ -22,6 +24,8 @@ from formats.tables import needs
 from formats.tables.holdings import TABLE_SIZE_MAX, Holding, decode_table
 from formats.tables.needs import Buckets, Need
 from importer.vault import Vault, members
+
+SETS_MAX = 256  # set documents of a machine
 
 
 @dataclass(frozen=True)
@@ -140,10 +144,14 @@ class History:
             standing = judge(needed, there, [self.vault.store], self.sets, self.needed_by)
             yield Point(manifest, signed, self.member, standing)
 
-    def sets(self) -> Iterator[SetDocument]:
-        yield from sets(self.vault, self.member, self._monitor)
-        for before in self._line[1:]:
-            yield from sets(self.vault, before, Tally())
+    def sets(self) -> list[SetDocument]:
+        """Of the machine, and of those whose place it took; read once."""
+        return self._sets
+
+    @cached_property
+    def _sets(self) -> list[SetDocument]:
+        earlier = (sets(self.vault, before, Tally()) for before in self._line[1:])
+        return [*sets(self.vault, self.member, self._monitor), *chain.from_iterable(earlier)]
 
     def needed_by(self, document: SetDocument) -> set[ArchiveName]:
         """The archives that the points need which a set brings."""
@@ -190,10 +198,12 @@ def have_lost(points: Iterable[tuple[Manifest, Signed]]) -> bool:
 
 
 def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:
-    """All set documents of one machine that verify, superseded ones too; of one that is no longer active, those that end
-    a manifest that counts."""
+    """The set documents of one machine that verify, superseded ones too, the last ones first; of one that is no longer active, those
+    that end a manifest that counts. No more than the last 256: who writes them without number makes nobody else wait."""
     counted = {s.digest for _, s in manifests(vault, member, Tally())} if member.status != "active" else None
-    for name, _ in vault.store.list(layout.set_prefix(member.machine)):
+    names = [name for name, _ in vault.store.list(layout.set_prefix(member.machine))]
+    found = 0
+    for name in sorted(names, key=layout.number_of, reverse=True):
         try:
             if (signed := signed_at(vault.store, name)) is None:
                 continue
@@ -201,6 +211,8 @@ def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterato
         except (FormatError, IntegrityError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
             continue
+        if (found := found + 1) > SETS_MAX:
+            return
         if counted is None or document.manifest in counted:
             yield document
 

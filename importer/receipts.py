@@ -34,6 +34,9 @@ class Imported:
     not_needed: int = 0
     findings: list[Finding] = field(default_factory=list)
     objects: dict[str, "Outcome"] = field(default_factory=dict)
+    healed: set[str] = field(
+        default_factory=set
+    )  # subjects: what the vault had damaged, and has from the disk now
 
     def outcomes(self) -> dict[str, "Outcome"]:
         """What became of each object that was looked at, also of those of which only a finding tells."""

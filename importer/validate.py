@@ -29,7 +29,7 @@ from importer.salvage import Saved, own_index, salvage
 from importer.vault import Vault, members
 from importer.wants import put_saved, received_archives, sections_in, sign_replacements, stood_for
 
-SENT_AGAIN = ("indexes/", "needs/", "holdings/", "manifests/", "sets/")
+SENT_AGAIN = ("indexes/", "needs/", "holdings/", "manifests/", "sets/", "slots/", "policies/")
 UNNAMED = ("label", "custody/")  # whose names say nothing of their bytes
 
 

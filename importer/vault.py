@@ -14,12 +14,12 @@ from formats.documents.codec import Document
 from formats.documents.credential import issue_leaf
 from formats.documents.revisions import newest
 from formats.documents.vault import VAULT_NAME, Credential, Descriptor, Membership
-from formats.errors import HomeError, OffseedError, StoreError, UsageError, VaultError
+from formats.errors import HomeError, NameHeldByOtherError, OffseedError, StoreError, UsageError, VaultError
 from formats.ids import MachineId, VaultId, random_id
 from formats.monitor import Monitor
 from formats.store.access import Address
 from formats.store.address import open_store
-from formats.store.contract import Guarded, Store
+from formats.store.contract import Guarded, Octets, Store
 from importer.authority import Authority, authorities, authority_of
 
 OPERATOR_RIGHTS = frozenset({"create", "read", "list", "delete"})
@@ -60,6 +60,17 @@ class Vault:
         name = layout.numbered(prefix, number, envelope.read(signed, prefix).digest)
         self.store.put_new(name, signed)
         return name
+
+
+def put_whole(vault: Vault, name: str, data: Octets) -> bool:
+    """Put an object whose name vouches for its bytes, in place of a damaged one; whether there was one. Raises StoreError."""
+    try:
+        vault.store.put_new(name, data)
+    except NameHeldByOtherError:
+        vault.store.delete(name)
+        vault.store.put_new(name, data)
+        return True
+    return False
 
 
 def create(

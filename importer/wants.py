@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from formats import layout
 from formats.documents import envelope
@@ -18,7 +19,6 @@ from formats.documents.vault import Membership
 from formats.errors import (
     FormatError,
     IntegrityError,
-    NameHeldByOtherError,
     NotFoundError,
     OffseedError,
     is_damage,
@@ -33,7 +33,7 @@ from formats.tables.holdings import Holding, decode_table
 from formats.tables.needs import Need, of_bits
 from formats.tables.sections import Section, encode_objects
 from importer.points import History, by_name, line_of, need_digests, stocks
-from importer.vault import Vault, members
+from importer.vault import Vault, members, put_whole
 
 
 @dataclass
@@ -73,14 +73,18 @@ def lacking(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monito
         lack, there = found[member.key_id], stock[member.key_id]
         if member.name not in lack.machines:
             lack.machines.append(member.name)
-        missing = []
+        lists = []
         for manifest, signed in history.found:
             if (needed := history.needed(signed)) is None:
                 listed = {name for name, _ in vault.store.list("needs")}
                 names = {layout.need_name(d) for d in need_digests(vault.store, manifest.needs)}
                 lack.objects |= names - listed
-                continue
-            missing += [short for need in needed if (short := there.lacking(need)) is not None]
+            else:
+                lists.append(needed)
+        shorts = (there.lacking(need) for need in chain.from_iterable(lists))
+        missing = joined(
+            short for short in shorts if short is not None
+        )  # each once, though many points need it
         promised = _promised(vault, history) if missing else set()
         if received is None and promised:
             received = {(holding.name, machine) for holding, machine in received_archives(vault)}
@@ -102,7 +106,7 @@ def publish(vault: Vault, key_id: str, lack: Lack, monitor: Monitor) -> None:
     root, buckets = needs.encode(lack.needs) if lack.needs else (b"", {})
     wanted = hex_digest(root) if lack.needs else None
     for data in (*buckets.values(), *([root] if root else [])):
-        _put_whole(vault, layout.need_name(digest(data)), data)
+        put_whole(vault, layout.need_name(digest(data)), data)
     if (before[0].needs, before[0].objects) == (wanted, objects) if before else not lack:
         return
     number = before[0].number + 1 if before else 1
@@ -118,15 +122,6 @@ def publish(vault: Vault, key_id: str, lack: Lack, monitor: Monitor) -> None:
         objects=objects,
     )
     vault.sign(layout.wants_prefix(key_id), number, document)
-
-
-def _put_whole(vault: Vault, name: str, data: bytes) -> None:
-    """Put an object that this side makes, in place of a damaged one."""
-    try:
-        vault.store.put_new(name, data)
-    except NameHeldByOtherError:
-        vault.store.delete(name)
-        vault.store.put_new(name, data)
 
 
 def accept_offers(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monitor) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from formats.errors import Interrupted, OffseedError
+from formats.errors import FormatError, Interrupted, OffseedError
 from formats.ids import ChunkId
 from formats.monitor import Finding
 from seed.fetching import Fetcher
@@ -37,7 +37,7 @@ class Contents:
         """Raises Interrupted, MediaError disk-full, read-only; what concerns one file is a finding."""
         wanted: dict[ChunkId, list[Piece]] = {}
         for file in files:
-            made_of = list(pieces(file))
+            made_of = self._pieces(file)
             file.pieces = len(made_of)
             for chunk, piece in made_of:
                 wanted.setdefault(chunk, []).append(piece)
@@ -47,6 +47,14 @@ class Contents:
             self._write_chunk(raw, wanted[chunk])
             if self._monitor.stopping():
                 raise Interrupted(2)
+
+    def _pieces(self, file: File) -> list[tuple[ChunkId, Piece]]:
+        try:
+            return list(pieces(file))
+        except FormatError as error:
+            self._outcome.find(file.path, code=error.code, detail=error.what)
+            file.failed = True
+            return []
 
     def _write_chunk(self, raw: bytes | OffseedError, pieces: list[Piece]) -> None:
         if isinstance(raw, OffseedError):

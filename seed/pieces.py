@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from formats.ids import ChunkId
 from formats.keyed.catalog import Entry
+from formats.wire import refuse
 from seed.tree.new_file import NewFile
 
 
@@ -30,15 +31,19 @@ class Piece:
 
 
 def pieces(file: File) -> Iterator[tuple[ChunkId, Piece]]:
-    """The chunks a file is made of, and where their bytes go: past its holes."""
+    """The chunks a file is made of, and where their bytes go: past its holes. Raises FormatError CAT-5 where there is more data
+    than chunks have, or less."""
     entry = file.entry
     chunks = entry.chunk_ids()
     if chunks and not entry.lengths:
         yield chunks[0], Piece(file, 0, entry.offset, entry.size)
         return
-    regions = iter(entry.data_extents())
+    data, lengths = entry.data_extents(), entry.chunk_lengths()
+    if sum(length for _, length in data) != sum(lengths):
+        refuse("CAT-5", "its chunks do not add up to its data", "a file")
+    regions = iter(data)
     at, left = 0, 0
-    for chunk, length in zip(chunks, entry.chunk_lengths(), strict=True):
+    for chunk, length in zip(chunks, lengths, strict=True):
         within = 0
         while within < length:
             if not left:

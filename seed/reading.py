@@ -7,8 +7,9 @@ need list by the digest in it, an index by the digest in the need list, a chunk 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import pairwise
+from operator import or_
 from pathlib import Path
 
 from formats import layout
@@ -33,7 +34,7 @@ from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.keyed.root import Root, open_root
 from formats.monitor import Finding, Monitor, Tally, damage_told
-from formats.replaced import Stock, joined, replacements, sections, translated
+from formats.replaced import Stock, joined, replacements, sections, translated, unheld
 from formats.standing import newest_points
 from formats.store.contract import Store
 from formats.store.local import LocalStore
@@ -44,6 +45,7 @@ from formats.tables.index import CATALOG
 from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.needs import Need
 from formats.tables.sections import Section, decode_object
+from formats.wire import refuse
 from seed.disk import check_disk
 from seed.machines import Machine
 from seed.places import Place, Places
@@ -224,6 +226,7 @@ class PointReader:
         self._monitor = monitor
         self._places = Places()
         self.indexes: list[str] = []  # the index objects that hold these
+        self.unheld: list[Need] = []  # what others are said to hold in an archive's place, and do not
         self.needed = needed_of(union, point)  # by its need list; `needs` are those at hand
         standing = list(self._standing(self.needed))
         self.needs = [need for need, _ in standing]
@@ -292,9 +295,14 @@ class PointReader:
     def segments(self, below: bytes = b"") -> Iterator[tuple[PageRow, list[Entry]]]:
         """The catalog's segments in order; with `below`, those that may hold rows at or under that path. Raises as `entries`."""
         first, last = sort_key(below), sort_key(below) + b"\1"
+        before: Entry | None = None
         for row in self.page_rows():
             if not below or (sort_key(row.last) >= first and sort_key(row.first) < last):
-                yield row, self.segment(row)
+                entries = self.segment(row)
+                if before is not None and entries and entries[0].place <= before.place:
+                    refuse("CAT-4", "rows are not sorted", f"segment {row.segment.hex()[:16]}")
+                before = entries[-1] if entries else before
+                yield row, entries
 
     def segment(self, row: PageRow) -> list[Entry]:
         """The rows of one segment. Raises as `entries`."""
@@ -318,12 +326,16 @@ class PointReader:
         stand_ins = {by for need in needed for by in there.stand_ins(need.archive)}
         found = self._indexes([*(need.archive for need in needed), *stand_ins])
         kept = [n for n in needed if there.holds(n.archive) or not there.stand_ins(n.archive)]
-        instead = [
-            translated(need, found.get(need.archive.name), held, section)
-            for need in needed
-            for by, held in there.stand_ins(need.archive).items()
-            if (section := found.get(by.name)) is not None
-        ]
+        instead: list[Need] = []
+        for need in needed:
+            others = [(held, found.get(by.name)) for by, held in there.stand_ins(need.archive).items()]
+            at_hand = [(held, section) for held, section in others if section is not None]
+            old = found.get(need.archive.name)
+            instead += [translated(need, old, held, section) for held, section in at_hand]
+            if old is not None and at_hand and not there.holds(need.archive):
+                said = reduce(or_, (held for held, _ in others))
+                if (short := unheld(need, old, said, [section for _, section in at_hand])) is not None:
+                    self.unheld.append(short)
         for need in joined([*kept, *instead]) if instead else kept:
             yield need, found.get(need.archive.name)
 

@@ -139,6 +139,9 @@ def _short(work: Work, wanted: Sequence[Need], broken: Sequence[Need], disks: Se
     if not wanted and not broken:
         return []
     there = work.stock()
+    for need in broken:  # it lies nowhere, so it was found that nobody holds what stands in for it
+        if not there.holds(need.archive):
+            there.replaced.pop(need.archive, None)
     there.there.difference_update((layout.archive_name(n.archive.name), n.archive.size) for n in broken)
     lacking = [rest for need in joined([*wanted, *broken]) if (rest := there.lacking(need)) is not None]
     stores = [*work.own.stores, *disks]

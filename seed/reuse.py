@@ -8,6 +8,8 @@ the home had lost what it knew. What is neither there nor promised is lost: what
 import secrets
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 
 from formats import layout
 from formats.documents.disk import SetDocument
@@ -15,7 +17,7 @@ from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import ArchiveName
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
-from formats.replaced import Stock, index_objects, joined, sections, translated
+from formats.replaced import Stock, index_objects, joined, sections, translated, unheld
 from formats.standing import awaited
 from formats.store.contract import Store
 from formats.tables.needs import Need
@@ -71,6 +73,7 @@ def reusable(
     held = [s for n, (_, s) in known.items() if n in there]
     bad = _untrue(readers[0].sealer, vault, held, sample, monitor)
     lost = archives.keys() - ((known.keys() & (there | coming)) - bad) - set(given_up(home, monitor))
+    lost |= {need.archive.name for reader in readers for need in reader.unheld}
     if lost:
         detail = (
             f"the vault has lost {len(lost):,} of the {len(archives):,} archives that the last points need, or holds them "
@@ -93,9 +96,14 @@ def _as_held(archives: Needed, stock: Stock, vault: Store) -> Needed:
     found, _ = sections(index_objects(vault), {by for need in gone for by in stock.stand_ins(need.archive)})
     held = {name: item for name, item in archives.items() if item[0] not in gone}
     for old in gone:
-        for by, bits in stock.stand_ins(old.archive).items():
+        stand_ins, index = stock.stand_ins(old.archive), archives[old.archive.name][1]
+        others = [found[by.name] for by in stand_ins if by.name in found]
+        if index is not None and unheld(old, index, reduce(or_, stand_ins.values()), others) is not None:
+            held[old.archive.name] = old, index  # whoever says that they hold it errs: it is lost
+            continue
+        for by, bits in stand_ins.items():
             if (section := found.get(by.name)) is not None:
-                need = translated(old, archives[old.archive.name][1], bits, section)
+                need = translated(old, index, bits, section)
                 before = [held[by.name][0]] if by.name in held else []
                 held[by.name] = (joined([*before, need])[0], section)
     return held

@@ -7,9 +7,15 @@ from functools import cache, partial
 from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import SetDocument
-from formats.errors import FormatError, IntegrityError, MediaError, StoreError
+from formats.documents.manifest import Manifest
+from formats.errors import FormatError, IntegrityError, MediaError, StoreError, damage_aside
 from formats.ids import ArchiveName, MachineId
+from formats.monitor import Finding, Monitor, Tally
+from formats.retention import read_kept
 from formats.standing import Standing, brings, judge, label_of, newest_sets
+from formats.store.contract import Store
+from formats.store.local import LocalStore
+from seed.home import Home
 from seed.reading import Point, Union, needed_of
 
 
@@ -69,6 +75,27 @@ def _needed_by(union: Union, points: Sequence[Point], document: SetDocument) -> 
             with suppress(FormatError, IntegrityError, StoreError, MediaError):
                 names |= {need.archive.name for need in needed_of(union, point)}
     return names
+
+
+def check_latest(home: Home, vault: Store, monitor: Monitor) -> None:
+    """Say so where the vault lists no longer the last point that it has taken from this machine, nor a later one, and it has not expired:
+    an operator may withhold what he cannot forge. Raises StoreError, MediaError."""
+    known, prefix = home.state.acknowledged, layout.manifest_prefix(home.identity.machine)
+    cached = home.path / "cache"
+    if known is None or not cached.is_dir():
+        return
+    with LocalStore.open(str(cached), read_only=True) as cache, damage_aside():
+        for name in (name for name, _ in cache.list(prefix) if layout.is_name_of(name, known)):
+            if any(layout.number_of(there) >= layout.number_of(name) for there, _ in vault.list(prefix)):
+                continue
+            point = envelope.read(cache.get(name), name).peek(Manifest).point
+            kept = read_kept(vault, home.identity.machine, home.identity.authority_key, Tally())
+            if point not in kept.expired:
+                detail = (
+                    f"the vault lists point {point[:8]} no longer, the last that it has taken from this machine: it was rolled back, or has "
+                    "lost it; the next `seed backup` puts it there again"
+                )
+                monitor.finding(Finding(code="vault-lost", subject=f"{vault.address}/{name}", detail=detail))
 
 
 def nothing_here(union: Union, machines: Collection[MachineId]) -> str:

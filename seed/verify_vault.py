@@ -4,7 +4,7 @@ What does not open is kept in the home: the next repair makes it again, whether 
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from mmap import mmap
 from pathlib import Path
 
 from formats import layout
+from formats.documents import envelope
 from formats.documents.codec import Record, blob, many, member, nested
 from formats.documents.damage import ArchiveRow
 from formats.errors import (
@@ -24,7 +25,7 @@ from formats.errors import (
     StoreError,
     is_damage,
 )
-from formats.ids import digest
+from formats.ids import digest, hex_digest
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, damage_told
 from formats.records import read_record, write_record
@@ -33,7 +34,9 @@ from formats.tables.archive import ARCHIVE_SIZE_MAX
 from formats.tables.index import RECORDS_MAX, Row
 from formats.tables.needs import Need, bitmap
 from formats.tables.sections import Section
+from formats.words import counted
 from seed.home import Home
+from seed.keys import slots_of
 from seed.reading import PointReader, Union
 from seed.work import Work, believed
 
@@ -66,9 +69,14 @@ class Verdict:
 def verify_vault(work: Work) -> Verdict:
     """Read all that the points of this machine need and that has arrived. Raises Interrupted, StoreError, HomeError."""
     monitor = work.monitor
-    todo = list(_needed(work))
+    todo, unheld = _needed(work)
     monitor.expect(total=sum(need.archive.size for need, _ in todo), files=0, final=True)
-    verdict = Verdict()
+    verdict = Verdict(broken=unheld)
+    _check_slots(work)
+    for need in unheld:
+        name = f"{work.vault.address}/{layout.archive_name(need.archive.name)}"
+        detail = f"the vault says that others hold it, and {counted(need.live_count(), 'record')} of it that are needed are in none"
+        monitor.finding(Finding(code="object-missing", subject=name, detail=detail))
     buffer = memoryview(mmap(-1, ARCHIVE_SIZE_MAX))
     sealer = ChunkSealer(work.home.identity.master)
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
@@ -106,6 +114,21 @@ def verify_vault(work: Work) -> Verdict:
     return verdict
 
 
+def _check_slots(work: Work) -> None:
+    """Say so where the vault holds this machine's key slots damaged: without its home no passphrase would open anything."""
+    identity, signed = work.home.identity, work.home.identity.slots
+    name = layout.numbered(
+        layout.slot_prefix(identity.machine), slots_of(work.home).number, hex_digest(signed)
+    )
+    with damage_told(work.monitor, name), suppress(NotFoundError):
+        if work.vault.get(name, length=envelope.SIZE_MAX + 1) != signed:
+            detail = "the key slots are damaged: whoever has the passphrase and not this home could restore nothing; have the datacenter run "
+            detail += "`importer validate`, then `seed backup` puts them there again"
+            work.monitor.finding(
+                Finding(code="object-damaged", subject=f"{work.vault.address}/{name}", detail=detail)
+            )
+
+
 def found_broken(home: Home) -> list[Need]:
     """What the last verification found, and is not repaired."""
     with suppress(HomeError, FileNotFoundError):
@@ -133,19 +156,21 @@ def _path(home: Home) -> Path:
     return home.path / "run/broken.json"
 
 
-def _needed(work: Work) -> Iterator[tuple[Need, Section]]:
-    """What the points need, each archive once, with its index."""
+def _needed(work: Work) -> tuple[list[tuple[Need, Section]], list[Need]]:
+    """What the points need, each archive once, with its index; and what nobody holds of those that others are said to stand in
+    for."""
     needs: list[Need] = []
+    unheld: list[Need] = []
     indexes: dict[bytes, Section] = {}
     union = Union([work.vault], believed(work.home))
     for point in work.points():
         with damage_told(work.monitor, f"point {point.manifest.point[:8]}"):
             reader = PointReader(union, point, work.monitor)
             needs += reader.needs
+            unheld += reader.unheld
             indexes |= {s.archive.name: s for s in reader.sections if s is not None}
-    for need in joined(needs):
-        if need.archive.name in indexes:
-            yield need, indexes[need.archive.name]
+    at_hand = [(need, indexes[need.archive.name]) for need in joined(needs) if need.archive.name in indexes]
+    return at_hand, joined(unheld)
 
 
 def _broken(

@@ -9,6 +9,7 @@ import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from itertools import pairwise
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from formats.wire import INTEGER_LIMIT, Json, refuse
@@ -102,13 +103,16 @@ def choice(*allowed: str) -> Codec:
     return Codec(read, _identity)
 
 
-def many(inner: Codec, most: int) -> Codec:
-    """A list of at most `most`, kept as a tuple."""
+def many(inner: Codec, most: int, rising: str | None = None) -> Codec:
+    """A list of at most `most`, kept as a tuple; with `rising`, in the order of this member, none twice."""
 
     def read(value: Json, where: str) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) > most:
             refuse("DOC-2", f"not a list of at most {most}", where)
-        return tuple(inner.read(item, f"{where}[{i}]") for i, item in enumerate(value))
+        items = tuple(inner.read(item, f"{where}[{i}]") for i, item in enumerate(value))
+        if rising is not None and any(getattr(a, rising) >= getattr(b, rising) for a, b in pairwise(items)):
+            refuse("DOC-2", f"not in the order of `{rising}`", where)
+        return items
 
     return Codec(read, lambda items: [inner.write(item) for item in items])
 

@@ -119,4 +119,4 @@ class SetDocument(Document):
     point: PointId = member(hexed(16))
     manifest: HexDigest = member(hexed(32))
     created: int = member(integer())
-    disks: tuple[SetDisk, ...] = member(many(nested(SetDisk), DISKS_MAX))
+    disks: tuple[SetDisk, ...] = member(many(nested(SetDisk), DISKS_MAX, rising="number"))

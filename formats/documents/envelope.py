@@ -51,16 +51,15 @@ class Signed:
 
         Raises FormatError ENV-2 where it is of another kind.
         """
-        if self.envelope.payloadType != kind.payload_type():
-            refuse("ENV-2", f"not a {kind.kind}", self.where)
+        self._check_kind(kind)
         return kind.from_json(decode_json(self.envelope.payload, self.where), f"{self.where}: {kind.kind}")
 
     def verify(self, kind: type[D], *keys: bytes) -> D:
-        """The document, signed by every one of `keys` (raw public keys, see `raw_public`).
+        """The document, signed by every one of `keys` (raw public keys, see `raw_public`): not looked into before that is sure.
 
         Raises IntegrityError signature-wrong (ENV-3), FormatError.
         """
-        document = self.peek(kind)
+        self._check_kind(kind)
         message = pae(kind.payload_type(), self.envelope.payload)
         for key in keys:
             if len(self.envelope.signatures) != kind.signers or not any(
@@ -72,7 +71,11 @@ class Signed:
                     subject=self.where,
                     hint="it was damaged or altered after it was written, or another key wrote it",
                 )
-        return document
+        return self.peek(kind)
+
+    def _check_kind(self, kind: type[Document]) -> None:
+        if self.envelope.payloadType != kind.payload_type():
+            refuse("ENV-2", f"not a {kind.kind}", self.where)
 
 
 def read(data: bytes, where: str) -> Signed:

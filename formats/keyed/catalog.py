@@ -31,6 +31,7 @@ SEGMENT_ROWS_MIN = 256
 SEGMENT_ROWS_MAX = 8192
 SEGMENT_BYTES_MAX = 4 << 20  # of chunk references and names; a segment is cut before it grows past this
 ROW_CHUNKS_MAX = 4096  # a file of more chunks spans rows
+SIZE_END = 1 << 63  # no system has larger files
 LOST = ChunkId(bytes(32))  # in a revision, in place of a chunk that can be had nowhere any more
 
 FILE, FOLDER, SYMLINK, FIFO, SOCKET, CHARACTER_DEVICE, BLOCK_DEVICE = 1, 2, 3, 4, 5, 6, 7
@@ -109,6 +110,11 @@ class Entry(NamedTuple):
 
     def chunk_lengths(self) -> tuple[int, ...]:
         return struct.unpack(f"<{len(self.lengths) // 4}I", self.lengths)
+
+    @property
+    def place(self) -> tuple[bytes, int]:
+        """By which rows are ordered."""
+        return sort_key(self.path), self.part
 
     def data_extents(self) -> list[tuple[int, int]]:
         """(offset, length) of the data regions."""
@@ -248,6 +254,8 @@ def _check(columns: dict[str, list[Any]], where: str) -> None:
         refuse("CAT-5", f"entry type {min(unknown)}", where)
     if max(max(columns["mtime_ns"]), max(columns["ctime_ns"])) >= 10**9:
         refuse("CAT-5", "a time that is none", where)
+    if max(columns["size"]) >= SIZE_END or b"\0" in b"".join(columns["target"]):
+        refuse("CAT-5", "a size or a target that no file has", where)
     references = [*map(len, columns["chunks"])]
     if any(n % 32 for n in references) or not {0, 16}.issuperset(map(len, columns["content"])):
         refuse("CAT-5", "references that are not whole", where)

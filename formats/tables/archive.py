@@ -1,4 +1,4 @@
-"""The chunk archive: head, sealed records, index, footer (ARCH-1 to ARCH-5). An archive is a value.
+"""The chunk archive: head, sealed records, index, footer (ARCH-1 to ARCH-6). An archive is a value.
 
 It is built whole in memory, named by the BLAKE3 of all its bytes and put in one go, so a disk that fills up,
 errs or is pulled out loses nothing: the same bytes go to the next disk. The index stands at the end, because
@@ -17,7 +17,7 @@ from mmap import mmap
 
 from formats.errors import IntegrityError
 from formats.ids import ArchiveName, ChunkId, Digest, KeyId, digest
-from formats.tables.index import RECORDS_MAX, ROW, Row, decode_index, encode_row
+from formats.tables.index import CATALOG, CONTENT, RECORDS_MAX, ROW, Row, decode_index, encode_row
 from formats.wire import refuse
 
 HEAD = struct.Struct("<8sB7x16s16s")
@@ -30,6 +30,7 @@ FOOTER_MAGIC = b"offsEND1"
 CONTENT_CLASS = 1
 METADATA_CLASS = 2
 CLASSES = (CONTENT_CLASS, METADATA_CLASS)
+KINDS = {CONTENT_CLASS: CONTENT, METADATA_CLASS: CATALOG}
 
 ARCHIVE_SIZE = 64 << 20
 ARCHIVE_SIZE_MAX = 128 << 20  # what a reader accepts
@@ -125,6 +126,8 @@ def parse(data: bytes | memoryview, where: str) -> Parsed:
     index = bytes(data[start:end])
     check_index(index, index_digest, where)
     rows = decode_index(index, HEAD.size, start, where)
+    if any(row.kind != KINDS[archive_class] for row in rows):
+        refuse("ARCH-6", "a record of another kind than those of the archive's class", where)
     return Parsed(archive_class, key_id, index, index_digest, rows)
 
 

@@ -79,6 +79,7 @@ def open_points(
     from seed.announce import announce
     from seed.machines import own_machines, unlock
     from seed.reading import Union, check_vault, disk_stores, points
+    from seed.standing import check_latest
 
     home = home_if_any(console, "read") if file is None and machine is None else None
     stores = disk_stores(disks or [])
@@ -96,6 +97,7 @@ def open_points(
     if home is not None:
         if vault is not None:
             announce(home, address, console)
+            check_latest(home, store, console)
         machines = own_machines(home.identity, stores, console)
     else:
         machines = with_passphrase(console, file, lambda typed: unlock(union, typed, machine, console))

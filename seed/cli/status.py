@@ -23,6 +23,7 @@ def status(console: Console, vault: VaultOption = None) -> None:
     from seed.disk_sets import kept_sets
     from seed.machines import membership
     from seed.network import Network
+    from seed.standing import check_latest
     from seed.throttle import shown
     from seed.wanted import still_wanted
 
@@ -30,6 +31,8 @@ def status(console: Console, vault: VaultOption = None) -> None:
     identity, state = home.identity, home.state
     address, store = vault_of(console, home, vault)
     member = membership(identity, identity.machine, store, console) if store is not None else None
+    if store is not None:
+        check_latest(home, store, console)
     console.say(f"Machine {identity.name}, fingerprint {fingerprint(identity.machine)}")
     if member is not None and member.status == "replaced":
         console.say(

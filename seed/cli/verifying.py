@@ -79,6 +79,7 @@ def _verify(console: Console, disks: "list[list[Folder]]", keys: "Keys", home: "
 
 def _verify_vault(console: Console, vault: str | None) -> int:
     from seed.cli.app import address_of, open_home, own_vault
+    from seed.standing import check_latest
     from seed.verify_vault import verify_vault
     from seed.work import Work
 
@@ -86,6 +87,7 @@ def _verify_vault(console: Console, vault: str | None) -> int:
     address = address_of(home, vault)
     with home.locked(), own_vault(console, home, address) as store:
         began = time.monotonic()
+        check_latest(home, store, console)
         with console.working("verify"), Work.open(home, store, console) as work:
             done = verify_vault(work)
         seconds = time.monotonic() - began

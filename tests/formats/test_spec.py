@@ -359,6 +359,13 @@ def list_of(most: str, inner: str) -> Probes:
     return [[], [good[0]] * int(most)], [[good[0]] * (int(most) + 1), [*bad[:1]], [None], "", {}]
 
 
+def list_by(most: str, inner: str, rising: str) -> Probes:
+    good, bad = list_of(most, inner)
+    one: dict[str, Json] = good[1][0]  # type: ignore[index, assignment]
+    items: list[Json] = [{**one, rising: number} for number in range(1, int(most) + 1)]
+    return [[], items], [*bad, items[:2][::-1], items[:1] * 2]
+
+
 def texts(most: str) -> Probes:
     return ["x" * int(most), "", "é" * int(most)], [
         "x" * (int(most) + 1),
@@ -377,6 +384,7 @@ FORMS: list[tuple[str, Callable[..., Probes]]] = [
     (r"base64 ≤ (\d+)", in_base64),
     (r"text ≤ (\d+)", texts),
     (r"list of ≤ (\d+) objects", lambda n: ([[], [{}] * int(n)], [[{}] * (int(n) + 1), [1], {}])),
+    (r"list of ≤ (\d+) (.+) by `(\w+)`", list_by),
     (r"list of ≤ (\d+) (.+)", list_of),
     (r"true or false", lambda: ([True, False], [0, 1, "true"])),
     (r"(`.+ or `.+)", one_of),

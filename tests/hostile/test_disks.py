@@ -15,13 +15,15 @@ import pytest
 from formats import layout
 from formats.documents import envelope
 from formats.documents.custody import Custody
+from formats.documents.disk import Held
 from formats.documents.vault import Membership, Request
-from formats.ids import ArchiveName, Digest, MachineId, SetId, VaultId, hex_digest, machine_id
+from formats.ids import ArchiveName, ChunkId, Digest, MachineId, SetId, VaultId, hex_digest, machine_id
 from formats.monitor import Tally
 from formats.store.access import Address
-from formats.tables import archive
+from formats.tables import archive, needs
 from formats.tables.holdings import Holding
-from formats.tables.sections import decode_object
+from formats.tables.index import record_digest
+from formats.tables.sections import Section, decode_object
 from importer.vault import open_vault
 from tests.hostile import forging
 from tests.journeys.stage import Copy, Stage, disks, prepared, refused, snapshot, stored, to
@@ -181,6 +183,57 @@ def table_of_eight_gigabytes(forger: forging.Forger) -> None:
     forger.close(tables=(replace(table, size=forging.GIGABYTES),))
 
 
+def many_points(forger: forging.Forger) -> None:
+    """Two hundred points over one bucket of eight megabytes: their roots differ by the salt alone."""
+    rows = [
+        Holding(ArchiveName(n.to_bytes(32, "big")), Digest(bytes(32)), 128 << 20, 65_535, 1)
+        for n in range(1, 1024)
+    ]
+    root, buckets = needs.encode([needs.all_of(row) for row in rows])
+    ((bucket, data),) = buckets.items()
+    made = {layout.need_name(bucket): data}
+    before = forger.manifest
+    forger.drop("sets")
+    for salt in range(1, 201):
+        salted = needs.ROOT_HEAD.pack(needs.ROOT_MAGIC, 0, salt) + root[needs.ROOT_HEAD.size :]
+        found = hex_digest(salted)
+        sequence = before.sequence + salt
+        signed = forger.signed(replace(before, sequence=sequence, point=f"{salt:032x}", needs=found))
+        made[layout.need_name(bytes.fromhex(found))] = salted
+        made[layout.numbered(layout.manifest_prefix(before.machine), sequence, hex_digest(signed))] = signed
+    for name, content in made.items():
+        forger.write(name, content)
+    listed = [Held(name=name, size=len(data), digest=hex_digest(data)) for name, data in made.items()]
+    forger.close(objects=(*forger.inventory.objects, *listed))
+
+
+def many_sets(forger: forging.Forger) -> None:
+    """Seventy revisions of a set of a thousand disks."""
+    document = forger.set_document
+    (disk,) = document.disks
+    numbered = tuple(replace(disk, number=number) for number in range(1, 1001))
+    for revision in range(1, 71):
+        signed = forger.signed(replace(document, revision=revision, disks=numbered))
+        prefix = layout.set_prefix(document.machine)
+        forger.write(layout.numbered(prefix, revision, hex_digest(signed)), signed)
+
+
+def a_disk_twice(forger: forging.Forger) -> None:
+    (path,) = forger.stage.objects("sets")
+    document = forger.set_document
+    path.write_bytes(forger.signed(replace(document, disks=document.disks * 2)))
+
+
+def record_of_a_catalog(forger: forging.Forger) -> None:
+    """A content archive, whole, with a record of the kind that only a metadata archive may hold."""
+    builder = archive.ArchiveBuilder(bytearray(1 << 20), archive.CONTENT_CLASS, forger.identity.master.key_id)
+    builder.add(2, ChunkId(bytes(32)), b"record of a catalog", record_digest(b"record of a catalog"))
+    made = builder.finish()
+    forger.write(layout.archive_name(made.name), bytes(made.data))
+    forger.drop("manifests", "sets")
+    forger.hold([*forger.holdings, Section.of(made).archive])
+
+
 def stranger(forger: forging.Forger) -> None:
     """A machine of his own, that asks to join by a credential which he made himself."""
     public = forger.own.public_key().public_bytes_raw()
@@ -229,6 +282,9 @@ ATTACKS: dict[str, Attack] = {
     "a number of a million digits": Attack(lambda f: inventory_of(f, b'{"a":' + b"9" * 1_000_000 + b"}"), "DOC-1"),
     "a key twice": Attack(repeated_key, "DOC-1"),
     "half a million archives that are not there": Attack(half_a_million_archives, "object-missing"),
+    "two hundred points over one need list of eight megabytes": Attack(many_points, "disk-forked"),
+    "more set documents than any disk has": Attack(many_sets, "disk-crowded"),
+    "a set document that names a disk twice": Attack(a_disk_twice, "DOC-2"),
     "more tables than a disk may have": Attack(more_tables_than_any_disk, "DOC-2"),
     # names
     "a name that leads outside": Attack(lambda f: f.list_object("../../../../etc/passwd", b"x"), "object-missing"),
@@ -285,6 +341,7 @@ ATTACKS: dict[str, Attack] = {
     ),
     "an index of records that overlap": Attack(broken_index, "IDX-2"),
     "an archive with more records than it has room for": Attack(more_records_than_room, "HOLD-2"),
+    "a content archive with a record of a catalog": Attack(record_of_a_catalog, "ARCH-6"),
     "an archive under another key": Attack(archive_under_another_key, "archive-foreign"),
     "an archive whose index is another": Attack(wrong_index, "object-damaged"),
     "a machine that nobody let in": Attack(stranger, "machine-unknown", 1),

@@ -12,13 +12,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from formats import layout
 from formats.documents import envelope
+from formats.documents.damage import ArchiveRow, Replaced
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership
 from formats.ids import hex_digest
+from formats.monitor import Tally
+from formats.replaced import index_objects
+from formats.store.access import Address
+from formats.store.local import LocalStore
+from formats.tables.archive import METADATA_CLASS
+from formats.tables.needs import all_of
 from importer.authority import authorities
+from importer.vault import open_vault
+from importer.wants import sign_replacements
 from seed.home import Home
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, backup, below, prepared, snapshot
+from tests.journeys.stage import Copy, Stage, backup, below, prepared, refused, snapshot
 
 assert sys.platform == "linux"
 
@@ -135,6 +144,67 @@ def test_an_older_vault_is_noticed_by_the_machine_that_has_its_home(lived: Stage
     assert newest.exists(), "it is put there again"
 
 
+def test_an_older_vault_is_noticed_by_whatever_reads_it_with_the_home(lived: Stage, room: Path) -> None:
+    stage = lived
+    newest = max(held(stage, "manifests"), key=lambda path: path.name)
+    kept = newest.read_bytes()
+    newest.unlink()
+    for words in (
+        ("status",),
+        ("points",),
+        ("verify",),
+        ("restore", "latest", "--target", room / "back"),
+    ):
+        assert "vault-lost" in stage.run("seed", *words, code=3).stderr, words
+    newest.write_bytes(kept)
+    for words in (("status",), ("points",), ("verify",)):
+        assert "vault-lost" not in stage.run("seed", *words).stderr
+
+
+def withheld(stage: Stage) -> int:
+    """An operator deletes what lay in the content's archives, and signs that the catalog's holds it. Returns how many records."""
+    with LocalStore.open(stage.at) as store:
+        there = {section.archive for _, found in index_objects(store) for section in found}
+    (catalog,) = (archive for archive in there if archive.archive_class == METADATA_CLASS)
+    content = sorted(there - {catalog}, key=lambda archive: archive.name)
+    entries = [
+        Replaced(archive=ArchiveRow.of(old), by=ArchiveRow.of(catalog), held=all_of(old).live)
+        for old in content
+    ]
+    vault = open_vault(stage.importer_home, Address(stage.at), Tally())
+    sign_replacements(vault, Home.open(stage.home).identity.master.key_id.hex(), entries)
+    for old in content:
+        (stage.vault / layout.archive_name(old.name)).unlink()
+    return sum(old.records for old in content)
+
+
+def test_what_an_operator_falsely_says_to_stand_in_is_noticed_and_sent_again(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    backup(stage, source)
+    records = withheld(stage)
+    assert stage.run("seed", "points", "--json").json[0]["complete"], "by his word"
+    told = stage.run("seed", "verify", "--json", code=3).json
+    assert ({f["code"] for f in told["findings"]}, told["damaged"]) == ({"object-missing"}, records)
+    assert stage.run("seed", "repair", "--json").json["wanted"] == records
+    stage.run("seed", "verify")
+    stage.restore(room / "restored", "--vault", stage.at)
+    assert trees.differences(source, below(room / "restored", source)) == []
+
+
+def test_a_backup_does_not_build_upon_what_falsely_stands_in(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    backup(stage, source)
+    withheld(stage)
+    done = backup(stage, code=3)
+    assert [f["code"] for f in done["findings"]] == ["vault-lost"]  # type: ignore[attr-defined]
+    stage.restore(room / "restored", "--vault", stage.at)
+    assert trees.differences(source, below(room / "restored", source)) == []
+
+
 def test_a_false_revocation_withholds_nothing_from_the_machine(lived: Stage) -> None:
     """Whoever may write into the vault and has not its authority's key."""
     stage = lived
@@ -220,6 +290,41 @@ def test_a_path_that_leads_outside_is_refused(copy_of: Copy, opened: Stage, room
     assert {p for p in room.iterdir() if p.name != "back"} == before
     if (room / "back").exists():
         assert not list((room / "back").rglob("planted"))
+
+
+@pytest.mark.parametrize("size", [3, 10**15])
+def test_a_size_that_its_chunks_do_not_add_up_to_is_refused(
+    copy_of: Copy, opened: Stage, room: Path, size: int
+) -> None:
+    stage = copy_of(opened)
+    source = room / "source"
+    source.mkdir()
+    (source / "large").write_bytes(trees.incompressible(3 << 20, 1))
+    (source / "small").write_bytes(b"honest")
+    sealed(stage, source, f"e._replace(size={size}) if e.lengths else e")
+    done = stage.run("seed", "restore", "latest", "--vault", stage.at, "--target", room / "back", "--json", code=3)  # fmt: skip
+    assert [f["code"] for f in done.json["findings"]] == ["CAT-5"]
+    assert [p.name for p in below(room / "back", source).iterdir()] == ["small"]
+
+
+def test_a_segment_that_stands_twice_in_a_catalog_is_refused(
+    copy_of: Copy, opened: Stage, room: Path
+) -> None:
+    stage = copy_of(opened)
+    source = room / "source"
+    trees.small_file(source / "planted", b"planted")
+    twice = """
+import seed.cataloguing as s
+from dataclasses import replace
+entries, page = s.encode_entries, s.encode_page
+s.encode_entries = lambda rows: entries([e for e in rows if e.path.endswith(b'/planted')])
+s.encode_page = lambda rows: page([r for row in rows for r in [replace(row, first=row.last, rows=1)] * 2])
+"""
+    stage.command, plain = prepared(twice), stage.command
+    stage.run("seed", "backup", source, code=None)
+    stage.command = plain
+    words = ("seed", "restore", "latest", "--vault", stage.at, "--target", room / "back", "--json")
+    refused(stage.run(*words, code=1), "CAT-4")
 
 
 def test_what_a_restore_finds_in_its_way_is_not_followed(lived: Stage, source: Path, room: Path) -> None:

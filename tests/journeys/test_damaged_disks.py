@@ -135,6 +135,27 @@ def test_damage_to_any_object_is_found_and_made_good(exported: Stage, prefix: st
     in_parallel(attempt, (remove, flip_middle, *cut))
 
 
+@pytest.mark.parametrize("prefix", ["slots", "disks", "holdings", "needs", "indexes", "manifests", "sets"])
+@pytest.mark.parametrize("first", ["import", "validate"])
+def test_whatever_small_object_rots_in_the_vault_comes_again_from_the_disk(
+    copy_of: Copy, imported: Stage, prefix: str, first: str
+) -> None:
+    """Its name vouches for its bytes: of the same size, and of another."""
+    stage = copy_of(imported)
+    paths = [p for p in (stage.vault / prefix).rglob("*") if p.is_file()]
+    for damage in (flip_middle, halve):
+        kept = {path: path.read_bytes() for path in paths}
+        for path in paths:
+            damage(path)
+        if first == "validate":
+            stage.run("importer", "validate", "--vault", stage.at, code=3)
+        told = stage.import_(code=None)
+        assert [d["may_be_erased"] for d in told["disks"]] == [True], told
+        assert {path: path.read_bytes() for path in paths} == kept
+        assert stage.import_()["disks"][0]["unchanged"]
+        stage.run("importer", "validate", "--vault", stage.at)
+
+
 def test_what_nobody_listed_is_named_and_left_alone(copy_of: Copy, exported: Stage) -> None:
     stage = copy_of(exported)
     extra = stage.seeded / "archives/ab" / ("ab" * 32)

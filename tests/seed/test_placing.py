@@ -40,8 +40,17 @@ class Shelf:
         self.gates = [self.gate]
         self.begun = threading.Event()
         self.archives: list[bytes] = []
-        self.done = False
+        self.ended = threading.Event()
         self.limited = False
+
+    @property
+    def done(self) -> bool:
+        return self.ended.is_set()
+
+    @done.setter
+    def done(self, done: bool) -> None:
+        assert done
+        self.ended.set()
 
     def room(self, reserve: int) -> int:
         return self.free
@@ -186,6 +195,7 @@ def test_all_disks_are_written_at_once(count: int) -> None:
 
 def test_a_disk_that_cannot_take_a_whole_archive_is_closed_while_another_can() -> None:
     little, large = Shelf(1, 3 * SIZE - 1), Shelf(2, 1 << 30)
+    large.gates.append(little.ended)
     play([little, large], records(200, 12 * KIB), Nobody())
     assert little.done
     assert not large.done
