@@ -17,7 +17,17 @@ from formats.documents import envelope
 from formats.documents.custody import Custody
 from formats.documents.disk import Held
 from formats.documents.vault import Membership, Request
-from formats.ids import ArchiveName, ChunkId, Digest, MachineId, SetId, VaultId, hex_digest, machine_id
+from formats.ids import (
+    ArchiveName,
+    ChunkId,
+    Digest,
+    MachineId,
+    PointId,
+    SetId,
+    VaultId,
+    hex_digest,
+    machine_id,
+)
 from formats.monitor import Tally
 from formats.store.access import Address
 from formats.tables import archive, needs
@@ -198,7 +208,7 @@ def many_points(forger: forging.Forger) -> None:
         salted = needs.ROOT_HEAD.pack(needs.ROOT_MAGIC, 0, salt) + root[needs.ROOT_HEAD.size :]
         found = hex_digest(salted)
         sequence = before.sequence + salt
-        signed = forger.signed(replace(before, sequence=sequence, point=f"{salt:032x}", needs=found))
+        signed = forger.signed(replace(before, sequence=sequence, point=PointId(f"{salt:032x}"), needs=found))
         made[layout.need_name(bytes.fromhex(found))] = salted
         made[layout.numbered(layout.manifest_prefix(before.machine), sequence, hex_digest(signed))] = signed
     for name, content in made.items():
