@@ -179,6 +179,11 @@ def find(vault: Vault, code: Code, machine: str | None, monitor: Monitor) -> tup
                 hint="is the parcel for another vault? Its slip names it. If the machine registered without a network, its request lies "
                 "on its disks: import one, and accept it",
             )
+        if machine not in (None, member.name):
+            raise UsageError(
+                "disk-unknown", f"this is a disk of {member.name}, not of {machine}", subject=code.set[:8],
+                hint="leave --machine out: the whole code says whose disk it is",
+            )  # fmt: skip
         return member, SetId(code.set)
     matches = {
         (owner, disk_set): known[owner]

@@ -39,10 +39,11 @@ from formats.ids import ArchiveName, MachineId, digest, fingerprint, hex_digest
 from formats.monitor import Finding, Monitor, Recorder, Tally
 from formats.replaced import Stock
 from formats.retention import read_kept
+from formats.store.contract import Guarded
 from formats.tables.needs import Need
 from formats.tables.sections import OBJECT_SIZE_MAX, decode_object
 from importer import sweeps
-from importer.archives import Work, find, load, needed_of, put, side_by_side, take_archive
+from importer.archives import PUTS_MAX, Work, find, load, needed_of, put, side_by_side, take_archive
 from importer.custody import note_imports
 from importer.intake import Disk, check_holdings, fetch, inventoried
 from importer.points import (
@@ -328,7 +329,7 @@ def _remember_disk(vault: Vault, result: Imported, monitor: Monitor) -> None:
     disk, label = result.disk, result.disk.label
     prefix = layout.received_prefix(label.machine, label.set, label.number)
     data = disk.store.get("label")
-    put(result, vault, layout.numbered(prefix, 0, envelope.read(data, "label").digest), data, monitor)
+    put(result, vault, layout.numbered(prefix, 0, hex_digest(data)), data, monitor)
     if disk.closed is not None:
         number = disk.closed.inventory.generation
         put(result, vault, layout.numbered(prefix, number, disk.closed.digest), disk.closed.data, monitor)
@@ -342,28 +343,32 @@ def _done_before(vault: Vault, result: Imported, there: Stock, monitor: Monitor)
     disk, closed = result.disk, result.disk.closed
     if closed is None:
         return False
-    label, damaged = disk.label, False
+    label = disk.label
     prefix = layout.received_prefix(label.machine, label.set, label.number)
+    own = {
+        layout.numbered(prefix, 0, hex_digest(disk.store.get("label"))),
+        layout.numbered(prefix, closed.inventory.generation, closed.digest),
+    }
     for name, _ in vault.store.list(prefix):
         number = layout.number_of(name)
         try:
             data = vault.store.get(name)
             if not layout.is_name_of(name, hex_digest(data)):
                 raise IntegrityError("object-damaged", "its bytes are not those of its name", subject=name)
+            own.discard(name)
             if number == 0:
                 continue
             signed = envelope.read(data, name)
             known = signed.verify(Inventory, bytes.fromhex(disk.label.public_key))
         except (FormatError, IntegrityError) as error:
             find(monitor, error.code, f"vault/{name}", error.what)
-            damaged |= number in (0, closed.inventory.generation)
             continue
         if known.generation == closed.inventory.generation and signed.digest != closed.digest:
             raise forked(disk.name, known.generation)
         if known.generation > closed.inventory.generation:
             detail = f"generation {closed.inventory.generation}; the vault knows {known.generation}"
             monitor.finding(Finding(code="disk-older", subject=disk.name, detail=detail))
-    if damaged or any(there.lacking(need) is not None for need in needed_of(disk, Tally(), result)):
+    if own or any(there.lacking(need) is not None for need in needed_of(disk, Tally(), result)):
         return False
     if not _has_small(vault, result):
         return False
@@ -379,10 +384,13 @@ def _has_small(vault: Vault, result: Imported) -> bool:
         dropped = name.startswith("slots/") and layout.number_of(name) < result.member.slots_from
         if name.startswith(("holdings/", "policies/", "slots/")) and not dropped:
             sizes[name] = size
-    for name, size in sizes.items():
+    lacking: list[str] = []
+
+    def check(name: str) -> None:
         with damage_aside():
-            data = vault.store.get(name, length=size + 1)
-            if layout.is_name_of(name, hex_digest(data)):
-                continue
-        return False
-    return True
+            if layout.is_name_of(name, hex_digest(vault.store.get(name, length=sizes[name] + 1))):
+                return
+        lacking.append(name)
+
+    side_by_side(PUTS_MAX if isinstance(vault.store, Guarded) else 1, check, sizes)
+    return not lacking

@@ -1,7 +1,7 @@
 """What lies on a disk, and whether it can be believed: the first look, without a vault and without keys."""
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -81,7 +81,7 @@ def folders(path: Path) -> Iterator[Path]:
             e.name for e in os.scandir(top) if e.is_dir(follow_symlinks=False) and folder_identity(e.name)
         )
     if not found:
-        yield from (moved := list(strays.moved_folders(path)))
+        yield from (moved := list(islice(strays.moved_folders(path), FOLDERS_MAX)))
         if moved:
             return
         raise MediaError(
@@ -138,10 +138,10 @@ def _look(store: LocalStore, folder: Path, monitor: Monitor) -> Disk:
         disk.manifests += _believed(
             rules.read_manifest, fetch(disk, name, DOCUMENT_SIZE_MAX, None), name, met
         )
-    documents = _documents(store, listed, layout.set_prefix(label.machine), met)
-    for name, data in islice(documents, SETS_MAX):
+    named = sorted(name for name in listed if name.startswith(layout.set_prefix(label.machine)))
+    for name, data in _documents(store, named[-SETS_MAX:], "", met):
         disk.sets += _believed(rules.read_set, data, name, met)
-    if (more := sum(1 for _ in documents)) > 0:
+    if (more := len(named) - SETS_MAX) > 0:
         detail = f"{more:,} set documents more than any disk has were not read"
         met.finding(Finding(code="disk-crowded", subject=disk.name, detail=detail))
     disk.findings = met.findings
@@ -278,7 +278,7 @@ def _inventoried(disk: Disk, monitor: Monitor) -> dict[ArchiveName, Holding]:
 
 
 def _documents(
-    store: Store, listed: dict[str, int], prefix: str, monitor: Monitor
+    store: Store, listed: Iterable[str], prefix: str, monitor: Monitor
 ) -> Iterator[tuple[str, bytes]]:
     for name in sorted(n for n in listed if n.startswith(prefix)):
         try:

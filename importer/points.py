@@ -25,7 +25,7 @@ from formats.tables.holdings import TABLE_SIZE_MAX, Holding, decode_table
 from formats.tables.needs import Buckets, Need
 from importer.vault import Vault, members
 
-SETS_MAX = 256  # set documents of a machine
+SET_DISKS_MAX = 100_000  # in the set documents of a machine; ten a day for a quarter of a century
 
 
 @dataclass(frozen=True)
@@ -199,11 +199,11 @@ def have_lost(points: Iterable[tuple[Manifest, Signed]]) -> bool:
 
 def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:
     """The set documents of one machine that verify, superseded ones too, the last ones first; of one that is no longer active, those
-    that end a manifest that counts. No more than the last 256: who writes them without number makes nobody else wait."""
+    that end a manifest that counts. No more than have a hundred thousand disks: who writes them without end makes nobody else wait."""
     counted = {s.digest for _, s in manifests(vault, member, Tally())} if member.status != "active" else None
-    names = [name for name, _ in vault.store.list(layout.set_prefix(member.machine))]
-    found = 0
-    for name in sorted(names, key=layout.number_of, reverse=True):
+    prefix = layout.set_prefix(member.machine)
+    left = SET_DISKS_MAX
+    for name in sorted((name for name, _ in vault.store.list(prefix)), key=layout.number_of, reverse=True):
         try:
             if (signed := signed_at(vault.store, name)) is None:
                 continue
@@ -211,10 +211,16 @@ def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterato
         except (FormatError, IntegrityError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
             continue
-        if (found := found + 1) > SETS_MAX:
+        if counted is not None and document.manifest not in counted:
+            continue
+        left -= len(document.disks)
+        if left < 0:
+            detail = (
+                f"{member.name} has written more sets than any machine has; the earlier ones do not count"
+            )
+            monitor.finding(Finding(code="disk-crowded", subject=prefix, detail=detail))
             return
-        if counted is None or document.manifest in counted:
-            yield document
+        yield document
 
 
 def manifests(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[tuple[Manifest, Signed]]:

@@ -18,6 +18,7 @@ from formats.documents.revisions import newest
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError, is_damage
 from formats.ids import ArchiveName, KeyId, hex_digest
 from formats.monitor import Finding, Monitor, Tally
+from formats.records import write_private
 from formats.replaced import stand_in
 from formats.store.contract import Guarded
 from formats.tables.holdings import Holding
@@ -29,7 +30,11 @@ from importer.salvage import Saved, own_index, salvage
 from importer.vault import Vault, members
 from importer.wants import put_saved, received_archives, sections_in, sign_replacements, stood_for
 
-SENT_AGAIN = ("indexes/", "needs/", "holdings/", "manifests/", "sets/", "slots/", "policies/")
+SENT_AGAIN = ("indexes/", "needs/", "holdings/", "manifests/", "sets/")
+SET_ASIDE = (
+    "slots/",
+    "policies/",
+)  # nobody but their machine has them, and it may be gone: their bytes are kept in the home
 UNNAMED = ("label", "custody/")  # whose names say nothing of their bytes
 
 
@@ -122,6 +127,8 @@ class _Run:
         with self._mending:
             if name.startswith("archives/"):
                 detail += self._save(name, readable)
+            elif name.startswith(SET_ASIDE) and readable:
+                detail += self._set_aside(name)
             elif name.startswith(SENT_AGAIN) and readable:
                 self._vault.store.delete(name)
                 detail += "; it was deleted, so that it can be sent again"
@@ -162,6 +169,16 @@ class _Run:
             return f"{told}; it was left alone"
         self._vault.store.delete(name)
         return told
+
+    def _set_aside(self, name: str) -> str:
+        """Keep a damaged object's bytes in this home, and delete it from the vault; what became of it, in words."""
+        assert self._vault.authority is not None
+        folder = self._vault.authority.home / "set-aside" / self._vault.id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / name.replace("/", "-")
+        write_private(path, self._vault.store.get(name, length=layout.size_max(name) + 1))
+        self._vault.store.delete(name)
+        return f"; it was set aside, {path}, so that its machine puts it there again, or an import from a disk of it"
 
     def _saved(self, key_id: str, archive: Holding) -> Saved | None:
         """Save what is whole of an archive for the machines of a key; None where no index of it is to be had."""

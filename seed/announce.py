@@ -63,7 +63,7 @@ def announce_to(home: Home, store: Store, monitor: Monitor, *, again: bool = Fal
     if not waiting and not untold:
         return True
     try:
-        if not _is_ours(home, store, monitor):
+        if not is_ours(home, store, monitor):
             monitor.notice(
                 f"offline: there is no vault {home.identity.vault_name} at {store.address}; {LATER}"
             )
@@ -120,7 +120,7 @@ def reach(home: Home, address: Address, monitor: Monitor) -> Store:
     store = _reach(address, open_store)
     if isinstance(store, OffseedError):
         raise store
-    if not _is_ours(home, store, monitor):
+    if not is_ours(home, store, monitor):
         raise VaultError(
             "vault-foreign", f"there is no vault {home.identity.vault_name} at this address", subject=str(address),
             hint="give its address by --vault",
@@ -135,7 +135,7 @@ def reach_if_any(home: Home, address: Address, monitor: Monitor) -> Store | None
         if store.code not in ("store-missing", "store-unreachable"):
             monitor.notice(f"the vault at {address} cannot be used: {store.what}; {store.hint}")
         return None
-    return store if _is_ours(home, store, monitor) else None
+    return store if is_ours(home, store, monitor) else None
 
 
 def _reach(address: Address, open_: Callable[[Address], Store]) -> Store | OffseedError:
@@ -163,7 +163,7 @@ def _away(address: Address) -> StoreError:
     )  # fmt: skip
 
 
-def _is_ours(home: Home, store: Store, monitor: Monitor) -> bool:
+def is_ours(home: Home, store: Store, monitor: Monitor) -> bool:
     found = newest(store, "descriptor", Descriptor, home.identity.authority_key, monitor)
     return found is not None and found[0].vault == home.identity.vault
 

@@ -332,7 +332,7 @@ class PointReader:
             at_hand = [(held, section) for held, section in others if section is not None]
             old = found.get(need.archive.name)
             instead += [translated(need, old, held, section) for held, section in at_hand]
-            if old is not None and at_hand and not there.holds(need.archive):
+            if old is not None and others and not there.holds(need.archive):
                 said = reduce(or_, (held for held, _ in others))
                 if (short := unheld(need, old, said, [section for _, section in at_hand])) is not None:
                     self.unheld.append(short)

@@ -14,7 +14,7 @@ from formats.documents import credential, envelope
 from formats.documents.credential_file import CredentialFile
 from formats.documents.revisions import newest
 from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
-from formats.errors import FormatError, MediaError, StoreError, VaultError
+from formats.errors import FormatError, MediaError, NameHeldByOtherError, StoreError, VaultError
 from formats.ids import MachineId, machine_id
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
@@ -135,11 +135,16 @@ def ask_to_join(store: Store, identity: Identity, monitor: Monitor) -> bool:
     return True
 
 
-def put_request(store: Store, identity: Identity) -> None:
-    """Put the key slots into the vault, and the request, if they are not there."""
+def put_request(store: Store, identity: Identity) -> list[str]:
+    """Put the key slots into the vault, and the request, if they are not there. Returns the names under which other bytes are."""
+    damaged = []
     for name, data in identity.documents.items():
         if store.head(name) != len(data):
-            store.put_new(name, data)
+            try:
+                store.put_new(name, data)
+            except NameHeldByOtherError:
+                damaged.append(name)
+    return damaged
 
 
 def _reach(way: Way, monitor: Monitor) -> Store | None:

@@ -30,12 +30,12 @@ from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.tables.index import CONTENT, record_digest
 from formats.tables.needs import Need
 from formats.tables.sections import Section, encode_objects
+from seed.broken import forget_broken, found_broken
 from seed.packing import BufferPool, Packer
 from seed.reading import PointReader, Union
 from seed.remaking import Remaking, sealed_copy, wanted_rows
 from seed.revisions import Revision
 from seed.uplink import ARCHIVE_SIZE, BUFFERS
-from seed.verify_vault import forget_broken, found_broken
 from seed.wanted import wanted_records
 from seed.work import Work
 
@@ -73,7 +73,6 @@ def repair(work: Work, disks: Sequence[Store], level: int, wants: Wants | None) 
         remaking = stack.enter_context(closing(Remaking(sending.sealer, _content_ids(short))))
         left = _make_again(work, short, disks, remaking, sending)
         rest = _offer(work, short, work.uplink.sections)
-        forget_broken(work.home)
         there = work.stock()
         # Of what the datacenter has not noticed yet, a later run revises what cannot be made again.
         gone = {need.archive.name for need, _ in rest if not there.holds(need.archive)}
@@ -83,6 +82,7 @@ def repair(work: Work, disks: Sequence[Store], level: int, wants: Wants | None) 
             files = _lay_anew(left, remaking, revision, sending)
             revision.add(work.uplink.sections, files)
             revised, lost = revision.publish()
+        forget_broken(work.home)
     sent = sending.sent
     size = sum(section.archive.size for section in sent)
     made = wanted - len(left)
@@ -139,9 +139,6 @@ def _short(work: Work, wanted: Sequence[Need], broken: Sequence[Need], disks: Se
     if not wanted and not broken:
         return []
     there = work.stock()
-    for need in broken:  # it lies nowhere, so it was found that nobody holds what stands in for it
-        if not there.holds(need.archive):
-            there.replaced.pop(need.archive, None)
     there.there.difference_update((layout.archive_name(n.archive.name), n.archive.size) for n in broken)
     lacking = [rest for need in joined([*wanted, *broken]) if (rest := there.lacking(need)) is not None]
     stores = [*work.own.stores, *disks]

@@ -98,7 +98,8 @@ def _as_held(archives: Needed, stock: Stock, vault: Store) -> Needed:
     for old in gone:
         stand_ins, index = stock.stand_ins(old.archive), archives[old.archive.name][1]
         others = [found[by.name] for by in stand_ins if by.name in found]
-        if index is not None and unheld(old, index, reduce(or_, stand_ins.values()), others) is not None:
+        said = reduce(or_, stand_ins.values())
+        if index and len(others) == len(stand_ins) and unheld(old, index, said, others):
             held[old.archive.name] = old, index  # whoever says that they hold it errs: it is lost
             continue
         for by, bits in stand_ins.items():

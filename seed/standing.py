@@ -7,6 +7,7 @@ from functools import cache, partial
 from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import SetDocument
+from formats.documents.envelope import raw_public
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError, damage_aside
 from formats.ids import ArchiveName, MachineId
@@ -78,24 +79,31 @@ def _needed_by(union: Union, points: Sequence[Point], document: SetDocument) -> 
 
 
 def check_latest(home: Home, vault: Store, monitor: Monitor) -> None:
-    """Say so where the vault lists no longer the last point that it has taken from this machine, nor a later one, and it has not expired:
-    an operator may withhold what he cannot forge. Raises StoreError, MediaError."""
-    known, prefix = home.state.acknowledged, layout.manifest_prefix(home.identity.machine)
-    cached = home.path / "cache"
+    """Say so where this machine's vault has neither the last point that it has taken from it, whole, nor a later one, and it has not
+    expired: an operator may withhold what he cannot forge. Raises StoreError, MediaError."""
+    identity, known = home.identity, home.state.acknowledged
+    cached, prefix = home.path / "cache", layout.manifest_prefix(home.identity.machine)
     if known is None or not cached.is_dir():
         return
-    with LocalStore.open(str(cached), read_only=True) as cache, damage_aside():
-        for name in (name for name, _ in cache.list(prefix) if layout.is_name_of(name, known)):
-            if any(layout.number_of(there) >= layout.number_of(name) for there, _ in vault.list(prefix)):
-                continue
-            point = envelope.read(cache.get(name), name).peek(Manifest).point
-            kept = read_kept(vault, home.identity.machine, home.identity.authority_key, Tally())
-            if point not in kept.expired:
-                detail = (
-                    f"the vault lists point {point[:8]} no longer, the last that it has taken from this machine: it was rolled back, or has "
-                    "lost it; the next `seed backup` puts it there again"
-                )
-                monitor.finding(Finding(code="vault-lost", subject=f"{vault.address}/{name}", detail=detail))
+    with LocalStore.open(str(cached), read_only=True) as cache:
+        last = next((name for name, _ in cache.list(prefix) if layout.is_name_of(name, known)), None)
+        if last is None:
+            return
+        listed = [name for name, _ in vault.list(prefix) if layout.number_of(name) >= layout.number_of(last)]
+        for name in listed:
+            with damage_aside():
+                document = envelope.read(vault.get(name, length=envelope.SIZE_MAX + 1), name)
+                if document.verify(Manifest, raw_public(identity.signing_key)).sequence == layout.number_of(
+                    name
+                ):
+                    return
+        with damage_aside():
+            point = envelope.read(cache.get(last), last).peek(Manifest).point
+            if point in read_kept(vault, identity.machine, identity.authority_key, Tally()).expired:
+                return
+    held = "holds damaged" if last in listed else "lists no longer"
+    detail = f"the vault {held} the last point that it has taken from this machine: it was rolled back, or has lost it"
+    monitor.finding(Finding(code="vault-lost", subject=f"{vault.address}/{last}", detail=detail))
 
 
 def nothing_here(union: Union, machines: Collection[MachineId]) -> str:

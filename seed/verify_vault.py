@@ -4,20 +4,14 @@ What does not open is kept in the home: the next repair makes it again, whether 
 """
 
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from mmap import mmap
-from pathlib import Path
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.codec import Record, blob, many, member, nested
-from formats.documents.damage import ArchiveRow
 from formats.errors import (
     FormatError,
-    HomeError,
     IntegrityError,
     Interrupted,
     MediaError,
@@ -28,32 +22,16 @@ from formats.errors import (
 from formats.ids import digest, hex_digest
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, damage_told
-from formats.records import read_record, write_record
 from formats.replaced import joined
 from formats.tables.archive import ARCHIVE_SIZE_MAX
-from formats.tables.index import RECORDS_MAX, Row
+from formats.tables.index import Row
 from formats.tables.needs import Need, bitmap
 from formats.tables.sections import Section
 from formats.words import counted
-from seed.home import Home
+from seed.broken import keep_broken
 from seed.keys import slots_of
 from seed.reading import PointReader, Union
 from seed.work import Work, believed
-
-BROKEN_MAX = 100_000
-
-
-class Broken(Record):
-    """Records of an archive that did not open."""
-
-    archive: ArchiveRow = member(nested(ArchiveRow))
-    records: bytes = member(blob((RECORDS_MAX + 7) // 8))
-
-
-class Found(Record):
-    """What a verification found; kept until it is repaired."""
-
-    broken: tuple[Broken, ...] = member(many(nested(Broken), BROKEN_MAX), default=())
 
 
 @dataclass
@@ -110,7 +88,7 @@ def verify_vault(work: Work) -> Verdict:
                 )
             if bad:
                 verdict.broken.append(Need(need.archive, bitmap(need.archive.records, bad)))
-    _keep(work.home, verdict.broken)
+    keep_broken(work.home, verdict.broken)
     return verdict
 
 
@@ -120,40 +98,21 @@ def _check_slots(work: Work) -> None:
     name = layout.numbered(
         layout.slot_prefix(identity.machine), slots_of(work.home).number, hex_digest(signed)
     )
-    with damage_told(work.monitor, name), suppress(NotFoundError):
+    without = "whoever has the passphrase and not this home could restore nothing"
+    code, detail = "", ""
+    try:
         if work.vault.get(name, length=envelope.SIZE_MAX + 1) != signed:
-            detail = "the key slots are damaged: whoever has the passphrase and not this home could restore nothing; have the datacenter run "
-            detail += "`importer validate`, then `seed backup` puts them there again"
-            work.monitor.finding(
-                Finding(code="object-damaged", subject=f"{work.vault.address}/{name}", detail=detail)
+            code, detail = (
+                "object-damaged",
+                "have the datacenter run `importer validate`, then run `seed backup`",
             )
-
-
-def found_broken(home: Home) -> list[Need]:
-    """What the last verification found, and is not repaired."""
-    with suppress(HomeError, FileNotFoundError):
-        if _path(home).exists():
-            found = read_record(_path(home), Found)
-            return [Need(b.archive.holding, b.records) for b in found.broken]
-    return []
-
-
-def forget_broken(home: Home) -> None:
-    _path(home).unlink(missing_ok=True)
-
-
-def _keep(home: Home, broken: Sequence[Need]) -> None:
-    if not broken:
-        forget_broken(home)
-        return
-    rows = tuple(
-        Broken(archive=ArchiveRow.of(need.archive), records=need.live) for need in broken[:BROKEN_MAX]
-    )
-    write_record(_path(home), Found(broken=rows))
-
-
-def _path(home: Home) -> Path:
-    return home.path / "run/broken.json"
+    except NotFoundError:
+        code, detail = "object-missing", "`seed backup` puts them there"
+    if code:
+        subject = f"{work.vault.address}/{name}"
+        work.monitor.finding(
+            Finding(code=code, subject=subject, detail=f"the key slots: {without}; {detail}")
+        )
 
 
 def _needed(work: Work) -> tuple[list[tuple[Need, Section]], list[Need]]:

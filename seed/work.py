@@ -29,6 +29,7 @@ from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables.needs import Need
 from seed import basis
+from seed.broken import found_broken
 from seed.commit import settle_sequence
 from seed.disk_sets import kept_sets
 from seed.home import Home
@@ -111,7 +112,13 @@ class Work:
 
     def _stock(self, gone: Collection[str]) -> Stock:
         key_id = self.home.identity.master.key_id
-        return Union([self.vault], believed(self.home), gone).stock(key_id.hex())
+        found = Union([self.vault], believed(self.home), gone).stock(key_id.hex())
+        for need in found_broken(
+            self.home
+        ):  # where it lies nowhere, what others are said to hold of it was found to be untrue
+            if not found.holds(need.archive):
+                found.replaced.pop(need.archive, None)
+        return found
 
     def _condemned(self) -> frozenset[str]:
         return condemned(self.vault, self.home.identity.authority_key, self.monitor)
@@ -121,7 +128,9 @@ class Work:
 
     def settle(self) -> None:
         """Have the vault know what this machine has told it: a run was killed, or the vault was rolled back or made again."""
-        put_request(self.vault, self.home.identity)
+        for name in put_request(self.vault, self.home.identity):
+            detail = "damaged there; have the datacenter run `importer validate`, and the next backup puts it again"
+            self._find("object-damaged", f"{self.vault.address}/{name}", detail)
         settle_sequence(self.home)
         trim(self.cache.store, self._expired(self.home.identity.machine))
         prefix = layout.manifest_prefix(self.home.identity.machine)

@@ -76,7 +76,7 @@ def open_points(
     """
     from formats.store.access import Address
     from formats.store.address import open_store
-    from seed.announce import announce
+    from seed.announce import announce, is_ours
     from seed.machines import own_machines, unlock
     from seed.reading import Union, check_vault, disk_stores, points
     from seed.standing import check_latest
@@ -97,7 +97,8 @@ def open_points(
     if home is not None:
         if vault is not None:
             announce(home, address, console)
-            check_latest(home, store, console)
+            if is_ours(home, store, console):
+                check_latest(home, store, console)
         machines = own_machines(home.identity, stores, console)
     else:
         machines = with_passphrase(console, file, lambda typed: unlock(union, typed, machine, console))

@@ -31,6 +31,8 @@ from tests.journeys.stage import Copy, Stage, backup, below, prepared, refused, 
 
 assert sys.platform == "linux"
 
+MIB = 1 << 20
+
 
 def held(stage: Stage, prefix: str) -> list[Path]:
     """The vault's files below a prefix, the largest first."""
@@ -191,6 +193,23 @@ def test_what_an_operator_falsely_says_to_stand_in_is_noticed_and_sent_again(
     stage.run("seed", "verify")
     stage.restore(room / "restored", "--vault", stage.at)
     assert trees.differences(source, below(room / "restored", source)) == []
+
+
+def test_what_falsely_stands_in_for_what_has_changed_since_is_named_as_lost(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    backup(stage, source)
+    withheld(stage)
+    large = next(path for path in sorted(source.rglob("*")) if path.is_file() and path.stat().st_size > MIB)
+    large.write_bytes(b"another")
+    stage.run("seed", "verify", code=3)
+    told = stage.run("seed", "repair", "--json", code=3).json
+    assert {(f["code"], f["subject"]) for f in told["findings"]} == {("content-lost", str(large))}
+    stage.run("seed", "verify")
+    stage.restore(room / "restored", "--vault", stage.at, code=3)
+    lost = trees.differences(source, below(room / "restored", source))
+    assert ["large/0.bin" in difference for difference in lost] == [True]
 
 
 def test_a_backup_does_not_build_upon_what_falsely_stands_in(

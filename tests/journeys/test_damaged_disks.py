@@ -105,6 +105,10 @@ def halve(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
 def flip_middle(path: Path) -> None:
     flip(path, path.stat().st_size // 2)
 
@@ -140,20 +144,40 @@ def test_damage_to_any_object_is_found_and_made_good(exported: Stage, prefix: st
 def test_whatever_small_object_rots_in_the_vault_comes_again_from_the_disk(
     copy_of: Copy, imported: Stage, prefix: str, first: str
 ) -> None:
-    """Its name vouches for its bytes: of the same size, and of another."""
+    """Its name vouches for its bytes: of the same size, of another, of none, or gone."""
     stage = copy_of(imported)
     paths = [p for p in (stage.vault / prefix).rglob("*") if p.is_file()]
-    for damage in (flip_middle, halve):
+    for damage in (flip_middle, halve, empty, remove):
         kept = {path: path.read_bytes() for path in paths}
         for path in paths:
             damage(path)
-        if first == "validate":
+        if first == "validate" and damage in (flip_middle, halve):
             stage.run("importer", "validate", "--vault", stage.at, code=3)
         told = stage.import_(code=None)
         assert [d["may_be_erased"] for d in told["disks"]] == [True], told
         assert {path: path.read_bytes() for path in paths} == kept
         assert stage.import_()["disks"][0]["unchanged"]
         stage.run("importer", "validate", "--vault", stage.at)
+
+
+def test_damaged_slots_are_set_aside_and_their_machine_puts_them_again(
+    copy_of: Copy, imported: Stage
+) -> None:
+    """Nobody else may have them any more, and what is left of them may be read by hand."""
+    stage = copy_of(imported)
+    (slots,) = (p for p in (stage.vault / "slots").rglob("*") if p.is_file())
+    whole = slots.read_bytes()
+    flip_middle(slots)
+    damaged = slots.read_bytes()
+    assert "object-damaged" in stage.run("seed", "verify", code=3).stderr
+    stage.run("importer", "validate", "--vault", stage.at, code=3)
+    assert not slots.exists()
+    (kept,) = (p for p in (stage.importer_home / "set-aside").rglob("*") if p.is_file())
+    assert kept.read_bytes() == damaged
+    assert "object-missing" in stage.run("seed", "verify", code=3).stderr
+    stage.run("seed", "backup")
+    assert slots.read_bytes() == whole
+    stage.run("seed", "verify")
 
 
 def test_what_nobody_listed_is_named_and_left_alone(copy_of: Copy, exported: Stage) -> None:
