@@ -31,10 +31,8 @@ from importer.vault import Vault, members
 from importer.wants import put_saved, received_archives, sections_in, sign_replacements, stood_for
 
 SENT_AGAIN = ("indexes/", "needs/", "holdings/", "manifests/", "sets/")
-SET_ASIDE = (
-    "slots/",
-    "policies/",
-)  # nobody but their machine has them, and it may be gone: their bytes are kept in the home
+# Nobody but their machine has them, and it may be gone: their bytes are kept in the home.
+SET_ASIDE = ("slots/", "policies/")
 UNNAMED = ("label", "custody/")  # whose names say nothing of their bytes
 
 
@@ -175,8 +173,9 @@ class _Run:
         assert self._vault.authority is not None
         folder = self._vault.authority.home / "set-aside" / self._vault.id
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / name.replace("/", "-")
-        write_private(path, self._vault.store.get(name, length=layout.size_max(name) + 1))
+        data = self._vault.store.get(name, length=layout.size_max(name) + 1)
+        path = folder / f"{name.replace('/', '-')}-{hex_digest(data)[:16]}"
+        write_private(path, data)
         self._vault.store.delete(name)
         return f"; it was set aside, {path}, so that its machine puts it there again, or an import from a disk of it"
 

@@ -92,10 +92,9 @@ def check_latest(home: Home, vault: Store, monitor: Monitor) -> None:
         listed = [name for name, _ in vault.list(prefix) if layout.number_of(name) >= layout.number_of(last)]
         for name in listed:
             with damage_aside():
-                document = envelope.read(vault.get(name, length=envelope.SIZE_MAX + 1), name)
-                if document.verify(Manifest, raw_public(identity.signing_key)).sequence == layout.number_of(
-                    name
-                ):
+                signed = envelope.read(vault.get(name, length=envelope.SIZE_MAX + 1), name)
+                manifest = signed.verify(Manifest, raw_public(identity.signing_key))
+                if manifest.sequence == layout.number_of(name):
                     return
         with damage_aside():
             point = envelope.read(cache.get(last), last).peek(Manifest).point

@@ -113,9 +113,8 @@ class Work:
     def _stock(self, gone: Collection[str]) -> Stock:
         key_id = self.home.identity.master.key_id
         found = Union([self.vault], believed(self.home), gone).stock(key_id.hex())
-        for need in found_broken(
-            self.home
-        ):  # where it lies nowhere, what others are said to hold of it was found to be untrue
+        # Where it lies nowhere, what others are said to hold of it was found to be untrue.
+        for need in found_broken(self.home):
             if not found.holds(need.archive):
                 found.replaced.pop(need.archive, None)
         return found
