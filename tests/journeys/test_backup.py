@@ -105,17 +105,26 @@ def test_a_run_that_was_killed_is_gone_on_with(copy_of: Copy, opened: Stage, roo
     assert not (stage.home / "run/sent").exists()
 
 
+# Partial points often, not every hour; killed once one of them has some of the large files.
+KILLED_WITHIN = """
+import os, signal, seed.backup as backup
+backup.PARTIAL_EVERY, commit = 0.02, backup._commit
+def committed(work, before, catalogued, kind):
+    commit(work, before, catalogued, kind)
+    if catalogued.files > 64:
+        os.kill(os.getpid(), signal.SIGKILL)
+backup._commit = committed
+"""
+
+
 def test_a_long_run_puts_partial_points_and_goes_on_from_them_without_its_home(
     copy_of: Copy, opened: Stage, room: Path
 ) -> None:
     stage = copy_of(opened)
     source = trees.long_tree(room / "long")
     identity = (stage.home / "identity.json").read_bytes()
-    plain, stage.command = stage.command, prepared("import seed.backup; seed.backup.PARTIAL_EVERY = 0.05")
-    running = stage.start("seed", "backup", source)
-    manifests = stage.vault / "manifests"
-    assert await_(lambda: len([p for p in manifests.rglob("*-*") if p.is_file()]) > 2, running)
-    ended(running, signal.SIGKILL)
+    plain, stage.command = stage.command, prepared(KILLED_WITHIN)
+    stage.run("seed", "backup", source, code=-signal.SIGKILL)
     stage.command = plain
     points = stage.run("seed", "points", "--json").json
     assert {(p["kind"], p["complete"]) for p in points} == {("partial", True)}
