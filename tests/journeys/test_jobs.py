@@ -139,9 +139,9 @@ def test_a_job_that_runs_is_followed_to_its_end_and_one_that_was_killed_is_told_
 ) -> None:
     running = stage.start("seed", "export", long_tree, "--to", stage.disk)
     assert await_(lambda: begun(stage) == 1, running)
+    running.send_signal(signal.SIGSTOP)  # until it is followed
     (job,) = jobs(stage)
     assert (job["kind"], job["state"], job["finished"]) == ("export", "running", None)
-    running.send_signal(signal.SIGSTOP)  # until it is followed
     following = stage.start("seed", "jobs", "--follow")
     assert following.stdout is not None
     first = os.read(following.stdout.fileno(), 1 << 16).decode()
