@@ -17,6 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from formats.tables.archive import parse
 from tests.journeys import trees
 from tests.journeys.stage import Result, Stage, below, disks, kept, to
 
@@ -134,6 +135,18 @@ def named_by(imported: Result, hit: dict[str, Path], made: Stage) -> set[str]:
     return found
 
 
+def damaged_bytes(made: Stage, stage: Stage, hit: dict[str, Path]) -> int:
+    """The bytes of all records that are no longer, in the archive that was hit, what they were as it was `made`."""
+    total = 0
+    for name, path in hit.items():
+        if "/archives/" in name:
+            before = (made.folder / path.relative_to(stage.folder)).read_bytes()
+            now = path.read_bytes() if path.exists() else b""
+            spans = ((row.offset, row.offset + row.length) for row in parse(before, name).rows)
+            total += sum(end - start for start, end in spans if before[start:end] != now[start:end])
+    return total
+
+
 def told_of(unnoticed: set[str], hit: dict[str, Path], made: Stage, imported: Result) -> str:
     """What was done to objects of which no finding tells, and where else they lie."""
     told = []
@@ -163,6 +176,7 @@ def one_run(made: Stage, folder: Path, source: Path, share: Damage, chance: rand
     hit = spoil(stage, share, chance)
     imported = import_all(stage)
     assert imported.code == 3, imported
+    gone = damaged_bytes(made, stage, hit)
     unnoticed = set(hit) - named_by(imported, hit, made)
     assert unnoticed == set(), told_of(unnoticed, hit, made, imported)
     (lack,) = imported.json["wants"]
@@ -178,7 +192,7 @@ def one_run(made: Stage, folder: Path, source: Path, share: Damage, chance: rand
     assert trees.differences(source, below(folder / "back", source)) == []
     print(
         f"  {len(hit)} objects hit, all named; wanted {lack['records']} records of {lack['archives']} archives; "
-        f"sent {done['archive_bytes'] / (1 << 20):.1f} MiB; all restored",
+        f"sent {done['archive_bytes'] / (1 << 20):.1f} MiB for {gone / (1 << 20):.1f} damaged; all restored",
         flush=True,
     )
     shutil.rmtree(folder)
