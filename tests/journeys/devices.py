@@ -19,7 +19,8 @@ from typing import Any
 
 from tests.facilities import LoopDisk
 from tests.journeys import trees
-from tests.journeys.stage import PATIENCE, Result, Stage, await_, below, ended, installed
+from tests.commands import PATIENCE, Process
+from tests.journeys.stage import Result, Stage, await_, below, ended, installed
 
 assert sys.platform == "linux"
 
@@ -134,7 +135,7 @@ def temporaries(root: Path) -> list[Path]:
 
 
 @contextmanager
-def held(process: "subprocess.Popen[bytes]", happened: Callable[[], bool]) -> Iterator[None]:
+def held(process: Process, happened: Callable[[], bool]) -> Iterator[None]:
     """The process is stopped at a moment at which `happened` holds; it goes on afterwards."""
     while True:
         assert await_(happened, process), ended(process)
@@ -149,7 +150,7 @@ def held(process: "subprocess.Popen[bytes]", happened: Callable[[], bool]) -> It
         process.send_signal(signal.SIGCONT)
 
 
-def _await_stopped(process: "subprocess.Popen[bytes]") -> None:
+def _await_stopped(process: Process) -> None:
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         with suppress(OSError):
@@ -178,7 +179,7 @@ class Fleet:
     def named(self, option: str) -> list[object]:
         return [word for disk in self.disks for word in (option, disk.path)]
 
-    def start(self, *more: object) -> "subprocess.Popen[bytes]":
+    def start(self, *more: object) -> Process:
         return self.stage.start("seed", *self.words(*more))
 
     def run(self, *more: object, code: int | None = 0) -> Result:
@@ -201,7 +202,7 @@ class Fleet:
         return bool(archives(disk)) and not temporaries(disk.path)
 
     @contextmanager
-    def writing(self, process: "subprocess.Popen[bytes]", after: int = 0) -> Iterator[LoopDisk]:
+    def writing(self, process: Process, after: int = 0) -> Iterator[LoopDisk]:
         """The export is stopped in the middle of writing to this disk."""
         with held(process, lambda: self.in_work(after) is not None):
             disk = self.in_work(after)

@@ -7,9 +7,6 @@ show a traceback or call a failure a fault of its own: `run` itself sees to that
 
 import json
 import os
-import pty
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -22,11 +19,20 @@ from typing import Any, Self, TypeVar
 
 import pytest
 
+from tests.commands import (
+    PATIENCE,
+    ForkedProcess,
+    Forks,
+    Process,
+    Program,
+    at_terminal,
+    hear_signals,
+    installed,
+)
+
 ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
 
-PATIENCE = 60.0
-COMMANDS = Path(sys.executable).parent
 PASSPHRASE = "grey otter 51 sails past Lisbon"
 
 
@@ -54,15 +60,12 @@ class Result:
         return f"$ {' '.join(self.words)}\n{self.stdout}{self.stderr}[exit {self.code}]"
 
 
-Program = Callable[[str], tuple[str, ...]]
-
-
 class Stage:
     """One operator, one machine, one vault and one disk, below `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.command: Program = installed
+        self.command: Program = Forks()
         self.home = folder / "seed-home"
         self.importer_home = folder / "importer-home"
         self.vault = folder / "vault"
@@ -110,48 +113,38 @@ class Stage:
         **environment: str | Path | None,
     ) -> Result:
         """Run a command that must end with `code` (None: with any). A keyword sets an environment variable."""
-        words = (*self.command(program), *map(str, arguments))
         began = time.monotonic()
-        done = subprocess.run(
-            words,
-            env=self.environment(self.bring((program, *arguments), environment)),
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        return judged(words, done.returncode, done.stdout, done.stderr, time.monotonic() - began, code)
+        process = self._start((program, *map(str, arguments)), environment)
+        return _result(process, began, code)
 
-    def start(
-        self, program: str, *arguments: object, **environment: str | Path | None
-    ) -> "subprocess.Popen[bytes]":
+    def start(self, program: str, *arguments: object, **environment: str | Path | None) -> Process:
         """A command left running, in a process group of its own."""
+        return self._start((program, *map(str, arguments)), environment, session=True)
+
+    def _start(
+        self, words: tuple[str, ...], environment: dict[str, str | Path | None], *, session: bool = False
+    ) -> Process:
+        given = self.environment(self.bring(words, environment))
+        if isinstance(self.command, Forks) and self.command.can_start(given):
+            return ForkedProcess(self.command, words, given, self.folder, session=session)
         return subprocess.Popen(
-            [*self.command(program), *map(str, arguments)],
-            env=self.environment(self.bring((program, *arguments), environment)),
+            [*self.command(words[0]), *words[1:]],
+            env=given,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,
-            preexec_fn=_hear_signals,
+            start_new_session=session,
+            preexec_fn=hear_signals,
         )
 
     def type(self, program: str, *arguments: object, answers: list[bytes], code: int | None = 0) -> Result:
         """Run a command at a terminal and type an answer at each prompt for a passphrase; b"\\x03" is Ctrl-C."""
-        if sys.platform != "linux":
-            raise NotImplementedError
-        words = (*self.command(program), *map(str, arguments))
+        words = (program, *map(str, arguments))
         began = time.monotonic()
-        child, terminal = pty.fork()
-        if child == 0:
-            os.chdir(self.folder)
-            _hear_signals()
-            os.execve(words[0], words, self.environment({}))
-        shown = _converse(terminal, answers)
-        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        return judged(words, ended, shown, b"", time.monotonic() - began, code)
+        window, await_end = at_terminal(self.command, words, self.environment({}), self.folder)
+        shown = _converse(window, answers)
+        return judged(words, await_end(), shown, b"", time.monotonic() - began, code)
 
     def create_vault(self, name: str = "Backups") -> None:
         self.run("importer", "vault", "create", name, "--at", self.at, "--region", "here")
@@ -285,7 +278,7 @@ def refused(result: Result, code: str) -> Result:
     return result
 
 
-def await_(happened: Callable[[], object], process: "subprocess.Popen[bytes]") -> bool:
+def await_(happened: Callable[[], object], process: Process) -> bool:
     """Wait until something happened, or the process ended: False."""
     until = time.monotonic() + PATIENCE
     while not happened():
@@ -296,17 +289,22 @@ def await_(happened: Callable[[], object], process: "subprocess.Popen[bytes]") -
     return True
 
 
-def ended(process: "subprocess.Popen[bytes]", signal_number: int | None = None) -> Result:
+def ended(process: Process, signal_number: int | None = None) -> Result:
     """Send a signal, if one is given, and collect what the process leaves."""
     if signal_number is not None:
         process.send_signal(signal_number)
+    return _result(process, time.monotonic(), None)
+
+
+def _result(process: Process, began: float, code: int | None) -> Result:
+    """Collect what a process leaves. Raise subprocess.TimeoutExpired, and kill it, if it does not end."""
     try:
         stdout, stderr = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
     words = tuple(map(str, process.args)) if isinstance(process.args, list) else ()
-    return judged(words, process.returncode, stdout, stderr, 0, None)
+    return judged(words, process.returncode, stdout, stderr, time.monotonic() - began, code)
 
 
 def snapshot(folder: Path) -> dict[str, bytes | str | None]:
@@ -337,18 +335,9 @@ def flip(path: Path, offset: int) -> None:
     path.write_bytes(data)
 
 
-def installed(program: str) -> tuple[str, ...]:
-    """The installed script of a command."""
-    script = COMMANDS / program
-    found = str(script) if script.exists() else shutil.which(program)
-    assert found, f"the command {program} is not installed"
-    return (found,)
-
-
 def prepared(prelude: str) -> Program:
     """The same commands, with some lines of Python run before them."""
-    start = "import sys; sys.argv[0] = 'PROGRAM'; from PROGRAM.cli import main; main()"
-    return lambda program: (sys.executable, "-c", f"{prelude}\n{start.replace('PROGRAM', program)}")
+    return Forks(prelude)
 
 
 def as_nobody(program: str) -> tuple[str, ...]:
@@ -374,13 +363,6 @@ def _as_nobody() -> tuple[str, ...]:
         if done.returncode == 0:
             return words
     return ()
-
-
-def _hear_signals() -> None:
-    """As a shell at a terminal starts a command, though the tests themselves run under `nohup` or in the background."""
-    if sys.platform == "linux":
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_DFL)
 
 
 def _converse(terminal: int, answers: list[bytes]) -> bytes:

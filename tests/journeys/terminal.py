@@ -1,31 +1,27 @@
 """A terminal for one command, whose window can be closed. For Linux."""
 
 import os
-import pty
 import select
-import signal
 import sys
 import termios
 
-from tests.journeys.stage import PATIENCE, Stage
+from tests.commands import PATIENCE, at_terminal
+from tests.journeys.stage import Stage
 
 
 class Terminal:
     """A command at a terminal of its own, whose window can be closed."""
 
-    pid: int
     window: int
     shown: bytes
 
     def __init__(self, stage: Stage, *words: object) -> None:
         if sys.platform != "linux":
             raise NotImplementedError
-        command = (*stage.command(str(words[0])), *map(str, words[1:]))
-        self.pid, self.window = pty.fork()
-        if self.pid == 0:
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # though the tests themselves run under `nohup`
-            os.chdir(stage.folder)
-            os.execve(command[0], command, stage.environment({}))
+        environment = stage.environment({})
+        self.window, self._await_end = at_terminal(
+            stage.command, tuple(map(str, words)), environment, stage.folder
+        )
         termios.tcsetwinsize(self.window, (40, 110))
         self.shown = b""
 
@@ -41,4 +37,4 @@ class Terminal:
                 self.shown += data
         except OSError:  # the other end is closed, or this one
             pass
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._await_end()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys import trees
+from tests.commands import Process
 from tests.journeys.stage import (
     Copy,
     Program,
@@ -98,7 +99,7 @@ def test_a_group_without_a_command_shows_its_help(exported: Stage) -> None:
     assert "[usage]" not in shown.stderr
 
 
-def said(running: "subprocess.Popen[bytes]", text: bytes) -> None:
+def said(running: Process, text: bytes) -> None:
     """Read its stderr up to a line with this text."""
     assert running.stderr is not None
     while text not in (line := running.stderr.readline()):

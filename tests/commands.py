@@ -1,0 +1,247 @@
+"""The two commands as processes for tests: forked from a server that has imported everything, or started cold.
+
+`Forks` is how most tests run them. What an interpreter does at its very start is seen by `installed` commands only.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, Final
+
+PATIENCE: Final = 60.0
+FOLDER: Final = Path(sys.executable).parent
+SERVER: Final = Path(__file__).with_name("forkserver.py")
+# A change of these reaches the interpreter before any code of ours: such a command cannot be a fork.
+EARLY: Final = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "OPENSSL_")
+MAIN: Final = "from PROGRAM.cli import main; main()"
+
+Program = Callable[[str], tuple[str, ...]]
+
+
+def installed(program: str) -> tuple[str, ...]:
+    """Return the words that start the installed script of a command."""
+    script = FOLDER / program
+    found = str(script) if script.exists() else shutil.which(program)
+    assert found, f"the command {program} is not installed"
+    return (found,)
+
+
+class Forks:
+    """The commands as forks of the server, each with some lines of Python run before it.
+
+    Called with a program, it returns the words that start the same command cold.
+    """
+
+    def __init__(self, prelude: str = "") -> None:
+        self.prelude = prelude
+
+    def __call__(self, program: str) -> tuple[str, ...]:
+        if not self.prelude:
+            return installed(program)
+        main = f"import sys; sys.argv[0] = '{program}'; {MAIN.replace('PROGRAM', program)}"
+        return (sys.executable, "-c", f"{self.prelude}\n{main}")
+
+    def can_start(self, environment: Mapping[str, str]) -> bool:
+        """Whether a fork can take on this environment, as seen from the server's own."""
+        names = {name for name in (*environment, *os.environ) if name.startswith(EARLY)}
+        return sys.platform == "linux" and all(environment.get(n) == os.environ.get(n) for n in names)
+
+    def start(
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        streams: Sequence[int],
+        *,
+        session: bool = False,
+        terminal: bool = False,
+    ) -> "Fork":
+        """Fork for these words, the program first; its standard streams are the three descriptors `streams`."""
+        program, *arguments = words
+        cold = self(program)
+        wanted = {
+            "code": f"{self.prelude}\n{MAIN.replace('PROGRAM', program)}",
+            "argv": [program if self.prelude else cold[0], *arguments],
+            "orig_argv": [*(() if self.prelude else (sys.executable,)), *cold, *arguments],
+            "environment": dict(environment),
+            "folder": str(folder),
+            "session": session or terminal,
+            "terminal": terminal,
+        }
+        return Fork(_server(), json.dumps(wanted).encode(), streams)
+
+
+class Fork:
+    """One process that the server has forked: `pid`, its signals and its exit code."""
+
+    def __init__(self, server: socket.socket, request: bytes, streams: Sequence[int]) -> None:
+        if sys.platform != "linux":
+            raise NotImplementedError
+        self._answers, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with far, open(os.memfd_create("request"), "w+b", buffering=0) as file:
+            file.write(request)
+            file.seek(0)
+            socket.send_fds(server, [b"?"], [file.fileno(), *streams, far.fileno()])
+        answer, handles, _, _ = socket.recv_fds(self._answers, 32, 1)
+        if not handles:
+            raise OSError("the fork server has ended")
+        (self._handle,) = handles
+        self.pid = int(answer)
+        self._code: int | None = None
+        self._lock = threading.Lock()
+
+    def code(self, timeout: float) -> int | None:
+        """Return the exit code, negative for a signal; None if the process has not ended after so many seconds."""
+        with self._lock:
+            if self._code is None:
+                self._answers.settimeout(timeout)
+                try:
+                    answer = self._answers.recv(32)
+                except (TimeoutError, BlockingIOError):
+                    return None
+                self._code = int(answer)
+                self._answers.close()
+                os.close(self._handle)
+            return self._code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if sys.platform == "linux" and self.code(0) is None:
+            try:
+                signal.pidfd_send_signal(self._handle, number)
+            except ProcessLookupError:
+                self.code(PATIENCE)
+
+
+class ForkedProcess:
+    """A fork with what tests use of `subprocess.Popen`: both outputs are pipes, the input is empty."""
+
+    def __init__(
+        self,
+        forks: Forks,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        *,
+        session: bool = False,
+    ) -> None:
+        self.args = list(words)
+        out, err = os.pipe(), os.pipe()
+        self.stdout: IO[bytes] = open(out[0], "rb")  # noqa: SIM115  read by the test
+        self.stderr: IO[bytes] = open(err[0], "rb")  # noqa: SIM115
+        with open(os.devnull, "rb") as nothing, open(out[1], "wb"), open(err[1], "wb"):
+            streams = (nothing.fileno(), out[1], err[1])
+            self._fork = forks.start(words, environment, folder, streams, session=session)
+        self.pid = self._fork.pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        self.returncode = self._fork.code(0)
+        return self.returncode
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        """Raise subprocess.TimeoutExpired if it has not ended by then."""
+        self.returncode = self._fork.code(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return self.returncode
+
+    def communicate(self, timeout: float = PATIENCE) -> tuple[bytes, bytes]:
+        """Return the rest of both outputs, once the process has ended. Raise subprocess.TimeoutExpired."""
+        late = threading.Event()
+        kill = threading.Timer(timeout, lambda: (late.set(), self.kill()))
+        said: list[bytes] = []
+        reader = threading.Thread(target=lambda: said.append(self.stderr.read()), daemon=True)
+        kill.daemon = True
+        kill.start()
+        reader.start()
+        with self.stdout, self.stderr:
+            shown = self.stdout.read()
+            reader.join()
+            self.wait(timeout)
+        kill.cancel()
+        if late.is_set():
+            raise subprocess.TimeoutExpired(self.args, timeout, shown, said[0])
+        return shown, said[0]
+
+    def send_signal(self, number: int) -> None:
+        self._fork.send_signal(number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(9)
+
+    def __enter__(self) -> "ForkedProcess":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        with self.stdout, self.stderr:
+            self.wait()
+
+
+Process = ForkedProcess | subprocess.Popen[bytes]
+
+
+def at_terminal(
+    command: Program, words: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> tuple[int, Callable[[], int]]:
+    """Start a command at a terminal of its own. Return the near end of the terminal, and what awaits the exit code."""
+    if sys.platform != "linux":
+        raise NotImplementedError
+    import pty
+
+    if isinstance(command, Forks) and command.can_start(environment):
+        window, terminal = pty.openpty()
+        fork = command.start(words, environment, folder, (terminal,) * 3, terminal=True)
+        os.close(terminal)
+        return window, lambda: _awaited(fork)
+    cold = (*command(words[0]), *words[1:])
+    pid, window = pty.fork()
+    if pid == 0:
+        hear_signals()
+        os.chdir(folder)
+        os.execve(cold[0], cold, environment)
+    return window, lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _awaited(fork: Fork) -> int:
+    code = fork.code(PATIENCE)
+    assert code is not None, "it does not end"
+    return code
+
+
+def hear_signals() -> None:
+    """As a shell at a terminal starts a command, though the tests themselves run under `nohup` or in the background."""
+    if sys.platform == "linux":
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
+
+
+_starting = threading.Lock()
+
+
+def _server() -> socket.socket:
+    """The socket of this process's server, which ends when this process does."""
+    with _starting:
+        return _started()
+
+
+@cache
+def _started() -> socket.socket:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with far:
+        words = (sys.executable, "-P", SERVER, str(far.fileno()))
+        subprocess.Popen(
+            words, pass_fds=(far.fileno(),), stdin=subprocess.DEVNULL, start_new_session=True, cwd="/"
+        )
+    return near

@@ -1,0 +1,160 @@
+"""A server whose forks are the commands `seed` and `importer`, each a real process, without the time it takes to import.
+
+It imports everything once and forks for each request. A fork has a pid, descriptors, signals, a folder, an environment
+and, if wanted, a session and a terminal of its own; it runs the same `main` as the installed script. `tests.commands` asks.
+
+Run as a script with the number of an inherited socket: `python -P forkserver.py 7`. It ends when that socket closes.
+"""
+
+import atexit
+import fcntl
+import gc
+import importlib
+import io
+import json
+import os
+import pkgutil
+import selectors
+import signal
+import socket
+import sys
+import tempfile
+import termios
+import threading
+import time
+import traceback
+from contextlib import suppress
+
+assert sys.platform == "linux"
+
+PACKAGES = ("formats", "importer", "seed")
+OF_OTHER_SYSTEMS = ("windows", "macos")
+# The packages import these late, in functions.
+LATE = (
+    "azure.storage.blob", "concurrent.futures.thread", "importlib.metadata", "multiprocessing.connection", "pyarrow.parquet",
+    "tqdm", "typer.completion", "zoneinfo",
+)  # fmt: skip
+DESCRIPTORS = 4  # the three standard ones, and the socket that hears how the fork ends
+
+
+def main() -> None:
+    asked = socket.socket(fileno=int(sys.argv[1]))
+    preload()
+    selector = selectors.DefaultSelector()
+    selector.register(asked, selectors.EVENT_READ)
+    forks: dict[int, tuple[int, socket.socket]] = {}  # by pidfd: the pid, and the socket
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is not asked:
+                pid, answers = forks.pop(key.fd)
+                selector.unregister(key.fd)
+                os.close(key.fd)
+                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                with suppress(OSError):  # nobody may want to know any more
+                    answers.send(b"%d" % code)
+                answers.close()
+                continue
+            message, descriptors, _, _ = socket.recv_fds(asked, 1, DESCRIPTORS + 1)
+            if not message:
+                return
+            request, *given = descriptors
+            with open(request, "rb") as file:
+                wanted = json.loads(file.read())
+            pid = os.fork()
+            if not pid:
+                run(wanted, given)
+            for descriptor in given[:3]:
+                os.close(descriptor)
+            answers = socket.socket(fileno=given[3])
+            pidfd = os.pidfd_open(pid)
+            forks[pidfd] = pid, answers
+            socket.send_fds(answers, [b"%d" % pid], [pidfd])
+            selector.register(pidfd, selectors.EVENT_READ)
+
+
+def preload() -> None:
+    """Import all modules of the product, and make keys as cheap to derive as readers accept."""
+    for package in PACKAGES:
+        importlib.import_module(package)
+        for module in pkgutil.walk_packages(sys.modules[package].__path__, f"{package}."):
+            if module.name.rpartition(".")[2] not in (*OF_OTHER_SYSTEMS, "__main__"):
+                importlib.import_module(module.name)
+    for name in LATE:
+        importlib.import_module(name)
+    from formats.keyed import slots
+
+    slots.make_slot.__defaults__ = (slots.KdfCost(memory_kib=19 << 10, time=1, lanes=1),)
+    gc.collect()
+    gc.freeze()
+
+
+def run(wanted: dict[str, object], descriptors: list[int]) -> None:
+    """Become the command, and end as an interpreter does. Never returns."""
+    code = 1
+    try:
+        become(wanted, descriptors)
+        exec(compile(str(wanted["code"]), "<string>", "exec"), {"__name__": "__main__"})
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(end(code))
+
+
+def become(wanted: dict[str, object], descriptors: list[int]) -> None:
+    """Take on descriptors, signals, session, environment, folder and arguments."""
+    for number, descriptor in enumerate(descriptors[:3]):
+        os.dup2(descriptor, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if wanted["session"]:
+        os.setsid()
+    if wanted["terminal"]:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    os.environ.clear()
+    os.environ.update(wanted["environment"])  # type: ignore[call-overload]
+    time.tzset()
+    tempfile.tempdir = None
+    os.chdir(str(wanted["folder"]))
+    sys.argv[:] = wanted["argv"]  # type: ignore[call-overload]
+    sys.orig_argv[:] = wanted["orig_argv"]  # type: ignore[call-overload]
+    open_streams()
+
+
+def open_streams() -> None:
+    """Open the standard streams anew, as the interpreter does at its start; None for one that is closed."""
+    for number, name, mode, errors in (
+        (0, "stdin", "r", "strict"),
+        (1, "stdout", "w", "strict"),
+        (2, "stderr", "w", "backslashreplace"),
+    ):
+        raw = open(number, f"{mode}b", closefd=False)
+        stream = io.TextIOWrapper(
+            raw, encoding="utf-8", errors=errors, line_buffering=number == 2 or raw.isatty()
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def end(code: int) -> int:
+    """Await threads, run what was registered for the exit, and flush; return the exit code."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    except BaseException:
+        traceback.print_exc()
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return 120
+    return code
+
+
+if __name__ == "__main__":
+    main()
