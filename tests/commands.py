@@ -157,7 +157,12 @@ class ForkedProcess:
     def communicate(self, timeout: float = PATIENCE) -> tuple[bytes, bytes]:
         """Return the rest of both outputs, once the process has ended. Raise subprocess.TimeoutExpired."""
         late = threading.Event()
-        kill = threading.Timer(timeout, lambda: (late.set(), self.kill()))
+
+        def end() -> None:
+            late.set()
+            self.kill()
+
+        kill = threading.Timer(timeout, end)
         said: list[bytes] = []
         reader = threading.Thread(target=lambda: said.append(self.stderr.read()), daemon=True)
         kill.daemon = True

@@ -126,13 +126,13 @@ def become(wanted: dict[str, object], descriptors: list[int]) -> None:
 
 
 def open_streams() -> None:
-    """Open the standard streams anew, as the interpreter does at its start; None for one that is closed."""
+    """Open the standard streams anew, as the interpreter does at its start."""
     for number, name, mode, errors in (
         (0, "stdin", "r", "strict"),
         (1, "stdout", "w", "strict"),
         (2, "stderr", "w", "backslashreplace"),
     ):
-        raw = open(number, f"{mode}b", closefd=False)
+        raw = open(number, f"{mode}b", closefd=False)  # noqa: SIM115  for the whole run
         stream = io.TextIOWrapper(
             raw, encoding="utf-8", errors=errors, line_buffering=number == 2 or raw.isatty()
         )

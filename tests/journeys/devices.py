@@ -17,10 +17,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.commands import PATIENCE, Process, installed
 from tests.facilities import LoopDisk
 from tests.journeys import trees
-from tests.commands import PATIENCE, Process
-from tests.journeys.stage import Result, Stage, await_, below, ended, installed
+from tests.journeys.stage import Result, Stage, await_, below, ended
 
 assert sys.platform == "linux"
 

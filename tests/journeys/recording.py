@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.journeys.stage import Program, Stage, prepared
+from tests.commands import Program
+from tests.journeys.stage import Stage, prepared
 
 PRELUDE = """
 import json, os

@@ -22,9 +22,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.commands import installed
 from tests.facilities import lacking
 from tests.journeys import devices, trees
-from tests.journeys.stage import Stage, await_, ended, installed
+from tests.journeys.stage import Stage, await_, ended
 
 assert sys.platform == "linux"
 

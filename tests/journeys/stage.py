@@ -27,7 +27,6 @@ from tests.commands import (
     Program,
     at_terminal,
     hear_signals,
-    installed,
 )
 
 ROOT = Path(__file__).parent.parent.parent
@@ -304,7 +303,7 @@ def _result(process: Process, began: float, code: int | None) -> Result:
         process.kill()
         raise
     words = tuple(map(str, process.args)) if isinstance(process.args, list) else ()
-    return judged(words, process.returncode, stdout, stderr, time.monotonic() - began, code)
+    return judged(words, process.wait(), stdout, stderr, time.monotonic() - began, code)
 
 
 def snapshot(folder: Path) -> dict[str, bytes | str | None]:

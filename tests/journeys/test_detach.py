@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.commands import PATIENCE
 from tests.journeys import trees
-from tests.journeys.stage import PATIENCE, Copy, Result, Stage, backup, below, ended, prepared, refused
+from tests.journeys.stage import Copy, Result, Stage, backup, below, ended, prepared, refused
 from tests.journeys.terminal import Terminal
 
 assert sys.platform == "linux"

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import installed
 from tests.facilities import LoopDisk
 from tests.journeys import devices
-from tests.journeys.stage import Stage, await_, ended, installed, refused
+from tests.journeys.stage import Stage, await_, ended, refused
 
 assert sys.platform == "linux"
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.commands import installed
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, await_, backup, ended, flip, installed, refused
+from tests.journeys.stage import Copy, Stage, await_, backup, ended, flip, refused
 
 assert sys.platform == "linux"
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import installed
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, below, installed
+from tests.journeys.stage import Copy, Stage, below
 
 assert sys.platform == "linux"
 

@@ -10,20 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import Process, Program
 from tests.journeys import trees
-from tests.commands import Process
-from tests.journeys.stage import (
-    Copy,
-    Program,
-    Result,
-    Stage,
-    await_,
-    below,
-    ended,
-    in_parallel,
-    judged,
-    prepared,
-)
+from tests.journeys.stage import Copy, Result, Stage, await_, below, ended, in_parallel, judged, prepared
 from tests.journeys.terminal import Terminal
 
 assert sys.platform == "linux"

@@ -23,9 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.commands import installed
 from tests.facilities import LoopDisk, lacking
 from tests.journeys import trees
-from tests.journeys.stage import PASSPHRASE, below, installed
+from tests.journeys.stage import PASSPHRASE, below
 
 assert sys.platform == "linux"
 
