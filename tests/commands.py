@@ -82,9 +82,17 @@ class Forks:
 class Fork:
     """One process that the server has forked: `pid`, its signals and its exit code."""
 
+    _lock: threading.Lock
+    _code: int | None
+    pid: int
+    _answers: socket.socket
+    _handle: int  # a pidfd: the pid may be another's once the process has ended
+
     def __init__(self, server: socket.socket, request: bytes, streams: Sequence[int]) -> None:
         if sys.platform != "linux":
             raise NotImplementedError
+        self._lock = threading.Lock()
+        self._code = None
         self._answers, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with far, open(os.memfd_create("request"), "w+b", buffering=0) as file:
             file.write(request)
@@ -95,8 +103,6 @@ class Fork:
             raise OSError("the fork server has ended")
         (self._handle,) = handles
         self.pid = int(answer)
-        self._code: int | None = None
-        self._lock = threading.Lock()
 
     def code(self, timeout: float) -> int | None:
         """Return the exit code, negative for a signal; None if the process has not ended after so many seconds."""
@@ -243,6 +249,8 @@ def _server() -> socket.socket:
 
 @cache
 def _started() -> socket.socket:
+    if sys.platform != "linux":
+        raise NotImplementedError
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with far:
         words = (sys.executable, "-P", SERVER, str(far.fileno()))

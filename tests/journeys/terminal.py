@@ -4,6 +4,7 @@ import os
 import select
 import sys
 import termios
+from collections.abc import Callable
 
 from tests.commands import PATIENCE, at_terminal
 from tests.journeys.stage import Stage
@@ -14,6 +15,7 @@ class Terminal:
 
     window: int
     shown: bytes
+    _await_end: Callable[[], int]
 
     def __init__(self, stage: Stage, *words: object) -> None:
         if sys.platform != "linux":
