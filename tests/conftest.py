@@ -1,4 +1,7 @@
-"""The marker `needs` and the fixture `loop_disk`: tests use what a machine has, and say loudly what it lacks."""
+"""Rules of every run: what a machine lacks is said loudly, what is `nightly` waits for the night, workers share a ground.
+
+The marker `needs` names facilities. The fixture `loop_disk` makes disks.
+"""
 
 import os
 import shutil
@@ -8,20 +11,42 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import facilities
 from tests.azurite import Azurite
+from tests.effort import NIGHTLY, examples
 
 LoopDisks = Callable[[int, str], Path]
+GROUND = "OFFSEED_TEST_GROUND"  # the folder that all workers of a run share
+
+settings.register_profile("offseed", deadline=None, derandomize=not NIGHTLY, max_examples=examples(100))
+settings.load_profile("offseed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Each process of a parallel run has temporary files of its own: a folder above a source must not change meanwhile."""
+    """Give the run a ground, and each worker temporary files of its own: folders above a source must not change."""
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-        own = tempfile.mkdtemp(prefix=f"offseed-{worker}-")
-        os.chmod(own, 0o711)  # as other users pass through /tmp
-        os.environ["TMPDIR"] = tempfile.tempdir = own
-        config.add_cleanup(lambda: shutil.rmtree(own, ignore_errors=True))
+        os.environ["TMPDIR"] = tempfile.tempdir = _scratch(config, f"offseed-{worker}-")
+    else:
+        os.environ[GROUND] = _scratch(config, "offseed-ground-")
+
+
+def _scratch(config: pytest.Config, prefix: str) -> str:
+    """Return a new folder, which goes when this process has run its tests."""
+    path = tempfile.mkdtemp(prefix=prefix)
+    os.chmod(path, 0o711)  # as other users pass through /tmp
+    config.add_cleanup(lambda: shutil.rmtree(path, ignore_errors=True))
+    return path
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the nightly tests out of the fast part."""
+    if NIGHTLY:
+        return
+    left = [item for item in items if item.get_closest_marker("nightly")]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -25,6 +25,7 @@ from formats.documents.codec import (
 )
 from formats.errors import FormatError
 from formats.wire import INTEGER_LIMIT, Json, decode_json, encode_json
+from tests.effort import examples
 from tests.formats.test_wire import values
 from tests.tables.flaws import outcome
 from tests.vectors.documents import samples
@@ -215,7 +216,7 @@ def test_every_member_is_needed_unless_it_may_be_absent(kind: str) -> None:
             assert outcome(type(SAMPLES[kind]).from_json, rest, kind) == REFUSED
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     data=st.data(), kind=st.sampled_from(KINDS), new=values, key=st.text("abcxyz_-é ", min_size=1, max_size=9)
 )
@@ -230,7 +231,6 @@ def test_documents_keep_what_they_do_not_know(data: st.DataObject, kind: str, ne
     assert encode_json(read.to_json()) == encode_json(value)
 
 
-@settings(deadline=None)
 @given(data=st.data(), kind=st.sampled_from(KINDS), new=values)
 def test_any_json_gives_a_document_or_an_error_that_names_its_place(
     data: st.DataObject, kind: str, new: Json

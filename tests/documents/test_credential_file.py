@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.documents import credential_file, envelope
@@ -144,7 +144,6 @@ def test_members_of_the_future_do_not_matter() -> None:
 KEY = LEAF_KEY.private_bytes(DER, PKCS8, OPEN)
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_any_private_key_is_the_right_one_or_damage(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(KEY)))

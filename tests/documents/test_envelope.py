@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.documents import envelope
@@ -237,7 +237,6 @@ def test_every_flipped_bit_is_noticed() -> None:
         assert outcome(verified, data) in (NOT_JSON, MISFORMED, OTHER_KIND, WRONG), at
 
 
-@settings(deadline=None)
 @given(data=st.data(), kind=st.sampled_from(sorted(SAMPLES)))
 def test_any_alteration_is_read_as_it_was_or_refused(data: st.DataObject, kind: str) -> None:
     whole = signed(SAMPLES[kind])

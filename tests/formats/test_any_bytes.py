@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.errors import CODES, OffseedError
+from tests.effort import examples
 from tests.formats.test_spec import RULES
 from tests.parsers import PARSERS, TYPED
 
@@ -35,7 +36,7 @@ def test_any_bytes_give_a_value_or_one_error(name: str) -> None:
     whole, decode = {**PARSERS, **TYPED}[name]
     decode(whole)
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=examples(60))
     @given(
         data=altered(whole) | st.binary(max_size=200) | st.builds(whole.__getitem__, st.slices(len(whole)))
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formats import layout
@@ -70,7 +70,6 @@ def name(step: int) -> str:
     return layout.custody_name(DISK.prefix, step)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["machine", "authority"]), max_size=12))
 def test_what_is_told_is_read_in_its_order(roles: list[str]) -> None:
     store = MemoryStore()

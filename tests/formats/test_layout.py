@@ -1,7 +1,7 @@
 """Names: every name we make is valid, lies under its prefix, and nothing that could hurt a file system is."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formats import layout
@@ -105,7 +105,6 @@ def test_every_prefix_takes_names(prefix: layout.Prefix) -> None:
     assert check_name(name) == name
 
 
-@settings(deadline=None)
 @given(number=st.integers(0, 10**10 - 1))
 def test_numbers_come_back_and_sort_as_names_do(number: int) -> None:
     name = numbered("sets/x", number, HEXED)
@@ -121,7 +120,6 @@ def test_a_name_without_a_number_has_none(name: str) -> None:
     assert number_of(name) == -1
 
 
-@settings(deadline=None)
 @given(name=st.text(max_size=30) | st.text("abels/.-A\0\n", max_size=30).map("archives/".__add__))
 def test_any_text_is_a_name_or_refused(name: str) -> None:
     try:

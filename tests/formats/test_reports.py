@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.replaced import Stock
@@ -123,7 +123,6 @@ jobs = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(points, disks, jobs, words)
 def test_whatever_is_told_the_page_is_whole_and_fetches_nothing(
     points: list[PointFact], disks: list[DiskFact], jobs: list[JobFact], word: str
@@ -174,7 +173,6 @@ def test_a_chart_shows_its_values() -> None:
     assert "second: 1.0 MiB" in texts
 
 
-@settings(deadline=None)
 @given(states.filter(bool))
 def test_a_map_shows_the_worst_of_what_shares_a_cell(archives: list[str]) -> None:
     drawn = Reading(sections._cells(archives)).tags

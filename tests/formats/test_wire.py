@@ -5,7 +5,7 @@ import time
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.errors import FormatError
@@ -141,7 +141,6 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(value=values)
 def test_what_was_written_comes_back(value: Json) -> None:
     assert decode_json(encode_json(value), "here") == value
@@ -149,7 +148,6 @@ def test_what_was_written_comes_back(value: Json) -> None:
     assert encode_json(decode_json(encode_json(value), "here")) == encode_json(value)
 
 
-@settings(deadline=None)
 @given(
     data=st.binary(max_size=60)
     | st.text('[]{}":,\\u0019eE.-+ntf d\ud800é', max_size=60).map(
@@ -165,7 +163,6 @@ def test_any_bytes_give_a_value_or_doc_1(data: bytes) -> None:
         assert decode_json(encode_json(value), "here") == value
 
 
-@settings(deadline=None)
 @given(text=st.text('[]{}"\\', max_size=40))
 def test_the_depth_is_counted_as_a_parser_counts_it(text: str) -> None:
     """Brackets in strings do not count, however the string is written."""

@@ -1,15 +1,17 @@
-"""Scenes that stories begin from: made once, and copied by whoever spoils them. For Linux."""
+"""Scenes that stories begin from: made once for all workers, and copied by each that may spoil them. For Linux."""
 
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests import facilities
+from tests.conftest import GROUND
 from tests.journeys import devices, trees
 from tests.journeys.stage import Copy, Stage, backup
 
@@ -18,10 +20,22 @@ assert sys.platform == "linux"
 
 @pytest.fixture(scope="session")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where what all stories share is built; removed at the end, for it is large."""
+    """Where a worker keeps its copies of the scenes; removed at the end, for they are large."""
     path = tmp_path_factory.mktemp("journeys")
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+def built(name: str, build: Callable[[Path], object]) -> Path:
+    """Return the folder `name` of the ground that all workers share; the first to ask builds it, the others wait."""
+    path = Path(os.environ[GROUND]) / name
+    done = path.with_name(f"{name}.done")
+    with FileLock(f"{path}.lock"):
+        if not done.exists():
+            shutil.rmtree(path, ignore_errors=True)
+            build(path)
+            done.touch()
+    return path
 
 
 @pytest.fixture
@@ -64,17 +78,17 @@ def copy_of(room: Path) -> Copy:
 
 
 @pytest.fixture(scope="session")
-def small_tree(ground: Path) -> Path:
-    return trees.small_tree(ground / "small tree")
+def small_tree() -> Path:
+    return built("small tree", trees.small_tree)
 
 
 @pytest.fixture(scope="session")
-def odd_tree(ground: Path) -> Path:
-    return trees.odd_tree(ground / "odd tree")
+def odd_tree() -> Path:
+    return built("odd tree", trees.odd_tree)
 
 
 @pytest.fixture(scope="session")
-def real_tree(ground: Path) -> Path:
+def real_tree() -> Path:
     """Some thousands of files as a system has them."""
     for candidate in (
         "/usr/lib/python3",
@@ -87,26 +101,46 @@ def real_tree(ground: Path) -> Path:
             break
     else:
         pytest.skip("no folder here has some thousands of files")
-    subprocess.run(["cp", "-a", candidate, str(ground / "real tree")], check=True)
-    return ground / "real tree"
+    return built("real tree", lambda path: subprocess.run(["cp", "-a", candidate, str(path)], check=True))
+
+
+Deed = Callable[[Stage], object]
+Scene = Callable[[str, Stage | None, Deed], Stage]
 
 
 @pytest.fixture(scope="session")
-def bare(ground: Path, setting: type[Stage]) -> Stage:
+def scene(ground: Path, setting: type[Stage]) -> Scene:
+    """`scene(name, begin, deed)`: a stage after a deed, which begins as a copy of another one. Each worker has its own copy."""
+
+    def make(name: str, begin: Stage | None, deed: Deed) -> Stage:
+        def build(path: Path) -> Stage:
+            stage = setting(path) if begin is None else begin.copy(path)
+            deed(stage)
+            return stage
+
+        if setting is not Stage:  # a container is on the server of this very worker
+            return build(ground / name)
+        return Stage(built(name, build)).copy(ground / name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bare(scene: Scene) -> Stage:
     """A vault and a credential, and a passphrase file; no machine is registered."""
-    stage = setting(ground / "bare")
-    stage.create_vault()
-    stage.issue()
-    stage.write_secret()
-    return stage
+
+    def deed(stage: Stage) -> None:
+        stage.create_vault()
+        stage.issue()
+        stage.write_secret()
+
+    return scene("bare", None, deed)
 
 
 @pytest.fixture(scope="session")
-def opened(ground: Path, bare: Stage) -> Stage:
+def opened(scene: Scene, bare: Stage) -> Stage:
     """A vault, and a machine that has asked to join it; nothing exported."""
-    stage = bare.copy(ground / "opened")
-    stage.register()
-    return stage
+    return scene("opened", bare, Stage.register)
 
 
 @pytest.fixture
@@ -126,31 +160,29 @@ def lived(copy_of: Copy, opened: Stage, source: Path) -> Stage:
 
 
 @pytest.fixture(scope="session")
-def exported(ground: Path, opened: Stage, small_tree: Path) -> Stage:
+def exported(scene: Scene, opened: Stage, small_tree: Path) -> Stage:
     """The small tree on a disk, its set finished; nothing imported."""
-    stage = opened.copy(ground / "exported")
-    stage.export(small_tree)
-    return stage
+    return scene("exported", opened, lambda stage: stage.export(small_tree))
 
 
 @pytest.fixture(scope="session")
-def imported(ground: Path, exported: Stage) -> Stage:
+def imported(scene: Scene, exported: Stage) -> Stage:
     """The small tree on a disk and in the vault."""
-    stage = exported.copy(ground / "imported")
-    stage.import_()
-    return stage
+    return scene("imported", exported, Stage.import_)
 
 
 @pytest.fixture(scope="session")
-def long_tree(ground: Path) -> Path:
+def long_tree() -> Path:
     """Enough for three archives of content and for a while of reading."""
-    return trees.long_tree(ground / "long tree")
+    return built("long tree", trees.long_tree)
 
 
 @pytest.fixture(scope="session")
-def wide(ground: Path, opened: Stage, long_tree: Path) -> Stage:
+def wide(scene: Scene, opened: Stage, long_tree: Path) -> Stage:
     """The long tree on a disk, its set finished, its machine accepted; nothing imported."""
-    stage = opened.copy(ground / "wide")
-    stage.export(long_tree)
-    stage.run("importer", "machines", "list", "--vault", stage.at)
-    return stage
+
+    def deed(stage: Stage) -> None:
+        stage.export(long_tree)
+        stage.run("importer", "machines", "list", "--vault", stage.at)
+
+    return scene("wide", opened, deed)

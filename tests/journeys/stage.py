@@ -75,7 +75,7 @@ class Stage:
 
     def copy(self, folder: Path) -> Self:
         """The same scene elsewhere, to be spoilt at will: its home knows its own vault, not the first one."""
-        subprocess.run(["cp", "-a", "--", f"{self.folder}/.", str(folder)], check=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", "--", f"{self.folder}/.", str(folder)], check=True)
         stage = type(self)(folder)
         if (identity := stage.home / "identity.json").exists():
             text = identity.read_text()

@@ -40,6 +40,7 @@ from formats.keyed.catalog import (
     sort_key,
 )
 from formats.keyed.keys import MasterKey
+from tests.effort import examples
 from tests.tables.flaws import outcome, patched
 from tests.vectors.catalog import ENTRIES, PAGE, chunks, lengths, regions
 from tests.vectors.generate import DATA
@@ -396,7 +397,6 @@ paths = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(one=paths, other=paths)
 def test_the_order_is_that_of_the_components(one: list[bytes], other: list[bytes]) -> None:
     """So that a walk which reads each folder sorted meets the entries in this order."""
@@ -460,7 +460,7 @@ names = st.sets(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(data=st.data(), found=names)
 def test_what_was_written_comes_back(data: st.DataObject, found: set[bytes]) -> None:
     written = [data.draw(files(path)) for path in sorted(found)]
@@ -469,7 +469,7 @@ def test_what_was_written_comes_back(data: st.DataObject, found: set[bytes]) -> 
     assert referenced(raw) == {ChunkId(e.chunks) for e in written} - {LOST}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=examples(150))
 @given(data=st.data(), page=st.booleans())
 def test_any_bytes_behind_a_good_head_give_rows_or_an_error(data: st.DataObject, page: bool) -> None:
     whole, decode = (PAGE_BYTES, decode_page) if page else (SEGMENT, decode_entries)
@@ -484,7 +484,6 @@ def test_any_bytes_behind_a_good_head_give_rows_or_an_error(data: st.DataObject,
         assert error.code in ("CAT-2", "CAT-4", "CAT-5", "CAT-6")
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=200), table=st.sampled_from([TABLE_OF_ENTRIES, PAGES]), head=st.booleans())
 def test_any_bytes_at_all_are_refused(data: bytes, table: int, head: bool) -> None:
     raw = framed(data, 1, table) if head else data

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.errors import FormatError, IntegrityError
@@ -164,7 +164,6 @@ def test_equal_chunks_are_sealed_differently_each_time() -> None:
     assert len({SEALER.seal(CONTENT, CHUNK, REPEATED) for _ in range(20)}) == 20
 
 
-@settings(deadline=None)
 @given(
     raw=st.binary(max_size=300) | st.integers(0, 5000).map(bytes),
     kind=st.sampled_from(KINDS),
@@ -178,7 +177,6 @@ def test_what_was_sealed_opens(raw: bytes, kind: int, level: int) -> None:
     assert RECORD_OVERHEAD <= len(record) <= len(raw) + RECORD_OVERHEAD
 
 
-@settings(deadline=None)
 @given(codec=st.sampled_from([RAW, ZSTD, 2]), length=st.integers(0, 2000), data=st.binary(max_size=60))
 def test_any_bytes_inside_the_seal_give_a_chunk_or_an_error(codec: int, length: int, data: bytes) -> None:
     assert outcome(opened, *crafted(inner(codec, length, FRAME[: length % 30] + data)))[1] in (

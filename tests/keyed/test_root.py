@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.documents.manifest import ROOT_MAX, Manifest
@@ -137,7 +137,6 @@ def test_roots_are_sealed_differently_each_time() -> None:
     assert seal_root(MASTER, root_of(MANIFEST)) != seal_root(MASTER, root_of(MANIFEST))
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=200) | st.text('{}[]":,pages0', max_size=60).map(str.encode))
 def test_any_bytes_inside_the_seal_give_an_error_of_ours(data: bytes) -> None:
     try:

@@ -23,6 +23,7 @@ from formats.keyed.slots import (
     slot_to_json,
 )
 from formats.wire import Json, encode_json
+from tests.effort import examples
 from tests.vectors.generate import DATA
 from tests.vectors.keyed import LOW_COST, MASTER, PASSPHRASE
 
@@ -74,7 +75,7 @@ sizes = st.lists(st.integers(4 << 10, 16 << 20), min_size=3, max_size=3).map(sor
 bundles = st.tuples(st.integers(4 << 10, 4 << 20), st.integers(0, 4 << 20)).map(sorted)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(
     raw=st.binary(min_size=32, max_size=32),
     passphrase=st.text("\u00e9e\u0301 xyz\r\n", max_size=30),

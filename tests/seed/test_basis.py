@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from formats.keyed.catalog import FILE, ROW_CHUNKS_MAX, Entry, encode_entries, in_parts, sort_key
 from seed import basis
+from tests.effort import examples
 
 NAMES = st.lists(st.sampled_from([b"a", b"b", b"a b", b"a-", b"\xff\n"]), min_size=1, max_size=4).map(
     b"/".join
@@ -29,7 +30,6 @@ def journal(path: Path, *segments: Sequence[Entry]) -> None:
     written.close()
 
 
-@settings(deadline=None)
 @given(PATHS, PATHS, st.integers(0, 12))
 def test_two_runs_fold_into_one_and_the_newer_row_counts(
     older: list[bytes], newer: list[bytes], cut: int
@@ -78,7 +78,7 @@ def test_a_file_of_very_many_chunks_survives_the_folding(tmp_path: Path) -> None
         assert found.at(b"m")[0] is not None
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(0, 3000), st.booleans())
 def test_a_torn_or_damaged_end_is_cut_off(at: int, damage: bool) -> None:
     with TemporaryDirectory() as name:

@@ -10,6 +10,7 @@ from formats.ids import ChunkId
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
 from seed.chunking import Buffers, Cutter, Unit
+from tests.effort import examples
 
 PARAMETERS = ChunkingParameters(
     min_size=4 << 10, mean_size=16 << 10, max_size=64 << 10, bundle_size=64 << 10, small_file_max=16 << 10
@@ -45,13 +46,13 @@ def test_chunks_are_the_stream() -> None:
     assert all(len(c) >= PARAMETERS.min_size for c in WHOLE[:-1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(st.lists(st.integers(1 << 10, 5 << 20), min_size=1, max_size=5))
 def test_how_it_is_read_makes_no_difference(reads: list[int]) -> None:
     assert cuts(Cutter(MASTER, PARAMETERS), DATA, reads) == WHOLE
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(st.lists(st.integers(0, 400_000), min_size=1, max_size=30))
 def test_what_was_cut_before_makes_no_difference(sizes: list[int]) -> None:
     cutter = Cutter(MASTER, PARAMETERS)

@@ -26,6 +26,7 @@ from seed.gathering import Desk, Gathering
 from seed.helper import Helper, Here, helping
 from seed.row import Row
 from seed.source.system import Got, Wanted
+from tests.effort import examples
 
 if sys.platform == "win32":
     pytest.skip("trees are not read on Windows yet", allow_module_level=True)
@@ -139,7 +140,7 @@ def test_what_is_known_is_not_kept(many: list[Path], count: int) -> None:
     assert sum(map(len, received.bundles.values())) == stored == sum(p.stat().st_size for p in many[:300])
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(1, SIZE_MAX), max_size=20), st.sets(st.integers(0, 19)))
 def test_of_any_size_and_whenever_it_is_drained(tmp_path: Path, sizes: list[int], drained: set[int]) -> None:
     paths = [tmp_path / str(number) for number in range(len(sizes))]

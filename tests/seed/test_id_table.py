@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seed import id_table
@@ -31,7 +31,6 @@ def small_levels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(id_table, "RANGE", 2)
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(puts, put_alls, finds), max_size=60))
 def test_it_is_a_dict_that_forgets_nothing(steps: list[tuple[str, object, int]]) -> None:
     table, model = IdTable(numbered=True), defaultdict[bytes, list[int]](list)
@@ -57,7 +56,6 @@ def test_it_is_a_dict_that_forgets_nothing(steps: list[tuple[str, object, int]])
         assert set(table.find_all(key)) <= set(model.get(key, []))
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(keys, max_size=50), max_size=12))
 def test_numbers_put_together_are_all_kept_in_their_order(groups: list[list[bytes]]) -> None:
     table, model, at = IdTable(numbered=True), defaultdict[bytes, list[int]](list), 0

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 import zxingcpp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -82,7 +82,6 @@ def test_a_label_says_which_disk_it_is_and_what_to_do() -> None:
     assert "not closed yet" in said
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["C"]), max_size=300), st.integers(1, 1000))
 def test_every_label_is_whole_and_its_text_fits(name: str, number: int) -> None:
     sender = Sender(MACHINE, name, name[:50], "/srv/<vault>&", SET, name)

@@ -19,6 +19,7 @@ from formats.tables.index import CONTENT, record_digest
 from seed import placing
 from seed.disk import DiskWriter, Extent
 from seed.packing import BufferPool, Packer, archive_size
+from tests.effort import examples
 
 KEY = MasterKey(bytes(32)).key_id
 KIB = 1 << 10
@@ -127,7 +128,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placing, "ROOM_MIN", 4 * KIB)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(
     st.lists(
         st.tuples(st.integers(0, 400), st.integers(-1, 4), st.sampled_from(["io-error", "disk-full"])),

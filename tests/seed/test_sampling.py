@@ -23,6 +23,7 @@ from seed.sampling.sample import PLACE_FILES, Population, Sample, Sampled
 from seed.sampling.share import Share, Stratum, together
 from seed.source.rules import Rules
 from seed.source.system import Walk
+from tests.effort import examples
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the paths of the walk")
 
@@ -41,7 +42,6 @@ def drawn(sizes: list[int], count: int, seed: int) -> list[int]:
     return [*places.values()]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=60), st.integers(0, 2**32))
 def test_every_place_is_drawn_from_what_was_there(sizes: list[int], seed: int) -> None:
     assert all(0 <= place < sum(sizes) for place in drawn(sizes, 8, seed))
@@ -67,7 +67,7 @@ def write(folder: Path, contents: list[bytes]) -> list[tuple[bytes, int]]:
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(st.lists(st.sampled_from([b"a", b"b", b"ab", b"cd", b"abc", b"abd" * 4]), min_size=1, max_size=40))
 def test_of_few_files_the_duplicates_are_counted(
     tmp_path_factory: pytest.TempPathFactory, contents: list[bytes]

@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.ids import ChunkId, ContentId
@@ -22,7 +22,6 @@ def small_levels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(id_table, "NEW_MAX", 16)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 5), st.integers(0, 2**32 - 1)), max_size=400))
 def test_it_is_a_dict(puts: list[tuple[int, int, int]]) -> None:
     table, model = SmallFiles(), dict[int, tuple[Unit, int]]()

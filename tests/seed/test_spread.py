@@ -12,6 +12,7 @@ from formats.tables.holdings import Holding
 from formats.tables.index import CONTENT, Row, encode_row
 from formats.tables.sections import Section
 from seed.spread import Spread
+from tests.effort import examples
 
 
 def section(chunks: list[ChunkId]) -> Section:
@@ -21,7 +22,7 @@ def section(chunks: list[ChunkId]) -> Section:
     return Section(Holding(ArchiveName(digest(index)), digest(index), size, len(rows), CONTENT_CLASS), index)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.integers(1, 4), st.lists(st.integers(0, 6), max_size=30), st.integers(0, 2**32))
 def test_it_counts_as_a_loop_does(disks: int, files: list[int], seed: int) -> None:
     noise = random.Random(seed)

@@ -13,6 +13,7 @@ from formats.layout import archive_name
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.store.memory import MemoryStore
+from tests.effort import examples
 
 DATAS = st.sampled_from([b"a", b"b", b"ab", bytes(5000)])
 NAMES = st.sampled_from(
@@ -88,4 +89,4 @@ class LocalAndModel(RuleBasedStateMachine):
 
 
 TestLocalAndModel = LocalAndModel.TestCase
-TestLocalAndModel.settings = settings(max_examples=40, stateful_step_count=25, deadline=None, database=None)
+TestLocalAndModel.settings = settings(max_examples=examples(40), stateful_step_count=25, database=None)

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.errors import FormatError, IntegrityError
@@ -180,7 +180,6 @@ def test_an_archive_takes_no_more_records_than_a_reader_does() -> None:
     assert len(parse(builder.finish().data, "here").rows) == RECORDS_MAX
 
 
-@settings(deadline=None)
 @given(records=st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=12))
 def test_what_was_written_comes_back(records: list[bytes]) -> None:
     built = build(records)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.errors import FormatError
@@ -120,7 +120,6 @@ holdings = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(found=st.lists(holdings, min_size=1, max_size=20, unique_by=lambda h: h.name))
 def test_what_was_written_comes_back_sorted(found: list[Holding]) -> None:
     (table,) = encode_tables(found)

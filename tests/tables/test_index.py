@@ -4,7 +4,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.errors import FormatError
@@ -105,7 +105,6 @@ def test_a_flipped_bit_changes_a_digest_or_is_refused() -> None:
 lengths = st.lists(st.integers(1, 1 << 24), min_size=1, max_size=20)
 
 
-@settings(deadline=None)
 @given(lengths=lengths, data=st.data())
 def test_what_was_written_comes_back(lengths: list[int], data: st.DataObject) -> None:
     written, at = [], START

@@ -22,6 +22,7 @@ from formats.tables.needs import (
     encode,
     load,
 )
+from tests.effort import examples
 from tests.tables.flaws import flips, outcome, patched
 from tests.vectors.generate import DATA
 from tests.vectors.tables import holding, need
@@ -247,7 +248,7 @@ def test_what_fetch_refuses_is_refused() -> None:
     assert outcome(load, digest(ROOT), fetch, "here") == (IntegrityError, "object-damaged")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data(), numbers=st.sets(st.integers(0, 5000), max_size=20))
 def test_what_was_written_comes_back(data: st.DataObject, numbers: set[int]) -> None:
     written = []

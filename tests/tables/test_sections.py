@@ -10,6 +10,7 @@ from formats.errors import FormatError, IntegrityError
 from formats.ids import ArchiveName, digest
 from formats.tables.holdings import Holding
 from formats.tables.sections import MAGIC, OBJECT_SIZE_MAX, Section, decode_object, encode_objects, scan
+from tests.effort import examples
 from tests.tables.flaws import Outcome, flips, outcome, patched
 from tests.vectors.generate import DATA
 from tests.vectors.tables import LENGTHS, build, content, drawn, metadata, sections
@@ -103,7 +104,7 @@ def test_of_no_sections_there_is_no_object() -> None:
     assert decode_object(MAGIC, "here") == []
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=examples(30))
 @given(counts=st.lists(st.integers(1, 6), min_size=1, max_size=6))
 def test_what_was_written_comes_back(counts: list[int]) -> None:
     built = [build([drawn(f"{n} {i}", 50 + i) for i in range(count)]) for n, count in enumerate(counts)]

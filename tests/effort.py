@@ -1,0 +1,24 @@
+"""How much the tests try: what eight minutes allow, or all of it under `python -m tests --nightly`.
+
+The fast part is the same in every run: its draws begin from fixed seeds, so that a failure is never luck. The nightly part
+draws anew each time and prints its seed.
+"""
+
+import os
+import random
+
+VARIABLE = "OFFSEED_NIGHTLY"
+NIGHTLY = os.environ.get(VARIABLE) == "1"
+MORE = 10
+
+
+def examples(count: int) -> int:
+    """Return how many examples hypothesis tries where the fast part tries `count`."""
+    return count * MORE if NIGHTLY else count
+
+
+def seeded(fixed: int = 0) -> random.Random:
+    """Return a source of draws: from a `fixed` seed in the fast part, from a new one at night."""
+    seed = random.SystemRandom().randrange(1 << 32) if NIGHTLY else fixed
+    print("random seed", seed)
+    return random.Random(seed)
