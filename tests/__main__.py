@@ -1,58 +1,87 @@
-"""`python -m tests`: ruff, mypy for three platforms and the import graph, then every test on all processors, then some of
-the journeys once more with their vaults in containers. `--static`: the first part. What else is given goes to pytest.
+"""`python -m tests`: the static checks, every test of the fast part on all processors, some journeys again in containers.
 
-Some thousand processes are started, stopped and killed on a busy machine. Where no more than `FEW` tests fail they are
-run once more with the machine to themselves, and count if they fail then; either way what they said stands above."""
+`--static` stops after the static checks. `--nightly` does everything, for about an hour: every crash point, every cell of the
+damage matrix, soaks, all journeys in containers, ten times the examples, the year and fuzzing. `--mutants` shows that
+the fast part notices faults. All else goes to pytest.
+"""
 
-import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from tests import effort
 
 ROOT = Path(__file__).parent.parent
 PYTHON = (sys.executable, "-m")
+Command = tuple[str, ...]
 
-STATIC = (
+STATIC: tuple[Command, ...] = (
     (*PYTHON, "ruff", "check", "."),
     (*PYTHON, "ruff", "format", "--check", "."),
     *((*PYTHON, "mypy", "--platform", platform) for platform in ("linux", "win32", "darwin")),
-    (*PYTHON, "pytest", "-q", "tests/test_import_graph.py"),
 )
 
-# A file's tests share what they build, so they stay together; in the order of their names the long ones do not come last.
-PARALLEL = ("-n", "logical", "--dist", "loadfile", "--no-loadscope-reorder")
+# Tests of one group share what they build, so they stay together; long ones first.
+PARALLEL: Command = (*PYTHON, "pytest", "-n", "logical", "--dist", "loadgroup")
 IN_CONTAINERS = ("tests/journeys/test_main_job.py", "tests/journeys/test_backup.py")
-FEW = 2
+CONTAINERS = {"OFFSEED_VAULT": "azblob"}
+
+# What the night adds, each a program of its own; `python -m` each of them says what it does.
+NIGHT: tuple[Command, ...] = (
+    ("tests.damage",),
+    ("tests.damage.model", "--minutes", "3"),
+    ("tests.damage.rot",),
+    ("tests.journeys.soak", "--kills", "3", "--gib", "1", "--calls", "5"),
+    ("tests.retention.year",),
+    ("tests.fuzz", "--minutes", "5"),
+)
 
 
 def main() -> int:
-    """The exit code of the first command that fails, 0 where none does."""
-    for command in STATIC:
-        if code := _run(command):
-            return code
-    if "--static" in sys.argv:
+    """Return the exit code of the first command that fails, 0 if none does."""
+    words = sys.argv[1:]
+    if code := _all(STATIC):
+        return code
+    if words == ["--static"]:
         return 0
-    if sys.argv[1:]:
-        return _run((*PYTHON, "pytest", *sys.argv[1:]))
-    return _all() or _all(*IN_CONTAINERS, OFFSEED_VAULT="azblob")
+    if words == ["--mutants"]:
+        from tests.mutants import run
+
+        return run.main()
+    if words == ["--nightly"]:
+        return _nightly()
+    if words:
+        return _run((*PYTHON, "pytest", *words))
+    return _run(PARALLEL) or _run((*PARALLEL, *IN_CONTAINERS), **CONTAINERS)
 
 
-def _all(*files: str, **environment: str) -> int:
-    # Cleared, for what is read below must be of this run: pytest keeps failures of tests that are gone by now for ever.
-    code = _run((*PYTHON, "pytest", "--cache-clear", *PARALLEL, *files), **environment)
-    if code != 1:  # of all codes the one that says: some tests failed
-        return code
-    failed = json.loads((ROOT / ".pytest_cache/v/cache/lastfailed").read_bytes())
-    if len(failed) > FEW:
-        return code
-    print("FAILED, and run once more by themselves:", *failed, sep="\n  ", flush=True)
-    return _run((*PYTHON, "pytest", "--last-failed", *files), **environment)
+def _nightly() -> int:
+    """Do everything, also after a failure; return how many commands failed."""
+    whole = {effort.VARIABLE: "1"}
+    steps: list[Callable[[], int]] = [
+        lambda: _run(PARALLEL, **whole),
+        lambda: _run((*PARALLEL, "tests/journeys"), **CONTAINERS),
+        *(lambda words=words: _run((*PYTHON, *words)) for words in NIGHT),  # type: ignore[misc]
+    ]
+    failed = sum(bool(step()) for step in steps)
+    print(f"{len(steps)} steps of the night, {failed} failed", flush=True)
+    return failed
 
 
-def _run(command: tuple[str, ...], **environment: str) -> int:
+def _all(commands: Sequence[Command]) -> int:
+    return next((code for code in map(_run, commands) if code), 0)
+
+
+def _run(command: Command, **environment: str) -> int:
     print("$", *(f"{name}={value}" for name, value in environment.items()), *command[1:], flush=True)
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False).returncode
+    began = time.monotonic()
+    code = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False).returncode
+    print(f"  {time.monotonic() - began:.0f} s, exit {code}", flush=True)
+    return code
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

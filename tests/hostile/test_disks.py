@@ -41,9 +41,11 @@ from tests.journeys.stage import Copy, Stage, disks, prepared, refused, snapshot
 assert sys.platform == "linux"
 
 # A gigabyte of addresses and 30 s of a processor, however busy the machine is.
+# Of memory, so much beyond what a command has at its start.
 LIMITED = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+import resource
+limit = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (800 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
 """
 BY_DIGEST = ("archives/", "indexes/", "needs/", "holdings/")
