@@ -221,8 +221,14 @@ def callers_home() -> Path | None:
 def with_home(home: Path) -> str:
     """This very command, such that it takes `home`."""
     name = Path(sys.argv[0]).name
-    program = name if shutil.which(name) == sys.argv[0] else sys.argv[0]
-    return shlex.join(["sudo", "env", f"SEED_HOME={home}", program, *sys.argv[1:]])
+    program = [name] if shutil.which(name) == sys.argv[0] else started_by()
+    return shlex.join(["sudo", "env", f"SEED_HOME={home}", *program, *sys.argv[1:]])
+
+
+def started_by() -> list[str]:
+    """Return the words that start this program: its path, or those of `python -m seed`."""
+    called = sys.argv[0]
+    return [sys.executable, "-m", "seed"] if Path(called).name == "__main__.py" else [called]
 
 
 def _usual_home() -> Path:

@@ -16,7 +16,7 @@ from formats.console import Console, command
 from formats.errors import HomeError, UsageError
 from formats.monitor import Finding
 from formats.verbs import group
-from seed.cli.app import app, open_home
+from seed.cli.app import app, open_home, started_by
 
 if TYPE_CHECKING:
     from formats.wire import Json
@@ -266,8 +266,9 @@ def _job(home: "Home") -> "Job":
 
     from seed.timers import Job
 
-    program = shutil.which(sys.argv[0]) or sys.argv[0]
-    return Job(str(Path(program).absolute()), ("backup", "--scheduled"), str(home.path.absolute()))
+    called, *words = started_by()
+    program = Path(shutil.which(called) or called).absolute()
+    return Job(str(program), (*words, "backup", "--scheduled"), str(home.path.absolute()))
 
 
 def _texts(schedule: "Schedule", job: "Job") -> dict[str, bytes]:

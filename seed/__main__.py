@@ -1,0 +1,6 @@
+"""`python -m seed` does the same as the command `seed`."""
+
+from seed.cli import main
+
+if __name__ == "__main__":
+    main()
