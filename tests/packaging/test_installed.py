@@ -57,9 +57,15 @@ def editable(one: Distribution) -> Path | None:
 
 
 def test_the_installed_product_is_this_checkout() -> None:
-    if os.environ.get("OFFSEED_TREE") == "copy":
-        pytest.skip("NOT TESTED: OFFSEED_TREE says that this is a copy of the tree, which differs on purpose")
     root = tree.ROOT.resolve()
+    if os.environ.get("OFFSEED_TREE") and Path(os.environ["OFFSEED_TREE"]).resolve() == root:
+        first = os.environ.get("PYTHONPATH", "").split(os.pathsep)[0]
+        assert first and Path(first).resolve() == root, (
+            "OFFSEED_TREE is set, so PYTHONPATH must put that tree first"
+        )
+        pytest.skip(
+            "NOT TESTED: OFFSEED_TREE names this tree, a copy that commands run instead of what is installed"
+        )
     one = installed(root, sys.path)
     assert one is not None, "offseed is not installed: run `pip install .`"
     if target := editable(one):
