@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import markdown_it as markdown
 import pytest
 import typer
 
 from importer.cli.app import app as importer_app
 from seed.cli.app import app as seed_app
-
-markdown = pytest.importorskip("markdown_it", reason="NOT TESTED: links need markdown-it-py")
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("docs", "formats", "importer", "seed", "tests")

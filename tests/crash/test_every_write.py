@@ -1,15 +1,14 @@
 """A command that dies at its n-th write: the same command goes on, and nothing is lost or wrong.
 
-For every n with OFFSEED_EVERY=1; else for the first, the last and some others, drawn at random.
+For every n at night; in the fast part for the first, the last and some between.
 """
 
-import os
-import random
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.effort import NIGHTLY
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, a_day_later, backup, below, flip, keep_firsts, kept, prepared
 
@@ -80,10 +79,7 @@ def sweep(
     )
     assert code in (0, 3)
     writes = int(counted.read_text())
-    seed = random.SystemRandom().randrange(1 << 32)
-    tried = [*range(1, writes + 1)]
-    if "OFFSEED_EVERY" not in os.environ and writes > SAMPLE:
-        tried = [1, *sorted(random.Random(seed).sample(tried[1:-1], SAMPLE - 2)), writes]
+    tried = range(1, writes + 1) if NIGHTLY else spread(writes)
     for number in tried:
         folder = room / f"died at {number}"
         stage, words_here, code = attempt(folder, prelude.format(n=number))
@@ -91,8 +87,13 @@ def sweep(
         stage.run(*map(str, words_here), code=None)
         check(stage, folder)
         shutil.rmtree(folder)
-    print(f"{' '.join(map(str, words[:2]))} died at {len(tried)} of its {writes} writes (seed {seed})")
+    print(f"{' '.join(map(str, words[:2]))} died at {len(tried)} of its {writes} writes")
     return writes
+
+
+def spread(writes: int) -> list[int]:
+    """Return the first, the last and some numbers between, `SAMPLE` of them at most."""
+    return sorted({1 + (writes - 1) * number // (SAMPLE - 1) for number in range(SAMPLE)})
 
 
 def test_an_export_that_dies_at_any_write_completes(
