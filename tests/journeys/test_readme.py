@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import installed
 from tests.journeys import trees
 from tests.journeys.stage import ROOT, Result, Stage, in_parallel
 
@@ -130,11 +131,13 @@ def test_a_shell_completes_commands_and_options(program: str, begun: str, meant:
 
 @pytest.fixture(scope="module")
 def helps(opened: Stage) -> dict[tuple[str, ...], Result]:
-    """The help of every command and of all below it, as it tells of them itself."""
+    """The help of every command and of all below it, as it tells of them itself, from the installed scripts."""
     found: dict[tuple[str, ...], Result] = {}
+    stage = Stage(opened.folder)
+    stage.command = installed
 
     def collect(words: tuple[str, ...]) -> None:
-        found[words] = opened.run(*words, "--help")
+        found[words] = stage.run(*words, "--help")
         _, _, below = found[words].stdout.partition("\nCommands:\n")
         names = re.findall(r"^  ([a-z][a-z-]*) ", below.partition("\n\n")[0], re.MULTILINE)
         in_parallel(collect, [(*words, name) for name in names])
@@ -154,8 +157,10 @@ def test_every_help_has_an_example_of_its_own_command(helps: dict[tuple[str, ...
 
 def test_every_help_comes_at_once(opened: Stage, helps: dict[tuple[str, ...], Result]) -> None:
     """Alone, where it was slow beside the others: then what counts is the processor's time, whoever else has it meanwhile."""
+    stage = Stage(opened.folder)
+    stage.command = installed
     slow = [words for words, result in helps.items() if result.seconds > SECONDS_MAX]
-    alone = {words: processor_seconds(lambda w=words: opened.run(*w, "--help")) for words in slow}  # type: ignore[misc]
+    alone = {words: processor_seconds(lambda w=words: stage.run(*w, "--help")) for words in slow}  # type: ignore[misc]
     assert not {words: seconds for words, seconds in alone.items() if seconds > SECONDS_MAX}
 
 
