@@ -1,11 +1,17 @@
-"""Groups of commands that know what is meant by the verbs of other programs, and by misspelt ones."""
+"""Groups of commands: they know the verbs of other programs and misspelt ones, and import late.
 
-from collections.abc import Mapping
+A call of a program imports the module of the command at hand, and no module of another command.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, ClassVar
+from importlib import import_module
+from typing import Any, ClassVar, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
 from formats.errors import UsageError
 
@@ -46,6 +52,45 @@ class Verbs(TyperGroup):
                 return meant
             return f"`{path} {meant}` comes in a later version; `{path} --help` lists what there is today"
         return f"`{path} --help` lists the commands"
+
+
+class Listed(NamedTuple):
+    """A command as the list of a program's commands shows it: `about` is the first sentence of its help."""
+
+    name: str
+    module: str  # below the package of the program's commands
+    about: str
+
+
+class Program(Verbs):
+    """The commands of a program. Each is known by its place in a list until it is called."""
+
+    package: ClassVar[str]
+    listed: ClassVar[Sequence[Listed]]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.registered = self.commands
+        self.commands = {row.name: TyperCommand(row.name, help=row.about) for row in self.listed}
+
+    @property
+    @abstractmethod
+    def app(self) -> typer.Typer:
+        """Return the app with which the modules of commands register."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Import the module of the command at hand, and return the command. Raises UsageError usage."""
+        for row in self.listed:
+            if row.name == args[0]:
+                self.commands[row.name] = self.load(row)
+        return super().resolve_command(ctx, args)
+
+    def load(self, row: Listed) -> Any:
+        """Return the command itself, in place of what the list says of it."""
+        import_module(f"{self.package}.{row.module}")
+        built = get_command(self.app)
+        assert isinstance(built, Program)
+        return built.registered[row.name]
 
 
 def group(parent: typer.Typer, name: str, about: str, example: str) -> typer.Typer:

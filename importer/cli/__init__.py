@@ -1,5 +1,6 @@
 """The `importer` command. Only this package reads the environment, prints and chooses exit codes."""
 
+import gc
 import os
 import sys
 
@@ -7,11 +8,15 @@ TYPE_CHECKING = False  # for mypy; to import typing takes longer than all this
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from formats.console import Console
+
 
 def main() -> None:
     """Entry point of the console script."""
     from formats.ending import framed
 
+    # A start makes ten thousands of objects that stay, and hardly one that is part of a cycle.
+    gc.set_threshold(100_000)
     sys.exit(framed("importer", _work, _logs))
 
 
@@ -19,12 +24,18 @@ def _work() -> int:
     from formats.completion import hear_shell, variable
     from formats.console import run
     from importer.cli.app import app
-    from importer.cli.jobs import job_ended
 
     if variable("importer") in os.environ:
         hear_shell()
 
-    return run("importer", app, job_ended)
+    return run("importer", app, _job_ended)
+
+
+def _job_ended(console: "Console") -> None:
+    """Tell who wants to be told. Only the end of a job loads what that takes."""
+    from importer.cli.jobs import job_ended
+
+    job_ended(console)
 
 
 def _logs() -> "Path":

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import platformdirs
 import typer
 
 from formats.console import Console, print_version
 from formats.errors import UsageError
-from formats.verbs import Verbs
+from formats.verbs import Program
+from importer.cli.commands import COMMANDS
 
 if TYPE_CHECKING:
     from formats.store.access import Address
@@ -26,8 +26,11 @@ START = """To make a vault, let a machine register with it, and take in the disk
 ON_THE_MACHINE = "that is done where the key is, by `seed {0}`; `seed {0} --help` says more"
 
 
-class ImporterVerbs(Verbs):
+class ImporterVerbs(Program):
     """The commands of `importer`, and what the verbs of `seed`, restic and their like are here."""
+
+    package = "importer.cli"
+    listed = COMMANDS
 
     instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("init", "create"), "vault create"),
@@ -58,6 +61,10 @@ class ImporterVerbs(Verbs):
         "help": "`importer --help` lists the commands, and `importer COMMAND --help` says what each can do",
         "version": "the option is `importer --version`",
     }
+
+    @property
+    def app(self) -> typer.Typer:
+        return app
 
 
 app = typer.Typer(
@@ -94,8 +101,11 @@ def main(
 
 def home() -> Path:
     """Where this side keeps its state: IMPORTER_HOME, else the platform's place."""
-    chosen = os.environ.get("IMPORTER_HOME")
-    return Path(chosen) if chosen else Path(platformdirs.user_data_dir("offseed")) / "importer"
+    if chosen := os.environ.get("IMPORTER_HOME"):
+        return Path(chosen)
+    import platformdirs  # costs more than all of this module
+
+    return Path(platformdirs.user_data_dir("offseed")) / "importer"
 
 
 def vault_of(address: str | None, console: Console) -> "Vault":
@@ -147,19 +157,3 @@ def address_of(address: str) -> "Address":
 def absolute(address: str) -> str:
     """A path made absolute, for it is written into documents; URLs as they are."""
     return address if "://" in address else os.path.abspath(address)
-
-
-# Last of all: the commands register themselves.
-from importer.cli import (
-    access,
-    imports,
-    jobs,
-    machines,
-    pruning,
-    receiving,
-    reporting,
-    shipping,
-    status,
-    validating,
-    vaults,
-)

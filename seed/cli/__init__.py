@@ -8,6 +8,8 @@ TYPE_CHECKING = False  # for mypy; to import typing takes longer than all this
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from formats.console import Console
+
 
 def main() -> None:
     """Entry point of the console script."""
@@ -25,17 +27,23 @@ def _work() -> int:
     from formats.console import FAILED, run
     from seed.cli.app import app
     from seed.cli.detaching import ended
-    from seed.cli.jobs import job_ended
 
     if variable("seed") in os.environ:
         hear_shell()
 
     ending = FAILED
     try:
-        ending = run("seed", app, job_ended)
+        ending = run("seed", app, _job_ended)
     finally:
         ended(ending)
     return ending
+
+
+def _job_ended(console: "Console") -> None:
+    """Tell who wants to be told. Only the end of a job loads what that takes."""
+    from seed.cli.jobs import job_ended
+
+    job_ended(console)
 
 
 def _logs() -> "Path":

@@ -9,12 +9,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
-import platformdirs
 import typer
 
 from formats.console import Console, print_version
 from formats.errors import HomeError, PassphraseError, UsageError
-from formats.verbs import Verbs
+from formats.verbs import Program
+from seed.cli.commands import COMMANDS
 
 if TYPE_CHECKING:
     from formats.store.access import Access, Address
@@ -35,8 +35,11 @@ MISTYPED = ("passphrase-wrong", "passphrase-mismatch", "passphrase-short", "pass
 AT_THE_DATACENTER = "that is done at the datacenter: `importer {}`, and `importer --help` lists more"
 
 
-class SeedVerbs(Verbs):
+class SeedVerbs(Program):
     """The commands of `seed`, and what the verbs of restic, borg and their like are here."""
+
+    package = "seed.cli"
+    listed = COMMANDS
 
     instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("init", "setup", "join", "login", "enroll"), "register"),
@@ -72,6 +75,10 @@ class SeedVerbs(Verbs):
         "help": "`seed --help` lists the commands, and `seed COMMAND --help` says what each can do",
         "version": "the option is `seed --version`",
     }
+
+    @property
+    def app(self) -> typer.Typer:
+        return app
 
 
 app = typer.Typer(
@@ -232,6 +239,8 @@ def started_by() -> list[str]:
 
 
 def _usual_home() -> Path:
+    import platformdirs  # costs more than all of this module, and is not needed where SEED_HOME is set
+
     return Path(platformdirs.user_data_dir("offseed")) / "seed"
 
 
@@ -285,29 +294,3 @@ def insist(console: Console, attempt: Callable[[], T]) -> T:
                 raise
             console.aside(f"{error.what}: {error.hint}")
     return attempt()
-
-
-# Last of all: the commands register themselves.
-from seed.cli import (
-    backups,
-    demo,
-    detaching,
-    drives,
-    exports,
-    items,
-    jobs,
-    keys,
-    looking,
-    network,
-    planning,
-    reading,
-    registration,
-    repairing,
-    reporting,
-    resending,
-    retention,
-    scheduling,
-    sets,
-    status,
-    verifying,
-)
