@@ -1,6 +1,6 @@
 """Typed ids and digests. Bytes in tables, lower-case hex in documents and names."""
 
-import secrets
+import os
 from typing import NewType
 
 from blake3 import blake3
@@ -35,7 +35,7 @@ def hex_digest(data: bytes | bytearray | memoryview) -> HexDigest:
 
 def random_id() -> str:
     """32 random hex digits, for vaults, sets and points."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()
 
 
 def machine_id(public_key: bytes) -> MachineId:

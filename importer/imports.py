@@ -14,7 +14,7 @@ The order of writes is the safety argument:
     steps of the disk's custody            for people; nothing hangs on them
 """
 
-import secrets
+import os
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -184,7 +184,7 @@ def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor:
         return results
     job = Job(
         vault=vault.id,
-        job=secrets.token_hex(16),
+        job=os.urandom(16).hex(),
         role="authority",
         started=int(time.time()),
         disks=tuple(job_disk(result.disk) for result in todo),

@@ -7,7 +7,6 @@ holds any more; where the vault is a folder, nothing of it can be on its way any
 """
 
 import os
-import secrets
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -78,7 +77,7 @@ def begin(vault: Vault) -> Sweeping:
     _over(vault, found)
     clock = time.monotonic()
     number = max((document.number for _, document in found), default=0) + 1
-    lock = _lock(vault, sweep := secrets.token_hex(16))
+    lock = _lock(vault, sweep := os.urandom(16).hex())
     try:
         os.makedirs(os.path.dirname(lock.lock_file), mode=0o700, exist_ok=True)
         lock.acquire()

@@ -8,7 +8,6 @@ attributes are not used. A process may be killed, and the power may fail, at any
 import errno
 import os
 import re
-import secrets
 import stat
 import sys
 from collections.abc import Iterator, Sequence
@@ -61,7 +60,7 @@ class LocalStore:
         self._writable = writable
         self._limiter = limiter
         self.limited = limiter is not None
-        self._writer = writer or secrets.token_hex(16)
+        self._writer = writer or os.urandom(16).hex()
         self._in_work: set[str] = set()
 
     @classmethod
@@ -232,7 +231,7 @@ class LocalStore:
 
     @contextmanager
     def _temporary(self) -> Iterator[str]:
-        leaf = f"{self._writer}-{secrets.token_hex(8)}"
+        leaf = f"{self._writer}-{os.urandom(8).hex()}"
         name = f"{TEMPORARIES}/{leaf}"
         self._in_work.add(leaf)
         try:

@@ -10,7 +10,7 @@ only then is it known.
     footer  index digest 32, records u32, 4 zero, magic 8 "offsEND1"               48 bytes
 """
 
-import secrets
+import os
 import struct
 from dataclasses import dataclass
 from mmap import mmap
@@ -70,7 +70,7 @@ class ArchiveBuilder:
         self.buffer = memoryview(buffer)
         self.limit = min(limit, len(buffer))
         self.archive_class = archive_class
-        HEAD.pack_into(self.buffer, 0, HEAD_MAGIC, archive_class, key_id, salt or secrets.token_bytes(16))
+        HEAD.pack_into(self.buffer, 0, HEAD_MAGIC, archive_class, key_id, salt or os.urandom(16))
         self.at = HEAD.size
         self.rows: list[bytes] = []
 
