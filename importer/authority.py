@@ -1,22 +1,26 @@
-"""The authority of a vault: the operator's signing identity. Its private keys lie in this home, never in a vault."""
+"""The authority of a vault: the operator's signing identity. Its private keys lie in this home, never in a vault.
+
+X.509 serves vault credentials alone and takes long to load, so only what makes or issues them imports it.
+"""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from formats.documents.codec import Record, blob, hexed, member, text
-from formats.documents.credential import load_certificate, make_authority_certificate
 from formats.documents.vault import CERTIFICATE_MAX, VAULT_NAME
 from formats.errors import FormatError, HomeError, IntegrityError
 from formats.ids import VaultId
 from formats.wire import decode_json, encode_json
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 
 class _Kept(Record):
@@ -36,8 +40,8 @@ class Authority:
     name: str
     address: str
     document_key: Ed25519PrivateKey
-    certificate_key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
+    kept_key: bytes = field(repr=False)
+    kept_certificate: bytes
     path: Path
 
     @property
@@ -49,26 +53,56 @@ class Authority:
     def public_key(self) -> bytes:
         return self.document_key.public_key().public_bytes_raw()
 
+    @cached_property
+    def certificate_key(self) -> ec.EllipticCurvePrivateKey:
+        """The key that signs vault credentials. Raises HomeError home-damaged."""
+        from cryptography.hazmat.primitives import serialization
+
+        try:
+            key = serialization.load_der_private_key(self.kept_key, None)
+            if not isinstance(key, ec.EllipticCurvePrivateKey):
+                raise TypeError
+        except (ValueError, TypeError) as error:
+            raise _damaged(self.path) from error
+        return key
+
+    @cached_property
+    def certificate(self) -> "x509.Certificate":
+        """The certificate that vault credentials are checked by. Raises HomeError home-damaged."""
+        from formats.documents.credential import load_certificate
+
+        try:
+            return load_certificate(self.kept_certificate)
+        except IntegrityError as error:
+            raise _damaged(self.path) from error
+
     @property
     def certificate_der(self) -> bytes:
+        from cryptography.hazmat.primitives import serialization
+
         return self.certificate.public_bytes(serialization.Encoding.DER)
 
     @classmethod
     def create(cls, home: Path, vault: VaultId, name: str, address: str, now: datetime) -> Self:
         """Make and keep new keys, mode 0600. Raises HomeError."""
+        from cryptography.hazmat.primitives import serialization
+
+        from formats.documents.credential import make_authority_certificate
+
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = make_authority_certificate(name, key, now)
+        key_der = key.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        certificate = make_authority_certificate(name, key, now).public_bytes(serialization.Encoding.DER)
         path = home / "authorities" / f"{vault}.json"
-        authority = cls(vault, name, address, Ed25519PrivateKey.generate(), key, certificate, path)
+        authority = cls(vault, name, address, Ed25519PrivateKey.generate(), key_der, certificate, path)
         kept = _Kept(
             vault=vault,
             name=name,
             address=address,
             document_key=authority.document_key.private_bytes_raw(),
-            certificate_key=key.private_bytes(
-                serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ),
-            certificate=authority.certificate_der,
+            certificate_key=key_der,
+            certificate=certificate,
         )
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -91,25 +125,26 @@ class Authority:
         """Raises HomeError home-damaged."""
         try:
             kept = _Kept.from_json(decode_json(path.read_bytes(), path.name), path.name)
-            key = serialization.load_der_private_key(kept.certificate_key, None)
-            if not isinstance(key, ec.EllipticCurvePrivateKey):
-                raise TypeError
             return cls(
                 kept.vault,
                 kept.name,
                 kept.address,
                 Ed25519PrivateKey.from_private_bytes(kept.document_key),
-                key,
-                load_certificate(kept.certificate),
+                kept.certificate_key,
+                kept.certificate,
                 path,
             )
-        except (FormatError, IntegrityError, OSError, ValueError, TypeError) as error:
-            raise HomeError(
-                "home-damaged",
-                "the authority's keys cannot be read",
-                subject=str(path),
-                hint="bring the file back from its copy, and run as the user who owns it",
-            ) from error
+        except (FormatError, OSError, ValueError) as error:
+            raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> HomeError:
+    return HomeError(
+        "home-damaged",
+        "the authority's keys cannot be read",
+        subject=str(path),
+        hint="bring the file back from its copy, and run as the user who owns it",
+    )
 
 
 def authorities(home: Path) -> list[Authority]:

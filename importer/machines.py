@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from formats import layout
-from formats.documents import credential, envelope
+from formats.documents import envelope
 from formats.documents.envelope import Signed, raw_public
 from formats.documents.manifest import Manifest
 from formats.documents.revisions import newest
@@ -28,7 +28,7 @@ from formats.documents.vault import (
     Slots,
 )
 from formats.errors import FormatError, IntegrityError, VaultError
-from formats.ids import MachineId, fingerprint, machine_id
+from formats.ids import MachineId, fingerprint, hex_digest, machine_id
 from formats.monitor import Finding, Monitor
 from formats.store.contract import Guarded
 from importer.points import line_of, manifests
@@ -53,6 +53,8 @@ def read_request(vault: Vault, data: bytes, where: str) -> tuple[Request, Signed
 
     Raises FormatError, IntegrityError, VaultError vault-foreign.
     """
+    from formats.documents import credential  # loads X.509, and most runs meet no new request
+
     signed = envelope.read(data, where)
     request = signed.peek(Request)
     leaf = credential.load_certificate(request.leaf)
@@ -86,9 +88,13 @@ def answer_requests(vault: Vault, monitor: Monitor) -> tuple[list[Membership], l
     complete_replacements(vault, known, monitor)
     accepted: list[Membership] = []
     pending: list[Pending] = []
+    answered = {member.request for member in known.values()}  # each was verified when it was admitted
     for name, _ in list(vault.store.list("requests")):
+        data = vault.store.get(name)
+        if hex_digest(data) in answered:
+            continue
         try:
-            request, signed = read_request(vault, vault.store.get(name), name)
+            request, signed = read_request(vault, data, name)
         except (FormatError, IntegrityError, VaultError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
             continue
@@ -302,6 +308,8 @@ def _check_replaced(
 
 
 def _check_current(vault: Vault, request: Request, name: str, monitor: Monitor) -> None:
+    from formats.documents import credential  # as in `read_request`
+
     issued = newest(vault.store, "credentials", Credential, vault.key, monitor)
     if issued is None or issued[0].number != request.serial or issued[0].leaf != request.leaf:
         raise VaultError("credential-replaced", "a newer credential was issued since")

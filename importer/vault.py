@@ -6,14 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-
 from formats import layout
-from formats.documents import credential_file, envelope
+from formats.documents import envelope
 from formats.documents.codec import Document
-from formats.documents.credential import issue_leaf
 from formats.documents.revisions import newest
-from formats.documents.vault import VAULT_NAME, Credential, Descriptor, Membership
+from formats.documents.vault import VAULT_NAME, Descriptor, Membership
 from formats.errors import HomeError, NameHeldByOtherError, OffseedError, StoreError, UsageError, VaultError
 from formats.ids import MachineId, VaultId, random_id
 from formats.monitor import Monitor
@@ -228,43 +225,6 @@ def set_redundancy(vault: Vault, redundancy: str, monitor: Monitor) -> Vault:
     descriptor = replace(vault.descriptor, number=vault.descriptor.number + 1, redundancy=redundancy)
     vault.sign("descriptor", descriptor.number, descriptor)
     return Vault(vault.store, descriptor, vault.authority)
-
-
-@dataclass(frozen=True)
-class Issued:
-    """A new vault credential, its file, and whether that opens the vault's storage account, too; None where none asks."""
-
-    document: Credential
-    data: bytes
-    opens: bool | None
-
-
-def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> Issued:
-    """A new vault credential; it ends all that were issued before."""
-    before = newest(vault.store, "credentials", Credential, vault.key, monitor)
-    number = before[0].number + 1 if before else 1
-    now = datetime.now(UTC)
-    leaf, key = issue_leaf(authority.certificate, authority.certificate_key, vault.id, number, now)
-    document = Credential(
-        number=number,
-        vault=vault.id,
-        name=vault.name,
-        address=vault.descriptor.address,
-        authority=vault.descriptor.authority,
-        certificate=authority.certificate_der,
-        leaf=leaf.public_bytes(serialization.Encoding.DER),
-        issued=int(now.timestamp()),
-        expires=int(leaf.not_valid_after_utc.timestamp()),
-    )
-    signed = envelope.sign(document, authority.document_key)
-    vault.store.put_new(
-        layout.numbered("credentials", number, envelope.read(signed, "credential").digest), signed
-    )
-    access, opens = None, None
-    if isinstance(vault.store, Guarded):
-        access = vault.store.grant(leaf.not_valid_after_utc)
-        opens = access is not None
-    return Issued(document, credential_file.write(signed, key, access), opens)
 
 
 def grant_access(vault: Vault, policy: str, days: int) -> tuple[str, datetime]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from formats.documents.codec import Document, Record, blob, hexed, many, member, nested, text
@@ -109,7 +109,8 @@ def raw_public(key: PrivateKey | PublicKey) -> bytes:
     )
     if isinstance(public, ed25519.Ed25519PublicKey):
         return public.public_bytes_raw()
-    return public.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+    point, size = public.public_numbers(), (public.key_size + 7) // 8
+    return b"\4" + point.x.to_bytes(size, "big") + point.y.to_bytes(size, "big")
 
 
 def key_name(public: bytes) -> str:

@@ -155,7 +155,7 @@ def credentials_issue(
 
     Example: importer credentials issue --vault /srv/vault --out web1.credential
     """
-    from importer.vault import issue_credential
+    from importer.issuing import issue_credential
 
     opened = signing_vault(vault, console)
     assert opened.authority is not None

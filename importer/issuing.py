@@ -1,0 +1,53 @@
+"""Issuing vault credentials. No other work of a vault needs X.509, which takes long to load."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography.hazmat.primitives import serialization
+
+from formats import layout
+from formats.documents import credential_file, envelope
+from formats.documents.credential import issue_leaf
+from formats.documents.revisions import newest
+from formats.documents.vault import Credential
+from formats.monitor import Monitor
+from formats.store.contract import Guarded
+from importer.authority import Authority
+from importer.vault import Vault
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A new vault credential, its file, and whether that opens the vault's storage account, too; None where none asks."""
+
+    document: Credential
+    data: bytes
+    opens: bool | None
+
+
+def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> Issued:
+    """A new vault credential; it ends all that were issued before."""
+    before = newest(vault.store, "credentials", Credential, vault.key, monitor)
+    number = before[0].number + 1 if before else 1
+    now = datetime.now(UTC)
+    leaf, key = issue_leaf(authority.certificate, authority.certificate_key, vault.id, number, now)
+    document = Credential(
+        number=number,
+        vault=vault.id,
+        name=vault.name,
+        address=vault.descriptor.address,
+        authority=vault.descriptor.authority,
+        certificate=authority.certificate_der,
+        leaf=leaf.public_bytes(serialization.Encoding.DER),
+        issued=int(now.timestamp()),
+        expires=int(leaf.not_valid_after_utc.timestamp()),
+    )
+    signed = envelope.sign(document, authority.document_key)
+    vault.store.put_new(
+        layout.numbered("credentials", number, envelope.read(signed, "credential").digest), signed
+    )
+    access, opens = None, None
+    if isinstance(vault.store, Guarded):
+        access = vault.store.grant(leaf.not_valid_after_utc)
+        opens = access is not None
+    return Issued(document, credential_file.write(signed, key, access), opens)
