@@ -8,7 +8,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
 from itertools import pairwise
 from typing import Any, ClassVar, Self, dataclass_transform
 
@@ -130,18 +130,59 @@ def nested(kind: "type[Record]") -> Codec:
     return Codec(kind.from_json, lambda record: record.to_json())
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Kept:
-    extra: Mapping[str, Json] = field(default_factory=dict)
-
-
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(member, field))
-class Record(_Kept):
-    """A JSON object with declared members. Subclasses are frozen, keyword-only dataclasses."""
+class _Immutable:
+    """The base of dataclasses that are frozen and made by keyword.
+
+    What `dataclass` would compile for each of them, whenever a command starts, stands here once for all.
+    """
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        dataclass(frozen=True, kw_only=True)(cls)
+        dataclass(init=False, repr=False, eq=False)(cls)
+
+    def __init__(self, **values: Any) -> None:
+        for f in self._fields():
+            if f.name in values:
+                self.__dict__[f.name] = values.pop(f.name)
+            elif f.default is not MISSING:
+                self.__dict__[f.name] = f.default
+            elif f.default_factory is not MISSING:
+                self.__dict__[f.name] = f.default_factory()
+            else:
+                raise TypeError(f"{type(self).__name__} lacks {f.name}")
+        if values:
+            raise TypeError(f"{type(self).__name__} has no {', '.join(values)}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise FrozenInstanceError(f"cannot assign to {name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete {name}")
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Immutable) and type(self) is type(other) and self._values() == other._values()
+        )
+
+    def __hash__(self) -> int:
+        return hash(tuple(value for name, value in self._values().items() if name != "extra"))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({', '.join(f'{n}={v!r}' for n, v in self._values().items())})"
+
+    def _values(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in self._fields()}
+
+    @classmethod
+    def _fields(cls) -> tuple[Field[Any], ...]:
+        return fields(cls)  # type: ignore[arg-type]
+
+
+class Record(_Immutable):
+    """A JSON object with declared members, and those that a reader does not know in `extra`."""
+
+    extra: Mapping[str, Json] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, value: Json, where: str) -> Self:
@@ -150,7 +191,7 @@ class Record(_Kept):
             refuse("DOC-2", "not a JSON object", where)
         known: dict[str, Any] = {}
         names = set()
-        for f in fields(cls):
+        for f in cls._fields():
             if "codec" not in f.metadata:
                 continue
             names.add(f.name)
@@ -166,7 +207,7 @@ class Record(_Kept):
 
     def to_json(self) -> dict[str, Json]:
         written: dict[str, Json] = dict(self.extra)
-        for f in fields(self):
+        for f in self._fields():
             if "codec" in f.metadata:
                 value = f.metadata["codec"].write(getattr(self, f.name))
                 if value is not None:
