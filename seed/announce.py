@@ -24,8 +24,8 @@ from formats.tables.archive import METADATA_CLASS
 from seed.custody import tell
 from seed.disk_sets import KeptSet, kept_sets
 from seed.home import Home
+from seed.joining import put_request
 from seed.machines import check_active
-from seed.register import put_request
 
 PATIENCE = 10.0  # seconds a vault is waited for
 LATER = "it is told of its sets by the next command that reaches it"

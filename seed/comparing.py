@@ -7,7 +7,7 @@ from typing import Literal
 from formats.ids import ChunkId
 from formats.keyed.catalog import FILE, Entry, PageRow, sort_key
 from seed.basis import Origin, of_segments
-from seed.reading import PointReader
+from seed.point_reader import PointReader
 
 Kind = Literal["added", "removed", "content", "attributes"]
 

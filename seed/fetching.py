@@ -16,7 +16,7 @@ from formats.ids import ChunkId
 from formats.store.local import LocalStore
 from formats.tables.index import CONTENT
 from seed.places import Place
-from seed.reading import PointReader
+from seed.point_reader import PointReader
 
 
 class Reach(NamedTuple):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from filelock import FileLock, Timeout
 
 from formats import layout
 from formats.documents import envelope
@@ -236,6 +235,8 @@ class Home:
 
         Raises HomeError home-busy, home-damaged.
         """
+        from filelock import FileLock, Timeout  # takes long to load, and who only reads locks nothing
+
         try:
             lock = FileLock(self.path / "lock", timeout=LOCK_PATIENCE, mode=0o600)
             lock.acquire()

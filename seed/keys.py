@@ -20,8 +20,8 @@ from formats.keyed.slots import make_slot, slot_from_json, slot_to_json
 from formats.store.contract import Store
 from formats.wire import Json
 from seed.home import Home
+from seed.joining import put_request
 from seed.machines import opened_by, passphrase_wrong
-from seed.register import put_request
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ need list by the digest in it, an index by the digest in the need list, a chunk 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, reduce
 from itertools import pairwise
-from operator import or_
 from pathlib import Path
 
 from formats import layout
@@ -18,37 +16,26 @@ from formats.documents.acceptance import folder_identity
 from formats.documents.damage import Replacement
 from formats.documents.manifest import Manifest
 from formats.errors import (
-    FormatError,
     IntegrityError,
     MediaError,
     NotFoundError,
     OffseedError,
     StoreError,
     VaultError,
-    damage_aside,
-    is_damage,
 )
-from formats.ids import ArchiveName, ChunkId, Digest, HexDigest, digest, hex_digest
-from formats.keyed.catalog import LOST, Entry, PageRow, decode_entries, decode_page, small_files, sort_key
-from formats.keyed.chunk import ChunkSealer
+from formats.ids import Digest, HexDigest, digest, hex_digest
 from formats.keyed.keys import MasterKey
 from formats.keyed.root import Root, open_root
 from formats.monitor import Finding, Monitor, Tally, damage_told
-from formats.replaced import Stock, joined, replacements, sections, translated, unheld
+from formats.replaced import Stock, replacements
 from formats.standing import newest_points
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables import needs
-from formats.tables.archive import FOOTER, parse_footer
-from formats.tables.holdings import Holding
-from formats.tables.index import CATALOG
-from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.needs import Need
-from formats.tables.sections import Section, decode_object
-from formats.wire import refuse
 from seed.disk import check_disk
+from seed.home import Home
 from seed.machines import Machine
-from seed.places import Place, Places
 
 
 class Union:
@@ -137,6 +124,16 @@ class Union:
                     yield name
 
 
+def believed(home: Home) -> dict[str, bytes]:
+    """Whose replacements this machine builds upon: the authority's, and its own. Anybody else's might name an archive that
+    only claims to hold what is then not sent."""
+    identity = home.identity
+    return {
+        layout.REPLACEMENTS: identity.authority_key,
+        layout.offers_prefix(identity.machine): identity.public_key,
+    }
+
+
 def disk_stores(paths: Iterable[Path]) -> list[Store]:
     """The stores of all our folders on the disks. Raises MediaError disk-missing, disk-empty."""
     found: list[Store] = []
@@ -214,161 +211,3 @@ def needed_of(union: Union, point: Point) -> list[Need]:
     root = Digest(bytes.fromhex(point.manifest.needs))
     where = f"needs of {point.manifest.point[:8]}"
     return needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), where)
-
-
-class PointReader:
-    """Reads one point: its catalog, and the chunks its files are made of."""
-
-    def __init__(self, union: Union, point: Point, monitor: Monitor) -> None:
-        self.union = union
-        self.point = point
-        self.sealer = ChunkSealer(point.master)
-        self._monitor = monitor
-        self._places = Places()
-        self.indexes: list[str] = []  # the index objects that hold these
-        self.unheld: list[Need] = []  # what others are said to hold in an archive's place, and do not
-        self.needed = needed_of(union, point)  # by its need list; `needs` are those at hand
-        standing = list(self._standing(self.needed))
-        self.needs = [need for need, _ in standing]
-        self.sections = [section for _, section in standing]  # None where no index is to be had
-        for number, section in enumerate(self.sections):
-            if section is not None:
-                self._places.add(number, section.rows(layout.archive_name(section.archive.name)))
-        self._places.end()
-
-    def places(self, chunk: ChunkId) -> list[Place]:
-        """Every place where `chunk` is said to lie; none where it has not arrived."""
-        return self._places.of(chunk)
-
-    def first_places(self, chunks: Sequence[ChunkId]) -> list[Place | None]:
-        """Of each chunk the first place where it is said to lie; None where it has not arrived."""
-        return self._places.first(chunks)
-
-    def is_there(self, chunk: ChunkId) -> bool:
-        """Whether a chunk lies in an archive that is at hand, as the stores list them."""
-        return any(self._archives_there[place.archive] for place in self.places(chunk))
-
-    @cached_property
-    def _archives_there(self) -> list[bool]:
-        listed = {listed for store in self.union.stores for listed in store.list("archives")}
-        return [(layout.archive_name(n.archive.name), n.archive.size) in listed for n in self.needs]
-
-    def chunk(self, chunk: ChunkId, kind: int) -> bytes:
-        """A chunk's raw bytes; every candidate is tried before an error.
-
-        Raises IntegrityError content-lost, chunk-missing, seal-broken.
-        """
-        if chunk == LOST:
-            raise IntegrityError(
-                "content-lost", "its content was lost, and is no longer where it was backed up from",
-                hint="`seed find` shows whether another recovery point has it",
-            )  # fmt: skip
-        failure: OffseedError | None = None
-        for place in self.places(chunk):
-            for store in self.union.stores:
-                try:
-                    name = layout.archive_name(self.needs[place.archive].archive.name)
-                    return self.sealer.open(kind, chunk, store.get(name, place.offset, place.length), name)
-                except NotFoundError:
-                    continue
-                except (FormatError, IntegrityError, StoreError, MediaError) as error:
-                    failure = error
-        if failure is not None:
-            raise failure
-        raise IntegrityError(
-            "chunk-missing",
-            "a chunk is in none of the archives at hand",
-            subject=chunk.hex()[:16],
-            hint="give the other disks of the set too, or wait until the vault holds them",
-        )
-
-    def entries(self, below: bytes = b"") -> Iterator[Entry]:
-        """The catalog's rows in order; with `below`, those at or under that path. Segments outside are not read.
-
-        Raises IntegrityError, FormatError, StoreError.
-        """
-        for _, entries in self.segments(below):
-            for entry in entries:
-                if not below or entry.path == below or entry.path.startswith(below + b"/"):
-                    yield entry
-
-    def segments(self, below: bytes = b"") -> Iterator[tuple[PageRow, list[Entry]]]:
-        """The catalog's segments in order; with `below`, those that may hold rows at or under that path. Raises as `entries`."""
-        first, last = sort_key(below), sort_key(below) + b"\1"
-        before: Entry | None = None
-        for row in self.page_rows():
-            if not below or (sort_key(row.last) >= first and sort_key(row.first) < last):
-                entries = self.segment(row)
-                if before is not None and entries and entries[0].place <= before.place:
-                    refuse("CAT-4", "rows are not sorted", f"segment {row.segment.hex()[:16]}")
-                before = entries[-1] if entries else before
-                yield row, entries
-
-    def segment(self, row: PageRow) -> list[Entry]:
-        """The rows of one segment. Raises as `entries`."""
-        return decode_entries(self.chunk(row.segment, CATALOG), f"segment {row.segment.hex()[:16]}")
-
-    def page_rows(self) -> Iterator[PageRow]:
-        """The segments of the catalog, in order. Raises as `entries`."""
-        for page_id in self.point.root.pages:
-            yield from decode_page(
-                self.chunk(ChunkId(bytes.fromhex(page_id)), CATALOG), f"page {page_id[:16]}"
-            )
-
-    def small_files(self) -> Iterator[list[tuple[bytes, ChunkId, int]]]:
-        """Of each small file its content id, the bundle it lies in, and where in it; by segments. Raises as `entries`."""
-        for row in self.page_rows():
-            yield list(small_files(self.chunk(row.segment, CATALOG)))
-
-    def _standing(self, needed: Sequence[Need]) -> Iterator[tuple[Need, Section | None]]:
-        """What is needed, with its indexes; in place of archives that are not there, those that stand in for them."""
-        there = self.union.stock(self.point.manifest.key_id) if self.union.replacements() else Stock(set())
-        stand_ins = {by for need in needed for by in there.stand_ins(need.archive)}
-        found = self._indexes([*(need.archive for need in needed), *stand_ins])
-        kept = [n for n in needed if there.holds(n.archive) or not there.stand_ins(n.archive)]
-        instead: list[Need] = []
-        for need in needed:
-            others = [(held, found.get(by.name)) for by, held in there.stand_ins(need.archive).items()]
-            at_hand = [(held, section) for held, section in others if section is not None]
-            old = found.get(need.archive.name)
-            instead += [translated(need, old, held, section) for held, section in at_hand]
-            if old is not None and others and not there.holds(need.archive):
-                said = reduce(or_, (held for held, _ in others))
-                if (short := unheld(need, old, said, [section for _, section in at_hand])) is not None:
-                    self.unheld.append(short)
-        for need in joined([*kept, *instead]) if instead else kept:
-            yield need, found.get(need.archive.name)
-
-    def _indexes(self, archives: Sequence[Holding]) -> dict[ArchiveName, Section]:
-        """The indexes of archives, from index objects or the archives' own ends."""
-        found, self.indexes = sections(self._index_objects(), archives)
-        for archive in archives:
-            if archive.name not in found and (section := self._own_index(archive)) is not None:
-                found[archive.name] = section
-        return found
-
-    def _index_objects(self) -> Iterator[tuple[str, list[Section]]]:
-        for name in self.union.list("indexes"):
-            with suppress(ValueError), damage_aside():  # then the archive's own end is tried
-                data = self.union.get_checked(name, bytes.fromhex(name.rpartition("/")[2]))
-                yield name, decode_object(data, name)
-
-    def _own_index(self, archive: Holding) -> Section | None:
-        """From the archive's end, believed by the digest in the need list. None where it is not to be had."""
-        name = layout.archive_name(archive.name)
-        try:
-            footer = self.union.get(name, archive.size - FOOTER.size, FOOTER.size)
-            index_digest, records = parse_footer(footer, archive.size, name)
-            start = max(0, archive.size - FOOTER.size - records * INDEX_ROW.size)
-            index = self.union.get(name, start, records * INDEX_ROW.size)
-            if digest(index) == archive.index_digest == index_digest:
-                return Section(archive, index)
-        except NotFoundError:
-            return None
-        except (FormatError, StoreError, MediaError) as error:
-            if not is_damage(error):
-                raise
-            self._monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
-            return None
-        self._monitor.finding(Finding(code="object-damaged", subject=name, detail="its index is damaged"))
-        return None

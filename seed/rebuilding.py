@@ -12,7 +12,8 @@ from formats.store.contract import Store
 from formats.tables import needs
 from formats.tables.archive import METADATA_CLASS
 from seed.placing import MetadataCache
-from seed.reading import PointReader, Union
+from seed.point_reader import PointReader
+from seed.reading import Union
 
 
 def rebuild(readers: Iterable[PointReader], kept: Union, vault: Store, cache: MetadataCache) -> bool:

@@ -1,6 +1,6 @@
 """Registration: from a vault credential to a home with keys, and a request that the vault side answers."""
 
-import secrets
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from formats.documents import credential, envelope
 from formats.documents.credential_file import CredentialFile
 from formats.documents.revisions import newest
 from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
-from formats.errors import FormatError, MediaError, NameHeldByOtherError, StoreError, VaultError
+from formats.errors import FormatError, MediaError, StoreError, VaultError
 from formats.ids import MachineId, machine_id
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
@@ -24,6 +24,7 @@ from formats.store.address import open_store
 from formats.store.contract import Store
 from formats.wire import Json
 from seed.home import Home, Identity, Parameters, State
+from seed.joining import ask_to_join
 from seed.network import Network
 
 
@@ -125,28 +126,6 @@ def _names(store: Store, authority: bytes, monitor: Monitor) -> set[str]:
     return found
 
 
-def ask_to_join(store: Store, identity: Identity, monitor: Monitor) -> bool:
-    """Put the request into the vault, as far as it takes it; else a notice."""
-    try:
-        put_request(store, identity)
-    except (StoreError, MediaError) as error:
-        monitor.notice(f"the vault does not take the request ({error}); the registration travels on the disk")
-        return False
-    return True
-
-
-def put_request(store: Store, identity: Identity) -> list[str]:
-    """Put the key slots into the vault, and the request, if they are not there. Returns the names under which other bytes are."""
-    damaged = []
-    for name, data in identity.documents.items():
-        if store.head(name) != len(data):
-            try:
-                store.put_new(name, data)
-            except NameHeldByOtherError:
-                damaged.append(name)
-    return damaged
-
-
 def _reach(way: Way, monitor: Monitor) -> Store | None:
     try:
         return open_store(way.address)
@@ -178,7 +157,7 @@ def make_identity(
         public_key=public.hex(),
         key_id=key_id,
         proof_key=keys.master.proof.public_key().public_bytes_raw().hex(),
-        nonce=secrets.token_hex(16),
+        nonce=os.urandom(16).hex(),
         created=int(time.time()),
         replaces=replaced[0] if replaced else None,
     )

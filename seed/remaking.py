@@ -22,7 +22,7 @@ from formats.tables.index import CONTENT, Row, record_digest
 from formats.tables.needs import Need
 from formats.tables.sections import Section
 from seed.basis import of_segments
-from seed.reading import PointReader
+from seed.point_reader import PointReader
 from seed.source.stream import Stream
 from seed.source.system import Folders
 

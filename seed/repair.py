@@ -32,7 +32,8 @@ from formats.tables.needs import Need
 from formats.tables.sections import Section, encode_objects
 from seed.broken import forget_broken, found_broken
 from seed.packing import BufferPool, Packer
-from seed.reading import PointReader, Union
+from seed.point_reader import PointReader
+from seed.reading import Union
 from seed.remaking import Remaking, sealed_copy, wanted_rows
 from seed.revisions import Revision
 from seed.uplink import ARCHIVE_SIZE, BUFFERS

@@ -23,9 +23,10 @@ from formats.monitor import Finding, Monitor
 from formats.store.address import open_store
 from formats.store.contract import Store
 from seed.home import Home, State
+from seed.joining import ask_to_join
 from seed.machines import Machine, open_slots, passphrase_wrong
 from seed.reading import Union, points
-from seed.register import Keys, Registered, Way, ask_to_join, check_issued, make_identity
+from seed.register import Keys, Registered, Way, check_issued, make_identity
 
 
 @dataclass(frozen=True)

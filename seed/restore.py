@@ -15,7 +15,7 @@ from formats.keyed.catalog import FILE, FOLDER, Entry, joined
 from formats.monitor import Monitor
 from seed.outcome import Outcome, Restored
 from seed.pieces import File
-from seed.reading import PointReader
+from seed.point_reader import PointReader
 from seed.selection import Selection
 from seed.sharing import Shares
 from seed.tree.system import TreeWriter

@@ -25,7 +25,8 @@ from formats.tables.sections import Section
 from seed.disk import read_journal
 from seed.disk_sets import KeptSet, kept_sets
 from seed.home import Home
-from seed.reading import Point, PointReader, Union, needed_of
+from seed.point_reader import PointReader
+from seed.reading import Point, Union, needed_of
 from seed.standing import sets_behind
 
 SAMPLE, SAMPLE_REBUILT = 16, 64  # records

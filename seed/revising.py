@@ -23,7 +23,7 @@ from formats.keyed.chunk import ChunkSealer
 from formats.tables.index import CATALOG
 from seed.cataloguing import Catalogued
 from seed.chunking import Sealed
-from seed.reading import PointReader
+from seed.point_reader import PointReader
 from seed.sealing import Known, seal_new
 from seed.small_files import SmallFiles
 from seed.spread import Spread

@@ -15,7 +15,8 @@ from formats.tables.sections import Section
 from seed.chunking import Sealed
 from seed.new_point import describe, sign_revision
 from seed.packing import METADATA_SIZE, BufferPool, Packer
-from seed.reading import Point, PointReader, needed_of
+from seed.point_reader import PointReader
+from seed.reading import Point, needed_of
 from seed.revising import Revising
 from seed.sealing import Known
 from seed.work import Work

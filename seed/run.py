@@ -23,7 +23,7 @@ from seed.helper import Helper
 from seed.home import Identity
 from seed.large_files import LargeFiles
 from seed.packing import Packer
-from seed.reading import PointReader
+from seed.point_reader import PointReader
 from seed.row import Row, packed
 from seed.sealing import Known, Sealing
 from seed.source.stream import SourceError, Stream, reading

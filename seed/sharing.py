@@ -18,7 +18,7 @@ from seed.forked import CAN_FORK, Forked
 from seed.outcome import Outcome
 from seed.pieces import File
 from seed.places import Place
-from seed.reading import PointReader
+from seed.point_reader import PointReader
 from seed.tree.system import TreeWriter
 
 FORKS_MAX = 4

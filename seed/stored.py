@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import ChunkId, ContentId
-from seed.reading import PointReader
+from seed.point_reader import PointReader
 from seed.sealing import Known
 from seed.small_files import Place, SmallFiles
 

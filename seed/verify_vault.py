@@ -30,8 +30,9 @@ from formats.tables.sections import Section
 from formats.words import counted
 from seed.broken import keep_broken
 from seed.keys import slots_of
-from seed.reading import PointReader, Union
-from seed.work import Work, believed
+from seed.point_reader import PointReader
+from seed.reading import Union, believed
+from seed.work import Work
 
 
 @dataclass

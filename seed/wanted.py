@@ -13,8 +13,7 @@ from formats.store.contract import Store
 from formats.tables import needs
 from formats.tables.needs import Need
 from seed.home import Home
-from seed.reading import Union
-from seed.work import believed
+from seed.reading import Union, believed
 
 
 def newest_wants(home: Home, vault: Store, monitor: Monitor) -> Wants | None:

@@ -33,12 +33,13 @@ from seed.broken import found_broken
 from seed.commit import settle_sequence
 from seed.disk_sets import kept_sets
 from seed.home import Home
+from seed.joining import put_request
 from seed.machines import check_active, own_machines
 from seed.new_point import Description
 from seed.placing import MetadataCache
-from seed.reading import Point, PointReader, Union, points
+from seed.point_reader import PointReader
+from seed.reading import Point, Union, believed, points
 from seed.rebuilding import rebuild
-from seed.register import put_request
 from seed.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, reusable
 from seed.trimming import needed_in, trim
 from seed.uplink import Uplink
@@ -231,16 +232,6 @@ class Work:
 
     def _find(self, code: str, subject: str, detail: str) -> None:
         self.monitor.finding(Finding(code=code, subject=subject, detail=detail))
-
-
-def believed(home: Home) -> dict[str, bytes]:
-    """Whose replacements this machine builds upon: the authority's, and its own. Anybody else's might name an archive that
-    only claims to hold what is then not sent."""
-    identity = home.identity
-    return {
-        layout.REPLACEMENTS: identity.authority_key,
-        layout.offers_prefix(identity.machine): identity.public_key,
-    }
 
 
 @dataclass(frozen=True)

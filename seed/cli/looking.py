@@ -34,7 +34,7 @@ def find(
     Example: seed find '*.conf'
     """
     from formats.keyed.catalog import TYPES
-    from seed.reading import PointReader
+    from seed.point_reader import PointReader
     from seed.source.rules import Patterns
 
     patterns = Patterns(globs)
@@ -90,7 +90,7 @@ def diff(
     Example: seed diff 3f9a latest
     """
     from seed.comparing import compare
-    from seed.reading import PointReader
+    from seed.point_reader import PointReader
 
     opened = open_points(console, vault, disks, machine, passphrase_file)
     readers = [PointReader(opened.union, opened.choose(p), console) for p in (before, after)]

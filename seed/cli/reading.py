@@ -165,7 +165,7 @@ def ls(
 
     Example: seed ls latest:/etc --from /mnt/disk
     """
-    from seed.reading import PointReader
+    from seed.point_reader import PointReader
 
     wanted, below = split_point(point)
     opened = open_points(console, vault, disks, machine, passphrase_file)
@@ -239,7 +239,7 @@ def restore(
 
     Example: seed restore latest:/srv/www --target /srv/restored --vault /srv/vault
     """
-    from seed.reading import PointReader
+    from seed.point_reader import PointReader
     from seed.restore import Restore
     from seed.selection import Selection
     from seed.source.rules import Patterns

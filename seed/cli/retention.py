@@ -72,7 +72,7 @@ def retention_set(
     Example: seed retention set --daily 180 --weekly 104@sun --monthly 60@first-sun --yearly 10@mar
     """
     from formats.errors import UsageError
-    from seed.register import put_request
+    from seed.joining import put_request
     from seed.retention import parse_rules, rules_of, set_policy
 
     given = (every, daily, weekly, monthly, yearly)

@@ -23,7 +23,8 @@ from formats.tables import needs
 from formats.tables.needs import all_of
 from formats.tables.sections import Section, encode_objects
 from seed.home import Home
-from seed.register import Keys, make_identity, put_request
+from seed.joining import put_request
+from seed.register import Keys, make_identity
 from tests.hostile import forging
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, below, refused

@@ -12,7 +12,8 @@ from formats.documents.credential_file import CredentialFile
 from formats.ids import MachineId
 from formats.store.access import Address
 from formats.store.address import open_store
-from seed.register import Keys, make_identity, put_request
+from seed.joining import put_request
+from seed.register import Keys, make_identity
 from tests.journeys import trees
 from tests.journeys.stage import (
     PASSPHRASE,

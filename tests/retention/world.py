@@ -21,10 +21,11 @@ from importer.vault import Vault, open_vault
 from importer.wants import mend
 from seed.backup import Backed, Options, backup, prepare
 from seed.home import Home, LeftOut
+from seed.joining import put_request
 from seed.machines import own_machines
-from seed.reading import PointReader, Union
+from seed.point_reader import PointReader
+from seed.reading import Union
 from seed.reading import points as readable
-from seed.register import put_request
 from seed.restore import Restore
 from seed.retention import set_policy
 from seed.selection import Selection

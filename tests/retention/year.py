@@ -26,7 +26,8 @@ from formats.retention import DAY, USUAL, day_of, ends, lengths, period
 from importer.needed import effective, needed
 from importer.vault import members
 from seed.machines import own_machines
-from seed.reading import PointReader, Union
+from seed.point_reader import PointReader
+from seed.reading import Union
 from seed.reading import points as readable
 from tests.journeys import trees
 from tests.journeys.stage import Stage, below

@@ -1,0 +1,28 @@
+"""The request of a machine to join a vault, put there. Nothing here reads a credential."""
+
+from formats.errors import MediaError, NameHeldByOtherError, StoreError
+from formats.monitor import Monitor
+from formats.store.contract import Store
+from seed.home import Identity
+
+
+def ask_to_join(store: Store, identity: Identity, monitor: Monitor) -> bool:
+    """Put the request into the vault, as far as it takes it; else a notice."""
+    try:
+        put_request(store, identity)
+    except (StoreError, MediaError) as error:
+        monitor.notice(f"the vault does not take the request ({error}); the registration travels on the disk")
+        return False
+    return True
+
+
+def put_request(store: Store, identity: Identity) -> list[str]:
+    """Put the key slots into the vault, and the request, if they are not there. Returns the names under which other bytes are."""
+    damaged = []
+    for name, data in identity.documents.items():
+        if store.head(name) != len(data):
+            try:
+                store.put_new(name, data)
+            except NameHeldByOtherError:
+                damaged.append(name)
+    return damaged
