@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: ours, restic and borg over the same trees, interleaved in rounds; see README.md."""
+"""`python -m tests.benchmarks`: ours, restic, kopia and borg over the same trees, interleaved in rounds; see README.md."""
 
 import argparse
 import json
@@ -11,11 +11,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.benchmarks.corpora import Corpus, prepare
-from tests.benchmarks.measure import SHARED_MEMORY, StepFailedError, run, scratch_folder, totals, words
+from tests.benchmarks.measure import (
+    SHARED_MEMORY,
+    StepFailedError,
+    pinned,
+    run,
+    scratch_folder,
+    totals,
+    words,
+)
 from tests.benchmarks.programs import RESTORE, STEPS, Program, environment, programs
-from tests.benchmarks.report import Measurement, load, machine, table
+from tests.benchmarks.report import Measurement, load, machine, serial, table
 
-CHOICES = ("offseed", "restic", "borg", "tar, zstd, age", "floor")
+CHOICES = ("offseed", "restic", "kopia", "borg", "tar, zstd, age", "floor")
 ROOM = 2.25  # times the corpus: two repositories, or one and what is restored from it
 
 
@@ -33,22 +41,27 @@ class Bench:
         with scratch_folder(self.scratch, "warm-") as folder:
             (folder / "file").write_text("warm")
             for program in compared:
-                for _ in self._steps(program, Corpus("warm", folder, totals(folder)), 0):
+                for _ in self._steps(program, Corpus("warm", folder, totals(folder)), 0, 0):
                     pass
 
-    def compare(self, corpus: Corpus, compared: Sequence[Program], rounds: int) -> None:
-        """All rounds over one corpus; who begins changes from round to round."""
+    def compare(self, corpus: Corpus, compared: Sequence[Program], rounds: int, cores: Sequence[int]) -> None:
+        """Run all rounds over one corpus, each program pinned to each number of `cores`.
+
+        Programs take turns, and another one begins each round. So a slow minute of the machine hurts all alike.
+        """
+        turns = [(program, count) for program in compared for count in cores]
         for number in range(rounds):
-            turn = number % len(compared)
-            for program in (*compared[turn:], *compared[:turn]):
+            first = number * len(cores) % len(turns)
+            for program, count in (*turns[first:], *turns[:first]):
                 try:
-                    for measurement in self._steps(program, corpus, number + 1):
-                        self._keep(measurement)
+                    with pinned(count):
+                        for measurement in self._steps(program, corpus, number + 1, count):
+                            self._keep(measurement)
                 except StepFailedError as error:
                     self.failures += 1
                     say(f"FAILED, its other steps are left out of this round: {error}")
 
-    def _steps(self, program: Program, corpus: Corpus, number: int) -> Iterator[Measurement]:
+    def _steps(self, program: Program, corpus: Corpus, number: int, cores: int) -> Iterator[Measurement]:
         """Prepare `program` in a folder of its own, and measure its steps. Raises StepFailedError."""
         with scratch_folder(self.scratch, "run-") as here:
             variables, log = environment(program, here), here / "log"
@@ -61,7 +74,7 @@ class Bench:
                     raise StepFailedError(f"{program.name} restored {stored}, not {corpus.totals}")
                 name = step.program or program.name
                 yield Measurement(
-                    corpus.name, number, name, program.variant, step.name, usage, stored.file_bytes
+                    corpus.name, number, name, program.variant, step.name, cores, usage, stored.file_bytes
                 )
                 for folder in step.frees:
                     shutil.rmtree(folder)
@@ -69,8 +82,9 @@ class Bench:
     def _keep(self, made: Measurement) -> None:
         self.measurements.append(made)
         usage, stored = made.usage, made.stored_bytes / (1 << 20)
+        on = f" on {made.cores}" if made.cores else ""
         say(
-            f"{made.corpus} {made.round}: {made.who:15} {made.step:13} {usage.seconds:7.2f} s {stored:9.1f} MiB"
+            f"{made.corpus} {made.round}{on}: {made.who:18} {made.step:13} {usage.seconds:7.2f} s {stored:9.1f} MiB"
         )
         values = asdict(made)
         took = values.pop("usage")
@@ -102,10 +116,13 @@ def main() -> int:
             count, size = corpus.totals.files, corpus.totals.file_bytes
             bench.write("corpus", {"corpus": name, "files": count, "file_bytes": size})
             check_room(scratch, size)
-            bench.compare(corpus, compared, wanted.rounds)
+            bench.compare(corpus, compared, wanted.rounds, (1, 2) if wanted.serial else (0,))
             shutil.rmtree(corpus.path)
-            print(f"\n{name}: {count:,} files, {size / 1e9:.2f} GB; medians of {wanted.rounds} rounds\n")
-            print(table([m for m in bench.measurements if m.corpus == name]), flush=True)
+            found = [m for m in bench.measurements if m.corpus == name]
+            print(f"\n{name}: {count:,} files, {size / 1e9:.2f} GB; minimum of {wanted.rounds} rounds\n")
+            print(table([m for m in found if m.cores != 1]), flush=True)
+            if wanted.serial:
+                print(f"\n{serial(found)}", flush=True)
     print("", *(f"{step}: {text}" for step, text in STEPS.items()), sep="\n")
     return 1 if bench.failures else 0
 
@@ -127,6 +144,7 @@ def arguments() -> argparse.Namespace:
         choices=CHOICES,
         help="only these; may be repeated",
     )
+    add("--serial", action="store_true", help="pin to one core and to two; print serial fractions")
     add("--rounds", type=int, default=3, metavar="N", help="default: 3")
     add("--scratch", type=Path, default=SHARED_MEMORY, metavar="DIR", help="work below it; default: /dev/shm")
     add("--out", type=Path, metavar="FILE", help="append one JSON line per measurement")

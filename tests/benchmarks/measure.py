@@ -62,8 +62,25 @@ def run(
     if process.returncode not in codes:
         last = log.read_text("utf-8", errors="replace")[-2000:]
         raise StepFailedError(f"exit code {process.returncode}: {' '.join(command)}\n{last}")
-    unit = 1024 if sys.platform == "linux" else 1
-    return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+    return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+@contextmanager
+def pinned(cores: int) -> Iterator[None]:
+    """Let this process, and those that it starts meanwhile, use the first `cores` of its cores alone. 0: all of them.
+
+    Raises StepFailedError where there are fewer.
+    """
+    if sys.platform != "linux":
+        raise StepFailedError("the benchmarks run on Linux")
+    before = os.sched_getaffinity(0)
+    if len(before) < cores:
+        raise StepFailedError(f"cannot pin a program to {cores} cores: there are {len(before)}")
+    os.sched_setaffinity(0, sorted(before)[: cores or None])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def totals(folder: Path) -> Totals:

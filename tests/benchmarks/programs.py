@@ -141,6 +141,35 @@ class Restic(Program):
         )
 
 
+class Kopia(Program):
+    """kopia with its fastest zstd; else as it comes, its own upkeep after a backup included."""
+
+    name = "kopia"
+    variant = "zstd-fastest"
+
+    def version(self) -> str:
+        return f"kopia {said('kopia', '--version')}"
+
+    def environment(self, here: Path) -> Mapping[str, str]:
+        return {"KOPIA_PASSWORD": PASSPHRASE, "KOPIA_CHECK_FOR_UPDATES": "false"}
+
+    def preparation(self, here: Path) -> Sequence[Sequence[str | Path]]:
+        return (
+            ("kopia", "repository", "create", "filesystem", "--path", here / "repository"),
+            ("kopia", "policy", "set", "--global", "--compression", self.variant),
+        )
+
+    def steps(self, here: Path, corpus: Path) -> Sequence[Step]:
+        repository, target = here / "repository", here / "restored"
+        create = ("kopia", "snapshot", "create", "--no-progress", corpus)
+        restore = ("kopia", "snapshot", "restore", "--no-progress", corpus, target)
+        return (
+            Step(BACKUP, create, repository),
+            Step(UNCHANGED, create, repository),
+            Step(RESTORE, restore, target),
+        )
+
+
 class Borg(Program):
     """borg with its fastest zstd, encrypted, the key in the repository."""
 
@@ -229,7 +258,7 @@ class Floor(Program):
 
 def programs(levels: Sequence[int]) -> list[Program]:
     """Ours at each level, and what is on PATH of the others."""
-    others: list[Program] = [p for p in (Restic(), Borg()) if shutil.which(p.name)]
+    others: list[Program] = [p for p in (Restic(), Kopia(), Borg()) if shutil.which(p.name)]
     if all(map(shutil.which, ("tar", "zstd", "age"))):
         others.append(Tar())
     return [*(Offseed(level) for level in levels), *others, *(Floor(level) for level in levels)]
