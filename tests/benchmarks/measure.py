@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +42,13 @@ def run(
     log: Path,
     *,
     codes: Sequence[int] = (0,),
+    follow: Callable[[int], None] = lambda _: None,
 ) -> Usage:
-    """Run `command` in `folder` to its end. Its words go to `log`. Raises StepFailedError."""
-    if sys.platform == "win32":
+    """Run `command` in `folder` to its end. Its words go to `log`. Raises StepFailedError.
+
+    `follow` is called with the id of the process as soon as it runs; its caller waits for both.
+    """
+    if sys.platform != "linux":
         raise StepFailedError("the benchmarks run on Linux")
     with log.open("wb") as words:
         began = time.perf_counter()
@@ -52,6 +56,7 @@ def run(
             command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=words, stderr=words
         )
         try:
+            follow(process.pid)
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
             process.kill()

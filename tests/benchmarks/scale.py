@@ -1,8 +1,11 @@
-"""How memory and time grow: `python -m tests.benchmarks.scale [--chunks N …] [--entries N …]`.
+"""How memory and time grow: `python -m tests.benchmarks.scale [--processes]`.
 
-Each size runs in a process of its own, on made-up ids and entries: the tables that an export, a backup or a restore keep
-in memory (known chunks, small files, places of records), and a catalog, written in segments and read back. Each line
-tells seconds to build, and look-ups a second in batches of 512 and of 65,536, of which half are there.
+Without `--processes` it measures tables. Each size runs in a process of its own, on made-up ids and entries: the tables
+that an export, a backup or a restore keeps in memory (known chunks, small files, places of records), and a catalog,
+written in segments and read back. Each line tells the seconds to build the table, and millions of look-ups a second in
+batches of 512 and of 65,536. Half of what is looked up is there.
+
+With `--processes` it measures the real commands instead: see processes.py.
 """
 
 import argparse
@@ -12,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from blake3 import blake3
@@ -26,6 +30,7 @@ from seed.chunking import Sealed
 from seed.id_table import IdTable
 from seed.places import Places
 from seed.sealing import Known
+from tests.benchmarks.measure import StepFailedError
 
 assert sys.platform != "win32"
 import resource  # noqa: E402
@@ -35,26 +40,45 @@ SMALL, LARGE = 512, BLOCK
 ROUNDS = 16
 MIB = 1 << 20
 TABLES = ("known", "small files", "places")
+CHUNKS = (10**6, 10**7, 10**8)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale", description=__doc__)
-    parser.add_argument("--chunks", type=int, nargs="*", default=[10**6, 10**7, 10**8])
-    parser.add_argument("--entries", type=int, nargs="*", default=[10**5, 10**6])
-    parser.add_argument("--tables", nargs="*", default=TABLES, choices=TABLES)
-    parser.add_argument("--only", help=argparse.SUPPRESS)
-    wanted = parser.parse_args()
+    wanted = arguments()
+    if wanted.processes:
+        from tests.benchmarks import processes  # late, for it would count as memory of the tables
+
+        processes.report(wanted.chunks, wanted.files, wanted.archives, wanted.scratch)
+        return 0
     if wanted.only:
         name, _, count = wanted.only.partition("=")
         print((catalog if name == "catalog" else table)(name, int(count)), flush=True)
         return 0
     print("| table | size | build s | µs each | bytes each | peak MiB | M/s by 512 | M/s by 65,536 |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
-    sizes = [(name, count) for name in wanted.tables for count in wanted.chunks]
+    chunks = CHUNKS if wanted.chunks is None else wanted.chunks
+    sizes = [(name, count) for name in wanted.tables for count in chunks]
     codes = [_alone(f"{name}={count}") for name, count in sizes]
     print("\n| catalog | write s | µs each | stored bytes each | peak MiB | read s |")
     print("|--:|--:|--:|--:|--:|--:|", flush=True)
     return max(codes + [_alone(f"catalog={count}") for count in wanted.entries], default=0)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale", description=__doc__)
+    add = parser.add_argument
+    add("--chunks", type=int, nargs="*", metavar="N", help="sizes of the tables; with --processes: few, many")
+    add("--entries", type=int, nargs="*", default=[10**5, 10**6], metavar="N", help="sizes of the catalog")
+    add("--tables", nargs="*", default=TABLES, choices=TABLES, help="default: all")
+    add("--processes", action="store_true", help="measure the real commands instead of tables")
+    for name in ("--files", "--archives"):
+        add(name, type=int, nargs=2, metavar="N", help="with --processes: few, many")
+    add("--scratch", type=Path, default=Path("/var/tmp"), metavar="DIR", help="with --processes: on a disk")
+    add("--only", help=argparse.SUPPRESS)
+    wanted = parser.parse_args()
+    if wanted.processes and wanted.chunks is not None and len(wanted.chunks) != 2:
+        parser.error("--processes takes two numbers of chunks")
+    return wanted
 
 
 def _alone(what: str) -> int:
@@ -195,4 +219,7 @@ def _peak() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (OSError, subprocess.CalledProcessError, StepFailedError) as problem:
+        raise SystemExit(f"benchmarks: {problem}") from problem
