@@ -11,16 +11,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.commands import PATIENCE, Process, installed
+from tests.commands import PATIENCE, Process, Program, installed
 from tests.facilities import LoopDisk
-from tests.journeys import trees
-from tests.journeys.stage import Result, Stage, await_, below, ended
+from tests.journeys import moments, trees
+from tests.journeys.stage import Result, Stage, below
 
 assert sys.platform == "linux"
 
@@ -134,37 +133,6 @@ def temporaries(root: Path) -> list[Path]:
     return [*root.glob("tmp/*"), *root.glob("offseed/*/tmp/*")]
 
 
-@contextmanager
-def held(process: Process, happened: Callable[[], bool]) -> Iterator[None]:
-    """The process is stopped at a moment at which `happened` holds; it goes on afterwards."""
-    while True:
-        assert await_(happened, process), ended(process)
-        process.send_signal(signal.SIGSTOP)
-        _await_stopped(process)
-        if happened():
-            break
-        process.send_signal(signal.SIGCONT)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGCONT)
-
-
-def _await_stopped(process: Process) -> None:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        with suppress(OSError):
-            states = [p.read_text().rpartition(")")[2].split()[0] for p in _tasks(process.pid)]
-            if all(state in "TtZ" for state in states):
-                return
-        time.sleep(0.001)
-    raise AssertionError("the process does not stop")
-
-
-def _tasks(pid: int) -> list[Path]:
-    return list(Path(f"/proc/{pid}/task").glob("*/stat"))
-
-
 class Fleet:
     """A machine that backs up `source` to several disks."""
 
@@ -188,26 +156,24 @@ class Fleet:
     def export(self, *more: object, code: int | None = 0) -> Any:
         return self.run(*more, "--json", code=code).json
 
-    def in_work(self, after: int = 0) -> LoopDisk | None:
-        """A disk that an archive is being written to at this moment, and that holds so many."""
-        for disk in self.disks:
-            for path in temporaries(disk.path):
-                with suppress(OSError):
-                    if path.stat().st_size >= MIB and len(archives(disk)) >= after:
-                        return disk
-        return None
-
-    def between(self, disk: LoopDisk) -> bool:
-        """Whether the disk holds an archive, and nothing is written to it at this moment."""
-        return bool(archives(disk)) and not temporaries(disk.path)
+    def struck(self, moment: moments.Moment, number: int, *, nth: int = 1) -> Program:
+        """Build the commands with a signal at the n-th such moment of an archive on one of the disks."""
+        return moments.at(moment, number, *(disk.path for disk in self.disks), nth=nth)
 
     @contextmanager
-    def writing(self, process: Process, after: int = 0) -> Iterator[LoopDisk]:
-        """The export is stopped in the middle of writing to this disk."""
-        with held(process, lambda: self.in_work(after) is not None):
-            disk = self.in_work(after)
-            assert disk is not None
-            yield disk
+    def writing(self, after: int = 0) -> Iterator[tuple[Process, LoopDisk]]:
+        """Start an export, and stop it in the middle of an archive on a disk that holds so many.
+
+        It goes on afterwards.
+        """
+        with moments.using(self.stage, self.struck("writing", signal.SIGSTOP, nth=after + 1)):
+            process = self.start()
+        with moments.stopped(process):
+            yield process, next(disk for disk in self.disks if self._is_in_work(disk, after))
+
+    @staticmethod
+    def _is_in_work(disk: LoopDisk, after: int) -> bool:
+        return len(archives(disk)) >= after and any(p.stat().st_size >= MIB for p in temporaries(disk.path))
 
     def held(self) -> int:
         """Bytes of archives on all disks, each once."""

@@ -9,7 +9,6 @@ import random
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +16,8 @@ import pytest
 
 from tests.commands import installed
 from tests.facilities import LoopDisk
-from tests.journeys import devices
-from tests.journeys.stage import Stage, await_, ended, refused
+from tests.journeys import devices, moments
+from tests.journeys.stage import Stage, ended, prepared, refused
 
 assert sys.platform == "linux"
 
@@ -62,19 +61,16 @@ def seeded() -> random.Random:
 def test_killed_at_random_moments_an_export_to_two_disks_completes(
     rack: devices.Rack, fleet: FleetOf, room: Path
 ) -> None:
+    """Each time at another step of the first archives: so each run leaves some for the next."""
     all_ = fleet(*two(rack))
-    moments = seeded()
-    killed = 0
+    moment = seeded()
     for _ in range(KILLS):
-        running = all_.start()
-        await_(lambda: any(devices.temporaries(d.path) for d in all_.disks), running)
-        time.sleep(moments.uniform(0, 0.25))
-        killed += ended(running, signal.SIGKILL).code == -signal.SIGKILL
-    assert killed, "no export was killed: it is too fast for this story"
+        struck = all_.struck("step", signal.SIGKILL, nth=moment.randint(1, moments.STEPS))
+        moments.killed(all_.stage, struck, "seed", *all_.words())
     before = all_.held()
     finished = all_.export()
     assert finished["written_bytes"] <= all_.held() - before + 2 * SMALL
-    assert all_.held() - finished["archive_bytes"] <= killed * 2 * ARCHIVE
+    assert all_.held() - finished["archive_bytes"] <= KILLS * 2 * ARCHIVE
     all_.check(room / "restored")
 
 
@@ -83,16 +79,12 @@ def test_killed_at_random_moments_an_import_of_two_disks_completes(
 ) -> None:
     all_ = fleet(*two(rack))
     all_.export()
-    moments = seeded()
-    vault, killed = all_.stage.vault, 0
-    for number in range(KILLS):
-        running = all_.stage.start(
-            "importer", "import", *(d.path for d in all_.disks[::-1]), "--vault", vault
-        )
-        await_(lambda n=number: len(devices.archives(vault)) >= n or devices.temporaries(vault), running)  # type: ignore[misc]
-        time.sleep(moments.uniform(0, 0.1))
-        killed += ended(running, signal.SIGKILL).code == -signal.SIGKILL
-    assert killed, "no import was killed: it is too fast for this story"
+    moment = seeded()
+    vault = all_.stage.vault
+    for _ in range(KILLS):
+        struck = moments.at("step", signal.SIGKILL, vault, nth=moment.randint(1, moments.STEPS))
+        words = ("importer", "import", *(d.path for d in all_.disks[::-1]), "--vault", vault)
+        moments.killed(all_.stage, struck, *words)
     for temporary in devices.temporaries(vault):  # stations share a vault: what one left is swept a day later
         os.utime(temporary, (0, 0))
     all_.check_delivered(room / "restored")
@@ -102,8 +94,7 @@ def test_killed_at_random_moments_an_import_of_two_disks_completes(
 @pytest.mark.needs("xfs")
 def test_power_is_cut_from_one_disk(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
     all_ = fleet(*unlike(rack))
-    running = all_.start()
-    with all_.writing(running, after=1) as disk:
+    with all_.writing(after=1) as (running, disk):
         devices.cut_power(disk.path)
     result = ended(running)
     assert result.code == 4, result
@@ -123,11 +114,11 @@ def test_power_is_cut_from_the_whole_machine(rack: devices.Rack, fleet: FleetOf,
     home = rack.disk(64 * MIB)
     all_.stage.home = shutil.copytree(all_.stage.home, home.path / "home")
     os.sync()
-    running = all_.start()
-    with all_.writing(running, after=1):
+    with all_.writing(after=1) as (running, _):
         durable = all_.held()
         devices.cut_power(home.path, *(d.path for d in all_.disks))
-    assert ended(running, signal.SIGKILL).code != 0
+        running.kill()
+    assert ended(running).code == -signal.SIGKILL
     for disk in (home, *all_.disks):
         devices.mend(disk)
     assert all_.held() >= durable - ARCHIVE  # one may have been renamed and not flushed yet
@@ -138,8 +129,7 @@ def test_power_is_cut_from_the_whole_machine(rack: devices.Rack, fleet: FleetOf,
 
 def test_one_disk_of_two_is_pulled_out(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
     all_ = fleet(*two(rack))
-    running = all_.start()
-    with all_.writing(running, after=1) as disk:
+    with all_.writing(after=1) as (running, disk):
         devices.pull(disk)
     result = ended(running)
     assert result.code == 4, result
@@ -155,8 +145,7 @@ def test_one_disk_of_two_is_pulled_out(rack: devices.Rack, fleet: FleetOf, room:
 
 def test_the_only_disk_is_pulled_out(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
     all_ = fleet(rack.disk(SIZE))
-    running = all_.start()
-    with all_.writing(running) as disk:
+    with all_.writing() as (running, disk):
         devices.pull(disk)
     result = ended(running)
     assert result.code == 1, result
@@ -170,10 +159,8 @@ def test_the_only_disk_is_pulled_out(rack: devices.Rack, fleet: FleetOf, room: P
 def test_a_disk_that_is_not_mounted_again_is_missed(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
     """Between two runs somebody unmounts the disks, and forgets: the mount points are folders like any other."""
     all_ = fleet(*two(rack))
-    running = all_.start()
-    with all_.writing(running):
-        pass
-    assert ended(running, signal.SIGINT).code == 130
+    with moments.using(all_.stage, all_.struck("writing", signal.SIGINT)):
+        all_.run(code=130)
     third = rack.disk(SIZE)
     for disk in (*all_.disks, third):
         disk.unmount()
@@ -191,9 +178,10 @@ def test_a_disk_that_is_not_mounted_again_is_missed(rack: devices.Rack, fleet: F
 
 def test_a_disk_becomes_read_only(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
     all_ = fleet(*two(rack))
-    running = all_.start()
     disk = all_.disks[0]
-    with devices.held(running, lambda: all_.between(disk)):
+    with moments.using(all_.stage, moments.at("placed", signal.SIGSTOP, disk.path)):
+        running = all_.start()
+    with moments.stopped(running):  # nothing is written to this disk at this moment
         disk.read_only()
     result = ended(running)
     assert result.code == 4, result
@@ -205,8 +193,7 @@ def test_a_disk_becomes_read_only(rack: devices.Rack, fleet: FleetOf, room: Path
 
 def test_a_file_system_meets_an_error_of_its_own(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
     all_ = fleet(*two(rack, "errors=remount-ro"))
-    running = all_.start()
-    with all_.writing(running, after=1) as disk:
+    with all_.writing(after=1) as (running, disk):
         devices.break_down(disk)
     result = ended(running)
     assert result.code == 4, result
@@ -232,10 +219,8 @@ def test_a_device_has_less_room_than_it_promised(rack: devices.Rack, fleet: Flee
 def with_little_room(rack: devices.Rack, fleet: FleetOf) -> devices.Fleet:
     """An export to one small disk, stopped: what is on it leaves no room for an archive more."""
     all_ = fleet(rack.disk(96 * MIB))
-    running = all_.start()
-    with all_.writing(running):
-        pass
-    assert ended(running, signal.SIGINT).code == 130
+    with moments.using(all_.stage, all_.struck("writing", signal.SIGINT)):
+        all_.run(code=130)
     return all_
 
 
@@ -254,19 +239,32 @@ def test_a_small_disk_fills_first_and_the_others_go_on(
     all_.check_delivered(room / "restored")
 
 
+# The export stops itself as soon as it has said of a disk that it may go.
+STOPPED_WHEN_SAFE = """
+import signal, threading
+from formats.console import Console
+notice = Console.notice
+def notice_one(self, text):
+    notice(self, text)
+    if "safe to remove" in text:
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+Console.notice = notice_one
+"""
+
+
 def test_a_disk_that_is_safe_to_remove_can_be_unmounted_while_others_go_on(
     rack: devices.Rack, fleet: FleetOf, room: Path
 ) -> None:
     all_ = with_little_room(rack, fleet)
     all_.disks.append(rack.disk(SIZE))
-    running = all_.start()
-    assert running.stderr is not None
-    assert any(b"safe to remove" in line for line in running.stderr)
-    running.send_signal(signal.SIGSTOP)
     small = all_.disks[0]
-    small.unmount()
-    running.send_signal(signal.SIGCONT)
-    assert ended(running).code == 0
+    with moments.using(all_.stage, prepared(STOPPED_WHEN_SAFE)):
+        running = all_.start()
+    with moments.stopped(running):
+        small.unmount()
+    result = ended(running)
+    assert result.code == 0
+    assert f"disk 1 at {small.path} is complete" in result.stderr
     small.mount()
     all_.check_delivered(room / "restored")
 
@@ -303,8 +301,7 @@ def test_all_disks_are_full_and_a_further_one_takes_the_rest(
 def test_a_disk_fills_unforeseen(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
     """Somebody else writes to it too."""
     all_ = fleet(*two(rack))
-    running = all_.start()
-    with all_.writing(running) as disk:
+    with all_.writing() as (running, disk):
         filler = devices.fill(disk.path)
     result = ended(running)
     assert result.code in (0, 3, 4), result
@@ -332,8 +329,7 @@ def test_one_system_call_fails(
 
 def test_a_disk_that_died_for_good_is_given_up(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
     all_ = fleet(*two(rack))
-    running = all_.start()
-    with all_.writing(running, after=1) as disk:
+    with all_.writing(after=1) as (running, disk):
         devices.cut_power(disk.path)
     assert ended(running).code == 4
     number = all_.disks.index(disk) + 1
