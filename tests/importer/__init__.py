@@ -1,0 +1,1 @@
+"""Tests of what the datacenter decides, without commands and without disks."""

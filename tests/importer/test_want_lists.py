@@ -1,0 +1,59 @@
+"""Want lists say what the vault lacks now: what has come is no longer wanted, and nothing is said twice."""
+
+from pathlib import Path
+
+import pytest
+
+from formats import layout
+from formats.documents.damage import Wants
+from formats.documents.revisions import newest
+from formats.ids import ArchiveName, Digest
+from formats.monitor import Tally
+from formats.store.access import Address
+from formats.tables.archive import ARCHIVE_SIZE_MIN
+from formats.tables.holdings import Holding
+from formats.tables.needs import all_of
+from importer.vault import Vault, create
+from importer.wants import Lack, publish
+
+KEY_ID = "5" * 32
+ARCHIVE = Holding(ArchiveName(bytes(32)), Digest(bytes(32)), ARCHIVE_SIZE_MIN + 1000, 1, 1)
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return create(tmp_path / "home", "Backups", Address(str(tmp_path / "vault")), "here", None, Tally())
+
+
+def last(vault: Vault) -> Wants | None:
+    found = newest(vault.store, layout.wants_prefix(KEY_ID), Wants, vault.key, Tally())
+    return found[0] if found is not None else None
+
+
+def test_of_a_vault_that_never_lacked_anything_nothing_is_said(vault: Vault) -> None:
+    publish(vault, KEY_ID, Lack(), Tally())
+    assert last(vault) is None
+
+
+@pytest.mark.parametrize(
+    "lack", [Lack(needs=[all_of(ARCHIVE)]), Lack(objects={"needs/ab"})], ids=["records", "objects"]
+)
+def test_what_has_come_is_no_longer_wanted(vault: Vault, lack: Lack) -> None:
+    publish(vault, KEY_ID, lack, Tally())
+    first = last(vault)
+    assert first is not None
+    assert (first.number, first.archives, first.records) == (1, len(lack.needs), lack.records)
+    assert first.objects == tuple(lack.objects)
+    publish(vault, KEY_ID, Lack(), Tally())
+    second = last(vault)
+    assert second is not None
+    assert (second.number, second.needs, second.objects, second.records) == (2, None, (), 0)
+
+
+def test_nothing_is_said_twice(vault: Vault) -> None:
+    for lack, number in ((Lack(needs=[all_of(ARCHIVE)]), 1), (Lack(), 2)):
+        for _ in range(2):
+            publish(vault, KEY_ID, lack, Tally())
+            said = last(vault)
+            assert said is not None
+            assert said.number == number
