@@ -64,7 +64,7 @@ def _nightly() -> int:
     steps: list[Callable[[], int]] = [
         lambda: _run(PARALLEL, **whole),
         lambda: _run((*PARALLEL, "tests/journeys"), **CONTAINERS),
-        *(lambda words=words: _run((*PYTHON, *words)) for words in NIGHT),  # type: ignore[misc]
+        *(lambda words=words: _run((*PYTHON, *words)) for words in NIGHT),
     ]
     failed = sum(bool(step()) for step in steps)
     print(f"{len(steps)} steps of the night, {failed} failed", flush=True)

@@ -34,6 +34,15 @@ def installed(program: str) -> tuple[str, ...]:
     return (found,)
 
 
+def cold(prelude: str) -> Program:
+    """The commands in interpreters of their own, with some lines of Python run before them."""
+    return lambda program: (sys.executable, "-c", f"{prelude}\n{_main(program)}")
+
+
+def _main(program: str) -> str:
+    return f"import sys; sys.argv[0] = '{program}'; {MAIN.replace('PROGRAM', program)}"
+
+
 class Forks:
     """The commands as forks of the server, each with some lines of Python run before it.
 
@@ -44,10 +53,7 @@ class Forks:
         self.prelude = prelude
 
     def __call__(self, program: str) -> tuple[str, ...]:
-        if not self.prelude:
-            return installed(program)
-        main = f"import sys; sys.argv[0] = '{program}'; {MAIN.replace('PROGRAM', program)}"
-        return (sys.executable, "-c", f"{self.prelude}\n{main}")
+        return cold(self.prelude)(program) if self.prelude else installed(program)
 
     def can_start(self, environment: Mapping[str, str]) -> bool:
         """Whether a fork can take on this environment, as seen from the server's own."""
@@ -66,11 +72,11 @@ class Forks:
     ) -> "Fork":
         """Fork for these words, the program first; its standard streams are the three descriptors `streams`."""
         program, *arguments = words
-        cold = self(program)
+        words_cold = self(program)
         wanted = {
             "code": f"{self.prelude}\n{MAIN.replace('PROGRAM', program)}",
-            "argv": [program if self.prelude else cold[0], *arguments],
-            "orig_argv": [*(() if self.prelude else (sys.executable,)), *cold, *arguments],
+            "argv": [program if self.prelude else words_cold[0], *arguments],
+            "orig_argv": [*(() if self.prelude else (sys.executable,)), *words_cold, *arguments],
             "environment": dict(environment),
             "folder": str(folder),
             "session": session or terminal,
@@ -216,12 +222,12 @@ def at_terminal(
         fork = command.start(words, environment, folder, (terminal,) * 3, terminal=True)
         os.close(terminal)
         return window, lambda: _awaited(fork)
-    cold = (*command(words[0]), *words[1:])
+    started = (*command(words[0]), *words[1:])
     pid, window = pty.fork()
     if pid == 0:
         hear_signals()
         os.chdir(folder)
-        os.execve(cold[0], cold, environment)
+        os.execve(started[0], started, environment)
     return window, lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 

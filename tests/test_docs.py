@@ -13,6 +13,7 @@ import markdown_it as markdown
 import pytest
 import typer
 
+from formats.verbs import Program
 from importer.cli.app import app as importer_app
 from seed.cli.app import app as seed_app
 
@@ -118,7 +119,9 @@ def command_of(line: str) -> None:
     program, *words = shlex.split(line.partition("…")[0], comments=True)
     command: Any = typer.main.get_command({"seed": seed_app, "importer": importer_app}[program])
     for word in words:
-        if hasattr(command, "commands"):
+        if isinstance(command, Program):
+            command = command.load({row.name: row for row in command.listed}[word])
+        elif hasattr(command, "commands"):
             command = command.commands[word]
         elif word.startswith("--"):
             known = {"--help", *(name for each in command.params for name in each.opts + each.secondary_opts)}

@@ -13,7 +13,8 @@ if sys.platform != "linux":
     pytest.skip("NOT TESTED: the stage of the commands is for Linux", allow_module_level=True)
 
 from tests.benchmarks.start import set_up
-from tests.journeys.stage import Stage, prepared
+from tests.commands import cold
+from tests.journeys.stage import Stage
 
 # At its end, the process writes the names of the modules that it has loaded beyond those of any Python.
 TELLING = """
@@ -51,7 +52,7 @@ STARTS: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
 def told(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """A stage whose commands tell what they have loaded."""
     stage = set_up(tmp_path_factory.mktemp("start"))
-    stage.command = prepared(TELLING)
+    stage.command = cold(TELLING)
     return stage
 
 

@@ -8,8 +8,9 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from itertools import pairwise
+from threading import RLock
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from formats.wire import INTEGER_LIMIT, Json, refuse
@@ -131,58 +132,43 @@ def nested(kind: "type[Record]") -> Codec:
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(member, field))
-class _Immutable:
-    """The base of dataclasses that are frozen and made by keyword.
+class _CompiledLate(type):
+    """The class of records: each record class becomes a dataclass when its first record is made, or its members are asked for.
 
-    What `dataclass` would compile for each of them, whenever a command starts, stands here once for all.
+    To compile all forty took a fifth of every start, and a command uses a few of them.
     """
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        dataclass(init=False, repr=False, eq=False)(cls)
+    _lock: ClassVar = RLock()
+    _compiled: ClassVar[set[type]] = set()
 
-    def __init__(self, **values: Any) -> None:
-        for f in self._fields():
-            if f.name in values:
-                self.__dict__[f.name] = values.pop(f.name)
-            elif f.default is not MISSING:
-                self.__dict__[f.name] = f.default
-            elif f.default_factory is not MISSING:
-                self.__dict__[f.name] = f.default_factory()
-            else:
-                raise TypeError(f"{type(self).__name__} lacks {f.name}")
-        if values:
-            raise TypeError(f"{type(self).__name__} has no {', '.join(values)}")
+    def __call__(cls, *given: Any, **values: Any) -> Any:
+        cls.compile()
+        return super().__call__(*given, **values)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise FrozenInstanceError(f"cannot assign to {name}")
-
-    def __delattr__(self, name: str) -> None:
-        raise FrozenInstanceError(f"cannot delete {name}")
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, _Immutable) and type(self) is type(other) and self._values() == other._values()
-        )
-
-    def __hash__(self) -> int:
-        return hash(tuple(value for name, value in self._values().items() if name != "extra"))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__qualname__}({', '.join(f'{n}={v!r}' for n, v in self._values().items())})"
-
-    def _values(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in self._fields()}
-
-    @classmethod
-    def _fields(cls) -> tuple[Field[Any], ...]:
-        return fields(cls)  # type: ignore[arg-type]
+    def compile(cls) -> None:
+        """Make the class and its bases dataclasses, unless they are."""
+        if cls in _CompiledLate._compiled:
+            return
+        with _CompiledLate._lock:
+            for kind in reversed(cls.__mro__):
+                if isinstance(kind, _CompiledLate) and kind not in _CompiledLate._compiled:
+                    _frozen(kind)
+                    _CompiledLate._compiled.add(kind)
 
 
-class Record(_Immutable):
-    """A JSON object with declared members, and those that a reader does not know in `extra`."""
+_frozen: Callable[[type], type] = dataclass(frozen=True, kw_only=True)
+
+
+class Record(metaclass=_CompiledLate):
+    """A JSON object with declared members, and those that a reader does not know in `extra`: frozen, made by keyword."""
 
     extra: Mapping[str, Json] = field(default_factory=dict)
+
+    @classmethod
+    def members(cls) -> tuple[Field[Any], ...]:
+        """Return the declared members, and `extra`."""
+        cls.compile()
+        return fields(cls)
 
     @classmethod
     def from_json(cls, value: Json, where: str) -> Self:
@@ -191,7 +177,7 @@ class Record(_Immutable):
             refuse("DOC-2", "not a JSON object", where)
         known: dict[str, Any] = {}
         names = set()
-        for f in cls._fields():
+        for f in cls.members():
             if "codec" not in f.metadata:
                 continue
             names.add(f.name)
@@ -207,7 +193,7 @@ class Record(_Immutable):
 
     def to_json(self) -> dict[str, Json]:
         written: dict[str, Json] = dict(self.extra)
-        for f in self._fields():
+        for f in self.members():
             if "codec" in f.metadata:
                 value = f.metadata["codec"].write(getattr(self, f.name))
                 if value is not None:

@@ -22,7 +22,8 @@ from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
 from formats.store.access import Address
 from formats.store.address import open_store
 from seed.home import Home, State
-from seed.register import Keys, make_identity, put_request
+from seed.joining import put_request
+from seed.register import Keys, make_identity
 from tests.benchmarks.measure import StepFailedError, run, scratch_folder
 from tests.benchmarks.memory import Memory, Watch
 from tests.journeys.stage import PASSPHRASE, Stage, prepared

@@ -7,11 +7,11 @@ work on the machine only ever adds to it. Exit code 1 tells that a command takes
 import argparse
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.benchmarks.measure import SHARED_MEMORY, run, scratch_folder
-from tests.journeys.stage import COMMANDS, Stage, backup
+from tests.commands import FOLDER
+from tests.journeys.stage import Stage, backup
 
 REFERENCE = "import asyncio, ssl, json, email.parser"
 SHARES = {"importer points": 2.0, "seed points": 2.8, "seed --help": 1.2}
@@ -48,12 +48,12 @@ def set_up(folder: Path) -> Stage:
     return stage
 
 
-def measured(stage: Stage, rounds: int) -> Mapping[str, float]:
+def measured(stage: Stage, rounds: int) -> dict[str, float]:
     """Return the least seconds of the reference and of each command, all of them measured in each round."""
     commands = {REFERENCE: [sys.executable, "-c", REFERENCE]}
     for line in SHARES:
         program, word = line.split()
-        commands[line] = [str(COMMANDS / program), word]
+        commands[line] = [str(FOLDER / program), word]
     environment = stage.environment({"IMPORTER_VAULT": stage.at})
     found: dict[str, list[float]] = {line: [] for line in commands}
     for _ in range(rounds):

@@ -7,7 +7,7 @@ import pkgutil
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -287,7 +287,7 @@ def modules() -> tuple[ModuleType, ...]:
 
 def test_every_record_has_its_members_in_the_text() -> None:
     expected = {
-        (name, f.name) for name, kind in records().items() for f in fields(kind) if "codec" in f.metadata
+        (name, f.name) for name, kind in records().items() for f in kind.members() if "codec" in f.metadata
     }
     assert sorted((m.record, m.name) for m in MEMBERS) == sorted(expected)
 
@@ -307,7 +307,7 @@ def test_every_document_has_its_kind_in_the_text() -> None:
 
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda m: f"{m.record.rpartition('.')[2]}.{m.name}")
 def test_every_member_takes_what_its_form_says_and_nothing_else(member: Member) -> None:
-    (found,) = [f for f in fields(records()[member.record]) if f.name == member.name]
+    (found,) = [f for f in records()[member.record].members() if f.name == member.name]
     codec = found.metadata["codec"]
     form, absent = re.fullmatch(r"(.*?)(, may be absent)?", member.form).groups()  # type: ignore[union-attr]
     good, bad = probes(form)

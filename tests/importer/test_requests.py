@@ -8,9 +8,11 @@ import pytest
 from formats.documents.credential_file import CredentialFile
 from formats.monitor import Tally
 from formats.store.access import Address
+from importer.issuing import issue_credential
 from importer.machines import answer_requests
-from importer.vault import Vault, create, issue_credential
-from seed.register import Keys, make_identity, put_request
+from importer.vault import Vault, create
+from seed.joining import put_request
+from seed.register import Keys, make_identity
 
 
 class Moved:

@@ -66,7 +66,7 @@ class Striker:
         """Count the steps by which a local store makes a file of an object."""
         from formats.store import local
 
-        write = local.write
+        write = local.write  # type: ignore[attr-defined]
 
         def write_in_two(file: Any, view: memoryview, limiter: Any = None) -> None:
             if getattr(self._at_work, "address", None) is None:
@@ -91,7 +91,7 @@ class Striker:
             on_signal(console, number, frame)
             os.write(self._hears, b".")
 
-        Console._on_signal = heard  # type: ignore[method-assign]
+        Console._on_signal = heard  # type: ignore[method-assign, assignment]
 
     def _followed(self, call: Any, step: str) -> Any:
         def followed(*words: Any, **named: Any) -> Any:
