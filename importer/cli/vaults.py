@@ -160,7 +160,12 @@ def credentials_issue(
     opened = signing_vault(vault, console)
     assert opened.authority is not None
     handle = create_private(out)
-    issued = issue_credential(opened, opened.authority, console)
+    try:
+        issued = issue_credential(opened, opened.authority, console)
+    except BaseException:
+        os.close(handle)
+        out.unlink()
+        raise
     document = issued.document
     with os.fdopen(handle, "wb") as file:
         file.write(issued.data)
