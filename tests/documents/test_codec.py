@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -164,6 +165,21 @@ def test_values_are_frozen() -> None:
     inner = Inner(size=1)
     with pytest.raises(AttributeError):
         inner.size = 2  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        del inner.size
+    assert inner == Inner(size=1)
+
+
+def test_a_value_is_made_of_its_members_and_no_others() -> None:
+    with pytest.raises(TypeError):
+        Inner()  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        Inner(size=1, other=2)  # type: ignore[call-arg]
+    assert Inner(size=1, extra={"new": 1}) != Inner(size=1)
+    changed = replace(Inner(size=1, extra={"new": 1}), size=2)
+    assert (changed.size, changed.extra) == (2, {"new": 1})
+    assert repr(changed) == "Inner(extra={'new': 1}, size=2)"
+    assert len({Inner(size=1), Inner(size=1), Inner(size=2)}) == 2
 
 
 # The real kinds

@@ -243,7 +243,7 @@ def test_a_home_that_may_not_be_read_is_told_plainly(opened: Stage, small_tree: 
 
 FAULTS = {
     "in the main thread": "import seed.reading as r; r.points = None",
-    "in a command's module": "import sys; sys.modules['platformdirs'] = None",
+    "in a command's module": "import sys; sys.modules['seed.cli.reading'] = None",
     "in the parser's own": "import sys; sys.modules['typer'] = None",
     "in a thread": (
         "import threading, time, seed.reading as r\n"

@@ -3,6 +3,8 @@
 A machine that registered without a network is accepted by its fingerprint, and not before.
 """
 
+import base64
+import json
 import shutil
 import signal
 import sys
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from formats.documents import credential_file, envelope
 from formats.documents.credential import issue_leaf
 from formats.documents.vault import Credential
+from formats.wire import encode_json
 from importer.authority import authorities
 from tests.journeys import trees
 from tests.journeys.stage import (
@@ -145,6 +148,23 @@ def test_a_credential_damaged_anywhere_is_refused(copy_of: Copy, bare: Stage) ->
         assert not home.exists()
 
     in_parallel(attempt, range(0, size, STEP))
+
+
+@pytest.mark.parametrize("member", ["certificate", "certificate_key"])
+def test_a_damaged_authority_issues_no_credential_and_keeps_nothing_from_being_listed(
+    copy_of: Copy, imported: Stage, member: str
+) -> None:
+    stage = copy_of(imported)
+    (path,) = (stage.importer_home / "authorities").iterdir()
+    kept = json.loads(path.read_text())
+    kept[member] = base64.b64encode(NOISE).decode()
+    path.write_bytes(encode_json(kept))
+    words = ("credentials", "issue", "--out", stage.folder / "new", "--vault", stage.at)
+    result = stage.run("importer", *words, "--json", code=1)
+    refused(result, "home-damaged")
+    assert result.json["error"]["subject"] == str(path)
+    assert not (stage.folder / "new").exists()
+    assert len(stage.run("importer", "points", "--vault", stage.at, "--json").json) == 1
 
 
 READ_ALWAYS = ("identity.json", "state.json")
