@@ -1,7 +1,5 @@
 """Want lists say what the vault lacks now: what has come is no longer wanted, and nothing is said twice."""
 
-from pathlib import Path
-
 import pytest
 
 from formats import layout
@@ -9,20 +7,14 @@ from formats.documents.damage import Wants
 from formats.documents.revisions import newest
 from formats.ids import ArchiveName, Digest
 from formats.monitor import Tally
-from formats.store.access import Address
 from formats.tables.archive import ARCHIVE_SIZE_MIN
 from formats.tables.holdings import Holding
 from formats.tables.needs import all_of
-from importer.vault import Vault, create
+from importer.vault import Vault
 from importer.wants import Lack, publish
 
 KEY_ID = "5" * 32
 ARCHIVE = Holding(ArchiveName(bytes(32)), Digest(bytes(32)), ARCHIVE_SIZE_MIN + 1000, 1, 1)
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Vault:
-    return create(tmp_path / "home", "Backups", Address(str(tmp_path / "vault")), "here", None, Tally())
 
 
 def last(vault: Vault) -> Wants | None:

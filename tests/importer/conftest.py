@@ -1,0 +1,42 @@
+"""A vault in a folder, and a machine that has asked to join it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from formats.documents.credential_file import CredentialFile
+from formats.monitor import Tally
+from formats.store.access import Address
+from importer.issuing import issue_credential
+from importer.vault import Vault, create
+from seed.home import Identity
+from seed.joining import put_request
+from seed.register import Keys, make_identity
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A vault, and the keys of the machine that asks."""
+
+    vault: Vault
+    identity: Identity
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return create(tmp_path / "home", "Backups", Address(str(tmp_path / "vault")), "here", None, Tally())
+
+
+@pytest.fixture
+def asked(vault: Vault) -> Asked:
+    """A machine has put its request into the vault, by a credential that is valid for the next 48 hours."""
+    assert vault.authority is not None
+    issued = issue_credential(vault, vault.authority, Tally())
+    assert issued.document.expires > datetime.now(UTC).timestamp()
+    file = CredentialFile.read(issued.data, "credential")
+    keys = Keys.generate("a passphrase of some length, 12 words")
+    identity = make_identity(file, "web1", keys, Address(vault.store.address))
+    put_request(vault.store, identity)
+    return Asked(vault, identity)

@@ -1,0 +1,1 @@
+"""One-line faults, and the proof that the fast tests notice each of them."""
