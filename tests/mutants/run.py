@@ -142,6 +142,8 @@ def unproved(faults: Sequence[Fault], ended: Ended) -> list[str]:
 
 def _prove(faults: Sequence[Fault], *, whole: bool) -> int:
     """Return how many of the faults were caught, each told in a line. Raises UnfitError, StaleError."""
+    for fault in faults:  # before anything takes long
+        fault.changed_text((ROOT / fault.file).read_text(encoding="utf-8"))
     with _copy_of_tree() as sound:
         _probe(sound)
         tests = () if whole else sorted({test for fault in faults for test in fault.caught_by})
