@@ -48,9 +48,9 @@ def main() -> int:
     if words == ["--static"]:
         return 0
     if words == ["--mutants"]:
-        from tests.mutants import run
+        from tests.mutants.run import main as try_mutants
 
-        return run.main()
+        return try_mutants()
     if words == ["--nightly"]:
         return _nightly()
     if words:
