@@ -1,7 +1,7 @@
-"""`python -m tests`: the static checks, every test of the fast part on all processors, some journeys again in containers.
+"""`python -m tests`: the static checks, and every test of the fast part on all processors.
 
 `--static` stops after the static checks. `--nightly` does everything, for about an hour: every crash point, every cell of the
-damage matrix, soaks, all journeys in containers, ten times the examples, the year and fuzzing. `--mutants` shows that
+damage matrix, soaks, the journeys in containers, ten times the examples, the year and fuzzing. `--mutants` shows that
 the fast part notices faults. All else goes to pytest.
 """
 
@@ -24,9 +24,8 @@ STATIC: tuple[Command, ...] = (
     *((*PYTHON, "mypy", "--platform", platform) for platform in ("linux", "win32", "darwin")),
 )
 
-# Tests of one group share what they build, so they stay together; long ones first.
-PARALLEL: Command = (*PYTHON, "pytest", "-n", "logical", "--dist", "loadgroup")
-IN_CONTAINERS = ("tests/journeys/test_main_job.py", "tests/journeys/test_backup.py")
+# Tests of one file share what they build, so they stay together.
+PARALLEL: Command = (*PYTHON, "pytest", "-n", "logical", "--dist", "loadfile")
 CONTAINERS = {"OFFSEED_VAULT": "azblob"}
 
 # What the night adds, each a program of its own; `python -m` each of them says what it does.
@@ -55,7 +54,7 @@ def main() -> int:
         return _nightly()
     if words:
         return _run((*PYTHON, "pytest", *words))
-    return _run(PARALLEL) or _run((*PARALLEL, *IN_CONTAINERS), **CONTAINERS)
+    return _run(PARALLEL)
 
 
 def _nightly() -> int:
