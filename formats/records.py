@@ -53,8 +53,21 @@ def write_private(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _flush_names(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def _flush_names(folder: Path) -> None:
+    """Make the names in a folder survive a power cut, where the system can."""
+    if sys.platform != "win32":
+        from formats.store.posix import flush_entries
+
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            flush_entries(handle)
+        finally:
+            os.close(handle)
 
 
 def _leave_to_owner(folder: Path, handle: int) -> None:

@@ -113,7 +113,7 @@ class PosixRoot:
         paths = [path] if path in self._settled else [path, *_parents(path)]
         for each in paths:
             with self._folder(each) as folder:
-                _flush_entries(folder)
+                flush_entries(folder)
         self._settled.add(path)
 
     def entries(self, path: str) -> Iterator[os.DirEntry[str]]:
@@ -188,7 +188,7 @@ def _make_folders(path: str) -> None:
         return
     handle = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _flush_entries(handle)
+        flush_entries(handle)
     finally:
         os.close(handle)
 
@@ -317,7 +317,8 @@ def _flush(handle: int) -> None:
     os.fsync(handle)
 
 
-def _flush_entries(folder: int) -> None:
+def flush_entries(folder: int) -> None:
+    """Make the names in an open folder survive a power cut, where its file system can."""
     try:
         _flush(folder)
     except OSError as error:

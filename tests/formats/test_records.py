@@ -17,17 +17,21 @@ def test_bytes_are_flushed_before_they_get_their_name(
     if before is not None:
         write_private(path, before)
     flushed: list[int] = []
+    folders: list[int] = []
     fsync, replace = os.fsync, os.replace
 
     def flush(handle: int) -> None:
         fsync(handle)
-        if stat.S_ISREG(os.fstat(handle).st_mode):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            folders.append(os.fstat(handle).st_ino)
+        elif stat.S_ISREG(os.fstat(handle).st_mode):
             assert os.fstat(handle).st_size == len(b"new one"), "flushed before all was written"
             flushed.append(os.fstat(handle).st_ino)
 
     def publish(old: Path, new: Path) -> None:
         assert flushed == [os.stat(old).st_ino], "named before it was durable"
         assert (path.read_bytes() if path.exists() else None) == before
+        folders.clear()
         replace(old, new)
 
     monkeypatch.setattr(os, "fsync", flush)
@@ -36,3 +40,4 @@ def test_bytes_are_flushed_before_they_get_their_name(
     assert path.read_bytes() == b"new one"
     assert [file.name for file in path.parent.iterdir()] == ["state.json"]
     assert len(flushed) == 1
+    assert folders == [path.parent.stat().st_ino], "the name is durable, too"
