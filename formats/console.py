@@ -55,15 +55,15 @@ class Console(Tally):
         self.error: OffseedError | None = None
         self._noun = "file"
 
-    def say(self, text: str = "") -> None:
-        """A line of the human result."""
+    def say(self, text: str = "", *, at_once: bool = False) -> None:
+        """Print a line of the human result; with `at_once` a pipe gets it at this moment."""
         if not self.as_json and not self.quiet:
-            _print(printable(text))
+            _print(printable(text), flush=at_once)
 
-    def result(self, value: Json) -> None:
-        """The result for scripts: the one document of --json."""
+    def result(self, value: Json, *, at_once: bool = False) -> None:
+        """Print the result for scripts: the one document of --json."""
         if self.as_json:
-            _print(json.dumps(value, ensure_ascii=True))
+            _print(json.dumps(value, ensure_ascii=True), flush=at_once)
 
     def aside(self, text: str, end: str = "\n") -> None:
         """A line on stderr, above the progress bar. Nobody there to read it is no error."""
@@ -199,9 +199,9 @@ class Console(Tally):
         self.result(shown | ({"findings": self.findings_json()} if self.findings else {}))
 
 
-def _print(text: str) -> None:
+def _print(text: str, *, flush: bool) -> None:
     try:
-        print(text)
+        print(text, flush=flush)
     except OSError as error:
         if error.errno != errno.EIO:
             raise

@@ -88,8 +88,8 @@ def follow(console: Console, home: Path, wanted: str | None) -> None:
     with console.working("follow"):
         while job is not None and not console.stopping():
             for line in job.lines[shown:]:
-                console.say(_line(line))
-                console.result(line)
+                console.say(_line(line), at_once=True)
+                console.result(line, at_once=True)
             shown = len(job.lines)
             if job.state != "running":
                 console.say(told(job))

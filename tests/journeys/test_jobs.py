@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.commands import installed
-from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, await_, backup, ended, flip, refused
+from tests.commands import Program, installed
+from tests.journeys import moments, trees
+from tests.journeys.stage import Copy, Stage, backup, ended, flip, refused
 
 assert sys.platform == "linux"
 
@@ -29,11 +29,6 @@ def stage(copy_of: Copy, opened: Stage) -> Stage:
 def jobs(stage: Stage, *words: object, program: str = "seed") -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = stage.run(program, "jobs", *words, "--json").json
     return found
-
-
-def begun(stage: Stage) -> int:
-    """How many logs have a line."""
-    return sum(path.stat().st_size > 0 for path in (stage.home / "jobs").glob("*"))
 
 
 def days_later(stage: Stage, days: int) -> None:
@@ -138,29 +133,29 @@ def test_the_oldest_logs_make_room(stage: Stage, source: Path) -> None:
 def test_a_job_that_runs_is_followed_to_its_end_and_one_that_was_killed_is_told_of(
     stage: Stage, long_tree: Path
 ) -> None:
-    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
-    assert await_(lambda: begun(stage) == 1, running)
-    running.send_signal(signal.SIGSTOP)  # until it is followed
-    (job,) = jobs(stage)
-    assert (job["kind"], job["state"], job["finished"]) == ("export", "running", None)
-    following = stage.start("seed", "jobs", "--follow")
-    assert following.stdout is not None
-    first = os.read(following.stdout.fileno(), 1 << 16).decode()
-    running.send_signal(signal.SIGCONT)
+    def struck(number: int) -> Program:
+        return moments.at("asked", number, stage.disk)
+
+    with moments.using(stage, struck(signal.SIGSTOP)):
+        running = stage.start("seed", "export", long_tree, "--to", stage.disk)
+    with moments.stopped(running):  # until it is followed
+        (job,) = jobs(stage)
+        assert (job["kind"], job["state"], job["finished"]) == ("export", "running", None)
+        following = stage.start("seed", "jobs", "--follow")
+        assert following.stdout is not None
+        first = os.read(following.stdout.fileno(), 1 << 16).decode()
     assert ended(running).code == 0
     told = ended(following)
     assert told.code == 0
     assert "export   done" in told.stdout
     assert "begun" in first
-    killed = stage.start("seed", "export", long_tree, "--to", stage.disk, "--again")
-    assert await_(lambda: begun(stage) == 2, killed)
-    ended(killed, signal.SIGKILL)
+    words = ("seed", "export", long_tree, "--to", stage.disk, "--again")
+    moments.killed(stage, struck(signal.SIGKILL), *words)
     assert [j["state"] for j in jobs(stage)] == ["done", "killed"]
     assert stage.run("seed", "jobs", "--follow").stdout == "no job runs\n"
-    stopped = stage.start("seed", "export", long_tree, "--to", stage.disk, "--again")
-    assert await_(lambda: begun(stage) == 3, stopped)
-    if ended(stopped, signal.SIGINT).code == 130:
-        assert jobs(stage)[-1]["state"] == "stopped"
+    with moments.using(stage, struck(signal.SIGINT)):
+        stage.run(*words, code=130)
+    assert [j["state"] for j in jobs(stage)] == ["done", "killed", "stopped"]
 
 
 def test_a_command_is_told_of_failures_and_warnings_and_of_nothing_else(
