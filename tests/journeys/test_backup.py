@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys import trees
+from tests.journeys import moments, trees
 from tests.journeys.stage import (
     Copy,
     Stage,
-    await_,
     backup,
     below,
     disks,
-    ended,
     kept,
     prepared,
     refused,
@@ -89,11 +87,9 @@ def test_a_moved_folder_sends_rows_only(copy_of: Copy, opened: Stage, source: Pa
 def test_a_run_that_was_killed_is_gone_on_with(copy_of: Copy, opened: Stage, room: Path) -> None:
     stage = copy_of(opened)
     source = trees.long_tree(room / "long", files=24)
-    words = ("seed", "backup", source)
-    for count in (1, 8):
-        running = stage.start(*words)
-        assert await_(lambda count=count: len(archives(stage)) >= count, running)  # type: ignore[misc]
-        ended(running, signal.SIGKILL)
+    for count in (1, 7):
+        kill = moments.at("placed", signal.SIGKILL, stage.vault, nth=count)
+        moments.killed(stage, kill, "seed", "backup", source)
     sent = len(archives(stage))
     assert sent >= 8
     done = backup(stage, source)

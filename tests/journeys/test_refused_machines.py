@@ -19,12 +19,11 @@ from formats.documents.credential import issue_leaf
 from formats.documents.vault import Credential
 from formats.wire import encode_json
 from importer.authority import authorities
-from tests.journeys import trees
+from tests.journeys import moments, trees
 from tests.journeys.stage import (
     PASSPHRASE,
     Copy,
     Stage,
-    await_,
     below,
     ended,
     flip,
@@ -223,11 +222,10 @@ def test_a_damaged_home_does_not_keep_from_restoring_by_passphrase(
 
 def test_one_home_serves_one_export_at_a_time(copy_of: Copy, opened: Stage, long_tree: Path) -> None:
     stage = copy_of(opened)
-    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
-    assert await_(lambda: list((stage.disk / "offseed").glob("*/label")), running)
-    running.send_signal(signal.SIGSTOP)  # for longer than any patience
-    second = stage.run("seed", "export", long_tree, "--to", stage.disk, "--json", code=1)
-    running.send_signal(signal.SIGCONT)
+    with moments.using(stage, moments.at("placed", signal.SIGSTOP, stage.disk, prefix="label")):
+        running = stage.start("seed", "export", long_tree, "--to", stage.disk)
+    with moments.stopped(running):  # for longer than any patience
+        second = stage.run("seed", "export", long_tree, "--to", stage.disk, "--json", code=1)
     refused(second, "home-busy")
     assert ended(running).code == 0
     assert stage.export(long_tree)["already"]

@@ -10,15 +10,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.journeys import trees
+from tests.journeys import moments, trees
 from tests.journeys.stage import (
     Copy,
     Stage,
-    await_,
     backup,
     below,
     disks,
-    ended,
     kept,
     prepared,
     refused,
@@ -178,9 +176,8 @@ def test_killed_on_the_way_to_a_further_disk_it_goes_on(halved: Halved, source: 
     further = halved.stage.folder / "further"
     further.mkdir()
     name = f"{the_set(halved.stage)[:8]}/{halved.lost}"
-    process = halved.stage.start("seed", "resend", name, "--to", further)
-    assert await_(lambda: list(further.glob("offseed/*/archives/*/*")), process)
-    ended(process, signal.SIGKILL)
+    kill = moments.at("placed", signal.SIGKILL, further)
+    moments.killed(halved.stage, kill, "seed", "resend", name, "--to", further)
     refused(halved.stage.run("seed", "export", "--to", further, "--json", code=2), "items-differ")
     done = resend(halved, "--to", further)
     assert done["lost_files"] == 0

@@ -9,19 +9,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, await_, below, ended, snapshot
+from tests.commands import Program
+from tests.journeys import moments, trees
+from tests.journeys.stage import Copy, Result, Stage, below, ended, prepared, snapshot
 
 assert sys.platform == "linux"
-
-MOMENT_MAX = 0.5
 
 
 def test_a_finished_export_says_so_and_reads_nothing(exported: Stage, small_tree: Path) -> None:
@@ -75,24 +72,22 @@ def archives(stage: Stage) -> int:
     return sum(1 for p in (stage.disk / "offseed").glob("*/archives/*/*"))
 
 
-def reading(stage: Stage) -> Callable[[], object]:
-    """Whether an export has put its label and is at its source."""
-    return lambda: list((stage.disk / "offseed").glob("*/label"))
+def struck(stage: Stage, moment: moments.Moment, number: int, *, prefix: str = "archives/") -> Program:
+    """Build the commands with a signal at the first such moment of an object on the disk."""
+    return moments.at(moment, number, stage.disk, prefix=prefix)
 
 
-def placed(stage: Stage, number: int) -> Callable[[], object]:
-    """Whether so many archives lie on the disk."""
-    return lambda: archives(stage) >= number
+def interrupt(stage: Stage, source: Path, moment: moments.Moment, *, prefix: str = "archives/") -> Result:
+    """Run an export that is interrupted at this moment."""
+    with moments.using(stage, struck(stage, moment, signal.SIGINT, prefix=prefix)):
+        return stage.run("seed", "export", source, "--to", stage.disk, code=130)
 
 
 def test_a_stopped_export_can_be_shipped_and_goes_on(
     copy_of: Copy, opened: Stage, long_tree: Path, room: Path
 ) -> None:
     stage = copy_of(opened)
-    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
-    assert await_(placed(stage, 1), running)
-    stopped = ended(running, signal.SIGINT)
-    assert stopped.code == 130, stopped
+    stopped = interrupt(stage, long_tree, "placed")
     assert "stopping" in stopped.stderr
     assert "[interrupted]" in stopped.stderr
 
@@ -123,9 +118,8 @@ def test_other_signals_stop_as_cleanly(
     copy_of: Copy, opened: Stage, long_tree: Path, number: signal.Signals
 ) -> None:
     stage = copy_of(opened)
-    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
-    assert await_(reading(stage), running)
-    assert ended(running, number).code == 128 + number
+    with moments.using(stage, struck(stage, "asked", number)):
+        stage.run("seed", "export", long_tree, "--to", stage.disk, code=128 + number)
     assert stage.run("importer", "inspect", stage.disk, "--json").json["disks"][0]["closed"]
 
 
@@ -134,11 +128,13 @@ def test_an_export_whose_helpers_are_killed_says_so_and_goes_on(
 ) -> None:
     """As a system short of memory does: it is not the one that a user sees who is killed."""
     stage = copy_of(opened)
-    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
-    children = psutil.Process(running.pid).children
-    assert await_(lambda: reading(stage)() and children(), running), "nothing is read by another process"
-    for child in children():
-        child.kill()
+    with moments.using(stage, struck(stage, "asked", signal.SIGSTOP)):
+        running = stage.start("seed", "export", long_tree, "--to", stage.disk)
+    with moments.stopped(running):
+        children = psutil.Process(running.pid).children()
+        assert children, "nothing is read by another process"
+        for child in children:
+            child.kill()
     done = ended(running)
     assert done.code == 1
     assert "helper-ended" in done.stderr
@@ -154,28 +150,23 @@ def test_killed_again_and_again_an_export_completes(
     stage = copy_of(opened)
     seed = int.from_bytes(os.urandom(4), "little")
     print("random seed", seed)
-    delays = random.Random(seed)
-    moments: list[Callable[[], object]] = [
-        lambda: (stage.disk / "offseed").exists(),
-        reading(stage),
-        lambda: list((stage.disk / "offseed").glob("*/tmp/*")),
-        placed(stage, 1),
-        placed(stage, 2),
-    ]
-    killed = 0
-    for number, happened in enumerate(moments):
-        running = stage.start("seed", "export", long_tree, "--to", stage.disk)
-        if await_(happened, running) and number % 2:
-            time.sleep(delays.uniform(0, MOMENT_MAX))
-        killed += ended(running, signal.SIGKILL).code == -signal.SIGKILL
-    assert killed, "no export was killed: it is too fast for this story"
+    step = random.Random(seed).randint(1, moments.STEPS)
+    kills = (
+        struck(stage, "asked", signal.SIGKILL, prefix="label"),
+        struck(stage, "placed", signal.SIGKILL, prefix="label"),
+        struck(stage, "writing", signal.SIGKILL),
+        moments.at("step", signal.SIGKILL, stage.disk, nth=step),
+        struck(stage, "placed", signal.SIGKILL),
+    )
+    for kill in kills:
+        moments.killed(stage, kill, "seed", "export", long_tree, "--to", stage.disk)
     finished = stage.export(long_tree)
     looked = stage.run("importer", "inspect", stage.disk, "--json").json
     assert [(d["finished"], d["findings"]) for d in looked["disks"]] == [(True, 0)], looked["findings"]
     done = stage.import_()
     assert [(d["may_be_erased"], d["findings"]) for d in done["disks"]] == [(True, 0)]
     written = sum(p.stat().st_size for p in stage.objects("archives"))
-    assert written - finished["archive_bytes"] <= killed * (64 << 20), (
+    assert written - finished["archive_bytes"] <= len(kills) * (64 << 20), (
         "more than one archive twice for a kill"
     )
     stage.restore(room / "restored", "--from", stage.disk)
@@ -187,9 +178,8 @@ def test_an_archive_that_the_journal_missed_is_no_surprise_to_the_importer(
 ) -> None:
     """Killed between an archive and the line in the journal that tells of it."""
     stage = copy_of(opened)
-    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
-    assert await_(placed(stage, 1), running)
-    assert ended(running, signal.SIGKILL).code == -signal.SIGKILL
+    words = ("seed", "export", long_tree, "--to", stage.disk)
+    moments.killed(stage, struck(stage, "placed", signal.SIGKILL), *words)
     (journal,) = stage.home.glob("sets/*/disk-1.journal")
     journal.write_bytes(b"")
     stage.export(long_tree)
@@ -201,9 +191,7 @@ def test_a_disk_that_lost_its_last_archives_is_written_anew(
 ) -> None:
     """A bridge that promised more than it kept: half of the newest archive is gone."""
     stage = copy_of(opened)
-    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
-    assert await_(placed(stage, 1), running)
-    assert ended(running, signal.SIGINT).code == 130
+    interrupt(stage, long_tree, "placed")
     os.truncate(stage.objects("archives")[0], 1 << 20)
     stage.export(long_tree)
     assert stage.import_()["disks"][0]["may_be_erased"]
@@ -214,9 +202,7 @@ def test_a_disk_that_lost_its_last_archives_is_written_anew(
 def test_a_source_that_grew_meanwhile_is_taken_as_it_is_now(copy_of: Copy, opened: Stage, room: Path) -> None:
     source = trees.long_tree(room / "source", files=4)
     stage = copy_of(opened)
-    running = stage.start("seed", "export", source, "--to", stage.disk)
-    assert await_(reading(stage), running)
-    assert ended(running, signal.SIGINT).code == 130
+    interrupt(stage, source, "placed", prefix="label")
     (source / "new").write_bytes(b"new")
     (source / "m/00.bin").unlink()
     stage.export(source)
@@ -230,9 +216,10 @@ def test_a_stopped_or_killed_import_completes(
 ) -> None:
     stage = copy_of(wide)
     announced = set(stage.vault.glob("archives/*/*"))
-    running = stage.start("importer", "import", stage.disk, "--vault", stage.at)
-    assert await_(lambda: set(stage.vault.glob("archives/*/*")) - announced, running)
-    assert ended(running, number).code == (130 if number == signal.SIGINT else -number)
+    with moments.using(stage, moments.at("placed", number, stage.vault)):
+        code = 130 if number == signal.SIGINT else -number
+        stage.run("importer", "import", stage.disk, "--vault", stage.at, code=code)
+    assert set(stage.vault.glob("archives/*/*")) - announced
     points = stage.run("importer", "points", "--vault", stage.at, "--json").json
     assert [p["complete"] for p in points] == [False]
     (disk,) = stage.import_()["disks"]
@@ -314,20 +301,39 @@ def test_a_hard_link_is_never_made_to_a_file_that_was_left_alone(
     assert not further.exists() or further.read_bytes() == (small_tree / "run.sh").read_bytes()
 
 
-def test_a_killed_restore_completes(wide: Stage, long_tree: Path, room: Path) -> None:
-    target = room / "restored"
-    running = wide.start("seed", "restore", "latest", "--from", wide.disk, "--target", target)
-    assert await_(lambda: list(target.rglob("*.bin")), running)
-    assert ended(running, signal.SIGKILL).code == -signal.SIGKILL
-    wide.restore(target, "--from", wide.disk)
-    assert trees.differences(long_tree, below(target, long_tree)) == []
+def restoring(number: int) -> Program:
+    """Build the commands with a signal in the first file that a restore has put in its place."""
+    return prepared(PLACED_FILE.format(number=int(number)))
 
 
-def test_a_stopped_restore_says_so_and_completes(wide: Stage, long_tree: Path, room: Path) -> None:
+# The rename of a restored file is the moment; the thread goes on once the command has heard the signal, if it lives.
+PLACED_FILE = """
+import os, signal
+from formats.console import Console
+import seed.tree.posix as posix
+rename, hear, pipe, left = posix.os.rename, Console._on_signal, os.pipe(), [1]
+def rename_one(old, new, **folders):
+    rename(old, new, **folders)
+    if os.fsencode(new).endswith(b".bin") and left:
+        left.pop()
+        os.kill(os.getpid(), {number})
+        os.read(pipe[0], 1)
+def heard(*words):
+    hear(*words)
+    os.write(pipe[1], b".")
+posix.os.rename, Console._on_signal = rename_one, heard
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_or_stopped_restore_completes(
+    wide: Stage, long_tree: Path, room: Path, number: signal.Signals
+) -> None:
     target = room / "restored"
-    running = wide.start("seed", "restore", "latest", "--from", wide.disk, "--target", target)
-    assert await_(lambda: list(target.rglob("*.bin")), running)
-    assert ended(running, signal.SIGINT).code == 130
+    with moments.using(wide, restoring(number)):
+        code = 130 if number == signal.SIGINT else -number
+        wide.run("seed", "restore", "latest", "--from", wide.disk, "--target", target, code=code)
+    assert list(target.rglob("*.bin"))
     wide.restore(target, "--from", wide.disk)
     assert trees.differences(long_tree, below(target, long_tree)) == []
 

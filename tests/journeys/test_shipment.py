@@ -14,11 +14,10 @@ from formats.documents.vault import Descriptor
 from formats.monitor import Tally
 from formats.store.local import LocalStore
 from tests.conftest import LoopDisks
-from tests.journeys import trees
+from tests.journeys import moments, trees
 from tests.journeys.stage import (
     Copy,
     Stage,
-    await_,
     backup,
     below,
     disks,
@@ -151,14 +150,8 @@ def test_killed_again_and_again_it_completes(copy_of: Copy, opened: Stage, room:
     paths = disks(stage, 2)
     words = ("export", "latest", *to(*paths), "--vault", stage.at)
 
-    def archives() -> int:
-        return sum(1 for path in paths for _ in path.glob("offseed/*/archives/*/*"))
-
     for _ in range(3):
-        before = archives()
-        running = stage.start("importer", *words)
-        if await_(lambda: archives() > before, running):  # noqa: B023
-            ended(running, signal.SIGKILL)
+        moments.killed(stage, moments.at("placed", signal.SIGKILL, *paths), "importer", *words)
     done = json.loads(stage.run("importer", *words, "--json").stdout)
     assert done["finished"]
     assert stage.run("importer", *words, "--json").json["disks"] == [], "a further run has nothing to do"
@@ -172,12 +165,8 @@ def test_ctrl_c_ends_it_cleanly_and_it_goes_on(copy_of: Copy, opened: Stage, roo
     source = trees.long_tree(room / "source", files=8)
     backup(stage, source)
     words = ("export", "latest", "--to", stage.disk, "--vault", stage.at)
-    running = stage.start("importer", *words)
-    assert await_(lambda: any(stage.disk.glob("offseed/*/archives/*/*")), running)
-    stopped = ended(running, signal.SIGINT)
-    if stopped.code == 0:
-        pytest.fail("it is too fast for this story")
-    assert stopped.code == 130
+    with moments.using(stage, moments.at("placed", signal.SIGINT, stage.disk)):
+        stage.run("importer", *words, code=130)
     (disk,) = inspected(stage, stage.disk)
     assert (disk["closed"], disk["finished"]) == (True, False)
     assert stage.run("importer", *words, "--json").json["finished"]
@@ -320,12 +309,12 @@ def test_one_export_of_a_home_works_at_a_time(copy_of: Copy, opened: Stage, room
     stage = copy_of(opened)
     backup(stage, trees.long_tree(room / "source", files=8))
     one, two = disks(stage, 2)
-    running = stage.start("importer", "export", "latest", "--to", one, "--vault", stage.at)
-    assert await_(lambda: any(one.glob("offseed/*/label")), running)
-    result = stage.run("importer", "export", "latest", "--to", two, "--vault", stage.at, "--json", code=None)
+    with moments.using(stage, moments.at("placed", signal.SIGSTOP, one, prefix="label")):
+        running = stage.start("importer", "export", "latest", "--to", one, "--vault", stage.at)
+    with moments.stopped(running):
+        words = ("export", "latest", "--to", two, "--vault", stage.at, "--json")
+        refused(stage.run("importer", *words, code=1), "home-busy")
     assert ended(running).code == 0
-    if result.code == 1:
-        refused(result, "home-busy")
 
 
 def test_a_disk_that_only_says_so_is_no_disk_of_the_shipment(sent: Stage) -> None:

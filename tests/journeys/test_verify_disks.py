@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import LoopDisks
-from tests.journeys import trees
+from tests.journeys import moments, trees
 from tests.journeys.readings import MIB, codes, flip_middle, halve, inventories, remove, verify
-from tests.journeys.stage import Copy, Stage, await_, below, ended, in_parallel, prepared, refused, snapshot
+from tests.journeys.stage import Copy, Stage, below, in_parallel, prepared, refused, snapshot
 
 assert sys.platform == "linux"
 
@@ -94,9 +94,8 @@ def test_an_export_that_was_killed_leaves_an_open_disk(
     copy_of: Copy, opened: Stage, long_tree: Path, room: Path
 ) -> None:
     stage = copy_of(opened)
-    running = stage.start("seed", "export", long_tree, "--to", stage.disk)
-    assert await_(lambda: list(stage.disk.glob("offseed/*/archives/*/*")), running)
-    ended(running, signal.SIGKILL)
+    kill = moments.at("placed", signal.SIGKILL, stage.disk)
+    moments.killed(stage, kill, "seed", "export", long_tree, "--to", stage.disk)
     result = stage.run("seed", "verify", stage.disk, "--json", code=3)
     (disk,) = result.json["disks"]
     assert codes(result.json) == {"disk-unfinished"}
