@@ -35,7 +35,7 @@ def at(
     nth: int = 1,
     times: int = 1,
     store: str = LOCAL,
-) -> Program:
+) -> Forks:
     """Build the commands with a signal at the n-th such moment of one store, or at the n-th step of all stores.
 
     Stores count whose address begins with one of `where`, and objects whose name begins with `prefix`. The signal is
