@@ -105,16 +105,16 @@ def real_tree() -> Path:
 
 
 Deed = Callable[[Stage], object]
-Scene = Callable[[str, Stage | None, Deed], Stage]
+Scene = Callable[[str, Stage, Deed], Stage]
 
 
 @pytest.fixture(scope="session")
 def scene(ground: Path, setting: type[Stage]) -> Scene:
     """`scene(name, begin, deed)`: a stage after a deed, which begins as a copy of another one. Each worker has its own copy."""
 
-    def make(name: str, begin: Stage | None, deed: Deed) -> Stage:
+    def make(name: str, begin: Stage, deed: Deed) -> Stage:
         def build(path: Path) -> Stage:
-            stage = setting(path) if begin is None else begin.copy(path)
+            stage = begin.copy(path)
             deed(stage)
             return stage
 
@@ -126,15 +126,16 @@ def scene(ground: Path, setting: type[Stage]) -> Scene:
 
 
 @pytest.fixture(scope="session")
-def bare(scene: Scene) -> Stage:
-    """A vault and a credential, and a passphrase file; no machine is registered."""
+def bare(ground: Path, setting: type[Stage]) -> Stage:
+    """A vault and a credential, and a passphrase file; no machine is registered.
 
-    def deed(stage: Stage) -> None:
-        stage.create_vault()
-        stage.issue()
-        stage.write_secret()
-
-    return scene("bare", None, deed)
+    Each worker makes its own: the credential names the vault, and a copy of it would still name the first one.
+    """
+    stage = setting(ground / "bare")
+    stage.create_vault()
+    stage.issue()
+    stage.write_secret()
+    return stage
 
 
 @pytest.fixture(scope="session")
