@@ -329,9 +329,11 @@ def in_parallel(attempt: Callable[[T], object], items: Iterable[T]) -> None:
 
 def flip(path: Path, offset: int) -> None:
     """Damage one byte; a negative offset counts from the end."""
-    data = bytearray(path.read_bytes())
-    data[offset] ^= 0xFF
-    path.write_bytes(data)
+    with path.open("r+b") as file:
+        file.seek(offset, os.SEEK_END if offset < 0 else os.SEEK_SET)
+        (byte,) = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 0xFF]))
 
 
 def prepared(prelude: str) -> Program:
