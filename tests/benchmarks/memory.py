@@ -15,8 +15,7 @@ from pathlib import Path
 
 import psutil
 
-PAUSE = 0.003  # seconds between two readings, at least
-SHARE = 4  # a pause lasts so many times as long as a reading, so that these take little of the processors
+PAUSE = 0.003  # seconds between two readings, at least; else as long as a reading takes
 SHARES = re.compile(rb"^(Pss_Anon|Pss_Shmem|SwapPss|Pss_File): +(\d+) kB$", re.MULTILINE)
 
 
@@ -46,7 +45,7 @@ class Watch:
             while not select.select([handle], [], [], pause)[0]:
                 began = time.perf_counter()
                 now = _read(process)
-                pause = max(PAUSE, SHARE * (time.perf_counter() - began))
+                pause = max(PAUSE, time.perf_counter() - began)
                 if before.keys() <= now.keys():
                     self._keep(before)
                 before = now

@@ -1,7 +1,8 @@
 """The memory of the real commands, for each further chunk, file and archive: `python -m tests.benchmarks.scale --processes`.
 
 There are three pairs of trees. The two trees of a pair differ in one number alone: in chunks, in files or in archives.
-Each command runs over both. Its peaks differ by what the further chunks, files or archives took.
+Each command runs over both. Its peaks differ by what the further chunks, files or archives took. (More chunks of the
+same size fill some more archives of the usual size: these are too few to weigh.)
 
 The trees stay small, because content is cut very small: the benchmark registers with other parameters than
 `seed register` does. For small archives it sets a constant of the product before the command begins.
