@@ -17,19 +17,23 @@ FAILED, STOPPED = 1, 130
 
 
 def framed(program: str, work: "Callable[[], int]", logs: "Callable[[], Path]") -> int:
-    """The exit code of `work`. A fault is logged in the folder `logs` and told without a traceback; Ctrl-C is told."""
+    """Return the exit code of `work`. A fault is logged in the folder `logs` and told without a traceback; Ctrl-C is told."""
+    try:
+        return _framed(program, work, logs)
+    except KeyboardInterrupt:  # it came when the work was done, before `_let_go` had ended
+        _tell_stop(program)
+        return STOPPED
+
+
+def _framed(program: str, work: "Callable[[], int]", logs: "Callable[[], Path]") -> int:
     try:
         _open_streams()
         _leave_no_core()
         _catch_elsewhere(program, logs)
         return work()
-    except KeyboardInterrupt:
-        _tell_stop(program)
-        return STOPPED
     except Exception as fault:
         if isinstance(fault.__cause__, KeyboardInterrupt):  # Python wraps what comes while it makes a class
-            _tell_stop(program)
-            return STOPPED
+            raise fault.__cause__ from None
         tell_fault(program, fault, logs)
         return FAILED
     finally:

@@ -35,3 +35,14 @@ def test_a_fault_is_told_in_two_lines_and_logged(capsys: pytest.CaptureFixture[s
     assert "[internal]" in shown
     assert str(log) in shown
     assert "what is this?" in log.read_text()
+
+
+def test_ctrl_c_in_the_last_moment_is_a_stop(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("signal.getsignal", interrupt)
+    assert framed("seed", lambda: 0, lambda: tmp_path) == STOPPED
+    assert capsys.readouterr().err.endswith("seed: stopped\n")
