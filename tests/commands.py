@@ -237,6 +237,18 @@ def _awaited(fork: Fork) -> int:
     return code
 
 
+def processor_seconds(run: Callable[[], object]) -> float:
+    """Return how long processors worked for the processes that `run` starts and awaits; forks of the server do not count."""
+    if sys.platform == "win32":
+        raise NotImplementedError
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
 def hear_signals() -> None:
     """As a shell at a terminal starts a command, though the tests themselves run under `nohup` or in the background."""
     if sys.platform == "linux":

@@ -118,9 +118,9 @@ def test_errors_name_the_object() -> None:
 )
 def test_no_input_takes_time_squared(data: bytes) -> None:
     """A mebibyte of quotes took hours once: every one of them began a search to the end."""
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone, whatever else the machine does
     assert outcome(decode_json, data[:DOCUMENT_SIZE_MAX], "here") == REFUSED
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_the_one_encoding() -> None:

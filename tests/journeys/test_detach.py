@@ -174,6 +174,7 @@ def test_sigterm_stops_it_cleanly_and_the_next_goes_on(slow: Stage, room: Path) 
     source = trees.long_tree(room / "long")
     begun = slow.run(*WORDS, source, "--json").json
     os.kill(begun["pid"], signal.SIGTERM)
+    awaited(lambda: begun if "stopping" in log(begun) else None)
     (slow.folder / "gate").unlink()
     end = await_end(slow)
     assert end["code"] == 143
@@ -198,9 +199,9 @@ def test_ctrl_c_before_it_has_begun_leaves_nothing_behind(copy_of: Copy, opened:
     """The vault does not answer."""
     stage = copy_of(opened)
     stage.command = prepared(
-        "import sys, time\n"
+        "import sys, threading\n"
         "from formats.store.local import LocalStore as S\n"
-        "S.head = lambda self, name: (print('asked', file=sys.stderr, flush=True), time.sleep(5))"
+        "S.head = lambda self, name: (print('asked', file=sys.stderr, flush=True), threading.Event().wait())"
     )
     waiting = stage.start(*WORDS, source)
     assert waiting.stderr is not None

@@ -30,6 +30,8 @@ def changed(copy_of: Copy, opened: Stage, source: Path) -> Stage:
 def test_diff_names_each_change_once(changed: Stage, source: Path) -> None:
     first, second = (p["point"] for p in changed.run("seed", "points", "--json").json)
     rows = changed.run("seed", "diff", first[:8], second[:8], "--json").lines
+    # Of the folders above the source a point has the times, and others may write there.
+    rows = [row for row in rows if f"{row['path']}/".startswith(f"{source}/")]
     found = {row["path"].removeprefix(f"{source}/"): row["change"] for row in rows}
     moved = [p.name for p in (source / "a moved folder").iterdir()]
     expected = {f"a moved folder/{name}": "added" for name in moved}
@@ -42,7 +44,8 @@ def test_diff_names_each_change_once(changed: Stage, source: Path) -> None:
     assert changed.run("seed", "diff", second[:8], "--json").lines == []
     shown = changed.run("seed", "diff", first[:8]).stdout.splitlines()
     assert f"M {source}/large/1.bin" in shown
-    assert shown[-1].startswith(f"{len(expected)} changes: ")
+    assert len([line for line in shown[:-1] if str(source) in line]) == len(expected)
+    assert shown[-1].startswith(f"{len(shown) - 1} changes: ")
 
 
 def test_find_tells_each_version_and_where_it_was_gone(changed: Stage, source: Path) -> None:

@@ -2,15 +2,13 @@
 
 import os
 import re
-import resource
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.commands import installed
+from tests.commands import installed, processor_seconds
 from tests.journeys import trees
 from tests.journeys.stage import ROOT, Result, Stage, in_parallel
 
@@ -157,16 +155,8 @@ def test_every_help_has_an_example_of_its_own_command(helps: dict[tuple[str, ...
 
 def test_every_help_comes_at_once(opened: Stage, helps: dict[tuple[str, ...], Result]) -> None:
     """Alone, where it was slow beside the others: then what counts is the processor's time, whoever else has it meanwhile."""
-    stage = Stage(opened.folder)
-    stage.command = installed
     slow = [words for words, result in helps.items() if result.seconds > SECONDS_MAX]
-    alone = {words: processor_seconds(lambda w=words: stage.run(*w, "--help")) for words in slow}  # type: ignore[misc]
+    cold = Stage(opened.folder)
+    cold.command = installed
+    alone = {words: processor_seconds(lambda w=words: cold.run(*w, "--help")) for words in slow}  # type: ignore[misc]
     assert not {words: seconds for words, seconds in alone.items() if seconds > SECONDS_MAX}
-
-
-def processor_seconds(run: Callable[[], object]) -> float:
-    """What the processes that `run` starts and awaits take of a processor."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    run()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime

@@ -4,13 +4,13 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, refused
+from tests.journeys.stage import Copy, Stage, ended, prepared, refused
 
 assert sys.platform == "linux"
 
@@ -66,6 +66,18 @@ def test_commands_stand_before_and_after(copy_of: Copy, opened: Stage, room: Pat
     assert log.read_text().count("fails") == 1, "by hand they are not run"
 
 
+# A command that says when it has found another at work on the home.
+SAYS_BUSY = """
+import os
+from seed.home import Home
+busy = Home._busy
+def busy_one(self):
+    os.write(2, b"busy\\n")
+    return busy(self)
+Home._busy = busy_one
+"""
+
+
 @pytest.mark.parametrize("rule", ["skip", "wait"])
 def test_a_run_that_meets_another_is_left_out_or_waits(
     copy_of: Copy, opened: Stage, room: Path, rule: str
@@ -73,22 +85,17 @@ def test_a_run_that_meets_another_is_left_out_or_waits(
     stage = copy_of(opened)
     source = trees.small_tree(room / "source")
     stage.run("seed", "schedule", "set", source, "--daily", "09:00", "--overlap", rule)
-    hold = (
-        "import sys, time; from filelock import FileLock\n"
-        f"with FileLock({str(stage.home / 'lock')!r}): print('held', flush=True); time.sleep(9)"
-    )
-    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        began = time.monotonic()
-        done = stage.run("seed", "backup", "--scheduled")
-        waited = time.monotonic() - began
+    stage.command = prepared(SAYS_BUSY)
+    with FileLock(stage.home / "lock") as lock:
+        running = stage.start("seed", "backup", "--scheduled")
+        assert running.stderr is not None
         if rule == "skip":
-            assert holder.poll() is None
-            assert "this run is left out" in done.stderr
+            assert "this run is left out" in ended(running).stderr
         else:
-            assert waited > 5
-            assert holder.poll() is not None
+            assert running.stderr.readline() == b"busy\n", "its patience is at an end, and still it waits"
+            lock.release()
+            done = ended(running)
+            assert (done.code, "this run is left out" in done.stderr) == (0, False)
     assert points(stage) == (rule == "wait")
 
 
