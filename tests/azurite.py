@@ -3,6 +3,7 @@
 It is an npm package, kept below `.azurite/` here. Where there is no npm, `pip install -e '.[node]'` brings a node.
 """
 
+import http.client
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -21,6 +23,7 @@ ACCOUNT = "devstoreaccount1"
 # Azurite's own, the same everywhere, and public.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 PATIENCE = 30.0
+LATEST = 1000  # lines of the log, among which a request made just now is looked for
 
 _LISTENS = re.compile(rb"listens on (?:http|https)://127\.0\.0\.1:(\d+)")
 _ASKED = re.compile(r'"(GET|PUT|HEAD|DELETE|POST) /\S*?/([^/? ]+)(?:/([^? ]*))?(?:\?(\S*))? HTTP/1\.1" (\d+)')
@@ -55,6 +58,8 @@ class Azurite:
         self.port = 0
         self._process = process
         self._lines: list[str] = []
+        self._more = threading.Condition()
+        self._marks = count()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         until = time.monotonic() + PATIENCE
@@ -88,7 +93,7 @@ class Azurite:
 
     def asked(self, container: str) -> list[Asked]:
         """Every request so far that concerned a container, in order."""
-        time.sleep(0.1)  # the log comes after the answer
+        self._await_log()
         found = (_ASKED.search(line) for line in list(self._lines))
         return [
             Asked(m[1], m[2], m[3] or "", m[4] or "", int(m[5])) for m in found if m and m[2] == container
@@ -97,11 +102,25 @@ class Azurite:
     def counted(self, container: str) -> Counter[str]:
         return Counter(one.kind for one in self.asked(container))
 
+    def _await_log(self) -> None:
+        """Ask for a name of its own, and wait for the line that logs it: by then all earlier requests are logged."""
+        mark = f"mark-{next(self._marks)}"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection.request("GET", f"/{ACCOUNT}/{mark}/{mark}")
+        connection.getresponse().read()
+        connection.close()
+        logged = re.compile(rf"/{mark}/{mark}[ ?]")
+        with self._more:
+            if not self._more.wait_for(lambda: any(map(logged.search, self._lines[-LATEST:])), PATIENCE):
+                raise OSError("Azurite does not log what it is asked")
+
     def _read(self) -> None:
         for line in self._process.stdout or ():
             if match := _LISTENS.search(line):
                 self.port = int(match[1])
-            self._lines.append(line.decode("utf-8", "replace"))
+            with self._more:
+                self._lines.append(line.decode("utf-8", "replace"))
+                self._more.notify_all()
 
 
 def node() -> str:

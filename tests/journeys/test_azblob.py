@@ -2,14 +2,17 @@
 
 import json
 import secrets
+import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 import pytest
 from azure.storage.blob import ContainerClient, generate_container_sas
@@ -18,7 +21,8 @@ from formats.errors import StoreError
 from formats.store.access import SHARED_ACCESS, Access
 from formats.store.azblob.store import AzureStore
 from tests.azurite import ACCOUNT, KEY, Azurite
-from tests.journeys import trees
+from tests.commands import PATIENCE
+from tests.journeys import moments, trees
 from tests.journeys.containers import ContainerStage
 from tests.journeys.stage import ROOT, backup, below, disks, kept, refused, restored, snapshot, to
 from tests.store.between import Between, Fault
@@ -26,6 +30,8 @@ from tests.store.between import Between, Fault
 assert sys.platform == "linux"
 
 pytestmark = pytest.mark.needs("azurite")
+
+ATTEMPTS = 5
 
 
 @pytest.fixture
@@ -343,14 +349,10 @@ def test_a_storm_is_weathered_and_one_without_end_is_told(
 def test_a_backup_that_is_killed_goes_on(member: ContainerStage, source: Path, room: Path) -> None:
     for number in range(6):
         trees.small_file(source / f"large {number}", trees.incompressible(20 << 20, 10 + number))
-    running = member.start("seed", "backup", source)
-    until = time.monotonic() + 60
-    while sum(1 for _ in member.client().list_blob_names(name_starts_with="archives/")) < 2:
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    running.kill()
-    running.wait()
+    kill = moments.at("placed", signal.SIGKILL, member.at, nth=2, store=moments.CONTAINER)
+    moments.killed(member, kill, "seed", "backup", source)
     sent = set(member.client().list_blob_names(name_starts_with="archives/"))
+    assert len(sent) >= 2
     before = len(member.server.asked(member.container))
     backup(member)
     puts = [a.blob for a in member.server.asked(member.container)[before:] if a.kind == "Put Blob"]
@@ -359,10 +361,11 @@ def test_a_backup_that_is_killed_goes_on(member: ContainerStage, source: Path, r
 
 
 class InFlight:
-    """How many archives were on their way at once, each held up until so many came as may, or for a while; and their names in the
+    """How many archives were on their way at once, each held up until so many came as `until` wants; and their names in the
     order they came."""
 
-    def __init__(self, between: Between) -> None:
+    def __init__(self, between: Between, until: Callable[[Self], bool]) -> None:
+        self._until = until
         self.now = self.most = 0
         self.names: list[str] = []
         self._more = threading.Condition()
@@ -376,8 +379,10 @@ class InFlight:
             self.most = max(self.most, self.now)
             self.names.append(path.partition("?")[0].rpartition("/")[2])
             self._more.notify_all()
-            self._more.wait_for(lambda: self.most >= 4, timeout=3)
-        time.sleep(0.3)  # in which one too many would come
+            self._more.wait_for(lambda: self._until(self), timeout=PATIENCE)
+        time.sleep(
+            0.3
+        )  # in which one too many would come; that none comes is no proof, and one fails the test
         with self._more:
             self.now -= 1
 
@@ -390,16 +395,20 @@ def test_disks_are_imported_side_by_side_and_at_most_four_archives_are_in_flight
     between = Between(member.server.port)
     try:
         behind = own_secret(member).replace(f":{member.server.port}/", f":{between.port}/")
-        seen = InFlight(between)
+        seen = InFlight(between, lambda seen: seen.most >= 4)
         backup(member, source, "--once", AZURE_STORAGE_CONNECTION_STRING=behind)
         assert len(seen.names) > 8
         assert seen.most == 4
         one, two = disks(member, 2)
         member.run("seed", "export", source, "--again", *to(one, two))
-        seen = InFlight(between)
+        from_one = {path.name for path in one.rglob("archives/*/*")}
+
+        def of_both(seen: InFlight) -> bool:
+            return {name in from_one for name in seen.names} == {True, False}
+
+        seen = InFlight(between, of_both)
         key = member.server.connection_string(between.port)
         member.run("importer", "import", one, two, "--vault", member.at, AZURE_STORAGE_CONNECTION_STRING=key)
-        from_one = {path.name for path in one.rglob("archives/*/*")}
         first = [name in from_one for name in seen.names[:4]]
         assert set(first) == {True, False}, "of both disks from the beginning"
         assert 2 <= seen.most <= 4
@@ -438,26 +447,33 @@ class Tinyproxy:
     user, password = "web1", "pa ss:wörd@/%"
 
     def __init__(self, folder: Path) -> None:
-        import socket
-
         folder.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
         self.log = folder / "log"
         self.password = secrets.token_hex(8)
         config = folder / "tinyproxy.conf"
-        config.write_text(
-            f'Port {self.port}\nListen 127.0.0.1\nAllow 127.0.0.1\nLogFile "{self.log}"\nLogLevel Connect\n'
-            f"BasicAuth {self.user} {self.password}\nMaxClients 50\nTimeout 60\n"
-        )
-        self._process = subprocess.Popen(["tinyproxy", "-d", "-c", config], stdout=subprocess.DEVNULL)
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+        for _ in range(ATTEMPTS):  # somebody else may take a port between its choice and its use
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = probe.getsockname()[1]
+            config.write_text(
+                f'Port {self.port}\nListen 127.0.0.1\nAllow 127.0.0.1\nLogFile "{self.log}"\nLogLevel Connect\n'
+                f"BasicAuth {self.user} {self.password}\nMaxClients 50\nTimeout 60\n"
+            )
+            self._process = subprocess.Popen(["tinyproxy", "-d", "-c", config], stdout=subprocess.DEVNULL)
+            if self._answers():
                 return
-            time.sleep(0.05)
         raise OSError("tinyproxy does not start")
+
+    def _answers(self) -> bool:
+        """Wait until this very proxy has logged a connection, or has ended."""
+        until = time.monotonic() + PATIENCE
+        while self._process.poll() is None and time.monotonic() < until:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                pass
+            if self.log.exists() and "Connect " in self.log.read_text(errors="replace"):
+                return True
+            time.sleep(0.05)
+        return False
 
     def stop(self) -> None:
         self._process.terminate()
