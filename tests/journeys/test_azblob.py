@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
 
 import pytest
 from azure.storage.blob import ContainerClient, generate_container_sas
@@ -364,7 +363,7 @@ class InFlight:
     """How many archives were on their way at once, each held up until so many came as `until` wants; and their names in the
     order they came."""
 
-    def __init__(self, between: Between, until: Callable[[Self], bool]) -> None:
+    def __init__(self, between: Between, until: "Callable[[InFlight], bool]") -> None:
         self._until = until
         self.now = self.most = 0
         self.names: list[str] = []
