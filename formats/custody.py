@@ -11,7 +11,7 @@ from typing import Self
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.custody import STEP_SIZE_MAX, STEPS_MAX, Custody
+from formats.documents.custody import EVENTS, STEP_SIZE_MAX, STEPS_MAX, Custody
 from formats.documents.envelope import PrivateKey
 from formats.errors import FormatError, IntegrityError, NameHeldByOtherError, NotFoundError
 from formats.ids import HexDigest, MachineId, SetId, VaultId, hex_digest
@@ -151,8 +151,8 @@ def words(step: Custody) -> str:
 
 
 def told(steps: Sequence[Custody]) -> list[str]:
-    """Steps as people read them, by the time at which things happened."""
-    return [words(step) for step in sorted(steps, key=lambda step: step.at)]
+    """Return the steps as people read them, by the second in which they happened; within one, as they follow on each other."""
+    return [words(step) for step in sorted(steps, key=lambda step: (step.at, EVENTS.index(step.event)))]
 
 
 def dated(at: int, event: str) -> str:

@@ -74,7 +74,8 @@ class Forks:
         program, *arguments = words
         words_cold = self(program)
         wanted = {
-            "code": f"{self.prelude}\n{MAIN.replace('PROGRAM', program)}",
+            "prelude": self.prelude,
+            "main": MAIN.replace("PROGRAM", program),
             "argv": [program if self.prelude else words_cold[0], *arguments],
             "orig_argv": [*(() if self.prelude else (sys.executable,)), *words_cold, *arguments],
             "environment": dict(environment),

@@ -93,7 +93,12 @@ def run(wanted: dict[str, object], descriptors: list[int]) -> None:
     code = 1
     try:
         become(wanted, descriptors)
-        exec(compile(str(wanted["code"]), "<string>", "exec"), {"__name__": "__main__"})
+        names: dict[str, object] = {"__name__": "__main__"}
+        if wanted["prelude"]:
+            before = bindings()
+            exec(compile(str(wanted["prelude"]), "<prelude>", "exec"), names)
+            rebind(before)
+        exec(compile(str(wanted["main"]), "<string>", "exec"), names)
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
@@ -101,6 +106,30 @@ def run(wanted: dict[str, object], descriptors: list[int]) -> None:
         traceback.print_exc()
     finally:
         os._exit(end(code))
+
+
+def bindings() -> dict[str, dict[str, object]]:
+    """Return what every module of the product holds, by the names of module and attribute."""
+    ours = [name for name in sys.modules if name.partition(".")[0] in PACKAGES]
+    return {name: dict(vars(sys.modules[name])) for name in ours}
+
+
+def rebind(before: dict[str, dict[str, object]]) -> None:
+    """Carry on what a prelude has put into a module that defines a name to all modules that had imported it from there.
+
+    In a cold start these are imported after the prelude, and so see its change.
+    """
+    changed = [
+        (name, old, new)
+        for module, held in before.items()
+        for name, old in held.items()
+        if (new := vars(sys.modules[module]).get(name)) is not old
+        and getattr(old, "__module__", module) == module
+    ]
+    for name, old, new in changed:
+        for module, held in before.items():
+            if held.get(name) is old:
+                setattr(sys.modules[module], name, new)
 
 
 def become(wanted: dict[str, object], descriptors: list[int]) -> None:

@@ -4,6 +4,15 @@ from formats.documents.codec import Document, choice, flag, hexed, integer, memb
 from formats.documents.disk import DISKS_MAX
 from formats.ids import HexDigest, MachineId, SetId, VaultId
 
+EVENTS = (
+    "written",
+    "closed",
+    "verified",
+    "sent",
+    "received",
+    "imported",
+    "erasable",
+)  # as they follow on each other
 STEPS_MAX = 1000
 STEP_SIZE_MAX = 8 << 10  # bytes, signed
 
@@ -24,7 +33,7 @@ class Custody(Document):
     step: int = member(integer(1, STEPS_MAX))
     previous: HexDigest | None = member(optional(hexed(32)), default=None)
     role: str = member(choice("machine", "authority"))
-    event: str = member(choice("written", "closed", "verified", "sent", "received", "imported", "erasable"))
+    event: str = member(choice(*EVENTS))
     at: int = member(integer())
     noted: int = member(integer())
     generation: int = member(integer(0, 1_000_000))

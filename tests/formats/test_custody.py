@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats import layout
+from formats import custody, layout
 from formats.custody import Chain, DiskKey, add, to_json, words
 from formats.documents import envelope
 from formats.documents.custody import STEPS_MAX, Custody
@@ -184,3 +184,15 @@ def test_people_read_it() -> None:
         "  imported, not whole"
     )
     assert to_json(step)["by"] == "authority"
+
+
+def test_steps_of_one_second_are_told_as_they_follow_on_each_other() -> None:
+    """The papers of a disk are noted at its import, after it was received; a clock counts whole seconds."""
+    noted = ("sent", "received", "written", "closed", "verified", "imported", "erasable")
+    steps = [replace(draft(1), event=event) for event in noted]
+    said = [line.partition("  ")[2] for line in custody.told(steps)]
+    assert said == [
+        "label written", "closed", "verified", "sent", "received", "imported, not whole", "may be erased",
+    ]  # fmt: skip
+    later = [replace(draft(9), event="written"), replace(draft(1), event="erasable")]
+    assert [line.partition("  ")[2] for line in custody.told(later)] == ["may be erased", "label written"]
