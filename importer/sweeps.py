@@ -61,14 +61,15 @@ class Sweeping:
         self.vault.sign(layout.SWEEPS, document.number, document)
         self._ended = True
         _release(self._lock)
-        for name, found in _documents(self.vault, Tally()):
-            if found.number < document.number and (found.state == "ended" or self._is_over(name, found)):
+        documents = _documents(self.vault, Tally())
+        over = {found.sweep for _, found in documents if found.state == "ended"}
+        for name, found in documents:  # that it began goes before that it has ended: no import must wait for it
+            if found.number < document.number and (found.sweep in over or self._was_killed(name)):
                 self.vault.store.delete(name)
 
-    def _is_over(self, name: str, found: Sweep) -> bool:
+    def _was_killed(self, name: str) -> bool:
         written = self.vault.store.written(name)
-        killed = written is not None and (self.began - written).total_seconds() > OVER
-        return found.sweep == self.document.sweep or killed
+        return written is not None and (self.began - written).total_seconds() > OVER
 
 
 def begin(vault: Vault) -> Sweeping:

@@ -3,10 +3,11 @@
 import random
 import signal
 import sys
-import time
+from contextlib import ExitStack
 from pathlib import Path
 
-from tests.journeys import trees
+from tests.commands import Process, Program
+from tests.journeys import moments, trees
 from tests.journeys.stage import Copy, Stage, below, disks, ended, stored, to
 
 assert sys.platform == "linux"
@@ -29,16 +30,23 @@ def test_ten_stations_five_of_them_killed(copy_of: Copy, opened: Stage, long_tre
     seed = random.SystemRandom().randrange(1 << 32)
     print("random seed", seed)
     chance = random.Random(seed)
-    running = [
-        stage.start("importer", "import", *chance.sample(paths, 2), "--vault", stage.at)
-        for _ in range(STATIONS)
-    ]
-    for process in chance.sample(running, STATIONS // 2):
-        time.sleep(chance.uniform(0, 0.3))
-        ended(process, signal.SIGKILL)
-    for process in running:
-        if process.poll() is None:
-            assert ended(process).code == 0
+
+    def started(command: Program) -> Process:
+        with moments.using(stage, command):
+            return stage.start("importer", "import", *chance.sample(paths, 2), "--vault", stage.at)
+
+    # Half of them stop before they place anything, and go on beside the others' remains. Of these each places one archive
+    # at most before it dies, so that there is something left for each of them to die at.
+    surviving = [started(moments.at("asked", signal.SIGSTOP, stage.vault)) for _ in range(STATIONS // 2)]
+    with ExitStack() as stack:
+        for process in surviving:
+            stack.enter_context(moments.stopped(process))
+        steps = [chance.randint(1, moments.STEPS) for _ in range(STATIONS // 2)]
+        doomed = [started(moments.at("step", signal.SIGKILL, stage.vault, nth=step)) for step in steps]
+        for process in doomed:
+            assert ended(process).code == -signal.SIGKILL
+    for process in surviving:
+        assert ended(process).code == 0
     again = stage.run("importer", "import", *paths, "--vault", stage.at, "--json").json
     assert all(disk["may_be_erased"] for disk in again["disks"])
     assert content(stage) == content(alone)
