@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from formats.errors import MediaError
 from formats.ids import ChunkId
 from formats.keyed.keys import MasterKey
-from formats.monitor import Tally
+from formats.monitor import Finding, Tally
 from formats.tables.archive import CONTENT_CLASS, Archive, parse
 from formats.tables.index import CONTENT, record_digest
 from seed import placing
@@ -40,6 +40,7 @@ class Shelf:
         self.gate.set()
         self.gates = [self.gate]
         self.begun = threading.Event()
+        self.left: int | None = None  # after the next archive
         self.archives: list[bytes] = []
         self.ended = threading.Event()
         self.limited = False
@@ -65,6 +66,8 @@ class Shelf:
         assert archive.size <= self.free, "nothing is written where there is no room for it"
         self.archives.append(bytes(archive.data))
         self.free -= archive.size
+        if self.left is not None:
+            self.free, self.left = self.left, None
 
 
 class Nobody:
@@ -98,9 +101,26 @@ def records(count: int, size: int) -> list[tuple[ChunkId, bytes]]:
     return [(ChunkId(noise.randbytes(32)), noise.randbytes(noise.randrange(1, size))) for _ in range(count)]
 
 
-def play(shelves: Sequence[Shelf], given_: Sequence[tuple[ChunkId, bytes]], attendant: Nobody) -> Tally:
+class Told(Tally):
+    """A monitor that has heard of a finding, once it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = threading.Event()
+
+    def finding(self, finding: Finding) -> None:
+        super().finding(finding)
+        self.heard.set()
+
+
+def play(
+    shelves: Sequence[Shelf],
+    given_: Sequence[tuple[ChunkId, bytes]],
+    attendant: Nobody,
+    monitor: Tally | None = None,
+) -> Tally:
     """Pack and place all records; raises what the set raises."""
-    monitor = Tally()
+    monitor = monitor or Tally()
     pool = BufferPool(SIZE, len(shelves) + 1)
     disks = disk_set(shelves, attendant, monitor, pool.count)
     packer = Packer(pool, disks, CONTENT_CLASS, KEY)
@@ -202,19 +222,27 @@ def test_a_disk_that_cannot_take_a_whole_archive_is_closed_while_another_can() -
     assert not large.done
 
 
-def test_what_fits_nowhere_is_packed_anew() -> None:
-    """A disk fails with an archive in hand that is larger than what the other has left."""
-    failing, narrow = Shelf(1, 1 << 30, fails_at=1), Shelf(2, SIZE // 2)
-    given_ = records(14, 12 * KIB)
-    narrow.gate.clear()
-    threading.Timer(0.3, narrow.gate.set).start()
-    try:
-        play([failing, narrow], given_, Nobody())
-    except MediaError:
-        assert all(number == 1 for number in held([failing, narrow]).values())
+@pytest.mark.parametrize("count", [0, 20])
+def test_what_fits_nowhere_is_packed_anew(count: int) -> None:
+    """A disk fails with an archive in hand that is larger than what the other, or a further one, has left."""
+    failing, narrow = Shelf(1, 1 << 30, fails_at=0), Shelf(2, 1 << 30)
+    further = [Shelf(number, SIZE // 2) for number in range(3, 3 + count)]
+    failing.gates = [narrow.begun]
+    monitor = Told()
+    narrow.gates = [monitor.heard]  # by then the other counts as failed
+    narrow.left = SIZE // 2
+    given_ = records(40, 12 * KIB)
+    if further:
+        play([failing, narrow], given_, Nobody(further), monitor)
+        assert held([failing, narrow, *further]) == Counter(given_)
     else:
-        assert held([failing, narrow]) == Counter(given_)
-    assert max((len(a) for a in narrow.archives), default=0) <= SIZE // 2
+        with pytest.raises(MediaError):
+            play([failing, narrow], given_, Nobody(), monitor)
+        assert all(number == 1 for number in held([narrow]).values())
+    assert not failing.archives
+    packed = [len(archive) for shelf in (narrow, *further) for archive in shelf.archives[shelf is narrow :]]
+    assert packed
+    assert max(packed) <= SIZE // 2
 
 
 @pytest.mark.parametrize(
