@@ -14,18 +14,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import LoopDisks
-from tests.journeys import trees
-from tests.journeys.stage import Copy, Stage, as_nobody, below
+from tests.journeys import moments, trees
+from tests.journeys.stage import Copy, Stage, as_nobody, below, prepared
 
 assert sys.platform == "linux"
 
 GIB = 1 << 30
 NOBODY = 65534
-QUICK = 10.0  # seconds; 100 GB of nothing, read, take twice that on the fastest machine
+QUICK = 10.0  # seconds of processors; 100 GB of nothing, read, take twice that on the fastest machine
 
 PARTS = (
     "deep in short steps",
@@ -177,6 +178,24 @@ def linked(root: Path) -> None:
     os.link(first, root / "linked" / "second")
 
 
+# A command that writes at its end how long processors worked for it and its helpers, whatever else the machine does.
+MEASURED = """
+import atexit, resource
+from pathlib import Path
+def measure():
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    Path({path!r}).write_text(str(sum(one.ru_utime + one.ru_stime for one in used)))
+atexit.register(measure)
+"""
+
+
+def measured(stage: Stage, path: Path, *words: object) -> tuple[Any, float]:
+    """Run a command. Return the document that it prints, and the processors' seconds."""
+    with moments.using(stage, prepared(MEASURED.format(path=str(path)))):
+        done = stage.run(*map(str, words), "--json").json
+    return done, float(path.read_text())
+
+
 @dataclass(frozen=True)
 class Played:
     stage: Stage
@@ -187,20 +206,21 @@ class Played:
 @pytest.fixture(scope="module")
 def played(ground: Path, opened: Stage, strange: Path, fixed: Path) -> Played:
     stage = opened.copy(ground / "every kind")
-    done = stage.run("seed", "export", strange, fixed, "--to", stage.disk, "--json")
+    done, seconds = measured(stage, ground / "seconds", "seed", "export", strange, fixed, "--to", stage.disk)
     stage.import_()
-    return Played(stage, done.json, done.seconds)
+    return Played(stage, done, seconds)
 
 
 @pytest.fixture(scope="module", params=["vault", "disk"])
 def back(request: pytest.FixtureRequest, played: Played, ground: Path, mounts: Mounts) -> tuple[Path, float]:
-    """The folder restored into, on another file system in memory, and the seconds it took."""
+    """The folder restored into, on another file system in memory, and the processors' seconds."""
     stage = played.stage
     target = mounts.memory(ground / f"from {request.param}")
     source = ("--vault", stage.at) if request.param == "vault" else ("--from", stage.disk)
-    done = stage.run("seed", "restore", "latest", *source, "--target", target, "--json")
-    assert (done.json["findings"], done.json["failed"], done.json["left_alone"]) == ([], 0, 0)
-    return target, done.seconds
+    words = ("seed", "restore", "latest", *source, "--target", target)
+    done, seconds = measured(stage, ground / "seconds", *words)
+    assert (done["findings"], done["failed"], done["left_alone"]) == ([], 0, 0)
+    return target, seconds
 
 
 pytestmark = pytest.mark.needs("root")
