@@ -44,13 +44,14 @@ def _main(program: str) -> str:
 
 
 class Forks:
-    """The commands as forks of the server, each with some lines of Python run before it.
+    """The commands as forks of the server, each with some lines of Python run before it, and with the rights of a user.
 
-    Called with a program, it returns the words that start the same command cold.
+    Called with a program, it returns the words that start the same command cold, with the rights of this process.
     """
 
-    def __init__(self, prelude: str = "") -> None:
+    def __init__(self, prelude: str = "", user: int | None = None) -> None:
         self.prelude = prelude
+        self.user = user
 
     def __call__(self, program: str) -> tuple[str, ...]:
         return cold(self.prelude)(program) if self.prelude else installed(program)
@@ -80,6 +81,7 @@ class Forks:
             "orig_argv": [*(() if self.prelude else (sys.executable,)), *words_cold, *arguments],
             "environment": dict(environment),
             "folder": str(folder),
+            "user": self.user,
             "session": session or terminal,
             "terminal": terminal,
         }

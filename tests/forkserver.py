@@ -7,6 +7,7 @@ Run as a script with the number of an inherited socket: `python -P forkserver.py
 """
 
 import atexit
+import ctypes
 import fcntl
 import gc
 import importlib
@@ -28,12 +29,15 @@ from contextlib import suppress
 assert sys.platform == "linux"
 
 PACKAGES = ("formats", "importer", "seed")
-OF_OTHER_SYSTEMS = ("windows", "macos")
+WHOLE = (*PACKAGES, "typer._click")
+OF_OTHER_SYSTEMS = {"windows", "macos", "_winconsole", "_winterm", "__main__"}
 # The packages import these late, in functions.
 LATE = (
-    "azure.storage.blob", "concurrent.futures.thread", "importlib.metadata", "multiprocessing.connection", "pyarrow.parquet",
-    "tqdm", "typer.completion", "zoneinfo",
+    "encodings.ascii", "encodings.idna", "encodings.latin_1",
+    "azure.storage.blob", "concurrent.futures.thread", "cryptography.hazmat.backends.openssl.backend", "importlib.metadata",
+    "multiprocessing.connection", "pyarrow.compute", "pyarrow.parquet", "tqdm", "typer.completion", "zoneinfo",
 )  # fmt: skip
+PR_SET_DUMPABLE = 4
 DESCRIPTORS = 4  # the three standard ones, and the socket that hears how the fork ends
 
 
@@ -74,10 +78,10 @@ def main() -> None:
 
 def preload() -> None:
     """Import all modules of the product, and make keys as cheap to derive as readers accept."""
-    for package in PACKAGES:
+    for package in WHOLE:
         importlib.import_module(package)
         for module in pkgutil.walk_packages(sys.modules[package].__path__, f"{package}."):
-            if module.name.rpartition(".")[2] not in (*OF_OTHER_SYSTEMS, "__main__"):
+            if not set(module.name.split(".")[1:]) & OF_OTHER_SYSTEMS:
                 importlib.import_module(module.name)
     for name in LATE:
         importlib.import_module(name)
@@ -149,9 +153,20 @@ def become(wanted: dict[str, object], descriptors: list[int]) -> None:
     time.tzset()
     tempfile.tempdir = None
     os.chdir(str(wanted["folder"]))
+    if isinstance(user := wanted["user"], int):
+        turn_into(user)
     sys.argv[:] = wanted["argv"]  # type: ignore[call-overload]
     sys.orig_argv[:] = wanted["orig_argv"]  # type: ignore[call-overload]
     open_streams()
+
+
+def turn_into(user: int) -> None:
+    """Give up all rights but those of a user, as a program has them that this user has started."""
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    # The kernel now hides this process's own files below /proc from it, as after a change of rights from outside.
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1)
 
 
 def open_streams() -> None:

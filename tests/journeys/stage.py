@@ -8,16 +8,12 @@ show a traceback or call a failure a fault of its own: `run` itself sees to that
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
-
-import pytest
 
 from tests.commands import (
     PATIENCE,
@@ -341,29 +337,8 @@ def prepared(prelude: str) -> Program:
     return Forks(prelude)
 
 
-def as_nobody(program: str) -> tuple[str, ...]:
-    """The same command for a user without any rights. Skips where that user may read no Python of this version."""
-    words = _as_nobody()
-    if not words:
-        pytest.skip("NOT TESTED: the user nobody can run no Python that has our packages")
-    return tuple(word.replace("PROGRAM", program) for word in words)
-
-
-@cache
-def _as_nobody() -> tuple[str, ...]:
-    drop = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-    # Only our own packages are added: another Python has a standard library of its own.
-    own = os.pathsep.join((str(ROOT), *(p for p in sys.path if p.endswith("-packages"))))
-    main = "import sys; sys.argv[0] = 'PROGRAM'; from PROGRAM.cli import main; main()"
-    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}", "/usr/bin/python3"):
-        words = (*drop, "env", f"PYTHONPATH={own}", "PYTHONDONTWRITEBYTECODE=1", python, "-c", main)
-        probe = "import seed.cli.app, importer.cli.app, pyarrow, pyfastcdc, cryptography"
-        done = subprocess.run(
-            [*words[:-1], probe], capture_output=True, check=False, cwd="/", timeout=PATIENCE
-        )
-        if done.returncode == 0:
-            return words
-    return ()
+NOBODY = 65_534
+as_nobody = Forks(user=NOBODY)  # for a user without any rights
 
 
 def _converse(terminal: int, answers: list[bytes]) -> bytes:

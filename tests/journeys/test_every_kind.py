@@ -286,7 +286,6 @@ def common() -> Iterator[Path]:
 
 def test_another_user_reads_what_it_may_and_makes_what_it_may(opened: Stage, common: Path) -> None:
     """One notice for all devices, and a finding for each file that is closed to it, whatever its name."""
-    as_nobody("seed")
     source = common / "source"
     source.mkdir()
     devices(source)

@@ -35,7 +35,6 @@ def commons() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def registered(commons: Path) -> Stage:
     """A stage that belongs to nobody."""
-    as_nobody("seed")
     stage = Stage(commons / "registered")
     stage.write_secret()
     own(commons)
