@@ -1,12 +1,12 @@
 """Many import processes on one vault and one disk set at once, half of them killed: the vault is as if one had done it."""
 
-import random
 import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.commands import Process, Program
+from tests.effort import seeded
 from tests.journeys import moments, trees
 from tests.journeys.stage import Copy, Stage, below, disks, ended, stored, to
 
@@ -27,9 +27,7 @@ def test_ten_stations_five_of_them_killed(copy_of: Copy, opened: Stage, long_tre
     stage.run("seed", "export", long_tree, *to(*paths), "--offline")
     alone = stage.copy(room / "alone")
     alone.run("importer", "import", *disks(alone, 2), "--vault", alone.at)
-    seed = random.SystemRandom().randrange(1 << 32)
-    print("random seed", seed)
-    chance = random.Random(seed)
+    chance = seeded()
 
     def started(command: Program) -> Process:
         with moments.using(stage, command):

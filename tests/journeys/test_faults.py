@@ -5,7 +5,6 @@ a mount point that has lost its disk.
 """
 
 import os
-import random
 import shutil
 import signal
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import installed
+from tests.effort import seeded
 from tests.facilities import LoopDisk
 from tests.journeys import devices, moments
 from tests.journeys.stage import Stage, ended, prepared, refused
@@ -50,12 +50,6 @@ def two(rack: devices.Rack, *options: str) -> tuple[LoopDisk, LoopDisk]:
 def unlike(rack: devices.Rack) -> tuple[LoopDisk, LoopDisk]:
     """Whichever of them is written to when it happens."""
     return rack.disk(SIZE, "ext4"), rack.disk(SIZE, "xfs")
-
-
-def seeded() -> random.Random:
-    seed = int.from_bytes(os.urandom(4), "little")
-    print("random seed", seed)
-    return random.Random(seed)
 
 
 def test_killed_at_random_moments_an_export_to_two_disks_completes(

@@ -4,7 +4,6 @@ Stopped by Ctrl-C or killed at any moment, the same command completes, and what 
 """
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import psutil
 import pytest
 
 from tests.commands import Program
+from tests.effort import seeded
 from tests.journeys import moments, trees
 from tests.journeys.stage import Copy, Result, Stage, below, ended, prepared, snapshot
 
@@ -148,9 +148,7 @@ def test_killed_again_and_again_an_export_completes(
     copy_of: Copy, opened: Stage, long_tree: Path, room: Path
 ) -> None:
     stage = copy_of(opened)
-    seed = int.from_bytes(os.urandom(4), "little")
-    print("random seed", seed)
-    step = random.Random(seed).randint(1, moments.STEPS)
+    step = seeded().randint(1, moments.STEPS)
     kills = (
         struck(stage, "asked", signal.SIGKILL, prefix="label"),
         struck(stage, "placed", signal.SIGKILL, prefix="label"),

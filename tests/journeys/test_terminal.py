@@ -1,7 +1,6 @@
 """What a terminal and a shell do to a command: pipes that end early, an odd locale, signals, a closed window."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 
 from formats.console import ONE_REQUEST
 from tests.commands import Process
+from tests.effort import seeded
 from tests.journeys import moments, trees
 from tests.journeys.stage import Copy, Result, Stage, below, ended, in_parallel, judged, prepared
 from tests.journeys.terminal import Terminal
@@ -263,12 +263,11 @@ def test_ctrl_c_at_any_moment_is_told_in_a_line(exported: Stage, room: Path) -> 
 
     assert interrupted(0).code == 0
     calls = int((room / "counted").read_text())
-    seed = int.from_bytes(os.urandom(4), "little")
-    print("random seed", seed, "calls", calls)
+    print(calls, "calls of a function")
 
     def attempt(nth: int) -> None:
         result = interrupted(nth)
         assert result.code in (130, 0, -signal.SIGINT), result
         assert result.code != 130 or result.stderr == "\nseed: stopped\n", result
 
-    in_parallel(attempt, random.Random(seed).sample(range(1, calls + 1), 40))
+    in_parallel(attempt, seeded().sample(range(1, calls + 1), 40))

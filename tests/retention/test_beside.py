@@ -1,10 +1,10 @@
 """Prune beside a backup and an import that run, killed and run again: nothing that is needed is lost. By real processes."""
 
-import random
 import signal
 import sys
 from pathlib import Path
 
+from tests.effort import seeded
 from tests.journeys import moments, trees
 from tests.journeys.stage import Copy, Stage, a_day_later, backup, below, ended, keep_firsts, kept
 
@@ -18,9 +18,7 @@ def test_a_prune_that_is_killed_beside_a_backup_and_an_import_loses_nothing(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
     """What was condemned a day ago is deleted while a point is made that could well use it, and while a disk brings it."""
-    seed = random.SystemRandom().randrange(1 << 32)
-    print("random seed", seed)
-    chance = random.Random(seed)
+    chance = seeded()
     stage = copy_of(opened)
     keep_firsts(stage, days=1)
     states = {str(backup(stage, source)["point"]): kept(source, room, "first")}
