@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import Counter
 from importlib import import_module
+from types import FrameType
 from typing import Any
 
 assert sys.platform == "linux"
@@ -65,8 +66,7 @@ class Striker:
     def wrap_files(self) -> None:
         """Count the steps by which a local store makes a file of an object."""
         from formats.store import local
-
-        write = local.write  # type: ignore[attr-defined]
+        from formats.store.root import write
 
         def write_in_two(file: Any, view: memoryview, limiter: Any = None) -> None:
             if getattr(self._at_work, "address", None) is None:
@@ -87,11 +87,11 @@ class Striker:
 
         on_signal = Console._on_signal
 
-        def heard(console: Console, number: int, frame: Any) -> None:
-            on_signal(console, number, frame)
+        def heard(console: Console, number: int, _: FrameType | None) -> None:
+            on_signal(console, number, _)
             os.write(self._hears, b".")
 
-        Console._on_signal = heard  # type: ignore[method-assign, assignment]
+        Console._on_signal = heard  # type: ignore[method-assign]
 
     def _followed(self, call: Any, step: str) -> Any:
         def followed(*words: Any, **named: Any) -> Any:
