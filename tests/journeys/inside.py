@@ -85,11 +85,11 @@ class Striker:
         """Learn when the command has heard a signal."""
         from formats.console import Console
 
-        on_signal = Console._on_signal
+        on_signal, hears = Console._on_signal, self._hears
 
-        def heard(console: Console, number: int, _: FrameType | None) -> None:
-            on_signal(console, number, _)
-            os.write(self._hears, b".")
+        def heard(self: Console, number: int, _: FrameType | None) -> None:
+            on_signal(self, number, _)
+            os.write(hears, b".")
 
         Console._on_signal = heard  # type: ignore[method-assign]
 
