@@ -1,15 +1,16 @@
 """`python -m tests`: the static checks, and every test of the fast part on all processors.
 
 `--static` stops after the static checks. `--nightly` does everything, for about an hour: every crash point, every cell of the
-damage matrix, soaks, the journeys in containers, ten times the examples, the year and fuzzing. `--mutants` shows that
-the fast part notices faults. All else goes to pytest.
+damage matrix, soaks, the journeys in containers, ten times the examples, the year and fuzzing, which needs the extra
+`fuzz`. `--mutants` shows that the fast part notices faults. All else goes to pytest.
 """
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests import effort
@@ -28,14 +29,16 @@ STATIC: tuple[Command, ...] = (
 PARALLEL: Command = (*PYTHON, "pytest", "-n", "logical", "--dist", "loadfile")
 CONTAINERS = {"OFFSEED_VAULT": "azblob"}
 
-# What the night adds, each a program of its own; `python -m` each of them says what it does.
-NIGHT: tuple[Command, ...] = (
-    ("tests.damage",),
-    ("tests.damage.model", "--minutes", "3"),
-    ("tests.damage.rot",),
-    ("tests.journeys.soak", "--kills", "3", "--gib", "1", "--calls", "5"),
-    ("tests.retention.year",),
-    ("tests.fuzz", "--minutes", "5"),
+# What the night adds, each a program of its own; `python -m` each of them says what it does. The lanes run side by side.
+NIGHT: tuple[tuple[Command, ...], ...] = (
+    (("tests.retention.year",),),
+    (
+        ("tests.damage",),
+        ("tests.damage.model", "--minutes", "3"),
+        ("tests.damage.rot",),
+        ("tests.journeys.soak", "--kills", "3", "--calls", "5"),
+        ("tests.fuzz", "--minutes", "5"),
+    ),
 )
 
 
@@ -59,15 +62,19 @@ def main() -> int:
 
 def _nightly() -> int:
     """Do everything, also after a failure; return how many commands failed."""
-    whole = {effort.VARIABLE: "1"}
-    steps: list[Callable[[], int]] = [
-        lambda: _run(PARALLEL, **whole),
-        lambda: _run((*PARALLEL, "tests/journeys"), **CONTAINERS),
-        *(lambda words=words: _run((*PYTHON, *words)) for words in NIGHT),
+    failed = [
+        _run(PARALLEL, **{effort.VARIABLE: "1"}),
+        _run((*PARALLEL, "tests/journeys"), **CONTAINERS),
     ]
-    failed = sum(bool(step()) for step in steps)
-    print(f"{len(steps)} steps of the night, {failed} failed", flush=True)
-    return failed
+    with ThreadPoolExecutor(len(NIGHT)) as pool:
+        for codes in pool.map(_lane, NIGHT):
+            failed += codes
+    print(f"{len(failed)} commands of the night, {sum(map(bool, failed))} failed", flush=True)
+    return sum(map(bool, failed))
+
+
+def _lane(programs: Sequence[Command]) -> list[int]:
+    return [_run((*PYTHON, *words)) for words in programs]
 
 
 def _all(commands: Sequence[Command]) -> int:
@@ -75,10 +82,11 @@ def _all(commands: Sequence[Command]) -> int:
 
 
 def _run(command: Command, **environment: str) -> int:
-    print("$", *(f"{name}={value}" for name, value in environment.items()), *command[1:], flush=True)
+    shown = " ".join((*(f"{name}={value}" for name, value in environment.items()), *command[1:]))
+    print("$", shown, flush=True)
     began = time.monotonic()
     code = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False).returncode
-    print(f"  {time.monotonic() - began:.0f} s, exit {code}", flush=True)
+    print(f"# {shown}: {time.monotonic() - began:.0f} s, exit {code}", flush=True)
     return code
 
 
