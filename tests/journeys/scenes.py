@@ -109,8 +109,12 @@ Scene = Callable[[str, Stage, Deed], Stage]
 
 
 @pytest.fixture(scope="session")
-def scene(ground: Path, setting: type[Stage]) -> Scene:
-    """`scene(name, begin, deed)`: a stage after a deed, which begins as a copy of another one. Each worker has its own copy."""
+def scene(ground: Path, setting: type[Stage]) -> Iterator[Scene]:
+    """`scene(name, begin, deed)`: a stage after a deed, which begins as a copy of another one. Each worker has its own copy.
+
+    Tests that leave anything behind make a copy of their own: in the end no home has more jobs than it had.
+    """
+    made: dict[Path, list[str]] = {}
 
     def make(name: str, begin: Stage, deed: Deed) -> Stage:
         def build(path: Path) -> Stage:
@@ -119,10 +123,19 @@ def scene(ground: Path, setting: type[Stage]) -> Scene:
             return stage
 
         if setting is not Stage:  # a container is on the server of this very worker
-            return build(ground / name)
-        return Stage(built(name, build)).copy(ground / name)
+            stage = build(ground / name)
+        else:
+            stage = Stage(built(name, build)).copy(ground / name)
+        made[stage.folder] = jobs(stage.folder)
+        return stage
 
-    return make
+    yield make
+    changed = [folder.name for folder, before in made.items() if jobs(folder) != before]
+    assert not changed, f"tests have worked in these scenes instead of in copies: {changed}"
+
+
+def jobs(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*-home/jobs/*"))
 
 
 @pytest.fixture(scope="session")

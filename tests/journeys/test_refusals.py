@@ -191,12 +191,16 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def play(places: Path, small_tree: Path) -> Callable[[Stage, Sequence[Refusal]], Scene]:
+def play(
+    places: Path, small_tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Stage, Sequence[Refusal]], Scene]:
     done: dict[Stage, Scene] = {}
+    copies = tmp_path_factory.mktemp("refused")
 
     def once(stage: Stage, refusals: Sequence[Refusal]) -> Scene:
         if stage not in done:
-            at = Places(stage, small_tree, places)
+            # A copy: of what is refused the home keeps a job.
+            at = Places(stage.copy(copies / stage.folder.name), small_tree, places)
             before = seen(at)
             results: Played = {}
             in_parallel(lambda refusal: results.update({refusal: attempt(refusal, at)}), refusals)
