@@ -163,7 +163,7 @@ def test_a_helper_that_is_killed_ends_the_run_and_is_named(many: list[Path]) -> 
         received = Received(found)
 
         def kill(number: int) -> None:
-            if number == MANY // 2:
+            if sys.platform == "linux" and number == MANY // 2:
                 forked: Any = found[0]  # the one that is asked where both have as little to do
                 os.kill(forked.process, signal.SIGKILL)
                 os.waitid(os.P_PID, forked.process, os.WEXITED | os.WNOWAIT)
