@@ -25,8 +25,9 @@ STATIC: tuple[Command, ...] = (
     *((*PYTHON, "mypy", "--platform", platform) for platform in ("linux", "win32", "darwin")),
 )
 
-# Tests of one file share what they build, so they stay together.
-PARALLEL: Command = (*PYTHON, "pytest", "-n", "logical", "--dist", "loadfile")
+# Tests of one file share what they build, so they stay together. One process more than processors: some tests wait.
+PROCESSES = (os.cpu_count() or 1) + 1
+PARALLEL: Command = (*PYTHON, "pytest", "-n", str(PROCESSES), "--dist", "loadfile")
 CONTAINERS = {"OFFSEED_VAULT": "azblob"}
 
 # What the night adds, each a program of its own; `python -m` each of them says what it does. The lanes run side by side.
