@@ -1,7 +1,7 @@
 """`python -m tests`: the static checks, and every test of the fast part on all processors.
 
 `--static` stops after the static checks. `--nightly` does everything, for about an hour: every crash point, every cell of the
-damage matrix, soaks, the journeys in containers, ten times the examples, the year and fuzzing, which needs the extra
+damage matrix, soaks, two journeys in containers, ten times the examples, the year and fuzzing, which needs the extra
 `fuzz`. `--mutants` shows that the fast part notices faults. All else goes to pytest.
 """
 
@@ -28,6 +28,7 @@ STATIC: tuple[Command, ...] = (
 # Tests of one file share what they build, so they stay together. One process more than processors: some tests wait.
 PROCESSES = (os.cpu_count() or 1) + 1
 PARALLEL: Command = (*PYTHON, "pytest", "-n", str(PROCESSES), "--dist", "loadfile")
+IN_CONTAINERS = ("tests/journeys/test_main_job.py", "tests/journeys/test_backup.py")
 CONTAINERS = {"OFFSEED_VAULT": "azblob"}
 
 # What the night adds, each a program of its own; `python -m` each of them says what it does. The lanes run side by side.
@@ -65,7 +66,7 @@ def _nightly() -> int:
     """Do everything, also after a failure; return how many commands failed."""
     failed = [
         _run(PARALLEL, **{effort.VARIABLE: "1"}),
-        _run((*PARALLEL, "tests/journeys"), **CONTAINERS),
+        _run((*PARALLEL, *IN_CONTAINERS), **CONTAINERS),
     ]
     with ThreadPoolExecutor(len(NIGHT)) as pool:
         for codes in pool.map(_lane, NIGHT):
