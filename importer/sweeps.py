@@ -63,10 +63,8 @@ class Sweeping:
         _release(self._lock)
         documents = _documents(self.vault, Tally())
         over = {found.sweep for _, found in documents if found.state == "ended"}
-        for (
-            name,
-            found,
-        ) in documents:  # that it began goes before that it has ended: no import must wait for it
+        # That a sweep began goes before that it has ended: no import must wait for it.
+        for name, found in documents:
             if found.number < document.number and (found.sweep in over or self._was_killed(name)):
                 self.vault.store.delete(name)
 

@@ -20,12 +20,11 @@ import pytest
 
 from tests.conftest import LoopDisks
 from tests.journeys import moments, trees
-from tests.journeys.stage import Copy, Stage, as_nobody, below, prepared
+from tests.journeys.stage import NOBODY, Copy, Stage, as_nobody, below, prepared
 
 assert sys.platform == "linux"
 
 GIB = 1 << 30
-NOBODY = 65534
 QUICK = 10.0  # seconds of processors; 100 GB of nothing, read, take twice that on the fastest machine
 
 PARTS = (

@@ -13,13 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.journeys import trees
-from tests.journeys.stage import Stage, as_nobody, below, refused
+from tests.journeys.stage import NOBODY, Stage, as_nobody, below, refused
 
 assert sys.platform == "linux"
 
 pytestmark = pytest.mark.needs("root")
 
-NOBODY = 65534
 SHOWN = 10
 
 
