@@ -88,7 +88,7 @@ def test_an_old_disk_does_not_bring_back_what_has_expired(copy_of: Copy, opened:
     assert "has expired in this vault, and is not brought back" in done.stderr
     imports = stage.run("importer", "jobs", "--vault", stage.at, "--machine", "web1", "--json").json
     assert [j["kind"] for j in imports] == ["import"] * len(imports)
-    assert imports[0]["bytes"] > 0
+    assert sorted(j["bytes"] > 0 for j in imports) == [False, True], "both may have begun within one second"
     said = stage.run("importer", "jobs", "--vault", stage.at).stdout
     assert "import   web1" in said
     assert "may be erased" in done.stdout
