@@ -202,7 +202,8 @@ def test_a_device_has_less_room_than_it_promised(rack: devices.Rack, fleet: Flee
     all_ = fleet(rack.disk(SIZE), thin)
     result = all_.run(code=None)
     assert result.code in (3, 4), result
-    assert "io-error" in result.stderr or "disk-full" in result.stderr
+    # The device fails, and the file system may stop taking writes before that is told.
+    assert any(code in result.stderr for code in ("io-error", "disk-full", "read-only")), result
     assert devices.archives(all_.disks[0])
     devices.grow(behind, SIZE)
     devices.mend(thin)
