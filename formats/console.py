@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import typer
 
-from formats.errors import Interrupted, OffseedError, UsageError
+from formats.errors import Interrupted, OffseedError, UsageError, fault
 from formats.jobs.log import JobLog
 from formats.monitor import Finding, Tally
 from formats.progress import Bar, Rate, every
@@ -119,14 +119,28 @@ class Console(Tally):
             self.log.begin()
         if total is not None:
             self.expect(total=total, files=0, final=True)
-        asked = [s for s in _stop_signals() if signal.getsignal(s) != signal.SIG_IGN or s == signal.SIGINT]
-        before = {s: signal.signal(s, self._on_signal) for s in asked}
+        with self.heeding(), self._shown(title):
+            yield
+
+    @contextmanager
+    def heeding(self) -> Iterator[None]:
+        """Take a first signal to stop as a wish while inside. The second one ends the process."""
+        before = {number: signal.signal(number, self._on_signal) for number in _heard_signals()}
         try:
-            with self._shown(title):
-                yield
+            yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def stop_in_order(self) -> None:
+        """Let a signal to stop end this command at once, but in order, from now on: what was begun is undone and told."""
+        for number in _heard_signals():
+            signal.signal(number, self._on_order)
+
+    def _on_order(self, number: int, _: FrameType | None) -> None:
+        self.stop = True
+        self.signal_number = signal.Signals(number)
+        raise Interrupted(number)
 
     @contextmanager
     def _shown(self, title: str) -> Iterator[None]:
@@ -239,6 +253,8 @@ def command(
     """
 
     def register(function: Command) -> Command:
+        if job is not None:
+            _jobs[name] = job
         signature = inspect.signature(function)
         own = list(signature.parameters.values())[1:]
         common = {"as_json": JsonOption, "quiet": QuietOption, "verbose": VerboseOption}
@@ -251,6 +267,9 @@ def command(
             _consoles.append(console := Console(**switches))
             if job is not None and not _only_looks({n for n, v in arguments.items() if v}):
                 console.log = JobLog(job(), name)
+                if arguments.get("scheduled"):
+                    console.log.begin()
+                    console.stop_in_order()
             try:
                 code = function(console, **arguments) or DONE
                 sys.stdout.flush()
@@ -293,6 +312,7 @@ def _unwrapped(text: str) -> str:
 
 
 _consoles: list[Console] = []
+_jobs: dict[str, Callable[[], Path]] = {}  # the home of each command that is a job
 
 
 def run(program: str, app: typer.Typer, ended: Callable[[Console], None] | None = None) -> int:
@@ -301,6 +321,12 @@ def run(program: str, app: typer.Typer, ended: Callable[[Console], None] | None 
     code = FAILED
     try:
         code = _run(program, app)
+    except KeyboardInterrupt:
+        code = STOPPED
+        raise
+    except Exception as error:
+        _console().error = fault(error)
+        raise
     finally:
         console = _console()
         if console.log is not None and (console.log.is_begun or code in (FAILED, NOT_FINISHED)):
@@ -340,8 +366,14 @@ def _run(program: str, app: typer.Typer) -> int:
 
 def _fail_usage(program: str, error: Any) -> int:
     """The error of the option parser as one of ours."""
-    path = getattr(getattr(error, "ctx", None), "command_path", program)
-    _console().fail(program, UsageError("usage", error.format_message(), hint=f"see {path} --help"))
+    context = getattr(error, "ctx", None)
+    path, name = getattr(context, "command_path", program), getattr(context, "info_name", None)
+    console = _console()
+    if "--scheduled" in sys.argv and name in _jobs:  # nobody sees how the system's timer fails
+        _consoles.append(console)
+        console.log = JobLog(_jobs[name](), name)
+        console.log.begin()
+    console.fail(program, UsageError("usage", error.format_message(), hint=f"see {path} --help"))
     return UsageError.exit_code
 
 
@@ -354,31 +386,10 @@ def _console() -> Console:
     return _consoles[-1] if _consoles else Console(as_json="--json" in sys.argv)
 
 
-def _stop_signals() -> list[signal.Signals]:
+def _heard_signals() -> list[signal.Signals]:
+    """Return the signals to stop, without those that the caller has this command ignore."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
     names = ("SIGINT", "SIGTERM", "SIGHUP")
-    main = threading.current_thread() is threading.main_thread()
-    return [getattr(signal, n) for n in names if hasattr(signal, n)] if main else []
-
-
-def check_writable(path: Path) -> None:
-    """Before the work of which the file at `path` is to tell. Raises UsageError path-not-found."""
-    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise UsageError(
-            "path-not-found", "cannot write the report here", subject=str(path),
-            hint="name a file in a folder that is there and can be written",
-        )  # fmt: skip
-
-
-def create_private(path: Path) -> int:
-    """A new file that only its owner may read, open for writing. Raises UsageError file-exists, path-not-found."""
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise UsageError(
-            "file-exists", "this file exists already", subject=str(path), hint="choose another name"
-        ) from None
-    except OSError as error:
-        raise UsageError(
-            "path-not-found", f"cannot write here ({error.strerror})", subject=str(path),
-            hint="name a file in a folder that is there and can be written",
-        ) from error  # fmt: skip
+    there = [signal.Signals(getattr(signal, n)) for n in names if hasattr(signal, n)]
+    return [s for s in there if signal.getsignal(s) != signal.SIG_IGN or s == signal.SIGINT]

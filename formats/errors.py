@@ -223,6 +223,11 @@ def damage_aside() -> Iterator[None]:
             raise
 
 
+def fault(error: Exception) -> OffseedError:
+    """Return the error that tells of a fault of the program itself."""
+    return OffseedError("internal", "a fault in the program itself", subject=type(error).__name__)
+
+
 class Interrupted(OffseedError):  # noqa: N818  an ending, not an error
     """Stopped by the user or the system; `exit_code` tells the signal."""
 

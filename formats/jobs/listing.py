@@ -1,6 +1,7 @@
 """The jobs of a home, by their logs: those that run, and those that ended or were killed."""
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,19 +12,21 @@ from typing import Any
 
 import psutil
 
-from formats.jobs.log import FOLDER, JobLog
+from formats.jobs.log import FOLDER, KILLED, NOTHING, JobLog, end_killed
 from formats.monitor import Tally
 from formats.wire import Json
 
 LINE_MAX = 64 << 10
-STATES = {0: "done", 3: "warnings", 4: "unfinished", 129: "stopped", 130: "stopped", 143: "stopped"}
+STATES = {
+    0: "done", 3: "warnings", 4: "unfinished", 129: "stopped", 130: "stopped", 143: "stopped", KILLED: "killed",
+}  # fmt: skip
 SUCCESS = ("done", "warnings")
 
 
 @dataclass
 class Job:
-    """One job. `state` is running, done, warnings, unfinished (a further disk is needed), stopped, failed or killed; times are
-    in seconds since 1970; `of` bytes are to be read, where that is known; `codes` counts its findings."""
+    """One job. `state` is running, done, warnings, unfinished (a further disk is needed), stopped, failed or killed; skipped, where
+    another command was at work; not-due, where the schedule says so. Times are in seconds since 1970; `of` bytes are to be read, where that is known; `codes` counts its findings."""
 
     job: str
     kind: str
@@ -66,8 +69,7 @@ class Job:
 
 def jobs(home: Path) -> list[Job]:
     """All whose logs there are, by the time at which they began."""
-    paths = sorted((home / FOLDER).glob("*.jsonl")) if (home / FOLDER).is_dir() else []
-    return [job for path in paths if (job := read_job(path)) is not None]
+    return [job for path in _logs(home) if (job := read_job(path)) is not None]
 
 
 def read_job(path: Path) -> Job | None:
@@ -86,9 +88,22 @@ def read_job(path: Path) -> Job | None:
     return job
 
 
+def end_those_killed(home: Path) -> list[Job]:
+    """Return the jobs that were killed since this was last asked, and end their logs."""
+    found = []
+    for path in _logs(home):
+        if _has_end(path) or (job := read_job(path)) is None or job.state != "killed":
+            continue
+        with suppress(OSError):
+            end_killed(path, job.began + job.seconds, job.seconds, job.findings)
+            found.append(job)
+    return found
+
+
 def ended_now(log: JobLog, console: Tally) -> Job:
     """A job that has just ended, and of which no log could be written."""
-    job = Job(log.job, log.kind, log.path, int(time.time()), STATES.get(log.code, "failed"), int(time.time()))
+    state = log.nothing or STATES.get(log.code, "failed")
+    job = Job(log.job, log.kind, log.path, int(time.time()), state, int(time.time()))
     job.codes.update(finding.code for finding in console.findings)
     job.findings = len(console.findings)
     if log.error is not None:
@@ -98,7 +113,7 @@ def ended_now(log: JobLog, console: Tally) -> Job:
 
 def _take(job: Job, line: dict[str, Any]) -> None:
     event = line.get("event")
-    if event in ("progress", "end"):
+    if event in ("progress", "end") and "read" in line:
         job.read, job.written = integer(line.get("read")), integer(line.get("written"))
         job.files = integer(line.get("files"))
         job.of = integer(line["of"]) if line.get("of") is not None else None
@@ -109,9 +124,22 @@ def _take(job: Job, line: dict[str, Any]) -> None:
         job.ended = integer(line.get("time"))
         job.seconds = integer(line.get("seconds"))
         job.findings = integer(line.get("findings"))
-        job.state = STATES.get(integer(line.get("code")), "failed")
+        nothing = line.get("nothing")
+        job.state = str(nothing) if nothing in NOTHING else STATES.get(integer(line.get("code")), "failed")
         if isinstance(error := line.get("error"), dict):
             job.error = {name: str(value) for name, value in error.items()}
+
+
+def _logs(home: Path) -> list[Path]:
+    return sorted((home / FOLDER).glob("*.jsonl")) if (home / FOLDER).is_dir() else []
+
+
+def _has_end(path: Path) -> bool:
+    """Whether the last line of a log is that of the job's end."""
+    with suppress(OSError), open(path, "rb") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - LINE_MAX, 0))
+        return b'"event": "end"' in file.read().rstrip(b"\n").rpartition(b"\n")[2]
+    return False
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

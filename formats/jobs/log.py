@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from formats.words import printable
 
 FOLDER = "jobs"
 FILES_MAX = 400
+KILLED = 137  # 128 and SIGKILL
 FINDINGS_MAX = 1000  # told one by one; the end counts all
+NOTHING = ("skipped", "not-due")  # another command was at work, or the schedule says: not today
 PAUSE = 2.0  # seconds between two lines of progress, or a hundredth of what has passed: so they are some hundreds at most
 
 
@@ -37,6 +40,7 @@ class JobLog:
         self._findings = 0
         self.code = 0
         self.error: OffseedError | None = None
+        self.nothing: str | None = None  # why it did nothing, one of `NOTHING`
 
     def begin(self) -> None:
         """The first line; nothing where there is no home, or it cannot be written."""
@@ -61,7 +65,7 @@ class JobLog:
             _make_room(folder)
             self._handle = os.open(self.path, flags, 0o600)
             return
-        inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        inside = _inside(folder)
         try:
             _make_room(folder)
             self._handle = os.open(self.path.name, flags | os.O_NOFOLLOW, 0o600, dir_fd=inside)
@@ -104,18 +108,45 @@ class JobLog:
             }
         seconds = round(time.monotonic() - self._began, 3)
         self._line(
-            "end", code=code, error=told, seconds=seconds, findings=len(tally.findings), **_counts(tally)
-        )
+            "end", code=code, error=told, seconds=seconds, findings=len(tally.findings),
+            nothing=self.nothing, **_counts(tally),
+        )  # fmt: skip
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
 
     def _line(self, event: str, **members: object) -> None:
-        if self._handle is None:
-            return
-        line = {"time": round(time.time(), 3), "event": event, **members}
-        with suppress(OSError):
-            os.write(self._handle, json.dumps(line).encode() + b"\n")
+        if self._handle is not None:
+            with suppress(OSError):
+                _write(self._handle, time.time(), event, members)
+
+
+def end_killed(path: Path, when: int, seconds: int, findings: int) -> None:
+    """Write the last line of a job that was killed, and could not do so. Raises OSError."""
+    flags = os.O_WRONLY | os.O_APPEND
+    if sys.platform == "win32":
+        handle = os.open(path, flags)
+    else:
+        inside = _inside(path.parent)
+        try:
+            handle = os.open(path.name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inside)
+        finally:
+            os.close(inside)
+    try:
+        os.write(handle, b"\n")  # its own last line may have been cut
+        _write(handle, when, "end", {"code": KILLED, "seconds": seconds, "findings": findings})
+    finally:
+        os.close(handle)
+
+
+def _inside(folder: Path) -> int:
+    """Open a folder that is no link. Raises OSError."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _write(handle: int, when: float, event: str, members: Mapping[str, object]) -> None:
+    line = {"time": round(when, 3), "event": event, **members}
+    os.write(handle, json.dumps(line).encode() + b"\n")
 
 
 def _make_room(folder: Path) -> None:

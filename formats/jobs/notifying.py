@@ -123,12 +123,13 @@ class _Commands:
         return FAILED if wrong else DONE
 
     def check(self, console: Console) -> int:
-        """Tell where no backup has succeeded for some days. Run it daily, by cron say; the exit code is 3 where there is one."""
+        """Tell where no backup has succeeded for some days, and of jobs that were killed. Run it daily, by cron say; the exit code
+        is 3 where there is one."""
         from formats.jobs.telling import Notify, tell
 
         home = self._side.home()
         notify = Notify.of(home)
-        events = self._side.overdue(console, home, notify)
+        events = [*_killed(self._side, home), *self._side.overdue(console, home, notify)]
         for event in events:
             console.say(f"{event.who}: {event.what}")
             for why in tell(notify, event, self._side.proxy(home)):
@@ -155,14 +156,24 @@ def job_ended(side: Side, console: Console) -> None:
         console.aside(f"note: nobody was told how it ended: {error.what}")
         return
     job = read_job(log.path) or ended_now(log, console)
-    if (event := event_of(job, _or(lambda: side.name(log.home), side.program))) is not None:
-        for why in tell(notify, event, _or(lambda: side.proxy(log.home), "")):
+    event = event_of(job, _or(lambda: side.name(log.home), side.program))
+    for one in (*_killed(side, log.home), *([event] if event is not None else [])):
+        for why in tell(notify, one, _or(lambda: side.proxy(log.home), "")):
             console.aside(f"note: {why}")
     try:
         if notify.metrics:
             refresh(side, log.home, notify)
     except OffseedError as error:
         console.aside(f"note: {error.what}")
+
+
+def _killed(side: Side, home: Path) -> "list[Event]":
+    """Return an event for each job that was killed, and told nobody."""
+    from formats.jobs.listing import end_those_killed
+    from formats.jobs.telling import event_of
+
+    who = _or(lambda: side.name(home), side.program)
+    return [event for job in end_those_killed(home) if (event := event_of(job, who)) is not None]
 
 
 def _or(ask: Callable[[], str], otherwise: str) -> str:
@@ -178,7 +189,8 @@ def refresh(side: Side, home: Path, notify: "Notify") -> None:
     from formats.jobs.listing import jobs
     from formats.jobs.telling import write_metrics
 
-    write_metrics(Path(notify.metrics), side.program, side.name(home), jobs(home))
+    name = _or(lambda: side.name(home), side.program)
+    write_metrics(Path(notify.metrics), side.program, name, jobs(home))
 
 
 def _show(console: Console, notify: "Notify") -> None:

@@ -82,6 +82,8 @@ def event_of(job: Job, who: str) -> Event | None:
     if job.state in FAILED:
         why = f": {job.error['what']} [{job.error['code']}]" if job.error is not None else ""
         return Event("failure", who, f"{job.kind} {job.state}{why}", details)
+    if job.state == "skipped":
+        return Event("warning", who, f"{job.kind} was left out: another command was at work", details)
     if job.state == "warnings":
         counts = ", ".join(f"{n} × {code}" for code, n in job.codes.most_common())
         return Event("warning", who, f"{job.kind} ended with warnings: {counts}", details)
@@ -174,7 +176,7 @@ def write_metrics(path: Path, program: str, name: str, jobs: Sequence[Job]) -> N
         running.labels(*where).set(sum(job.state == "running" for job in of_kind))
         if succeeded := [job.ended or 0 for job in of_kind if job.succeeded]:
             success.labels(*where).set(max(succeeded))
-        if over := [job for job in of_kind if job.state != "running"]:
+        if over := [job for job in of_kind if job.state not in ("running", "not-due")]:
             last = over[-1]
             ended.labels(*where).set(last.ended or last.began)
             good.labels(*where).set(last.succeeded)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from formats.console import Console, command, create_private
+from formats.console import Console, command
 from formats.errors import UsageError
+from formats.files import create_private
 from formats.verbs import group
 from formats.words import instant
 from importer.cli.app import VaultOption, app, vault_of

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import FAILED, Console, check_writable, command
+from formats.console import FAILED, Console, command
 from formats.errors import MediaError, OffseedError, StoreError
+from formats.files import check_writable
 from formats.ids import MachineId, fingerprint, parse_fingerprint
 from formats.monitor import Finding
 from formats.wire import Json

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command, create_private
+from formats.console import Console, command
 from formats.errors import UsageError
+from formats.files import create_private
 from formats.ids import fingerprint, machine_id
 from formats.verbs import group
 from formats.wire import Json

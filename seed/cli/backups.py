@@ -61,12 +61,12 @@ def backup(
     from seed.memory import be_lean
     from seed.wanted import still_wanted
 
+    if detach and not detached:
+        return detach_(console, home_path())
     home = open_home()
     schedule = due(console, home) if scheduled else None
     if scheduled and schedule is None:
         return DONE
-    if detach and not detached:
-        return detach_(console, home)
     if detached:
         hear_no_hangup()
     without = left_out(exclude, exclude_from, one_file_system, exclude_caches)

@@ -15,6 +15,8 @@ from formats.errors import OffseedError
 from formats.words import moment
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from seed.detached import Detachment
     from seed.home import Home
 
@@ -28,7 +30,7 @@ else:
 _detachments: "list[Detachment]" = []
 
 
-def detach(console: Console, home: "Home") -> int:
+def detach(console: Console, home: "Path") -> int:
     """Run this command in the background, and say how to follow it. The exit code: its own, if it has ended already."""
     from seed.detached import last_detached
 
@@ -45,7 +47,7 @@ def detach(console: Console, home: "Home") -> int:
         except KeyboardInterrupt:
             child.terminate()
             raise
-    last, _ = last_detached(home.path)
+    last, _ = last_detached(home)
     assert last is not None
     console.say(
         f"The backup goes on in the background since {moment(last.began)}; this terminal may be closed."

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from formats.console import Console, check_writable, command
+from formats.console import Console, command
+from formats.files import check_writable
 from seed.cli.app import VaultOption, app, open_home, vault_of
 
 

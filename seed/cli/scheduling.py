@@ -175,12 +175,13 @@ def in_turn(console: Console, home: "Home", schedule: "Schedule | None") -> Iter
                 stack.enter_context(home.locked())
                 break
             except HomeError as error:
-                if error.code != "home-busy" or schedule is None or console.stopping():
+                if error.code != "home-busy" or schedule is None:
                     raise
                 if schedule.overlap == "skip":
                     console.notice(
                         "another command works on this home; by the schedule's rule this run is left out"
                     )
+                    _did_nothing(console, "skipped")
                     yield False
                     return
         if schedule is not None:
@@ -200,9 +201,12 @@ def _between(console: Console, home: "Home", schedule: "Schedule") -> Iterator[N
         yield
         result = "done"
     finally:
-        if schedule.after and (code := _shell(home, schedule.after, result)):
-            detail = f"the command after the backup ended with {code}"
-            console.finding(Finding(code="hook-failed", subject=schedule.after, detail=detail))
+        if schedule.after:
+            with console.heeding():  # what it undoes, it undoes to the end
+                code = _shell(home, schedule.after, result)
+            if code:
+                detail = f"the command after the backup ended with {code}"
+                console.finding(Finding(code="hook-failed", subject=schedule.after, detail=detail))
 
 
 def _shell(home: "Home", words: str, result: str) -> int:
@@ -219,7 +223,15 @@ def due(console: Console, home: "Home") -> "Schedule | None":
     if schedule.is_due(_now()):
         return schedule
     console.say(f"nothing is due today: {schedule.words()}")
+    _did_nothing(console, "not-due")
     return None
+
+
+def _did_nothing(console: Console, why: str) -> None:
+    """Let the job's log, and the result for scripts, say that it did nothing."""
+    if console.log is not None:
+        console.log.nothing = why
+    console.result({"nothing": why})
 
 
 def _now() -> datetime:

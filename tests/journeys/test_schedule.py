@@ -1,15 +1,18 @@
 """A machine that backs up by itself: what the system runs, by the real commands. For Linux."""
 
+import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
-from tests.journeys import trees
+from tests.journeys import moments, trees
 from tests.journeys.stage import Copy, Stage, ended, prepared, refused
 
 assert sys.platform == "linux"
@@ -86,6 +89,9 @@ def test_a_run_that_meets_another_is_left_out_or_waits(
     source = trees.small_tree(room / "source")
     stage.run("seed", "schedule", "set", source, "--daily", "09:00", "--overlap", rule)
     stage.command = prepared(SAYS_BUSY)
+    stage.run(
+        "seed", "notify", "set", "--on", "warning", "--command", f"cat >> {room}/told; echo >> {room}/told"
+    )
     with FileLock(stage.home / "lock") as lock:
         running = stage.start("seed", "backup", "--scheduled")
         assert running.stderr is not None
@@ -97,6 +103,100 @@ def test_a_run_that_meets_another_is_left_out_or_waits(
             done = ended(running)
             assert (done.code, "this run is left out" in done.stderr) == (0, False)
     assert points(stage) == (rule == "wait")
+    assert last_job(stage)["state"] == ("skipped" if rule == "skip" else "done")
+    assert (room / "told").exists() == (rule == "skip")
+
+
+def last_job(stage: Stage) -> dict[str, Any]:
+    job: dict[str, Any] = stage.run("seed", "jobs", "--json").json[-1]
+    return job
+
+
+@pytest.fixture
+def scheduled(copy_of: Copy, opened: Stage, room: Path) -> Stage:
+    """A machine with a schedule, who tells of failures in the file `told` and keeps metrics in the file `metrics`."""
+    stage = copy_of(opened)
+    stage.run("seed", "schedule", "set", trees.small_tree(room / "source"), "--daily", "09:00")
+    tell = f"cat >> {room}/told; echo >> {room}/told"
+    stage.run("seed", "notify", "set", "--command", tell, "--metrics", room / "metrics")
+    stage.run("seed", "backup", "--scheduled")
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("gone", "options", "code", "exit_code"),
+    [
+        ("source", (), "path-not-found", 2),
+        ("vault", (), "store-missing", 1),
+        ("seed-home/schedule.json", (), "schedule-missing", 2),
+        ("seed-home/state.json", (), "home-damaged", 1),
+        ("", ("--no-such-option",), "usage", 2),
+    ],
+)
+def test_a_scheduled_run_that_fails_early_is_a_job_with_an_end(
+    scheduled: Stage, room: Path, gone: str, options: tuple[str, ...], code: str, exit_code: int
+) -> None:
+    place = room / gone if gone == "source" else scheduled.folder / gone
+    if gone:
+        place.rename(room / "away")
+    scheduled.run("seed", "backup", "--scheduled", *options, code=exit_code)
+    (event,) = map(json.loads, (room / "told").read_text().splitlines())
+    assert (event["event"], event["kind"], event["error"]["code"]) == ("failure", "backup", code)
+    (metric,) = [line for line in success(room) if "last_succeeded{" in line]
+    assert metric.endswith(" 0.0")
+    if gone:
+        (room / "away").rename(place)
+    job = last_job(scheduled)
+    assert (job["state"], job["error"]["code"], job["finished"] is None) == ("failed", code, False)
+
+
+def test_a_scheduled_run_that_is_not_due_is_no_success(scheduled: Stage, room: Path) -> None:
+    good = (room / "metrics").read_text()
+    scheduled.run("seed", "schedule", "set", "--weekly", "mon-sat@00:00", "--every", "2")
+    record = json.loads((scheduled.home / "schedule.json").read_text())
+    record["since"] -= 7
+    (scheduled.home / "schedule.json").write_text(json.dumps(record))
+    assert scheduled.run("seed", "backup", "--scheduled", "--json").json == {"nothing": "not-due"}
+    assert last_job(scheduled)["state"] == "not-due"
+    assert points(scheduled) == 1
+    assert success(room) == success_in(good), "it says nothing of the last success"
+
+
+def success(room: Path) -> list[str]:
+    return success_in((room / "metrics").read_text())
+
+
+def success_in(metrics: str) -> list[str]:
+    return [line for line in metrics.splitlines() if "last_succe" in line and "backup" in line]
+
+
+def test_a_scheduled_run_that_is_stopped_early_ends_in_order(scheduled: Stage, room: Path) -> None:
+    os.mkfifo(room / "never")
+    scheduled.run(
+        "seed", "schedule", "set",
+        "--before", f"echo in >&2; exec cat {room}/never", "--after", f"echo $SEED_RESULT > {room}/after",
+    )  # fmt: skip
+    running = scheduled.start("seed", "backup", "--scheduled")
+    assert running.stderr is not None
+    assert running.stderr.readline() == b"in\n"
+    assert ended(running, signal.SIGTERM).code == 143
+    assert (room / "after").read_text() == "failed\n"
+    job = last_job(scheduled)
+    assert (job["state"], job["finished"] is None) == ("stopped", False)
+
+
+def test_a_run_that_was_killed_is_told_of_once_and_ended(scheduled: Stage, room: Path) -> None:
+    (room / "source/new").write_bytes(os.urandom(1000))
+    struck = moments.at("asked", signal.SIGKILL, scheduled.vault)
+    moments.killed(scheduled, struck, "seed", "backup", "--scheduled")
+    job = last_job(scheduled)
+    assert (job["state"], job["finished"]) == ("killed", None)
+    (event,) = scheduled.run("seed", "notify", "check", "--json", code=3).json
+    assert (event["event"], event["text"]) == ("failure", "backup killed")
+    assert json.loads((room / "told").read_text())["job"] == job["job"]
+    assert scheduled.run("seed", "notify", "check", "--json").json == []
+    job = last_job(scheduled)
+    assert (job["state"], job["finished"] is None) == ("killed", False)
 
 
 def test_what_is_no_schedule_is_refused(copy_of: Copy, opened: Stage) -> None:
