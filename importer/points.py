@@ -90,13 +90,13 @@ def points(vault: Vault, monitor: Monitor, wanted: Callable[[Membership], bool] 
         yield from History(vault, member, known, monitor).points(there[member.key_id])
 
 
-def arrivals(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, int]]:
-    """Each active machine, and when its last point came, by the store's clock; 0 where none has."""
+def arrivals(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, Iterator[int]]]:
+    """Yield each active machine, and when its points came by the store's clock, the last one first."""
     for member in by_name(members(vault, monitor)):
         if member.status == "active":
             names = [name for name, _ in vault.store.list(layout.manifest_prefix(member.machine))]
-            written = [vault.store.written(name) for name in sorted(names, key=layout.number_of)[-1:]]
-            yield member, max((int(moment.timestamp()) for moment in written if moment), default=0)
+            written = map(vault.store.written, sorted(names, key=layout.number_of, reverse=True))
+            yield member, (int(moment.timestamp()) for moment in written if moment)
 
 
 def by_name(known: Mapping[MachineId, Membership]) -> list[Membership]:

@@ -68,7 +68,7 @@ class Job:
 
 
 def jobs(home: Path) -> list[Job]:
-    """All whose logs there are, by the time at which they began."""
+    """All whose logs there are, in the order in which they began."""
     return [job for path in _logs(home) if (job := read_job(path)) is not None]
 
 

@@ -1,5 +1,6 @@
 """What a command does, as it does it: JSON lines in a file of its home, of which the oldest make room.
 
+The names of the files begin with a number that counts up, so that their order is that of the jobs, whatever the clock said.
 Nothing here may end a job, or hold it up: what cannot be written is not written.
 """
 
@@ -60,6 +61,7 @@ class JobLog:
         """The file, in a folder that is no link: root may work on the home of another user. Raises OSError."""
         folder = self.path.parent
         folder.mkdir(mode=0o700, exist_ok=True)
+        self.path = folder / f"{_next_number(folder):08}-{self.path.name}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         if sys.platform == "win32":
             _make_room(folder)
@@ -147,6 +149,12 @@ def _inside(folder: Path) -> int:
 def _write(handle: int, when: float, event: str, members: Mapping[str, object]) -> None:
     line = {"time": round(when, 3), "event": event, **members}
     os.write(handle, json.dumps(line).encode() + b"\n")
+
+
+def _next_number(folder: Path) -> int:
+    """Return the number of the next log. Two jobs that begin together may share it."""
+    numbers = (path.name.partition("-")[0] for path in folder.glob("*.jsonl"))
+    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
 def _make_room(folder: Path) -> None:

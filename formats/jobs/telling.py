@@ -1,5 +1,6 @@
 """Who is told how jobs end: a command, a webhook, and a file of metrics for Prometheus. Kept in the home.
 
+A clock that was ahead once leaves times ahead of now. They are not believed: none of them may keep an alarm back for years.
 To tell may fail; that is a notice, and changes nothing of the job. Nobody is told what anything is called that was backed up.
 """
 
@@ -17,6 +18,7 @@ from formats.documents.codec import Record, choice, integer, many, member, text
 from formats.errors import HomeError, UsageError
 from formats.jobs.listing import Job
 from formats.records import read_record, write_record
+from formats.words import moment
 
 FILE = "notify.json"
 EVENTS = ("failure", "warning", "stale")
@@ -90,18 +92,30 @@ def event_of(job: Job, who: str) -> Event | None:
     return None
 
 
+def believed(at: int) -> int:
+    """Return the time `at`; 0, which is long ago, where it lies more than a day ahead of the clock."""
+    return at if at <= time.time() + DAY else 0
+
+
 def stale(jobs: Iterable[Job], who: str, kinds: Sequence[str], days: int, since: int) -> Event | None:
     """Where no job of these kinds succeeded for so many days, and none could have since `since`."""
-    last = max((job.ended or 0 for job in jobs if job.kind in kinds and job.succeeded), default=0)
-    return overdue(who, last, days, since)
+    times = [job.ended or 0 for job in jobs if job.kind in kinds and job.succeeded]
+    return overdue(who, sorted(times, reverse=True), days, since)
 
 
-def overdue(who: str, last: int, days: int, since: int) -> Event | None:
-    """Where the last success, None being 0, is longer ago than so many days."""
+def overdue(who: str, times: Iterable[int], days: int, since: int) -> Event | None:
+    """Where the last success is longer ago than so many days. `times` are those of the successes, the last one first."""
+    last = ahead = 0
+    for at in times:
+        if last := believed(at):
+            break
+        ahead = max(ahead, at)
     now = int(time.time())
-    if not days or now - max(last, since) <= days * DAY:
+    if not days or now - max(last, believed(since)) <= days * DAY:
         return None
     ago = f"for {(now - last) // DAY} days" if last else "ever"
+    if ahead:
+        ago += f"; one bears the date {moment(ahead)[:10]}, so a clock was ahead"
     return Event("stale", who, f"no backup has succeeded {ago}", {"last_success": last or None, "days": days})
 
 
@@ -175,10 +189,10 @@ def write_metrics(path: Path, program: str, name: str, jobs: Sequence[Job]) -> N
         where = (program, name, kind)
         running.labels(*where).set(sum(job.state == "running" for job in of_kind))
         if succeeded := [job.ended or 0 for job in of_kind if job.succeeded]:
-            success.labels(*where).set(max(succeeded))
+            success.labels(*where).set(max(map(believed, succeeded)))
         if over := [job for job in of_kind if job.state not in ("running", "not-due")]:
             last = over[-1]
-            ended.labels(*where).set(last.ended or last.began)
+            ended.labels(*where).set(believed(last.ended or last.began))
             good.labels(*where).set(last.succeeded)
             seconds.labels(*where).set(last.seconds)
             read.labels(*where).set(last.read)

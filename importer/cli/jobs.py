@@ -120,8 +120,8 @@ def _overdue(console: Console, home: Path, notify: "Notify") -> "list[Event]":
     for address in [chosen] if chosen else [authority.address for authority in authorities(home)]:
         try:
             opened = open_vault(home, address_of(address), console)
-            for member, last in arrivals(opened, console):
-                found = overdue(f"{member.name} of {opened.name}", last, notify.days, member.since)
+            for member, times in arrivals(opened, console):
+                found = overdue(f"{member.name} of {opened.name}", times, notify.days, member.since)
                 events += [found] if found is not None else []
         except OffseedError as error:
             details: dict[str, object] = {"error": {"code": error.code, "what": error.what}}

@@ -48,10 +48,11 @@ def _proxy(home: Path) -> str:
 
 def _overdue(_: Console, home: Path, notify: "Notify") -> "list[Event]":
     from formats.jobs.listing import jobs as found
-    from formats.jobs.telling import stale
+    from formats.jobs.telling import believed, stale
 
     done = found(home)
-    since = min((job.began for job in done), default=int((home / "identity.json").stat().st_mtime))
+    registered = int((home / "identity.json").stat().st_mtime)
+    since = min((job.began for job in done if believed(job.began)), default=registered)
     event = stale(done, _name(home), BACKUPS, notify.days, since)
     return [event] if event is not None else []
 

@@ -6,6 +6,7 @@ import signal
 import stat
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -122,11 +123,12 @@ def test_the_oldest_logs_make_room(stage: Stage, source: Path) -> None:
     folder = stage.home / "jobs"
     folder.mkdir()
     for number in range(450):
-        (folder / f"20200101-{number:06}-abcdef-backup.jsonl").write_bytes(b"")
+        name = f"{number:08}-20200101-000000-{number:03}abcd-backup.jsonl"
+        (folder / name).write_bytes(b"")
     backup(stage, source)
     names = sorted(path.name for path in folder.iterdir())
     assert len(names) == 400
-    assert names[0].startswith("20200101-000051")
+    assert names[0].startswith("00000051-")
     assert len(jobs(stage)) == 1, "an empty file is no log"
 
 
@@ -249,6 +251,30 @@ def test_a_machine_without_a_success_for_days_is_told_of_by_either_side(
     stage.vault.rename(stage.folder / "gone")
     (event,) = stage.run("importer", "notify", "check", "--json", IMPORTER_VAULT=stage.at, code=3).json
     assert event["event"] == "failure"
+
+
+@pytest.mark.needs("faketime")
+def test_a_clock_that_was_ahead_once_keeps_no_alarm_back(stage: Stage, source: Path) -> None:
+    metrics = stage.folder / "metrics"
+    stage.run("seed", "notify", "set", "--metrics", metrics)
+    backup(stage, source)
+    stage.run("importer", "points", "--vault", stage.at)
+    days_later(stage, 2000)
+    backup(stage, source)
+    newest = max((p for p in (stage.vault / "manifests").rglob("*") if p.is_file()), key=lambda p: p.name)
+    os.utime(newest, (time.time() + 2000 * 86_400,) * 2)  # faketime does not reach the file system
+    days_later(stage, 1)
+    (source / "fails").mkdir()
+    stage.run("seed", "backup", source / "fails", "--once", "--vault", stage.folder / "nowhere", code=1)
+    days_later(stage, 4)
+    for program, who in (("seed", "web1"), ("importer", "web1 of Backups")):
+        (event,) = stage.run(program, "notify", "check", "--json", code=3, IMPORTER_VAULT=stage.at).json
+        assert event["name"] == who
+        assert event["text"].startswith("no backup has succeeded for 4 days; one bears the date 20")
+    assert [job["state"] for job in jobs(stage)] == ["done", "done", "failed"], "in their true order"
+    told = {s.name: s.value for f in text_string_to_metric_families(metrics.read_text()) for s in f.samples}
+    assert told["offseed_job_last_succeeded"] == 0
+    assert told["offseed_job_last_success_timestamp_seconds"] == jobs(stage)[0]["finished"]
 
 
 def test_metrics_are_what_prometheus_reads(stage: Stage, source: Path) -> None:
