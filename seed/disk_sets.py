@@ -13,6 +13,7 @@ from formats.errors import UsageError
 from formats.ids import HexDigest, PointId, SetId
 from formats.records import read_record, write_record
 from seed.home import ITEM, ITEMS_MAX, Home, LeftOut
+from seed.schedule import COMMAND_MAX
 
 SENT_MAX = 4 * DISKS_MAX
 
@@ -70,7 +71,8 @@ class SetState(Record):
     vault knows of it.
 
     `began` in seconds since 1970; `again` where it was begun though another one was there; `warnings` are the findings it ended with; `resends` says
-    instead of which disks it was written, and `resent` which point holds what was sent again of those that were given up.
+    instead of which disks it was written, and `resent` which point holds what was sent again of those that were given up. `before`
+    and `after` are the commands that run beside its export.
     """
 
     set: SetId = member(hexed(16))
@@ -85,6 +87,8 @@ class SetState(Record):
     left_out: LeftOut = member(nested(LeftOut), default=LeftOut())
     resends: str | None = member(optional(text(200)), default=None)
     resent: PointId | None = member(optional(hexed(16)), default=None)
+    before: str = member(text(COMMAND_MAX), default="")
+    after: str = member(text(COMMAND_MAX), default="")
     warnings: int = member(integer(), default=0)
     sent: tuple[Sent, ...] = member(many(nested(Sent), SENT_MAX), default=())
 
@@ -92,6 +96,11 @@ class SetState(Record):
     def written(self) -> bool:
         """Whether anything of it lies on a disk."""
         return any(disk.label for disk in self.disks)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it was begun on a disk, and is not finished."""
+        return self.status == "open" and self.written
 
     @property
     def disks_by_number(self) -> dict[int, DiskState]:

@@ -34,7 +34,7 @@ from seed.work import Before
 @dataclass(frozen=True)
 class Options:
     """What decides how an export is made; `without` are the numbers of disks that are given up; `resends` says, in the words
-    of the command, instead of which disks it is made."""
+    of the command, instead of which disks it is made; `before` and `after` are commands that the set remembers, for who calls."""
 
     slots_on_disk: bool = True
     again: bool = False
@@ -42,6 +42,8 @@ class Options:
     without: tuple[int, ...] = ()
     use_at_most: int | None = None
     level: int = LEVEL
+    before: str = ""
+    after: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def export(
     check_targets(targets, items)
     check_home_room(home, items, monitor)
     _check_without(kept, options.without, targets)
-    kept.state = replace(kept.state, left_out=scope.left_out)
+    kept.state = replace(kept.state, left_out=scope.left_out, before=options.before, after=options.after)
     kept.save()
     home.save_state(replace(home.state, set=kept.state.set))  # a run killed from here on is gone on with
     for number in options.without:
@@ -126,6 +128,16 @@ def export(
         committed = commit.finish(signed[0])
     basis.forget(kept.folder)
     return Exported(kept.state, committed, False, resumed, whole)
+
+
+def is_finished(home: Home, scope: Callable[[], Scope], *, again: bool) -> bool:
+    """Return whether this export was finished before, so that it reads nothing. Raises HomeError."""
+    kept = current_set(home)
+    if kept is None or again or kept.state.status != "finished":
+        return False
+    with suppress(UsageError):  # what it names may be there only once the command before has run
+        return scope().items == kept.state.items
+    return False
 
 
 def _write_point(
@@ -233,7 +245,7 @@ def _open_set(
 ) -> tuple[KeptSet, bool]:
     """The set to go on with, or a new one; whether it was begun before. Raises UsageError items-differ."""
     kept = current_set(home)
-    begun = kept is not None and kept.state.status == "open" and kept.state.written
+    begun = kept is not None and kept.state.goes_on
     if kept is not None and begun and kept.state.resends != options.resends:
         raise _unfinished(kept.state)
     if kept is not None and options.again and _goes_on(kept.state, items):
@@ -269,7 +281,7 @@ def _open_set(
         again=options.again,
         resends=options.resends,
     )
-    if kept is not None and kept.state.status == "open" and kept.state.written:
+    if kept is not None and kept.state.goes_on:
         monitor.notice(
             f"set {kept.state.set[:8]} was begun and not finished; it is given up, and its disks with it"
         )

@@ -20,6 +20,7 @@ from seed.cli.exports import (
     left_out,
     notice_not_root,
 )
+from seed.cli.hooks import AfterOption, BeforeOption, Hooks
 from seed.cli.scheduling import due, in_turn
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def backup(
         typer.Option("--ignore-inode", help="For file systems whose inode numbers change by themselves."),
     ] = False,
     once: OnceOption = False,
+    before: BeforeOption = None,
+    after: AfterOption = None,
     level: LevelOption = 3,
     detach: Annotated[
         bool, typer.Option("--detach", help="Go on in the background: the terminal may be closed.")
@@ -73,7 +76,8 @@ def backup(
     address = address_of(home, vault)
     be_lean()
     notice_not_root(console)
-    with in_turn(console, home, schedule) as free:
+    hooks = Hooks(schedule.before, schedule.after) if schedule is not None else Hooks()
+    with in_turn(console, home, schedule, hooks.but(before, after)) as free:
         if not free:
             return DONE
         began = time.monotonic()

@@ -14,6 +14,7 @@ from formats.errors import UsageError
 from formats.ids import fingerprint
 from formats.words import counted, instant, listed, numbered, size
 from seed.cli.app import GLOBS, address_of, app, home_path, open_home
+from seed.cli.hooks import AfterOption, BeforeOption, Hooks, between
 from seed.cli.values import parse_size
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def export(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count what would be read, and whether it fits; write nothing.")
     ] = False,
+    before: BeforeOption = None,
+    after: AfterOption = None,
     level: LevelOption = 3,
 ) -> None:
     """Write the seed: all that PATHs hold, encrypted, onto disks. Run it again to go on after a stop.
@@ -83,7 +86,8 @@ def export(
     Example: seed export /srv /etc --to /mnt/disk1 --to /mnt/disk2
     """
     from seed.announce import announce
-    from seed.export import Options
+    from seed.disk import check_disk
+    from seed.export import Options, is_finished
     from seed.export import export as run
     from seed.items import choose_scope
     from seed.memory import be_lean
@@ -92,12 +96,15 @@ def export(
     if not disks and not dry_run:
         raise UsageError("usage", "no disk was named", hint="say where it is mounted: --to DISK")
     without_these = left_out(exclude, exclude_from, one_file_system, exclude_caches)
+    hooks, goes_on = _hooks(home, before, after, again=again)
     options = Options(
         slots_on_disk=not no_slot_on_disks,
         again=again,
         without=tuple(without or ()),
         use_at_most=parse_size(use_at_most) if use_at_most else None,
         level=level,
+        before=hooks.before,
+        after=hooks.after,
     )
     be_lean()
     _notice_what_matters(console, disks)
@@ -109,14 +116,35 @@ def export(
     with home.locked():
         if not offline:
             _check_place(home, address, console)
-        began = time.monotonic()
-        with console.working("export"):
-            scope = choose_scope(home, paths or [], without_these, once=once)
-            exported = run(home, scope, disks, options, console, attendant)
-        seconds = time.monotonic() - began - attendant.waited
+        for disk in disks:
+            check_disk(disk)
+
+        def scope() -> "Scope":
+            return choose_scope(home, paths or [], without_these, once=once)
+
+        if is_finished(home, scope, again=again):
+            hooks = Hooks()
+        elif goes_on and hooks:
+            console.notice("the export goes on: the commands before and after it run anew")
+        with between(console, home, hooks):
+            began = time.monotonic()
+            with console.working("export"):
+                exported = run(home, scope(), disks, options, console, attendant)
+            seconds = time.monotonic() - began - attendant.waited
         if not offline:
             announce(home, address, console)
-    _summarise(console, home.identity, exported, seconds)
+    _summarise(console, home.identity, exported, hooks, seconds)
+
+
+def _hooks(home: "Home", before: str | None, after: str | None, *, again: bool) -> tuple[Hooks, bool]:
+    """Return the commands before and after, as given, else as an unfinished set remembers them; and whether there is one."""
+    from seed.disk_sets import current_set
+
+    kept = current_set(home)
+    state = kept.state if kept is not None else None
+    goes_on = state is not None and state.goes_on and not (again and not state.again)
+    known = Hooks(state.before, state.after) if state is not None and goes_on else Hooks()
+    return known.but(before, after), goes_on
 
 
 def _check_place(home: "Home", address: "Address", console: Console) -> None:
@@ -203,7 +231,9 @@ class Attending:
         return sys.stdin.readline().strip()
 
 
-def _summarise(console: Console, identity: "Identity", exported: "Exported", seconds: float) -> None:
+def _summarise(
+    console: Console, identity: "Identity", exported: "Exported", hooks: Hooks, seconds: float
+) -> None:
     """One screen, ending in the text to send to the datacenter."""
     manifest, state = exported.committed.manifest, exported.state
     totals, disks = manifest.totals, [d.number for d in state.disks if not d.dropped]
@@ -219,6 +249,11 @@ def _summarise(console: Console, identity: "Identity", exported: "Exported", sec
     )
     console.say(f"  stored       {counted(totals.archives, 'archive')}, {size(totals.archive_bytes)}")
     console.say(f"  disks        {listed(disks)} of set {state.set[:8]}")
+    if exported.state.before or exported.state.after:
+        ran = (
+            "run anew" if hooks and exported.resumed else "run" if hooks else "not run, for nothing was read"
+        )
+        console.say(f"  commands     before and after: {ran}")
     if exported.whole is not None and len(disks) > 1:
         console.say(f"  together     {exported.whole:.1%} of the files lie whole on one of the disks")
     console.say()
@@ -237,6 +272,7 @@ def _summarise(console: Console, identity: "Identity", exported: "Exported", sec
             "sequence": manifest.sequence,
             "already": exported.already,
             "resumed": exported.resumed,
+            "hooks_run": bool(hooks),
             "entries": totals.entries,
             "files": totals.files,
             "file_bytes": totals.file_bytes,

@@ -14,9 +14,9 @@ import typer
 
 from formats.console import Console, command
 from formats.errors import HomeError, UsageError
-from formats.monitor import Finding
 from formats.verbs import group
 from seed.cli.app import app, open_home, started_by
+from seed.cli.hooks import AfterOption, BeforeOption, Hooks, between
 
 if TYPE_CHECKING:
     from formats.wire import Json
@@ -51,14 +51,8 @@ def schedule_set(
         str | None,
         typer.Option("--overlap", metavar="RULE", help="skip or wait, where another command is at work."),
     ] = None,
-    before: Annotated[
-        str | None,
-        typer.Option("--before", metavar="COMMAND", help="Run it first; if it fails nothing is backed up."),
-    ] = None,
-    after: Annotated[
-        str | None,
-        typer.Option("--after", metavar="COMMAND", help="Run it at the end, however the backup ended."),
-    ] = None,
+    before: BeforeOption = None,
+    after: AfterOption = None,
 ) -> None:
     """Set when this machine backs up by itself: up to three times a day, or on some days of the week.
 
@@ -166,9 +160,9 @@ def schedule_remove(console: Console) -> None:
 
 
 @contextmanager
-def in_turn(console: Console, home: "Home", schedule: "Schedule | None") -> Iterator[bool]:
-    """Hold the home, between the commands before and after where a `schedule` has them; False where another command is at work,
-    and this run is left out by the rule. Raises HomeError home-busy, hook-failed."""
+def in_turn(console: Console, home: "Home", schedule: "Schedule | None", hooks: Hooks) -> Iterator[bool]:
+    """Hold the home, between the commands before and after; False where another command is at work, and this run is left out by
+    the rule of the `schedule`. Raises HomeError home-busy, hook-failed."""
     with ExitStack() as stack:
         while True:
             try:
@@ -184,37 +178,8 @@ def in_turn(console: Console, home: "Home", schedule: "Schedule | None") -> Iter
                     _did_nothing(console, "skipped")
                     yield False
                     return
-        if schedule is not None:
-            stack.enter_context(_between(console, home, schedule))
+        stack.enter_context(between(console, home, hooks))
         yield True
-
-
-@contextmanager
-def _between(console: Console, home: "Home", schedule: "Schedule") -> Iterator[None]:
-    result = "failed"
-    try:
-        if schedule.before and (code := _shell(home, schedule.before, "")):
-            raise HomeError(
-                "hook-failed", f"the command before the backup ended with {code}, so nothing was backed up",
-                subject=schedule.before, hint="see what it printed; `seed schedule set --before ''` leaves it out",
-            )  # fmt: skip
-        yield
-        result = "done"
-    finally:
-        if schedule.after:
-            with console.heeding():  # what it undoes, it undoes to the end
-                code = _shell(home, schedule.after, result)
-            if code:
-                detail = f"the command after the backup ended with {code}"
-                console.finding(Finding(code="hook-failed", subject=schedule.after, detail=detail))
-
-
-def _shell(home: "Home", words: str, result: str) -> int:
-    """By the system's shell; what it prints goes where messages go."""
-    environment = {**os.environ, "SEED_HOME": str(home.path), "SEED_RESULT": result}
-    return subprocess.run(  # noqa: S602  it is the user's own command line
-        words, shell=True, stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment
-    ).returncode
 
 
 def due(console: Console, home: "Home") -> "Schedule | None":
