@@ -5,6 +5,8 @@ systemd.timer(5). launchd: a property list; launchd.plist(5). Windows: a task fo
 Scheduler. All run at low priority, for processor and disks.
 """
 
+import hashlib
+import os
 import plistlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,11 +26,28 @@ _WINDOWS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to run: the program's path and its arguments, and the home that it works on."""
+    """What is to run: the program's path and its arguments, and the home that it works on. `mark` is in the names of the
+    timer where others of this system may be those of other homes."""
 
     program: str
     arguments: Sequence[str]
     home: str
+    mark: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of units and tasks."""
+        return f"{NAME}-{self.mark}" if self.mark else NAME
+
+    @property
+    def label(self) -> str:
+        """The name for launchd."""
+        return f"{LABEL}.{self.mark}" if self.mark else LABEL
+
+
+def mark_of(home: str) -> str:
+    """Return what tells the timers of the home at this path from those of others."""
+    return hashlib.sha256(os.fsencode(home)).hexdigest()[:8]
 
 
 def calendars(schedule: Schedule) -> list[str]:
@@ -65,7 +84,7 @@ AccuracySec=1min
 [Install]
 WantedBy=timers.target
 """
-    return {f"{NAME}.service": service, f"{NAME}.timer": timer}
+    return {f"{job.name}.service": service, f"{job.name}.timer": timer}
 
 
 def launchd(schedule: Schedule, job: Job) -> bytes:
@@ -77,7 +96,7 @@ def launchd(schedule: Schedule, job: Job) -> bytes:
         moments += [{**moment, **day} for day in days]
     return plistlib.dumps(
         {
-            "Label": LABEL,
+            "Label": job.label,
             "ProgramArguments": [job.program, *job.arguments],
             "EnvironmentVariables": {"SEED_HOME": job.home},
             "StartCalendarInterval": moments,

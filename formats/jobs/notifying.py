@@ -81,7 +81,7 @@ class _Commands:
         metrics: MetricsOption = None,
     ) -> None:
         """Set who is told, and of what. What is not given stays as it was."""
-        from formats.jobs.telling import EVENTS, Notify
+        from formats.jobs.telling import EVENTS, Notify, check_metrics
 
         home = self._side.home()
         notify = Notify.of(home)
@@ -95,6 +95,8 @@ class _Commands:
             )
         given = {"command": run, "webhook": webhook, "metrics": metrics, "days": days}
         notify = replace(notify, events=events, **{n: v for n, v in given.items() if v is not None})  # type: ignore[arg-type]
+        if metrics and Notify.of(home).metrics != metrics:
+            check_metrics(Path(metrics), self._side.program, self._side.name(home))
         if notify.metrics:
             refresh(self._side, home, notify)
         notify.save(home)

@@ -6,6 +6,7 @@ To tell may fail; that is a notice, and changes nothing of the job. Nobody is to
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -161,6 +162,20 @@ def _post(url: str, data: bytes, proxy: str) -> str:
         return f"could not be reached ({error.reason})"
     except (HTTPException, OSError, ValueError) as error:  # whose words may tell the address
         return f"could not be reached ({type(error).__name__})"
+
+
+def check_metrics(path: Path, program: str, name: str) -> None:
+    """Raises UsageError file-exists for a file of metrics that another home keeps: each would write over the other's."""
+    try:
+        found = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return  # to write it says more
+    of = re.findall(r'^offseed_job_.*name="([^"]*)",program="([^"]*)"', found, re.MULTILINE)
+    if others := sorted({other for other in of if other != (name, program)}):
+        raise UsageError(
+            "file-exists", f"the {others[0][1]} of {others[0][0]} keeps its metrics in this file", subject=str(path),
+            hint="name another file for each home, or remove this one where that home is no more",
+        )  # fmt: skip
 
 
 def write_metrics(path: Path, program: str, name: str, jobs: Sequence[Job]) -> None:

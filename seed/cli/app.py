@@ -238,6 +238,11 @@ def started_by() -> list[str]:
     return [sys.executable, "-m", "seed"] if Path(called).name == "__main__.py" else [called]
 
 
+def is_usual_home(home: Path) -> bool:
+    """Whether a home is the one of this user that needs no SEED_HOME."""
+    return os.path.realpath(home) == os.path.realpath(_usual_home())
+
+
 def _usual_home() -> Path:
     import platformdirs  # costs more than all of this module, and is not needed where SEED_HOME is set
 

@@ -15,7 +15,7 @@ import typer
 from formats.console import Console, command
 from formats.errors import HomeError, UsageError
 from formats.verbs import group
-from seed.cli.app import app, open_home, started_by
+from seed.cli.app import app, is_usual_home, open_home, started_by
 from seed.cli.hooks import AfterOption, BeforeOption, Hooks, between
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def schedule_install(
     Example: seed schedule install
     """
     home = open_home()
-    schedule = _scheduled(home)
-    files = _texts(schedule, _job(home))
+    schedule, job = _scheduled(home), _job(home)
+    files = _texts(schedule, job)
     folder = to or _unit_folder(home)
     written: list[Json] = []
     for name, data in files.items():
@@ -135,7 +135,7 @@ def schedule_install(
         written.append(str(path))
         console.say(f"written      {path}")
     if to is None:
-        for words in _starts(folder):
+        for words in _starts(folder, job):
             _tell_system(words)
         console.say(f"installed    {schedule.words()}")
     console.result({"files": written, "installed": to is None})
@@ -149,7 +149,7 @@ def schedule_remove(console: Console) -> None:
     """
     home = open_home()
     files = _unit_files(home)
-    for words in _ends(_unit_folder(home)) if files else ():
+    for words in _ends(_unit_folder(home), _job(home)) if files else ():
         _tell_system(words)
     for path in files:
         path.unlink(missing_ok=True)
@@ -224,7 +224,8 @@ def _show(console: Console, home: "Home", schedule: "Schedule") -> None:
         console.say(f"  after        {schedule.after}")
     console.say(f"  overlap      {'is left out' if schedule.overlap == 'skip' else 'waits for its turn'}")
     installed = bool(_unit_files(home))
-    console.say(f"  timer        {'installed' if installed else 'not installed'}")
+    timer = _job(home).name
+    console.say(f"  timer        {timer}, {'installed' if installed else 'not installed'}")
     console.result(
         {
             "times": [*schedule.clock_times()],
@@ -233,6 +234,7 @@ def _show(console: Console, home: "Home", schedule: "Schedule") -> None:
             "overlap": schedule.overlap,
             "before": schedule.before or None,
             "after": schedule.after or None,
+            "timer": timer,
             "installed": installed,
         }
     )
@@ -241,20 +243,22 @@ def _show(console: Console, home: "Home", schedule: "Schedule") -> None:
 def _job(home: "Home") -> "Job":
     import shutil
 
-    from seed.timers import Job
+    from seed.timers import Job, mark_of
 
     called, *words = started_by()
     program = Path(shutil.which(called) or called).absolute()
-    return Job(str(program), (*words, "backup", "--scheduled"), str(home.path.absolute()))
+    path = str(home.path.absolute())
+    mark = "" if is_usual_home(home.path) else mark_of(os.path.realpath(path))
+    return Job(str(program), (*words, "backup", "--scheduled"), path, mark)
 
 
 def _texts(schedule: "Schedule", job: "Job") -> dict[str, bytes]:
     from seed import timers
 
     if sys.platform == "win32":
-        return {f"{timers.NAME}.xml": timers.windows(schedule, job, _now().date())}
+        return {f"{job.name}.xml": timers.windows(schedule, job, _now().date())}
     if sys.platform == "darwin":
-        return {f"{timers.LABEL}.plist": timers.launchd(schedule, job)}
+        return {f"{job.label}.plist": timers.launchd(schedule, job)}
     return {name: text.encode() for name, text in timers.systemd(schedule, job).items()}
 
 
@@ -269,34 +273,28 @@ def _unit_folder(home: "Home") -> Path:
 
 
 def _unit_files(home: "Home") -> list[Path]:
-    from seed import timers
-
-    folder = _unit_folder(home)
-    names = (f"{timers.NAME}.timer", f"{timers.NAME}.service", f"{timers.NAME}.xml", f"{timers.LABEL}.plist")
+    folder, job = _unit_folder(home), _job(home)
+    names = (f"{job.name}.timer", f"{job.name}.service", f"{job.name}.xml", f"{job.label}.plist")
     return [folder / name for name in names if (folder / name).exists()]
 
 
-def _starts(folder: Path) -> list[list[str]]:
-    from seed import timers
-
+def _starts(folder: Path, job: "Job") -> list[list[str]]:
     if sys.platform == "win32":
-        task = str(folder / f"{timers.NAME}.xml")
-        return [["schtasks", "/Create", "/F", "/TN", timers.NAME, "/XML", task]]
+        task = str(folder / f"{job.name}.xml")
+        return [["schtasks", "/Create", "/F", "/TN", job.name, "/XML", task]]
     if sys.platform == "darwin":
-        return [["launchctl", "load", "-w", str(folder / f"{timers.LABEL}.plist")]]
+        return [["launchctl", "load", "-w", str(folder / f"{job.label}.plist")]]
     systemctl = ["systemctl", *([] if os.geteuid() == 0 else ["--user"])]
-    return [[*systemctl, "daemon-reload"], [*systemctl, "enable", "--now", f"{timers.NAME}.timer"]]
+    return [[*systemctl, "daemon-reload"], [*systemctl, "enable", "--now", f"{job.name}.timer"]]
 
 
-def _ends(folder: Path) -> list[list[str]]:
-    from seed import timers
-
+def _ends(folder: Path, job: "Job") -> list[list[str]]:
     if sys.platform == "win32":
-        return [["schtasks", "/Delete", "/F", "/TN", timers.NAME]]
+        return [["schtasks", "/Delete", "/F", "/TN", job.name]]
     if sys.platform == "darwin":
-        return [["launchctl", "unload", "-w", str(folder / f"{timers.LABEL}.plist")]]
+        return [["launchctl", "unload", "-w", str(folder / f"{job.label}.plist")]]
     systemctl = ["systemctl", *([] if os.geteuid() == 0 else ["--user"])]
-    return [[*systemctl, "disable", "--now", f"{timers.NAME}.timer"]]
+    return [[*systemctl, "disable", "--now", f"{job.name}.timer"]]
 
 
 def _tell_system(words: list[str]) -> None:

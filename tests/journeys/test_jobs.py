@@ -298,6 +298,8 @@ def test_metrics_are_what_prometheus_reads(stage: Stage, source: Path) -> None:
     os.unlink(path)
     stage.run("seed", "notify", "check")
     assert path.exists()
+    other = stage.run("importer", "notify", "set", "--metrics", path, "--json", code=2)
+    refused(other, "file-exists")
 
 
 def test_the_datacenter_lists_papers_and_its_own_logs_as_one(exported: Stage, copy_of: Copy) -> None:

@@ -28,8 +28,8 @@ def test_what_the_unit_runs_is_a_backup(copy_of: Copy, opened: Stage, room: Path
     shown = stage.run("seed", "schedule", "set", source, "--daily", "21:00", "--daily", "9:00", "--json").json
     assert (shown["times"], shown["installed"]) == (["09:00", "21:00"], False)
     done = stage.run("seed", "schedule", "install", "--to", room / "units", "--json").json
-    assert [Path(f).name for f in done["files"]] == ["offseed.service", "offseed.timer"]
-    unit = (room / "units/offseed.service").read_text()
+    assert [Path(f).suffix for f in done["files"]] == [".service", ".timer"]
+    unit = Path(done["files"][0]).read_text()
     said = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
     (setting,) = shlex.split(said["Environment"])
     words = shlex.split(said["ExecStart"])
@@ -217,6 +217,26 @@ def test_what_is_no_schedule_is_refused(copy_of: Copy, opened: Stage) -> None:
     assert stage.run("seed", "schedule", "show", "--json").json == {"times": [], "installed": False}
     nowhere = stage.run("seed", "schedule", "set", "/nowhere", "--daily", "09:00", "--json", code=2)
     refused(nowhere, "path-not-found")
+
+
+def test_two_homes_have_a_timer_each(opened: Stage, room: Path) -> None:
+    *stages, usual = (opened.copy(room / name) for name in ("one", "two", "three"))
+    (room / "offseed").mkdir()
+    usual.home = usual.home.rename(room / "offseed/seed")
+    names = []
+    for stage in (*stages, usual):
+        stage.run("seed", "schedule", "set", room, "--daily", "09:00")
+        words = ("seed", "schedule", "install", "--to", room / "units", "--json")
+        done = stage.run(*words, XDG_DATA_HOME=room).json
+        names += [Path(file).name for file in done["files"]]
+        shown = stage.run("seed", "schedule", "show", "--json", XDG_DATA_HOME=room).json
+        assert shown["timer"] == Path(names[-1]).stem
+    assert len(set(names)) == 6
+    assert names[-2:] == ["offseed.service", "offseed.timer"], "the usual home has the plain names"
+    units = [(room / "units" / name).read_text() for name in names[::2]]
+    assert [f"SEED_HOME={s.home}" in unit for s, unit in zip((*stages, usual), units, strict=True)] == [
+        True
+    ] * 3
 
 
 def test_units_that_cannot_be_written_are_told_of(copy_of: Copy, opened: Stage, room: Path) -> None:
