@@ -27,6 +27,9 @@ from seed.home import Home, Identity, Parameters, State
 from seed.joining import ask_to_join
 from seed.network import Network
 
+# A vault that is out of reach today, and to which nobody has said no.
+AWAY = ("store-missing", "store-unreachable", "store-busy", "access-missing")
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -127,10 +130,13 @@ def _names(store: Store, authority: bytes, monitor: Monitor) -> set[str]:
 
 
 def _reach(way: Way, monitor: Monitor) -> Store | None:
+    """Return the vault's store; None, and a notice, where it is only away. Raises StoreError, MediaError: what refuses this machine,
+    and what does not work though it was given for this very command."""
     try:
         return open_store(way.address)
     except (StoreError, MediaError) as error:
-        if way.chosen:
+        given = way.chosen or way.network.proxy or way.network.standing
+        if given or error.code not in AWAY:
             raise
         monitor.notice(
             f"the vault cannot be reached from here ({error}); the registration travels on the disk"

@@ -495,10 +495,15 @@ def test_all_traffic_takes_the_proxy(
     word = room / "proxy.password"
     word.write_text(proxy.password + "\n")
     url = f"http://127.0.0.1:{proxy.port}"
-    registered = stage.run(
+    register = (
         "seed", "register", "--credential", stage.credential, "--name", "web1", "--passphrase-file", stage.secret,
         "--proxy", url, "--proxy-user", proxy.user, "--proxy-password-file", word,
     )  # fmt: skip
+    word.write_text("wrong\n")
+    refused(stage.run(*register, "--json", code=1), "proxy-refused")
+    assert not stage.home.exists()
+    word.write_text(proxy.password + "\n")
+    registered = stage.run(*register)
     assert "travels" not in registered.stdout
     backup(stage, source)
     log = proxy.log.read_text()
