@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import typer
 
-from formats.errors import Interrupted, OffseedError, UsageError, fault
+from formats.errors import GOES_ON, Interrupted, OffseedError, UsageError, fault
 from formats.jobs.log import JobLog
 from formats.monitor import Finding, Tally
 from formats.progress import Bar, Rate, every
@@ -31,6 +31,7 @@ from formats.wire import Json
 from formats.words import counted, one_line, printable, size
 
 FINDINGS_SHOWN = 10
+STOPPING = "stopping: what is in flight is finished first; once more stops at once"
 ONE_REQUEST = 0.1  # seconds: `timeout` and terminals that close send a signal twice at once
 DONE, FAILED, WITH_FINDINGS, NOT_FINISHED = 0, 1, 3, 4
 STOPPED = 128 + signal.SIGINT
@@ -51,6 +52,7 @@ class Console(Tally):
         self._lock = threading.Lock()
         self._bar: Bar | None = None
         self._stopped_at = 0.0
+        self._said = b""
         self.log: JobLog | None = None  # of a job, which is told from when it begins to work
         self.error: OffseedError | None = None
         self._noun = "file"
@@ -123,8 +125,9 @@ class Console(Tally):
             yield
 
     @contextmanager
-    def heeding(self) -> Iterator[None]:
-        """Take a first signal to stop as a wish while inside. The second one ends the process."""
+    def heeding(self, said: str = STOPPING) -> Iterator[None]:
+        """Take a first signal to stop as a wish while inside, and say that it was heard. The second one ends the process."""
+        self._said = f"\n{said}\n".encode()
         before = {number: signal.signal(number, self._on_signal) for number in _heard_signals()}
         try:
             yield
@@ -178,10 +181,11 @@ class Console(Tally):
             self.stop = True
             self.signal_number = signal.Signals(number)
             self._stopped_at = time.monotonic()
-            _write_error(b"\nstopping: what is in flight is finished first; once more stops at once\n")
+            _write_error(self._said)
         elif number == signal.SIGINT or time.monotonic() - self._stopped_at > ONE_REQUEST:
             clear = b"\n" if self._bar is None else b"\r\x1b[K"
-            _write_error(clear + b"stopped at once; the same command goes on\n")
+            goes_on = GOES_ON if self.log is not None else ""
+            _write_error(clear + f"stopped at once{goes_on}\n".encode())
             os._exit(128 + number)
 
     def report_findings(self) -> None:
@@ -344,6 +348,8 @@ def _run(program: str, app: typer.Typer) -> int:
         return error.exit_code
     except Interrupted as error:
         console = _console()
+        if console.log is None:  # what is no job begins anew
+            error.what = error.what.removesuffix(GOES_ON)
         console.fail(program, error)
         return 128 + console.signal_number
     except OffseedError as error:

@@ -112,7 +112,7 @@ CODES = {
     "point-incomplete": "the recovery point waits for objects that have not arrived",
     "restore-escape": "a name in the catalog leads outside the target",
     # endings
-    "interrupted": "stopped on request; the same command goes on",
+    "interrupted": "stopped on request; where it is a job, the same command goes on",
     "internal": "a fault in the program itself",
 }
 
@@ -133,6 +133,9 @@ FINDINGS = {
     "target-failed": "an entry could not be written",
     "target-xattr": "an extended attribute could not be set",
 }
+
+
+GOES_ON = "; the same command goes on"
 
 
 class OffseedError(Exception):
@@ -232,5 +235,5 @@ class Interrupted(OffseedError):  # noqa: N818  an ending, not an error
     """Stopped by the user or the system; `exit_code` tells the signal."""
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__("interrupted", "stopped; the same command goes on")
+        super().__init__("interrupted", "stopped" + GOES_ON)
         self.signal_number = signal_number

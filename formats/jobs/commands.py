@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console
+from formats.console import DONE, Console
 from formats.errors import UsageError
 from formats.wire import Json
 from formats.words import counted, moment, one_line, size
@@ -70,8 +70,9 @@ def show_job(console: Console, job: "Job") -> None:
     console.result(job.to_json())
 
 
-def follow(console: Console, home: Path, wanted: str | None) -> None:
-    """Tell what a job does until it ends; its exit code is not this one's. Raises UsageError job-unknown."""
+def follow(console: Console, home: Path, wanted: str | None) -> int:
+    """Tell what a job does until it ends; its exit code is not this one's. Stopped, it leaves the job alone, and returns the exit
+    code that tells the signal. Raises UsageError job-unknown."""
     from formats.jobs.listing import jobs, read_job
 
     job: Job | None
@@ -82,10 +83,10 @@ def follow(console: Console, home: Path, wanted: str | None) -> None:
         if not running:
             console.say("no job runs")
             console.result(None)
-            return
+            return DONE
         job = running[-1]
     shown = 0
-    with console.working("follow"):
+    with console.heeding("not followed any longer: the job itself goes on"):
         while job is not None and not console.stopping():
             for line in job.lines[shown:]:
                 console.say(_line(line), at_once=True)
@@ -93,20 +94,25 @@ def follow(console: Console, home: Path, wanted: str | None) -> None:
             shown = len(job.lines)
             if job.state != "running":
                 console.say(told(job))
-                break
+                return DONE
             time.sleep(LOOK)
             job = read_job(job.path)
+    return 128 + console.signal_number if console.stopping() else DONE
 
 
-def of_one(console: Console, home: Path, wanted: str | None, *, following: bool) -> bool:
-    """Where one job is asked for, or the one that runs: tell of it. Raises UsageError job-unknown."""
+def of_one(console: Console, home: Path, wanted: str | None, *, following: bool) -> int | None:
+    """Tell of the one job that is asked for, or of the one that runs. Returns the exit code; None where all are asked for.
+
+    Raises UsageError job-unknown.
+    """
     from formats.jobs.listing import jobs
 
     if following:
-        follow(console, home, wanted)
-    elif wanted is not None:
-        show_job(console, chosen(jobs(home), wanted))
-    return following or wanted is not None
+        return follow(console, home, wanted)
+    if wanted is None:
+        return None
+    show_job(console, chosen(jobs(home), wanted))
+    return DONE
 
 
 def list_jobs(console: Console, rows: "Sequence[tuple[str, dict[str, Json]]]", *, every: bool) -> None:

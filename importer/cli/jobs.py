@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from formats.completion import add_completion
-from formats.console import Console, command
+from formats.console import DONE, Console, command
 from formats.jobs import commands, notifying
 from formats.jobs.commands import AllOption, FollowOption, JobArgument
 from formats.jobs.notifying import Side, add_notify
@@ -31,7 +31,7 @@ def jobs(
     machine: MachineOption = None,
     follow: FollowOption = False,
     every: AllOption = False,
-) -> None:
+) -> int:
     """List what was done to a vault, by its own papers: imports, validations, sweeps, exports; those that go on, too.
 
     What this station did has an id and a log of JSON lines in its home, of which the last 400 are kept: name it to see all.
@@ -42,13 +42,14 @@ def jobs(
     from importer.jobs import jobs as found
     from importer.vault import check_machine
 
-    if commands.of_one(console, home_path(), job, following=follow):
-        return
+    if (code := commands.of_one(console, home_path(), job, following=follow)) is not None:
+        return code
     opened = vault_of(vault, console)
     check_machine(opened, machine, console)
     papers = [done for done in found(opened, console) if machine is None or machine in done.machines]
     rows = list(_rows(papers, [] if machine is not None else logged(home_path())))
     commands.list_jobs(console, rows, every=every)
+    return DONE
 
 
 def _rows(papers: "list[Done]", logged: "list[Job]") -> Iterator[tuple[str, dict[str, Json]]]:

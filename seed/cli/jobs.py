@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from formats.completion import add_completion
-from formats.console import Console, command
+from formats.console import DONE, Console, command
 from formats.jobs import commands, notifying
 from formats.jobs.commands import AllOption, FollowOption, JobArgument
 from formats.jobs.notifying import Side, add_notify
@@ -19,7 +19,7 @@ BACKUPS = ("backup", "export")
 @command(app, "jobs")
 def jobs(
     console: Console, job: JobArgument = None, follow: FollowOption = False, every: AllOption = False
-) -> None:
+) -> int:
     """List what was done from this home: backups, exports, restores and the like; those that run, too.
 
     Each has a log of JSON lines in the home; the last 400 are kept.
@@ -29,9 +29,11 @@ def jobs(
     from formats.jobs.listing import jobs as found
 
     home = open_home().path
-    if not commands.of_one(console, home, job, following=follow):
-        rows = [(commands.told(one), one.to_json()) for one in found(home)]
-        commands.list_jobs(console, rows, every=every)
+    if (code := commands.of_one(console, home, job, following=follow)) is not None:
+        return code
+    rows = [(commands.told(one), one.to_json()) for one in found(home)]
+    commands.list_jobs(console, rows, every=every)
+    return DONE
 
 
 def _name(home: Path) -> str:

@@ -146,6 +146,14 @@ def test_a_job_that_runs_is_followed_to_its_end_and_one_that_was_killed_is_told_
         following = stage.start("seed", "jobs", "--follow")
         assert following.stdout is not None
         first = os.read(following.stdout.fileno(), 1 << 16).decode()
+        other = stage.start("seed", "jobs", "--follow")
+        assert other.stdout is not None
+        assert other.stdout.readline()
+        given_up = ended(other, signal.SIGINT)
+        assert (given_up.code, given_up.stderr) == (
+            130,
+            "\nnot followed any longer: the job itself goes on\n",
+        )
     assert ended(running).code == 0
     told = ended(following)
     assert told.code == 0
