@@ -27,6 +27,7 @@ from formats.jobs.log import JobLog
 from formats.monitor import Finding, Tally
 from formats.progress import Bar, Rate, every
 from formats.store.failures import meaning
+from formats.streams import Output, drop_output, write_error
 from formats.wire import Json
 from formats.words import counted, one_line, printable, size
 
@@ -53,6 +54,8 @@ class Console(Tally):
         self._bar: Bar | None = None
         self._stopped_at = 0.0
         self._said = b""
+        self.output = Output()
+        self.only_tells = False  # nothing is done beside what is printed
         self.log: JobLog | None = None  # of a job, which is told from when it begins to work
         self.error: OffseedError | None = None
         self._noun = "file"
@@ -60,12 +63,17 @@ class Console(Tally):
     def say(self, text: str = "", *, at_once: bool = False) -> None:
         """Print a line of the human result; with `at_once` a pipe gets it at this moment."""
         if not self.as_json and not self.quiet:
-            _print(printable(text), flush=at_once)
+            self._put(printable(text), at_once)
 
     def result(self, value: Json, *, at_once: bool = False) -> None:
         """Print the result for scripts: the one document of --json."""
         if self.as_json:
-            _print(json.dumps(value, ensure_ascii=True), flush=at_once)
+            self._put(json.dumps(value, ensure_ascii=True), at_once)
+
+    def _put(self, text: str, at_once: bool) -> None:
+        self.output.write(text, flush=at_once)
+        if self.only_tells and not self.output.is_heard and self.output.lost is None:
+            raise typer.Exit(DONE)  # who reads has seen enough, as `head` does
 
     def aside(self, text: str, end: str = "\n") -> None:
         """A line on stderr, above the progress bar. Nobody there to read it is no error."""
@@ -181,11 +189,11 @@ class Console(Tally):
             self.stop = True
             self.signal_number = signal.Signals(number)
             self._stopped_at = time.monotonic()
-            _write_error(self._said)
+            write_error(self._said)
         elif number == signal.SIGINT or time.monotonic() - self._stopped_at > ONE_REQUEST:
             clear = b"\n" if self._bar is None else b"\r\x1b[K"
             goes_on = GOES_ON if self.log is not None else ""
-            _write_error(clear + f"stopped at once{goes_on}\n".encode())
+            write_error(clear + f"stopped at once{goes_on}\n".encode())
             os._exit(128 + number)
 
     def report_findings(self) -> None:
@@ -217,20 +225,6 @@ class Console(Tally):
         self.result(shown | ({"findings": self.findings_json()} if self.findings else {}))
 
 
-def _print(text: str, *, flush: bool) -> None:
-    try:
-        print(text, flush=flush)
-    except OSError as error:
-        if error.errno != errno.EIO:
-            raise
-        _drop_output()  # the terminal has gone, and what was done stays done
-
-
-def _write_error(data: bytes) -> None:
-    with suppress(OSError):
-        os.write(2, data)
-
-
 def print_version(wanted: bool) -> None:
     """For `--version`: what is installed."""
     if wanted:
@@ -248,12 +242,17 @@ Command = Callable[..., int | None]
 
 
 def command(
-    app: typer.Typer, name: str, job: Callable[[], Path] | None = None, example: str = ""
+    app: typer.Typer,
+    name: str,
+    job: Callable[[], Path] | None = None,
+    example: str = "",
+    *,
+    only_tells: bool = False,
 ) -> Callable[[Command], Command]:
     """Register a command whose first parameter is the console; adds --json, --quiet and --verbose.
 
-    The function returns an exit code, None for 0; findings turn 0 into 3. One that is a `job` is logged in the home at that path. The
-    docstring is the help, with an `example` behind it where both programs have the command.
+    The function returns an exit code, None for 0; findings turn 0 into 3. One that is a `job` is logged in the home at that path. One that
+    `only_tells` ends where nobody reads any longer. The docstring is the help, with an `example` behind it where both programs have the command.
     """
 
     def register(function: Command) -> Command:
@@ -269,6 +268,7 @@ def command(
         def wrapped(**arguments: Any) -> None:
             switches = {n: arguments.pop(n) for n in common}
             _consoles.append(console := Console(**switches))
+            console.only_tells = only_tells
             if job is not None and not _only_looks({n for n, v in arguments.items() if v}):
                 console.log = JobLog(job(), name)
                 if arguments.get("scheduled"):
@@ -276,12 +276,9 @@ def command(
                     console.stop_in_order()
             try:
                 code = function(console, **arguments) or DONE
-                sys.stdout.flush()
-            except BrokenPipeError:  # who reads has seen enough, as `head` does
-                _drop_output()
-                raise typer.Exit(DONE) from None
             except OSError as error:
                 raise _refused(error) from error
+            console.output.finish()
             console.report_findings()
             raise typer.Exit(WITH_FINDINGS if code == DONE and console.findings else code)
 
@@ -302,12 +299,9 @@ def _only_looks(options: set[str]) -> bool:
 
 def _refused(error: OSError) -> Exception:
     """What the machine refuses at a place that no stage speaks for, in its home mostly; else a fault of ours."""
-    if error.filename is not None:
-        return meaning(error, os.fsdecode(error.filename)) if error.errno in _MACHINE else error
-    if error.errno != errno.ENOSPC:
+    if error.filename is None or error.errno not in _MACHINE:
         return error
-    _drop_output()
-    return OffseedError("disk-full", "the output cannot be written", hint="send it where there is room")
+    return meaning(error, os.fsdecode(error.filename))
 
 
 def _unwrapped(text: str) -> str:
@@ -358,7 +352,9 @@ def _run(program: str, app: typer.Typer) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except BrokenPipeError:
-        _drop_output()
+        if _consoles:
+            raise
+        drop_output()  # it was a help
         return DONE
     except Exception as error:
         if not hasattr(error, "format_message"):
@@ -381,11 +377,6 @@ def _fail_usage(program: str, error: Any) -> int:
         console.log.begin()
     console.fail(program, UsageError("usage", error.format_message(), hint=f"see {path} --help"))
     return UsageError.exit_code
-
-
-def _drop_output() -> None:
-    """Nothing more reaches stdout, not even what the interpreter flushes at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _console() -> Console:

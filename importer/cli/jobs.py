@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DID = {"import": "copied", "validate": "read", "prune": "deleted", "export": "written"}
 
 
-@command(app, "jobs")
+@command(app, "jobs", only_tells=True)
 def jobs(
     console: Console,
     job: JobArgument = None,

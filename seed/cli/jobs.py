@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 BACKUPS = ("backup", "export")
 
 
-@command(app, "jobs")
+@command(app, "jobs", only_tells=True)
 def jobs(
     console: Console, job: JobArgument = None, follow: FollowOption = False, every: AllOption = False
 ) -> int:

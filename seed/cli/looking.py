@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SIGNS = {"added": "+", "removed": "-", "content": "M", "attributes": "m"}
 
 
-@command(app, "find")
+@command(app, "find", only_tells=True)
 def find(
     console: Console,
     globs: Annotated[list[str], typer.Argument(metavar="GLOB", help="What to look for, as for --exclude.")],
@@ -75,7 +75,7 @@ def find(
         )  # fmt: skip
 
 
-@command(app, "diff")
+@command(app, "diff", only_tells=True)
 def diff(
     console: Console,
     before: Annotated[str, typer.Argument(metavar="POINT", help="The earlier recovery point.")],

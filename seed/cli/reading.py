@@ -148,7 +148,7 @@ def points(
     console.result(rows)
 
 
-@command(app, "ls")
+@command(app, "ls", only_tells=True)
 def ls(
     console: Console,
     point: PointArgument = "latest",

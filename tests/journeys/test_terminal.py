@@ -1,5 +1,6 @@
 """What a terminal and a shell do to a command: pipes that end early, an odd locale, signals, a closed window."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from formats.console import ONE_REQUEST
 from tests.commands import Process
 from tests.effort import seeded
 from tests.journeys import moments, trees
-from tests.journeys.stage import Copy, Result, Stage, below, ended, in_parallel, judged, prepared
+from tests.journeys.stage import Copy, Result, Stage, below, ended, flip, in_parallel, judged, prepared
 from tests.journeys.terminal import Terminal
 
 assert sys.platform == "linux"
@@ -56,6 +57,36 @@ def test_a_full_output_is_told(exported: Stage) -> None:
         pytest.skip("there is no /dev/full")
     result = shell(exported, "$seed ls --from $disk >/dev/full", code=4)
     assert result.stderr
+
+
+def test_what_is_written_after_the_output_is_written_where_nobody_reads(
+    exported: Stage, copy_of: Copy
+) -> None:
+    """The reader of a pipe has gone before the first line: what is to be done is done, and a finding is still an exit code."""
+    stage = copy_of(exported)
+    largest = stage.objects("archives")[0]
+    flip(largest, largest.stat().st_size // 2)
+    words = "$importer import $disk --vault $vault --report report.json"
+    told = shell(stage, f"({words}; echo $? >code) | true")
+    assert json.loads((stage.folder / "report.json").read_text())["disks"]
+    assert (stage.folder / "code").read_text() == "3\n", told
+    for command, file in (
+        ("$importer report --vault $vault --out page.html", "page.html"),
+        ("$seed report --out own.html", "own.html"),
+        ("$seed set labels --out labels", "labels/slip.html"),
+        ("$importer credentials issue --vault $vault --out second.credential", "second.credential"),
+    ):
+        shell(stage, f"({command}; echo $? >code) | true")
+        assert (stage.folder / file).stat().st_size, command
+        assert (stage.folder / "code").read_text() == "0\n", command
+
+
+def test_a_full_output_keeps_nothing_from_being_done(exported: Stage, copy_of: Copy) -> None:
+    stage = copy_of(exported)
+    words = "$importer import $disk --vault $vault --report report.json --json"
+    result = shell(stage, f"{words} >/dev/full", code=4)
+    assert "the output cannot be written" in result.stderr
+    assert json.loads((stage.folder / "report.json").read_text())["disks"]
 
 
 def test_a_closed_input_is_no_fault(exported: Stage) -> None:
