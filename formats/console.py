@@ -212,16 +212,17 @@ class Console(Tally):
         return [{"code": f.code, "subject": printable(f.subject), "detail": f.detail} for f in self.findings]
 
     def fail(self, program: str, error: OffseedError) -> None:
-        """Say an error once: on stderr, and with --json as the one document on stdout."""
+        """Say an error, and those beside it, once: on stderr, and with --json as the one document on stdout."""
         self.error = error
         self.report_findings()
-        lines = [f"{program}: {error} [{error.code}]"]
-        if error.hint:
-            lines.append(f"  what to do: {error.hint}")
-        self.aside("\n".join(lines))
-        shown: dict[str, Json] = {
-            "error": {"code": error.code, "what": error.what, "subject": error.subject, "hint": error.hint}
-        }
+        told: list[Json] = []
+        for one in (error, *error.others):
+            lines = [f"{program}: {one} [{one.code}]"]
+            if one.hint:
+                lines.append(f"  what to do: {one.hint}")
+            self.aside("\n".join(lines))
+            told.append({"code": one.code, "what": one.what, "subject": one.subject, "hint": one.hint})
+        shown: dict[str, Json] = {"error": told[0], **({"others": told[1:]} if told[1:] else {})}
         self.result(shown | ({"findings": self.findings_json()} if self.findings else {}))
 
 

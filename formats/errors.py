@@ -5,9 +5,12 @@ A `FormatError`'s code is the anchor of the rule in SPEC.md that the bytes break
 and passed is a finding, under the code of the error it would have been, or one of `FINDINGS`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 CODES = {
     # usage
@@ -149,6 +152,7 @@ class OffseedError(Exception):
         self.what = what
         self.subject = subject
         self.hint = hint
+        self.others: tuple[OffseedError, ...] = ()  # what failed beside it, to be told as well
 
     def __str__(self) -> str:
         return f"{self.what}: {self.subject}" if self.subject else self.what
@@ -224,6 +228,29 @@ def damage_aside() -> Iterator[None]:
     except OffseedError as error:
         if not is_damage(error):
             raise
+
+
+def together(errors: Sequence[OffseedError]) -> OffseedError:
+    """Return the first of some errors, so that it tells of the others too."""
+    first, *rest = errors
+    first.others = (*first.others, *(other for error in rest for other in (error, *error.others)))
+    return first
+
+
+def each(attempt: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Return what an attempt makes of each item. Raises the errors of all that fail, once all were tried."""
+    done: list[R] = []
+    errors: list[OffseedError] = []
+    for item in items:
+        try:
+            done.append(attempt(item))
+        except Interrupted:
+            raise
+        except OffseedError as error:
+            errors.append(error)
+    if errors:
+        raise together(errors)
+    return done
 
 
 def fault(error: Exception) -> OffseedError:

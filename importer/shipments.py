@@ -36,7 +36,9 @@ from formats.errors import (
     OffseedError,
     StoreError,
     UsageError,
+    each,
     is_damage,
+    together,
 )
 from formats.ids import SetId, digest, hex_digest
 from formats.monitor import Finding, Monitor
@@ -118,8 +120,7 @@ def _alone(vault: Vault) -> FileLock:
 
 def _check_paths(vault: Vault, paths: Sequence[Path]) -> None:
     """Raises MediaError disk-missing, UsageError."""
-    for path in paths:
-        check_disk(path)
+    each(check_disk, paths)
     real = [os.path.realpath(path) for path in paths]
     if len(set(real)) < len(real):
         raise UsageError(
@@ -180,7 +181,7 @@ class _Shipping:
         for path in paths:
             self._on(path, self._attach, path, opened)
         if not self._disks:
-            raise next(iter(self._failed.values()))
+            raise together([*self._failed.values()])
         self._queue.extend(self._unwritten())
         self._monitor.expect(total=sum(h.size for h in self._queue), files=len(self._queue), final=True)
         for disk in self._disks:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from formats import layout
 from formats.disks import number_at
-from formats.errors import HomeError, Interrupted, OffseedError, UsageError
+from formats.errors import HomeError, Interrupted, OffseedError, UsageError, each
 from formats.ids import PointId, SetId, hex_digest, random_id
 from formats.keyed.chunk import LEVEL
 from formats.monitor import Monitor, Recorder
@@ -73,8 +73,7 @@ def export(
     Raises UsageError, HomeError, MediaError, Interrupted; the same call goes on where it ended.
     """
     monitor = Recorder(monitor)
-    for target in targets:
-        check_disk(target)
+    each(check_disk, targets)
     items, over = scope.items, over or Before()
     settle_sequence(home)
     kept, resumed = _open_set(home, items, options, monitor)
@@ -108,7 +107,7 @@ def export(
             own.add(identity_of(path if os.path.ismount(path) else path / layout.DISK_FOLDER))
             return disk
 
-        disks = [open_disk(target) for target in targets]
+        disks = each(open_disk, targets)
         scope.remember(home, monitor)
         commit = Commit(home, kept, cache, disks, monitor, over.reuse)
         signed = signed_manifest(home, kept)

@@ -22,6 +22,7 @@ from formats.errors import (
     OffseedError,
     StoreError,
     VaultError,
+    each,
 )
 from formats.ids import Digest, HexDigest, digest, hex_digest
 from formats.keyed.keys import MasterKey
@@ -136,20 +137,21 @@ def believed(home: Home) -> dict[str, bytes]:
 
 def disk_stores(paths: Iterable[Path]) -> list[Store]:
     """The stores of all our folders on the disks. Raises MediaError disk-missing, disk-empty."""
-    found: list[Store] = []
-    for path in paths:
-        check_disk(path)
-        top = path / layout.DISK_FOLDER
-        folders = [f for f in sorted(top.iterdir()) if folder_identity(f.name)] if top.is_dir() else []
-        if not folders:
-            raise MediaError(
-                "disk-empty",
-                "no seed lies on this disk",
-                subject=str(path),
-                hint=f"there is no folder {layout.DISK_FOLDER}/<set>-<number>; is the right disk mounted?",
-            )
-        found += [LocalStore.open(str(folder), read_only=True) for folder in folders]
-    return found
+    return [store for stores in each(_stores_on, paths) for store in stores]
+
+
+def _stores_on(path: Path) -> list[Store]:
+    check_disk(path)
+    top = path / layout.DISK_FOLDER
+    folders = [f for f in sorted(top.iterdir()) if folder_identity(f.name)] if top.is_dir() else []
+    if not folders:
+        raise MediaError(
+            "disk-empty",
+            "no seed lies on this disk",
+            subject=str(path),
+            hint=f"there is no folder {layout.DISK_FOLDER}/<set>-<number>; is the right disk mounted?",
+        )
+    return [LocalStore.open(str(folder), read_only=True) for folder in folders]
 
 
 def check_vault(store: Store) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.console import FAILED, Console, command
-from formats.errors import MediaError, OffseedError, StoreError
+from formats.errors import MediaError, OffseedError, StoreError, together
 from formats.files import check_writable
 from formats.ids import MachineId, fingerprint, parse_fingerprint
 from formats.monitor import Finding
@@ -108,7 +108,7 @@ def import_(
     further = {parse_fingerprint(text): status for status, text in said.items() if text is not None}
     welcome, refused = _admit(opened, looked, further, console)
     if refused and not welcome:
-        raise refused[0][1]
+        raise together([refusal for _, refusal in refused])
     mend(opened, console)  # what was sent for a disk that came damaged counts when it comes again
     with console.working("import", sum(_bytes(disk) for disk, _ in welcome), "archive"):
         results = import_disks(opened, welcome, console)
@@ -182,21 +182,21 @@ def _look(paths: list[Path], console: Console) -> "tuple[list[Disk], int]":
 
     found: list[Disk] = []
     refused: list[OffseedError] = []
-    failure: OffseedError | None = None
+    failures: list[OffseedError] = []
     for path in paths:
         try:
             for folder in intake.folders(path):
                 try:
                     found.append(intake.look(folder, console))
                 except OffseedError as error:
-                    failure = failure or error
+                    failures.append(error)
                     console.finding(Finding(code=error.code, subject=str(folder), detail=error.what))
         except OffseedError as error:
-            failure = failure or error
+            failures.append(error)
             refused.append(error)
-    if failure is not None and not found:
-        console.findings.clear()  # the one that is raised says it
-        raise failure
+    if failures and not found:
+        console.findings.clear()  # what is raised says it
+        raise together(failures)
     for refusal in refused:
         say_refused(console, refusal)
     return found, len(refused)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.console import Console, command
-from formats.errors import UsageError
+from formats.errors import UsageError, each
 from formats.ids import fingerprint
 from formats.words import counted, instant, listed, numbered, size
 from seed.cli.app import GLOBS, address_of, app, home_path, open_home
@@ -116,8 +116,7 @@ def export(
     with home.locked():
         if not offline:
             _check_place(home, address, console)
-        for disk in disks:
-            check_disk(disk)
+        each(check_disk, disks)
 
         def scope() -> "Scope":
             return choose_scope(home, paths or [], without_these, once=once)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.console import FAILED, Console, command
-from formats.errors import PassphraseError, UsageError
+from formats.errors import PassphraseError, UsageError, each, together
 from formats.wire import Json
 from formats.words import counted, size
 from seed.cli.app import (
@@ -57,7 +57,7 @@ def verify(
     with ExitStack() as stack:
         if home is not None:
             stack.enter_context(home.locked())
-        found = [folders_on(disk) for disk in disks]
+        found = each(folders_on, disks)
         for folder in (f for folders in found for f in folders):
             stack.callback(folder.store.close)
         chosen, keys = _choose(console, found, home, passphrase_file, vault)
@@ -71,7 +71,7 @@ def _verify(console: Console, disks: "list[list[Folder]]", keys: "Keys", home: "
         verdicts = run(disks, keys, home, console)
     refused = [v.error for v in verdicts if v.error is not None]
     if len(refused) == len(verdicts):
-        raise refused[0]
+        raise together(refused)
     rows: list[Json] = [_show(verdict, console) for verdict in verdicts]
     console.result({"disks": rows, "findings": console.findings_json()})
     return FAILED if refused else 0

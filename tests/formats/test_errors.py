@@ -155,3 +155,27 @@ def test_an_error_reads_as_what_and_where() -> None:
     )
     assert str(errors.UsageError("usage", "nothing is named")) == "nothing is named"
     assert {getattr(errors, name).exit_code for name in ERRORS} == {1, 2}
+
+
+def test_of_several_that_fail_each_is_tried_and_told() -> None:
+    tried: list[int] = []
+
+    def attempt(number: int) -> int:
+        tried.append(number)
+        if number % 2:
+            raise errors.UsageError("usage", f"odd {number}")
+        return 2 * number
+
+    assert errors.each(attempt, [2, 4]) == [4, 8]
+    with pytest.raises(errors.UsageError, match="odd 1") as caught:
+        errors.each(attempt, [1, 2, 3, 5])
+    assert tried == [2, 4, 1, 2, 3, 5]
+    assert [other.what for other in caught.value.others] == ["odd 3", "odd 5"]
+
+
+def test_a_wish_to_stop_is_no_failure_among_others() -> None:
+    def attempt(number: int) -> None:
+        raise errors.Interrupted(2) if number else errors.UsageError("usage", "odd")
+
+    with pytest.raises(errors.Interrupted):
+        errors.each(attempt, [0, 1])

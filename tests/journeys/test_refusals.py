@@ -3,6 +3,7 @@
 A refusal never shows a traceback, never calls itself a fault of the program, and has a hint.
 """
 
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.stage import PASSPHRASE, Result, Stage, in_parallel, refused, snapshot
+from tests.journeys.stage import PASSPHRASE, Copy, Result, Stage, in_parallel, refused, snapshot
 
 assert sys.platform == "linux"
 
@@ -246,3 +247,24 @@ def check(refusal: Refusal, scene: Scene) -> None:
     assert result.code == refusal.exit, result
     refused(result, refusal.code)
     assert scene.after == scene.before, "a refusal changes nothing"
+
+
+def test_where_all_disks_are_refused_each_refusal_is_told(exported: Stage, copy_of: Copy) -> None:
+    stage = copy_of(exported)
+    empty, folder = stage.folder / "empty", stage.folder / "nowhere"
+    empty.mkdir()
+    for words in (
+        ("importer", "import", empty, folder, "--vault", stage.at),
+        ("importer", "inspect", empty, folder),
+        ("seed", "verify", empty, folder),
+        ("seed", "restore", "latest", "--from", empty, "--from", folder, "--target", stage.folder / "back"),
+    ):
+        result = refused(stage.run(*words, "--json", code=1), "disk-empty")
+        assert [other["code"] for other in result.json["others"]] == ["disk-missing"]
+        assert result.stderr.count("what to do: ") == 2
+    other = stage.folder / "other vault"
+    stage.run("importer", "vault", "create", "Other", "--at", other, "--region", "here")
+    twin = stage.folder / "twin"
+    subprocess.run(["cp", "-a", stage.disk, twin], check=True)
+    strange = stage.run("importer", "import", stage.disk, twin, "--vault", other, "--json", code=1)
+    assert len(strange.json["others"]) == 1
