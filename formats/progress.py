@@ -45,7 +45,7 @@ class Bar:
                 words.insert(2, f"{self._bar.format_interval((expected - done) / rate)} left")
         counting = done >= expected or not final  # neither a share nor a time yet
         self._bar.total = None if counting else expected
-        self._bar.bar_format = "{desc}" if counting else "{percentage:3.0f}%|{bar:10}| {desc}"
+        self._bar.bar_format = "{desc}" if counting else f"{100 * done // expected:3}%|{{bar:10}}| {{desc}}"
         self._bar.set_description_str(f"{self._title}: {', '.join(words)} ", refresh=False)
         with suppress(OSError):
             self._bar.update(done - self._bar.n)

@@ -25,10 +25,17 @@ def one_line(text: str) -> str:
 def size(count: float) -> str:
     """A number of bytes as people read it."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
+        if count < 1023.95:  # with more, one decimal would read 1024.0
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.2f} TiB"
+
+
+def percent(share: float) -> str:
+    """A share, 0 to 1. All is `100%` and nothing `0%`; what is less than all, or more than nothing, never reads so."""
+    if share in (0, 1):
+        return f"{share:.0%}"
+    return f"{min(max(share, 0.001), 0.999):.1%}" if 0 < share < 1 else f"{share:.1%}"
 
 
 def lasting(seconds: float) -> str:

@@ -5,6 +5,7 @@ deleted, so that it can be sent again, or found on a disk. Other objects that ca
 cannot be read at all is left alone: it may be the cable. A store that does not answer ends the validation.
 """
 
+import math
 import random
 import threading
 import time
@@ -63,7 +64,7 @@ def validate(vault: Vault, extent: Extent, monitor: Monitor) -> Validated:
     listed = [(name, size) for name, size in vault.store.list("") if after is None or name > after]
     sampled = extent.sample < 1
     if sampled:
-        listed = sorted(random.sample(listed, round(len(listed) * extent.sample)))
+        listed = sorted(random.sample(listed, math.ceil(len(listed) * extent.sample)))
     monitor.expect(total=sum(size for _, size in listed), files=0, final=True)
     run = _Run(vault, monitor)
     threads = PUTS_MAX if isinstance(vault.store, Guarded) else 1

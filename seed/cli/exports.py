@@ -12,7 +12,7 @@ import typer
 from formats.console import Console, command
 from formats.errors import UsageError, each
 from formats.ids import fingerprint
-from formats.words import counted, instant, listed, numbered, size
+from formats.words import counted, instant, listed, numbered, percent, size
 from seed.cli.app import GLOBS, address_of, app, home_path, open_home
 from seed.cli.hooks import AfterOption, BeforeOption, Hooks, between
 from seed.cli.values import parse_size
@@ -254,7 +254,7 @@ def _summarise(
         )
         console.say(f"  commands     before and after: {ran}")
     if exported.whole is not None and len(disks) > 1:
-        console.say(f"  together     {exported.whole:.1%} of the files lie whole on one of the disks")
+        console.say(f"  together     {percent(exported.whole)} of the files lie whole on one of the disks")
     console.say()
     console.say("Send what was written, and this text to the datacenter:")
     console.say(

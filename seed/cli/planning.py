@@ -9,7 +9,7 @@ import typer
 from formats.console import Console, command
 from formats.errors import UsageError
 from formats.wire import Json
-from formats.words import counted, lasting, size
+from formats.words import counted, lasting, percent, size
 from seed.cli.app import app, home_if_any
 from seed.cli.exports import (
     ExcludeCachesOption,
@@ -164,7 +164,7 @@ def _about(estimate: "Estimate", shown: "Callable[[float], str]") -> str:
 def _percent(share: "Share") -> str:
     from seed.planning import CERTAIN
 
-    return f"{share.of:.1%} ± {CERTAIN * share.error:.1%}" if share.error else f"{share.of:.1%}"
+    return f"{percent(share.of)} ± {percent(CERTAIN * share.error)}" if share.error else percent(share.of)
 
 
 def _terabytes(size_of_disk: int) -> str:
