@@ -60,7 +60,7 @@ CODES = {
     "vault-missing": "there is no vault at that store",
     "vault-exists": "there is a vault at that store, or one of that name, already",
     "vault-foreign": "the object belongs to another vault",
-    "redundancy-locked": "redundancy is fixed once a machine is registered",
+    "redundancy-locked": "redundancy is fixed once a machine is registered, or asks to be",
     "redundancy-differs": "the storage account has another redundancy than the vault is to have",
     "rights-missing": "the access to the storage account gives too few rights",
     "credential-unreadable": "the credential file cannot be read",

@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from formats.documents.revisions import newest
 from formats.documents.vault import VAULT_NAME, Descriptor, Membership
 from formats.errors import HomeError, NameHeldByOtherError, OffseedError, StoreError, UsageError, VaultError
 from formats.ids import MachineId, VaultId, random_id
-from formats.monitor import Monitor
+from formats.monitor import Monitor, damage_told
 from formats.store.access import Address
 from formats.store.address import open_store
 from formats.store.contract import Guarded, Octets, Store
@@ -211,10 +212,10 @@ def open_vault(home: Path, address: Address, monitor: Monitor) -> Vault:
 
 
 def set_redundancy(vault: Vault, redundancy: str, monitor: Monitor) -> Vault:
-    """Raises VaultError redundancy-locked once a machine is registered, redundancy-differs."""
+    """Raises VaultError redundancy-locked once a machine is registered or asks to be, redundancy-differs."""
     if redundancy == vault.descriptor.redundancy:
         return vault
-    if members(vault, monitor):
+    if is_registered_with(vault, monitor):
         raise VaultError(
             "redundancy-locked",
             "redundancy cannot change once a machine is registered",
@@ -225,6 +226,19 @@ def set_redundancy(vault: Vault, redundancy: str, monitor: Monitor) -> Vault:
     descriptor = replace(vault.descriptor, number=vault.descriptor.number + 1, redundancy=redundancy)
     vault.sign("descriptor", descriptor.number, descriptor)
     return Vault(vault.store, descriptor, vault.authority)
+
+
+def is_registered_with(vault: Vault, monitor: Monitor) -> bool:
+    """Return whether any machine is, or has asked to be: its user was told "Registered", and builds upon the redundancy."""
+    from importer.machines import read_request  # it builds upon this module
+
+    if members(vault, monitor):
+        return True
+    for name, _ in list(vault.store.list("requests")):
+        with damage_told(monitor, name), suppress(VaultError):
+            read_request(vault, vault.store.get(name), name)
+            return True
+    return False
 
 
 def grant_access(vault: Vault, policy: str, days: int) -> tuple[str, datetime]:

@@ -112,13 +112,15 @@ def vault_show(console: Console, vault: VaultOption = None) -> None:
 
     Example: importer vault show --vault /srv/vault
     """
-    from importer.vault import members
+    from importer.vault import is_registered_with, members
 
     shown = vault_of(vault, console)
     count = len(members(shown, console))
     console.say(f"Vault {shown.name} at {shown.store.address}")
     console.say(f"  id           {shown.id}")
-    locked = "locked" if count else "can be changed until a machine is registered"
+    locked = (
+        "locked" if is_registered_with(shown, console) else "can be changed until a machine is registered"
+    )
     console.say(f"  region       {shown.descriptor.region}")
     console.say(f"  redundancy   {shown.descriptor.redundancy} ({locked})")
     console.say(f"  created      {moment(shown.descriptor.created)}")

@@ -4,8 +4,12 @@ from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
+from formats import layout
+from formats.errors import VaultError
+from formats.ids import hex_digest
 from formats.monitor import Tally
 from importer.machines import answer_requests
+from importer.vault import Vault, set_redundancy
 from tests.importer.conftest import Asked
 
 
@@ -37,3 +41,14 @@ def test_a_request_out_of_the_time_of_its_credential_waits_for_the_operator(
     assert accepted == []
     assert waiting.request.name == "web1"
     assert why in waiting.reason
+
+
+def test_the_redundancy_is_fixed_from_the_moment_a_machine_asks(asked: Asked) -> None:
+    with pytest.raises(VaultError) as caught:
+        set_redundancy(asked.vault, "local", Tally())
+    assert caught.value.code == "redundancy-locked"
+
+
+def test_what_is_no_request_fixes_no_redundancy(vault: Vault) -> None:
+    vault.store.put_new(layout.numbered("requests", 1, hex_digest(b"junk")), b"junk")
+    assert set_redundancy(vault, "local", Tally()).descriptor.redundancy == "local"
