@@ -349,7 +349,7 @@ def _run(program: str, app: typer.Typer) -> int:
         return 128 + console.signal_number
     except OffseedError as error:
         _console().fail(program, error)
-        return NOT_FINISHED if error.code in ("disk-full", "disk-needed") else error.exit_code
+        return NOT_FINISHED if error.code in ("disk-full", "disk-needed", "disk-small") else error.exit_code
     except typer.Abort:
         raise KeyboardInterrupt from None
     except BrokenPipeError:

@@ -232,7 +232,8 @@ class _Shipping:
         """
         number = number_at(path, self._shipment.set)
         if number is None:
-            _check_room(path, sum(holding.size for holding in self._cargo.catalog))
+            least = min((holding.size for holding in self._unwritten()), default=0)
+            _check_room(path, least + sum(holding.size for holding in self._cargo.catalog))
             number = next_disk(self._vault, self._point, self._shipment)
         known = self._shipment.labels.get(number)
         if known is None or label_at(path, self._shipment.set, number) not in (None, known[1]):
@@ -341,18 +342,18 @@ class _Shipping:
         return not self._failed
 
 
-def _check_room(path: Path, catalog: int) -> None:
+def _check_room(path: Path, least: int) -> None:
     """Raises MediaError disk-small, disk-foreign, read-only, StoreError denied, before a number is taken for the disk."""
     top_folder(path)
     with LocalStore.open(str(path), read_only=True) as store:
-        if store.free_bytes() < RESERVE + catalog:
-            raise _small(path, catalog)
+        if store.free_bytes() < RESERVE + least:
+            raise _small(path, RESERVE + least)
 
 
-def _small(path: Path, catalog: int) -> MediaError:
+def _small(path: Path, least: int) -> MediaError:
     return MediaError(
         "disk-small",
-        f"the disk has no room for the catalog of the point, which every disk carries ({size(catalog)}), and to be closed",
+        f"the disk has no room for the catalog of the point, which every disk carries, and for one archive ({size(least)})",
         subject=str(path),
         hint="make room on it, or give another disk",
     )

@@ -5,6 +5,7 @@ is known by its label, not by the path that it is mounted at.
 """
 
 import os
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from formats import layout
 from formats.disks import number_at, set_folder
 from formats.documents import envelope
 from formats.documents.disk import Label
-from formats.errors import MediaError
+from formats.errors import MediaError, UsageError
 from formats.ids import hex_digest, random_id
 from formats.monitor import Monitor
 from formats.records import unwritable, write_private
@@ -29,6 +30,7 @@ from seed.source.rules import mounted_kinds
 
 ROOM_MIN = 1 << 20  # with less, a disk is full
 RESERVE_BASE = 4 << 20  # kept for metadata, with what follows for each entry and chunk so far
+LEAST = RESERVE_BASE + ROOM_MIN  # what a disk must have left to be begun
 RESERVE_ENTRY = 40
 RESERVE_CHUNK = 100
 RECHECKED = 4  # on resume the newest objects are read again until so many in a row are whole
@@ -172,6 +174,16 @@ class DiskWriter:
             write_bytes=self._write_bytes,
         )
 
+    def erase(self) -> None:
+        """Take the set's folder away from a disk that holds nothing of it, so that nobody ships it. Raises StoreError, MediaError."""
+        self.close()
+        with told(str(self._folder)):
+            shutil.rmtree(self._folder)
+        with suppress(OSError):  # the folder of another set, then the note belongs to that
+            self._folder.parent.rmdir()
+            (self.path / layout.DISK_README).unlink()
+        self._kept.forget(self._disk)
+
     def close(self) -> None:
         if hasattr(self, "_journal"):
             with suppress(OSError):  # what could not be written was said before
@@ -289,7 +301,7 @@ def attach(
                 hint="it is a folder of the system's own disk, and the other disks of this set were mounted: "
                 "mount the next one, and give its path",
             )
-        _check_size(path)
+        _check_size(path, use_at_most)
         kept.know(disk)
     elif number not in known:
         raise _foreign(path)
@@ -309,16 +321,28 @@ def attach(
     return writer
 
 
-def _check_size(path: Path) -> None:
-    """Raises MediaError disk-small where a disk has no room even to begin with."""
+def check_grant(use_at_most: int | None) -> None:
+    """Raises UsageError where --use-at-most grants less than any disk needs."""
+    if use_at_most is not None and use_at_most < LEAST:
+        raise UsageError(
+            "usage",
+            f"no disk could hold anything: {use_at_most >> 10:,} KiB are granted, and at least {LEAST >> 10:,} KiB are needed",
+            subject="--use-at-most",
+            hint="grant more, or leave the option out",
+        )
+
+
+def _check_size(path: Path, use_at_most: int | None) -> None:
+    """Raises MediaError disk-small where a disk has no room even to begin with, UsageError as `check_grant`."""
+    check_grant(use_at_most)
     with LocalStore.open(str(path), read_only=True) as store:
         room = store.free_bytes()
-    if room < RESERVE_BASE + ROOM_MIN:
+    if room < LEAST:
         raise MediaError(
             "disk-small",
-            f"the disk has {room >> 10:,} KiB left, and at least {(RESERVE_BASE + ROOM_MIN) >> 10:,} KiB are needed",
+            f"the disk has {room >> 10:,} KiB left, and at least {LEAST >> 10:,} KiB are needed",
             subject=str(path),
-            hint="make room on it, or give another disk",
+            hint="make room on it, or give another disk; the same command goes on",
         )
 
 

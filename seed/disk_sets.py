@@ -141,6 +141,18 @@ class KeptSet:
             self.state = self.state.with_disk(disk)
             self.save()
 
+    def forget(self, disk: DiskState) -> None:
+        """Keep that a disk holds nothing of the set. Its number goes to another one, unless an inventory has named it."""
+        if disk.generation:
+            self.know(replace(disk, dropped=True))
+            return
+        with self._lock:
+            self._renew()
+            others = tuple(d for d in self.state.disks if d.number != disk.number)
+            self.state = replace(self.state, disks=others)
+            self.save()
+        self.journal(disk.number).unlink(missing_ok=True)
+
     def send(self, sendings: Sequence[Sent]) -> None:
         """Keep that disks were sent, each once."""
         with self._lock:

@@ -17,7 +17,7 @@ from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.words import counted, size
 from seed import basis
 from seed.commit import Commit, Committed, settle_sequence, signed_manifest
-from seed.disk import DiskWriter, Extent, attach, check_disk
+from seed.disk import DiskWriter, Extent, attach, check_disk, check_grant
 from seed.disk_sets import KeptSet, SetState, current_set
 from seed.helper import helping
 from seed.home import Home
@@ -74,6 +74,7 @@ def export(
     """
     monitor = Recorder(monitor)
     each(check_disk, targets)
+    check_grant(options.use_at_most)
     items, over = scope.items, over or Before()
     settle_sequence(home)
     kept, resumed = _open_set(home, items, options, monitor)
@@ -210,15 +211,15 @@ def _stop(commit: Commit, disks: DiskSet, run: Run, error: Exception) -> None:
 
 def complete(commit: Commit, disk: DiskWriter) -> None:
     """Close a disk that is full, while others go on, and let go of it: it may be unmounted from here on."""
+    if not disk.sections:
+        disk.erase()
+        commit.monitor.notice(f"the disk at {disk.path} has no room for anything, and is none of the set")
+        return
     if not commit.is_closed(disk):
         commit.close(disk)
     disk.close()
     used = sum(s.archive.size for s in disk.sections)
-    what = (
-        f"complete, {counted(len(disk.sections), 'archive')}, {size(used)}"
-        if used
-        else "full, and holds nothing"
-    )
+    what = f"complete, {counted(len(disk.sections), 'archive')}, {size(used)}"
     commit.monitor.notice(f"disk {disk.number} at {disk.path} is {what}: it is safe to remove")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from seed.disk import LEAST
 from tests.conftest import LoopDisks
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, below, refused, snapshot
@@ -53,8 +54,37 @@ def test_a_disk_too_small_for_anything_says_so(
 ) -> None:
     stage = copy_of(opened)
     stage.disk = loop_disk(4 * MIB, "ext4")
-    result = stage.run("seed", "export", small_tree, "--to", stage.disk, "--json", code=1)
+    result = stage.run("seed", "export", small_tree, "--to", stage.disk, "--json", code=4)
     refused(result, "disk-small")
+
+
+def test_a_grant_that_no_disk_can_use_is_refused(copy_of: Copy, opened: Stage, small_tree: Path) -> None:
+    stage = copy_of(opened)
+    words = ("seed", "export", small_tree, "--to", stage.disk, "--use-at-most")
+    refused(stage.run(*words, "3MB", "--json", code=2), "usage")
+    assert not list(stage.disk.iterdir())
+
+
+def test_a_disk_that_can_take_nothing_is_none_of_the_set(
+    copy_of: Copy, opened: Stage, room: Path, loop_disk: LoopDisks
+) -> None:
+    """It has room to be begun, and none for what the point needs by then."""
+    stage = copy_of(opened)
+    source = trees.long_tree(room / "source", files=2)
+    for number in range(40_000):
+        os.close(os.open(source / f"a file with a name {number}", os.O_CREAT, 0o600))
+    nearly, stage.disk = loop_disk(16 * MIB, "ext4"), loop_disk(96 * MIB, "ext4")
+    fill(nearly, LEAST + 64 * 1024)
+    before = {path.name for path in nearly.iterdir()}
+    words = ("seed", "export", source, "--to", nearly)
+    told = stage.run(*words, code=4)
+    assert "has no room for anything, and is none of the set" in told.stderr
+    assert {path.name for path in nearly.iterdir()} == before
+    assert stage.run("seed", "set", "show", "--json").json["disks"] == []
+    done = stage.run(*words, "--to", stage.disk, "--json").json
+    assert done["disks"] in ([1], [2])
+    assert {path.name for path in nearly.iterdir()} == before
+    assert stage.import_()["disks"][0]["may_be_erased"]
 
 
 def test_a_read_only_disk_is_refused_and_nothing_is_remembered(
