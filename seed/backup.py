@@ -32,7 +32,7 @@ from seed.cataloguing import Catalogued
 from seed.disk_sets import current_set
 from seed.helper import helping
 from seed.home import Home, LeftOut
-from seed.items import Scope, check_home_room, check_there, choose_scope, own_folders
+from seed.items import Scope, check_any_there, check_home_room, choose_scope, own_folders
 from seed.measuring import Measuring
 from seed.new_point import describe, sign_manifest
 from seed.packing import METADATA_SIZE, BufferPool, Packer
@@ -72,7 +72,7 @@ def prepare(home: Home, paths: Sequence[str], left_out: LeftOut, monitor: Monito
     """
     _check_seeded(home)
     scope = choose_scope(home, paths, left_out, once=once)
-    check_there(scope.items)
+    check_any_there(scope.items)
     check_home_room(home, scope.items, monitor)
     scope.remember(home, monitor)
     return scope

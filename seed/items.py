@@ -68,7 +68,7 @@ def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[byte
                 hint="name what to back up, as /srv /etc; later runs need no paths",
             )
         return known
-    items = located(paths)
+    items = locate(paths)
     if known and set(known) != set(items) and not once:
         raise UsageError(
             "items-differ",
@@ -77,11 +77,19 @@ def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[byte
             hint="run without paths to use them, add --once to take these this time only, or change them for good by "
             "`seed items set`",
         )
+    check_there([item for item in items if item not in known])
     return items
 
 
 def located(paths: Sequence[str]) -> tuple[bytes, ...]:
-    """The absolute paths of what is named. Raises UsageError."""
+    """Return the absolute paths of what is named, all of it there. Raises UsageError."""
+    items = locate(paths)
+    check_there(items)
+    return items
+
+
+def locate(paths: Sequence[str]) -> tuple[bytes, ...]:
+    """Return the absolute paths of what is named, whether it is there or not. Raises UsageError."""
     items = tuple(sorted({_located(p) for p in paths}))
     if len(items) > ITEMS_MAX:
         raise UsageError(
@@ -89,7 +97,6 @@ def located(paths: Sequence[str]) -> tuple[bytes, ...]:
             f"{len(items):,} paths are too many, {ITEMS_MAX:,} are possible",
             hint="name the folders that they lie in",
         )
-    check_there(items)
     return items
 
 
@@ -99,21 +106,57 @@ def _located(path: str) -> bytes:
     return os.fsencode("/" + os.path.join(os.path.realpath(parent), name).lstrip("/"))
 
 
-def check_there(items: Sequence[bytes]) -> None:
-    """Raises UsageError path-not-found."""
+def out_of_reach(items: Sequence[bytes]) -> dict[bytes, OSError]:
+    """Return the items that the system cannot look at, each with its reason."""
+    found: dict[bytes, OSError] = {}
     for item in items:
-        if not os.path.lexists(item):
-            raise UsageError(
-                "path-not-found",
-                "there is nothing at this path",
-                subject=os.fsdecode(item),
-                hint="check the path; what is backed up is changed for good by `seed items set`, and for one run by --once",
-            )
+        try:
+            os.lstat(item)
+        except OSError as error:
+            found[item] = error
+    return found
+
+
+def check_there(items: Sequence[bytes]) -> None:
+    """Refuse items of which one is out of reach. Raises UsageError path-not-found."""
+    for item, error in out_of_reach(items).items():
+        raise _not_there(item, error)
+
+
+def check_any_there(items: Sequence[bytes]) -> None:
+    """Refuse items of which all are out of reach: a run would back up nothing. Raises UsageError path-not-found.
+
+    One that is left is backed up. The walk reports each of the others as a finding.
+    """
+    missing = out_of_reach(items)
+    if items and len(missing) == len(items):
+        raise _not_there(*next(iter(missing.items())))
+
+
+def _not_there(item: bytes, error: OSError) -> UsageError:
+    gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+    return UsageError(
+        "path-not-found",
+        "there is nothing at this path" if gone else f"cannot look at this path: {error.strerror}",
+        subject=os.fsdecode(item),
+        hint="check the path; what is backed up is changed for good by `seed items set`, and for one run by --once"
+        if gone
+        else "mount what belongs there again, or ask for the right to read it",
+    )
 
 
 def identity_of(path: Path) -> tuple[int, int]:
     """(device, inode), by which the walk knows what must not be read because it is being written."""
     status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _place_of(item: bytes) -> tuple[int, int] | None:
+    """Return the device and inode of an item, None while it is out of reach."""
+    try:
+        status = os.lstat(item)
+    except OSError:
+        return None
     return status.st_dev, status.st_ino
 
 
@@ -125,7 +168,7 @@ def own_folders(home: Home, vault: str) -> set[tuple[int, int]]:
 
 def check_targets(targets: Sequence[Path], items: Sequence[bytes]) -> None:
     """Raises UsageError where nothing would be left to read once the targets are left out, or one is named twice."""
-    check_there(items)
+    check_any_there(items)
     seen: set[tuple[int, int]] = set()
     for target in targets:
         status = os.stat(target)
@@ -136,7 +179,7 @@ def check_targets(targets: Sequence[Path], items: Sequence[bytes]) -> None:
             )
         seen.add(place)
         for item in items:
-            if os.path.samestat(status, os.lstat(item)):
+            if place == _place_of(item):
                 raise UsageError(
                     "target-inside-source",
                     "the disk and what is to be backed up are the same folder",
@@ -150,8 +193,7 @@ def check_home_room(home: Home, items: Sequence[bytes], monitor: Monitor) -> Non
 
     How much data there is nobody knows before it is read; what the file systems hold is the most it can be.
     """
-    devices = {os.lstat(i).st_dev: os.path.dirname(i) if os.path.islink(i) else i for i in items}
-    data = sum(psutil.disk_usage(os.fsdecode(item)).used for item in devices.values())
+    data = sum({place[0]: _used(item) for item in items if (place := _place_of(item))}.values())
     needed = HOME_ROOM_BASE + (data >> 20) * HOME_ROOM_MIB
     free = psutil.disk_usage(str(home.path)).free
     if free < needed:
@@ -166,3 +208,11 @@ def check_home_room(home: Home, items: Sequence[bytes], monitor: Monitor) -> Non
             f"the home {home.path} has {size(free)} left, less than 5 % of the {size(data)} in use where the data lies; "
             "it is enough for now"
         )
+
+
+def _used(item: bytes) -> int:
+    """Return the bytes in use on the file system of an item, 0 where the system does not tell."""
+    try:
+        return psutil.disk_usage(os.fsdecode(os.path.dirname(item) if os.path.islink(item) else item)).used
+    except OSError:
+        return 0

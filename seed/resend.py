@@ -35,7 +35,7 @@ from seed.custody import steps_of
 from seed.disk import check_disk
 from seed.disk_sets import KeptSet
 from seed.home import Home, LeftOut
-from seed.items import Scope, check_targets
+from seed.items import Scope, check_targets, out_of_reach
 from seed.machines import check_active
 from seed.placing import Attendant
 from seed.reading import needed_of
@@ -151,11 +151,12 @@ def _scope(home: Home, kept: KeptSet, monitor: Monitor) -> Scope:
     """What the set held and what is backed up usually, as far as it is there: files may have moved from the one to the
     other. Left out is what both leave out."""
     usual, then = home.state, kept.state
+    missing = out_of_reach([*usual.items, *then.items])
     for item in then.items:
-        if not os.path.lexists(item):
-            detail = "it is no longer there"
+        if item in missing:
+            detail = missing[item].strerror or "it is no longer there"
             monitor.finding(Finding(code="source-unreadable", subject=os.fsdecode(item), detail=detail))
-    items = tuple(i for i in sorted({*usual.items, *then.items}) if os.path.lexists(i))
+    items = tuple(i for i in sorted({*usual.items, *then.items}) if i not in missing)
     left_out = LeftOut(
         excludes=tuple(e for e in usual.left_out.excludes if e in then.left_out.excludes),
         one_file_system=usual.left_out.one_file_system and then.left_out.one_file_system,

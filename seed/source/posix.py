@@ -144,6 +144,8 @@ class Walk:
 
     def _tell(self, path: bytes, error: OSError, code: str = "source-unreadable") -> None:
         detail = error.strerror or type(error).__name__
+        if code == "source-unreadable" and b"/" + path in self.roots:
+            detail = f"nothing of this path is backed up: {detail}"
         self.monitor.finding(Finding(code=code, subject="/" + os.fsdecode(path), detail=detail))
 
 

@@ -250,6 +250,25 @@ def test_an_item_that_is_gone_is_said(copy_of: Copy, opened: Stage, source: Path
     refused(stage.run("seed", "backup", "--json", code=2), "path-not-found")
 
 
+def test_one_item_that_is_gone_does_not_cost_the_others(
+    copy_of: Copy, opened: Stage, room: Path, source: Path
+) -> None:
+    stage = copy_of(opened)
+    gone = trees.small_tree(room / "gone")
+    backup(stage, source, gone)
+    shutil.rmtree(gone)
+    (source / "changed").write_text("after")
+    done = backup(stage, code=3)
+    told = {f["subject"]: f["detail"] for f in done["findings"]}
+    assert told == {str(gone): "nothing of this path is backed up: No such file or directory"}
+    back = stage.folder / "back"
+    stage.run("seed", "restore", f"latest:{source}", "--target", back)
+    assert (back / "changed").read_text() == "after"
+    backup(stage, source, gone, code=3)
+    missing = stage.run("seed", "backup", source, room / "typo", "--once", "--json", code=2)
+    assert refused(missing, "path-not-found").json["error"]["subject"] == str(room / "typo")
+
+
 def test_what_came_once_is_promised_by_no_disk(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
