@@ -14,9 +14,10 @@ ATTEMPTS = 2  # at a file that is replaced while it is read
 @dataclass(slots=True, eq=False)
 class Row:
     """An entry whose content lies in `bundle`, or in `pieces`, or nowhere; `awaited` until it was read, `gone` where it
-    could not be. A further name of a file has the row of its first as `same`, and its own row of the basis as `before`."""
+    could not be. If `hides`, a change since its reading may have left it with the same time of change. A further name of a file has the row of its first as `same`, and its own row of the basis as `before`."""
 
     entry: Entry
+    hides: bool = False
     bundle: Unit | None = None
     pieces: Pieces | None = None
     offset: int = 0  # in the bundle
@@ -40,25 +41,31 @@ class Row:
             return not self.pieces.waiting
         return self.bundle is None or self.bundle.id is not None
 
+    @property
+    def dated(self) -> Entry:
+        """The entry; without its time of change where the next run is to read it again."""
+        return self.entry._replace(ctime=0, ctime_ns=0) if self.hides else self.entry
+
     def finished(self) -> Entry:
         """The entry with its chunk references."""
         if self.same is not None:
             first = self.same.finished()
             entry = self.entry._replace(size=first.size, extents=first.extents)
+            entry = entry._replace(ctime=first.ctime, ctime_ns=first.ctime_ns)
             entry = entry.holding(first.chunks, first.lengths, first.offset, first.content)
             return self.before if entry == self.before and self.before is not None else entry
         if self.bundle is not None:
-            return self.entry.holding(_id(self.bundle), b"", self.offset, self.content)
+            return self.dated.holding(_id(self.bundle), b"", self.offset, self.content)
         if self.pieces is not None:
-            return self.entry.holding(bytes(self.pieces.ids), bytes(self.pieces.lengths))
-        return self.entry
+            return self.dated.holding(bytes(self.pieces.ids), bytes(self.pieces.lengths))
+        return self.dated
 
     def so_far(self) -> list[Entry]:
         """What the journal does not know yet of a file in reading: a row of its next chunks."""
         if self.pieces is None or self.pieces.named <= self.journalled:
             return []
         first, last = self.journalled, self.pieces.named
-        entry = Entry(self.entry.path, self.entry.type, part=first) if first else self.entry
+        entry = Entry(self.entry.path, self.entry.type, part=first) if first else self.dated
         self.journalled = last
         ids, lengths = self.pieces.ids[32 * first : 32 * last], self.pieces.lengths[4 * first : 4 * last]
         return [entry.holding(bytes(ids), bytes(lengths))]

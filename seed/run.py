@@ -26,6 +26,7 @@ from seed.packing import Packer
 from seed.point_reader import PointReader
 from seed.row import Row, packed
 from seed.sealing import Known, Sealing
+from seed.source.clocks import Clocks, changed_ns
 from seed.source.stream import SourceError, Stream, reading
 from seed.source.system import Folders, Found, Got, Odd, data_extents, found_at, wanted
 from seed.stored import Stored
@@ -73,6 +74,7 @@ class Run:
         self._reading: Row | None = None  # a long file
         self._missed: deque[tuple[Row, int]] = deque()  # that could not be read, and why
         self._folders = Folders()
+        self._clocks = Clocks()
         self._links: dict[tuple[int, int], Row] = {}
         self._done = self._files = self._kept = 0
         self._beside = 0  # bytes of larger files since all small ones were sealed
@@ -96,10 +98,8 @@ class Run:
                 self._kept += before.size
             elif found.type == FILE:
                 self._read_file(found, before, origin)
-            elif (entry := self._described(found)) is not None:
-                if before is not None and self.unchanged.is_same(entry, before):
-                    entry = self.unchanged.settled(entry, before)
-                self._rows.append(Row(entry, origin=origin if entry == before else None))
+            else:
+                self._take_other(found, before, origin)
             self._files += 1
             if self._files >= PROGRESS_FILES:
                 self._progress(0)
@@ -157,12 +157,26 @@ class Run:
     def _keep(self, size: int) -> None:
         self._kept += size
 
+    def _hides(self, found: Found) -> bool:
+        """Return whether a change from now on may leave an entry with the time of change that it has."""
+        looked = found.looked
+        return self._clocks.may_hide(looked[10] * 10**9 + looked[11], looked[12])
+
     def _described(self, found: Found) -> Entry | None:
         try:
             return found.described()
         except OSError as error:
             self._skip(found.path, error.strerror or type(error).__name__)
             return None
+
+    def _take_other(self, found: Found, before: Entry | None, origin: Origin) -> None:
+        """Take in an entry without content."""
+        hides = self._hides(found)
+        if (entry := self._described(found)) is None:
+            return
+        if before is not None and self.unchanged.is_same(entry, before):
+            entry = self.unchanged.settled(entry, before)
+        self._rows.append(Row(entry, hides, origin=None if hides or entry != before else origin))
 
     def _read_file(self, found: Found, before: Entry | None, origin: Origin) -> None:
         looked = found.looked
@@ -174,18 +188,19 @@ class Run:
                 return
         if before is not None and self.unchanged.is_changed(Entry(*looked), before):
             before = None
+        hides = self._hides(found)
         if 0 < looked[7] <= self._small_max and before is None:
-            row = Row(Entry(*looked), awaited=True)
+            row = Row(Entry(*looked), hides, awaited=True)
             self._gathering.add(row, wanted(looked))
         elif (entry := self._described(found)) is None:
             return
         elif before is not None and (reused := self._reused(entry, before)) is not None:
             row = Row(reused, origin=origin if reused == before else None)
         elif 0 < entry.size <= self._small_max:
-            row = Row(entry, awaited=True)
+            row = Row(entry, hides, awaited=True)
             self._gathering.add(row, wanted(looked))
         else:
-            row = self._opened(found, Row(entry), before)
+            row = self._opened(found, Row(entry, hides), before)
         self._rows.append(row)
         if links > 1:
             self._links[found.number] = row
@@ -252,6 +267,7 @@ class Run:
                 self._lose(row, os.strerror(failure))
                 continue
             row.attempts -= 1
+            row.hides = self._hides(fresh)
             row.pieces = None
             if 0 < fresh.looked[7] <= self._small_max:
                 row.entry = Entry(*fresh.looked)
@@ -321,7 +337,7 @@ class Run:
             now = os.fstat(handle)
         if (now.st_dev, now.st_ino) != (entry.device, entry.inode):
             raise SourceError(errno.ENOENT, "the file was replaced while it was read")
-        if (now.st_mtime_ns, now.st_ctime_ns) != (entry.modified, entry.changed) or now.st_size != entry.size:
+        if (now.st_mtime_ns, changed_ns(now)) != (entry.modified, entry.changed) or now.st_size != entry.size:
             self._tell_changed(entry)
 
     def _tell_changed(self, entry: Entry) -> None:

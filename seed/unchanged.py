@@ -6,7 +6,7 @@ from seed.sealing import Known
 
 
 def seen(entry: Entry) -> tuple[int, int, int]:
-    """By these a file is known to be unchanged."""
+    """By these a file is known to be unchanged, unless its row has no time of change: that one is to be read again."""
     return entry.size, entry.modified, entry.changed
 
 
@@ -23,7 +23,7 @@ class Unchanged:
         Then the attributes beyond a look, of which a change is a change of ctime, are not asked for. Names of one file
         are: which of them comes first must be known. The device may have another number, after a restart.
         """
-        if before[:12] != looked[:12] or before[14] != looked[14]:
+        if not before.changed or before[:12] != looked[:12] or before[14] != looked[14]:
             return False
         if not (self.ignore_inode or before.inode == looked[13]) or (
             before.type == FILE and before.links > 1
@@ -39,7 +39,7 @@ class Unchanged:
 
     def is_changed(self, entry: Entry, before: Entry) -> bool:
         """Whether a file is to be read, by what a look tells."""
-        return not self.is_same(entry, before) or seen(before) != seen(entry)
+        return not before.changed or not self.is_same(entry, before) or seen(before) != seen(entry)
 
     def settled(self, entry: Entry, before: Entry) -> Entry:
         """An unchanged entry under the numbers that it had: a file system may be mounted as another device, or number its

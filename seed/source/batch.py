@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from formats.ids import content_id
 from formats.keyed.catalog import Looked
+from seed.source.clocks import changed_ns
 from seed.xattrs import read as xattrs_of
 
 # A file as the walk met it: path, size, mtime and ctime in seconds and nanoseconds beyond, device, inode.
@@ -126,5 +127,5 @@ def _read(file: Wanted, space: memoryview, folders: Folders) -> tuple[int, Odd]:
     finally:
         os.close(handle)
     times = mtime * 10**9 + mtime_ns, ctime * 10**9 + ctime_ns
-    stayed = now.st_size == size and (now.st_mtime_ns, now.st_ctime_ns) == times
+    stayed = now.st_size == size and (now.st_mtime_ns, changed_ns(now)) == times
     return length, (xattrs, stayed, failure, 0)

@@ -16,6 +16,7 @@ import grp  # noqa: E402
 import pwd  # noqa: E402
 
 from seed.source.batch import FILE_FLAGS, Folders  # noqa: E402
+from seed.source.clocks import changed_ns  # noqa: E402
 
 
 class Told(Protocol):
@@ -88,7 +89,7 @@ def look(folder: int, name: bytes, path: bytes, told: Told) -> Found:
         group_name(gid),
         status.st_size if kind == FILE else 0,
         *divmod(status.st_mtime_ns, 10**9),
-        *divmod(status.st_ctime_ns, 10**9),
+        *divmod(changed_ns(status), 10**9),
         status.st_dev,
         status.st_ino,
         status.st_nlink,

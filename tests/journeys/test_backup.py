@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.facilities import LoopDisk
 from tests.journeys import moments, trees
 from tests.journeys.stage import (
     Copy,
@@ -317,6 +318,46 @@ def test_a_file_system_mounted_as_another_device_is_unchanged(
         subprocess.run(["umount", other], check=False)
     assert numbers[0] != numbers[1]
     assert (again["files"], again["read_bytes"]) == (first["files"], 0)
+
+
+REWRITES = """
+from seed.run import Run
+finish = Run.finish
+def finish_and_rewrite(self):
+    catalogued = finish(self)
+    with open({path!r}, "r+b") as file:
+        file.write(b"after ")
+    return catalogued
+Run.finish = finish_and_rewrite
+"""
+
+
+@pytest.mark.needs("exfat")
+def test_a_file_written_again_within_the_tick_of_its_time_is_read_again(
+    copy_of: Copy, opened: Stage, room: Path
+) -> None:
+    """By a home that knows nothing, too: what is to be read again stands in the catalog."""
+    stage = copy_of(opened)
+    (room / "loop").mkdir()
+    disk = LoopDisk(room / "loop", 16 << 20, "exfat")
+    disk.mount()
+    try:
+        path = disk.path / "file"
+        as_it_is, rewriting = stage.command, prepared(REWRITES.format(path=str(path)))
+        for _ in range(20):  # until both fall into one tick of two seconds
+            path.write_bytes(b"before")
+            status = path.stat()
+            stage.command = rewriting
+            backup(stage, disk.path)
+            if path.stat().st_ctime_ns == status.st_ctime_ns:
+                break
+        assert path.stat().st_ctime_ns == status.st_ctime_ns
+        stage.command = as_it_is
+        assert backup(stage)["read_bytes"] == 6
+        stage.run("seed", "restore", f"latest:{path}", "--target", room / "back")
+    finally:
+        disk.unmount()
+    assert next(p for p in (room / "back").rglob("*") if p.is_file()).read_bytes() == b"after "
 
 
 def test_a_vault_out_of_reach_is_said(copy_of: Copy, opened: Stage, source: Path) -> None:

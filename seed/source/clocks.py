@@ -1,0 +1,57 @@
+"""Times of change that can be trusted: a later change of the same entry always gets another one.
+
+A clock that stamps entries stands still between two ticks. An entry that changes again within the tick of its time of
+change keeps this time. So a time counts only if its tick had ended before the reading began. Three clocks matter:
+
+- The kernel stamps with a clock that is up to a jiffy late.
+- Some file systems keep whole seconds only, FAT every second one. Their times end in nine zeros.
+- Other machines stamp what lies on network file systems. Their clocks may be wrong.
+"""
+
+import os
+import time
+
+from seed.source.rules import mounted_kinds
+
+LATE = 50_000_000  # nanoseconds: five jiffies of the slowest kernel
+COARSE = 2 * 10**9
+FOREIGN = 3600 * 10**9  # by so much the clock of another machine may be wrong
+NETWORK = frozenset(
+    ["9p", "afs", "ceph", "cifs", "coda", "fuse", "gfs2", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs", "virtiofs"]
+)  # fmt: skip
+
+
+def changed_ns(status: os.stat_result) -> int:
+    """Return the time of the last change of an entry: of its inode, or of its content where the system tells no other."""
+    return status.st_ctime_ns or status.st_mtime_ns
+
+
+def may_hide(changed: int, grain: int, now: int) -> bool:
+    """Return whether a change after `now` may leave an entry with the time `changed` that it has; all in nanoseconds."""
+    return changed + grain > now
+
+
+class Clocks:
+    """The clocks of the file systems that a walk meets."""
+
+    def __init__(self) -> None:
+        self._kinds = mounted_kinds()
+        self._foreign: dict[int, bool] = {}
+
+    def may_hide(self, changed: int, device: int) -> bool:
+        """Return whether a change from now on may stay hidden behind the time `changed` of an entry on `device`."""
+        foreign = self._foreign.get(device)
+        if foreign is None:
+            foreign = self._foreign[device] = self._is_foreign(device)
+        return may_hide(changed, FOREIGN if foreign else grain_of(changed), time.time_ns())
+
+    def _is_foreign(self, device: int) -> bool:
+        if device not in self._kinds:  # mounted since; or the system tells no kinds
+            self._kinds = mounted_kinds()
+        kind = self._kinds.get(device, "")
+        return not self._kinds or kind in NETWORK or kind.startswith("fuse.")
+
+
+def grain_of(changed: int) -> int:
+    """Return the nanoseconds that the clock of a local file system may stand still, as one of its times tells."""
+    return LATE if changed % 10**9 else LATE + COARSE
