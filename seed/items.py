@@ -11,6 +11,7 @@ from formats.errors import HomeError, UsageError
 from formats.monitor import Monitor
 from formats.words import size
 from seed.home import ITEMS_MAX, Home, LeftOut
+from seed.source.links import real_place
 from seed.source.rules import Patterns, Rules
 
 HOME_ROOM_BASE = 32 << 20  # bytes, and for each MiB of data the rows of the chunks it becomes
@@ -90,7 +91,7 @@ def located(paths: Sequence[str]) -> tuple[bytes, ...]:
 
 def locate(paths: Sequence[str]) -> tuple[bytes, ...]:
     """Return the absolute paths of what is named, whether it is there or not. Raises UsageError."""
-    items = tuple(sorted({_located(p) for p in paths}))
+    items = tuple(sorted({real_place(p) for p in paths}))
     if len(items) > ITEMS_MAX:
         raise UsageError(
             "usage",
@@ -98,12 +99,6 @@ def locate(paths: Sequence[str]) -> tuple[bytes, ...]:
             hint="name the folders that they lie in",
         )
     return items
-
-
-def _located(path: str) -> bytes:
-    """Where `path` really lies: links on the way are followed, one at its end is what is backed up."""
-    parent, name = os.path.split(os.path.abspath(path))
-    return os.fsencode("/" + os.path.join(os.path.realpath(parent), name).lstrip("/"))
 
 
 def out_of_reach(items: Sequence[bytes]) -> dict[bytes, OSError]:
@@ -152,9 +147,9 @@ def identity_of(path: Path) -> tuple[int, int]:
 
 
 def _place_of(item: bytes) -> tuple[int, int] | None:
-    """Return the device and inode of an item, None while it is out of reach."""
+    """Return the device and inode of an item, or of what it leads to; None while that is out of reach."""
     try:
-        status = os.lstat(item)
+        status = os.stat(item)
     except OSError:
         return None
     return status.st_dev, status.st_ino
@@ -213,6 +208,6 @@ def check_home_room(home: Home, items: Sequence[bytes], monitor: Monitor) -> Non
 def _used(item: bytes) -> int:
     """Return the bytes in use on the file system of an item, 0 where the system does not tell."""
     try:
-        return psutil.disk_usage(os.fsdecode(os.path.dirname(item) if os.path.islink(item) else item)).used
+        return psutil.disk_usage(os.fsdecode(item)).used
     except OSError:
         return 0

@@ -7,9 +7,11 @@ meanwhile, an entry comes at most once, and what cannot be had is a finding.
 import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
+from itertools import chain
 
 from formats.keyed.catalog import FOLDER
 from formats.monitor import Finding, Monitor
+from seed.source.links import leading
 from seed.source.rules import CACHE_TAG, Rules, kernel_devices, outermost, tags_a_cache
 
 assert sys.platform != "win32"
@@ -22,21 +24,34 @@ _GAP_MIN = 64 << 10
 
 
 class Walk:
-    """Iterate over `roots` (absolute paths) and the folders above them; each entry once, sorted."""
+    """Iterate over `roots` (absolute paths), what links among them lead to, and the folders above; each entry once, sorted."""
 
     def __init__(self, roots: Sequence[bytes], rules: Rules, monitor: Monitor) -> None:
-        self.roots = outermost(roots)
+        self._kernel = kernel_devices()
+        self._links = leading(roots, self._kernel)
+        self.roots = outermost([*roots, *chain(*(p for p in self._links.values() if isinstance(p, list)))])
         self.rules = rules
         self.monitor = monitor
         self._excludes = rules.excludes or None
-        self._kernel = kernel_devices()
         self._above: set[bytes] = set()
 
     def __iter__(self) -> Iterator[Found]:
+        self._tell_links()
         for root in self.roots:
             above = yield from self._ancestors(root)
             if above is not None:
                 yield from self._below(above, root.strip(b"/"))
+
+    def _tell_links(self) -> None:
+        for item, places in self._links.items():
+            if isinstance(places, OSError):
+                detail = f"what this link leads to is not backed up: {places.strerror}"
+                self.monitor.finding(
+                    Finding(code="source-unreadable", subject=os.fsdecode(item), detail=detail)
+                )
+            else:
+                shown = (os.fsdecode(path).replace("\n", "\\n") for path in (item, places[-1]))
+                self.monitor.notice("{} is a link: what it leads to, {}, is backed up as well".format(*shown))
 
     def _ancestors(self, root: bytes) -> Generator[Found, None, int | None]:
         """The folders above a root, so that their owner and mode come back too; a handle on the last of them."""
