@@ -11,6 +11,7 @@ from formats.errors import HomeError, UsageError
 from formats.monitor import Monitor
 from formats.words import size
 from seed.home import ITEMS_MAX, Home, LeftOut
+from seed.source.excludes import anchored, resolved
 from seed.source.links import real_place
 from seed.source.rules import Patterns, Rules
 
@@ -29,12 +30,15 @@ class Scope:
 
     def rules(self, own: Set[tuple[int, int]], *further: str) -> Rules:
         """For the walk: `own` are (device, inode) of what this program writes, `further` globs of it."""
-        excludes = Patterns([*map(os.fsdecode, self.left_out.excludes), *further])
-        return Rules(excludes, self.left_out.one_file_system, self.left_out.exclude_caches, own)
+        found = resolved(map(os.fsdecode, self.left_out.excludes))
+        excludes = Patterns(found.globs, [*found.further, *further])
+        return Rules(
+            excludes, self.left_out.one_file_system, self.left_out.exclude_caches, own, tuple(found.notes)
+        )
 
     def exactly(self, left_out: LeftOut) -> "Scope":
         """The same paths, to be remembered with this left out and no more."""
-        return Scope(self.items, left_out)
+        return Scope(self.items, in_any_folder(left_out))
 
     def remember(self, home: Home, monitor: Monitor | None = None) -> None:
         if not self.once:
@@ -52,10 +56,17 @@ class Scope:
 
 def choose_scope(home: Home, paths: Sequence[str], left_out: LeftOut, *, once: bool) -> Scope:
     """What is named, else what is remembered; what was left out before is left out again. Raises UsageError."""
-    Patterns(map(os.fsdecode, left_out.excludes))  # refused, if at all, before anything is written
+    left_out = in_any_folder(left_out)
     items = _choose_items(home, paths, once=once)
     known = home.state.left_out if home.state.items == items else LeftOut()
     return Scope(items, known | left_out, once)
+
+
+def in_any_folder(left_out: LeftOut) -> LeftOut:
+    """Return what is left out in words that do not depend on the current folder. Raises UsageError for what is no glob."""
+    globs = [anchored(os.fsdecode(glob)) for glob in left_out.excludes]
+    Patterns(resolved(globs).globs)
+    return replace(left_out, excludes=tuple(map(os.fsencode, globs)))
 
 
 def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[bytes, ...]:

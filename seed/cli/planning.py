@@ -100,13 +100,13 @@ def plan(
 
 def _scope(home: "Home | None", paths: list[str], without: "LeftOut") -> "Scope":
     """What is named, else what this machine backs up. Raises UsageError."""
-    from seed.items import Scope, choose_scope, located
+    from seed.items import Scope, choose_scope, in_any_folder, located
 
     if home is not None:
         return choose_scope(home, paths, without, once=True)
     if not paths:
         raise UsageError("nothing-to-back-up", "no path was named", hint="name what to back up, as /srv /etc")
-    return Scope(located(paths), without, once=True)
+    return Scope(located(paths), in_any_folder(without), once=True)
 
 
 def _own(home: "Home | None") -> set[tuple[int, int]]:

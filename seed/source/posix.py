@@ -20,6 +20,7 @@ from seed.source.entries import Found, look  # noqa: E402
 from seed.source.levels import Level, Levels  # noqa: E402
 
 EXTENTS_MAX = 100_000
+UNMET_SHOWN = 10
 _GAP_MIN = 64 << 10
 
 
@@ -37,10 +38,13 @@ class Walk:
 
     def __iter__(self) -> Iterator[Found]:
         self._tell_links()
+        for note in self.rules.notes:
+            self.monitor.notice(note.replace("\n", "\\n"))
         for root in self.roots:
             above = yield from self._ancestors(root)
             if above is not None:
                 yield from self._below(above, root.strip(b"/"))
+        self._tell_unmet()
 
     def _tell_links(self) -> None:
         for item, places in self._links.items():
@@ -52,6 +56,13 @@ class Walk:
             else:
                 shown = (os.fsdecode(path).replace("\n", "\\n") for path in (item, places[-1]))
                 self.monitor.notice("{} is a link: what it leads to, {}, is backed up as well".format(*shown))
+
+    def _tell_unmet(self) -> None:
+        unmet = [repr(glob) for glob in self.rules.excludes.unmet()]
+        if unmet:
+            more = f" and {len(unmet) - UNMET_SHOWN:,} more" if len(unmet) > UNMET_SHOWN else ""
+            shown = ", ".join(unmet[:UNMET_SHOWN]) + more
+            self.monitor.notice(f"no path matched these excludes, or others left it out already: {shown}")
 
     def _ancestors(self, root: bytes) -> Generator[Found, None, int | None]:
         """The folders above a root, so that their owner and mode come back too; a handle on the last of them."""
@@ -117,6 +128,8 @@ class Walk:
     def _found(self, level: Level, name: bytes) -> Found | None:
         path = level.path + b"/" + name if level.path else name
         if self._excludes and self._excludes.match(b"/" + path):
+            if b"/" + path in self.roots:
+                self._leave_out(path, "by an exclude, though it was named")
             return None
         try:
             return look(level.handle, name, path, self._tell)

@@ -39,18 +39,21 @@ _TAG_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOC
 
 
 class Patterns:
-    """Globs that leave out files and folders, for `--exclude`. Raises UsageError for what is none, as `[z-a]`.
+    """Globs that leave out files and folders, for `--exclude`. Raises UsageError for what is none, as `[z-a]` or `a/../b`.
 
     A pattern without '/' matches any name; one that begins with '/' matches a whole path; any other matches the
-    end of a path. `*` and `?` stop at '/', `**` does not. What is matched is left out with all below it.
+    end of a path. `*` and `?` stop at '/', `**` does not. What is matched is left out with all below it. Of `further` globs
+    nobody is told whether they match.
     """
 
-    def __init__(self, patterns: Iterable[str]) -> None:
-        self.globs = tuple(p for p in patterns if p.strip("/"))
-        parts = [self._checked(p) for p in self.globs]
+    def __init__(self, patterns: Iterable[str], further: Iterable[str] = ()) -> None:
+        self.globs = tuple(p for p in patterns if self._cleaned(p).strip("/"))
+        every = [self._cleaned(p) for p in (*self.globs, *further)]
+        parts = [f"({self._checked(p)})" for p in every]
         self._regex = re.compile("|".join(parts), re.DOTALL) if parts else None
         # Most paths are told by their last name alone, at a fraction of the cost.
-        self._last = re.compile("|".join(self._translate_last(p) for p in self.globs), re.DOTALL)
+        self._last = re.compile("|".join(self._translate_last(p) for p in every), re.DOTALL)
+        self._met: set[int | None] = set()  # by their places in the expression, from 1 on
 
     def __bool__(self) -> bool:
         return self._regex is not None
@@ -59,17 +62,35 @@ class Patterns:
         """Whether the absolute `path` is left out."""
         if self._regex is None or not self._last.fullmatch(os.fsdecode(path[path.rfind(b"/") + 1 :])):
             return False
-        return self._regex.fullmatch(os.fsdecode(path)) is not None
+        found = self._regex.fullmatch(os.fsdecode(path))
+        if found is None:
+            return False
+        self._met.add(found.lastindex)
+        return True
+
+    def unmet(self) -> list[str]:
+        """Return the globs by which nothing was left out so far that no other left out."""
+        return [glob for at, glob in enumerate(self.globs, 1) if at not in self._met]
+
+    @staticmethod
+    def _cleaned(pattern: str) -> str:
+        """Return a pattern without empty names and `.`, as the paths are."""
+        parts = [part for part in pattern.split("/") if part not in ("", ".")]
+        return "/" * pattern.startswith("/") + "/".join(parts)
 
     @classmethod
     def _translate_last(cls, pattern: str) -> str:
         """What the last name of a path is that matches."""
-        last = pattern.rstrip("/").rpartition("/")[2]
+        last = pattern.rpartition("/")[2]
         return ".*" if "**" in last or "[" in pattern else cls._translate("/" + last)[1:]
 
     @classmethod
     def _checked(cls, pattern: str) -> str:
-        translated = cls._translate(pattern.rstrip("/"))
+        if ".." in pattern.split("/"):
+            raise UsageError(
+                "usage", "a glob cannot go back by '..'", subject=pattern, hint="write the path without it"
+            )
+        translated = cls._translate(pattern)
         try:
             re.compile(translated)
         except re.error as error:
@@ -87,7 +108,7 @@ class Patterns:
                 body, at = body + ".*", at + 2
                 continue
             if c == "[" and (end := pattern.find("]", at + 2)) > 0:
-                inside = pattern[at + 1 : end].replace("\\", "\\\\")
+                inside = pattern[at + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
                 body, at = body + "[" + ("^" + inside[1:] if inside[0] in "!^" else inside) + "]", end + 1
                 continue
             body += "[^/]*" if c == "*" else "[^/]" if c == "?" else re.escape(c)
@@ -97,12 +118,14 @@ class Patterns:
 
 @dataclass(frozen=True)
 class Rules:
-    """All that decides what of the named paths is read. `pruned` are (device, inode) of folders left out."""
+    """All that decides what of the named paths is read. `pruned` are (device, inode) of folders left out, `notes`
+    what the walk tells the user beforehand."""
 
     excludes: Patterns = field(default_factory=lambda: Patterns(()))
     one_file_system: bool = False
     exclude_caches: bool = False
     pruned: Set[tuple[int, int]] = frozenset()
+    notes: Sequence[str] = ()
 
     def barrier(self, folder: tuple[int, int], above: int, kernel: Mapping[int, str]) -> str:
         """Why what lies below a folder (device, inode) is left out; nothing, where it is not.

@@ -1,0 +1,76 @@
+"""Excludes as somebody typed them, made to match the real paths that a walk meets.
+
+A typed path may lead through links, or hold `//`, `.` and `..`: it leaves out what the system finds there. A path that is a
+link leaves out the link, and what the link leads to. A pattern without '/' matches any name, as ever.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from seed.source.links import led_to, real_place
+
+_WILD = re.compile(r"[*?\[]")
+
+
+@dataclass
+class Resolved:
+    """Globs in the place of those that were typed, `further` ones that belong to them, and `notes` for the user."""
+
+    globs: list[str] = field(default_factory=list)
+    further: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def anchored(glob: str) -> str:
+    """Return a glob that means the same in any folder: one with `.` or `..` in it is meant from the current folder on."""
+    if glob.startswith("/") or not {".", ".."} & {*glob.split("/")}:
+        return glob
+    return os.path.join(os.getcwd(), glob)
+
+
+def resolved(globs: Iterable[str]) -> Resolved:
+    """Return what these globs, which are `anchored`, mean at present."""
+    found = Resolved()
+    for glob in globs:
+        _resolve(glob, found)
+    return found
+
+
+def _resolve(glob: str, found: Resolved) -> None:
+    if not glob.startswith("/") or not glob.strip("/"):
+        found.globs.append(glob)
+        return
+    if "[" in glob and os.path.lexists(glob):  # a name may hold what looks like a set
+        found.further.append(_followed(glob))
+        found.globs.append(escaped(os.fsdecode(real_place(glob))))
+    else:
+        found.globs.append(_followed(glob))
+    _add_target(glob, found)
+
+
+def _add_target(glob: str, found: Resolved) -> None:
+    """Leave out what a path leads to, too, if it is that of a link."""
+    try:
+        places = led_to(real_place(glob), {})
+    except (OSError, ValueError):  # it leads nowhere, or there is no such path
+        return
+    for place in map(os.fsdecode, places):
+        found.further.append(escaped(place))
+        found.notes.append(f"left out: {place}, to which {glob.rstrip('/')} leads")
+
+
+def _followed(glob: str) -> str:
+    """Return a glob with the links followed that its fixed beginning leads through."""
+    parts = [part for part in glob.split("/") if part not in ("", ".")]
+    fixed = next((at for at, part in enumerate(parts) if _WILD.search(part)), len(parts))
+    if fixed == len(parts):
+        return escaped(os.fsdecode(real_place(glob)))
+    begin = os.path.realpath("/" + "/".join(parts[:fixed]))
+    return "/".join([escaped(begin.rstrip("/")), *parts[fixed:]])
+
+
+def escaped(path: str) -> str:
+    """Return the glob that matches this path alone."""
+    return _WILD.sub(lambda found: f"[{found[0]}]", path)
