@@ -15,6 +15,7 @@ from formats.keyed.catalog import (
     SEGMENT_BYTES_MAX,
     SEGMENT_ROWS_MAX,
     SEGMENT_ROWS_MIN,
+    SIZE_END,
     Entry,
     PageRow,
     SegmentCutter,
@@ -147,7 +148,8 @@ class Cataloguing:
             self.entries += 1
             if entry.type == FILE:
                 self.files += 1
-                self.file_bytes += entry.size if first else 0
+                if first:  # files with holes may have more bytes together than a document can tell
+                    self.file_bytes = min(self.file_bytes + entry.size, SIZE_END - 1)
 
     def _add(self, entry: Entry, origin: Origin, *, first: bool = True) -> None:
         self._last = self._place(entry)
