@@ -152,21 +152,20 @@ class Cataloguing:
                     self.file_bytes = min(self.file_bytes + entry.size, SIZE_END - 1)
 
     def _add(self, entry: Entry, origin: Origin, *, first: bool = True) -> None:
+        size = sum(map(len, (entry.path, entry.target, entry.xattrs, entry.extents)))
+        size += len(entry.chunks) + len(entry.lengths)
+        if self._rows and self._bytes + size > SEGMENT_BYTES_MAX:
+            self._cut()
         self._last = self._place(entry)
         self._rows.append(entry)
         if origin is None:
             self._pending.append(entry)
         self._same &= origin is not None and (not self._origin or origin is self._origin)
         self._origin = origin
-        self._bytes += sum(map(len, (entry.path, entry.target, entry.xattrs, entry.extents)))
-        self._bytes += len(entry.chunks) + len(entry.lengths)
+        self._bytes += size
         self._count(entry, first=first)
         rows = len(self._rows)
-        if (
-            rows == SEGMENT_ROWS_MAX
-            or self._bytes > SEGMENT_BYTES_MAX
-            or (rows >= SEGMENT_ROWS_MIN and self._cutter.cuts_after(entry.path))
-        ):
+        if rows == SEGMENT_ROWS_MAX or (rows >= SEGMENT_ROWS_MIN and self._cutter.cuts_after(entry.path)):
             self._cut()
 
     def checkpoint(self, reading: Sequence[Entry] = ()) -> None:

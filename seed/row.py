@@ -14,7 +14,11 @@ ATTEMPTS = 2  # at a file that is replaced while it is read
 @dataclass(slots=True, eq=False)
 class Row:
     """An entry whose content lies in `bundle`, or in `pieces`, or nowhere; `awaited` until it was read, `gone` where it
-    could not be. If `hides`, a change since its reading may have left it with the same time of change. A further name of a file has the row of its first as `same`, and its own row of the basis as `before`."""
+    could not be. A further name of a file has the row of its first as `same`, and its own row of the basis as `before`.
+
+    The next run reads an entry again that `hides` something: a change since its reading may have left it with the same time
+    of change, or it is lacking attributes.
+    """
 
     entry: Entry
     hides: bool = False

@@ -31,6 +31,7 @@ from seed.source.stream import SourceError, Stream, reading
 from seed.source.system import Folders, Found, Got, Odd, data_extents, found_at, wanted
 from seed.stored import Stored
 from seed.unchanged import Unchanged, seen
+from seed.xattrs import why
 
 PENDING_ROWS_MAX = 20_000
 LONG = 64 << 20  # a file so long is journalled while it is read
@@ -176,6 +177,7 @@ class Run:
             return
         if before is not None and self.unchanged.is_same(entry, before):
             entry = self.unchanged.settled(entry, before)
+        hides |= found.lacking
         self._rows.append(Row(entry, hides, origin=None if hides or entry != before else origin))
 
     def _read_file(self, found: Found, before: Entry | None, origin: Origin) -> None:
@@ -195,12 +197,12 @@ class Run:
         elif (entry := self._described(found)) is None:
             return
         elif before is not None and (reused := self._reused(entry, before)) is not None:
-            row = Row(reused, origin=origin if reused == before else None)
+            row = Row(reused, found.lacking, origin=origin if reused == before else None)
         elif 0 < entry.size <= self._small_max:
             row = Row(entry, hides, awaited=True)
             self._gathering.add(row, wanted(looked))
         else:
-            row = self._opened(found, Row(entry, hides), before)
+            row = self._opened(found, Row(entry, hides or found.lacking), before)
         self._rows.append(row)
         if links > 1:
             self._links[found.number] = row
@@ -255,7 +257,8 @@ class Run:
         if not stayed:
             self._tell_changed(row.entry)
         if xattrs_failure:
-            self._tell(row.entry.path, os.strerror(xattrs_failure), code="source-xattrs")
+            row.hides = True
+            self._tell(row.entry.path, why(xattrs_failure), code="source-xattrs")
 
     def _read_missed(self) -> None:
         """Files that were saved anew since the walk met them are read as they are now; what is left cannot be had."""
@@ -275,6 +278,7 @@ class Run:
                 continue
             try:
                 row.entry = fresh.described()
+                row.hides |= fresh.lacking
             except OSError as error:
                 self._missed.append((row, error.errno or errno.EIO))
             else:

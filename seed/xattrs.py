@@ -1,21 +1,27 @@
 """Extended attributes as one column of the catalog: raw bytes, ACLs and capabilities among them (CAT-7)."""
 
+import errno
 import os
 import struct
 import sys
 from collections.abc import Sequence
 
 _UNSUPPORTED, _GONE = 95, 61  # EOPNOTSUPP, ENODATA
+KEPT_MAX = 4 << 20  # bytes of one entry, packed: its row in the catalog is one piece
+TOO_MANY = -1  # where an errno stands: there are more than are kept
 
 
 def read(where: int | bytes) -> tuple[bytes, int]:
-    """The attributes of an open file, or of what has a name and is no link that is followed, packed; and an errno where
-    some could not be read, else 0."""
+    """Return the attributes of an open file, or of what has a name and is no link that is followed, packed; and an errno
+    or `TOO_MANY` where some are lacking, else 0.
+
+    Of too many those come first that the system itself uses: `security`, `system` and `trusted` sort before `user`.
+    """
     if sys.platform != "linux":
         return b"", 0
     follow = isinstance(where, int)
     pairs: list[tuple[bytes, bytes]] = []
-    failure = 0
+    failure = size = 0
     try:
         names = os.listxattr(where, follow_symlinks=follow)
     except OSError as error:
@@ -24,10 +30,26 @@ def read(where: int | bytes) -> tuple[bytes, int]:
         return b"", 0
     for name in sorted(names):
         try:
-            pairs.append((os.fsencode(name), os.getxattr(where, name, follow_symlinks=follow)))
+            value = os.getxattr(where, name, follow_symlinks=follow)
         except OSError as error:
             failure = failure if error.errno == _GONE else error.errno or 0
+            continue
+        pair = os.fsencode(name), value
+        if size + (length := len(pack([pair]))) > KEPT_MAX:
+            failure = failure or TOO_MANY
+            continue
+        size += length
+        pairs.append(pair)
     return pack(pairs), failure
+
+
+def why(failure: int) -> str:
+    """Return in words why attributes are lacking."""
+    if failure == TOO_MANY:
+        return f"it has more extended attributes than the {KEPT_MAX >> 20} MiB that are kept of one entry"
+    if failure == errno.E2BIG:
+        return "it has more extended attributes than the system lists"
+    return os.strerror(failure)
 
 
 def pack(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -29,7 +29,11 @@ ENTRIES, PAGES = 1, 2
 SEGMENT_ROWS_MEAN = 2048
 SEGMENT_ROWS_MIN = 256
 SEGMENT_ROWS_MAX = 8192
-SEGMENT_BYTES_MAX = 4 << 20  # of chunk references and names; a segment is cut before it grows past this
+SEGMENT_BYTES_MAX = (
+    4 << 20
+)  # of chunk references and names; a segment is cut before it grows past this, but for one row
+PAGE_BYTES_MAX = 4 << 20  # of first and last paths
+PATH_MAX = 64 << 10  # bytes; each folder may lie in another, but not every path is worth its rows
 ROW_CHUNKS_MAX = 4096  # a file of more chunks spans rows
 SIZE_END = 1 << 63  # no system has larger files
 LOST = ChunkId(bytes(32))  # in a revision, in place of a chunk that can be had nowhere any more
@@ -300,13 +304,15 @@ def decode_page(raw: bytes, where: str) -> list[PageRow]:
 
 
 def pages(rows: Iterable[PageRow]) -> Iterator[list[PageRow]]:
-    """Cut the list of segments into pages, content-defined by segment id: mean 256, at most 1,024 rows."""
+    """Cut the list of segments into pages, content-defined by segment id: mean 256, at most 1,024 rows, 4 MiB of paths."""
     page: list[PageRow] = []
+    size = 0
     for row in rows:
         page.append(row)
-        if row.segment[0] == 0 or len(page) == 1024:
+        size += len(row.first) + len(row.last)
+        if row.segment[0] == 0 or len(page) == 1024 or size > PAGE_BYTES_MAX:
             yield page
-            page = []
+            page, size = [], 0
     if page:
         yield page
 

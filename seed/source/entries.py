@@ -9,7 +9,7 @@ from typing import Protocol
 
 from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, SYMLINK, Entry, Looked
 from seed.kinds import TYPES
-from seed.xattrs import read
+from seed.xattrs import read, why
 
 assert sys.platform != "win32"
 import grp  # noqa: E402
@@ -27,7 +27,10 @@ class Told(Protocol):
 
 @dataclass(slots=True)
 class Found:
-    """An entry as a look at it told, and the way to its bytes: valid until the walk goes on."""
+    """An entry as a look at it told, and the way to its bytes: valid until the walk goes on.
+
+    It is `lacking` once it was described without all of its attributes.
+    """
 
     path: bytes
     type: int
@@ -36,6 +39,7 @@ class Found:
     folder: int
     name: bytes
     told: Told
+    lacking: bool = False
 
     @property
     def number(self) -> tuple[int, int]:
@@ -51,7 +55,8 @@ class Found:
             rdev = self.rdev
         xattrs, failure = read(b"/proc/self/fd/%d/%b" % (self.folder, self.name))
         if failure:
-            self.told(self.path, OSError(failure, os.strerror(failure)), code="source-xattrs")
+            self.lacking = True
+            self.told(self.path, OSError(failure, why(failure)), code="source-xattrs")
         return Entry(*self.looked, target, rdev, xattrs)
 
     def open(self) -> int:

@@ -4,12 +4,13 @@ Entries come sorted by path components, each while its parent folder is held ope
 meanwhile, an entry comes at most once, and what cannot be had is a finding.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 
-from formats.keyed.catalog import FOLDER
+from formats.keyed.catalog import FOLDER, PATH_MAX
 from formats.monitor import Finding, Monitor
 from seed.source.links import leading
 from seed.source.rules import CACHE_TAG, Rules, kernel_devices, outermost, tags_a_cache
@@ -130,6 +131,9 @@ class Walk:
         if self._excludes and self._excludes.match(b"/" + path):
             if b"/" + path in self.roots:
                 self._leave_out(path, "by an exclude, though it was named")
+            return None
+        if len(path) > PATH_MAX:
+            self._tell(path, OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
             return None
         try:
             return look(level.handle, name, path, self._tell)

@@ -25,6 +25,7 @@ class Found:
     path: bytes
     type: int
     looked: Looked
+    lacking: bool = False
 
     @property
     def number(self) -> tuple[int, int]:

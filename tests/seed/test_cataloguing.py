@@ -1,7 +1,16 @@
-"""Files whose sizes pass all bounds together are catalogued: the sum stays at what a document can tell."""
+"""No entry is too large for the catalog, nor are all entries together: what is kept of each fits into one archive."""
+
+import random
+import struct
 
 from formats.documents.manifest import Totals
-from formats.keyed.catalog import FILE, SIZE_END, Entry
+from formats.ids import ChunkId
+from formats.keyed.catalog import FILE, PATH_MAX, ROW_CHUNKS_MAX, SIZE_END, Entry, PageRow, encode_page, pages
+from formats.keyed.chunk import RECORD_OVERHEAD
+from formats.tables.archive import smallest_for
+from seed.packing import METADATA_SIZE
+from seed.source.posix import EXTENTS_MAX
+from seed.xattrs import KEPT_MAX
 from tests.seed.test_kept_segments import Stored, catalogue, segments
 
 
@@ -13,3 +22,43 @@ def test_sizes_that_pass_63_bits_together_are_told_as_the_most_that_can_be_told(
     totals = Totals(entries=3, files=3, file_bytes=catalogued.file_bytes, archives=0, archive_bytes=0, lost=0)
     assert totals.file_bytes == SIZE_END - 1
     assert Totals.from_json(totals.to_json(), "totals") == totals
+
+
+def largest(name: bytes) -> Entry:
+    """Return all that one row can be, of bytes that do not compress."""
+    chance = random.Random(7)
+    size = 2 * EXTENTS_MAX
+    return Entry(
+        b"/".join([name, *[chance.randbytes(100).hex().encode()] * (PATH_MAX // 201 - 1)]),
+        FILE,
+        size=size,
+        target=chance.randbytes(4096).replace(b"\0", b"1"),
+        xattrs=chance.randbytes(KEPT_MAX),
+        extents=b"".join(struct.pack("<QQ", 2 * at, 1) for at in range(EXTENTS_MAX)),
+        chunks=chance.randbytes(32 * ROW_CHUNKS_MAX),
+        lengths=chance.randbytes(4 * ROW_CHUNKS_MAX),
+    )
+
+
+def test_rows_of_all_sizes_lie_in_segments_that_fit_into_an_archive() -> None:
+    stored: Stored = {}
+    names = [b"%04d" % number for number in range(600)]
+    entries = [Entry(name, FILE, xattrs=bytes(range(256)) * 50) for name in names]
+    for at in (0, 100, 101, 599):
+        entries[at] = largest(names[at])
+    catalogued = catalogue([(entry, None) for entry in entries], stored)
+    assert [entry for _, found in segments(catalogued, stored) for entry in found] == entries
+    for raw in stored.values():
+        assert smallest_for(len(raw) + RECORD_OVERHEAD) <= METADATA_SIZE
+
+
+def test_pages_of_long_paths_fit_into_an_archive() -> None:
+    rows = [
+        PageRow(
+            ChunkId(b"\1" * 32), 1, b"%04d" % n + b"a" * (PATH_MAX - 5), b"%04d" % n + b"b" * (PATH_MAX - 5)
+        )
+        for n in range(200)
+    ]
+    cut = [*pages(rows)]
+    assert [row for page in cut for row in page] == rows
+    assert all(smallest_for(len(encode_page(page)) + RECORD_OVERHEAD) <= METADATA_SIZE for page in cut)

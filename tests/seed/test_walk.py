@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from formats.keyed.catalog import FILE, FOLDER, sort_key
+from formats.keyed.catalog import FILE, FOLDER, PATH_MAX, sort_key
 from formats.monitor import Tally
 from seed.source import levels, posix
 from seed.source.rules import Rules
@@ -166,6 +166,25 @@ def test_a_tree_deeper_than_handles_may_be_held(tmp_path: Path) -> None:
     assert kinds.count(FILE) == 2 * depth
     assert kinds.count(FOLDER) == depth + len(tmp_path.parts) - 1
     assert held < levels.OPEN_MAX + 64
+
+
+def test_a_path_too_long_to_be_kept_is_a_finding_and_costs_what_lies_below(tmp_path: Path) -> None:
+    longest = "n" * 255
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(PATH_MAX // 256 + 2):
+        os.mkdir(longest, dir_fd=folder)
+        below = os.open(longest, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+    (tmp_path / "z").write_text("the rest")
+    tally = Tally()
+    paths = [found.path for found in Walk([os.fsencode(tmp_path)], Rules(), tally)]
+    assert max(map(len, paths)) <= PATH_MAX
+    assert paths[-1] == os.fsencode(tmp_path / "z").strip(b"/")
+    (finding,) = tally.findings
+    assert (finding.code, finding.detail) == ("source-unreadable", "File name too long")
+    assert PATH_MAX < len(finding.subject) - 1 <= PATH_MAX + 256
 
 
 def test_folders_moved_out_of_a_deep_tree_cost_their_own_rest(tmp_path: Path) -> None:
