@@ -1,13 +1,26 @@
-"""The contents of files: fetched archive by archive, written where they belong; a file that has all gets its name."""
+"""The contents of files: fetched archive by archive, written under names of the staging folder, then named in batches.
+
+The order of writes is what makes a restore safe against a power cut at any moment:
+
+1. Each file gets its content, then its attributes and time, under a name of the staging folder.
+2. One sync of the target's file system brings the whole batch to the medium.
+3. Only then each file gets its own name. The rename replaces nothing that this run has not judged.
+4. When all batches have their names, the folders get their attributes.
+5. A last sync brings names and folders to the medium. Only then does the command say "restored" (seed/restore.py).
+
+So a file under its own name is whole on the medium: no size and no time stands there before its data. What a cut
+leaves in the staging folder is removed by the next restore, which also writes what has no name yet.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from formats.errors import FormatError, Interrupted, OffseedError
+from formats.errors import FormatError, Interrupted, MediaError, OffseedError
 from formats.ids import ChunkId
+from formats.keyed.catalog import FILE
 from formats.monitor import Finding
 from seed.fetching import Fetcher
-from seed.outcome import Outcome, Restored
+from seed.outcome import Outcome, Restored, target_error
 from seed.pieces import File, Piece, pieces
 from seed.tree.new_file import NewFile
 from seed.tree.system import TreeWriter
@@ -31,10 +44,22 @@ class Contents:
         self._outcome = outcome
         self._monitor = outcome.monitor
         self._fetcher = fetcher
+        self._whole: list[tuple[File, NewFile]] = []  # in the staging folder
         self.linked: set[bytes] = set()  # paths that were written, and of whose file there are more
 
     def write(self, files: Sequence[File]) -> None:
-        """Raises Interrupted, MediaError disk-full, read-only; what concerns one file is a finding."""
+        """Write a batch. What is whole gets its name also where this ends early.
+
+        Raises Interrupted, MediaError disk-full, read-only, io-error; what concerns one file is a finding.
+        """
+        try:
+            self._write(files)
+        except (Interrupted, MediaError):
+            self._publish()
+            raise
+        self._publish()
+
+    def _write(self, files: Sequence[File]) -> None:
         wanted: dict[ChunkId, list[Piece]] = {}
         for file in files:
             made_of = self._pieces(file)
@@ -91,7 +116,7 @@ class Contents:
             self._finish(piece.file, 1)
 
     def _finish(self, file: File, pieces: int) -> None:
-        """Count pieces down; with the last one the file gets its attributes and its name."""
+        """Count pieces down; with the last one the file gets its attributes."""
         file.pieces -= pieces
         if file.pieces:
             return
@@ -100,15 +125,46 @@ class Contents:
                 self._outcome.done.failed += 1
                 if file.new is not None:
                     self._tree.abandon_file(file.new)
-                return
-            self._tree.finish_file(file.entry, file.path, self._opened(file))
+            elif file.entry.type == FILE:
+                self._tree.finish_file(file.entry, file.path, new := self._opened(file))
+                self._whole.append((file, new))
+            elif (other := self._tree.make_other(file.entry, file.path)) is not None:
+                self._whole.append((file, other))
         except (OSError, OffseedError) as error:
             self._outcome.fail(file.path, error)
             self._outcome.done.failed += 1
+
+    def _publish(self) -> None:
+        """Make the batch durable, and give it its names. Raises MediaError."""
+        whole, self._whole = self._whole, []
+        if not whole:
             return
-        self._outcome.done.files += 1
-        self._outcome.done.file_bytes += file.entry.size
-        if file.entry.extents or not file.entry.chunks:  # its holes
-            self._monitor.progress(done=file.entry.size - sum(n for _, n in file.entry.data_extents()))
-        if file.entry.links > 1:
+        try:
+            self._tree.flush(new for _, new in whole)
+        except OSError as error:
+            raise target_error(error, "") from error
+        for file, new in whole:
+            try:
+                self._tree.publish(new, file.path, file.mark)
+            except FileExistsError as error:
+                self._outcome.leave(file.path, str(error.strerror))
+                self._tree.abandon_file(new)
+            except (OSError, OffseedError) as error:
+                self._outcome.fail(file.path, error)
+                self._outcome.done.failed += 1
+                self._tree.abandon_file(new)
+            else:
+                self.count(file)
+
+    def count(self, file: File) -> None:
+        """Count what has its name."""
+        entry = file.entry
+        if entry.type == FILE:
+            self._outcome.done.files += 1
+            self._outcome.done.file_bytes += entry.size
+            if entry.extents or not entry.chunks:  # its holes
+                self._monitor.progress(done=entry.size - sum(n for _, n in entry.data_extents()))
+        else:
+            self._outcome.done.others += 1
+        if entry.links > 1:
             self.linked.add(file.path)

@@ -37,16 +37,33 @@ class Outcome:
     def fail(self, path: bytes, error: OSError | OffseedError) -> None:
         """What concerns one entry is a finding. Raises MediaError disk-full, read-only: that ends the restore."""
         if isinstance(error, OSError) and error.errno in FULL_OR_READ_ONLY:
-            raise MediaError(
-                "read-only" if error.errno == 30 else "disk-full",
-                "the target cannot take more",
-                subject=os.fsdecode(path),
-                hint="make room, or choose another target, and run the same command again: what is there counts as done",
-            ) from error
+            raise target_error(error, os.fsdecode(path)) from error
         code = error.code if isinstance(error, OffseedError) else "target-failed"
         detail = error.what if isinstance(error, OffseedError) else error.strerror or type(error).__name__
         self.find(path, code=code, detail=detail)
 
+    def leave(self, path: bytes, detail: str) -> None:
+        """Count what was left alone, because something else stands at its place, and tell of it."""
+        self.done.other += 1
+        self.find(path, code="target-exists", detail=detail)
+
     def find(self, path: bytes, *, code: str, detail: str) -> None:
         """Tell of a discrepancy."""
         self.monitor.finding(Finding(code=code, subject=os.fsdecode(path), detail=detail))
+
+
+def target_error(error: OSError, subject: str) -> MediaError:
+    """Return what ends a restore whose target cannot go on."""
+    if error.errno in FULL_OR_READ_ONLY:
+        return MediaError(
+            "read-only" if error.errno == 30 else "disk-full",
+            "the target cannot take more",
+            subject=subject,
+            hint="make room, or choose another target, and run the same command again: what is there counts as done",
+        )
+    return MediaError(
+        "io-error",
+        f"the target cannot make durable what was written ({error.strerror})",
+        subject=subject,
+        hint="check the disk and its cable, or choose another target, and run the same command again",
+    )

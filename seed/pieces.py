@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from formats.ids import ChunkId
 from formats.keyed.catalog import Entry
 from formats.wire import refuse
+from seed.tree.judged import Mark
 from seed.tree.new_file import NewFile
 
 
 @dataclass(eq=False)
 class File:
-    """A file in the making; the last of its `pieces` finishes it."""
+    """A file, or an entry of another kind, in the making; the last of its `pieces` finishes it.
+
+    It may replace what has this `mark`, and nothing where that is None.
+    """
 
     entry: Entry
     path: bytes
+    mark: Mark | None = None
     pieces: int = 0
     new: NewFile | None = None
     failed: bool = False

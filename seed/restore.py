@@ -1,8 +1,8 @@
 """Restore: from a recovery point into a folder. Archives are read in their order, each span once.
 
 The catalog is taken in windows of bounded size. In each, folders are made, then contents are fetched archive by
-archive and written, then links and special files are made; attributes of folders come last of all, so that nothing
-written into them disturbs their times. Where there are many files, forks write them, and the next window is read
+archive and written, special files among them, then further hard links are made; attributes of folders come last of
+all, so that nothing written into them disturbs their times. Where there are many files, forks write them, and the next window is read
 meanwhile: threads would only fight for the interpreter's lock at every call.
 """
 
@@ -13,11 +13,12 @@ from itertools import chain, islice
 from formats.errors import Interrupted, OffseedError, UsageError
 from formats.keyed.catalog import FILE, FOLDER, Entry, joined
 from formats.monitor import Monitor
-from seed.outcome import Outcome, Restored
+from seed.outcome import Outcome, Restored, target_error
 from seed.pieces import File
 from seed.point_reader import PointReader
 from seed.selection import Selection
 from seed.sharing import Shares
+from seed.tree.judged import ABSENT, Judged
 from seed.tree.system import TreeWriter
 
 WINDOW_ROWS = 20_000
@@ -25,7 +26,8 @@ WINDOW_BYTES = 2 << 30
 # The target cannot have this link: it knows none, or not that many, or not from one mount to another.
 UNLINKABLE = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP)
 
-Late = tuple[Entry, bytes, Callable[[Entry, bytes], None]]
+Links = list[tuple[Entry, bytes]]
+IN_THE_WAY = "something else is there; --overwrite replaces it"
 
 
 class Restore:
@@ -57,16 +59,16 @@ class Restore:
             self._tree = self._open_tree()
         for entry in rows:
             path = self._path(entry)
+            now = self._judge(entry, path) if target_exists else ABSENT
             if entry.type == FOLDER:
-                there = target_exists and bool(path) and self._state(entry, path) == "same"
+                there = target_exists and bool(path) and now is not None and now.state == "same"
                 self._outcome.done.folders += bool(path) and not there
                 self._outcome.done.same += there
+            elif now is None:
+                continue
             elif (first := self._first_link(entry, path)) is not None and self._has_come(entry):
-                state = self._state(entry, path) if target_exists else "absent"
-                self._outcome.done.files += state == "absent" or not (
-                    state == "failed" or self._link_stands(entry, path, first)
-                )
-            elif target_exists and self._stands(entry, path):
+                self._outcome.done.files += now.state == "absent" or not self._link_stands(now, path, first)
+            elif self._stays(entry, path, now):
                 continue
             elif entry.type != FILE:
                 self._outcome.done.others += 1
@@ -87,24 +89,27 @@ class Restore:
         return all(self._reader.is_there(chunk) for chunk in entry.chunk_ids())
 
     def run(self) -> Restored:
-        """Raises Interrupted, UsageError path-not-found, IntegrityError (the catalog is damaged), MediaError, StoreError."""
+        """Raises Interrupted, UsageError path-not-found, IntegrityError (the catalog is damaged), MediaError,
+        StoreError. When it returns, all that it counts as restored is on the medium."""
         rows = self._rows()
         self._tree = self._open_tree()
+        self._tree.sweep()
         self._shares = Shares(self._reader, self._tree, self._outcome)
         try:
-            late: list[Late] = []
+            links: Links = []
             forks = 0
             while window := self._window(rows):
-                files, its_late = self._make_folders(window)
+                files, its_links = self._make_folders(window)
                 begun = self._shares.begin(files)
                 self._shares.join(forks)  # of the window before: at most two are being written
-                self._make_late(late)
-                forks, late = begun, its_late
+                self._make_links(links)
+                forks, links = begun, its_links
             self._shares.join(forks)
-            self._make_late(late)
+            self._make_links(links)
             self._tree.settle()
             for entry, path in reversed(self._folders):
                 self._guarded(path, self._tree.finish_folder, entry, path)
+            self._sync()
         finally:
             self._shares.end()
             self._tree.close()
@@ -148,34 +153,35 @@ class Restore:
                 break
         return window
 
-    def _make_folders(self, window: Sequence[Entry]) -> tuple[list[File], list[Late]]:
-        """Make folders; the files that are to be written, and what is to be made after them."""
+    def _make_folders(self, window: Sequence[Entry]) -> tuple[list[File], Links]:
+        """Make folders; what is to be written into them, and the further links to be made after that."""
         if self._monitor.stopping():
             raise Interrupted(2)
         files: list[File] = []
-        late: list[Late] = []
+        links: Links = []
         for entry in window:
             path = self._path(entry)
             if entry.type == FOLDER:
                 self._folders.append((entry, path))
                 if path:
                     self._guarded(path, self._make_folder, path)
-                continue
-            if self._first_link(entry, path) is not None:
-                late.append((entry, path, self._make_link))
-            elif self._stands(entry, path):
-                continue
-            elif entry.type == FILE:
-                files.append(File(entry, path))
-            else:
-                late.append((entry, path, self._make_other))
-        return files, late
+            elif self._first_link(entry, path) is not None:
+                links.append((entry, path))
+            elif (file := self._to_write(entry, path)) is not None:
+                files.append(file)
+        return files, links
 
-    def _make_late(self, late: Sequence[Late]) -> None:
-        for entry, path, make in late:
-            self._guarded(path, make, entry, path)
+    def _make_links(self, links: Links) -> None:
+        for entry, path in links:
+            self._guarded(path, self._make_link, entry, path)
             if self._alone:
                 self._shares.write([self._alone.pop()])
+
+    def _sync(self) -> None:
+        try:
+            self._tree.sync()
+        except OSError as error:
+            raise target_error(error, "") from error
 
     def _first_link(self, entry: Entry, path: bytes) -> bytes | None:
         """The path restored before for the same file, where the entry is a further hard link on it."""
@@ -184,28 +190,30 @@ class Restore:
         first = self._links.setdefault(_same_file(entry), path)
         return None if first == path else first
 
-    def _stands(self, entry: Entry, path: bytes) -> bool:
+    def _to_write(self, entry: Entry, path: bytes) -> File | None:
+        """The file to be written; None where what is there already stays."""
+        now = self._judge(entry, path)
+        return None if now is None or self._stays(entry, path, now) else File(entry, path, now.mark)
+
+    def _stays(self, entry: Entry, path: bytes, now: Judged) -> bool:
         """Whether what is there already is left alone."""
-        state = self._state(entry, path)
-        if state == "absent" or (state == "other" and self._tree.overwrite):
+        if now.state == "absent" or (now.state == "other" and self._tree.overwrite):
             return False
-        if state == "same":
+        if now.state == "same":
             self._outcome.done.same += 1
             self._monitor.progress(kept=entry.size if entry.type == FILE else 0)
-        elif state == "other":
-            self._outcome.done.other += 1
-            self._outcome.find(
-                path, code="target-exists", detail="something else is there; --overwrite replaces it"
-            )
+        else:
+            self._outcome.leave(path, IN_THE_WAY)
         return True
 
-    def _state(self, entry: Entry, path: bytes) -> str:
+    def _judge(self, entry: Entry, path: bytes) -> Judged | None:
+        """What stands there; None, and counted as failed, where that cannot be told."""
         try:
-            return self._tree.state(entry, path)
+            return self._tree.judge(entry, path)
         except (OSError, OffseedError) as error:
             self._outcome.fail(path, error)
             self._outcome.done.failed += 1
-        return "failed"
+        return None
 
     def _make_folder(self, path: bytes) -> None:
         if self._tree.make_folder(path):
@@ -213,19 +221,19 @@ class Restore:
         else:
             self._outcome.done.same += 1
 
-    def _make_other(self, entry: Entry, path: bytes) -> None:
-        if self._tree.make_other(entry, path):
-            self._outcome.done.others += 1
-
     def _make_link(self, entry: Entry, path: bytes) -> None:
         """A further hard link; a file of its own where there is nothing to link it with, or no way to."""
         first = self._links[_same_file(entry)]
-        if first in self._shares.linked or self._tree.state(entry, first) == "same":
-            if self._link_stands(entry, path, first):
+        if first in self._shares.linked or self._tree.judge(entry, first).state == "same":
+            now = self._tree.judge(entry, path)
+            if self._link_stands(now, path, first):
                 return
             try:
-                self._tree.make_link(first, path)
+                self._tree.make_link(first, path, now.mark)
                 self._outcome.done.files += 1
+                return
+            except FileExistsError as error:
+                self._outcome.leave(path, str(error.strerror))
                 return
             except OSError as error:
                 if error.errno not in UNLINKABLE:
@@ -233,22 +241,18 @@ class Restore:
                 self._outcome.find(
                     path, code="target-failed", detail=f"restored as a file of its own: {error.strerror}"
                 )
-        elif self._stands(entry, path):
-            return
         self._links[_same_file(entry)] = path
-        self._alone.append(File(entry, path))
+        if (file := self._to_write(entry, path)) is not None:
+            self._alone.append(file)
 
-    def _link_stands(self, entry: Entry, path: bytes, first: bytes) -> bool:
+    def _link_stands(self, now: Judged, path: bytes, first: bytes) -> bool:
         """Whether what is there already, where a further hard link belongs, is left alone."""
         if self._tree.is_link(first, path):
             self._outcome.done.same += 1
             return True
-        if self._tree.state(entry, path) == "absent" or self._tree.overwrite:
+        if now.state == "absent" or self._tree.overwrite:
             return False
-        self._outcome.done.other += 1
-        self._outcome.find(
-            path, code="target-exists", detail="something else is there; --overwrite replaces it"
-        )
+        self._outcome.leave(path, IN_THE_WAY)
         return True
 
     def _path(self, entry: Entry) -> bytes:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
+from formats.errors import Interrupted
 from formats.ids import ChunkId
 from formats.monitor import Tally
 from formats.store.local import LocalStore
@@ -59,7 +60,11 @@ class Shares:
         if self._forks < 2 or len(files) < FILES_MIN:
             self._contents.write(files)
             return 0
-        self._tree.prepare()
+        try:
+            self._tree.prepare()
+        except OSError:  # each file will say why nothing can be written
+            self._contents.write(files)
+            return 0
         before = len(self._running)
         for share in self._divide(files):
             running = [fork for fork, _ in self._running]
@@ -74,7 +79,9 @@ class Shares:
             self._running.popleft()
             fork.end()
             if written is None:
-                self._contents.write(share)
+                if self._monitor.stopping():
+                    raise Interrupted(2)
+                self._contents.write([*self._left(share)])
                 continue
             self._outcome.done.add(written.done)
             self._contents.linked |= written.linked
@@ -84,6 +91,15 @@ class Shares:
                 if text not in self._told:
                     self._told.add(text)
                     self._monitor.notice(text)
+
+    def _left(self, share: Sequence[File]) -> Iterator[File]:
+        """What a fork that ended early has not put in its place."""
+        for file in share:
+            now = self._tree.judge(file.entry, file.path)
+            if now.state == "same":
+                self._contents.count(file)
+            else:
+                yield file
 
     def end(self) -> None:
         """Let go of what runs still."""

@@ -1,7 +1,7 @@
 """Writes a tree below one target on POSIX, by directory handles: never outside it, never through a symbolic link.
 
-A file appears under its name whole, with all its attributes, or not at all: it is written in a staging folder and
-renamed.
+A file appears under its name whole, with all its attributes, or not at all: it is written in a staging folder, made
+durable there with others, and renamed. The order of these writes stands in seed/contents.py.
 """
 
 import errno
@@ -9,23 +9,25 @@ import os
 import stat
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Iterable
+from contextlib import suppress
 from copy import copy
 from typing import Self
 
-from formats.errors import IntegrityError, MediaError
+from formats.errors import MediaError
 from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, FOLDER, SYMLINK, Entry
 from formats.monitor import Finding, Monitor
 from seed.kinds import FORMATS
+from seed.tree.judged import ABSENT, Judged, Mark, mark_of
 from seed.tree.new_file import NewFile
 
 assert sys.platform != "win32"
 from seed.tree.attributes import drop_inherited, set_xattrs  # noqa: E402
-from seed.tree.staging import Staging  # noqa: E402
+from seed.tree.folders import Folders  # noqa: E402
+from seed.tree.naming import give_name, replace  # noqa: E402
+from seed.tree.staging import Staging, make_durable  # noqa: E402
 
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_FOLDERS_MAX = 64
 _FILES_MAX = 256
 
 
@@ -36,7 +38,7 @@ class TreeWriter:
         self.existed = os.path.isdir(target)
         try:
             os.makedirs(target, exist_ok=True)
-            self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             codes = {errno.EROFS: "read-only", errno.EACCES: "denied", errno.EPERM: "denied"}
             code = codes.get(error.errno or 0, "path-not-found")
@@ -46,8 +48,8 @@ class TreeWriter:
         self.overwrite = overwrite
         self.root = os.geteuid() == 0
         self._monitor = monitor
-        self._folders: OrderedDict[bytes, int] = OrderedDict()
-        self._staging = Staging(self._root)
+        self._staging = Staging(root)
+        self._folders = Folders(root, self._staging.forget)
         self._open: OrderedDict[NewFile, None] = OrderedDict()
         self._told: set[str] = set()
 
@@ -55,13 +57,15 @@ class TreeWriter:
         for new in list(self._open):
             self._let_go(new)
         self._staging.close()
-        for handle in self._folders.values():
-            os.close(handle)
-        os.close(self._root)
+        self._folders.close()
+
+    def sweep(self) -> None:
+        """Remove what killed restores left behind, before anything is judged."""
+        self._staging.sweep()
 
     def prepare(self) -> None:
         """Make what forks share: see `branch`."""
-        self._staging.place(self._root)
+        self._staging.place(self._folders.root)
 
     def branch(self, number: int, monitor: Monitor) -> Self:
         """This writer in a fork, of a number of its own among those that run; ended by `settle` alone."""
@@ -70,26 +74,28 @@ class TreeWriter:
         twin._open, twin._told = OrderedDict(), set()
         return twin
 
-    def state(self, entry: Entry, path: bytes) -> str:
-        """`absent`, `same` (equal type, size and mtime: counts as done) or `other`."""
+    def judge(self, entry: Entry, path: bytes) -> Judged:
+        """Look at what has the name now: `same` is of equal type, size and time, and counts as done."""
         try:
-            folder, name = self._parent(path, make=False)
+            folder, name = self._folders.above(path, make=False)
             now = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
-            return "absent"
+            return ABSENT
+        return Judged("same" if self._is_same(entry, now, folder, name) else "other", mark_of(now))
+
+    @staticmethod
+    def _is_same(entry: Entry, now: os.stat_result, folder: int, name: bytes) -> bool:
         if stat.S_IFMT(now.st_mode) != FORMATS[entry.type]:
-            return "other"
-        if entry.type == FOLDER:
-            return "same"
+            return False
+        if entry.type == FILE:
+            return (now.st_size, now.st_mtime_ns) == (entry.size, entry.modified)
         if entry.type == SYMLINK:
-            return "same" if os.fsencode(os.readlink(name, dir_fd=folder)) == entry.target else "other"
-        if entry.type != FILE:
-            return "same" if now.st_rdev == entry.rdev else "other"
-        return "same" if (now.st_size, now.st_mtime_ns) == (entry.size, entry.modified) else "other"
+            return os.fsencode(os.readlink(name, dir_fd=folder)) == entry.target
+        return entry.type == FOLDER or now.st_rdev == entry.rdev
 
     def make_folder(self, path: bytes) -> bool:
         """A folder that its entry's attributes are given to later, by `finish_folder`; False where one was there."""
-        folder, name = self._parent(path)
+        folder, name = self._folders.above(path)
         try:
             os.mkdir(name, 0o700, dir_fd=folder)
         except FileExistsError:
@@ -103,15 +109,15 @@ class TreeWriter:
         """Give a folder its attributes; the target keeps its own where it was there before."""
         if not path and self.existed:
             return
-        handle = self._open_folder(path) if path else os.dup(self._root)
+        handle = self._folders.open(path)
         try:
             self._attributes(handle, None, entry, path)
         finally:
             os.close(handle)
 
     def open_file(self, path: bytes) -> NewFile:
-        """A file in the making; `finish_file` gives it its name."""
-        parent, _ = self._parent(path)
+        """A file in the making; `publish` gives it its name."""
+        parent, _ = self._folders.above(path)
         folder, name = self._staging.place(parent)
         new = NewFile(folder, name, os.open(name, _NEW_FLAGS, 0o600, dir_fd=folder))
         self._hold(new)
@@ -130,41 +136,62 @@ class TreeWriter:
         os.truncate(new.handle, size)
 
     def finish_file(self, entry: Entry, path: bytes, new: NewFile) -> None:
-        """Attributes, then the name."""
+        """Give the file its attributes."""
         self.write_at(new, memoryview(b""), 0)
         try:
             self._attributes(new.handle, None, entry, path)
         finally:
             self._let_go(new)
-        self._publish(new.folder, new.name, path)
+
+    def flush(self, staged: Iterable[NewFile]) -> None:
+        """Wait until all of these are on their media, with their attributes. Raises OSError."""
+        by_folder: dict[int, list[bytes]] = {}
+        for new in staged:
+            by_folder.setdefault(new.folder, []).append(new.name)
+        for folder, names in by_folder.items():
+            make_durable(folder, names)
+
+    def publish(self, new: NewFile, path: bytes, mark: Mark | None) -> None:
+        """Give what is durable its name; what has that name may be replaced if its mark is this one.
+
+        Raises FileExistsError, OSError.
+        """
+        folder, name = self._folders.above(path)
+        if mark is None:
+            give_name(new.folder, new.name, folder, name)
+        else:
+            replace(new.folder, new.name, folder, name, mark)
 
     def abandon_file(self, new: NewFile) -> None:
-        """A file whose content could not be had is not left behind."""
+        """A file whose content could not be had is not left behind; the next restore removes what stays all the same."""
         self._let_go(new)
-        os.unlink(new.name, dir_fd=new.folder)
+        with suppress(OSError):
+            os.unlink(new.name, dir_fd=new.folder)
 
-    def make_link(self, existing: bytes, path: bytes) -> None:
-        """A hard link on a file restored before."""
-        source, source_name = self._parent(existing)
-        folder, name = self._staging.place(source)
-        os.link(source_name, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
-        self._publish(folder, name, path)
-        self._without(lambda: os.unlink(name, dir_fd=folder))  # renaming onto itself does nothing
+    def make_link(self, existing: bytes, path: bytes, mark: Mark | None) -> None:
+        """A hard link on a file restored before. Raises as `publish`."""
+        source, source_name = self._folders.above(existing)
+        new = NewFile(*self._staging.place(source), -1)
+        os.link(source_name, new.name, src_dir_fd=source, dst_dir_fd=new.folder, follow_symlinks=False)
+        try:
+            self.publish(new, path, mark)
+        finally:
+            self.abandon_file(new)  # renaming onto itself does nothing
 
     def is_link(self, existing: bytes, path: bytes) -> bool:
         """Whether both paths are the same file already."""
         try:
             status = []
             for one in (existing, path):
-                folder, name = self._parent(one, make=False)
+                folder, name = self._folders.above(one, make=False)
                 status.append(os.stat(name, dir_fd=folder, follow_symlinks=False))
         except FileNotFoundError:
             return False
         return (status[0].st_dev, status[0].st_ino) == (status[1].st_dev, status[1].st_ino)
 
-    def make_other(self, entry: Entry, path: bytes) -> bool:
-        """A symbolic link, FIFO, socket or device. False for a device, where only root may make it."""
-        parent, _ = self._parent(path)
+    def make_other(self, entry: Entry, path: bytes) -> NewFile | None:
+        """A symbolic link, FIFO, socket or device in the making. None for a device, where only root may make it."""
+        parent, _ = self._folders.above(path)
         folder, name = self._staging.place(parent)
         try:
             if entry.type == SYMLINK:
@@ -175,14 +202,18 @@ class TreeWriter:
             if entry.type not in (CHARACTER_DEVICE, BLOCK_DEVICE):
                 raise
             self._tell("device", "devices were left out: only root can make them")
-            return False
+            return None
         self._attributes(folder, name, entry, path)
-        self._publish(folder, name, path)
-        return True
+        return NewFile(folder, name, -1)
 
     def settle(self) -> None:
         """All files are written: from here on only the attributes of folders change."""
         self._staging.close()
+
+    def sync(self) -> None:
+        """Wait until all names and folders are on their media too. Raises OSError."""
+        for folder in self._folders.systems():
+            make_durable(folder)
 
     def _hold(self, new: NewFile) -> None:
         """Keep `new` open, and let go of the one that was not written to for longest."""
@@ -195,15 +226,6 @@ class TreeWriter:
         if self._open.pop(new, new) is None:
             os.close(new.handle)
             new.handle = -1
-
-    def _publish(self, staged: int, staged_name: bytes, path: bytes) -> None:
-        """Give the file its name. What holds it now was judged before: it may be overwritten."""
-        folder, name = self._parent(path)
-        try:
-            os.rename(staged_name, name, src_dir_fd=staged, dst_dir_fd=folder)
-        except (IsADirectoryError, NotADirectoryError):
-            self._clear(folder, name)
-            os.rename(staged_name, name, src_dir_fd=staged, dst_dir_fd=folder)
 
     def _clear(self, folder: int, name: bytes) -> None:
         """Remove what is in the way, if that was asked for; a folder only where it is empty."""
@@ -251,62 +273,7 @@ class TreeWriter:
     def _lack(self, path: bytes, code: str, detail: str) -> None:
         self._monitor.finding(Finding(code=code, subject=os.fsdecode(path), detail=detail))
 
-    def _parent(self, path: bytes, *, make: bool = True) -> tuple[int, bytes]:
-        """A handle on the folder above `path`, valid until the next call, and the last name."""
-        above, _, name = path.rpartition(b"/")
-        return self._folder(above, make), name
-
-    def _folder(self, path: bytes, make: bool) -> int:
-        """A handle on a folder, opened from the nearest one that is open still, part by part."""
-        at = path
-        while at and at not in self._folders:
-            at = at.rpartition(b"/")[0]
-        handle = self._folders[at] if at else self._root
-        while at != path:
-            end = path.find(b"/", len(at) + 1 if at else 0)
-            at = path if end < 0 else path[:end]
-            handle = self._folders[at] = self._step(handle, at, make)
-            if len(self._folders) > _FOLDERS_MAX:
-                self._shut(self._folders.popitem(last=False)[1])
-        if path:
-            self._folders.move_to_end(path)
-        return handle
-
-    def _step(self, parent: int, path: bytes, make: bool) -> int:
-        name = path.rpartition(b"/")[2]
-        try:
-            return os.open(name, _FOLDER_FLAGS, dir_fd=parent)
-        except FileNotFoundError:
-            if not make:
-                raise
-            os.mkdir(name, 0o700, dir_fd=parent)
-            return os.open(name, _FOLDER_FLAGS, dir_fd=parent)
-        except OSError as error:
-            if error.errno not in (20, 40):  # ENOTDIR, ELOOP: a link or a file stands where a folder should
-                raise
-            raise IntegrityError(
-                "restore-escape",
-                "something that is no folder stands in the way",
-                subject=os.fsdecode(path),
-                hint="move it away, or restore into an empty folder",
-            ) from error
-
-    def _shut(self, folder: int) -> None:
-        self._staging.forget(folder)
-        os.close(folder)
-
-    def _open_folder(self, path: bytes) -> int:
-        folder, name = self._parent(path)
-        return os.open(name, _FOLDER_FLAGS, dir_fd=folder)
-
     def _tell(self, key: str, text: str) -> None:
         if key not in self._told:
             self._told.add(key)
             self._monitor.notice(text)
-
-    @staticmethod
-    def _without(action: Callable[[], None]) -> None:
-        try:
-            action()
-        except FileNotFoundError:
-            pass

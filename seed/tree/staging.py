@@ -1,21 +1,29 @@
 """Where files lie while they are written: a folder of its own on each mount, removed at the end.
 
 Its name is random, so that no name in a catalog can be that of a file in the making. What a killed restore left
-behind is removed by the next one that writes there.
+behind is removed by the next one that writes there; of one that runs still the folder is locked.
 """
 
+import errno
+import fcntl
 import os
 import re
 import secrets
+import stat
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from formats.store.posix import flush_entries
 
 assert sys.platform != "win32"
 from seed.tree.attributes import drop_inherited  # noqa: E402
+from seed.tree.calls import UNSUPPORTED, sync_file_system  # noqa: E402
 
 _NAME = re.compile(rb"\.offseed-restoring-[0-9a-f]{16}\Z")
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_LOCKS = UNSUPPORTED | {errno.ENOLCK, errno.EBADF}
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,6 @@ class Staging:
             mount = self._mounts[folder] = _mount(folder)
         stage = self._stages.get(mount) or self._lent.get(mount)
         if stage is None:
-            if mount == self._mount:
-                _sweep(self._root)
             stage = self._stages[mount] = _begin(self._root if mount == self._mount else folder)
         self._count += 1
         return stage.handle, b"%b%d" % (self._mark, self._count)
@@ -57,20 +63,32 @@ class Staging:
     def branch(self, number: int) -> "Staging":
         """For a fork: the same folders, under names of its own; what it adds to them it removes itself."""
         twin = Staging(self._root)
-        twin._mounts, twin._lent = dict(self._mounts), dict(self._stages)
+        twin._mounts = dict(self._mounts)
+        # By handles of its own: the system tells each open handle once of a failed write.
+        twin._lent = {
+            mount: replace(stage, handle=_open(stage.handle, b".")) for mount, stage in self._stages.items()
+        }
         twin._mark, twin._count = b"%d-" % number, self._count
         return twin
+
+    def sweep(self) -> None:
+        """Remove what killed restores left in the root; nothing has been judged there yet, or written."""
+        with suppress(OSError):
+            for name in filter(_NAME.match, map(os.fsencode, os.listdir(self._root))):
+                with suppress(OSError):  # not one of ours, or in use, and no harm
+                    _remove(self._root, name)
 
     def forget(self, folder: int) -> None:
         """The handle is closed, and may come to mean another folder."""
         self._mounts.pop(folder, None)
 
     def close(self) -> None:
-        """Remove the folders and what is left in them."""
+        """Remove the folders and what is left in them. What a broken disk does not let go, the next restore removes."""
         for stage in self._stages.values():
-            _empty(stage.handle)
+            with suppress(OSError):
+                _empty(stage.handle)
+                os.rmdir(stage.name, dir_fd=stage.parent)
             os.close(stage.handle)
-            os.rmdir(stage.name, dir_fd=stage.parent)
             os.close(stage.parent)
         self._stages.clear()
 
@@ -86,30 +104,54 @@ def _mount(folder: int) -> tuple[int, int]:
     return device, 0
 
 
+def make_durable(folder: int, names: Iterable[bytes] = ()) -> None:
+    """Wait until the file system of an open folder is on its medium.
+
+    A system without a call for this flushes the files of these `names` in the folder. Raises OSError.
+    """
+    if not sync_file_system(folder):
+        for name in names:
+            if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                try:
+                    flush_entries(handle)
+                finally:
+                    os.close(handle)
+    flush_entries(folder)  # behind FUSE a program keeps a cache of its own, which only this call reaches
+
+
+def _open(folder: int, name: bytes) -> int:
+    return os.open(name, _FOLDER_FLAGS, dir_fd=folder)
+
+
 def _begin(folder: int) -> _Stage:
     name = b".offseed-restoring-" + secrets.token_hex(8).encode()
     os.mkdir(name, 0o700, dir_fd=folder)
-    handle = os.open(name, _FOLDER_FLAGS, dir_fd=folder)
+    handle = _open(folder, name)
+    _lock(handle)
     drop_inherited(handle)  # what is made in it must not inherit in its turn
     return _Stage(handle, os.dup(folder), name)
 
 
-def _sweep(folder: int) -> None:
-    """Remove what killed restores left. A folder of such a name that the backup itself holds is empty as yet: nothing
-    is written before this, so what is empty is left alone."""
-    for name in filter(_NAME.match, map(os.fsencode, os.listdir(folder))):
-        try:
-            handle = os.open(name, _FOLDER_FLAGS, dir_fd=folder)
-        except OSError:
-            continue
-        try:
-            if os.listdir(handle):
-                _empty(handle)
-                os.rmdir(name, dir_fd=folder)
-        except OSError:
-            continue  # not one of ours, and no harm
-        finally:
-            os.close(handle)
+def _remove(folder: int, name: bytes) -> None:
+    handle = _open(folder, name)
+    try:
+        _lock(handle)
+        _empty(handle)
+        os.rmdir(name, dir_fd=folder)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    """Mark a folder as in use while the handle is open. Raises BlockingIOError where it is marked."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 def _empty(handle: int) -> None:

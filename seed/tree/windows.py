@@ -1,10 +1,12 @@
 """The place of the Windows writer. It is not written yet, and says so."""
 
+from collections.abc import Iterable
 from typing import Self
 
 from formats.keyed.catalog import Entry
 from formats.monitor import Monitor
 from seed.source.windows import unsupported
+from seed.tree.judged import Judged, Mark
 from seed.tree.new_file import NewFile
 
 
@@ -16,13 +18,16 @@ class TreeWriter:
     def __init__(self, target: str, monitor: Monitor, *, overwrite: bool) -> None:
         raise unsupported()
 
+    def sweep(self) -> None:
+        raise unsupported()
+
     def prepare(self) -> None:
         raise unsupported()
 
     def branch(self, number: int, monitor: Monitor) -> Self:
         raise unsupported()
 
-    def state(self, entry: Entry, path: bytes) -> str:
+    def judge(self, entry: Entry, path: bytes) -> Judged:
         raise unsupported()
 
     def make_folder(self, path: bytes) -> bool:
@@ -43,19 +48,28 @@ class TreeWriter:
     def finish_file(self, entry: Entry, path: bytes, new: NewFile) -> None:
         raise unsupported()
 
+    def flush(self, staged: Iterable[NewFile]) -> None:
+        raise unsupported()
+
+    def publish(self, new: NewFile, path: bytes, mark: Mark | None) -> None:
+        raise unsupported()
+
     def abandon_file(self, new: NewFile) -> None:
         raise unsupported()
 
-    def make_link(self, existing: bytes, path: bytes) -> None:
+    def make_link(self, existing: bytes, path: bytes, mark: Mark | None) -> None:
         raise unsupported()
 
     def is_link(self, existing: bytes, path: bytes) -> bool:
         raise unsupported()
 
-    def make_other(self, entry: Entry, path: bytes) -> bool:
+    def make_other(self, entry: Entry, path: bytes) -> NewFile | None:
         raise unsupported()
 
     def settle(self) -> None:
+        raise unsupported()
+
+    def sync(self) -> None:
         raise unsupported()
 
     def close(self) -> None:

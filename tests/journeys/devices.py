@@ -27,8 +27,8 @@ KIB, MIB = 1 << 10, 1 << 20
 ARCHIVE = 32 * MIB  # with two or three disks
 MEMORY = Path("/dev/shm")
 MEMORY_MIN = 2 << 30
-_SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN
-_NO_LOG_FLUSH = 2
+SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN
+NO_LOG_FLUSH = 2
 
 
 class Rack:
@@ -76,12 +76,12 @@ def _memory(otherwise: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def cut_power(*folders: Path) -> None:
+def cut_power(*folders: Path, journal: int = NO_LOG_FLUSH) -> None:
     """What was not flushed is lost, and the file system answers nothing but errors until it is mounted anew."""
     for folder in folders:
         handle = os.open(folder, os.O_RDONLY)
         try:
-            fcntl.ioctl(handle, _SHUTDOWN, _NO_LOG_FLUSH.to_bytes(4, "little"))
+            fcntl.ioctl(handle, SHUTDOWN, journal.to_bytes(4, "little"))
         finally:
             os.close(handle)
 

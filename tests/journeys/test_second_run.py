@@ -300,26 +300,27 @@ def test_a_hard_link_is_never_made_to_a_file_that_was_left_alone(
 
 
 def restoring(number: int) -> Program:
-    """Build the commands with a signal in the first file that a restore has put in its place."""
-    return prepared(PLACED_FILE.format(number=int(number)))
+    """Build the commands with a signal in a restore: it is killed at the first name, stopped at the first whole file."""
+    method = "publish" if number == signal.SIGKILL else "finish_file"
+    return prepared(AT_FILE.format(number=int(number), method=method))
 
 
-# The rename of a restored file is the moment; the thread goes on once the command has heard the signal, if it lives.
-PLACED_FILE = """
+# The step is done for a file; the thread goes on once the command has heard the signal, if it lives.
+AT_FILE = """
 import os, signal
 from formats.console import Console
-import seed.tree.posix as posix
-rename, hear, pipe, left = posix.os.rename, Console._on_signal, os.pipe(), [1]
-def rename_one(old, new, **folders):
-    rename(old, new, **folders)
-    if os.fsencode(new).endswith(b".bin") and left:
+from seed.tree.system import TreeWriter
+step, hear, pipe, left = TreeWriter.{method}, Console._on_signal, os.pipe(), [1]
+def step_once(*words):
+    step(*words)
+    if left:
         left.pop()
         os.kill(os.getpid(), {number})
         os.read(pipe[0], 1)
 def heard(*words):
     hear(*words)
     os.write(pipe[1], b".")
-posix.os.rename, Console._on_signal = rename_one, heard
+TreeWriter.{method}, Console._on_signal = step_once, heard
 """
 
 

@@ -22,7 +22,9 @@ def restored(target: Path, mode: int) -> tuple[int, list[str]]:
     told = Tally()
     tree = TreeWriter(str(target), told, overwrite=False)
     entry = Entry(b"program", FILE, mode=mode, uid=os.geteuid(), gid=os.getegid())
-    tree.finish_file(entry, entry.path, tree.open_file(entry.path))
+    new = tree.open_file(entry.path)
+    tree.finish_file(entry, entry.path, new)
+    tree.publish(new, entry.path, None)
     tree.close()
     assert told.findings == []
     return stat.S_IMODE((target / "program").stat().st_mode), told.notices

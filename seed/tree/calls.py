@@ -1,0 +1,46 @@
+"""Calls of the system that Python lacks: a rename that replaces nothing, and the sync of one file system. Linux only."""
+
+import ctypes
+import errno
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
+_NOREPLACE = 1
+
+
+def rename_new(source: int, old: bytes, target: int, new: bytes) -> bool:
+    """Rename between open folders; False where system or file system cannot. Raises FileExistsError, OSError."""
+    rename = _function("renameat2")
+    if rename is None:
+        return False
+    if rename(source, ctypes.c_char_p(old), target, ctypes.c_char_p(new), ctypes.c_uint(_NOREPLACE)) == 0:
+        return True
+    if (code := ctypes.get_errno()) in UNSUPPORTED:
+        return False
+    raise OSError(code, os.strerror(code))
+
+
+def sync_file_system(folder: int) -> bool:
+    """Wait until the file system of an open folder is on its medium; False where there is no such call. Raises OSError."""
+    sync = _function("syncfs")
+    if sync is None:
+        return False
+    if sync(folder) == 0:
+        return True
+    code = ctypes.get_errno()
+    raise OSError(code, os.strerror(code))
+
+
+@cache
+def _function(name: str) -> Callable[..., int] | None:
+    """Return a function of the C library, None where the library lacks it."""
+    try:
+        function: Any = getattr(ctypes.CDLL(None, use_errno=True), name)
+    except (OSError, AttributeError):
+        return None
+    function.restype = ctypes.c_int
+    found: Callable[..., int] = function
+    return found

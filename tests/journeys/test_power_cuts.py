@@ -1,0 +1,159 @@
+"""The power fails while a restore runs, or right after it has said "restored": no file is there that is not whole.
+
+Each time the file system is shut down without a flush of data. Its journal is lost too, or reaches the disk first: so
+ext4 and xfs meet both the cut that comes at once and the one that comes some seconds later.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.effort import seeded
+from tests.facilities import LoopDisk
+from tests.journeys import devices, trees
+from tests.journeys.stage import Copy, Stage, backup, below, prepared
+
+assert sys.platform == "linux"
+
+pytestmark = pytest.mark.needs("root", "loop", "xfs")
+
+MIB = devices.MIB
+SIZE = 320 * MIB  # xfs has no smaller ones
+FILES = 300
+
+# The process cuts the power of the target at the n-th such step, and ends as if with it.
+CUT = """
+import fcntl, os
+import seed.contents as contents, seed.sharing as sharing, seed.tree.posix as posix
+from itertools import count
+sharing.FILES_MIN = {least}
+calls, disk = count(1), os.open({disk!r}, os.O_RDONLY)
+def cutting(step):
+    def stepping(*words):
+        if next(calls) == {nth}:
+            fcntl.ioctl(disk, {shutdown}, ({journal}).to_bytes(4, "little"))
+            os._exit(9)
+        return step(*words)
+    return stepping
+owner, name = {{
+    "write": (contents.Contents, "_write_chunk"),
+    "flush": (posix, "make_durable"),
+    "name": (posix, "give_name"),
+    "folder": (posix.TreeWriter, "finish_folder"),
+}}[{step!r}]
+setattr(owner, name, cutting(getattr(owner, name)))
+"""
+
+STEPS = {"write": 4, "flush": 2, "name": FILES, "folder": 12}
+LOST, WRITTEN = 2, 1  # what becomes of the journal
+
+
+def tree(root: Path) -> Path:
+    for number in range(FILES):
+        trees.small_file(root / f"{number % 10}" / f"{number}", os.urandom(20 + 97 * number))
+    (root / "empty").touch()
+    (root / "large").write_bytes(os.urandom(3 * MIB))
+    with (root / "holes").open("wb") as file:
+        file.truncate(4 * MIB)
+        file.seek(MIB)
+        file.write(os.urandom(MIB))
+    os.link(root / "1/1", root / "linked")
+    os.symlink("large", root / "pointing")
+    os.mkfifo(root / "pipe")
+    return root
+
+
+@pytest.fixture
+def saved(opened: Stage, copy_of: Copy, room: Path) -> tuple[Stage, Path]:
+    """A stage, and the tree that is backed up in it."""
+    stage, source = copy_of(opened), tree(room / "source")
+    backup(stage, source)
+    return stage, source
+
+
+def wrong(source: Path, target: Path) -> list[str]:
+    """Files under their own names whose content is not the source's."""
+    found = [p for p in below(target, source).rglob("*") if p.is_file() and not p.is_symlink()]
+    return [
+        str(p)
+        for p in found
+        if p.read_bytes() != (source / p.relative_to(below(target, source))).read_bytes()
+    ]
+
+
+def cut(stage: Stage, disk: LoopDisk, step: str, nth: int, journal: int, *, least: int = 1_000) -> None:
+    """Restore onto a disk whose power fails at the n-th step; mount it again."""
+    words = {"step": step, "nth": nth, "journal": journal, "least": least, "disk": str(disk.path)}
+    usual, stage.command = stage.command, prepared(CUT.format(shutdown=devices.SHUTDOWN, **words))
+    done = stage.run(
+        "seed", "restore", "latest", "--vault", stage.at, "--target", disk.path / "back", code=None
+    )
+    stage.command = usual
+    if done.code == 0:
+        assert least < FILES, "only a fork takes fewer steps"
+        devices.cut_power(disk.path, journal=journal)
+    devices.mend(disk)
+
+
+def check(stage: Stage, source: Path, disk: LoopDisk) -> None:
+    """What is there is whole, and the next restore adds what lacks and finds nothing amiss."""
+    target = disk.path / "back"
+    assert wrong(source, target) == []
+    done = stage.restore(target, "--vault", stage.at)
+    assert (done["failed"], done["left_alone"], done["findings"]) == (0, 0, [])
+    assert trees.differences(source, below(target, source)) == []
+    assert [p for p in target.iterdir() if p.name.startswith(".offseed")] == []
+
+
+@pytest.mark.parametrize("journal", [LOST, WRITTEN])
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_what_is_said_to_be_restored_is_on_the_disk(
+    saved: tuple[Stage, Path], rack: devices.Rack, kind: str, journal: int
+) -> None:
+    stage, source = saved
+    disk = rack.disk(SIZE, kind)
+    done = stage.restore(disk.path / "back", "--vault", stage.at)
+    devices.cut_power(disk.path, journal=journal)
+    devices.mend(disk)
+    assert trees.differences(source, below(disk.path / "back", source)) == []
+    again = stage.restore(disk.path / "back", "--vault", stage.at)
+    assert again["same"] == done["files"] + done["folders"] + done["others"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "nth", "journal"),
+    [
+        ("ext4", "name", FILES // 2, WRITTEN),
+        ("ext4", "flush", 1, WRITTEN),
+        ("xfs", "name", FILES // 2, WRITTEN),
+        ("xfs", "folder", 3, LOST),
+    ],
+)
+def test_what_has_its_name_when_the_power_fails_is_whole(
+    saved: tuple[Stage, Path], rack: devices.Rack, kind: str, step: str, nth: int, journal: int
+) -> None:
+    stage, source = saved
+    disk = rack.disk(SIZE, kind)
+    cut(stage, disk, step, nth, journal)
+    check(stage, source, disk)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("least", [1_000, 2], ids=["one process", "forks"])
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_the_power_fails_again_and_again(
+    saved: tuple[Stage, Path], rack: devices.Rack, kind: str, least: int
+) -> None:
+    """Ten times onto the same disk, at a moment that is drawn; what was there before stays whole too."""
+    stage, source = saved
+    disk, draw = rack.disk(SIZE, kind), seeded()
+    for _ in range(10):
+        step = draw.choice([*STEPS])
+        cut(stage, disk, step, draw.randint(1, STEPS[step]), draw.choice([LOST, WRITTEN]), least=least)
+        assert wrong(source, disk.path / "back") == []
+        for path in below(disk.path / "back", source).rglob("*"):
+            if path.is_file() and path.lstat().st_nlink == 1 and draw.random() < 0.5:
+                path.unlink()  # so that the next one has something to write
+    check(stage, source, disk)
