@@ -133,6 +133,7 @@ FINDINGS = {
     "prune-blind": "what a machine needs cannot be read, so nothing of it is deleted",
     # the target of a restore
     "target-exists": "something else stands at the place, and was left alone",
+    "target-differs": "what lies at the target is not what the recovery point holds",
     "target-failed": "an entry could not be written",
     "target-xattr": "an extended attribute could not be set",
 }

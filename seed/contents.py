@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from formats.errors import FormatError, Interrupted, MediaError, OffseedError
 from formats.ids import ChunkId
 from formats.keyed.catalog import FILE
+from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding
 from seed.fetching import Fetcher
+from seed.matching import settled
 from seed.outcome import Outcome, Restored, target_error
 from seed.pieces import File, Piece, pieces
 from seed.tree.new_file import NewFile
@@ -39,13 +41,14 @@ class Written:
 class Contents:
     """Writes files into `tree`, and counts them in `outcome`."""
 
-    def __init__(self, tree: TreeWriter, outcome: Outcome, fetcher: Fetcher) -> None:
+    def __init__(self, tree: TreeWriter, outcome: Outcome, sealer: ChunkSealer, fetcher: Fetcher) -> None:
         self._tree = tree
+        self._sealer = sealer
         self._outcome = outcome
         self._monitor = outcome.monitor
         self._fetcher = fetcher
         self._whole: list[tuple[File, NewFile]] = []  # in the staging folder
-        self.linked: set[bytes] = set()  # paths that were written, and of whose file there are more
+        self.linked: set[bytes] = set()  # paths that hold what they should, and of whose file there are more
 
     def write(self, files: Sequence[File]) -> None:
         """Write a batch. What is whole gets its name also where this ends early.
@@ -62,6 +65,8 @@ class Contents:
     def _write(self, files: Sequence[File]) -> None:
         wanted: dict[ChunkId, list[Piece]] = {}
         for file in files:
+            if file.doubt and self._stays(file):
+                continue
             made_of = self._pieces(file)
             file.pieces = len(made_of)
             for chunk, piece in made_of:
@@ -72,6 +77,12 @@ class Contents:
             self._write_chunk(raw, wanted[chunk])
             if self._monitor.stopping():
                 raise Interrupted(2)
+
+    def _stays(self, file: File) -> bool:
+        verdict = settled(file, self._tree, self._outcome, self._sealer)
+        if verdict == "same" and file.entry.links > 1:
+            self.linked.add(file.path)
+        return verdict != "other"
 
     def _pieces(self, file: File) -> list[tuple[ChunkId, Piece]]:
         try:

@@ -11,13 +11,17 @@ FULL_OR_READ_ONLY = (28, 30, 122)
 
 @dataclass
 class Restored:
-    """Counts of what was done: `same` were there already, `other` stood in the way and were left alone."""
+    """Counts of what was done: `same` were there already, `other` stood in the way and were left alone.
+
+    Of the `same`, so many files were taken `by_time`: their content was not read.
+    """
 
     files: int = 0
     file_bytes: int = 0
     folders: int = 0
     others: int = 0
     same: int = 0
+    by_time: int = 0
     other: int = 0
     failed: int = 0
 
@@ -25,6 +29,9 @@ class Restored:
         """Count what another did."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(more, each.name))
+
+
+IN_THE_WAY = "something else is there; --overwrite replaces it"
 
 
 class Outcome:

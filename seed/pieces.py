@@ -14,12 +14,14 @@ from seed.tree.new_file import NewFile
 class File:
     """A file, or an entry of another kind, in the making; the last of its `pieces` finishes it.
 
-    It may replace what has this `mark`, and nothing where that is None.
+    It may replace what has this `mark`, and nothing where that is None. In `doubt`, it is written only if what is there
+    has another content.
     """
 
     entry: Entry
     path: bytes
     mark: Mark | None = None
+    doubt: bool = False
     pieces: int = 0
     new: NewFile | None = None
     failed: bool = False

@@ -13,7 +13,8 @@ from itertools import chain, islice
 from formats.errors import Interrupted, OffseedError, UsageError
 from formats.keyed.catalog import FILE, FOLDER, Entry, joined
 from formats.monitor import Monitor
-from seed.outcome import Outcome, Restored, target_error
+from seed.matching import Verification, Verified, settled
+from seed.outcome import IN_THE_WAY, Outcome, Restored, target_error
 from seed.pieces import File
 from seed.point_reader import PointReader
 from seed.selection import Selection
@@ -27,7 +28,6 @@ WINDOW_BYTES = 2 << 30
 UNLINKABLE = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 Links = list[tuple[Entry, bytes]]
-IN_THE_WAY = "something else is there; --overwrite replaces it"
 
 
 class Restore:
@@ -46,6 +46,9 @@ class Restore:
         self._monitor = monitor
         self._folders: list[tuple[Entry, bytes]] = []
         self._links: dict[tuple[int, int, int, int, bytes], bytes] = {}
+        self._standing: set[bytes] = (
+            set()
+        )  # paths that hold what they should, and of whose file there are more
         self._alone: list[File] = []  # a further link to be written as a file of its own
         self._outcome = Outcome(monitor)
 
@@ -68,7 +71,7 @@ class Restore:
                 continue
             elif (first := self._first_link(entry, path)) is not None and self._has_come(entry):
                 self._outcome.done.files += now.state == "absent" or not self._link_stands(now, path, first)
-            elif self._stays(entry, path, now):
+            elif self._stays(entry, path, now) or (now.state == "doubt" and self._settled(entry, path)):
                 continue
             elif entry.type != FILE:
                 self._outcome.done.others += 1
@@ -84,6 +87,23 @@ class Restore:
         if target_exists:
             self._tree.close()
         return self._outcome.done
+
+    def _settled(self, entry: Entry, path: bytes) -> bool:
+        return settled(File(entry, path), self._tree, self._outcome, self._reader.sealer) != "other"
+
+    def verify(self) -> Verified:
+        """Compare what lies at the target with the point, entry by entry. Raises as `run`."""
+        self._tree = self._open_tree()
+        try:
+            verification = Verification(self._tree, self._outcome, self._reader.sealer)
+            for entry in self._rows():
+                if path := self._path(entry):
+                    verification.check(entry, path)
+                if self._monitor.stopping():
+                    raise Interrupted(2)
+            return verification.done
+        finally:
+            self._tree.close()
 
     def _has_come(self, entry: Entry) -> bool:
         return all(self._reader.is_there(chunk) for chunk in entry.chunk_ids())
@@ -193,14 +213,19 @@ class Restore:
     def _to_write(self, entry: Entry, path: bytes) -> File | None:
         """The file to be written; None where what is there already stays."""
         now = self._judge(entry, path)
-        return None if now is None or self._stays(entry, path, now) else File(entry, path, now.mark)
+        if now is None or self._stays(entry, path, now):
+            return None
+        return File(entry, path, now.mark, doubt=now.state == "doubt")
 
     def _stays(self, entry: Entry, path: bytes, now: Judged) -> bool:
         """Whether what is there already is left alone."""
-        if now.state == "absent" or (now.state == "other" and self._tree.overwrite):
+        if now.state in ("absent", "doubt") or (now.state == "other" and self._tree.overwrite):
             return False
         if now.state == "same":
             self._outcome.done.same += 1
+            self._outcome.done.by_time += entry.type == FILE and entry.size > 0
+            if entry.links > 1:
+                self._standing.add(path)
             self._monitor.progress(kept=entry.size if entry.type == FILE else 0)
         else:
             self._outcome.leave(path, IN_THE_WAY)
@@ -224,7 +249,7 @@ class Restore:
     def _make_link(self, entry: Entry, path: bytes) -> None:
         """A further hard link; a file of its own where there is nothing to link it with, or no way to."""
         first = self._links[_same_file(entry)]
-        if first in self._shares.linked or self._tree.judge(entry, first).state == "same":
+        if first in self._standing or first in self._shares.linked:
             now = self._tree.judge(entry, path)
             if self._link_stands(now, path, first):
                 return

@@ -7,6 +7,7 @@ fork did not tell of, because it died or failed, is written again by the one tha
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 
 from formats.errors import Interrupted
@@ -40,7 +41,7 @@ class Shares:
         self._outcome = outcome
         self._monitor = outcome.monitor
         self._fetcher = Fetcher(reader)
-        self._contents = Contents(tree, outcome, self._fetcher)
+        self._contents = Contents(tree, outcome, reader.sealer, self._fetcher)
         self._running: deque[Share] = deque()
         self._numbers = count()
         self._told: set[str] = set()
@@ -48,7 +49,7 @@ class Shares:
 
     @property
     def linked(self) -> set[bytes]:
-        """Paths that were written, of whose file there are more."""
+        """Paths that hold what they should, of whose file there are more."""
         return self._contents.linked
 
     def write(self, files: Sequence[File]) -> None:
@@ -96,10 +97,12 @@ class Shares:
         """What a fork that ended early has not put in its place."""
         for file in share:
             now = self._tree.judge(file.entry, file.path)
-            if now.state == "same":
+            if file.doubt or now.mark == file.mark:
+                yield file
+            elif now.state == "same":
                 self._contents.count(file)
             else:
-                yield file
+                yield replace(file, doubt=now.state == "doubt")
 
     def end(self) -> None:
         """Let go of what runs still."""
@@ -111,7 +114,7 @@ class Shares:
         def work(monitor: Tally) -> Written:
             tree = self._tree.branch(number, monitor)
             outcome = Outcome(monitor)
-            contents = Contents(tree, outcome, Fetcher(self._reader, ahead=False))
+            contents = Contents(tree, outcome, self._reader.sealer, Fetcher(self._reader, ahead=False))
             try:
                 contents.write(share)
             finally:

@@ -28,12 +28,22 @@ if TYPE_CHECKING:
     from formats.keyed.catalog import Entry
     from seed.machines import Machine
     from seed.reading import Point, Union
+    from seed.restore import Restore
+    from seed.tree.judged import Compare
 
 FromOption = Annotated[
     list[Path] | None, typer.Option("--from", metavar="DISK", help="Read from this disk; may be repeated.")
 ]
 OnlyOption = Annotated[list[str] | None, typer.Option("--include", metavar="GLOB", help=GLOBS.format("Only"))]
 NotOption = Annotated[list[str] | None, typer.Option("--exclude", metavar="GLOB", help=GLOBS.format("Not"))]
+CompareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--compare",
+        metavar="content|times",
+        help="By what a file of equal size that is there is known: its content (with --overwrite), or its time (else).",
+    ),
+]
 MachineOption = Annotated[str | None, typer.Option("--machine", metavar="NAME", help="Of this machine.")]
 PointArgument = Annotated[
     str,
@@ -229,6 +239,10 @@ def restore(
     include: OnlyOption = None,
     exclude: NotOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what differs.")] = False,
+    compare: CompareOption = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read everything back afterwards, and compare.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     vault: VaultOption = None,
     disks: FromOption = None,
@@ -246,6 +260,8 @@ def restore(
     from seed.standing import standings
     from seed.tree.system import TreeWriter
 
+    _check_words(compare, verify=verify, dry_run=dry_run)
+    by: Compare | None = "content" if compare == "content" else "times" if compare else None
     wanted, below = split_point(point)
     opened = open_points(console, vault, disks, machine, passphrase_file)
     chosen = opened.choose(wanted)
@@ -258,7 +274,7 @@ def restore(
     began = time.monotonic()
     restoring = Restore(
         PointReader(opened.union, chosen, console),
-        lambda: TreeWriter(str(target), console, overwrite=overwrite),
+        lambda: TreeWriter(str(target), console, overwrite=overwrite, compare=by),
         selection := Selection(below, Patterns(include) if include else None, Patterns(exclude or ())),
         console,
     )
@@ -275,8 +291,13 @@ def restore(
     )
     if done.same:
         console.say(f"  there before {counted(done.same, 'equal entry')}, left as they are")
+    if done.by_time:
+        console.say(
+            f"               {counted(done.by_time, 'file')} of them by size and time alone; --compare content reads them"
+        )
     if done.other or done.failed:
         console.say(f"  not restored {done.other + done.failed:,}, listed")
+    verified = _verify(console, restoring) if verify else None
     console.result(
         {
             "point": m.point,
@@ -287,11 +308,50 @@ def restore(
             "folders": done.folders,
             "others": done.others,
             "same": done.same,
+            "same_by_time": done.by_time,
             "left_alone": done.other,
             "failed": done.failed,
+            "verified": verified,
             "findings": console.findings_json(),
         }
     )
+
+
+def _check_words(compare: str | None, *, verify: bool, dry_run: bool) -> None:
+    """Raises UsageError."""
+    if compare not in (None, "content", "times"):
+        raise UsageError(
+            "usage",
+            "this is nothing to compare by",
+            subject=compare,
+            hint="write --compare content or --compare times",
+        )
+    if verify and dry_run:
+        raise UsageError(
+            "usage",
+            "--dry-run restores nothing that could be verified",
+            hint="use --dry-run --compare content: it reads what is there, and says what differs",
+        )
+
+
+def _verify(console: Console, restoring: "Restore") -> dict[str, Json]:
+    """Read back what lies at the target, and say what was found."""
+    with console.working("verify"):
+        found = restoring.verify()
+    console.say(
+        f"  verified     {counted(found.files, 'file')}, {size(found.file_bytes)} read back; "
+        + (
+            f"{found.differ:,} of {counted(found.entries, 'entry')} differ, listed"
+            if found.differ
+            else "all is equal"
+        )
+    )
+    return {
+        "entries": found.entries,
+        "files": found.files,
+        "file_bytes": found.file_bytes,
+        "differ": found.differ,
+    }
 
 
 def split_point(text: str) -> tuple[str, bytes]:

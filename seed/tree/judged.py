@@ -4,7 +4,8 @@ import os
 import stat
 from typing import Literal, NamedTuple
 
-State = Literal["absent", "same", "other"]
+Compare = Literal["content", "times"]
+State = Literal["absent", "same", "doubt", "other"]  # in doubt the content decides
 Mark = tuple[int, int, int]  # kind, size and time of modification
 
 

@@ -18,7 +18,7 @@ from formats.errors import MediaError
 from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, FOLDER, SYMLINK, Entry
 from formats.monitor import Finding, Monitor
 from seed.kinds import FORMATS
-from seed.tree.judged import ABSENT, Judged, Mark, mark_of
+from seed.tree.judged import ABSENT, Compare, Judged, Mark, State, mark_of
 from seed.tree.new_file import NewFile
 
 assert sys.platform != "win32"
@@ -28,13 +28,17 @@ from seed.tree.naming import give_name, replace  # noqa: E402
 from seed.tree.staging import Staging, make_durable  # noqa: E402
 
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FILES_MAX = 256
 
 
 class TreeWriter:
     """A target folder and the ways to put entries into it. `path` is always relative, checked by the catalog."""
 
-    def __init__(self, target: str, monitor: Monitor, *, overwrite: bool) -> None:
+    def __init__(
+        self, target: str, monitor: Monitor, *, overwrite: bool, compare: Compare | None = None
+    ) -> None:
+        """`compare` is `content` where none is given and `overwrite` is, else `times`."""
         self.existed = os.path.isdir(target)
         try:
             os.makedirs(target, exist_ok=True)
@@ -46,6 +50,7 @@ class TreeWriter:
                 code, f"cannot write here ({error.strerror})", subject=target, hint="choose another --target"
             ) from error
         self.overwrite = overwrite
+        self.compare: Compare = compare or ("content" if overwrite else "times")
         self.root = os.geteuid() == 0
         self._monitor = monitor
         self._staging = Staging(root)
@@ -75,23 +80,42 @@ class TreeWriter:
         return twin
 
     def judge(self, entry: Entry, path: bytes) -> Judged:
-        """Look at what has the name now: `same` is of equal type, size and time, and counts as done."""
+        """Look at what has the name now."""
         try:
             folder, name = self._folders.above(path, make=False)
             now = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return ABSENT
-        return Judged("same" if self._is_same(entry, now, folder, name) else "other", mark_of(now))
+        return Judged(self._state(entry, now, folder, name), mark_of(now))
 
-    @staticmethod
-    def _is_same(entry: Entry, now: os.stat_result, folder: int, name: bytes) -> bool:
+    def _state(self, entry: Entry, now: os.stat_result, folder: int, name: bytes) -> State:
         if stat.S_IFMT(now.st_mode) != FORMATS[entry.type]:
-            return False
+            return "other"
         if entry.type == FILE:
-            return (now.st_size, now.st_mtime_ns) == (entry.size, entry.modified)
+            return self._file_state(entry, now)
         if entry.type == SYMLINK:
-            return os.fsencode(os.readlink(name, dir_fd=folder)) == entry.target
-        return entry.type == FOLDER or now.st_rdev == entry.rdev
+            same = os.fsencode(os.readlink(name, dir_fd=folder)) == entry.target
+        else:
+            same = entry.type == FOLDER or now.st_rdev == entry.rdev
+        return "same" if same else "other"
+
+    def _file_state(self, entry: Entry, now: os.stat_result) -> State:
+        """A file of another time is replaced, if that was asked for; else its content tells whether it is another."""
+        if now.st_size != entry.size:
+            return "other"
+        if now.st_mtime_ns != entry.modified:
+            return "other" if self.overwrite else "doubt"
+        return "doubt" if self.compare == "content" else "same"
+
+    def open_there(self, path: bytes) -> int:
+        """A read handle on the file that has the name; nothing but a file is ever opened. Raises OSError."""
+        folder, name = self._folders.above(path, make=False)
+        if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            handle = os.open(name, _READ_FLAGS, dir_fd=folder)
+            if stat.S_ISREG(os.fstat(handle).st_mode):
+                return handle
+            os.close(handle)
+        raise FileNotFoundError(errno.ENOENT, "no file is there")
 
     def make_folder(self, path: bytes) -> bool:
         """A folder that its entry's attributes are given to later, by `finish_folder`; False where one was there."""

@@ -6,7 +6,7 @@ from typing import Self
 from formats.keyed.catalog import Entry
 from formats.monitor import Monitor
 from seed.source.windows import unsupported
-from seed.tree.judged import Judged, Mark
+from seed.tree.judged import Compare, Judged, Mark
 from seed.tree.new_file import NewFile
 
 
@@ -14,8 +14,11 @@ class TreeWriter:
     """A target folder and the ways to put entries into it."""
 
     overwrite: bool
+    compare: Compare
 
-    def __init__(self, target: str, monitor: Monitor, *, overwrite: bool) -> None:
+    def __init__(
+        self, target: str, monitor: Monitor, *, overwrite: bool, compare: Compare | None = None
+    ) -> None:
         raise unsupported()
 
     def sweep(self) -> None:
@@ -28,6 +31,9 @@ class TreeWriter:
         raise unsupported()
 
     def judge(self, entry: Entry, path: bytes) -> Judged:
+        raise unsupported()
+
+    def open_there(self, path: bytes) -> int:
         raise unsupported()
 
     def make_folder(self, path: bytes) -> bool:
