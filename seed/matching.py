@@ -96,10 +96,13 @@ class Verification:
             self._outcome.find(path, code="target-differs", detail=why)
 
     def _difference(self, entry: Entry, path: bytes) -> str:
+        now = self._tree.judge(entry, path).state
+        if now == "absent":
+            return "it is lacking"
+        if now == "twin":
+            return self._tree.rival(path)
         if entry.type != FILE:
-            return (
-                "" if self._tree.judge(entry, path).state == "same" else "it is lacking, or is something else"
-            )
+            return "" if now == "same" else "it is something else"
         handle = self._tree.open_there(path)
         try:
             if sys.platform == "linux":

@@ -27,6 +27,7 @@ WINDOW_BYTES = 2 << 30
 # The target cannot have this link: it knows none, or not that many, or not from one mount to another.
 UNLINKABLE = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP)
 
+LACKING = "the folder above it could not be made"
 Links = list[tuple[Entry, bytes]]
 
 
@@ -49,6 +50,7 @@ class Restore:
         self._standing: set[bytes] = (
             set()
         )  # paths that hold what they should, and of whose file there are more
+        self._lacking = b""  # the beginning of all paths below a folder that could not be made
         self._alone: list[File] = []  # a further link to be written as a file of its own
         self._outcome = Outcome(monitor)
 
@@ -63,14 +65,21 @@ class Restore:
         for entry in rows:
             path = self._path(entry)
             now = self._judge(entry, path) if target_exists else ABSENT
-            if entry.type == FOLDER:
+            if now is not None and now.state == "twin":
+                self._stays(entry, path, now)
+                self._lacking = path + b"/"
+            elif self._lacking and path.startswith(self._lacking):
+                self._outcome.leave(path, LACKING)
+            elif entry.type == FOLDER:
                 there = target_exists and bool(path) and now is not None and now.state == "same"
                 self._outcome.done.folders += bool(path) and not there
                 self._outcome.done.same += there
             elif now is None:
                 continue
             elif (first := self._first_link(entry, path)) is not None and self._has_come(entry):
-                self._outcome.done.files += now.state == "absent" or not self._link_stands(now, path, first)
+                self._outcome.done.files += now.state == "absent" or not self._link_stands(
+                    entry, now, path, first
+                )
             elif self._stays(entry, path, now) or (now.state == "doubt" and self._settled(entry, path)):
                 continue
             elif entry.type != FILE:
@@ -181,10 +190,10 @@ class Restore:
         links: Links = []
         for entry in window:
             path = self._path(entry)
-            if entry.type == FOLDER:
-                self._folders.append((entry, path))
-                if path:
-                    self._guarded(path, self._make_folder, path)
+            if self._lacking and path.startswith(self._lacking):
+                self._outcome.leave(path, LACKING)
+            elif entry.type == FOLDER:
+                self._make_folder(entry, path)
             elif self._first_link(entry, path) is not None:
                 links.append((entry, path))
             elif (file := self._to_write(entry, path)) is not None:
@@ -228,7 +237,7 @@ class Restore:
                 self._standing.add(path)
             self._monitor.progress(kept=entry.size if entry.type == FILE else 0)
         else:
-            self._outcome.leave(path, IN_THE_WAY)
+            self._outcome.leave(path, self._tree.rival(path) if now.state == "twin" else IN_THE_WAY)
         return True
 
     def _judge(self, entry: Entry, path: bytes) -> Judged | None:
@@ -240,18 +249,27 @@ class Restore:
             self._outcome.done.failed += 1
         return None
 
-    def _make_folder(self, path: bytes) -> None:
-        if self._tree.make_folder(path):
-            self._outcome.done.folders += 1
+    def _make_folder(self, entry: Entry, path: bytes) -> None:
+        try:
+            made = bool(path) and self._tree.make_folder(path)
+        except FileExistsError as error:
+            self._outcome.leave(path, str(error.strerror))
+            self._lacking = path + b"/"
+        except (OSError, OffseedError) as error:
+            self._outcome.fail(path, error)
+            self._outcome.done.failed += 1
+            self._lacking = path + b"/"
         else:
-            self._outcome.done.same += 1
+            self._folders.append((entry, path))
+            self._outcome.done.folders += made
+            self._outcome.done.same += bool(path) and not made
 
     def _make_link(self, entry: Entry, path: bytes) -> None:
         """A further hard link; a file of its own where there is nothing to link it with, or no way to."""
         first = self._links[_same_file(entry)]
         if first in self._standing or first in self._shares.linked:
             now = self._tree.judge(entry, path)
-            if self._link_stands(now, path, first):
+            if self._link_stands(entry, now, path, first):
                 return
             try:
                 self._tree.make_link(first, path, now.mark)
@@ -270,8 +288,10 @@ class Restore:
         if (file := self._to_write(entry, path)) is not None:
             self._alone.append(file)
 
-    def _link_stands(self, now: Judged, path: bytes, first: bytes) -> bool:
+    def _link_stands(self, entry: Entry, now: Judged, path: bytes, first: bytes) -> bool:
         """Whether what is there already, where a further hard link belongs, is left alone."""
+        if now.state == "twin":
+            return self._stays(entry, path, now)
         if self._tree.is_link(first, path):
             self._outcome.done.same += 1
             return True

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
@@ -20,6 +21,7 @@ class Folders:
         self.root = root
         self._forget = forget
         self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._names: dict[int, frozenset[bytes]] = {}
         self._systems = {os.fstat(root).st_dev: root}
 
     def close(self) -> None:
@@ -36,6 +38,28 @@ class Folders:
         """A handle on the folder above `path`, valid until the next call, and the last name."""
         folder, _, name = path.rpartition(b"/")
         return self._handle(folder, make), name
+
+    def spells(self, folder: int, name: bytes) -> bool:
+        """Whether the open folder lists just this name. A file system may find an entry by other spellings too.
+
+        The list is read once, when something is found: what comes later comes from this run, and is known to it.
+        """
+        if folder not in self._names:
+            self._names[folder] = _listed(folder)
+        return name in self._names[folder]
+
+    def forget_names(self) -> None:
+        """Read all lists anew."""
+        self._names.clear()
+
+    def rival(self, folder: int, name: bytes) -> str:
+        """Say what has the name, or is taken for it by the file system."""
+        listed = _listed(folder)
+        if name in listed:
+            return "something else has this name by now"
+        alike = next((other for other in sorted(listed) if _folded(other) == _folded(name)), None)
+        which = "another name" if alike is None else os.fsdecode(alike)
+        return f"this file system takes the name for {which}, which is there already"
 
     def open(self, path: bytes) -> int:
         """A handle of the caller's own on a folder."""
@@ -84,4 +108,14 @@ class Folders:
 
     def _shut(self, folder: int) -> None:
         self._forget(folder)
+        self._names.pop(folder, None)
         os.close(folder)
+
+
+def _listed(folder: int) -> frozenset[bytes]:
+    return frozenset(map(os.fsencode, os.listdir(folder)))
+
+
+def _folded(name: bytes) -> str:
+    """What is left of a name when case, composition, and dots and spaces at its end do not count."""
+    return unicodedata.normalize("NFC", os.fsdecode(name)).casefold().rstrip(". ")

@@ -5,7 +5,8 @@ import stat
 from typing import Literal, NamedTuple
 
 Compare = Literal["content", "times"]
-State = Literal["absent", "same", "doubt", "other"]  # in doubt the content decides
+# In doubt the content decides. A twin stands under another name, which this file system takes for the same.
+State = Literal["absent", "same", "doubt", "other", "twin"]
 Mark = tuple[int, int, int]  # kind, size and time of modification
 
 

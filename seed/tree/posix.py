@@ -18,6 +18,7 @@ from formats.errors import MediaError
 from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, FOLDER, SYMLINK, Entry
 from formats.monitor import Finding, Monitor
 from seed.kinds import FORMATS
+from seed.outcome import IN_THE_WAY
 from seed.tree.judged import ABSENT, Compare, Judged, Mark, State, mark_of
 from seed.tree.new_file import NewFile
 
@@ -86,7 +87,17 @@ class TreeWriter:
             now = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return ABSENT
-        return Judged(self._state(entry, now, folder, name), mark_of(now))
+        spelt = self._folders.spells(folder, name)
+        return Judged(self._state(entry, now, folder, name) if spelt else "twin", mark_of(now))
+
+    def judge_anew(self, entry: Entry, path: bytes) -> Judged:
+        """Look again, after a fork has written there."""
+        self._folders.forget_names()
+        return self.judge(entry, path)
+
+    def rival(self, path: bytes) -> str:
+        """Say what has the name, or is taken for it by the file system."""
+        return self._folders.rival(*self._folders.above(path, make=False))
 
     def _state(self, entry: Entry, now: os.stat_result, folder: int, name: bytes) -> State:
         if stat.S_IFMT(now.st_mode) != FORMATS[entry.type]:
@@ -118,11 +129,16 @@ class TreeWriter:
         raise FileNotFoundError(errno.ENOENT, "no file is there")
 
     def make_folder(self, path: bytes) -> bool:
-        """A folder that its entry's attributes are given to later, by `finish_folder`; False where one was there."""
+        """A folder that its entry's attributes are given to later, by `finish_folder`; False where one was there.
+
+        Raises FileExistsError, OSError.
+        """
         folder, name = self._folders.above(path)
         try:
             os.mkdir(name, 0o700, dir_fd=folder)
         except FileExistsError:
+            if not self._folders.spells(folder, name):
+                raise FileExistsError(errno.EEXIST, self._folders.rival(folder, name)) from None
             if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 return False
             self._clear(folder, name)
@@ -181,10 +197,13 @@ class TreeWriter:
         Raises FileExistsError, OSError.
         """
         folder, name = self._folders.above(path)
-        if mark is None:
-            give_name(new.folder, new.name, folder, name)
-        else:
-            replace(new.folder, new.name, folder, name, mark)
+        try:
+            if mark is None:
+                give_name(new.folder, new.name, folder, name)
+            else:
+                replace(new.folder, new.name, folder, name, mark)
+        except FileExistsError as error:
+            raise FileExistsError(errno.EEXIST, self._folders.rival(folder, name)) from error
 
     def abandon_file(self, new: NewFile) -> None:
         """A file whose content could not be had is not left behind; the next restore removes what stays all the same."""
@@ -254,7 +273,7 @@ class TreeWriter:
     def _clear(self, folder: int, name: bytes) -> None:
         """Remove what is in the way, if that was asked for; a folder only where it is empty."""
         if not self.overwrite:
-            raise FileExistsError(17, "something else has this name")
+            raise FileExistsError(errno.EEXIST, IN_THE_WAY)
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             os.rmdir(name, dir_fd=folder)
         else:

@@ -33,6 +33,12 @@ class TreeWriter:
     def judge(self, entry: Entry, path: bytes) -> Judged:
         raise unsupported()
 
+    def judge_anew(self, entry: Entry, path: bytes) -> Judged:
+        raise unsupported()
+
+    def rival(self, path: bytes) -> str:
+        raise unsupported()
+
     def open_there(self, path: bytes) -> int:
         raise unsupported()
 
