@@ -44,7 +44,6 @@ class Shares:
         self._contents = Contents(tree, outcome, reader.sealer, self._fetcher)
         self._running: deque[Share] = deque()
         self._numbers = count()
-        self._told: set[str] = set()
         self._forks = min(FORKS_MAX, os.cpu_count() or 1) if CAN_FORK and _may_fork(reader) else 1
 
     @property
@@ -89,9 +88,7 @@ class Shares:
             for finding in written.findings:
                 self._monitor.finding(finding)
             for text in written.notices:
-                if text not in self._told:
-                    self._told.add(text)
-                    self._monitor.notice(text)
+                self._tree.note(text)
 
     def _left(self, share: Sequence[File]) -> Iterator[File]:
         """What a fork that ended early has not put in its place."""

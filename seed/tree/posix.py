@@ -19,11 +19,12 @@ from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, FOLDER, 
 from formats.monitor import Finding, Monitor
 from seed.kinds import FORMATS
 from seed.outcome import IN_THE_WAY
-from seed.tree.judged import ABSENT, Compare, Judged, Mark, State, mark_of
+from seed.tree.judged import ABSENT, Compare, Judged, Mark, State, is_time, mark_of
 from seed.tree.new_file import NewFile
 
 assert sys.platform != "win32"
 from seed.tree.attributes import drop_inherited, set_xattrs  # noqa: E402
+from seed.tree.calls import UNSUPPORTED  # noqa: E402
 from seed.tree.folders import Folders  # noqa: E402
 from seed.tree.naming import give_name, replace  # noqa: E402
 from seed.tree.staging import Staging, make_durable  # noqa: E402
@@ -58,6 +59,7 @@ class TreeWriter:
         self._folders = Folders(root, self._staging.forget)
         self._open: OrderedDict[NewFile, None] = OrderedDict()
         self._told: set[str] = set()
+        self._steady: set[int] = set()  # staging folders out of which a file has kept its time
 
     def close(self) -> None:
         for new in list(self._open):
@@ -114,7 +116,7 @@ class TreeWriter:
         """A file of another time is replaced, if that was asked for; else its content tells whether it is another."""
         if now.st_size != entry.size:
             return "other"
-        if now.st_mtime_ns != entry.modified:
+        if not is_time(now, entry.modified):
             return "other" if self.overwrite else "doubt"
         return "doubt" if self.compare == "content" else "same"
 
@@ -180,6 +182,7 @@ class TreeWriter:
         self.write_at(new, memoryview(b""), 0)
         try:
             self._attributes(new.handle, None, entry, path)
+            new.modified = entry.modified
         finally:
             self._let_go(new)
 
@@ -204,6 +207,17 @@ class TreeWriter:
                 replace(new.folder, new.name, folder, name, mark)
         except FileExistsError as error:
             raise FileExistsError(errno.EEXIST, self._folders.rival(folder, name)) from error
+        if new.modified is not None and new.folder not in self._steady:
+            self._mend_time(new.folder, new.modified, folder, name)
+
+    def _mend_time(self, staged: int, modified: int, folder: int, name: bytes) -> None:
+        """Set the time again where a new name changes it, as with FAT behind FUSE; once it did not, it never does."""
+        now = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if is_time(now, modified):
+            self._steady.add(staged)
+        else:
+            with suppress(OSError):  # a time that cannot be set was told already
+                os.utime(name, ns=(modified, modified), dir_fd=folder, follow_symlinks=False)
 
     def abandon_file(self, new: NewFile) -> None:
         """A file whose content could not be had is not left behind; the next restore removes what stays all the same."""
@@ -244,10 +258,16 @@ class TreeWriter:
         except PermissionError:
             if entry.type not in (CHARACTER_DEVICE, BLOCK_DEVICE):
                 raise
-            self._tell("device", "devices were left out: only root can make them")
+            self.note("devices were left out: only root can make them")
             return None
         self._attributes(folder, name, entry, path)
-        return NewFile(folder, name, -1)
+        return NewFile(folder, name, -1, entry.modified)
+
+    def note(self, text: str) -> None:
+        """Tell what holds for many entries, once."""
+        if text not in self._told:
+            self._told.add(text)
+            self._monitor.notice(text)
 
     def settle(self) -> None:
         """All files are written: from here on only the attributes of folders change."""
@@ -292,7 +312,7 @@ class TreeWriter:
             os.chown(target, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=itself)
         except OSError:
             mode &= ~0o6000  # another's program must not run with this user's rights
-            self._tell("owner", "owners were not restored: only root can give files away")
+            self.note("owners were not restored: only root can give files away")
         if sys.platform == "linux":
             if entry.type == FOLDER:
                 drop_inherited(handle, entry.xattrs)
@@ -301,22 +321,29 @@ class TreeWriter:
         try:
             if entry.type != SYMLINK:
                 os.chmod(target, mode, dir_fd=folder)
-            os.utime(target, ns=(entry.modified, entry.modified), dir_fd=folder, follow_symlinks=itself)
         except OSError as error:
-            self._lack(path, "target-failed", f"restored, but without its mode or time: {error.strerror}")
+            if error.errno in UNSUPPORTED:
+                self.note("modes were not restored: this file system has none")
+            else:
+                self._lack(path, "target-failed", f"restored, but without its mode: {error.strerror}")
+        try:
+            os.utime(target, ns=(entry.modified, entry.modified), dir_fd=folder, follow_symlinks=itself)
+            kept = os.stat(target, dir_fd=folder, follow_symlinks=itself)
+        except OSError as error:
+            self._lack(path, "target-failed", f"restored, but without its time: {error.strerror}")
+            return
+        if not is_time(kept, entry.modified):
+            self._lack(path, "target-failed", "restored, but this file system cannot keep its time")
+        elif kept.st_mtime_ns != entry.modified:
+            self.note("times were restored as finely as this file system keeps them")
 
     def _set_xattrs(self, handle: int, name: bytes | None, entry: Entry, path: bytes) -> None:
         target = handle if name is None else f"/proc/self/fd/{handle}/{os.fsdecode(name)}"
         for key, error in set_xattrs(target, entry.xattrs):
             if not self.root and not key.startswith(b"user."):
-                self._tell("xattr", "some extended attributes were not restored: only root can set them")
+                self.note("some extended attributes were not restored: only root can set them")
             else:
                 self._lack(path, "target-xattr", f"{os.fsdecode(key)}: {error.strerror}")
 
     def _lack(self, path: bytes, code: str, detail: str) -> None:
         self._monitor.finding(Finding(code=code, subject=os.fsdecode(path), detail=detail))
-
-    def _tell(self, key: str, text: str) -> None:
-        if key not in self._told:
-            self._told.add(key)
-            self._monitor.notice(text)

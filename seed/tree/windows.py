@@ -78,6 +78,9 @@ class TreeWriter:
     def make_other(self, entry: Entry, path: bytes) -> NewFile | None:
         raise unsupported()
 
+    def note(self, text: str) -> None:
+        raise unsupported()
+
     def settle(self) -> None:
         raise unsupported()
 
