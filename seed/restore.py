@@ -122,7 +122,7 @@ class Restore:
         StoreError. When it returns, all that it counts as restored is on the medium."""
         rows = self._rows()
         self._tree = self._open_tree()
-        self._tree.sweep()
+        self._tree.begin()
         self._shares = Shares(self._reader, self._tree, self._outcome)
         try:
             links: Links = []
@@ -224,7 +224,10 @@ class Restore:
         now = self._judge(entry, path)
         if now is None or self._stays(entry, path, now):
             return None
-        return File(entry, path, now.mark, doubt=now.state == "doubt")
+        doubt = now.state == "doubt"
+        if self._tree.overwrite or not doubt:
+            self._tree.make_room(path)
+        return File(entry, path, now.mark, doubt)
 
     def _stays(self, entry: Entry, path: bytes, now: Judged) -> bool:
         """Whether what is there already is left alone."""
@@ -272,6 +275,7 @@ class Restore:
             if self._link_stands(entry, now, path, first):
                 return
             try:
+                self._tree.make_room(path)
                 self._tree.make_link(first, path, now.mark)
                 self._outcome.done.files += 1
                 return

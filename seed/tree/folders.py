@@ -1,10 +1,15 @@
-"""Folders below a target, held open: never one outside it, never one that a symbolic link leads to."""
+"""Folders below a target, held open: never one outside it, never one that a symbolic link leads to.
+
+A folder of this user's own that it may not write into is opened up for as long as the restore takes.
+"""
 
 import os
+import stat
 import sys
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from formats.errors import IntegrityError
 
@@ -12,6 +17,7 @@ assert sys.platform != "win32"
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_MAX = 64
+_EFFECTIVE = os.access in os.supports_effective_ids
 
 
 class Folders:
@@ -21,6 +27,9 @@ class Folders:
         self.root = root
         self._forget = forget
         self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._changes = False
+        self._roomy: set[int] = set()  # open folders into which this user may write
+        self._shut_before: dict[bytes, int] = {}  # modes of folders that were opened up
         self._names: dict[int, frozenset[bytes]] = {}
         self._systems = {os.fstat(root).st_dev: root}
 
@@ -38,6 +47,30 @@ class Folders:
         """A handle on the folder above `path`, valid until the next call, and the last name."""
         folder, _, name = path.rpartition(b"/")
         return self._handle(folder, make), name
+
+    def allow_changes(self) -> None:
+        """From now on folders may be opened up, the root first."""
+        self._changes = True
+        self._make_room(self.root, b"")
+
+    def make_room(self, path: bytes) -> None:
+        """Open up the folder above `path` if need be."""
+        folder, _ = self.above(path)
+        if folder not in self._roomy:
+            self._make_room(folder, path.rpartition(b"/")[0])
+
+    def finish(self, path: bytes) -> None:
+        """The folder has its own mode by now."""
+        self._shut_before.pop(path, None)
+
+    def restore_modes(self) -> None:
+        """Give the folders that were opened up, and did not get another mode, the one that they had."""
+        while self._shut_before:
+            path, mode = self._shut_before.popitem()
+            with suppress(OSError, IntegrityError):  # it was removed meanwhile, or replaced
+                handle = self.open(path)
+                os.fchmod(handle, mode)
+                os.close(handle)
 
     def spells(self, folder: int, name: bytes) -> bool:
         """Whether the open folder lists just this name. A file system may find an entry by other spellings too.
@@ -65,8 +98,8 @@ class Folders:
         """A handle of the caller's own on a folder."""
         if not path:
             return os.dup(self.root)
-        folder, name = self.above(path)
-        return os.open(name, FOLDER_FLAGS, dir_fd=folder)
+        folder, _ = self.above(path)
+        return self._enter(folder, path, make=False)
 
     def _handle(self, path: bytes, make: bool) -> int:
         """A handle on a folder, opened from the nearest one that is open still, part by part."""
@@ -77,22 +110,29 @@ class Folders:
         while at != path:
             end = path.find(b"/", len(at) + 1 if at else 0)
             at = path if end < 0 else path[:end]
-            handle = self._open[at] = self._step(handle, at, make)
+            handle = self._open[at] = self._enter(handle, at, make)
+            if (device := os.fstat(handle).st_dev) not in self._systems:
+                self._systems[device] = os.dup(handle)
             if len(self._open) > _OPEN_MAX:
                 self._shut(self._open.popitem(last=False)[1])
         if path:
             self._open.move_to_end(path)
         return handle
 
-    def _step(self, parent: int, path: bytes, make: bool) -> int:
+    def _enter(self, parent: int, path: bytes, make: bool) -> int:
         name = path.rpartition(b"/")[2]
         try:
-            handle = os.open(name, FOLDER_FLAGS, dir_fd=parent)
+            return os.open(name, FOLDER_FLAGS, dir_fd=parent)
         except FileNotFoundError:
             if not make:
                 raise
             os.mkdir(name, 0o700, dir_fd=parent)
-            handle = os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        except PermissionError:
+            mode = self._own_mode(parent, name)
+            if mode is None:
+                raise
+            os.chmod(name, mode | 0o700, dir_fd=parent)
+            self._shut_before.setdefault(path, mode)
         except OSError as error:
             if error.errno not in (20, 40):  # ENOTDIR, ELOOP: a link or a file stands where a folder should
                 raise
@@ -102,13 +142,26 @@ class Folders:
                 subject=os.fsdecode(path),
                 hint="move it away, or restore into an empty folder",
             ) from error
-        if (device := os.fstat(handle).st_dev) not in self._systems:
-            self._systems[device] = os.dup(handle)
-        return handle
+        return os.open(name, FOLDER_FLAGS, dir_fd=parent)
+
+    def _own_mode(self, parent: int, name: bytes) -> int | None:
+        """The mode of a folder that this user may open up."""
+        now = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        own = self._changes and stat.S_ISDIR(now.st_mode) and now.st_uid == os.geteuid()
+        return stat.S_IMODE(now.st_mode) if own else None
+
+    def _make_room(self, folder: int, path: bytes) -> None:
+        may = os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=_EFFECTIVE)
+        if not may and (mode := self._own_mode(folder, b".")) is not None:
+            with suppress(OSError):  # what is to be written there says why it cannot be
+                os.fchmod(folder, mode | 0o700)
+                self._shut_before.setdefault(path, mode)
+        self._roomy.add(folder)
 
     def _shut(self, folder: int) -> None:
         self._forget(folder)
         self._names.pop(folder, None)
+        self._roomy.discard(folder)
         os.close(folder)
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from copy import copy
 from typing import Self
 
-from formats.errors import MediaError
+from formats.errors import IntegrityError, MediaError
 from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, FOLDER, SYMLINK, Entry
 from formats.monitor import Finding, Monitor
 from seed.kinds import FORMATS
@@ -65,11 +65,18 @@ class TreeWriter:
         for new in list(self._open):
             self._let_go(new)
         self._staging.close()
+        self._folders.restore_modes()
         self._folders.close()
 
-    def sweep(self) -> None:
-        """Remove what killed restores left behind, before anything is judged."""
+    def begin(self) -> None:
+        """From now on the target may be changed. What killed restores left there goes before anything is judged."""
+        self._folders.allow_changes()
         self._staging.sweep()
+
+    def make_room(self, path: bytes) -> None:
+        """Let this user write into the folder above `path`, if that is its own."""
+        with suppress(OSError, IntegrityError):  # the writing will say what is in the way
+            self._folders.make_room(path)
 
     def prepare(self) -> None:
         """Make what forks share: see `branch`."""
@@ -135,6 +142,7 @@ class TreeWriter:
 
         Raises FileExistsError, OSError.
         """
+        self.make_room(path)
         folder, name = self._folders.above(path)
         try:
             os.mkdir(name, 0o700, dir_fd=folder)
@@ -154,6 +162,7 @@ class TreeWriter:
         handle = self._folders.open(path)
         try:
             self._attributes(handle, None, entry, path)
+            self._folders.finish(path)
         finally:
             os.close(handle)
 
@@ -275,6 +284,7 @@ class TreeWriter:
 
     def sync(self) -> None:
         """Wait until all names and folders are on their media too. Raises OSError."""
+        self._folders.restore_modes()
         for folder in self._folders.systems():
             make_durable(folder)
 

@@ -21,10 +21,13 @@ class TreeWriter:
     ) -> None:
         raise unsupported()
 
-    def sweep(self) -> None:
+    def begin(self) -> None:
         raise unsupported()
 
     def prepare(self) -> None:
+        raise unsupported()
+
+    def make_room(self, path: bytes) -> None:
         raise unsupported()
 
     def branch(self, number: int, monitor: Monitor) -> Self:

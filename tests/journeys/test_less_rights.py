@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys import trees
+from tests.commands import Forks
+from tests.journeys import moments, trees
 from tests.journeys.stage import NOBODY, Stage, as_nobody, below, refused
 
 assert sys.platform == "linux"
@@ -94,6 +95,67 @@ def test_what_may_not_be_read_is_counted_and_listed(nobody: Stage, common: Path)
     for folder, time in times.items():
         os.utime(folder, ns=(time, time))
     assert trees.differences(source, below(common / "restored", source), owner=False) == []
+
+
+@pytest.fixture
+def sealed(nobody: Stage, common: Path) -> Path:
+    """A backed-up tree of folders in which nobody may not write."""
+    source = common / "sealed"
+    for name in ("one", "two"):
+        trees.small_file(source / name / "deeper" / "file", os.fsencode(name))
+    own(source)
+    for folder in (*source.rglob("deeper"), *source.iterdir(), source):
+        folder.chmod(0o555)
+    nobody.export(source)
+    return source
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o300, 0o000], ids=oct)
+def test_what_lacks_in_closed_folders_of_ones_own_is_brought_back(
+    nobody: Stage, common: Path, sealed: Path, mode: int
+) -> None:
+    back = common / "back"
+    words = (f"latest:{sealed}", "--target", back, "--from", nobody.disk, "--json")
+    nobody.run("seed", "restore", *words)
+    modes = {path: path.lstat().st_mode for path in (back, *back.rglob("*"))}
+    (back / "one/deeper/file").unlink()
+    (back / "two/deeper/file").unlink()
+    (back / "two/deeper").rmdir()
+    (back / "one/deeper").chmod(mode)
+    again = nobody.run("seed", "restore", *words).json
+    assert (again["files"], again["folders"], again["findings"]) == (2, 1, [])
+    assert {path: path.lstat().st_mode for path in modes} == modes
+    assert [(back / name / "deeper/file").read_bytes() for name in ("one", "two")] == [b"one", b"two"]
+
+
+def test_a_stopped_restore_leaves_folders_as_closed_as_they_were(
+    nobody: Stage, common: Path, sealed: Path
+) -> None:
+    words = (f"latest:{sealed}", "--target", common / "back", "--from", nobody.disk)
+    nobody.run("seed", "restore", *words, code=None)
+    (common / "back/one/deeper/file").unlink()
+    with moments.using(nobody, Forks(STOPPED, NOBODY)):
+        nobody.run("seed", "restore", *words, code=130)
+    assert (common / "back").stat().st_mode & 0o7777 == 0o555
+    assert (common / "back/one/deeper").stat().st_mode & 0o7777 == 0o555
+
+
+STOPPED = """
+from formats.errors import Interrupted
+from seed.tree.system import TreeWriter
+def stop(*words):
+    raise Interrupted(2)
+TreeWriter.settle = stop
+"""
+
+
+def test_a_dry_run_opens_no_folder_up(nobody: Stage, common: Path, sealed: Path) -> None:
+    words = (f"latest:{sealed}", "--target", common / "back", "--from", nobody.disk)
+    nobody.run("seed", "restore", *words, code=None)
+    before = {path: path.lstat().st_ctime_ns for path in (common / "back", *(common / "back").rglob("*"))}
+    for more in (("--dry-run",), ("--dry-run", "--compare", "content")):
+        nobody.run("seed", "restore", *words, *more, code=None)
+    assert {path: path.lstat().st_ctime_ns for path in before} == before
 
 
 def test_owners_that_cannot_be_given_are_a_notice_and_no_warning(nobody: Stage, common: Path) -> None:
