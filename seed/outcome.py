@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, fields
 
 from formats.errors import MediaError, OffseedError
+from formats.keyed.catalog import FILE, Entry
 from formats.monitor import Finding, Monitor
 
 FULL_OR_READ_ONLY = (28, 30, 122)
@@ -48,6 +49,13 @@ class Outcome:
         code = error.code if isinstance(error, OffseedError) else "target-failed"
         detail = error.what if isinstance(error, OffseedError) else error.strerror or type(error).__name__
         self.find(path, code=code, detail=detail)
+
+    def count_link(self, entry: Entry) -> None:
+        """Count a further hard link."""
+        if entry.type == FILE:
+            self.done.files += 1
+        else:
+            self.done.others += 1
 
     def leave(self, path: bytes, detail: str) -> None:
         """Count what was left alone, because something else stands at its place, and tell of it."""

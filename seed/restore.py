@@ -28,6 +28,7 @@ WINDOW_BYTES = 2 << 30
 UNLINKABLE = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 LACKING = "the folder above it could not be made"
+SameFile = tuple[int, int, int, int, int, bytes]
 Links = list[tuple[Entry, bytes]]
 
 
@@ -46,12 +47,12 @@ class Restore:
         self._selection = selection
         self._monitor = monitor
         self._folders: list[tuple[Entry, bytes]] = []
-        self._links: dict[tuple[int, int, int, int, bytes], bytes] = {}
+        self._links: dict[SameFile, bytes] = {}
         self._standing: set[bytes] = (
             set()
         )  # paths that hold what they should, and of whose file there are more
         self._lacking = b""  # the beginning of all paths below a folder that could not be made
-        self._alone: list[File] = []  # a further link to be written as a file of its own
+        self._alone: dict[bytes, File] = {}  # further links to be written as files of their own
         self._outcome = Outcome(monitor)
 
     def plan(self, *, target_exists: bool) -> Restored:
@@ -77,9 +78,8 @@ class Restore:
             elif now is None:
                 continue
             elif (first := self._first_link(entry, path)) is not None and self._has_come(entry):
-                self._outcome.done.files += now.state == "absent" or not self._link_stands(
-                    entry, now, path, first
-                )
+                if now.state == "absent" or not self._link_stands(entry, now, path, first):
+                    self._outcome.count_link(entry)
             elif self._stays(entry, path, now) or (now.state == "doubt" and self._settled(entry, path)):
                 continue
             elif entry.type != FILE:
@@ -201,10 +201,16 @@ class Restore:
         return files, links
 
     def _make_links(self, links: Links) -> None:
-        for entry, path in links:
-            self._guarded(path, self._make_link, entry, path)
-            if self._alone:
-                self._shares.write([self._alone.pop()])
+        while links:
+            later: Links = []  # links on what is written only now
+            for entry, path in links:
+                if self._links[_same_file(entry)] in self._alone:
+                    later.append((entry, path))
+                else:
+                    self._guarded(path, self._make_link, entry, path)
+            alone, self._alone = self._alone, {}
+            self._shares.write([*alone.values()])
+            links = later
 
     def _sync(self) -> None:
         try:
@@ -214,7 +220,7 @@ class Restore:
 
     def _first_link(self, entry: Entry, path: bytes) -> bytes | None:
         """The path restored before for the same file, where the entry is a further hard link on it."""
-        if entry.type != FILE or entry.links < 2:
+        if entry.type == FOLDER or entry.links < 2:
             return None
         first = self._links.setdefault(_same_file(entry), path)
         return None if first == path else first
@@ -277,7 +283,7 @@ class Restore:
             try:
                 self._tree.make_room(path)
                 self._tree.make_link(first, path, now.mark)
-                self._outcome.done.files += 1
+                self._outcome.count_link(entry)
                 return
             except FileExistsError as error:
                 self._outcome.leave(path, str(error.strerror))
@@ -290,7 +296,7 @@ class Restore:
                 )
         self._links[_same_file(entry)] = path
         if (file := self._to_write(entry, path)) is not None:
-            self._alone.append(file)
+            self._alone[path] = file
 
     def _link_stands(self, entry: Entry, now: Judged, path: bytes, first: bytes) -> bool:
         """Whether what is there already, where a further hard link belongs, is left alone."""
@@ -321,6 +327,7 @@ class Restore:
             self._outcome.done.failed += 1
 
 
-def _same_file(entry: Entry) -> tuple[int, int, int, int, bytes]:
-    """Equal for all hard links on one file, as long as it was not changed between them."""
-    return entry.device, entry.inode, entry.size, entry.modified, entry.content or entry.chunks[:32]
+def _same_file(entry: Entry) -> SameFile:
+    """Equal for all hard links on one file, pipe, device or symbolic link, as long as it was not changed between them."""
+    content = entry.content or entry.chunks[:32] or entry.target
+    return entry.type, entry.device, entry.inode, entry.size, entry.modified, content

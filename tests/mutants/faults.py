@@ -173,8 +173,8 @@ FAULTS = (
     Fault(
         name="two-links-two-files",
         file="seed/restore.py",
-        line="        if entry.type != FILE or entry.links < 2:",
-        changed="        if entry.type != FILE or entry.links <= 2:",
+        line="        if entry.type == FOLDER or entry.links < 2:",
+        changed="        if entry.type == FOLDER or entry.links <= 2:",
         breaks="A file of two names comes back as one file, not as two.",
         caught_by=("tests/journeys/test_verify.py::test_what_was_verified_is_restored",),
     ),
