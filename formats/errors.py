@@ -124,6 +124,7 @@ FINDINGS = {
     "source-unreadable": "an entry could not be read and was left out",
     "source-changed": "a file changed while it was read, and was kept as it was read",
     "source-xattrs": "an entry's extended attributes could not be read",
+    "item-doubted": "an item is empty, gone or mostly gone, or its file system is not mounted",
     # disks
     "vault-lost": "the vault no longer holds what it had taken",
     "object-missing": "an object that the inventory lists is not there",

@@ -1,12 +1,12 @@
 """What a retention policy amounts to: which points earn which terms, and why. Pure, and the same on both sides.
 
 A point is admitted once, with the time until which it is kept. That time is never shortened, so neither a shorter policy nor a
-flood of points, nor a clock that is wrong, pushes out what was admitted before (RET-1 to RET-4).
+flood of points, nor a clock that is wrong, nor a point that its machine doubts, pushes out what was admitted before (RET-1 to RET-5).
 """
 
 import calendar
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from formats import layout
@@ -28,11 +28,12 @@ USUAL = Rules(
 
 @dataclass(frozen=True)
 class Claim:
-    """A point that is not admitted yet, and when its machine says that it was made."""
+    """A point that is not admitted yet, and when its machine says that it was made; `doubted` by its machine itself."""
 
     point: PointId
     sequence: int
     created: int
+    doubted: bool = False
 
 
 @dataclass
@@ -69,38 +70,70 @@ def condemned(store: Store, key: bytes, monitor: Monitor) -> frozenset[str]:
 
 def admit(rules: Rules, zone: int, before: Iterable[Term], claims: Sequence[Claim], now: int) -> list[Term]:
     """The terms of points that are complete now for the first time; `before` are all that their machine has. The time that
-    counts for a point is what its machine claims, but not before that of the point before it, nor later than `now`."""
+    counts for a point is what its machine claims, but not before that of the point before it, nor later than `now`.
+
+    Points that are doubted change nothing for the others. They wait for one that is not, and follows them (RET-5).
+    """
     admitted = list(before)
-    taken = {
-        (rule, period(rule, rules, day_of(term.counted, zone))) for term in admitted for rule in term.earned
-    }
+    trusted = [term for term in admitted if not term.doubted]
+    found = _admit_trusted(rules, zone, trusted, [claim for claim in claims if not claim.doubted], now)
+    trusted += found
+    last = max((term.sequence for term in trusted), default=0)
+    taken = _taken(rules, zone, admitted) | _taken(rules, zone, found)
+    for claim in sorted(claims, key=lambda claim: claim.sequence):
+        if claim.doubted and claim.sequence < last:
+            earliest = max((t.counted for t in trusted if t.sequence < claim.sequence), default=0)
+            term = _term(rules, zone, taken, claim, min(now, max(claim.created, earliest)))
+            found.append(replace(term, doubted=True))
+    return found
+
+
+def _admit_trusted(
+    rules: Rules, zone: int, before: Sequence[Term], claims: Sequence[Claim], now: int
+) -> list[Term]:
+    """The terms of points that nobody doubts; `before` are those of other such points."""
+    taken = _taken(rules, zone, before)
     found: list[Term] = []
     last = 0
-    items: list[Term | Claim] = [*admitted, *claims]
+    items: list[Term | Claim] = [*before, *claims]
     for item in sorted(items, key=lambda item: item.sequence):
         if isinstance(item, Term):
             last = max(last, item.counted)
             continue
         last = at = min(now, max(item.created, last))
-        day = day_of(at, zone)
-        earned = [
-            rule
-            for rule, length in lengths(rules).items()
-            if length and (rule == "every" or (rule, period(rule, rules, day)) not in taken)
-        ]
-        taken |= {(rule, period(rule, rules, day)) for rule in earned}
-        until = max([at, *(ends(rule, rules, at, zone) for rule in earned)])
-        term = Term(point=item.point, sequence=item.sequence, counted=at, until=until, earned=tuple(earned))
-        found.append(term)
+        found.append(_term(rules, zone, taken, item, at))
     return found
 
 
+def _taken(rules: Rules, zone: int, terms: Iterable[Term]) -> set[tuple[str, date]]:
+    """The periods of which these points are the first, by each rule."""
+    return {(rule, period(rule, rules, day_of(term.counted, zone))) for term in terms for rule in term.earned}
+
+
+def _term(rules: Rules, zone: int, taken: set[tuple[str, date]], claim: Claim, at: int) -> Term:
+    """The term of a point for which the time `at` counts. The periods that it takes are added to `taken`."""
+    day = day_of(at, zone)
+    earned = [
+        rule
+        for rule, length in lengths(rules).items()
+        if length and (rule == "every" or (rule, period(rule, rules, day)) not in taken)
+    ]
+    taken |= {(rule, period(rule, rules, day)) for rule in earned}
+    until = max([at, *(ends(rule, rules, at, zone) for rule in earned)])
+    return Term(point=claim.point, sequence=claim.sequence, counted=at, until=until, earned=tuple(earned))
+
+
 def expiring(
-    found: Kept, whole: Sequence[tuple[PointId, int]], partial: Sequence[tuple[PointId, int]], now: int
+    found: Kept,
+    whole: Sequence[tuple[PointId, int]],
+    partial: Sequence[tuple[PointId, int]],
+    now: int,
+    doubted: Collection[PointId] = (),
 ) -> list[PointId]:
-    """The points that expire: whose term has ended, and after which the machine has one that is complete. `whole` and `partial`
-    are its points that are there, with their sequence numbers: those that are complete, and what stopped runs left."""
-    last = max((sequence for _, sequence in whole), default=0)
+    """The points that expire: whose term has ended, and after which the machine has one that is complete and not `doubted`.
+    `whole` and `partial` are its points that are there, with their sequence numbers: those that are complete, and what stopped
+    runs left."""
+    last = max((sequence for point, sequence in whole if point not in doubted), default=0)
     ended = [
         point
         for point, sequence in whole

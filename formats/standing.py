@@ -43,6 +43,10 @@ class Standing:
     def complete(self) -> bool:
         return self.missing == 0
 
+    def of(self, manifest: Manifest) -> str:
+        """Return the words for a point: how it stands, how many of its files are lost, and whether its machine doubts it."""
+        return self.words(manifest.totals.lost) + (", doubted" if manifest.doubted else "")
+
     def words(self, lost: int = 0) -> str:
         """`complete`, or what it waits for; where it is one of which files are `lost`, how many."""
         if lost:

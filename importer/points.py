@@ -13,7 +13,14 @@ from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.revisions import signed_at
 from formats.documents.vault import Counted, Membership
-from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    MediaError,
+    NotFoundError,
+    StoreError,
+    damage_aside,
+)
 from formats.ids import ArchiveName, Digest, HexDigest, MachineId, SetId, digest, hex_digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import Stock, replacements
@@ -90,13 +97,22 @@ def points(vault: Vault, monitor: Monitor, wanted: Callable[[Membership], bool] 
         yield from History(vault, member, known, monitor).points(there[member.key_id])
 
 
-def arrivals(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, Iterator[int]]]:
-    """Yield each active machine, and when its points came by the store's clock, the last one first."""
+def arrivals(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, Iterator[int], bool]]:
+    """Yield each active machine, when its points came by the store's clock, the last one first, and whether that is doubted."""
     for member in by_name(members(vault, monitor)):
         if member.status == "active":
             names = [name for name, _ in vault.store.list(layout.manifest_prefix(member.machine))]
-            written = map(vault.store.written, sorted(names, key=layout.number_of, reverse=True))
-            yield member, (int(moment.timestamp()) for moment in written if moment)
+            names.sort(key=layout.number_of, reverse=True)
+            times = (int(moment.timestamp()) for moment in map(vault.store.written, names) if moment)
+            yield member, times, any(_is_doubted(vault, member, name) for name in names[:1])
+
+
+def _is_doubted(vault: Vault, member: Membership, name: str) -> bool:
+    with damage_aside():
+        signed = signed_at(vault.store, name)
+        if signed is not None:
+            return bool(signed.verify(Manifest, bytes.fromhex(member.public_key)).doubted)
+    return False
 
 
 def by_name(known: Mapping[MachineId, Membership]) -> list[Membership]:

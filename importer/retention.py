@@ -1,5 +1,5 @@
 """Retention, applied without keys: points that are complete are admitted, each with the time until which it is kept; those
-whose time has come expire (RET-1 to RET-4). What is said of a point is signed, stays, and is the tombstone of one that an old
+whose time has come expire (RET-1 to RET-5). What is said of a point is signed, stays, and is the tombstone of one that an old
 disk may bring again."""
 
 import time
@@ -53,12 +53,14 @@ def decide(
                 whole[manifest.point] = manifest
                 if manifest.point not in history.kept.terms:
                     created = _created(vault, manifest, point.signed.digest)
-                    claims.append(Claim(manifest.point, manifest.sequence, created))
+                    claim = Claim(manifest.point, manifest.sequence, created, bool(manifest.doubted))
+                    claims.append(claim)
         policy = policy_of(vault, member, monitor)
         rules, zone = (policy.rules, policy.zone) if policy else (USUAL, 0)
         terms = admit(rules, zone, history.kept.terms.values(), claims, now)
         history.kept.terms |= {term.point: term for term in terms}
-        ended = set(expiring(history.kept, _numbered(whole.values()), _numbered(partial), now))
+        doubted = {manifest.point for manifest in whole.values() if manifest.doubted}
+        ended = set(expiring(history.kept, _numbered(whole.values()), _numbered(partial), now, doubted))
         decided = Decided(
             member,
             policy.number if policy else 0,

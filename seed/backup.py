@@ -24,12 +24,14 @@ from formats.errors import (
 )
 from formats.ids import HexDigest, PointId, hex_digest, random_id
 from formats.keyed.chunk import LEVEL
+from formats.keyed.root import Doubt
 from formats.monitor import Monitor
 from formats.store.contract import Store
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from seed import basis
 from seed.cataloguing import Catalogued
 from seed.disk_sets import current_set
+from seed.doubting import Doubting
 from seed.helper import helping
 from seed.home import Home, LeftOut
 from seed.items import Scope, check_any_there, check_home_room, choose_scope, own_folders
@@ -56,13 +58,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Backed:
-    """How a backup ended: its manifest, what of it waits for disks, and what was sent."""
+    """How a backup ended: its manifest, what of it waits for disks, what was sent, and what is doubted of it."""
 
     manifest: Manifest
     digest: HexDigest
     promised: int
     archives: int
     archive_bytes: int
+    doubts: tuple[Doubt, ...] = ()
 
 
 def prepare(home: Home, paths: Sequence[str], left_out: LeftOut, monitor: Monitor, *, once: bool) -> Scope:
@@ -108,8 +111,11 @@ def back_up(work: Work, scope: Scope, options: Options) -> Backed:
     work.settle()
     before = Before.of(work)
     walk = Walk(scope.items, scope.rules(own_folders(home, work.vault.address)), work.monitor)
+    doubting = Doubting(home, scope, work.own, before.points, work.monitor)
     catalogued = _read(work, before, walk, options)
-    backed = _commit(work, before, catalogued, "incremental")
+    doubts = doubting.judge(catalogued.held)
+    backed = _commit(work, before, catalogued, "incremental", doubts)
+    doubting.remember(backed.manifest.point, doubts)
     if not scope.once:  # what a stopped run of the usual items has done stays
         home.save_state(replace(home.state, usual=backed.manifest.point))
         work.forget()
@@ -128,8 +134,9 @@ def _read(work: Work, before: Before, walk: Walk, options: Options) -> Catalogue
         metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, key_id)
         rows, journal = basis.begin(work.folder, before.rows(monitor))
         run = Run(
-            identity, helpers, content, metadata, known, rows, journal, monitor, options.level, before.readers
-        )
+            identity, helpers, content, metadata, known, rows, journal, monitor, options.level, before.readers,
+            walk.roots,
+        )  # fmt: skip
         run.unchanged.ignore_inode = options.ignore_inode
         stack.callback(run.close)
 
@@ -163,13 +170,15 @@ def _now_and_then(walk: Iterable[Found], action: Callable[[], None]) -> Iterator
         yield found
 
 
-def _commit(work: Work, before: Before, catalogued: Catalogued, kind: str) -> Backed:
+def _commit(
+    work: Work, before: Before, catalogued: Catalogued, kind: str, doubts: Sequence[Doubt] = ()
+) -> Backed:
     """From a catalog to the manifest in the vault, in the order that stands above. Raises as `Work.publish`."""
     home, cache = work.home, work.cache
     sections = (*before.reuse.sections, *work.uplink.sections, *cache.sections)
     needs = (*before.reuse.needs, *work.described)
     described = describe(sections, catalogued, needs, work.own.condemned)
-    signed = sign_manifest(home, catalogued, described, point=PointId(random_id()), kind=kind)
+    signed = sign_manifest(home, catalogued, described, point=PointId(random_id()), kind=kind, doubts=doubts)
     manifest = work.publish(described, signed, before.reuse.promised)
     home.save_state(replace(home.state, acknowledged=hex_digest(signed)))
     work.described = described.needed
@@ -177,4 +186,4 @@ def _commit(work: Work, before: Before, catalogued: Catalogued, kind: str) -> Ba
     new = [
         s.archive for s in (*work.uplink.sections, *cache.sections) if s.archive.name in described.archives
     ]
-    return Backed(manifest, hex_digest(signed), promised, len(new), sum(a.size for a in new))
+    return Backed(manifest, hex_digest(signed), promised, len(new), sum(a.size for a in new), tuple(doubts))

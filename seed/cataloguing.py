@@ -6,7 +6,7 @@ What was read so far is journalled by the same thread: mostly the very segments,
 from collections import deque
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from formats.ids import ChunkId
 from formats.keyed.catalog import (
@@ -30,6 +30,8 @@ from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG
 from seed.basis import Origin, Segment
 from seed.chunking import Sealed
+from seed.doubts import Held
+from seed.held import Counting
 from seed.sealing import Known, seal_new
 from seed.spread import Spread
 
@@ -39,7 +41,7 @@ QUEUED_MAX = 2  # segments: the entries of one are some megabytes
 @dataclass(frozen=True)
 class Catalogued:
     """What a finished catalog amounts to. `live` holds every chunk it refers to, its own segments included; `spread`
-    knows which lie together in a file."""
+    knows which lie together in a file; `held` is what it has of each item."""
 
     pages: tuple[ChunkId, ...]
     entries: int
@@ -47,6 +49,7 @@ class Catalogued:
     file_bytes: int
     live: frozenset[ChunkId]
     spread: Spread
+    held: tuple[Held, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Cataloguing:
         known: Known,
         store: Callable[[Sealed], None],
         journal: Callable[[bytes], None],
+        items: Sequence[bytes] = (),
     ) -> None:
         self._cutter = SegmentCutter(master)
         self._sealer = sealer
@@ -88,6 +92,7 @@ class Cataloguing:
         self._spread = Spread()
         self._last: tuple[bytes, int] = (b"", -1)
         self._added = 0
+        self._held = Counting(items)
         self.entries = self.files = self.file_bytes = 0
 
     def add(self, entry: Entry, origin: Origin = None, *, first: bool = True) -> None:
@@ -144,6 +149,7 @@ class Cataloguing:
 
     def _count(self, entry: Entry, *, first: bool = True) -> None:
         self._added += 1
+        self._held.add(entry)
         if entry.part == 0:
             self.entries += 1
             if entry.type == FILE:
@@ -180,7 +186,7 @@ class Cataloguing:
         self._fall()
         if self._rows:
             self._cut()
-        return self._catalogued(self._settled(), self._live)
+        return replace(self._catalogued(self._settled(), self._live), held=self._held.end())
 
     def so_far(self) -> Catalogued:
         """What the catalog amounts to if it ended here; rows may be added after it."""

@@ -31,6 +31,7 @@ from formats.errors import (
     StoreError,
 )
 from formats.ids import ArchiveName, Digest, HexDigest, digest, hex_digest
+from formats.keyed.root import Doubt
 from formats.monitor import Finding, Monitor
 from formats.records import write_private
 from formats.tables import needs
@@ -77,8 +78,8 @@ class Commit:
             if not disk.dropped
         }
 
-    def point(self, catalogued: Catalogued) -> None:
-        """From the catalog to the manifest in the home."""
+    def point(self, catalogued: Catalogued, doubts: Sequence[Doubt] = ()) -> None:
+        """From the catalog to the manifest in the home; `doubts` are what is doubted of it."""
         described = describe((*self.over.sections, *self.sections()), catalogued, self.over.needs)
         for name, data in described.objects.items():
             self.cache.put(name, data)
@@ -86,7 +87,7 @@ class Commit:
         state = self.kept.state
         kind = "incremental" if self.over.needs else "seed"
         signed = sign_manifest(
-            self.home, catalogued, described, point=state.point, kind=kind, disk_set=state.set
+            self.home, catalogued, described, point=state.point, kind=kind, disk_set=state.set, doubts=doubts
         )
         write_private(self.kept.folder / "manifest", signed)
         settle_sequence(self.home)

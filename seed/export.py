@@ -12,13 +12,16 @@ from formats.disks import number_at
 from formats.errors import HomeError, Interrupted, OffseedError, UsageError, each
 from formats.ids import PointId, SetId, hex_digest, random_id
 from formats.keyed.chunk import LEVEL
+from formats.keyed.root import Doubt
 from formats.monitor import Monitor, Recorder
+from formats.store.contract import Store
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.words import counted, size
 from seed import basis
 from seed.commit import Commit, Committed, settle_sequence, signed_manifest
 from seed.disk import DiskWriter, Extent, attach, check_disk, check_grant
 from seed.disk_sets import KeptSet, SetState, current_set
+from seed.doubting import Doubting, doubting
 from seed.helper import helping
 from seed.home import Home
 from seed.items import Scope, check_home_room, check_targets, identity_of, own_folders
@@ -66,9 +69,10 @@ def export(
     monitor: Monitor,
     attendant: Attendant,
     over: Before | None = None,
+    vault: Store | None = None,
 ) -> Exported:
     """Write `scope` to the disks at `targets` as one set; what the points before have, `over` which it is written, is not
-    written again.
+    written again. It is compared with what the home has of earlier points, and the `vault` where that is reached.
 
     Raises UsageError, HomeError, MediaError, Interrupted; the same call goes on where it ended.
     """
@@ -116,16 +120,22 @@ def export(
             monitor.notice("the disks lost a part of what was written; the rest is written again")
             commit.forget(signed[0])
             signed = None
-        whole = None
+        whole: float | None = None
+        compare: Doubting | None = None
+        doubts: tuple[Doubt, ...] = ()
         if signed is None:
             rules = scope.rules(own, f"{layout.DISK_FOLDER}/{kept.state.set}-*")
-            whole = _write_point(commit, over, Walk(items, rules, monitor), options, open_disk, attendant)
+            compare = stack.enter_context(doubting(home, scope, vault, monitor))
+            walk = Walk(items, rules, monitor)
+            whole, doubts = _write_point(commit, over, walk, compare, options, open_disk, attendant)
             kept.change(warnings=len(monitor.findings))
             signed = signed_manifest(home, kept)
         else:
             commit.take_up(signed[1])
         assert signed is not None
         committed = commit.finish(signed[0])
+        if compare is not None:
+            compare.remember(committed.manifest.point, doubts)
     basis.forget(kept.folder)
     return Exported(kept.state, committed, False, resumed, whole)
 
@@ -144,13 +154,14 @@ def _write_point(
     commit: Commit,
     over: Before,
     walk: Walk,
+    compare: Doubting,
     options: Options,
     open_disk: Callable[[Path], DiskWriter],
     attendant: Attendant,
-) -> float | None:
+) -> tuple[float | None, tuple[Doubt, ...]]:
     """Read the source onto the disks, and sign the manifest. However it ends, what is done stays done.
 
-    Returns the share of files that lie whole on one disk, where all lie on these.
+    Returns the share of files that lie whole on one disk, where all lie on these; and what is doubted of the point.
     """
     identity, monitor, key_id = commit.home.identity, commit.monitor, commit.home.identity.master.key_id
     with ExitStack() as stack:
@@ -178,8 +189,9 @@ def _write_point(
         metadata = Packer(BufferPool(METADATA_SIZE, 2), commit.cache, METADATA_CLASS, key_id)
         before, journal = basis.begin(commit.kept.folder, over.rows(monitor))
         run = Run(
-            identity, helpers, content, metadata, known, before, journal, monitor, options.level, over.readers
-        )
+            identity, helpers, content, metadata, known, before, journal, monitor, options.level, over.readers,
+            walk.roots,
+        )  # fmt: skip
         stack.callback(run.close)
         stack.enter_context(Measuring(walk, monitor))
         try:
@@ -188,8 +200,9 @@ def _write_point(
             disks.drain()
             disks.stop()
             commit.disks = disks.open
-            commit.point(catalogued)
-            return None if over.readers else catalogued.spread.whole(commit.on_disks())
+            doubts = compare.judge(catalogued.held)
+            commit.point(catalogued, doubts)
+            return None if over.readers else catalogued.spread.whole(commit.on_disks()), doubts
         except Exception as error:
             _stop(commit, disks, run, error)
             raise

@@ -8,11 +8,12 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest, Totals
 from formats.ids import ArchiveName, HexDigest, PointId, SetId, digest, hex_digest
-from formats.keyed.root import Root, clear_digest, seal_root
+from formats.keyed.root import DOUBTS_MAX, Doubt, Root, clear_digest, seal_root
 from formats.tables import needs
 from formats.tables.sections import Section, encode_objects
 from seed.cataloguing import Catalogued
 from seed.home import Home
+from seed.reading import Point
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,9 @@ def sign_manifest(
     point: PointId,
     kind: str,
     disk_set: SetId | None = None,
+    doubts: Sequence[Doubt] = (),
 ) -> bytes:
-    """The signed manifest of a point: the next in this machine's sequence."""
+    """The signed manifest of a point: the next in this machine's sequence; `doubts` are what is doubted of it."""
     identity = home.identity
     return _signed(
         home,
@@ -111,22 +113,30 @@ def sign_manifest(
             totals=_NOTHING,
             needs=described.root,
             root=b"",
+            doubted=True if doubts else None,
         ),
+        doubts=tuple(doubts[:DOUBTS_MAX]) or None,
     )
 
 
 def sign_revision(
-    home: Home, catalogued: Catalogued, described: Description, before: Manifest, lost: int
+    home: Home, catalogued: Catalogued, described: Description, before: Point, lost: int
 ) -> bytes:
-    """The signed manifest that takes the place of `before`, of the same point; `lost` of its files are lost."""
-    return _signed(home, catalogued, described, replace(before, revision=before.revision + 1), lost)
+    """The signed manifest that takes the place of that of `before`, of the same point; `lost` of its files are lost."""
+    manifest = replace(before.manifest, revision=before.manifest.revision + 1)
+    return _signed(home, catalogued, described, manifest, lost, before.root.doubts)
 
 
 _NOTHING = Totals(entries=0, files=0, file_bytes=0, archives=0, archive_bytes=0, lost=0)
 
 
 def _signed(
-    home: Home, catalogued: Catalogued, described: Description, manifest: Manifest, lost: int = 0
+    home: Home,
+    catalogued: Catalogued,
+    described: Description,
+    manifest: Manifest,
+    lost: int = 0,
+    doubts: tuple[Doubt, ...] | None = None,
 ) -> bytes:
     """`manifest` with what it is about, its sealed root, and the machine's signature."""
     identity = home.identity
@@ -149,5 +159,6 @@ def _signed(
         previous=manifest.previous,
         clear=clear_digest(manifest),
         pages=tuple(page.hex() for page in catalogued.pages),
+        doubts=doubts,
     )
     return envelope.sign(replace(manifest, root=seal_root(identity.master, root)), identity.signing_key)

@@ -28,6 +28,8 @@ from formats.words import counted, moment, size
 from seed.custody import AWAITED, history, steps_of, whereabouts
 from seed.disk import read_journal
 from seed.disk_sets import DiskState, KeptSet, kept_sets
+from seed.doubts import Remembered, shown
+from seed.doubts import told as why
 from seed.home import Home
 from seed.machines import own_machines
 from seed.reading import Point, Union, needed_of, points
@@ -51,6 +53,10 @@ def report(home: Home, vault: Store | None, now: int, monitor: Monitor) -> Told:
         told.disks += _disk_facts(home, kept, vault, stock, wanted, monitor)
         if kept.state.status == "open" and kept.state.written:
             told.waiting.append(f"set {kept.state.set[:8]} is not finished: run the same export again")
+    told.waiting += [
+        f"{shown(doubt)} is doubted: {why(doubt)}; if it is right: `seed items confirm`"
+        for doubt in Remembered.of(home).doubts
+    ]
     if vault is None:
         told.waiting.append("the vault was not reached: what it lacks is not known here")
     elif lost := still_wanted(home, vault, monitor):

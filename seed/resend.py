@@ -192,7 +192,7 @@ def _to_disks(
         work.settle()
         over = Before.of(work)
         wanted = export.Options(again=True, resends=resends, level=options.level)
-        exported = export.export(home, scope, targets, wanted, monitor, attendant, over)
+        exported = export.export(home, scope, targets, wanted, monitor, attendant, over, vault)
     announce_to(home, vault, monitor)
     manifest, state = exported.committed.manifest, exported.state
     reused = {need.archive.name for need in over.reuse.needs}

@@ -18,7 +18,7 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 @dataclass(frozen=True)
 class Planned:
     """Until when a point is kept, and by which rules; `admitted`, or as it would be now. The `last` complete one of a machine is
-    kept in any case; `until` is None where a point is not complete, and none can be told."""
+    kept in any case; `until` is None where a point is not complete, or is doubted, and none can be told."""
 
     manifest: Manifest
     until: int | None
@@ -98,9 +98,11 @@ def calendar(home: Home, kept: Kept, found: Sequence[tuple[Manifest, bool]], now
     policy = policy_of(home)
     rules, zone = (policy.rules, policy.zone) if policy is not None else (USUAL, 0)
     whole = [m for m, complete in found if complete and m.point_kind != "partial"]
-    claims = [Claim(m.point, m.sequence, m.created) for m in whole if m.point not in kept.terms]
+    claims = [
+        Claim(m.point, m.sequence, m.created, bool(m.doubted)) for m in whole if m.point not in kept.terms
+    ]
     terms = kept.terms | {t.point: t for t in admit(rules, zone, kept.terms.values(), claims, now)}
-    last = max((m.sequence for m in whole), default=0)
+    last = max((m.sequence for m in whole if not m.doubted), default=0)
     planned = []
     for manifest, _ in found:
         term = terms.get(manifest.point)

@@ -90,7 +90,7 @@ class Revision:
             needs = [*(self._needs | stood).values()]
             described = describe(sections, revised.catalogued, needs, work.own.condemned)
             count = len(revised.lost)
-            signed = sign_revision(work.home, revised.catalogued, described, point.manifest, count)
+            signed = sign_revision(work.home, revised.catalogued, described, point, count)
             waiting = {n.archive.name for n in described.needed if self._there.lacking(n) is not None}
             manifests.append(work.publish(described, signed, waiting))
             _tell_lost(work, point, [path for path in revised.lost if path not in lost])

@@ -54,8 +54,9 @@ class Run:
         monitor: Monitor,
         level: int,
         last: Sequence[PointReader] = (),
+        items: Sequence[bytes] = (),
     ) -> None:
-        """`last` are the points whose catalogs the basis is, if it is any."""
+        """`last` are the points whose catalogs the basis is, if it is any; `items` are counted one by one."""
         master, parameters = identity.master, identity.chunking
         self.monitor = monitor
         self.unchanged = Unchanged(known)
@@ -70,7 +71,7 @@ class Run:
         self._large = LargeFiles(master, parameters, known, self._sealing.submit, self._keep)
         self._gathering = Gathering(helpers, parameters.bundle_size, self._take_in, self._sealed)
         self._stored = Stored(known, last)
-        self._catalog = Cataloguing(master, sealer, known, self._store_metadata, journal.append)
+        self._catalog = Cataloguing(master, sealer, known, self._store_metadata, journal.append, items)
         self._rows: deque[Row] = deque()
         self._reading: Row | None = None  # a long file
         self._missed: deque[tuple[Row, int]] = deque()  # that could not be read, and why

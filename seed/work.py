@@ -237,10 +237,11 @@ class Work:
 @dataclass(frozen=True)
 class Before:
     """What this point follows: the last of the usual items, the last of any, and the partial ones after it; and what of
-    them may be reused."""
+    them may be reused. `points` are all that this machine has."""
 
     readers: tuple[PointReader, ...] = ()
     reuse: Reusable = field(default_factory=Reusable)
+    points: tuple[Point, ...] = ()
 
     @classmethod
     def of(cls, work: Work) -> "Before":
@@ -255,7 +256,7 @@ class Before:
         reuse = reusable(
             work.home, readers, found, work.vault, work.stock(), work.own, work.monitor, sample=sample
         )
-        return cls(readers, reuse)
+        return cls(readers, reuse, tuple(found))
 
     def rows(self, monitor: Monitor) -> Iterator[tuple[Entry, basis.Origin]]:
         """The catalogs of these points as one. One that cannot be read ends early: files are read anew then."""

@@ -5,6 +5,7 @@ from formats.documents.codec import (
     Record,
     blob,
     choice,
+    flag,
     hexed,
     integer,
     member,
@@ -31,7 +32,10 @@ class Totals(Record):
 
 
 class Manifest(Document):
-    """One recovery point of one machine; `root` is sealed, all else is for the keyless side."""
+    """One recovery point of one machine; `root` is sealed, all else is for the keyless side.
+
+    With `doubted` the machine says that the point may lack what was not mounted, say: it takes the place of no other (RET-5).
+    """
 
     kind = "manifest"
     vault: VaultId = member(hexed(16))
@@ -48,3 +52,4 @@ class Manifest(Document):
     totals: Totals = member(nested(Totals))
     needs: HexDigest = member(hexed(32))
     root: bytes = member(blob(ROOT_MAX))
+    doubted: bool | None = member(optional(flag()), default=None)

@@ -1,7 +1,19 @@
 """How long recovery points are kept, and what is deleted: the machine's policy, the authority's terms, and what prune says
 before and while it deletes."""
 
-from formats.documents.codec import Document, Record, choice, hexed, integer, many, member, nested, text
+from formats.documents.codec import (
+    Document,
+    Record,
+    choice,
+    flag,
+    hexed,
+    integer,
+    many,
+    member,
+    nested,
+    optional,
+    text,
+)
 from formats.ids import HexDigest, MachineId, PointId, VaultId
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -46,13 +58,14 @@ class Policy(Document):
 
 class Term(Record):
     """That a point is kept until then, for it is the first of a period by each of the rules that it `earned` by, at the time
-    `counted` for it."""
+    `counted` for it. One that was `doubted` leaves the place of the first to others (RET-5)."""
 
     point: PointId = member(hexed(16))
     sequence: int = member(integer(1, 10**9))
     counted: int = member(integer())
     until: int = member(integer())
     earned: tuple[str, ...] = member(many(choice(*RULES), len(RULES)))
+    doubted: bool | None = member(optional(flag()), default=None)
 
 
 class Terms(Document):

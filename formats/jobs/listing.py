@@ -126,6 +126,10 @@ def _take(job: Job, line: dict[str, Any]) -> None:
         job.findings = integer(line.get("findings"))
         nothing = line.get("nothing")
         job.state = str(nothing) if nothing in NOTHING else STATES.get(integer(line.get("code")), "failed")
+        if isinstance(
+            codes := line.get("codes"), dict
+        ):  # of all findings, also those that no line of their own tells
+            job.codes = Counter({str(code): integer(count) for code, count in codes.items()})
         if isinstance(error := line.get("error"), dict):
             job.error = {name: str(value) for name, value in error.items()}
 

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -109,8 +110,9 @@ class JobLog:
                 "hint": printable(error.hint),
             }
         seconds = round(time.monotonic() - self._began, 3)
+        found = Counter(finding.code for finding in tally.findings)
         self._line(
-            "end", code=code, error=told, seconds=seconds, findings=len(tally.findings),
+            "end", code=code, error=told, seconds=seconds, findings=found.total(), codes=dict(found),
             nothing=self.nothing, **_counts(tally),
         )  # fmt: skip
         if self._handle is not None:

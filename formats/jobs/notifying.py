@@ -30,7 +30,7 @@ WebhookOption = Annotated[
 ]
 OnOption = Annotated[
     str | None,
-    typer.Option("--on", metavar="EVENTS", help="Of failure, warning and stale, with commas between."),
+    typer.Option("--on", metavar="EVENTS", help="Of failure, warning, stale and doubt, with commas between."),
 ]
 DaysOption = Annotated[
     int | None,
@@ -125,8 +125,8 @@ class _Commands:
         return FAILED if wrong else DONE
 
     def check(self, console: Console) -> int:
-        """Tell where no backup has succeeded for some days, and of jobs that were killed. Run it daily, by cron say; the exit code
-        is 3 where there is one."""
+        """Tell where no backup has succeeded for some days, of jobs that were killed, and of a last backup that is doubted. Run it daily,
+        by cron say; the exit code is 3 where there is one."""
         from formats.jobs.telling import Notify, tell
 
         home = self._side.home()

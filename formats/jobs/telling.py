@@ -19,10 +19,11 @@ from formats.documents.codec import Record, choice, integer, many, member, text
 from formats.errors import HomeError, UsageError
 from formats.jobs.listing import Job
 from formats.records import read_record, write_record
-from formats.words import moment
+from formats.words import counted, moment
 
 FILE = "notify.json"
-EVENTS = ("failure", "warning", "stale")
+EVENTS = ("failure", "warning", "stale", "doubt")
+DOUBTED = "item-doubted"
 PATIENCE = 30.0  # seconds that the command or the webhook may take
 DAY = 24 * 3600
 FAILED = ("failed", "killed")
@@ -35,7 +36,9 @@ class Notify(Record):
     command: str = member(text(4000), default="")
     webhook: str = member(text(4000), default="")
     metrics: str = member(text(4000), default="")
-    events: tuple[str, ...] = member(many(choice(*EVENTS), len(EVENTS)), default=("failure", "stale"))
+    events: tuple[str, ...] = member(
+        many(choice(*EVENTS), len(EVENTS)), default=("failure", "stale", "doubt")
+    )
     days: int = member(integer(0, 9999), default=2)
 
     @classmethod
@@ -87,6 +90,8 @@ def event_of(job: Job, who: str) -> Event | None:
         return Event("failure", who, f"{job.kind} {job.state}{why}", details)
     if job.state == "skipped":
         return Event("warning", who, f"{job.kind} was left out: another command was at work", details)
+    if job.codes[DOUBTED]:
+        return doubt(who, f"{job.kind} doubts", job.codes[DOUBTED], details)
     if job.state == "warnings":
         counts = ", ".join(f"{n} × {code}" for code, n in job.codes.most_common())
         return Event("warning", who, f"{job.kind} ended with warnings: {counts}", details)
@@ -96,6 +101,12 @@ def event_of(job: Job, who: str) -> Event | None:
 def believed(at: int) -> int:
     """Return the time `at`; 0, which is long ago, where it lies more than a day ahead of the clock."""
     return at if at <= time.time() + DAY else 0
+
+
+def doubt(who: str, of: str, items: int, details: dict[str, object]) -> Event:
+    """Return the event that so many items are empty or mostly gone, and the machine doubts its last backup."""
+    what = f"{of} {counted(items, 'item')}: empty, not mounted or mostly gone; `seed status` tells which"
+    return Event("doubt", who, what, details)
 
 
 def stale(jobs: Iterable[Job], who: str, kinds: Sequence[str], days: int, since: int) -> Event | None:
@@ -122,7 +133,7 @@ def overdue(who: str, times: Iterable[int], days: int, since: int) -> Event | No
 
 def tell(notify: Notify, event: Event, proxy: str = "") -> list[str]:
     """Tell of an event, where that is wanted; what went wrong about it, in words."""
-    if event.event not in notify.events:
+    if event.event not in notify.events and not (event.event == "doubt" and "warning" in notify.events):
         return []
     about = {"event": event.event, "name": event.who, "text": f"{event.who}: {event.what}", **event.details}
     data = json.dumps(about).encode()
@@ -198,6 +209,7 @@ def write_metrics(path: Path, program: str, name: str, jobs: Sequence[Job]) -> N
     read = gauge("last_read_bytes", "What the last one read.")
     written = gauge("last_written_bytes", "What the last one wrote or sent.")
     findings = gauge("last_findings", "What the last one left out or found damaged.")
+    doubted = gauge("last_doubted_items", "Items that the last one found empty, not mounted or mostly gone.")
     running = gauge("running", "How many of this kind run.")
     for kind in sorted({job.kind for job in jobs}):
         of_kind = [job for job in jobs if job.kind == kind]
@@ -213,6 +225,7 @@ def write_metrics(path: Path, program: str, name: str, jobs: Sequence[Job]) -> N
             read.labels(*where).set(last.read)
             written.labels(*where).set(last.written)
             findings.labels(*where).set(last.findings)
+            doubted.labels(*where).set(last.codes[DOUBTED])
     try:
         write_to_textfile(str(path), registry)
     except OSError as error:

@@ -4,7 +4,7 @@ Whoever has the key opens the root first and refuses any difference (ROOT-1 to R
 master key alone; signatures serve the keyless side.
 """
 
-from formats.documents.codec import Record, hexed, integer, many, member, optional
+from formats.documents.codec import Record, blob, choice, hexed, integer, many, member, nested, optional
 from formats.documents.manifest import Manifest
 from formats.errors import IntegrityError
 from formats.ids import HexDigest, MachineId, PointId, hex_digest
@@ -13,10 +13,31 @@ from formats.keyed.keys import MasterKey
 from formats.wire import Json, decode_json, encode_json
 
 AAD = b"offseed root v1"
+DOUBTS_MAX = 8  # so many fit beside the pages
+DOUBT_REASONS = ("gone", "empty", "unmounted", "shrank")
+
+
+class Doubt(Record):
+    """An item of which the machine doubts that the point holds all that it should, and why.
+
+    The point `than` held `before` entries and `bytes_before` of it; this one holds `entries` and `bytes`. The machine has
+    seen this state in so many `runs`, for the first time at `since`.
+    """
+
+    item: bytes = member(blob(1024))
+    why: str = member(choice(*DOUBT_REASONS))
+    than: PointId = member(hexed(16))
+    before: int = member(integer())
+    bytes_before: int = member(integer())
+    entries: int = member(integer())
+    bytes: int = member(integer())
+    since: int = member(integer())
+    runs: int = member(integer(1))
 
 
 class Root(Record):
-    """`pages` are the ids of the catalog's pages in order; all else repeats and binds the manifest."""
+    """`pages` are the ids of the catalog's pages in order, `doubts` the reasons of a point that is doubted; all else repeats and
+    binds the manifest."""
 
     point: PointId = member(hexed(16))
     revision: int = member(integer(1))
@@ -27,6 +48,7 @@ class Root(Record):
     previous: HexDigest | None = member(optional(hexed(32)), default=None)
     clear: HexDigest = member(hexed(32))
     pages: tuple[str, ...] = member(many(hexed(32), 600))
+    doubts: tuple[Doubt, ...] | None = member(optional(many(nested(Doubt), DOUBTS_MAX)), default=None)
 
 
 def clear_digest(manifest: Manifest) -> HexDigest:

@@ -46,7 +46,7 @@ class PointFact:
             file_bytes=m.totals.file_bytes,
             needed_bytes=bytes_[0],
             new_bytes=bytes_[1],
-            standing=known.words(m.totals.lost) if standing is not None else "the vault was not reached",
+            standing=known.of(m) if standing is not None else "the vault was not reached",
             missing=known.missing,
             awaits=tuple(f"disk {d.number} of {d.disks} of set {d.set[:8]}" for d in known.awaited),
         )

@@ -315,7 +315,7 @@ def _show_point(point: "Point", console: Console) -> dict[str, Json]:
     manifest, standing = point.manifest, point.standing
     console.say(
         f"{manifest.point[:8]}  {instant(manifest.created)}  {point.member.name}  {manifest.point_kind} {manifest.sequence}, "
-        f"{manifest.totals.files:,} files, {size(manifest.totals.file_bytes)}: {standing.words(manifest.totals.lost)}"
+        f"{manifest.totals.files:,} files, {size(manifest.totals.file_bytes)}: {standing.of(manifest)}"
     )
     return {
         "point": manifest.point,
@@ -327,6 +327,7 @@ def _show_point(point: "Point", console: Console) -> dict[str, Json]:
         "files": manifest.totals.files,
         "file_bytes": manifest.totals.file_bytes,
         "lost_files": manifest.totals.lost,
+        "doubted": bool(manifest.doubted),
         **standing.to_json(),
     }
 

@@ -121,9 +121,12 @@ def _overdue(console: Console, home: Path, notify: "Notify") -> "list[Event]":
     for address in [chosen] if chosen else [authority.address for authority in authorities(home)]:
         try:
             opened = open_vault(home, address_of(address), console)
-            for member, times in arrivals(opened, console):
-                found = overdue(f"{member.name} of {opened.name}", times, notify.days, member.since)
+            for member, times, doubted in arrivals(opened, console):
+                who = f"{member.name} of {opened.name}"
+                found = overdue(who, times, notify.days, member.since)
                 events += [found] if found is not None else []
+                what = "its last backup is doubted: `seed status` there tells why"
+                events += [Event("doubt", who, what, {})] if doubted else []
         except OffseedError as error:
             details: dict[str, object] = {"error": {"code": error.code, "what": error.what}}
             events.append(Event("failure", address, f"the vault cannot be read: {error.what}", details))

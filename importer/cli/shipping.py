@@ -54,6 +54,10 @@ def export(
     check_machine(opened, machine, console)
     found = list(points(opened, console, lambda m: machine in (None, m.name)))
     chosen = choose(found, lambda one: one.manifest, point, "importer")
+    if chosen.manifest.doubted:
+        console.notice(
+            f"point {chosen.manifest.point[:8]} is doubted by its machine: a folder was empty or not mounted"
+        )
     with console.working("export", noun="archive"):
         done = ship(opened, chosen, to, console, without=without or (), again=again)
     _say(done, chosen, console)

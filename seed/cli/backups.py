@@ -99,6 +99,8 @@ def backup(
 
 
 def _summarise(console: Console, backed: "Backed", seconds: float) -> None:
+    from seed.doubts import to_json
+
     manifest, totals = backed.manifest, backed.manifest.totals
     console.say(f"Backed up in {seconds:.1f} s.")
     console.say(f"  point        {manifest.point[:8]}, sequence {manifest.sequence}")
@@ -107,6 +109,10 @@ def _summarise(console: Console, backed: "Backed", seconds: float) -> None:
     )
     console.say(f"  read         {size(console.done)}; unchanged {size(console.kept)}")
     console.say(f"  sent         {counted(backed.archives, 'archive')}, {size(backed.archive_bytes)}")
+    if backed.doubts:
+        console.say(
+            f"  doubted      {counted(len(backed.doubts), 'item')}, listed: this point takes no other's place"
+        )
     if backed.promised:
         console.say(f"  waits for    {counted(backed.promised, 'archive')} on disks that have not arrived")
     console.result(
@@ -121,6 +127,7 @@ def _summarise(console: Console, backed: "Backed", seconds: float) -> None:
             "archives": backed.archives,
             "archive_bytes": backed.archive_bytes,
             "promised": backed.promised,
+            "doubts": [to_json(doubt) for doubt in backed.doubts],
             "seconds": int(seconds),
             "findings": console.findings_json(),
         }

@@ -81,7 +81,7 @@ COMMANDS = (
         "Read disks back before they are shipped: all bytes, past the page cache, and every chunk opened.",
     ),
     Listed("schedule", "scheduling", "Show, set and install when this machine backs up by itself."),
-    Listed("items", "items", "Show and set what this machine backs up."),
+    Listed("items", "items", "Show, set and confirm what this machine backs up."),
     Listed(
         "notify", "jobs", "Show and set who is told how jobs end: a command, a webhook, a file of metrics."
     ),

@@ -4,6 +4,7 @@ import os
 import select
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from seed.cli.values import parse_size
 
 if TYPE_CHECKING:
     from formats.store.access import Address
+    from formats.store.contract import Store
     from seed.export import Exported, Options
     from seed.home import Home, Identity, LeftOut
     from seed.items import Scope
@@ -113,9 +115,8 @@ def export(
         return
     attendant = Attending(console)
     address = address_of(home)
-    with home.locked():
-        if not offline:
-            _check_place(home, address, console)
+    with home.locked(), ExitStack() as stack:
+        store = None if offline else _place(home, address, console, stack)
         each(check_disk, disks)
 
         def scope() -> "Scope":
@@ -128,7 +129,7 @@ def export(
         with between(console, home, hooks):
             began = time.monotonic()
             with console.working("export"):
-                exported = run(home, scope(), disks, options, console, attendant)
+                exported = run(home, scope(), disks, options, console, attendant, vault=store)
             seconds = time.monotonic() - began - attendant.waited
         if not offline:
             announce(home, address, console)
@@ -146,14 +147,18 @@ def _hooks(home: "Home", before: str | None, after: str | None, *, again: bool) 
     return known.but(before, after), goes_on
 
 
-def _check_place(home: "Home", address: "Address", console: Console) -> None:
-    """Raises VaultError machine-replaced, machine-revoked, where the vault answers and knows so."""
+def _place(home: "Home", address: "Address", console: Console, stack: ExitStack) -> "Store | None":
+    """Return the vault, held open by `stack`, or None where it does not answer.
+
+    Raises VaultError machine-replaced, machine-revoked, where the vault knows so.
+    """
     from seed.announce import reach_if_any
     from seed.machines import check_active
 
     if (store := reach_if_any(home, address, console)) is not None:
+        stack.callback(store.close)
         check_active(home.identity, store, console)
-        store.close()
+    return store
 
 
 def _rehearse(console: Console, home: "Home", scope: "Scope", to: list[Path], options: "Options") -> None:

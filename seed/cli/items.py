@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 items_app = group(
     app,
     "items",
-    "Show and set what this machine backs up.",
+    "Show, set and confirm what this machine backs up.",
     "seed items show",
 )
 
@@ -58,6 +58,27 @@ def items_set(
         given = left_out(exclude, exclude_from, one_file_system, exclude_caches)
         choose_scope(home, paths, given, once=True).exactly(given).remember(home)
     _show(console, home.state)
+
+
+@command(items_app, "confirm")
+def items_confirm(console: Console) -> None:
+    """Say that the last backup is right as it is, where an item is empty or mostly gone and the backup was doubted.
+
+    The next backup is compared with that one, and is not doubted for the same reason.
+
+    Example: seed items confirm
+    """
+    from seed.doubts import confirm, shown, to_json, told
+
+    home = open_home()
+    with home.locked():
+        doubts = confirm(home)
+    for doubt in doubts:
+        console.say(f"{shown(doubt)}: {told(doubt)}")
+    console.say(
+        "Taken for right: the next backup is compared with the last one." if doubts else "Nothing is doubted."
+    )
+    console.result([to_json(doubt) for doubt in doubts])
 
 
 def _show(console: Console, state: "State") -> None:

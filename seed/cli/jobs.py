@@ -50,13 +50,17 @@ def _proxy(home: Path) -> str:
 
 def _overdue(_: Console, home: Path, notify: "Notify") -> "list[Event]":
     from formats.jobs.listing import jobs as found
-    from formats.jobs.telling import believed, stale
+    from formats.jobs.telling import believed, doubt, stale
+    from seed.doubts import Remembered
 
     done = found(home)
     registered = int((home / "identity.json").stat().st_mtime)
     since = min((job.began for job in done if believed(job.began)), default=registered)
     event = stale(done, _name(home), BACKUPS, notify.days, since)
-    return [event] if event is not None else []
+    events = [event] if event is not None else []
+    if doubts := Remembered.of(open_home()).doubts:
+        events.append(doubt(_name(home), "the last backup doubts", len(doubts), {"doubts": len(doubts)}))
+    return events
 
 
 def _home() -> Path:

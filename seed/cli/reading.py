@@ -59,6 +59,7 @@ class Opened(NamedTuple):
     union: "Union"
     machines: "list[Machine]"
     points: "list[Point]"
+    console: Console
 
     def nothing(self) -> str:
         """Why there may be no point, and what to do."""
@@ -74,7 +75,11 @@ class Opened(NamedTuple):
             raise UsageError(
                 "point-unknown", "there is no recovery point here", subject=wanted, hint=self.nothing()
             )
-        return choose(self.points, lambda point: point.manifest, wanted, "seed")
+        chosen = choose(self.points, lambda point: point.manifest, wanted, "seed")
+        if chosen.manifest.doubted:
+            for line in doubts_of(chosen):
+                self.console.notice(f"point {chosen.manifest.point[:8]} is doubted: {line}")
+        return chosen
 
 
 def open_points(
@@ -112,7 +117,14 @@ def open_points(
         machines = own_machines(home.identity, stores, console)
     else:
         machines = with_passphrase(console, file, lambda typed: unlock(union, typed, machine, console))
-    return Opened(union, machines, points(union, machines, console))
+    return Opened(union, machines, points(union, machines, console), console)
+
+
+def doubts_of(point: "Point") -> "list[str]":
+    """Return in words why its machine doubts a point."""
+    from seed.doubts import shown, told
+
+    return [f"{shown(doubt)}: {told(doubt)}" for doubt in point.root.doubts or ()]
 
 
 @command(app, "points")
@@ -135,8 +147,10 @@ def points(
         m = point.manifest
         console.say(
             f"{m.point[:8]}  {moment(m.created)}  {m.machine_name}  {m.point_kind} {m.sequence}, "
-            f"{counted(m.totals.files, 'file')}, {size(m.totals.file_bytes)}: {standing.words(m.totals.lost)}"
+            f"{counted(m.totals.files, 'file')}, {size(m.totals.file_bytes)}: {standing.of(m)}"
         )
+        for line in doubts_of(point) if m.doubted else ():
+            console.say(f"          {line}")
         rows.append(
             {
                 "point": m.point,
@@ -150,6 +164,7 @@ def points(
                 "files": m.totals.files,
                 "file_bytes": m.totals.file_bytes,
                 "lost_files": m.totals.lost,
+                "doubted": bool(m.doubted),
                 **standing.to_json(),
             }
         )

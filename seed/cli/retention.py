@@ -158,6 +158,8 @@ def _show_planned(planned: "Planned", console: Console) -> dict[str, Json]:
         told = (
             "kept until a complete one follows"
             if manifest.point_kind == "partial"
+            else "kept while it is doubted"
+            if manifest.doubted
             else "kept: not complete yet"
         )
     else:
@@ -172,5 +174,6 @@ def _show_planned(planned: "Planned", console: Console) -> dict[str, Json]:
         "until": planned.until,
         "earned": [*planned.earned],
         "admitted": planned.admitted,
+        "doubted": bool(manifest.doubted),
         "last": planned.last,
     }

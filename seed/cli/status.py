@@ -21,6 +21,9 @@ def status(console: Console, vault: VaultOption = None) -> None:
     """
     from seed.detached import last_detached
     from seed.disk_sets import kept_sets
+    from seed.doubts import Remembered, to_json
+    from seed.doubts import shown as doubted
+    from seed.doubts import told as why
     from seed.machines import membership
     from seed.network import Network
     from seed.standing import check_latest
@@ -56,6 +59,13 @@ def status(console: Console, vault: VaultOption = None) -> None:
     console.say(f"  home         {home.path}")
     items = [os.fsdecode(item) for item in state.items]
     console.say(f"  backs up     {', '.join(map(one_line, items)) or 'nothing yet'}")
+    doubts = Remembered.of(home).doubts
+    for doubt in doubts:
+        console.say(f"  DOUBTED      {doubted(doubt)}: {why(doubt)}")
+    if doubts:
+        console.say(
+            "               the last backup takes no other's place; if it is right: `seed items confirm`"
+        )
     console.say(f"  sequence     {state.sequence}")
     last, runs = last_detached(home.path)
     if last is not None:
@@ -76,6 +86,7 @@ def status(console: Console, vault: VaultOption = None) -> None:
             "rights": [*rights] if rights is not None else None,
             "home": str(home.path),
             "items": list(items),
+            "doubts": [to_json(doubt) for doubt in doubts],
             "sequence": state.sequence,
             "detached": None if last is None else last.shown(runs),
             "replaces": list(identity.replaced),
