@@ -219,6 +219,6 @@ def check_home_room(home: Home, items: Sequence[bytes], monitor: Monitor) -> Non
 def _used(item: bytes) -> int:
     """Return the bytes in use on the file system of an item, 0 where the system does not tell."""
     try:
-        return psutil.disk_usage(os.fsdecode(item)).used
+        return int(psutil.disk_usage(os.fsdecode(item)).used)
     except OSError:
         return 0
