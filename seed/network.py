@@ -85,7 +85,7 @@ class _Followed:
 def read_secret(path: Path) -> str:
     """The access in a file. Raises UsageError access-unreadable."""
     try:
-        data = path.read_text(encoding="utf-8")
+        data = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError) as error:
         raise UsageError(
             "access-unreadable", f"the access file cannot be read ({getattr(error, 'strerror', None) or 'not text'})",

@@ -30,6 +30,7 @@ START = """To back up this machine, with the credential file that the datacenter
 
 T = TypeVar("T")
 ATTEMPTS = 3
+BYTE_ORDER_MARK = "\ufeff"  # some editors put it before a text; no passphrase and no pattern begins with it
 MISTYPED = ("passphrase-wrong", "passphrase-mismatch", "passphrase-short", "passphrase-weak")
 
 AT_THE_DATACENTER = "that is done at the datacenter: `importer {}`, and `importer --help` lists more"
@@ -253,7 +254,7 @@ def read_passphrase(file: Path) -> str:
     """The first line of `file`, or with `-` of what is piped in. Raises UsageError passphrase-missing."""
     try:
         with nullcontext(sys.stdin) if str(file) == "-" else open(file, encoding="utf-8") as lines:
-            if passphrase := lines.readline().rstrip("\r\n"):
+            if passphrase := lines.readline().removeprefix(BYTE_ORDER_MARK).rstrip("\r\n"):
                 return passphrase
         raise UsageError(
             "passphrase-missing", "the first line of the passphrase file is empty", subject=str(file),

@@ -1,5 +1,6 @@
 """`seed export`."""
 
+import codecs
 import os
 import select
 import sys
@@ -313,11 +314,17 @@ def _lines(files: list[Path]) -> list[str]:
     found: list[str] = []
     for file in files:
         try:
-            lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            data = file.read_bytes()
         except OSError as error:
             raise UsageError(
                 "path-not-found", f"cannot be read ({error.strerror})", subject=str(file),
                 hint="name a file of patterns, one a line, that this user can read",
             ) from error  # fmt: skip
-        found += [line for line in lines if line.strip() and not line.startswith("#")]
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UsageError(
+                "usage", "the file of patterns is UTF-16, and its patterns would match nothing", subject=str(file),
+                hint="save it as UTF-8",
+            )  # fmt: skip
+        text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+        found += [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return found

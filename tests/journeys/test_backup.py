@@ -401,3 +401,18 @@ def test_what_is_left_out_from_now_on_is_said(copy_of: Copy, opened: Stage, sour
     done = stage.run("seed", "backup", "--exclude", "*.txt")
     assert "remembered" in done.stderr
     assert "remembered" not in stage.run("seed", "backup", "--exclude", "*.txt").stderr
+
+
+def test_a_byte_order_mark_changes_no_pattern(copy_of: Copy, opened: Stage, room: Path) -> None:
+    """As some editors put it before a text, with their ends of lines."""
+    stage = copy_of(opened)
+    (room / "files").mkdir()
+    for name in ("a", "a.log", "b.tmp"):
+        (room / "files" / name).write_text(name)
+    patterns = room / "patterns"
+    patterns.write_bytes("\ufeff*.log\r\n*.tmp\r\n".encode())
+    stage.run("seed", "backup", room / "files", "--exclude-from", patterns)
+    listed = stage.run("seed", "ls", "latest", "--json").lines
+    assert [Path(row["path"]).name for row in listed if row["type"] == "file"] == ["a"]
+    patterns.write_bytes("*.log\n".encode("utf-16"))
+    refused(stage.run("seed", "backup", "--exclude-from", patterns, "--json", code=2), "usage")

@@ -251,3 +251,15 @@ def test_what_another_machine_signs_is_no_request(lived: Stage) -> None:
     assert opens(stage, PASSPHRASE)
     words = ("importer", "machines", "drop-keys", "-".join(["0000"] * 8), "--vault", stage.at, "--json")
     refused(stage.run(*words, code=1), "machine-unknown")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_passphrase(lived: Stage) -> None:
+    """Neither where an editor has put it into the file, nor at the registration by such a file."""
+    marked = lived.folder / "marked"
+    for text in (f"\ufeff{PASSPHRASE}\r\n", f"\ufeff{PASSPHRASE}"):
+        marked.write_text(text, encoding="utf-8", newline="")
+        given = ("--vault", lived.at, "--passphrase-file", marked)
+        lived.run("seed", "points", *given, SEED_HOME=lived.folder / "none")
+    marked.write_text(f"\ufeff{NEW}\r\n", encoding="utf-8", newline="")
+    key(lived, "change", "--passphrase-file", lived.secret, "--new-passphrase-file", marked)
+    assert opens(lived, NEW)
