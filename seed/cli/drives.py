@@ -19,7 +19,7 @@ def disks(console: Console) -> None:
     """
     from seed.drives.attached import attached
 
-    found = attached()
+    found = attached(console)
     for disk in found:
         _show(console, disk)
     if not found:

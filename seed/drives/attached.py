@@ -14,7 +14,7 @@ from formats.documents.disk import Label
 from formats.documents.envelope import SIZE_MAX
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.layout import DISK_FOLDER, number_of
-from formats.monitor import Tally
+from formats.monitor import Monitor, Tally
 from formats.store.local import LocalStore
 from formats.words import size
 from seed.drives import linux, macos, windows
@@ -39,11 +39,13 @@ class Held:
 
 @dataclass(frozen=True)
 class Attached:
-    """A device, the bytes that are free on it, None where it is not mounted, and what of ours it holds."""
+    """A device, the bytes that are free on it, None where it is not mounted, and what of ours it holds. `unclear` where the
+    system does not tell what is mounted."""
 
     device: Device
     free: int | None = None
     holds: tuple[Held, ...] = ()
+    unclear: bool = False
 
     def warnings(self) -> dict[str, str]:
         """What speaks against a seed on it: a stable code, and why."""
@@ -57,7 +59,7 @@ class Attached:
             yield "disk-system", "this machine runs from this disk"
         if device.filesystem is None:
             yield "disk-unformatted", "no file system was found on it: make one first, exFAT or ext4"
-        elif device.mounted is None:
+        elif device.mounted is None and not self.unclear:
             yield "disk-unmounted", "not mounted: mount it first"
         if device.read_only:
             yield "disk-read-only", "it cannot be written"
@@ -70,23 +72,39 @@ class Attached:
             yield "disk-nearly-full", f"only {size(self.free)} are free"
 
 
-def attached() -> list[Attached]:
-    """The disks of this machine, those that can be unplugged first; kernel and network file systems are none."""
-    found = [_looked_at(device) for device in _with_mounts(*_devices_and_mounts())]
+def attached(monitor: Monitor) -> list[Attached]:
+    """The disks of this machine, those that can be unplugged first; kernel and network file systems are none.
+
+    A system that does not tell what is mounted, as one without /proc, is a notice.
+    """
+    mounts, unclear = list[Device](), False
+    try:
+        mounts = _mounts()
+    except (OSError, psutil.Error) as error:
+        unclear = True
+        why = getattr(error, "strerror", None) or type(error).__name__
+        monitor.notice(
+            f"what is mounted cannot be told here ({why}): without /proc run `mount -t proc proc /proc` first"
+        )
+    found = [replace(_looked_at(d), unclear=unclear) for d in _with_mounts(_devices(mounts), mounts)]
     return sorted(found, key=lambda a: (a.device.system, not a.device.removable, a.device.mounted or "~"))
 
 
-def _devices_and_mounts() -> tuple[list[Device], list[Device]]:
-    """What the system's programs tell of devices, and what is known of everything that is mounted."""
-    mounts = [
+def _mounts() -> list[Device]:
+    """What is known of everything that is mounted. Raises OSError where the system does not tell."""
+    return [
         Device(m.device, m.mountpoint, m.fstype or None, read_only="ro" in m.opts.split(","))
         for m in psutil.disk_partitions(all=False)
     ]
+
+
+def _devices(mounts: Sequence[Device]) -> list[Device]:
+    """What the system's programs tell of devices."""
     if sys.platform == "win32":
-        return windows.devices(), mounts
+        return windows.devices()
     if sys.platform == "darwin":
-        return macos.devices([m.mounted or "" for m in mounts]), mounts
-    return linux.devices(), mounts
+        return macos.devices([m.mounted or "" for m in mounts])
+    return linux.devices()
 
 
 def _with_mounts(devices: Sequence[Device], mounts: Sequence[Device]) -> Iterator[Device]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.commands import installed
 from tests.conftest import LoopDisks
 from tests.facilities import LoopDisk
 from tests.journeys.stage import Copy, Stage
@@ -57,3 +58,22 @@ def test_what_somebody_put_there_is_passed_over(stage: Stage, loop_disk: LoopDis
     (disk / "offseed" / "a file").write_text("")
     (disk / "offseed" / f"{'cd' * 16}-2").symlink_to("/")
     assert at(stage, disk)["holds"] == []
+
+
+@pytest.mark.needs("root")
+def test_a_rescue_system_without_proc_is_told_what_it_lacks(
+    copy_of: Copy, opened: Stage, small_tree: Path
+) -> None:
+    stage = copy_of(opened)
+    stage.run("seed", "backup", small_tree)
+    stage.command = lambda program: (
+        "unshare", "-m", "sh", "-c", 'umount -l /proc && exec "$@"', "sh", *installed(program),
+    )  # fmt: skip
+    told = stage.run("seed", "disks")
+    assert "what is mounted cannot be told here" in told.stderr
+    assert "not mounted" not in told.stdout
+    rows = stage.run("seed", "disks", "--json").json
+    assert not any("disk-unmounted" in row["warnings"] for row in rows)
+    stage.run("seed", "restore", "latest", "--target", stage.folder / "back")
+    for command in ("jobs", "status", "points", "plan"):
+        stage.run("seed", command, *([small_tree] if command == "plan" else []))
