@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from formats.documents.manifest import Manifest
 from formats.errors import (
@@ -28,6 +29,7 @@ from formats.keyed.root import Doubt
 from formats.monitor import Monitor
 from formats.store.contract import Store
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
+from formats.tables.sections import Section
 from seed import basis
 from seed.cataloguing import Catalogued
 from seed.disk_sets import current_set
@@ -45,7 +47,7 @@ from seed.uplink import ARCHIVE_SIZE, BUFFERS
 from seed.work import Before, ChangedError, Work
 
 PARTIAL_EVERY = 3600.0  # seconds
-AGAIN = 2  # times a run is made anew whose ground was condemned under it
+AGAIN = 10  # times a run goes on anew without the part of its ground that was condemned under it
 
 
 @dataclass(frozen=True)
@@ -98,17 +100,21 @@ def backup(home: Home, scope: Scope, vault: Store, options: Options, monitor: Mo
 
     Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
     """
+    catalogs: list[Section] = []
     for _ in range(AGAIN):
         with suppress(ChangedError), Work.open(home, vault, monitor) as work:
-            return back_up(work, scope, options)
+            return back_up(work, scope, options, catalogs)
     with Work.open(home, vault, monitor) as work:
-        return back_up(work, scope, options)
+        return back_up(work, scope, options, catalogs)
 
 
-def back_up(work: Work, scope: Scope, options: Options) -> Backed:
-    """A new recovery point of `scope`. Raises as `backup`."""
+def back_up(work: Work, scope: Scope, options: Options, catalogs: list[Section] | None = None) -> Backed:
+    """A new recovery point of `scope`. Where its ground is condemned, what was sealed of its catalog stays in `catalogs`, and the next
+    run with the same goes on from there. Raises as `backup`, and ChangedError."""
     home = work.home
     work.settle()
+    if catalogs is not None:
+        work.take_up(catalogs)
     before = Before.of(work)
     walk = Walk(scope.items, scope.rules(own_folders(home, work.vault.address)), work.monitor)
     doubting = Doubting(home, scope, work.own, before.points, work.monitor)
@@ -128,13 +134,13 @@ def _read(work: Work, before: Before, walk: Walk, options: Options) -> Catalogue
     with ExitStack() as stack:
         helpers = stack.enter_context(helping(identity.master, options.level, identity.chunking.bundle_size))
         known = Known()
-        for section in (*before.reuse.sections, *work.uplink.sections):
-            known.add_all(section.chunks())
+        with work.ground():
+            known.add_sections(chain(before.reuse.all_sections(), work.uplink.sections, work.cache.sections))
         content = Packer(BufferPool(ARCHIVE_SIZE, BUFFERS), work.uplink, CONTENT_CLASS, key_id)
         metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, key_id)
         rows, journal = basis.begin(work.folder, before.rows(monitor))
         run = Run(
-            identity, helpers, content, metadata, known, rows, journal, monitor, options.level, before.readers,
+            identity, helpers, content, metadata, known, rows, journal, monitor, options.level, before.contents,
             walk.roots,
         )  # fmt: skip
         run.unchanged.ignore_inode = options.ignore_inode
@@ -177,7 +183,8 @@ def _commit(
     home, cache = work.home, work.cache
     sections = (*before.reuse.sections, *work.uplink.sections, *cache.sections)
     needs = (*before.reuse.needs, *work.described)
-    described = describe(sections, catalogued, needs, work.own.condemned)
+    with work.ground():
+        described = describe(sections, catalogued, needs, work.own.condemned, before.reuse.further)
     signed = sign_manifest(home, catalogued, described, point=PointId(random_id()), kind=kind, doubts=doubts)
     manifest = work.publish(described, signed, before.reuse.promised)
     home.save_state(replace(home.state, acknowledged=hex_digest(signed)))

@@ -189,7 +189,7 @@ def _write_point(
         metadata = Packer(BufferPool(METADATA_SIZE, 2), commit.cache, METADATA_CLASS, key_id)
         before, journal = basis.begin(commit.kept.folder, over.rows(monitor))
         run = Run(
-            identity, helpers, content, metadata, known, before, journal, monitor, options.level, over.readers,
+            identity, helpers, content, metadata, known, before, journal, monitor, options.level, over.contents,
             walk.roots,
         )  # fmt: skip
         stack.callback(run.close)

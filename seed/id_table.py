@@ -162,6 +162,16 @@ class IdTable:
         if keys:
             self._push(_Level(*_halves(keys), values))
 
+    def put_rows(self, rows: bytes, size: int) -> None:
+        """Put many ids at once that have no number: each begins a row of `size` bytes."""
+        self._settle()
+        if rows:
+            row = np.dtype(
+                {"names": ["high", "low"], "formats": [_PAIR, _PAIR], "offsets": [0, 8], "itemsize": size}
+            )
+            columns = np.frombuffer(rows, row)
+            self._push(_Level(columns["high"], columns["low"], None))
+
     def compact(self) -> None:
         """Merge all levels, once no more are put: to look up is fastest then."""
         self._settle()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from formats import layout
 from formats.documents import envelope
@@ -10,8 +11,10 @@ from formats.documents.manifest import Manifest, Totals
 from formats.ids import ArchiveName, HexDigest, PointId, SetId, digest, hex_digest
 from formats.keyed.root import DOUBTS_MAX, Doubt, Root, clear_digest, seal_root
 from formats.tables import needs
+from formats.tables.holdings import Holding
 from formats.tables.sections import Section, encode_objects
 from seed.cataloguing import Catalogued
+from seed.further import NOTHING_FURTHER, Further
 from seed.home import Home
 from seed.reading import Point
 
@@ -35,11 +38,15 @@ def describe(
     catalogued: Catalogued,
     before: Sequence[needs.Need] = (),
     condemned: Collection[str] = (),
+    further: Further = NOTHING_FURTHER,
 ) -> Description:
-    """Of a point whose chunks lie in `sections`; `before` is what the point needs that it follows, if any. Its need list is none
-    that is `condemned`."""
-    needed = need_list(sections, catalogued, before)
-    indexed = {need.archive.name for need in before}
+    """Describe a point whose chunks lie in `sections`, or in `further` archives that other points need. `before` is what the point
+    needs that it follows, if any. Its need list is none that is `condemned`.
+
+    Raises as `Further.sections`.
+    """
+    needed = need_list(sections, catalogued, before, further.sections())
+    indexed = {need.archive.name for need in before} | further.places.keys()
     new = {n.archive.name for n in needed} - indexed
     objects = {
         layout.index_name(digest(data)): data
@@ -52,34 +59,36 @@ def describe(
 
 
 def need_list(
-    sections: Iterable[Section], catalogued: Catalogued, before: Sequence[needs.Need] = ()
+    sections: Sequence[Section],
+    catalogued: Catalogued,
+    before: Sequence[needs.Need] = (),
+    further: Iterable[Section] = (),
 ) -> list[needs.Need]:
     """The archives that hold what the catalog refers to, each chunk counted where it lies first.
 
-    What was counted `before` stays where it was counted: where nothing changed, the need list is the same.
+    What was counted `before` stays where it was counted: where nothing changed, the need list is the same. `further` sections are
+    asked for as long as a chunk lies in none of the others.
     """
     wanted = set(catalogued.live)
     sections = list({section.archive.name: section for section in sections}.values())
-    live: dict[ArchiveName, list[int]] = {}
+    live: dict[Holding, list[int]] = {}
     stood = {need.archive.name: need for need in before}
     for section in sections:
         if (need := stood.get(section.archive.name)) is not None:
             for number, chunk in enumerate(section.chunks()):
                 if need.is_live(number) and chunk in wanted:
                     wanted.discard(chunk)
-                    live.setdefault(section.archive.name, []).append(number)
-    for section in sections if wanted else ():
+                    live.setdefault(section.archive, []).append(number)
+    for section in chain(sections, further):
+        if not wanted:
+            break
         for number, chunk in enumerate(section.chunks()):
             if chunk in wanted:
                 wanted.discard(chunk)
-                live.setdefault(section.archive.name, []).append(number)
+                live.setdefault(section.archive, []).append(number)
     if wanted:
         raise AssertionError(f"{len(wanted)} chunks of the catalog lie in no archive")
-    return [
-        needs.Need(s.archive, needs.bitmap(s.archive.records, live[s.archive.name]))
-        for s in sections
-        if s.archive.name in live
-    ]
+    return [needs.Need(archive, needs.bitmap(archive.records, numbers)) for archive, numbers in live.items()]
 
 
 def sign_manifest(

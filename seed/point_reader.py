@@ -162,7 +162,10 @@ class PointReader:
         """The indexes of archives, from index objects or the archives' own ends."""
         found, self.indexes = sections(self._index_objects(), archives)
         for archive in archives:
-            if archive.name not in found and (section := self._own_index(archive)) is not None:
+            if (
+                archive.name not in found
+                and (section := own_index(self.union, archive, self._monitor)) is not None
+            ):
                 found[archive.name] = section
         return found
 
@@ -172,22 +175,24 @@ class PointReader:
                 data = self.union.get_checked(name, bytes.fromhex(name.rpartition("/")[2]))
                 yield name, decode_object(data, name)
 
-    def _own_index(self, archive: Holding) -> Section | None:
-        """From the archive's end, believed by the digest in the need list. None where it is not to be had."""
-        name = layout.archive_name(archive.name)
-        try:
-            footer = self.union.get(name, archive.size - FOOTER.size, FOOTER.size)
-            index_digest, records = parse_footer(footer, archive.size, name)
-            start = max(0, archive.size - FOOTER.size - records * INDEX_ROW.size)
-            index = self.union.get(name, start, records * INDEX_ROW.size)
-            if digest(index) == archive.index_digest == index_digest:
-                return Section(archive, index)
-        except NotFoundError:
-            return None
-        except (FormatError, StoreError, MediaError) as error:
-            if not is_damage(error):
-                raise
-            self._monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
-            return None
-        self._monitor.finding(Finding(code="object-damaged", subject=name, detail="its index is damaged"))
+
+def own_index(union: Union, archive: Holding, monitor: Monitor) -> Section | None:
+    """Return what an archive says at its end that it holds, believed by the digest in the need list. None where it is not to be had:
+    a finding, unless the archive is not there."""
+    name = layout.archive_name(archive.name)
+    try:
+        footer = union.get(name, archive.size - FOOTER.size, FOOTER.size)
+        index_digest, records = parse_footer(footer, archive.size, name)
+        start = max(0, archive.size - FOOTER.size - records * INDEX_ROW.size)
+        index = union.get(name, start, records * INDEX_ROW.size)
+        if digest(index) == archive.index_digest == index_digest:
+            return Section(archive, index)
+    except NotFoundError:
         return None
+    except (FormatError, StoreError, MediaError) as error:
+        if not is_damage(error):
+            raise
+        monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
+        return None
+    monitor.finding(Finding(code="object-damaged", subject=name, detail="its index is damaged"))
+    return None

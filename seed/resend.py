@@ -190,7 +190,8 @@ def _to_disks(
     """An export over what the points before have and the vault has or awaits: a set of its own, announced at once."""
     with Work.open(home, vault, monitor) as work:
         work.settle()
-        over = Before.of(work)
+        # Disks may travel for weeks before the vault hears of them: they build only upon what the last points need.
+        over = Before.of(work, further=False)
         wanted = export.Options(again=True, resends=resends, level=options.level)
         exported = export.export(home, scope, targets, wanted, monitor, attendant, over, vault)
     announce_to(home, vault, monitor)

@@ -6,7 +6,7 @@ the home had lost what it knew. What is neither there nor promised is lost: what
 """
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -17,13 +17,17 @@ from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import ArchiveName
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
-from formats.replaced import Stock, index_objects, joined, sections, translated, unheld
+from formats.replaced import Stock, joined, translated, unheld
 from formats.standing import awaited
 from formats.store.contract import Store
+from formats.tables.archive import METADATA_CLASS
+from formats.tables.holdings import Holding
 from formats.tables.needs import Need
 from formats.tables.sections import Section
+from seed.broken import found_broken
 from seed.disk import read_journal
 from seed.disk_sets import KeptSet, kept_sets
+from seed.further import NOTHING_FURTHER, Cached, Further
 from seed.home import Home
 from seed.point_reader import PointReader
 from seed.reading import Point, Union, needed_of
@@ -37,55 +41,94 @@ Needed = dict[ArchiveName, tuple[Need, Section | None]]
 
 @dataclass(frozen=True)
 class Reusable:
-    """The archives that may be reused: those that are there, then the `promised` ones, which are not yet."""
+    """The archives that may be reused: of the last points those that are there, then those that are not yet; and `further` ones,
+    which other points need. The `promised` ones among all of them are not there yet."""
 
     needs: tuple[Need, ...] = ()
     sections: tuple[Section, ...] = ()
     promised: frozenset[ArchiveName] = frozenset()
+    further: Further = NOTHING_FURTHER
+
+    def all_sections(self) -> Iterator[Section]:
+        """Yield the indexes of all of them. Raises as `Further.sections`."""
+        yield from self.sections
+        yield from self.further.sections()
+
+    @property
+    def catalogs(self) -> list[Section]:
+        """The indexes of those that hold catalogs."""
+        last = [s for s in self.sections if s.archive.archive_class == METADATA_CLASS]
+        return [*last, *self.further.catalogs]
 
 
 def reusable(
     home: Home,
     readers: Sequence[PointReader],
     points: Sequence[Point],
+    stay: Sequence[Point],
     vault: Store,
     stock: Stock,
     union: Union,
+    cached: Cached,
     monitor: Monitor,
     *,
     sample: int = SAMPLE,
+    further: bool = True,
 ) -> Reusable:
-    """What of the points of `readers` may be reused; `points` are all that this machine has, `stock` is what the vault holds. What is
-    lost is a finding.
-    Disks that the vault has received are noted in the home. `sample` records are fetched and opened.
+    """Return what may be reused of the archives that the points need which `stay`: those of `readers`, the last points; and the
+    `further` ones, if these are asked for.
+
+    `points` are all that this machine has, `stock` is what the vault holds and has not condemned. A lost archive of the last points
+    is a finding. Disks that the vault has received are noted in the home. `sample` records are fetched and opened.
 
     Raises StoreError, MediaError where the vault does not answer.
     """
     if not readers:
         return Reusable()
-    archives: Needed = {}
+    last: Needed = {}
     for reader in readers:
         for need, section in zip(reader.needs, reader.sections, strict=True):
-            archives.setdefault(need.archive.name, (need, section))
-    archives = _as_held(archives, stock, vault)
-    there = {name for name, (need, _) in archives.items() if stock.holds(need.archive)}
-    coming = set(_promised(home, points, vault, union, monitor)) - there
-    known = {n: (need, s) for n, (need, s) in archives.items() if s is not None}
-    held = [s for n, (_, s) in known.items() if n in there]
-    bad = _untrue(readers[0].sealer, vault, held, sample, monitor)
-    lost = archives.keys() - ((known.keys() & (there | coming)) - bad) - set(given_up(home, monitor))
+            last.setdefault(need.archive.name, (need, section))
+    last = _as_held(last, stock, cached)
+    gone = union.condemned
+    coming = {n for n in promised(home, points, vault, union, monitor) if layout.archive_name(n) not in gone}
+    holdings = {holding.name: holding for holding in cached.holdings(stay)}
+    ground = dict(_ground(holdings.values(), stock, coming))
+    last = {name: item for name, item in last.items() if name in ground or name in holdings}
+    known = {n: (need, s) for n, (need, s) in last.items() if s is not None and n in ground}
+    broken = {need.archive.name for need in found_broken(home)}
+    left = [a for n, a in ground.items() if n not in last and n not in broken] if further else []
+    others = Further.of(cached, left)
+    bad = _untrue(readers[0].sealer, vault, known, others, stock, sample, monitor)
+    lost = last.keys() - (known.keys() - bad) - set(given_up(home, monitor))
+    lost = {name for name in lost if layout.archive_name(name) not in gone}
     lost |= {need.archive.name for reader in readers for need in reader.unheld}
     if lost:
         detail = (
-            f"the vault has lost {len(lost):,} of the {len(archives):,} archives that the last points need, or holds them "
+            f"the vault has lost {len(lost):,} of the {len(last):,} archives that the last points need, or holds them "
             "damaged; what lay in them is read and sent again"
         )
         monitor.finding(Finding(code="vault-lost", subject=vault.address, detail=detail))
-    kept = [known[n] for n in known if n in there - bad] + [known[n] for n in known if n in coming]
-    return Reusable(tuple(n for n, _ in kept), tuple(s for _, s in kept), frozenset(known.keys() & coming))
+    kept = sorted(
+        (item for name, item in known.items() if name not in bad),
+        key=lambda item: not stock.holds(item[0].archive),
+    )
+    awaited = frozenset(a.name for a in ground.values() if not stock.holds(a))
+    return Reusable(tuple(n for n, _ in kept), tuple(s for _, s in kept), awaited, others.without(bad))
 
 
-def _as_held(archives: Needed, stock: Stock, vault: Store) -> Needed:
+def _ground(
+    needed: Iterable[Holding], stock: Stock, coming: Collection[ArchiveName]
+) -> Iterator[tuple[ArchiveName, Holding]]:
+    """Those of the `needed` archives that are there or promised; and what stands in for those that are not there."""
+    for archive in needed:
+        if stock.holds(archive) or archive.name in coming:
+            yield archive.name, archive
+        if not stock.holds(archive):
+            yield from ((by.name, by) for by in stock.stand_ins(archive))
+
+
+def _as_held(archives: Needed, stock: Stock, cached: Cached) -> Needed:
     """The same by the archives that stand in, where these alone are in the vault: of a catalog the home may have the old one."""
     gone = [
         need
@@ -94,7 +137,8 @@ def _as_held(archives: Needed, stock: Stock, vault: Store) -> Needed:
     ]
     if not gone:
         return archives
-    found, _ = sections(index_objects(vault), {by for need in gone for by in stock.stand_ins(need.archive)})
+    wanted = {by for need in gone for by in stock.stand_ins(need.archive)}
+    found = {s.archive.name: s for _, sections in cached.indexes(wanted) for s in sections}
     held = {name: item for name, item in archives.items() if item[0] not in gone}
     for old in gone:
         stand_ins, index = stock.stand_ins(old.archive), archives[old.archive.name][1]
@@ -111,7 +155,7 @@ def _as_held(archives: Needed, stock: Stock, vault: Store) -> Needed:
     return held
 
 
-def _promised(
+def promised(
     home: Home, points: Sequence[Point], vault: Store, union: Union, monitor: Monitor
 ) -> Iterator[ArchiveName]:
     """The archives on disks that did not come: by the home's journals; of a set that this home does not know, all that
@@ -149,22 +193,32 @@ def given_up(home: Home, monitor: Monitor) -> Iterator[ArchiveName]:
 
 
 def _untrue(
-    sealer: ChunkSealer, vault: Store, sections: Sequence[Section], sample: int, monitor: Monitor
+    sealer: ChunkSealer,
+    vault: Store,
+    known: Mapping[ArchiveName, tuple[Need, Section]],
+    further: Further,
+    stock: Stock,
+    sample: int,
+    monitor: Monitor,
 ) -> set[ArchiveName]:
-    """The archives of which a record that was asked for is not what it should be; then further ones are asked for."""
+    """The archives of which a record that was asked for is not what it should be; then others are asked for."""
     bad: set[ArchiveName] = set()
-    good = list(sections)
+    archives = [need.archive for need, _ in known.values()] + [
+        archive for archive, _ in further.places.values()
+    ]
+    good = [archive.name for archive in archives if stock.holds(archive)]
     left = sample
     while left and good:
-        section = secrets.choice(good)
+        chosen = secrets.choice(good)
+        section = known[chosen][1] if chosen in known else further.section(chosen)
         row = secrets.choice(section.rows("sample"))
-        name = layout.archive_name(section.archive.name)
+        name = layout.archive_name(chosen)
         try:
             sealer.open(row.kind, row.chunk, vault.get(name, row.offset, row.length), name)
             left -= 1
         except (FormatError, IntegrityError, NotFoundError) as error:
             monitor.finding(Finding(code=error.code, subject=f"{vault.address}/{name}", detail=error.what))
-            bad.add(section.archive.name)
-            good.remove(section)
+            bad.add(chosen)
+            good.remove(chosen)
             left = sample
     return bad

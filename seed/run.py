@@ -23,7 +23,7 @@ from seed.helper import Helper
 from seed.home import Identity
 from seed.large_files import LargeFiles
 from seed.packing import Packer
-from seed.point_reader import PointReader
+from seed.remembered import Contents
 from seed.row import Row, packed
 from seed.sealing import Known, Sealing
 from seed.source.clocks import Clocks, changed_ns
@@ -53,10 +53,10 @@ class Run:
         journal: RowJournal,
         monitor: Monitor,
         level: int,
-        last: Sequence[PointReader] = (),
+        contents: Contents | None = None,
         items: Sequence[bytes] = (),
     ) -> None:
-        """`last` are the points whose catalogs the basis is, if it is any; `items` are counted one by one."""
+        """`contents` knows where small files of earlier points lie, if there are any; `items` are counted one by one."""
         master, parameters = identity.master, identity.chunking
         self.monitor = monitor
         self.unchanged = Unchanged(known)
@@ -70,7 +70,7 @@ class Run:
         self._sealing = Sealing(sealer, known, CONTENT, self._deliver)
         self._large = LargeFiles(master, parameters, known, self._sealing.submit, self._keep)
         self._gathering = Gathering(helpers, parameters.bundle_size, self._take_in, self._sealed)
-        self._stored = Stored(known, last)
+        self._stored = Stored(known, contents)
         self._catalog = Cataloguing(master, sealer, known, self._store_metadata, journal.append, items)
         self._rows: deque[Row] = deque()
         self._reading: Row | None = None  # a long file

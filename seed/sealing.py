@@ -12,11 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from formats.ids import ChunkId
 from formats.keyed.chunk import RAW_SIZE_MAX, RECORD_OVERHEAD, ChunkSealer
+from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.index import record_digest
+from formats.tables.sections import Section
 from seed.chunking import Sealed, Unit
 from seed.id_table import IdTable
 
 IN_FLIGHT_MAX = 6 << 20  # bytes of raw chunks waiting for a processor or for their turn
+ADDED_AT_ONCE = 4 << 20  # bytes of index
 ROOMS_MAX = 4  # kept for records to come; each has grown to the largest that it ever held
 
 
@@ -39,6 +42,20 @@ class Known:
         with self._lock:
             for chunk in chunks:
                 self._ids.put(chunk)
+
+    def add_sections(self, sections: Iterable[Section]) -> None:
+        """Add what lies in many archives, in a fraction of the time."""
+        rows = bytearray()
+        for section in sections:
+            rows += section.index
+            if len(rows) >= ADDED_AT_ONCE:
+                self._add_rows(bytes(rows))
+                rows.clear()
+        self._add_rows(bytes(rows))
+
+    def _add_rows(self, rows: bytes) -> None:
+        with self._lock:
+            self._ids.put_rows(rows, INDEX_ROW.size)
 
     @property
     def size(self) -> int:

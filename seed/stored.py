@@ -1,28 +1,28 @@
 """Which contents of small files are stored, and where: those of this run, and of the points before once they are needed."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 
-from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import ChunkId, ContentId
-from seed.point_reader import PointReader
+from seed.remembered import Contents
 from seed.sealing import Known
 from seed.small_files import Place, SmallFiles
 
 
 class Stored:
-    """What the points `last` hold is looked up once a small file is to be stored."""
+    """What the points before hold is looked up once a small file is to be stored: `contents` knows it, if there are any."""
 
-    def __init__(self, known: Known, last: Sequence[PointReader]) -> None:
+    def __init__(self, known: Known, contents: Contents | None) -> None:
         self._known = known
-        self._last = last
+        self._contents = contents
         self._small = SmallFiles()
-        self._remembering = not last
+        self._remembering = contents is None
 
     def find(self, contents: Sequence[ContentId]) -> list[Place | None]:
         """Of each content where it is stored, if it is."""
         if not self._remembering:
-            self._remember_last()
+            self._remembering = True
+            if self._contents is not None:
+                self._contents.teach(self._small, self._known)
         return self._small.find(contents)
 
     def get_new(self, content: ContentId) -> Place | None:
@@ -36,12 +36,3 @@ class Stored:
         """That a small file's content, if it is one, is stored already."""
         if self._remembering and content:
             self._small.remember(ContentId(content), ChunkId(chunk), offset)
-
-    def _remember_last(self) -> None:
-        """All small files of the last point: what was moved or copied from anywhere is not stored again."""
-        self._remembering = True
-        for reader in self._last:
-            # What cannot be read was said when its rows were.
-            with suppress(FormatError, IntegrityError, StoreError, MediaError):
-                for rows in reader.small_files():
-                    self._small.learn(rows, self._known)

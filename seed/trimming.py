@@ -6,22 +6,26 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, IntegrityError, NotFoundError
-from formats.ids import Digest, PointId, digest
+from formats.ids import ArchiveName, Digest, PointId, digest
 from formats.store.contract import Store
 from formats.tables import needs
+from formats.tables.holdings import decode_rows
 from formats.tables.needs import Need
 from formats.tables.sections import decode_object
 
 
-def trim(cache: Store, expired: Collection[PointId]) -> None:
+def trim(cache: Store, expired: Collection[PointId], standing_in: Collection[ArchiveName]) -> None:
     """Forget the manifests of points that have `expired`, last of all, and what only they consist of. Where what the others
-    consist of cannot be read, only the manifests. Raises StoreError, MediaError."""
+    consist of cannot be read, forget only the manifests. Of archives that are `standing_in` for others the indexes stay.
+
+    Raises StoreError, MediaError.
+    """
     found = {name: _manifest(cache, name) for name, _ in cache.list("manifests")}
     gone = {name for name, manifest in found.items() if manifest is not None and manifest.point in expired}
     if not gone:
         return
     kept = [manifest for name, manifest in found.items() if name not in gone]
-    for name in _unneeded(cache, kept):
+    for name in _unneeded(cache, kept, standing_in):
         cache.delete(name)
     for name in gone:
         cache.delete(name)
@@ -32,12 +36,8 @@ def needed_in(cache: Store, manifest: Manifest) -> tuple[list[Need], set[str]]:
     names: set[str] = set()
 
     def fetch(wanted: Digest) -> bytes:
-        name = layout.need_name(wanted)
-        data = cache.get(name)
-        if digest(data) != wanted:
-            raise IntegrityError("object-damaged", "a part of a need list is damaged", subject=name)
-        names.add(name)
-        return data
+        names.add(layout.need_name(wanted))
+        return _need(cache, wanted)
 
     return needs.load(Digest(bytes.fromhex(manifest.needs)), fetch, "needs"), names
 
@@ -49,15 +49,23 @@ def _manifest(cache: Store, name: str) -> Manifest | None:
         return None
 
 
-def _unneeded(cache: Store, kept: Collection[Manifest | None]) -> list[str]:
-    keep, archives = set[str](), set[bytes]()
+def _unneeded(
+    cache: Store, kept: Collection[Manifest | None], standing_in: Collection[ArchiveName]
+) -> list[str]:
+    keep, rows, known = set[str](), set[bytes](), set[Digest]()
+
+    def fetch(wanted: Digest) -> bytes:
+        keep.add(layout.need_name(wanted))
+        return _need(cache, wanted)
+
     try:
         for manifest in kept:
             if manifest is None:
                 return []
-            needed, names = needed_in(cache, manifest)
-            keep |= names
-            archives |= {need.archive.name for need in needed}
+            root = Digest(bytes.fromhex(manifest.needs))
+            keep |= {layout.need_name(found) for found in needs.objects_of(root, fetch, "needs")}
+            needs.add_rows(root, fetch, "needs", rows, known)
+        archives = {holding.name for row in rows for holding in decode_rows(row, "needs")} | {*standing_in}
         keep |= {layout.archive_name(name) for name in archives}
         for name, _ in cache.list("indexes"):
             if any(s.archive.name in archives for s in decode_object(cache.get(name), name)):
@@ -66,3 +74,11 @@ def _unneeded(cache: Store, kept: Collection[Manifest | None]) -> list[str]:
         return []
     folders = ("archives", "indexes", "needs")
     return [name for folder in folders for name, _ in cache.list(folder) if name not in keep]
+
+
+def _need(cache: Store, wanted: Digest) -> bytes:
+    name = layout.need_name(wanted)
+    data = cache.get(name)
+    if digest(data) != wanted:
+        raise IntegrityError("object-damaged", "a part of a need list is damaged", subject=name)
+    return data

@@ -3,7 +3,7 @@ may be built upon.
 """
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from formats.errors import (
     IntegrityError,
     MediaError,
     NameHeldByOtherError,
+    NotFoundError,
     StoreError,
     VaultError,
     damage_aside,
@@ -24,14 +25,16 @@ from formats.ids import ArchiveName, HexDigest, MachineId, PointId, hex_digest
 from formats.keyed.catalog import Entry, PageRow
 from formats.monitor import Finding, Monitor
 from formats.replaced import Stock
-from formats.retention import condemned, read_kept
+from formats.retention import Kept, condemned, read_kept
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables.needs import Need
+from formats.tables.sections import Section
 from seed import basis
 from seed.broken import found_broken
 from seed.commit import settle_sequence
 from seed.disk_sets import kept_sets
+from seed.further import Cached, staying
 from seed.home import Home
 from seed.joining import put_request
 from seed.machines import check_active, own_machines
@@ -40,7 +43,8 @@ from seed.placing import MetadataCache
 from seed.point_reader import PointReader
 from seed.reading import Point, Union, believed, points
 from seed.rebuilding import rebuild
-from seed.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, reusable
+from seed.remembered import Contents, OfReaders, Remembered
+from seed.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, promised, reusable
 from seed.trimming import needed_in, trim
 from seed.uplink import Uplink
 
@@ -73,6 +77,7 @@ class Work:
     folder: Path
     monitor: Monitor
     described: tuple[Need, ...] = ()  # by a partial point of this run
+    _terms: dict[MachineId, Kept] = field(default_factory=dict)
 
     @classmethod
     @contextmanager
@@ -103,7 +108,7 @@ class Work:
     def points(self) -> list[Point]:
         """All points of this machine, and of those whose place it took, that have not expired."""
         machines = own_machines(self.home.identity, [self.vault], self.monitor)
-        expired = {point for m in machines for point in self._expired(m.machine)}
+        expired = self._expired()
         found = points(self.own, machines, self.monitor)
         return [point for point in found if point.manifest.point not in expired]
 
@@ -123,8 +128,19 @@ class Work:
     def _condemned(self) -> frozenset[str]:
         return condemned(self.vault, self.home.identity.authority_key, self.monitor)
 
-    def _expired(self, machine: MachineId) -> set[PointId]:
-        return read_kept(self.vault, machine, self.home.identity.authority_key, self.monitor).expired
+    def kept_of(self, machine: MachineId) -> Kept:
+        """Return what the authority has decided about a machine's points; read once. Raises StoreError."""
+        if machine not in self._terms:
+            key = self.home.identity.authority_key
+            self._terms[machine] = read_kept(self.vault, machine, key, self.monitor)
+        return self._terms[machine]
+
+    def _expired(self) -> set[PointId]:
+        """The expired points of this machine, and of those whose place it took."""
+        identity = self.home.identity
+        return {
+            p for machine in (identity.machine, *identity.replaced) for p in self.kept_of(machine).expired
+        }
 
     def settle(self) -> None:
         """Have the vault know what this machine has told it: a run was killed, or the vault was rolled back or made again."""
@@ -132,7 +148,8 @@ class Work:
             detail = "damaged there; have the datacenter run `importer validate`, and the next backup puts it again"
             self._find("object-damaged", f"{self.vault.address}/{name}", detail)
         settle_sequence(self.home)
-        trim(self.cache.store, self._expired(self.home.identity.machine))
+        standing_in = {e.by.holding.name for said in self.own.replacements() for e in said.replaced}
+        trim(self.cache.store, self._expired(), standing_in)
         prefix = layout.manifest_prefix(self.home.identity.machine)
         there = {name for name, _ in self.vault.list(prefix)}
         lacking = [name for name, _ in self.cache.store.list(prefix) if name not in there]
@@ -150,7 +167,7 @@ class Work:
 
     def _may_put(self, name: str) -> bool:
         """Whether a manifest that the vault lacks may be put now. One that it never took is given up where it builds upon what
-        was condemned meanwhile (SWEEP-3): the next point has all that is there."""
+        was condemned or deleted meanwhile (SWEEP-3): the next point has all that is there."""
         known = self.home.state.acknowledged or HexDigest("")
         taken = [n for n, _ in self.cache.store.list("manifests") if layout.is_name_of(n, known)]
         if any(layout.number_of(name) <= layout.number_of(n) for n in taken):
@@ -159,13 +176,28 @@ class Work:
         with damage_aside():
             manifest = envelope.read(self.cache.store.get(name), name).peek(Manifest)
             needed, objects = needed_in(self.cache.store, manifest)
-            if gone.isdisjoint(objects | {layout.archive_name(need.archive.name) for need in needed}):
+            waiting = set(promised(self.home, self.points(), self.vault, self.own, self.monitor))
+            if gone.isdisjoint(objects) and not self._lacking(needed, waiting, gone):
                 return True
         self.monitor.notice(
-            "a point that the vault never took builds upon what is condemned, and is given up"
+            "a point that the vault never took builds upon what is condemned or gone, and is given up"
         )
         self.cache.store.delete(name)
         return False
+
+    def take_up(self, catalogs: list[Section]) -> None:
+        """Go on with the archives of catalogs that a run has sealed whose ground was condemned. What this one seals comes to them."""
+        there = {n for n, _ in self.cache.store.list("archives") if n not in self.own.condemned}
+        catalogs[:] = [s for s in catalogs if layout.archive_name(s.archive.name) in there]
+        self.cache.sections = catalogs
+
+    @contextmanager
+    def ground(self) -> Iterator[None]:
+        """Take for condemned what cannot be read any more of the indexes of what is built upon. Raises ChangedError."""
+        try:
+            yield
+        except (IntegrityError, NotFoundError) as error:
+            raise ChangedError(self.vault.address, 1) from error
 
     def publish(
         self, described: Description, signed: bytes, waiting: Collection[ArchiveName] = ()
@@ -202,15 +234,17 @@ class Work:
         late = True
         while late:
             began, gone = time.monotonic(), self._condemned()
-            there = self._stock(gone)
-            lacking = [
-                need
-                for need in described.needed
-                if need.archive.name not in waiting and there.lacking(need) is not None
-            ]
+            lacking = self._lacking(described.needed, waiting, gone)
             if lacking or not gone.isdisjoint(described.objects):
                 raise ChangedError(self.vault.address, len(lacking))
             late = time.monotonic() - began > REACH
+
+    def _lacking(
+        self, needed: Iterable[Need], waiting: Collection[ArchiveName], gone: Collection[str]
+    ) -> list[Need]:
+        """What is needed, is not `waiting` to come, and is not in the vault, or is condemned there."""
+        there = self._stock(gone)
+        return [n for n in needed if n.archive.name not in waiting and there.lacking(n) is not None]
 
     def forget(self) -> None:
         """What is finished is not gone on with."""
@@ -237,26 +271,32 @@ class Work:
 @dataclass(frozen=True)
 class Before:
     """What this point follows: the last of the usual items, the last of any, and the partial ones after it; and what of
-    them may be reused. `points` are all that this machine has."""
+    them, and of others, may be reused. `contents` knows where small files lie. `points` are all that this machine has."""
 
     readers: tuple[PointReader, ...] = ()
     reuse: Reusable = field(default_factory=Reusable)
+    contents: Contents | None = None
     points: tuple[Point, ...] = ()
 
     @classmethod
-    def of(cls, work: Work) -> "Before":
+    def of(cls, work: Work, *, further: bool = True) -> "Before":
+        """Judge what this run may build upon; beside the last points upon others, if `further` is set."""
         found = work.points()
         if found:  # another home of this machine, or the one before, may have made the newest
             work.home.spend(found[-1].manifest.sequence, found[-1].digest)
-        whole = [p for p in found if p.manifest.point_kind != "partial"][-1:]
-        usual = [p for p in found if p.manifest.point == work.home.state.usual and p not in whole]
-        partial = found[found.index(whole[0]) + 1 :] if whole else found
-        readers = tuple(PointReader(work.own, p, work.monitor) for p in (*usual, *whole, *partial))
+        readers = tuple(_last(work, found))
         sample = SAMPLE_REBUILT if rebuild(readers, work.kept, work.vault, work.cache) else SAMPLE
+        cached = Cached(work.kept, Union([work.vault]), work.cache, work.monitor)
+        stay = staying(work.home, found, work.kept_of)
+        stock, monitor = work.stock(), work.monitor
         reuse = reusable(
-            work.home, readers, found, work.vault, work.stock(), work.own, work.monitor, sample=sample
-        )
-        return cls(readers, reuse, tuple(found))
+            work.home, readers, found, stay, work.vault, stock, work.own, cached, monitor,
+            sample=sample, further=further,
+        )  # fmt: skip
+        if not further or not readers:
+            return cls(readers, reuse, OfReaders(readers) if readers else None, tuple(found))
+        path = work.home.path / "contents"
+        return cls(readers, reuse, Remembered(path, stay, reuse.catalogs, work.own, monitor), tuple(found))
 
     def rows(self, monitor: Monitor) -> Iterator[tuple[Entry, basis.Origin]]:
         """The catalogs of these points as one. One that cannot be read ends early: files are read anew then."""
@@ -264,6 +304,26 @@ class Before:
         for reader in self.readers:
             rows = basis.over(rows, basis.of_segments(_readable(reader, monitor)))
         return rows
+
+
+def _last(work: Work, found: Sequence[Point]) -> list[PointReader]:
+    """Readers of the last of the usual items, of the last whole point, and of the partial ones after it. In place of a whole point
+    whose need list is damaged the one before it is taken."""
+    whole, partial = list[PointReader](), list[PointReader]()
+    for point in reversed(found):
+        with damage_aside():  # said when the need lists of all points are read
+            kind = partial if point.manifest.point_kind == "partial" else whole
+            kind.insert(0, PointReader(work.own, point, work.monitor))
+        if whole:
+            break
+    usual = list[PointReader]()
+    for point in found:
+        if point.manifest.point == work.home.state.usual and all(
+            reader.point is not point for reader in whole
+        ):
+            with damage_aside():
+                usual.append(PointReader(work.own, point, work.monitor))
+    return [*usual, *whole, *partial]
 
 
 def _readable(reader: PointReader, monitor: Monitor) -> Iterator[tuple[PageRow, list[Entry]]]:

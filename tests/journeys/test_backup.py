@@ -137,6 +137,28 @@ def test_a_long_run_puts_partial_points_and_goes_on_from_them_without_its_home(
     assert (latest["kind"], latest["sequence"]) == ("incremental", points[-1]["sequence"] + 1)
 
 
+def test_what_travels_on_disks_is_not_sent_though_the_source_was_empty_for_once(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    """Its points wait for the disk, and are complete once that is imported."""
+    stage = copy_of(opened)
+    stage.export(source)
+    aside = room / "aside"
+    source.rename(aside)
+    source.mkdir()
+    backup(stage, source)
+    source.rmdir()
+    aside.rename(source)
+    (source / "moved").mkdir()
+    (source / "many/1").rename(source / "moved/1")
+    done = backup(stage)
+    assert int(str(done["archive_bytes"])) < MIB // 4
+    stage.import_()
+    points = stage.run("seed", "points", "--json").json
+    assert [p["complete"] for p in points] == [True] * 3
+    assert trees.differences(source, restored(stage, done["point"], room, source)) == []
+
+
 def archives(stage: Stage) -> list[Path]:
     return [p for p in (stage.vault / "archives").rglob("*") if p.is_file() and len(p.name) == 64]
 

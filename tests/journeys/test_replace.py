@@ -123,6 +123,28 @@ def test_a_rebuilt_server_goes_on_where_the_one_before_ended(lived: Stage, sourc
     assert trees.differences(source, below(room / "by passphrase", source)) == []
 
 
+def test_what_machines_before_the_one_before_have_is_not_sent_again(
+    lived: Stage, source: Path, room: Path
+) -> None:
+    """Two machines took the place of the one before them, and both met an empty source. The third finds it as it was."""
+    stage = lived
+    (source / "film").write_bytes(trees.incompressible(6 << 20, 9))
+    backup(stage, source)
+    aside = room / "aside"
+    source.rename(aside)
+    source.mkdir()
+    for number in range(2):
+        stage.home.rename(stage.folder / f"home {number}")
+        replace(stage)
+        machines(stage)
+        backup(stage, source)
+    source.rmdir()
+    aside.rename(source)
+    done = backup(stage)
+    assert int(str(done["archive_bytes"])) < SOME
+    assert trees.differences(source, restored(stage, done["point"], room, source)) == []
+
+
 def test_the_manifests_of_both_are_one_chain(lived: Stage, source: Path) -> None:
     stage = lived
     last = points(stage)[-1]["digest"]

@@ -2,6 +2,9 @@
 
 Every interleaving of their steps and of the clock is visited. Bad is a state in which a manifest is there that builds upon the
 object, and the object is not.
+
+The agent builds upon the object whether anybody needs it or not. So the model does not ask why the object is there: the agent may
+know it from its last point, from an older one that expires at any time, or from no point at all.
 """
 
 from collections.abc import Iterator
@@ -28,6 +31,7 @@ class Rules:
     import_waits: bool = True
     job_stops: bool = True
     agent_reads_lists: bool = True
+    late_looks: bool = True
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class State:
     there: bool = True
     old_point: bool = True  # it needs the object, until it expires
     condemned: int | None = None  # when the list was put
-    agent: Literal["idle", "builds"] = "idle"
+    agent: Literal["idle", "builds", "signed"] = "idle"
     agent_read: int = 0
     manifest: bool = False
     importer: Literal["idle", "job", "free", "relies", "done"] = "idle"
@@ -70,7 +74,11 @@ def agent(s: State, rules: Rules) -> Iterator[State]:
     if s.agent == "builds":
         if s.now - s.agent_read <= rules.reach:
             yield replace(s, agent="idle", manifest=True)
-        yield replace(s, agent="idle")  # it reads again, or was killed
+        yield replace(s, agent="idle")  # it reads again
+        yield replace(s, agent="signed")  # it was killed, or the vault went away
+    if s.agent == "signed":  # the next run looks again, and puts the manifest or gives it up
+        holds = (s.there or not rules.late_looks) and not known
+        yield replace(s, agent="builds" if holds else "idle", agent_read=s.now)
 
 
 def importer(s: State, rules: Rules) -> Iterator[State]:
@@ -146,6 +154,7 @@ def test_nothing_that_is_needed_is_ever_deleted() -> None:
         {"import_waits": False},
         {"job_stops": False},
         {"agent_reads_lists": False},
+        {"late_looks": False},
         {"over": 0},
     ],
     ids=str,

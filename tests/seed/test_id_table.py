@@ -78,6 +78,16 @@ def test_what_is_put_after_a_search_is_at_hand() -> None:
         assert [table.get_new(key) for key in batch] == list(range(5))
 
 
+@given(st.lists(st.lists(keys, max_size=50), max_size=12), st.integers(16, 70))
+def test_rows_are_put_as_their_ids_would_be(groups: list[list[bytes]], size: int) -> None:
+    table, model = IdTable(), set[bytes]()
+    for group in groups:
+        table.put_rows(b"".join((key + bytes(size))[:size] for key in group), size)
+        model.update(group)
+        assert [key in table for key in KEYS] == [key in model for key in KEYS]
+    assert [found is not None for found in table.find(KEYS)] == [key in model for key in KEYS]
+
+
 def test_sixteen_bytes_an_id_and_eight_for_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     count = 200_000

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from formats.errors import FormatError, IntegrityError
 from formats.ids import ArchiveName, Digest, digest
 from formats.tables import needs
+from formats.tables.holdings import decode_rows
 from formats.tables.index import RECORDS_MAX
 from formats.tables.needs import (
     BUCKET_ARCHIVES_MAX,
@@ -261,3 +263,33 @@ def test_what_was_written_comes_back(data: st.DataObject, numbers: set[int]) -> 
     found = load(digest(root), fetcher({digest(root): root, **objects}), "here")
     assert found == sorted(written, key=lambda n: n.archive.name)
     assert needs.encode(found) == (root, objects)
+
+
+def test_the_rows_of_many_lists_are_read_once_a_bucket() -> None:
+    """Of lists that share buckets, and of one that is damaged: its other buckets count."""
+    lists = [[need(number) for number in range(1 + one, 1500 + one)] for one in range(3)]
+    encoded = [encode(found) for found in lists]
+    objects = {found: data for _, buckets in encoded for found, data in buckets.items()}
+    objects |= {digest(root): root for root, _ in encoded}
+    fetched: list[Digest] = []
+
+    def fetch(wanted: Digest) -> bytes:
+        fetched.append(wanted)
+        return objects[wanted]
+
+    rows, known = set[bytes](), set[Digest]()
+    for root, _ in encoded:
+        needs.add_rows(digest(root), fetch, "needs", rows, known)
+    expected = {one.archive for found in lists for one in found}
+    assert decode_rows(b"".join(sorted(rows)), "needs") == sorted(expected, key=lambda one: one.name)
+    assert len(fetched) == len({*fetched}) == len(objects)
+
+
+@given(st.binary(max_size=200))
+def test_rows_of_any_bytes_are_whole_or_refused(data: bytes) -> None:
+    rows = set[bytes]()
+    for bucket in (data, BUCKET[:8] + data, BUCKET[: len(data)]):
+        objects = {digest(ROOT): ROOT, digest(BUCKET): bucket}
+        with suppress(FormatError):
+            needs.add_rows(digest(ROOT), fetcher(objects), "needs", rows, set())
+    assert {len(row) for row in rows} <= {76}

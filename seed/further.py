@@ -1,0 +1,178 @@
+"""The archives that a run may reuse beside those of the last points: what any point needs that stays.
+
+A point stays if it will not expire within two days: so a run seldom loses what it builds upon. The lists of what points need, and the
+indexes of their archives, come from the vault once. From then on they lie in the home's cache, each under its digest. The indexes are
+read there whenever they are needed, and take no memory meanwhile.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+
+from formats import layout
+from formats.errors import damage_aside
+from formats.ids import ArchiveName, Digest, MachineId, digest
+from formats.monitor import Monitor, damage_told
+from formats.retention import DAY, Kept
+from formats.tables import needs
+from formats.tables.archive import METADATA_CLASS
+from formats.tables.holdings import Holding, decode_rows
+from formats.tables.sections import Section, decode_object, encode_objects
+from seed.home import Home
+from seed.placing import MetadataCache
+from seed.point_reader import own_index
+from seed.reading import Point, Union
+from seed.retention import calendar
+
+STAYS = 2 * DAY  # seconds
+
+
+def staying(home: Home, found: Sequence[Point], kept: Callable[[MachineId], Kept]) -> list[Point]:
+    """Return the points that will not expire within two days; `kept` tells the terms of a machine's points.
+
+    A point without a term is judged by the term that it would get now. The last whole point of a machine stays, and partial points
+    after it do. The clock of this machine counts. Where it is wrong, too little is reused, or a part of a run is done again.
+    """
+    now = int(time.time())
+    machines = defaultdict[MachineId, list[Point]](list)
+    for point in found:
+        machines[point.manifest.machine].append(point)
+    stay = set[str]()
+    for machine, points in machines.items():
+        planned = calendar(home, kept(machine), [(p.manifest, True) for p in points], now)
+        last = max((plan.manifest.sequence for plan in planned if plan.last), default=0)
+        for plan in planned:
+            if plan.last or plan.manifest.sequence > last or (plan.until or 0) > now + STAYS:
+                stay.add(plan.manifest.point)
+    return [point for point in found if point.manifest.point in stay]
+
+
+class Cached:
+    """The objects of a vault by way of the home's cache: one that was fetched is not fetched again."""
+
+    def __init__(self, kept: Union, vault: Union, cache: MetadataCache, monitor: Monitor) -> None:
+        """`kept` is all that the home has, `cache` the part of it that takes in what the `vault` gives."""
+        self._kept = kept
+        self._vault = vault
+        self._cache = cache
+        self._monitor = monitor
+        self._listed = {prefix: set(kept.list(prefix)) for prefix in ("manifests", "needs", "indexes")}
+
+    def get(self, name: str, expected: bytes) -> bytes:
+        """Return an object of that digest. Raises IntegrityError, NotFoundError, StoreError, MediaError, HomeError."""
+        if name in self._listed[name.partition("/")[0]]:
+            with damage_aside():
+                return self._kept.get_checked(name, expected)
+        data = self._vault.get_checked(name, expected)
+        self._keep(name, data)
+        return data
+
+    def holdings(self, points: Iterable[Point]) -> list[Holding]:
+        """Return the archives that the points need. A need list that cannot be read is a finding, and costs its point only.
+
+        Raises StoreError, MediaError where the vault does not answer.
+        """
+        rows, known = set[bytes](), set[Digest]()
+        for point in points:
+            manifest = point.manifest
+            prefix = layout.manifest_prefix(manifest.machine)
+            name = layout.numbered(prefix, manifest.sequence, point.digest)
+            with damage_told(self._monitor, f"{name}: what this point needs; it is not built upon"):
+                if name not in self._listed["manifests"]:
+                    self._keep(name, self._vault.get_document(name))
+                needs.add_rows(Digest(bytes.fromhex(manifest.needs)), self._need, name, rows, known)
+        found: list[Holding] = []
+        for row in sorted(rows):
+            with damage_told(self._monitor, "need lists"):
+                found += decode_rows(row, "need lists")
+        return found
+
+    def indexes(self, wanted: Iterable[Holding]) -> Iterator[tuple[str, list[Section]]]:
+        """Yield the indexes of the `wanted` archives, by the objects in which they stand. What no object says of an archive is read
+        from its end, and kept in the cache as an object of its own. Raises StoreError, MediaError where the vault does not answer."""
+        left = {archive.name: archive for archive in wanted}
+        for name, data in self._index_objects() if left else ():
+            found: list[Section] = []
+            with damage_aside():
+                found = [s for s in decode_object(data, name) if left.get(s.archive.name) == s.archive]
+            for section in found:
+                left.pop(section.archive.name, None)
+            if found:
+                self._keep(name, data)
+                yield name, found
+            if not left:
+                return
+        lone = [s for archive in left.values() if (s := own_index(self._vault, archive, self._monitor))]
+        for data in encode_objects(lone):
+            name = layout.index_name(digest(data))
+            self._keep(name, data)
+            yield name, decode_object(data, name)
+
+    def _index_objects(self) -> Iterator[tuple[str, bytes]]:
+        """Those in the home, then those in the vault alone; whole ones."""
+        mine = self._listed["indexes"]
+        names = chain(sorted(mine), (name for name in self._vault.list("indexes") if name not in mine))
+        for name in names:
+            with suppress(ValueError), damage_aside():
+                yield name, (self._kept if name in mine else self._vault).get_checked(name, _said(name))
+
+    def _need(self, wanted: Digest) -> bytes:
+        return self.get(layout.need_name(wanted), wanted)
+
+    def _keep(self, name: str, data: bytes) -> None:
+        listed = self._listed[name.partition("/")[0]]
+        if name not in listed:
+            self._cache.put(name, data)
+            listed.add(name)
+
+
+@dataclass(frozen=True)
+class Further:
+    """Archives that may be reused, each with the name of the object in which its index stands; of those that hold catalogs the
+    indexes themselves."""
+
+    places: Mapping[ArchiveName, tuple[Holding, str]] = field(default_factory=dict)
+    catalogs: tuple[Section, ...] = ()
+    cached: Cached | None = None
+
+    @classmethod
+    def of(cls, cached: Cached, wanted: Iterable[Holding]) -> "Further":
+        """Find the indexes of the `wanted` archives. Raises as `Cached.indexes`."""
+        places, catalogs = dict[ArchiveName, tuple[Holding, str]](), list[Section]()
+        for name, found in cached.indexes(wanted):
+            places |= {section.archive.name: (section.archive, name) for section in found}
+            catalogs += [s for s in found if s.archive.archive_class == METADATA_CLASS]
+        return cls(places, tuple(catalogs), cached)
+
+    def without(self, names: Iterable[ArchiveName]) -> "Further":
+        """Return the same without some archives."""
+        gone = set(names)
+        places = {name: place for name, place in self.places.items() if name not in gone}
+        catalogs = tuple(s for s in self.catalogs if s.archive.name not in gone)
+        return Further(places, catalogs, self.cached)
+
+    def sections(self) -> Iterator[Section]:
+        """Read the indexes of all these archives. Raises IntegrityError, NotFoundError, StoreError, MediaError."""
+        for name in dict.fromkeys(name for _, name in self.places.values()):
+            yield from self._read(name)
+
+    def section(self, archive: ArchiveName) -> Section:
+        """Read the index of one of them. Raises as `sections`."""
+        return next(s for s in self._read(self.places[archive][1]) if s.archive.name == archive)
+
+    def _read(self, name: str) -> Iterator[Section]:
+        assert self.cached is not None
+        for section in decode_object(self.cached.get(name, _said(name)), name):
+            if self.places.get(section.archive.name) == (section.archive, name):
+                yield section
+
+
+NOTHING_FURTHER = Further()
+
+
+def _said(name: str) -> bytes:
+    """The digest in the name of an object."""
+    return bytes.fromhex(name.rpartition("/")[2])

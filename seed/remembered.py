@@ -1,0 +1,256 @@
+"""Where the contents of small files lie, by the catalogs of all points that stay.
+
+They are kept in a file of the home, so each table of a catalog is read once. The file is a sequence of frames (seed/basis.py), and a
+torn end is cut off. A frame names the pages and segments that were read, by their chunk ids, and the small files in them:
+
+    pages u32, segments u32, bundles u32, files u32, ids of these pages, segments and bundles (32 bytes each), then of each file:
+    content id 16, number of its bundle u32, offset in it u32
+
+Nothing is believed because it stands there: a file counts if its bundle lies in an archive that may be reused.
+"""
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from blake3 import blake3
+
+from formats import layout
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    MediaError,
+    OffseedError,
+    StoreError,
+    damage_aside,
+    is_damage,
+)
+from formats.ids import ChunkId, ContentId
+from formats.keyed.catalog import decode_page, small_files
+from formats.keyed.chunk import ChunkSealer
+from formats.monitor import Monitor
+from formats.tables.index import CATALOG
+from formats.tables.sections import Section
+from seed.basis import FRAME, RowJournal
+from seed.places import Places
+from seed.point_reader import PointReader
+from seed.reading import Point, Union
+from seed.sealing import Known
+from seed.small_files import SmallFiles
+
+HEAD = struct.Struct("<IIII")
+ROW = struct.Struct("<16sII")
+ID = 32  # bytes
+FRAME_FILES = 1 << 16
+STALE_MIN = 64  # pages
+
+File = tuple[bytes, ChunkId, int]  # content id, bundle, offset in it
+
+
+class Contents(Protocol):
+    """Knowledge of small files of earlier points."""
+
+    def teach(self, small: SmallFiles, known: Known) -> None:
+        """Tell `small` of those whose bundles are `known`."""
+
+
+class OfReaders:
+    """The small files of points, by their whole catalogs."""
+
+    def __init__(self, readers: Sequence[PointReader]) -> None:
+        self._readers = readers
+
+    def teach(self, small: SmallFiles, known: Known) -> None:
+        for reader in self._readers:
+            # What cannot be read was said when its rows were.
+            with suppress(FormatError, IntegrityError, StoreError, MediaError):
+                for files in reader.small_files():
+                    small.learn(files, known)
+
+
+class Remembered:
+    """The small files of points, by the file in the home and by the tables of their catalogs that it does not name yet."""
+
+    def __init__(
+        self, path: Path, points: Sequence[Point], catalogs: Sequence[Section], union: Union, monitor: Monitor
+    ) -> None:
+        """`catalogs` are the indexes of the archives in which the catalogs of `points` lie."""
+        self._path = path
+        self._points = points
+        self._catalogs = catalogs
+        self._union = union
+        self._monitor = monitor
+
+    def teach(self, small: SmallFiles, known: Known) -> None:
+        """Tell `small` of those whose bundles are `known`. Raises HomeError; StoreError, MediaError where a vault does not answer."""
+        wanted = {page for point in self._points for page in _pages(point)}
+        pages, segments = self._named(wanted)
+        for frame in _frames(self._path):
+            small.learn(frame.files(), known)
+        if wanted <= pages:
+            return
+        catalogs = _Catalogs(self._points[0], self._catalogs, self._union)
+        with closing(RowJournal(self._path)) as journal:
+            learning = _Learning(catalogs, journal, pages, segments, small, known)
+            for point in self._points:
+                try:
+                    learning.learn(point)
+                except OffseedError as error:
+                    if not is_damage(error):
+                        raise
+                    what = f"the list of files of point {point.manifest.point[:8]} cannot be read to its end"
+                    self._monitor.notice(
+                        f"{what} ({error.what}); small files that only it has may be sent again"
+                    )
+
+    def _named(self, wanted: set[ChunkId]) -> tuple[set[ChunkId], set[ChunkId]]:
+        """The pages and segments that the file names. A torn end is cut off. A file is given up if most of its pages belong to
+        points that are gone."""
+        pages, segments, end = set[ChunkId](), set[ChunkId](), 0
+        for frame in _frames(self._path):
+            pages |= frame.pages
+            segments |= frame.segments
+            end = frame.end
+        if len(pages - wanted) > len(pages & wanted) + STALE_MIN:
+            pages, segments, end = set(), set(), 0
+        with suppress(FileNotFoundError):
+            if self._path.stat().st_size > end:
+                os.truncate(self._path, end)
+        return pages, segments
+
+
+class _Learning:
+    """Reads tables of catalogs that were not read before, and writes down what stands in them."""
+
+    def __init__(
+        self,
+        catalogs: "_Catalogs",
+        journal: RowJournal,
+        pages: set[ChunkId],
+        segments: set[ChunkId],
+        small: SmallFiles,
+        known: Known,
+    ) -> None:
+        self._catalogs = catalogs
+        self._journal = journal
+        self._pages = pages
+        self._segments = segments
+        self._small = small
+        self._known = known
+        self._files: list[File] = []
+        self._new: list[ChunkId] = []  # segments
+
+    def learn(self, point: Point) -> None:
+        """Raises IntegrityError, FormatError, StoreError, MediaError, HomeError."""
+        for page in _pages(point):
+            if page in self._pages:
+                continue
+            where = f"page {page.hex()[:16]}"
+            for row in decode_page(self._catalogs.chunk(page), where):
+                if row.segment not in self._segments:
+                    self._learn(row.segment)
+            self._write([page])
+            self._pages.add(page)
+
+    def _learn(self, segment: ChunkId) -> None:
+        files = list(small_files(self._catalogs.chunk(segment)))
+        places = self._small.find([ContentId(content) for content, _, _ in files])
+        for file, place in zip(files, places, strict=True):
+            if place is None or place[0].id != file[1]:
+                self._files.append(file)
+        self._small.learn(files, self._known)
+        self._new.append(segment)
+        self._segments.add(segment)
+        if len(self._files) > FRAME_FILES:
+            self._write([])
+
+    def _write(self, pages: Sequence[ChunkId]) -> None:
+        bundles = {
+            bundle: number for number, bundle in enumerate(dict.fromkeys(b for _, b, _ in self._files))
+        }
+        parts = [
+            HEAD.pack(len(pages), len(self._new), len(bundles), len(self._files)),
+            *pages,
+            *self._new,
+            *bundles,
+        ]
+        parts += [ROW.pack(content, bundles[bundle], offset) for content, bundle, offset in self._files]
+        self._journal.append(b"".join(parts))
+        self._files, self._new = [], []
+
+
+class _Catalogs:
+    """Tables of the catalogs of many points."""
+
+    def __init__(self, point: Point, sections: Sequence[Section], union: Union) -> None:
+        self._sealer = ChunkSealer(point.master)
+        self._union = union
+        self._names = [layout.archive_name(section.archive.name) for section in sections]
+        self._places = Places()
+        for number, section in enumerate(sections):
+            self._places.add(number, section.rows(self._names[number]))
+        self._places.end()
+
+    def chunk(self, chunk: ChunkId) -> bytes:
+        """Raises IntegrityError chunk-missing; StoreError, MediaError where a store does not answer."""
+        for place in self._places.of(chunk):
+            name = self._names[place.archive]
+            with damage_aside():
+                return self._sealer.open(
+                    CATALOG, chunk, self._union.get(name, place.offset, place.length), name
+                )
+        raise IntegrityError(
+            "chunk-missing",
+            "a part of a catalog is in none of the archives at hand",
+            subject=chunk.hex()[:16],
+        )
+
+
+class _Frame(NamedTuple):
+    """A frame, whose last byte stands before `end`."""
+
+    data: bytes
+    end: int
+
+    @property
+    def _counts(self) -> tuple[int, ...]:
+        return HEAD.unpack_from(self.data)
+
+    @property
+    def pages(self) -> set[ChunkId]:
+        return set(self._ids(0, self._counts[0]))
+
+    @property
+    def segments(self) -> set[ChunkId]:
+        return set(self._ids(self._counts[0], self._counts[1]))
+
+    def files(self) -> list[File]:
+        pages, segments, bundles, files = self._counts
+        ids = self._ids(pages + segments, bundles)
+        start = HEAD.size + ID * (pages + segments + bundles)
+        rows = ROW.iter_unpack(self.data[start : start + files * ROW.size])
+        return [(content, ids[number], offset) for content, number, offset in rows]
+
+    def _ids(self, first: int, count: int) -> list[ChunkId]:
+        start = HEAD.size + ID * first
+        return [ChunkId(self.data[at : at + ID]) for at in range(start, start + ID * count, ID)]
+
+
+def _frames(path: Path) -> Iterator[_Frame]:
+    """The whole frames at the start of a file, if it is there."""
+    end = 0
+    with suppress(FileNotFoundError), open(path, "rb") as file:
+        while len(head := file.read(FRAME.size)) == FRAME.size:
+            length, checked = FRAME.unpack(head)
+            data = file.read(length)
+            if len(data) != length or blake3(data).digest(length=16) != checked:
+                return
+            end += FRAME.size + length
+            yield _Frame(data, end)
+
+
+def _pages(point: Point) -> list[ChunkId]:
+    return [ChunkId(bytes.fromhex(page)) for page in point.root.pages]
