@@ -1,16 +1,31 @@
 """Prune beside a backup and an import that run, killed and run again: nothing that is needed is lost. By real processes."""
 
+import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
-from tests.effort import seeded
+from tests.effort import NIGHTLY, seeded
 from tests.journeys import moments, trees
-from tests.journeys.stage import Copy, Stage, a_day_later, backup, below, ended, keep_firsts, kept
+from tests.journeys.stage import (
+    Copy,
+    Stage,
+    a_day_later,
+    backup,
+    below,
+    ended,
+    keep_firsts,
+    kept,
+    prepared,
+)
 
 assert sys.platform == "linux"
 
 ROUNDS = 4
+# A backup builds also upon points whose time is over already: they expire under it.
+HASTY = "import seed.further; seed.further.STAYS = -10**9\n"
+OBJECTS = 6  # that such a backup puts: an archive of each class, an index object, a need list in two parts, the manifest
 WRITTEN = 3  # objects at least, by each prune here: that it begins, a term, and that it has ended
 
 
@@ -68,3 +83,54 @@ def test_an_import_waits_for_no_prune_that_was_killed_and_followed_by_another(
     stage.run(*prune)
     assert len(list((stage.vault / "sweeps").iterdir())) == 1, "that the last one has ended"
     assert stage.import_()["disks"][0]["may_be_erased"]
+
+
+def test_prune_beside_any_step_of_a_backup_takes_nothing_that_it_builds_upon(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    """A film that an older point needs, and the source has again. At one step of the backup prune lets that point expire, and
+    condemns its archives. The backup then goes on; or it is killed, and made again once they are deleted."""
+    stage = copy_of(opened)
+    keep_firsts(stage, days=1)
+    film = trees.incompressible(20 << 20, 3)
+    backup(stage, source)
+    (source / "film").write_bytes(film)
+    backup(stage)
+    (source / "film").unlink()
+    backup(stage)
+    (source / "film").write_bytes(film)
+    a_day_later(stage)
+    words = ("importer", "prune", "--vault", stage.at, "--json")
+    before = {path: kept(path, room, path.name) for path in (stage.home, stage.vault)}
+    chance, steps = seeded(), list(range(1, OBJECTS * moments.STEPS + 1))
+    condemned = 0
+    for number, step in enumerate(steps if NIGHTLY else chance.sample(steps, 4)):
+        dies = bool(number % 2)
+        for path, copy in before.items():
+            shutil.rmtree(path)
+            subprocess.run(["cp", "-a", copy, path], check=True)
+        strikes = moments.at(
+            "step", signal.SIGKILL if dies else signal.SIGSTOP, stage.vault, prefix="", nth=step
+        )
+        with moments.using(stage, prepared(HASTY + strikes.prelude)):
+            process = stage.start("seed", "backup")
+        if dies:
+            assert ended(process).code == -signal.SIGKILL
+            condemned += int(stage.run(*words).json["condemned"])
+            a_day_later(stage)
+            stage.run(*words)
+            stage.run("seed", "backup", code=None)
+        else:
+            with moments.stopped(process):
+                condemned += int(stage.run(*words).json["condemned"])
+            assert ended(process).code == 0
+        for _ in range(2):
+            a_day_later(stage)
+            stage.run(*words)
+            points = stage.run("importer", "points", "--vault", stage.at, "--json").json
+            assert all(point["complete"] for point in points), step
+        target = room / f"back {number}"
+        stage.run("seed", "restore", "latest", "--target", target, "--vault", stage.at)
+        assert trees.differences(source, below(target, source)) == [], step
+        shutil.rmtree(target)
+    assert condemned > 0
