@@ -36,7 +36,8 @@ STOPPING = "stopping: what is in flight is finished first; once more stops at on
 ONE_REQUEST = 0.1  # seconds: `timeout` and terminals that close send a signal twice at once
 DONE, FAILED, WITH_FINDINGS, NOT_FINISHED = 0, 1, 3, 4
 STOPPED = 128 + signal.SIGINT
-_MACHINE = {errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM}
+_HANDLES = {errno.EMFILE, errno.ENFILE}
+_MACHINE = {errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, *_HANDLES}
 
 
 class Console(Tally):
@@ -300,9 +301,9 @@ def _only_looks(options: set[str]) -> bool:
 
 def _refused(error: OSError) -> Exception:
     """What the machine refuses at a place that no stage speaks for, in its home mostly; else a fault of ours."""
-    if error.filename is None or error.errno not in _MACHINE:
+    if error.errno not in _MACHINE or (error.filename is None and error.errno not in _HANDLES):
         return error
-    return meaning(error, os.fsdecode(error.filename))
+    return meaning(error, os.fsdecode(error.filename or ""))
 
 
 def _unwrapped(text: str) -> str:

@@ -54,6 +54,12 @@ _CLAIMED = _Meaning(
     "another writer claims this name",
     "let the other command finish; if none is running, remove the empty file of that name",
 )
+_HANDLES = _Meaning(
+    StoreError,
+    "handles-short",
+    "the system lets this process open too few files at once",
+    "allow more, as by `ulimit -n 1024`, and run the same command again",
+)
 _MEANINGS = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
@@ -66,6 +72,8 @@ _MEANINGS = {
     errno.EISDIR: _ODD,
     errno.ELOOP: _ODD,
     errno.EBUSY: _CLAIMED,
+    errno.EMFILE: _HANDLES,
+    errno.ENFILE: _HANDLES,
 }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 assert sys.platform != "win32"
+from seed.handles import share  # noqa: E402
 from seed.source.batch import PASSING_FLAGS  # noqa: E402
 
 OPEN_MAX = 128
@@ -35,6 +36,7 @@ class Levels:
     def __init__(self, outermost: Level, lost: Callable[[bytes, OSError], None]) -> None:
         self._levels = [outermost]
         self._lost = lost
+        self._most = share(OPEN_MAX)
 
     def enter(self, level: Level) -> None:
         self._levels.append(level)
@@ -55,12 +57,12 @@ class Levels:
             self.leave()
 
     def _close_one(self) -> None:
-        if len(self._levels) > OPEN_MAX + 1:
-            self._shut(self._levels[-OPEN_MAX - 1])
+        if len(self._levels) > self._most + 1:
+            self._shut(self._levels[-self._most - 1])
 
     def _open_again(self) -> None:
         """Half of what may be open, so that it is not done again for each step out."""
-        first = max(1, len(self._levels) - OPEN_MAX // 2)
+        first = max(1, len(self._levels) - self._most // 2)
         for at in range(1, len(self._levels)):
             level = self._levels[at]
             try:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from formats.errors import IntegrityError
+from seed.handles import share
 
 assert sys.platform != "win32"
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OPEN_MAX = 64
+_FOLDERS_MAX = 64
 _EFFECTIVE = os.access in os.supports_effective_ids
 
 
@@ -27,6 +28,7 @@ class Folders:
         self.root = root
         self._forget = forget
         self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._most = share(_FOLDERS_MAX)
         self._changes = False
         self._roomy: set[int] = set()  # open folders into which this user may write
         self._shut_before: dict[bytes, int] = {}  # modes of folders that were opened up
@@ -113,7 +115,7 @@ class Folders:
             handle = self._open[at] = self._enter(handle, at, make)
             if (device := os.fstat(handle).st_dev) not in self._systems:
                 self._systems[device] = os.dup(handle)
-            if len(self._open) > _OPEN_MAX:
+            if len(self._open) > self._most:
                 self._shut(self._open.popitem(last=False)[1])
         if path:
             self._open.move_to_end(path)

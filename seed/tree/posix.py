@@ -17,6 +17,7 @@ from typing import Self
 from formats.errors import IntegrityError, MediaError
 from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, FOLDER, SYMLINK, Entry
 from formats.monitor import Finding, Monitor
+from seed.handles import share
 from seed.kinds import FORMATS
 from seed.outcome import IN_THE_WAY
 from seed.tree.judged import ABSENT, Compare, Judged, Mark, State, is_time, mark_of
@@ -53,6 +54,7 @@ class TreeWriter:
             ) from error
         self.overwrite = overwrite
         self.compare: Compare = compare or ("content" if overwrite else "times")
+        self._files_max = share(_FILES_MAX)
         self.root = os.geteuid() == 0
         self._monitor = monitor
         self._staging = Staging(root)
@@ -292,7 +294,7 @@ class TreeWriter:
         """Keep `new` open, and let go of the one that was not written to for longest."""
         self._open[new] = None
         self._open.move_to_end(new)
-        if len(self._open) > _FILES_MAX:
+        if len(self._open) > self._files_max:
             self._let_go(next(iter(self._open)))
 
     def _let_go(self, new: NewFile) -> None:

@@ -282,7 +282,7 @@ def test_one_item_that_is_gone_does_not_cost_the_others(
     shutil.rmtree(gone)
     (source / "changed").write_text("after")
     done = backup(stage, code=3)
-    told = {f["subject"]: f["detail"] for f in done["findings"]}
+    told = {f["subject"]: f["detail"] for f in done["findings"]}  # type: ignore[attr-defined]
     assert told == {str(gone): "nothing of this path is backed up: No such file or directory"}
     back = stage.folder / "back"
     stage.run("seed", "restore", f"latest:{source}", "--target", back)
@@ -340,6 +340,25 @@ def test_a_file_system_mounted_as_another_device_is_unchanged(
         subprocess.run(["umount", other], check=False)
     assert numbers[0] != numbers[1]
     assert (again["files"], again["read_bytes"]) == (first["files"], 0)
+
+
+FEW_HANDLES = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+"""
+
+
+def test_sixty_four_handles_are_enough(copy_of: Copy, opened: Stage, room: Path) -> None:
+    stage = copy_of(opened)
+    top = room / "deep"
+    trees.small_file(top / "/".join(["d"] * 100) / "file", b"deep")
+    for number in range(1500):
+        trees.small_file(top / f"{number}", b"%d" % number)
+    stage.command = prepared(FEW_HANDLES)
+    assert backup(stage, top)["files"] == 1501
+    back = restored(stage, "latest", room, top)
+    assert trees.differences(top, back) == []
+    assert stage.export(top)["files"] == 1501
 
 
 REWRITES = """

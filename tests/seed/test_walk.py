@@ -1,6 +1,7 @@
 """A tree that is changed between any two steps of the walk: what is gone is a finding, the rest comes, each once."""
 
 import os
+import resource
 import shutil
 import sys
 from collections.abc import Callable
@@ -166,6 +167,24 @@ def test_a_tree_deeper_than_handles_may_be_held(tmp_path: Path) -> None:
     assert kinds.count(FILE) == 2 * depth
     assert kinds.count(FOLDER) == depth + len(tmp_path.parts) - 1
     assert held < levels.OPEN_MAX + 64
+
+
+@pytest.mark.parametrize("allowed", [64, 256])
+def test_a_tree_is_walked_with_few_handles(tmp_path: Path, allowed: int) -> None:
+    deep(tmp_path, 200)
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = len(os.listdir("/proc/self/fd"))
+    held, kinds, tally = 0, [], Tally()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, usual[1]))
+    try:
+        for found in Walk([os.fsencode(tmp_path)], Rules(), tally):
+            kinds.append(found.type)
+            held = max(held, len(os.listdir("/proc/self/fd")) - before)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    assert tally.findings == []
+    assert kinds.count(FILE) == 400
+    assert held <= allowed // 4
 
 
 def test_a_path_too_long_to_be_kept_is_a_finding_and_costs_what_lies_below(tmp_path: Path) -> None:

@@ -1,0 +1,18 @@
+"""How many handles a part of the program may hold: less than usual where the system allows a process few of them."""
+
+import sys
+
+USUAL = 1024  # handles that a process is allowed, nearly everywhere
+LEAST = 4
+
+
+def share(most: int) -> int:
+    """Return `most`, or less in proportion where a process may hold fewer handles than usual."""
+    if sys.platform == "win32":
+        return most
+    import resource
+
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed == resource.RLIM_INFINITY or allowed >= USUAL:
+        return most
+    return max(most * allowed // USUAL, LEAST)
