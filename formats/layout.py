@@ -42,6 +42,7 @@ PREFIXES = (
     Prefix("needs/", _TABLE, "machine", True, "prune", "manifests"),
     Prefix("manifests/", _DOCUMENT, "machine", True, "prune", "retention"),
     Prefix("sets/", _DOCUMENT, "machine", True, "prune", "open sets"),
+    Prefix("abandonments/", _DOCUMENT, "machine", True, "nobody", "the machine"),
     Prefix("slots/", _DOCUMENT, "machine", True, "authority on request", "the key"),
     Prefix("requests/", _DOCUMENT, "machine", True, "authority", "nothing once answered"),
     Prefix("label", _DOCUMENT, "machine, authority", False, "nobody", "the disk"),
@@ -123,6 +124,11 @@ def manifest_prefix(machine: MachineId) -> str:
 
 def set_prefix(machine: MachineId) -> str:
     return f"sets/{machine}"
+
+
+def abandonment_prefix(machine: MachineId, disk_set: SetId | None = None) -> str:
+    """Where a machine says that it has given a set up, or takes that back; without a set, of all its sets."""
+    return f"abandonments/{machine}" if disk_set is None else f"abandonments/{machine}/{disk_set}"
 
 
 def policy_prefix(machine: MachineId) -> str:

@@ -43,6 +43,7 @@ from formats.store.contract import Guarded
 from formats.tables.needs import Need
 from formats.tables.sections import OBJECT_SIZE_MAX, decode_object
 from importer import sweeps
+from importer.abandoned import leave_out
 from importer.archives import PUTS_MAX, Work, find, load, needed_of, put, side_by_side, take_archive
 from importer.custody import note_imports
 from importer.intake import Disk, check_holdings, fetch, inventoried
@@ -58,7 +59,7 @@ from importer.points import (
 )
 from importer.points import manifests as counting
 from importer.receipts import Imported, Outcome, job_disk, make_receipt, receipts
-from importer.vault import Vault
+from importer.vault import Vault, members
 
 
 def accept(
@@ -171,8 +172,10 @@ def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor:
         Imported(disk, member, disk.closed.inventory.generation if disk.closed else 0)
         for disk, member in disks
     ]
-    for disk, member in disks:
-        _leave_out_expired(vault, disk, member, monitor)
+    known = members(vault, Tally())
+    for result in results:
+        _leave_out_expired(vault, result.disk, result.member, monitor)
+        leave_out(vault, result, known, monitor)
     before, there = sweeps.seen(vault), stocks(vault, monitor)
     todo = []
     for result in results:

@@ -23,6 +23,7 @@ from formats.replaced import Stock, index_objects, replacements, sections, trans
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need, all_of, of_bits
 from formats.tables.sections import Section
+from importer.abandoned import abandoned, is_over
 from importer.points import History, need_digests, read_table, set_documents, stocks
 from importer.receipts import receipts
 from importer.vault import Vault
@@ -64,7 +65,7 @@ def needed(
             vault.store, layout.offers_prefix(machine), bytes.fromhex(member.public_key), Tally()
         ):
             found.add(member.key_id, (all_of(entry.by.holding) for entry in document.replaced))
-    _of_open_sets(vault, known, found, monitor)
+    _of_open_sets(vault, known, now, found, monitor)
     for key_id in {member.key_id for member in known.values()}:
         _of_wants(vault, key_id, found)
     found.importing = list(_importing(vault, now))
@@ -144,14 +145,17 @@ def _unreadable(vault: Vault, member: Membership) -> Iterator[str]:
 
 
 def _of_open_sets(
-    vault: Vault, known: Mapping[MachineId, Membership], found: Needed, monitor: Monitor
+    vault: Vault, known: Mapping[MachineId, Membership], now: float, found: Needed, monitor: Monitor
 ) -> None:
-    """Disks that came before their set was finished: all that they list is kept until it is."""
-    finished = {
+    """Disks that came before their set was finished: all that they list is kept until it is, or was given up long ago."""
+    ended = {
         (machine, document.set)
         for machine, member in known.items()
         for document in set_documents(vault, member, Tally())
     }
+    for machine, owner in known.items():
+        gone = abandoned(vault, owner, known, Tally()).items()
+        ended |= {(machine, disk_set) for disk_set, until in gone if is_over(until, now)}
     for name, _ in vault.store.list("disks"):
         if layout.number_of(name) < 1:
             continue
@@ -167,7 +171,7 @@ def _of_open_sets(
         except (FormatError, IntegrityError, NotFoundError):
             continue  # somebody else put it there
         try:
-            if (inventory.machine, inventory.set) in finished:
+            if (inventory.machine, inventory.set) in ended:
                 continue
             for table in inventory.tables:
                 found.add(member.key_id, map(all_of, read_table(vault.store, table)))

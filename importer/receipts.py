@@ -25,6 +25,7 @@ class Imported:
     unchanged: bool = False
     whole: bool = False
     finished: bool = False
+    abandoned: bool = False  # its machine has given up the whole export
     gives_back: bool = False  # given up, and points have lost what may lie on it alone
     copied: int = 0
     copied_bytes: int = 0

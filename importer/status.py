@@ -1,8 +1,10 @@
 """Where the disks of each machine's sets are, as far as the vault has seen: awaited, received, safe to erase."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from formats import layout
 from formats.custody import newest
@@ -18,6 +20,8 @@ from formats.replaced import Stock
 from formats.standing import newest_sets
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need
+from formats.words import moment
+from importer.abandoned import abandoned
 from importer.custody import custody, note_erasable
 from importer.points import History, anybody, by_name, given_up, have_lost, read_table, set_documents, stocks
 from importer.receipts import Imported, receipts
@@ -30,7 +34,8 @@ Generations = dict[tuple[SetId, int], int]  # the newest generation of a disk's 
 class DiskStanding:
     """One disk: `received` is the newest generation of its inventory that came, None where none did; `whole` where the
     vault holds all that this one lists; `finished` where no later one is to come; `given_up` where its machine has, `gives_back` where
-    points have lost since what may lie on it alone. `steps` is what was told of its custody."""
+    points have lost since what may lie on it alone; `abandoned` where that has the whole export. `steps` is what was told of its
+    custody."""
 
     number: int
     received: int | None
@@ -38,14 +43,27 @@ class DiskStanding:
     finished: bool = False
     given_up: bool = False
     gives_back: bool = False
+    abandoned: bool = False
     steps: tuple[Custody, ...] = ()
+
+    @property
+    def may_be_erased(self) -> bool:
+        """Whether nobody will need it again."""
+        return self.abandoned or (self.whole and self.finished)
 
     @property
     def is_missing(self) -> bool:
         """Whether it is still to come."""
-        return self.received is None and not self.given_up and newest(self.steps, "received") is None
+        return (
+            self.received is None
+            and not (self.given_up or self.abandoned)
+            and newest(self.steps, "received") is None
+        )
 
     def words(self) -> str:
+        if self.abandoned:
+            came = "" if self.received is None else "received; "
+            return f"{came}its export was given up by its machine: may be erased"
         if self.received is None:
             if self.given_up:
                 return "given up by its machine"
@@ -61,11 +79,23 @@ class DiskStanding:
 
 @dataclass(frozen=True)
 class SetStanding:
-    """One set of a machine; not `finished` where disks came before the document that ends it."""
+    """One set of a machine; not `finished` where disks came before the document that ends it. One that its machine has given up is
+    kept until then, `kept_until`, and no longer."""
 
     set: SetId
     finished: bool
     disks: tuple[DiskStanding, ...]
+    kept_until: datetime | None = None
+
+    def words(self) -> str:
+        """Return how its export stands."""
+        if self.finished:
+            return "finished"
+        if self.kept_until is None:
+            return "its export goes on"
+        until = int(self.kept_until.timestamp())
+        still = f", which may take that back until {moment(until)}" if until > time.time() else ""
+        return f"its export was given up by its machine{still}"
 
 
 def standings(
@@ -103,9 +133,14 @@ def standings(
             )
         steps = custody(vault, member, monitor)
         told = {disk for disk in (*received, *steps) if disk[0] not in found}
+        ended = abandoned(vault, member, known, monitor)
         for disk_set in dict.fromkeys(disk_set for disk_set, _ in sorted(told)):
-            disks = [_disk(disk_set, number, received, whole) for s, number in sorted(told) if s == disk_set]
-            found[disk_set] = SetStanding(disk_set, False, tuple(disks))
+            numbers = [number for s, number in sorted(told) if s == disk_set]
+            disks = [
+                replace(_disk(disk_set, number, received, whole), abandoned=disk_set in ended)
+                for number in numbers
+            ]
+            found[disk_set] = SetStanding(disk_set, False, tuple(disks), ended.get(disk_set))
         yield member, [_with(standing, steps) for standing in found.values()]
 
 

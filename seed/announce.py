@@ -21,6 +21,7 @@ from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables import needs
 from formats.tables.archive import METADATA_CLASS
+from seed.abandoning import tell_word
 from seed.custody import tell
 from seed.disk_sets import KeptSet, kept_sets
 from seed.home import Home
@@ -44,7 +45,7 @@ def announce(
 
     A vault that cannot be reached, is another one, or refuses, is a notice.
     """
-    if not _waiting(home, again) and not _untold(home):
+    if not _waiting(home, again) and not _untold(home) and not _unsaid(home):
         return True
     store = _reach(address, open_)
     if isinstance(store, OffseedError):
@@ -59,8 +60,8 @@ def announce(
 
 def announce_to(home: Home, store: Store, monitor: Monitor, *, again: bool = False) -> bool:
     """The same, to a vault that was reached."""
-    waiting, untold = _waiting(home, again), _untold(home)
-    if not waiting and not untold:
+    waiting, untold, unsaid = _waiting(home, again), _untold(home), _unsaid(home)
+    if not waiting and not untold and not unsaid:
         return True
     try:
         if not is_ours(home, store, monitor):
@@ -73,7 +74,8 @@ def announce_to(home: Home, store: Store, monitor: Monitor, *, again: bool = Fal
         there = {name for name, _ in store.list(layout.set_prefix(home.identity.machine))} if again else set()
         announced = [_announce(kept, store, monitor) for kept in waiting if not _is_announced(kept, there)]
         told = [tell(home, kept, store, monitor) for kept in untold]
-        return all((*announced, *told))
+        said = [tell_word(home, kept, store, monitor) for kept in unsaid]
+        return all((*announced, *told, *said))
     except VaultError as error:
         monitor.notice(f"the set is not announced to the vault: {error.what}")
         return False
@@ -92,6 +94,11 @@ def _untold(home: Home) -> list[KeptSet]:
     """Sets of which a disk was given to a courier, and the vault does not know it; not one that an export may be writing."""
     ended = [kept for kept in kept_sets(home) if kept.state.status != "open"]
     return [kept for kept in ended if not all(sent.told for sent in kept.state.sent)]
+
+
+def _unsaid(home: Home) -> list[KeptSet]:
+    """Sets that were given up, or that was taken back, and the vault does not know it; not one that an export may be writing."""
+    return [kept for kept in kept_sets(home) if kept.state.unsaid and kept.state.status != "open"]
 
 
 def _announce(kept: KeptSet, store: Store, monitor: Monitor) -> bool:

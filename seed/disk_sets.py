@@ -72,7 +72,8 @@ class SetState(Record):
 
     `began` in seconds since 1970; `again` where it was begun though another one was there; `warnings` are the findings it ended with; `resends` says
     instead of which disks it was written, and `resent` which point holds what was sent again of those that were given up. `before`
-    and `after` are the commands that run beside its export.
+    and `after` are the commands that run beside its export. `given_up_at` is when the whole set was given up last; `unsaid` where
+    the vault does not know that, or that it was taken back.
     """
 
     set: SetId = member(hexed(16))
@@ -90,6 +91,8 @@ class SetState(Record):
     before: str = member(text(COMMAND_MAX), default="")
     after: str = member(text(COMMAND_MAX), default="")
     warnings: int = member(integer(), default=0)
+    unsaid: bool = member(flag(), default=False)
+    given_up_at: int = member(integer(), default=0)
     sent: tuple[Sent, ...] = member(many(nested(Sent), SENT_MAX), default=())
 
     @property

@@ -18,6 +18,7 @@ from formats.store.contract import Store
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.words import counted, size
 from seed import basis
+from seed.abandoning import abandon
 from seed.commit import Commit, Committed, settle_sequence, signed_manifest
 from seed.disk import DiskWriter, Extent, attach, check_disk, check_grant
 from seed.disk_sets import KeptSet, SetState, current_set
@@ -298,6 +299,7 @@ def _open_set(
         monitor.notice(
             f"set {kept.state.set[:8]} was begun and not finished; it is given up, and its disks with it"
         )
+        abandon(kept)
     return KeptSet(home.set_folder(state.set), state), False
 
 

@@ -120,3 +120,15 @@ class SetDocument(Document):
     manifest: HexDigest = member(hexed(32))
     created: int = member(integer())
     disks: tuple[SetDisk, ...] = member(many(nested(SetDisk), DISKS_MAX, rising="number"))
+
+
+class Abandonment(Document):
+    """Revision `number` of whether a machine has `given_up` a set that it did not finish (SWEEP-5). Signed by the machine."""
+
+    kind = "abandonment"
+    number: int = member(integer(1))
+    vault: VaultId = member(hexed(16))
+    machine: MachineId = member(hexed(16))
+    set: SetId = member(hexed(16))
+    created: int = member(integer())
+    given_up: bool = member(flag())

@@ -282,7 +282,9 @@ def _report(result: "Imported", console: Console) -> dict[str, Json]:
             + ("; its catalog was there already" if result.announced else "")
             + (f"; {counted(result.salvaged, 'record')} of damaged ones taken" if result.salvaged else "")
         )
-    if result.whole and result.finished:
+    if result.abandoned:
+        console.say(f"{name}: its machine has given up its export; it may be erased")
+    elif result.whole and result.finished:
         console.say(f"{name}: everything on it is in the vault; it may be erased")
     elif result.whole and result.gives_back:
         console.say(
@@ -306,7 +308,7 @@ def _report(result: "Imported", console: Console) -> dict[str, Json]:
         "already": result.already,
         "salvaged_records": result.salvaged,
         "not_needed": result.not_needed,
-        "may_be_erased": result.whole and result.finished,
+        "may_be_erased": result.abandoned or (result.whole and result.finished),
         "findings": len(result.findings),
     }
 

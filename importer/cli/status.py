@@ -56,7 +56,7 @@ def _show(console: Console, found: "SetStanding") -> dict[str, Json]:
     from formats.custody import to_json
     from formats.custody import told as told_of
 
-    console.say(f"  set {found.set[:8]}: {'finished' if found.finished else 'its export goes on'}")
+    console.say(f"  set {found.set[:8]}: {found.words()}")
     disks: list[Json] = []
     for disk in found.disks:
         console.say(f"    disk {disk.number:<6} {disk.words()}")
@@ -70,9 +70,10 @@ def _show(console: Console, found: "SetStanding") -> dict[str, Json]:
                 "received": disk.received,
                 "given_up": disk.given_up,
                 "whole": disk.whole,
-                "may_be_erased": disk.whole and disk.finished,
+                "may_be_erased": disk.may_be_erased,
                 "history": [*said],
                 "custody": [to_json(step) for step in disk.steps],
             }
         )
-    return {"set": found.set, "finished": found.finished, "disks": disks}
+    until = int(found.kept_until.timestamp()) if found.kept_until is not None else None
+    return {"set": found.set, "finished": found.finished, "given_up_until": until, "disks": disks}

@@ -93,6 +93,6 @@ COMMANDS = (
     Listed(
         "set",
         "sets",
-        "Show a disk set disk by disk, print its labels, note that it was sent, or give it up; `seed status` shows all sets.",
+        "Show a disk set disk by disk, print its labels, note that it was sent, give it up or go on; `seed status` shows all sets.",
     ),
 )

@@ -153,12 +153,16 @@ def _place(home: "Home", address: "Address", console: Console, stack: ExitStack)
 
     Raises VaultError machine-replaced, machine-revoked, where the vault knows so.
     """
+    from seed.abandoning import tell_word
     from seed.announce import reach_if_any
+    from seed.disk_sets import current_set
     from seed.machines import check_active
 
     if (store := reach_if_any(home, address, console)) is not None:
         stack.callback(store.close)
         check_active(home.identity, store, console)
+        if (kept := current_set(home)) is not None and kept.state.unsaid:
+            tell_word(home, kept, store, console)
     return store
 
 

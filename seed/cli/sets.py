@@ -1,6 +1,7 @@
 """`seed set`: what the home knows of disk sets."""
 
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 set_app = group(
     app,
     "set",
-    "Show a disk set disk by disk, print its labels, note that it was sent, or give it up; `seed status` shows all sets.",
+    "Show a disk set disk by disk, print its labels, note that it was sent, give it up or go on; `seed status` shows all sets.",
     "seed set show",
 )
 
 
 @set_app.callback()
 def main() -> None:
-    """Show a disk set disk by disk, print its labels, note that it was sent, or give it up; `seed status` shows all sets."""
+    """Show a disk set disk by disk, print its labels, note that it was sent, give it up or go on; `seed status` shows all sets."""
 
 
 @command(set_app, "show")
@@ -165,28 +166,98 @@ def _labelled(
 
 
 @command(set_app, "abandon")
-def set_abandon(console: Console) -> None:
+def set_abandon(
+    console: Console,
+    which: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SET",
+            help="The beginning of its id, also of one that a lost home wrote; else the newest.",
+        ),
+    ] = None,
+    vault: VaultOption = None,
+) -> None:
     """Give up the export that is not finished: the next one begins a new set, and its disks may be used anew.
+
+    The vault is told, and what it has of the set it keeps for 30 days: `seed set resume` takes it back.
 
     Example: seed set abandon
     """
-    from seed.disk_sets import current_set
+    from seed.abandoning import abandon, unfinished
 
     home = open_home()
     with home.locked():
-        kept = current_set(home)
-        if kept is None or kept.state.status != "open":
-            raise UsageError(
-                "usage",
-                "no export is unfinished",
-                hint="`seed status` shows the sets; a finished one stays good",
-            )
-        kept.change(status="abandoned")
+        kept = unfinished(home, which)
+        if kept is not None:
+            abandon(kept)
+        address, store = vault_of(console, home, vault)
+        if kept is None:
+            _abandon_lost(console, home, which or "", address, store)
+            return
+    _say_word(console, f"Set {kept.state.set[:8]} is given up", kept, address, store)
     disks = [disk.number for disk in kept.state.disks if disk.label is not None and not disk.dropped]
-    console.say(f"Set {kept.state.set[:8]} is given up.")
     if disks:
         console.say(f"Of no use any more, and may be erased: what lies of it on {numbered('disk', disks)}.")
     console.result({"set": kept.state.set, "disks": list(disks)})
+
+
+def _abandon_lost(console: Console, home: "Home", which: str, address: object, store: "Store | None") -> None:
+    """Give up a set that this home does not know. Raises UsageError set-unknown, StoreError."""
+    from seed.abandoning import find_lost, say
+
+    if store is None:
+        raise UsageError(
+            "set-unknown", "this home knows no such disk set, and the vault cannot be reached", subject=which,
+            hint="run it again where the vault can be reached",
+        )  # fmt: skip
+    with closing(store):
+        lost = find_lost(home, which, store)
+        say(home, lost, store, console, given_up=True)
+    console.say(f"Set {lost[:8]} is given up; the vault at {address} knows.")
+    console.result({"set": lost, "disks": []})
+
+
+@command(set_app, "resume")
+def set_resume(
+    console: Console,
+    which: Annotated[
+        str | None, typer.Argument(metavar="SET", help="The beginning of its id; else the newest.")
+    ] = None,
+    vault: VaultOption = None,
+) -> None:
+    """Take back, within 30 days, that an export was given up: `seed export` then goes on with it.
+
+    Example: seed set resume 5f0c1a2b
+    """
+    from seed.abandoning import take_back, tell_word
+    from seed.disk_sets import find_set
+
+    home = open_home()
+    with home.locked():
+        kept = find_set(home, which)
+        take_back(home, kept)
+        address, store = vault_of(console, home, vault)
+        if store is not None:
+            tell_word(home, kept, store, console)
+    _say_word(console, f"Set {kept.state.set[:8]} is not given up any more", kept, address, store)
+    console.say("To go on with it, run the same `seed export` again.")
+    console.result({"set": kept.state.set, "status": "open"})
+
+
+def _say_word(console: Console, what: str, kept: "KeptSet", address: object, store: "Store | None") -> None:
+    from seed.disk_sets import KeptSet
+
+    if store is not None:
+        store.close()
+    state = KeptSet.read(kept.folder).state
+    if not state.written:
+        console.say(f"{what}.")
+        return
+    untold = state.unsaid
+    knows = (
+        "the vault is told by the next command that reaches it" if untold else f"the vault at {address} knows"
+    )
+    console.say(f"{what}; {knows}.")
 
 
 def show_set(console: Console, home: "Home", kept: "KeptSet", store: "Store | None") -> dict[str, Json]:

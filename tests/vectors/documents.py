@@ -15,7 +15,7 @@ from formats.documents import credential_file, envelope
 from formats.documents.codec import Document
 from formats.documents.custody import Custody
 from formats.documents.damage import ArchiveRow, Replaced, Replacement, Wants
-from formats.documents.disk import Held, Inventory, Label, SetDisk, SetDocument, Verified
+from formats.documents.disk import Abandonment, Held, Inventory, Label, SetDisk, SetDocument, Verified
 from formats.documents.envelope import Envelope, PrivateKey, Signature, raw_public
 from formats.documents.job import Job, JobDisk, Receipt, Validation
 from formats.documents.manifest import Manifest, Totals
@@ -197,6 +197,9 @@ def samples() -> dict[str, Document]:
             disks=(
                 SetDisk(number=1, disk=DISK, label=inventory().label, generation=1, inventory=disk.inventory),
             ),
+        ),
+        Abandonment(
+            number=1, vault=VAULT, machine=MACHINE, set=SetId("41" * 16), created=NOW + 400, given_up=True
         ),
         manifest,
         Slots(
