@@ -14,12 +14,13 @@ from seed.disk_sets import KeptSet, current_set
 from seed.export import Options
 from seed.home import Home
 from seed.items import Scope, check_targets, identity_of, own_folders
+from seed.source.amounts import to_read
 from seed.source.system import Walk
 
 
 @dataclass
 class Rehearsed:
-    """What would be read, and the bytes that each disk may take."""
+    """What would be read, holes of large files apart, and the bytes that each disk may take."""
 
     items: tuple[bytes, ...]
     rooms: list[tuple[Path, int]]
@@ -69,8 +70,9 @@ def rehearse(
             continue
         found.files += 1
         if entry.links == 1 or (entry.device, entry.inode) not in linked:
-            found.file_bytes += entry.size
-            monitor.progress(done=entry.size, files=1)
+            size = to_read(met, home.identity.chunking.small_file_max)
+            found.file_bytes += size
+            monitor.progress(done=size, files=1)
         if entry.links > 1:
             linked.add((entry.device, entry.inode))
     return found

@@ -9,11 +9,9 @@ read. What is estimated comes with its standard error. What is alike in parts of
 import io
 import os
 import random
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from formats.errors import Interrupted
@@ -29,6 +27,7 @@ from seed.sampling.content import content_of, located, regions_of, within
 from seed.sampling.draws import Draws
 from seed.sampling.share import Stratum, mean, together
 from seed.sampling.through import Through
+from seed.source.amounts import to_read
 from seed.source.system import Found
 
 LARGE_PLACES, SMALL_PLACES = 768, 256  # in larger files, and in bundles of small ones
@@ -106,14 +105,14 @@ class Sample:
             if entry.type == FILE:
                 self.population.files += 1
                 monitor.progress(files=1)
-                self._take(entry, monitor)
+                self._take(entry, found, monitor)
 
-    def _take(self, entry: Entry, monitor: Monitor) -> None:
+    def _take(self, entry: Entry, found: Found, monitor: Monitor) -> None:
         if entry.links > 1:
             if (entry.device, entry.inode) in self._linked:
                 return
             self._linked.add((entry.device, entry.inode))
-        size = self._read_of(entry)
+        size = to_read(found, self.parameters.small_file_max)
         if not size:
             return
         self.population.bytes += size
@@ -153,14 +152,6 @@ class Sample:
             )
             self.population.files -= 1
             self.population.bytes -= size
-
-    def _read_of(self, entry: Entry) -> int:
-        """The bytes that an export reads of a file: holes of large ones are passed over."""
-        if entry.size > self.parameters.small_file_max and sys.platform != "win32":
-            with suppress(OSError):
-                if os.lstat(located(entry.path)).st_blocks * 512 < entry.size:  # holes; or it is compressed
-                    return sum(length for _, length in regions_of(entry.path))
-        return entry.size
 
     def _fill(self, path: bytes, size: int) -> None:
         for number, place in list(self._filling.items()):

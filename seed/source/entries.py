@@ -39,6 +39,7 @@ class Found:
     folder: int
     name: bytes
     told: Told
+    allocated: int = 0  # bytes on the disk
     lacking: bool = False
 
     @property
@@ -99,7 +100,7 @@ def look(folder: int, name: bytes, path: bytes, told: Told) -> Found:
         status.st_ino,
         status.st_nlink,
     )
-    return Found(path, kind, looked, status.st_rdev, folder, name, told)
+    return Found(path, kind, looked, status.st_rdev, folder, name, told, 512 * status.st_blocks)
 
 
 def found_at(path: bytes, folders: Folders) -> Found | None:

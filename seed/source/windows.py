@@ -25,6 +25,7 @@ class Found:
     path: bytes
     type: int
     looked: Looked
+    allocated: int = 0
     lacking: bool = False
 
     @property

@@ -20,6 +20,24 @@ def test_what_is_planned_is_what_is_written(copy_of: Copy, opened: Stage, real_t
     assert planned["advice"] == "send"
 
 
+def test_plan_dry_run_and_export_tell_one_figure_of_holes(
+    copy_of: Copy, opened: Stage, small_tree: Path, room: Path
+) -> None:
+    stage = copy_of(opened)
+    source = room / "source"
+    source.mkdir()
+    for name, size in (("lastlog", 1 << 40), ("small", 64 << 10)):
+        with (source / name).open("wb") as file:
+            file.truncate(size)
+            file.seek(size // 2)
+            file.write(b"login")
+    (source / "further name").hardlink_to(source / "lastlog")
+    planned = stage.run("seed", "plan", source, "--json").json
+    counted = stage.run("seed", "export", source, "--to", stage.disk, "--dry-run", "--json").json
+    assert stage.export(source)["read_bytes"] == counted["file_bytes"] == planned["file_bytes"] < MIB
+    assert counted["lacking_bytes"] == 0
+
+
 def test_it_needs_neither_a_machine_nor_a_word_more(stage: Stage, small_tree: Path) -> None:
     said = stage.run("seed", "plan", small_tree).stdout
     for words in (

@@ -1,0 +1,19 @@
+"""How much of a file a run reads: the one figure of `seed plan` and of `--dry-run`."""
+
+import os
+from contextlib import suppress
+
+from seed.source.system import Found, data_extents
+
+
+def to_read(found: Found, whole_max: int) -> int:
+    """Return the bytes that a run reads of a file: of one that is larger than `whole_max`, holes are passed over."""
+    size = found.looked[7]
+    if size > whole_max and found.allocated < size:  # it has holes; or the file system compresses it
+        with suppress(OSError):
+            handle = found.open()
+            try:
+                return sum(length for _, length in data_extents(handle, size))
+            finally:
+                os.close(handle)
+    return size
