@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from seed.source.quiet import open_quietly
 from seed.source.system import data_extents
 
 READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -18,7 +19,7 @@ def located(path: bytes) -> bytes:
 def regions_of(path: bytes) -> list[Region]:
     """The data regions of a file; none where it cannot be read any more."""
     with suppress(OSError):
-        handle = os.open(located(path), READ_FLAGS)
+        handle = open_quietly(located(path), READ_FLAGS)
         try:
             return list(data_extents(handle, os.fstat(handle).st_size))
         finally:
@@ -40,7 +41,7 @@ def content_of(path: bytes, regions: Iterable[Region]) -> bytes:
     """These parts of a file, end to end; what cannot be read any more is missing."""
     parts = []
     with suppress(OSError):
-        handle = os.open(located(path), READ_FLAGS)
+        handle = open_quietly(located(path), READ_FLAGS)
         try:
             for start, length in regions:
                 os.lseek(handle, start, os.SEEK_SET)

@@ -16,6 +16,7 @@ from seed.sampling.content import READ_FLAGS, located
 from seed.sampling.draws import Draws
 from seed.sampling.share import Share, Stratum, mean
 from seed.sealing import Known
+from seed.source.quiet import open_quietly
 from seed.source.stream import Stream
 from seed.source.system import data_extents
 
@@ -45,7 +46,7 @@ class Through:
             monitor.progress(done=got)
 
         began, sealing = time.thread_time(), self._sealing
-        handle = os.open(located(path), READ_FLAGS)
+        handle = open_quietly(located(path), READ_FLAGS)
         try:
             regions = list(data_extents(handle, os.fstat(handle).st_size))
             stream = Stream(handle, regions, heard)

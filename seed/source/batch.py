@@ -14,6 +14,7 @@ from typing import NamedTuple
 from formats.ids import content_id
 from formats.keyed.catalog import Looked
 from seed.source.clocks import changed_ns
+from seed.source.quiet import open_quietly
 from seed.xattrs import read as xattrs_of
 
 # A file as the walk met it: path, size, mtime and ctime in seconds and nanoseconds beyond, device, inode.
@@ -56,7 +57,7 @@ class Folders:
     def open(self, path: bytes) -> int:
         """A read handle on the file; never waits. Raises OSError."""
         folder, _, name = path.rpartition(b"/")
-        return os.open(name, FILE_FLAGS, dir_fd=self.handle(folder))
+        return open_quietly(name, FILE_FLAGS, self.handle(folder))
 
     def handle(self, folder: bytes) -> int:
         """A handle on the folder, good until another is asked for. Raises OSError."""

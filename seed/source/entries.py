@@ -17,6 +17,7 @@ import pwd  # noqa: E402
 
 from seed.source.batch import FILE_FLAGS, Folders  # noqa: E402
 from seed.source.clocks import changed_ns  # noqa: E402
+from seed.source.quiet import open_quietly  # noqa: E402
 
 
 class Told(Protocol):
@@ -62,7 +63,7 @@ class Found:
 
     def open(self) -> int:
         """A read handle on the file; never waits. Raises OSError, also where something else has its name now."""
-        handle = os.open(self.name, FILE_FLAGS, dir_fd=self.folder)
+        handle = open_quietly(self.name, FILE_FLAGS, self.folder)
         now = os.fstat(handle)
         if stat.S_ISREG(now.st_mode) and (now.st_dev, now.st_ino) == self.number:
             return handle

@@ -19,6 +19,7 @@ assert sys.platform != "win32"
 from seed.source.batch import FOLDER_FLAGS, PASSING_FLAGS  # noqa: E402
 from seed.source.entries import Found, look  # noqa: E402
 from seed.source.levels import Level, Levels  # noqa: E402
+from seed.source.quiet import open_quietly  # noqa: E402
 
 EXTENTS_MAX = 100_000
 UNMET_SHOWN = 10
@@ -122,7 +123,7 @@ class Walk:
         if root:
             parent, _, name = root.rpartition(b"/")
             return Level(above, parent, device, 0, iter([name]))
-        handle = os.open(".", FOLDER_FLAGS, dir_fd=above)
+        handle = open_quietly(".", FOLDER_FLAGS, above)
         os.close(above)
         return Level(handle, b"", device, 0, self._names(handle, b""))
 
@@ -148,7 +149,7 @@ class Walk:
             self._leave_out(path, why)
             return None
         try:
-            handle = os.open(found.name, FOLDER_FLAGS, dir_fd=found.folder)
+            handle = open_quietly(found.name, FOLDER_FLAGS, found.folder)
         except OSError as error:
             self._tell(path, error)
             return None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from formats.errors import UsageError
+from seed.source.quiet import open_quietly
 
 KERNEL_FILE_SYSTEMS = frozenset(
     [
@@ -166,7 +167,7 @@ def tags_a_cache(path: str | bytes, folder: int | None = None) -> bool:
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"):
         flags |= getattr(os, name, 0)
     try:
-        handle = os.open(path, flags, dir_fd=folder)
+        handle = open_quietly(path, flags, folder)
     except OSError:
         return False
     try:

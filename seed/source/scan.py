@@ -10,8 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from seed.source.quiet import open_quietly
 from seed.source.rules import CACHE_TAG, Rules, kernel_devices, outermost, tags_a_cache
 
+_FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 SEEN_EVERY = 0.5  # seconds
 LOOK_EVERY = 512  # files; a look at the clock costs little, but not nothing
 WHOLE_MAX = 256 << 10  # files of up to this size are read with their holes
@@ -59,25 +61,34 @@ class _Counting:
         while todo:
             path, above = todo.pop()
             try:
-                with os.scandir(path) as entries:
+                handle = open_quietly(path, _FOLDER_FLAGS)
+            except OSError:
+                continue
+            try:
+                with os.scandir(handle) as entries:
                     for entry in entries:
-                        if not self._entry(entry, above, todo):
+                        if not self._entry(entry, path, above, todo):
                             return False
             except OSError:
                 continue
+            finally:
+                os.close(handle)
         return True
 
-    def _entry(self, entry: os.DirEntry[bytes], above: int, todo: list[tuple[bytes, int]]) -> bool:
+    def _entry(
+        self, entry: os.DirEntry[str], folder: bytes, above: int, todo: list[tuple[bytes, int]]
+    ) -> bool:
         """Count a file, put a folder on the list. False where the count was stopped."""
-        if self._rules.excludes and self._rules.excludes.match(entry.path):
+        path = os.path.join(folder, os.fsencode(entry.name))
+        if self._rules.excludes and self._rules.excludes.match(path):
             return True
         try:
             if entry.is_file(follow_symlinks=False):
                 self._add(entry.stat(follow_symlinks=False))
             elif entry.is_dir(follow_symlinks=False):
                 status = entry.stat(follow_symlinks=False)
-                if self._enters(entry.path, status, above):
-                    todo.append((entry.path, status.st_dev))
+                if self._enters(path, status, above):
+                    todo.append((path, status.st_dev))
         except OSError:
             return True
         return bool(self._files % LOOK_EVERY) or time.monotonic() < self._due or self.tell()

@@ -1,0 +1,104 @@
+"""Reading leaves no trace: access times of files and folders stay, and who may not ask for that reads all the same."""
+
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from formats.keyed.catalog import FILE
+from formats.keyed.slots import ChunkingParameters
+from formats.monitor import Tally
+from seed.sampling.sample import Sample
+from seed.source.batch import Folders, read_batch, wanted
+from seed.source.quiet import open_quietly
+from seed.source.rules import CACHE_TAG_SIGNATURE, Rules
+from seed.source.scan import measure
+from seed.source.system import Walk
+
+if sys.platform != "linux":
+    pytest.skip("access times are left alone on Linux only", allow_module_level=True)
+
+LONG_AGO = 10**18
+NOBODY = 65_534
+
+
+@pytest.fixture
+def tree() -> Iterator[Path]:
+    """A tree in memory that was read long ago, so that each reading would be noted."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        top = Path(folder)
+        (top / "folder").mkdir()
+        (top / "folder/small").write_bytes(b"content")
+        (top / "folder/CACHEDIR.TAG").write_bytes(CACHE_TAG_SIGNATURE[:-1] + b"x")
+        (top / "large").write_bytes(random.randbytes(3 << 20))
+        (top / "noted").write_bytes(b"content")
+        for path in (*top.rglob("*"), top):
+            os.utime(path, ns=(LONG_AGO, path.stat().st_mtime_ns))
+        (top / "noted").read_bytes()
+        for path in (top, top / "folder"):  # that were listed here
+            os.utime(path, ns=(LONG_AGO, path.stat().st_mtime_ns))
+        if (top / "noted").stat().st_atime_ns == LONG_AGO:
+            pytest.skip("NOT TESTED: this system notes no access")
+        os.utime(top / "noted", ns=(LONG_AGO, LONG_AGO))
+        yield top
+
+
+def walk(tree: Path) -> Walk:
+    return Walk([os.fsencode(tree)], Rules(exclude_caches=True), Tally())
+
+
+def read_small(tree: Path) -> None:
+    folders = Folders()
+    files = [wanted(found.looked) for found in walk(tree) if found.type == FILE and found.looked[7] < 100]
+    assert len(files) == 3
+    got = read_batch(files, memoryview(bytearray(1000)), bytes(32), folders)
+    folders.close()
+    assert got.odd == {}
+
+
+def read_large(tree: Path) -> None:
+    for found in walk(tree):
+        if found.type == FILE:
+            handle = found.open()
+            assert os.read(handle, 4 << 20)
+            os.close(handle)
+
+
+def plan(tree: Path) -> None:
+    for thorough in (False, True):
+        sample = Sample(ChunkingParameters(), random.Random(1), 1, thorough)
+        sample.take_in(walk(tree), Tally())
+        assert sample.look(Tally()).content.bytes
+
+
+def count(tree: Path) -> None:
+    assert measure([os.fsencode(tree)], Rules(exclude_caches=True), lambda *_: True)
+
+
+@pytest.mark.parametrize("act", [read_small, read_large, plan, count])
+def test_access_times_stay(tree: Path, act: Callable[[Path], None]) -> None:
+    names = (".", "folder", "folder/small", "folder/CACHEDIR.TAG", "large", "noted")
+    act(tree)
+    assert {name: (tree / name).stat().st_atime_ns for name in names} == dict.fromkeys(names, LONG_AGO)
+
+
+@pytest.mark.needs("root")
+def test_what_belongs_to_others_is_read_all_the_same(tree: Path) -> None:
+    tree.chmod(0o755)
+    (tree / "large").chmod(0o644)
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            handle = open_quietly(os.fsencode(tree / "large"), os.O_RDONLY)
+            code = 0 if os.read(handle, 3 << 20) else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
