@@ -5,6 +5,7 @@ ext4 and xfs meet both the cut that comes at once and the one that comes some se
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,8 +13,8 @@ import pytest
 
 from tests.effort import seeded
 from tests.facilities import LoopDisk
-from tests.journeys import devices, trees
-from tests.journeys.stage import Copy, Stage, backup, below, prepared
+from tests.journeys import devices, moments, trees
+from tests.journeys.stage import Copy, Result, Stage, backup, below, prepared
 
 assert sys.platform == "linux"
 
@@ -23,9 +24,9 @@ MIB = devices.MIB
 SIZE = 320 * MIB  # xfs has no smaller ones
 FILES = 300
 
-# The process cuts the power of the target at the n-th such step, and ends as if with it.
+# The process cuts the power of the target at the n-th such step, and ends as if with it, or goes on.
 CUT = """
-import fcntl, os
+import fcntl, os, shutil
 import seed.contents as contents, seed.sharing as sharing, seed.tree.posix as posix
 from itertools import count
 sharing.FILES_MIN = {least}
@@ -33,8 +34,7 @@ calls, disk = count(1), os.open({disk!r}, os.O_RDONLY)
 def cutting(step):
     def stepping(*words):
         if next(calls) == {nth}:
-            fcntl.ioctl(disk, {shutdown}, ({journal}).to_bytes(4, "little"))
-            os._exit(9)
+            {deed}
         return step(*words)
     return stepping
 owner, name = {{
@@ -46,6 +46,8 @@ owner, name = {{
 setattr(owner, name, cutting(getattr(owner, name)))
 """
 
+SHUT_DOWN = 'fcntl.ioctl(disk, {shutdown}, ({journal}).to_bytes(4, "little"))'
+END = "; os._exit(9)"
 STEPS = {"write": 4, "flush": 2, "name": FILES, "folder": 12}
 LOST, WRITTEN = 2, 1  # what becomes of the journal
 
@@ -83,15 +85,18 @@ def wrong(source: Path, target: Path) -> list[str]:
     ]
 
 
+def struck(stage: Stage, disk: LoopDisk, step: str, nth: int, deed: str, least: int = 1_000) -> Result:
+    """Restore onto a disk, and do this deed at the n-th step."""
+    prelude = CUT.format(step=step, nth=nth, deed=deed, least=least, disk=str(disk.path))
+    with moments.using(stage, prepared(prelude)):
+        words = ("restore", "latest", "--vault", stage.at, "--target", disk.path / "back")
+        return stage.run("seed", *words, code=None)
+
+
 def cut(stage: Stage, disk: LoopDisk, step: str, nth: int, journal: int, *, least: int = 1_000) -> None:
     """Restore onto a disk whose power fails at the n-th step; mount it again."""
-    words = {"step": step, "nth": nth, "journal": journal, "least": least, "disk": str(disk.path)}
-    usual, stage.command = stage.command, prepared(CUT.format(shutdown=devices.SHUTDOWN, **words))
-    done = stage.run(
-        "seed", "restore", "latest", "--vault", stage.at, "--target", disk.path / "back", code=None
-    )
-    stage.command = usual
-    if done.code == 0:
+    deed = SHUT_DOWN.format(shutdown=devices.SHUTDOWN, journal=journal) + END
+    if struck(stage, disk, step, nth, deed, least).code == 0:
         assert least < FILES, "only a fork takes fewer steps"
         devices.cut_power(disk.path, journal=journal)
     devices.mend(disk)
@@ -138,6 +143,47 @@ def test_what_has_its_name_when_the_power_fails_is_whole(
     disk = rack.disk(SIZE, kind)
     cut(stage, disk, step, nth, journal)
     check(stage, source, disk)
+
+
+@pytest.mark.parametrize("step", ["write", "flush", "name", "folder"])
+def test_a_target_that_goes_in_the_middle_ends_the_restore(
+    saved: tuple[Stage, Path], rack: devices.Rack, step: str
+) -> None:
+    """Nothing is said to be restored then, and nothing is a fault of the program's own."""
+    stage, source = saved
+    disk = rack.disk(SIZE, "ext4")
+    deed = SHUT_DOWN.format(shutdown=devices.SHUTDOWN, journal=LOST)
+    done = struck(stage, disk, step, 1, deed)
+    assert done.code == 1, done
+    assert "[io-error]" in done.stderr
+    assert "Restored" not in done.stdout
+    devices.mend(disk)
+    check(stage, source, disk)
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=pytest.mark.needs(k)) for k in ("exfat", "ntfs")])
+@pytest.mark.parametrize("step", ["name", "end"])
+def test_behind_fuse_too_what_has_its_name_is_whole(
+    saved: tuple[Stage, Path], rack: devices.Rack, kind: str, step: str
+) -> None:
+    """What the device has got at that moment is what a cut would leave: it is copied, and the copy mounted."""
+    stage, source = saved
+    disk, copy = rack.disk(64 * MIB, kind), rack.disk(64 * MIB, kind)
+    copy.unmount()
+    words = f"shutil.copyfile({str(disk.image)!r}, {str(copy.image)!r})"
+    if step == "end":
+        stage.run("seed", "restore", "latest", "--vault", stage.at, "--target", disk.path / "back", code=None)
+        shutil.copyfile(disk.image, copy.image)
+    else:
+        assert struck(stage, disk, step, FILES // 2, words + END).code == 9
+    copy.mount()
+    assert wrong(source, copy.path / "back") == []
+    if step == "end":
+        back = below(copy.path / "back", source)
+        lacking = [
+            p for p in source.rglob("*") if p.is_file() and not (back / p.relative_to(source)).exists()
+        ]
+        assert [p for p in lacking if not p.is_symlink()] == []
 
 
 @pytest.mark.nightly

@@ -53,19 +53,38 @@ def test_no_byte_is_read_twice_and_each_share_forwards(many: tuple[Stage, Path],
         assert len(processes) > 1, "files were shared out"
 
 
+# A fork dies after one of its first chunks, or after one of its files has got its name.
+DYING = """
+import os
+from seed.contents import Contents
+from seed.tree.system import TreeWriter
+owner, name = {{"chunk": (Contents, "_write_chunk"), "name": (TreeWriter, "publish")}}[{step!r}]
+first, step = os.getpid(), getattr(owner, name)
+def dying(*words):
+    step(*words)
+    if os.getpid() != first:
+        os.close(os.open({died!r}, os.O_CREAT))
+        os._exit(9)
+setattr(owner, name, dying)
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)], ids=["anew", "over"])
+@pytest.mark.parametrize("step", ["chunk", "name"])
 def test_what_a_killed_process_was_to_write_is_written_all_the_same(
-    many: tuple[Stage, Path], room: Path
+    many: tuple[Stage, Path], room: Path, step: str, more: tuple[str, ...]
 ) -> None:
     stage, source = many
-    stage.command = prepared(
-        "import os\n"
-        "from seed.contents import Contents as C\n"
-        "first, write = os.getpid(), C._write_chunk\n"
-        "def dying(self, raw, pieces):\n"
-        "    write(self, raw, pieces)\n"
-        f"    if os.getpid() != first: os.close(os.open({str(room / 'died')!r}, os.O_CREAT)); os._exit(9)\n"
-        "C._write_chunk = dying"
-    )
-    restored(stage, source, room / "restored")
+    if more:  # each file is to be replaced
+        for file in source.rglob("*"):
+            if file.is_file():
+                other = below(room / "restored", source) / file.relative_to(source)
+                other.parent.mkdir(parents=True, exist_ok=True)
+                other.write_bytes(b"another")
+    stage.command = prepared(DYING.format(step=step, died=str(room / "died")))
+    done = stage.restore(room / "restored", "--vault", stage.at, *more)
+    written = done["files"] + (min(done["same"], 4) if more else 0)  # what a fork had named is compared, and found equal
+    assert (min(written, FILES + 2), done["findings"]) == (FILES + 2, [])
+    assert trees.differences(source, below(room / "restored", source)) == []
     if len(os.sched_getaffinity(0)) > 1:
         assert (room / "died").exists()
