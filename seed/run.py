@@ -30,7 +30,7 @@ from seed.source.clocks import Clocks, changed_ns
 from seed.source.stream import SourceError, Stream, reading
 from seed.source.system import Folders, Found, Got, Odd, data_extents, found_at, wanted
 from seed.stored import Stored
-from seed.unchanged import Unchanged, seen
+from seed.unchanged import Unchanged, seen, timed_as
 from seed.xattrs import why
 
 PENDING_ROWS_MAX = 20_000
@@ -178,6 +178,8 @@ class Run:
             return
         if before is not None and self.unchanged.is_same(entry, before):
             entry = self.unchanged.settled(entry, before)
+            if found.above:  # it changes with what is not backed up, and its row would be sent for nothing
+                entry = timed_as(entry, before)
         hides |= found.lacking
         self._rows.append(Row(entry, hides, origin=None if hides or entry != before else origin))
 

@@ -10,6 +10,12 @@ def seen(entry: Entry) -> tuple[int, int, int]:
     return entry.size, entry.modified, entry.changed
 
 
+def timed_as(entry: Entry, before: Entry) -> Entry:
+    """Return the entry with the times and the number of names that it had before."""
+    times = {name: getattr(before, name) for name in ("mtime", "mtime_ns", "ctime", "ctime_ns", "links")}
+    return entry._replace(**times)
+
+
 class Unchanged:
     """Compares what the walk meets with its row in the basis. With `ignore_inode`, files may have been numbered anew."""
 

@@ -30,7 +30,8 @@ class Told(Protocol):
 class Found:
     """An entry as a look at it told, and the way to its bytes: valid until the walk goes on.
 
-    It is `lacking` once it was described without all of its attributes.
+    It is `lacking` once it was described without all of its attributes. It is `above` where it leads to an item, and only a part of
+    what it holds is backed up.
     """
 
     path: bytes
@@ -42,6 +43,7 @@ class Found:
     told: Told
     allocated: int = 0  # bytes on the disk
     lacking: bool = False
+    above: bool = False
 
     @property
     def number(self) -> tuple[int, int]:

@@ -80,6 +80,7 @@ class Walk:
                     )
                 if path not in self._above:
                     self._above.add(path)
+                    found.above = True
                     yield found
                 below = os.open(part, PASSING_FLAGS, dir_fd=handle)
                 os.close(handle)

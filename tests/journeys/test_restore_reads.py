@@ -83,7 +83,9 @@ def test_what_a_killed_process_was_to_write_is_written_all_the_same(
                 other.write_bytes(b"another")
     stage.command = prepared(DYING.format(step=step, died=str(room / "died")))
     done = stage.restore(room / "restored", "--vault", stage.at, *more)
-    written = done["files"] + (min(done["same"], 4) if more else 0)  # what a fork had named is compared, and found equal
+    written = done["files"] + (
+        min(done["same"], 4) if more else 0
+    )  # what a fork had named is compared, and found equal
     assert (min(written, FILES + 2), done["findings"]) == (FILES + 2, [])
     assert trees.differences(source, below(room / "restored", source)) == []
     if len(os.sched_getaffinity(0)) > 1:

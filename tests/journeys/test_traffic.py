@@ -53,6 +53,14 @@ def test_what_did_not_change_is_not_sent(backed: Stage) -> None:
         quiet(backed, calls)
 
 
+def test_nor_what_changes_beside_it(backed: Stage, source: Path) -> None:
+    """The folders above an item change with all that lies beside it."""
+    calls = Recorder(backed)
+    for number in range(2):
+        (source.parent / f"beside {number}").mkdir()
+        quiet(backed, calls)
+
+
 def test_nor_while_disks_travel_or_have_come(copy_of: Copy, opened: Stage, source: Path) -> None:
     stage = copy_of(opened)
     paths = disks(stage, 2)
