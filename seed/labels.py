@@ -14,23 +14,26 @@ import segno
 from formats.codes import code_of
 from formats.ids import MachineId, SetId, fingerprint
 from formats.words import counted, instant, size
+from seed.fitting import lines
 
 WIDTH, HEIGHT = 105, 74  # millimetres: a quarter of A5, which is A7
 QR = 38  # millimetres
-LETTER = 0.62  # of the height of bold letters, as wide as they are in the mean
-HEIGHT_MIN = 1.8  # millimetres: what can still be read
+COLUMN = WIDTH - QR - 9  # what stands beside the QR code
 FOUND = (
     "All content is encrypted: nobody but its owner can read it.",
     "If you have found this, please do not change it, and",
 )
 STYLE = """
 :root { color-scheme: light }
-body { font: 11pt/1.4 system-ui, sans-serif; margin: 1.5cm; color: #000; background: #fff }
+body { font: 11pt/1.4 system-ui, sans-serif; margin: 1.5cm; color: #000; background: #fff; overflow-wrap: anywhere }
 h1 { font-size: 18pt; margin: 0 0 .3em } h2 { font-size: 12pt; margin: 1.4em 0 .3em }
 table { border-collapse: collapse; width: 100% } td, th { border-bottom: 1px solid #999; padding: .25em .5em; text-align: left; vertical-align: middle }
 td.number { text-align: right } td svg { width: 2.2cm; height: 2.2cm; display: block }
-td.number, td code { white-space: nowrap } code { font: 10pt ui-monospace, monospace; overflow-wrap: anywhere } .box { display: inline-block; width: .8em; height: .8em; border: 1px solid #000 }
-.labels { display: flex; flex-wrap: wrap; gap: 4mm } .labels svg { width: 105mm; height: 74mm; break-inside: avoid }
+td.number, td code, th, .whole { white-space: nowrap } .whole { display: inline-block } td.whole { display: table-cell }
+.write { border-bottom: 1px solid #000; height: 3em; max-width: 16cm } code { font: 10pt ui-monospace, monospace; overflow-wrap: anywhere } .box { display: inline-block; width: .8em; height: .8em; border: 1px solid #000 }
+.labels { display: flex; flex-wrap: wrap; gap: 4mm } .labels svg { width: 105mm; max-width: 100%; height: auto; break-inside: avoid }
+@media screen and (max-width: 40rem) { body { margin: 1rem } th { display: none } tr { display: flex; flex-wrap: wrap; gap: 0 1.2em;
+  align-items: center; border-bottom: 1px solid #999; padding: .5em 0 } td, td.whole { border: 0; padding: 0; display: block } td[data-k]::before { content: attr(data-k) " "; color: #666 } }
 @media print { body { margin: 0 } @page { margin: 1.2cm } }
 """
 
@@ -69,25 +72,31 @@ class Sender:
             *FOUND,
             f"hand it to: {self.contact}"
             if self.contact
-            else "hand it to whoever delivers parcels: the slip names its owner.",
+            else "hand it to its courier, or to the police as lost property.",
         )
 
 
 def label(sender: Sender, disk: Labelled) -> str:
     """The label of a disk, a whole SVG file of 105 × 74 mm."""
-    rows = (
-        (8, 4.2, "bold", "offseed: encrypted backup"),
-        (20, 10.0, "bold", disk.words),
-        (28, 4.6, "normal", f"set {sender.set[:8]}"),
-        (35, 3.6, "normal", f"of {sender.name}"),
-        (40, 3.6, "normal", f"for vault {sender.vault}"),
-        (45, 3.0, "normal", f"closed {instant(disk.closed_at)}" if disk.closed_at else "not closed yet"),
-        (50, 3.0, "normal", fingerprint(sender.machine)),
+    heads = (
+        (8, 4.2, "offseed: encrypted backup"),
+        (20, 10.0, disk.words),
     )
-    texts = "".join(_text(y, height, text, WIDTH - QR - 9, weight) for y, height, weight, text in rows)
-    texts += "".join(
-        _text(58 + 4.4 * number, 2.9, line, WIDTH - 8) for number, line in enumerate(sender.finder)
-    )
+    texts = "".join(lines(y, height, text, COLUMN, bold=True)[0] for y, height, text in heads)
+    y = 28.0
+    for height, most, text in (
+        (4.6, 1, f"set {sender.set[:8]}"),
+        (3.6, 2, f"of {sender.name}"),
+        (3.6, 2, f"for vault {sender.vault}"),
+        (3.0, 1, f"closed {instant(disk.closed_at)}" if disk.closed_at else "not closed yet"),
+        (3.0, 1, fingerprint(sender.machine)),
+    ):
+        shown, y = lines(y, height, text, COLUMN, most)
+        texts += shown
+    y = 58.0
+    for text in sender.finder:
+        shown, y = lines(y, 2.9, text, WIDTH - 8, 2)
+        texts += shown
     short = f"{sender.set[:8]}/{disk.number}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}mm" height="{HEIGHT}mm" viewBox="0 0 {WIDTH} {HEIGHT}" '
@@ -109,25 +118,26 @@ def page(sender: Sender, disks: Sequence[Labelled]) -> str:
 def slip(sender: Sender, disks: Sequence[Labelled]) -> str:
     """What lies in the parcel: for the datacenter, and for whoever finds it."""
     rows = "".join(
-        f'<tr><td><span class="box"></span><td>{escape(disk.words)}<td class="number">{disk.archives:,}<td class="number">{size(disk.bytes)}'
-        f"<td>{instant(disk.closed_at) if disk.closed_at else 'not closed yet'}"
-        f"<td>{instant(disk.verified_at) if disk.verified_at else 'not read back'}"
+        f'<tr><td><span class="box"></span><td class="whole">{escape(disk.words)}<td class="number" data-k="archives">{disk.archives:,}'
+        f'<td class="number">{size(disk.bytes)}<td data-k="closed">{_when(disk.closed_at, "not yet")}'
+        f'<td data-k="read back">{_when(disk.verified_at, "not read back")}'
         f"<td><code>{sender.set[:8]}/{disk.number}</code><td>{qr_svg(sender, disk.number)}"
         for disk in disks
     )
-    found = " ".join(sender.finder)
+    found = " ".join(sender.finder) if sender.contact else f"{' '.join(FOUND)} hand it to its owner:"
+    owner = "" if sender.contact else '<p class="write">Name, telephone:</p>'
     return _page(
         "Packing slip",
         f"<h1>Packing slip: {counted(len(disks), 'backup disk')}</h1>"
         f"<p>Set <b>{sender.set[:8]}</b> of machine <b>{escape(sender.name)}</b>, for vault <b>{escape(sender.vault)}</b>.<br>"
-        f"Fingerprint of the machine: <code>{fingerprint(sender.machine)}</code></p>"
+        f'Fingerprint of the machine: <code class="whole">{fingerprint(sender.machine)}</code></p>'
         "<table><tr><th><th>disk<th>archives<th>size<th>closed<th>read back<th>code<th>"
         f"{rows}</table>"
         "<h2>At the datacenter</h2><p>Book each disk in by its code, mount it, read-only will do, and import it, in any order. "
         "No passphrase is needed, and none is in this parcel.</p>"
         f"<p><code>importer receive {sender.set[:8]}/{disks[0].number if disks else 1} --vault {escape(shlex.quote(sender.address))}</code><br>"
         f"<code>importer import &lt;where it is mounted&gt; --vault {escape(shlex.quote(sender.address))}</code></p>"
-        f"<h2>If you have found this parcel</h2><p>{escape(found)}</p>",
+        f"<h2>If you have found this parcel</h2><p>{escape(found)}</p>{owner}",
     )
 
 
@@ -144,12 +154,10 @@ def _placed(element: str, x: float, y: float) -> str:
     return element.replace("<svg", f'<svg x="{x}" y="{y}" width="{QR}" height="{QR}"', 1)
 
 
-def _text(y: float, height: float, text: str, width: float, weight: str = "normal") -> str:
-    """A line of text, smaller where it is too long; what is too long even so is cut."""
-    height = max(min(height, width / (LETTER * max(len(text), 1))), HEIGHT_MIN)
-    most = int(width / (LETTER * height))
-    shown = text if len(text) <= most else f"{text[: most - 1]}…"
-    return f'<text x="4" y="{y:g}" font-size="{height:.2f}" font-weight="{weight}">{escape(shown)}</text>'
+def _when(seconds: int, otherwise: str) -> str:
+    """A time that breaks between day and time, and nowhere else."""
+    day, _, rest = instant(seconds).partition(" ")
+    return f'<span class="whole">{day}</span> <span class="whole">{rest}</span>' if seconds else otherwise
 
 
 def _page(title: str, body: str) -> str:

@@ -6,7 +6,7 @@ from html import escape
 
 from formats.reports import charts
 from formats.reports.facts import STATES, DiskFact, JobFact, PointFact, Told, worst
-from formats.reports.page import section, table
+from formats.reports.page import as_html, section, table
 from formats.words import counted, lasting, moment, size
 
 ROWS_MAX = 60  # of a table: the newest
@@ -57,7 +57,7 @@ def points_over_time(points: Sequence[PointFact]) -> str:
         )
         for p in sorted(points, key=lambda p: -p.created)[:ROWS_MAX]
     ]
-    listed = table(("when", "machine", "point", "kind", "#files", "#size", "#new", "~standing"), rows)
+    listed = table(("when", "@machine", "point", "kind", "#files", "#size", "#new", "~standing"), rows)
     return section("Recovery points over time", drawn, listed, note=_left_out(len(points), ROWS_MAX, "point"))
 
 
@@ -117,12 +117,12 @@ def disks_map(disks: Sequence[DiskFact]) -> str:
         told = ", ".join(f"{counts[state]:,} {state}" for state in STATES if counts[state])
         bad = ' class="bad"' if counts["damaged"] + counts["missing"] else ""
         parts.append(
-            f"<p><b>{escape(disk.name)}</b> of {escape(disk.machine)}, {size(disk.bytes)}: {escape(disk.state)}; "
+            f"<p><b>{escape(disk.name)}</b> of {escape(disk.machine)}, {size(disk.bytes)}: {as_html(disk.state)}; "
             f"<span{bad}>{told or 'nothing is known of its archives'}</span></p>"
             f'<div class="map">{_cells(disk.archives)}</div>'
         )
         if disk.history:
-            parts.append(f'<p class="note">{"<br>".join(map(escape, disk.history))}</p>')
+            parts.append(f'<p class="note">{"<br>".join(map(as_html, disk.history))}</p>')
     return section("Disks, archive by archive", *parts)
 
 
@@ -142,7 +142,7 @@ def _cells(archives: Sequence[str]) -> str:
 def waiting(points: Sequence[PointFact], further: Sequence[str]) -> str:
     """Which disk is waited for, and by how many points; and what else there is to do."""
     lines = [*waits(points), *further]
-    told = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    told = "".join(f"<li>{as_html(line)}</li>" for line in lines)
     return section("What is waited for", f"<ul>{told}</ul>" if lines else "<p>Nothing.</p>")
 
 

@@ -133,6 +133,10 @@ def set_labels(
         out.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (out / name).write_text(text, encoding="utf-8")
+    if contact is None:
+        console.notice(
+            "no owner is named: write one onto the slip, or name one by --contact, for the labels too"
+        )
     console.say(
         f"{counted(len(disks), 'label')} in {out / 'labels.html'}, each also as SVG; the slip in {out / 'slip.html'}"
     )

@@ -238,3 +238,16 @@ def test_what_stands_in_for_an_archive_is_counted_in_its_place() -> None:
         (by.archive.size, by.archive.size),
         (by.archive.size, 0),
     ]
+
+
+def test_no_date_breaks_at_a_hyphen() -> None:
+    made = page(
+        "Backups",
+        "of 2026-11-30",
+        [("newest point", "2026-11-29 18:03")],
+        [section("a", table(["b"], [["2026-11-28"]]))],
+    )
+    dates = re.findall(r"(?:<time>)?\d{4}-\d\d-\d\d(?:</time>)?", made)
+    assert len(dates) == 3
+    assert all(date.startswith("<time>") and date.endswith("</time>") for date in dates)
+    assert "time { white-space: nowrap }" in made

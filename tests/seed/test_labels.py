@@ -6,14 +6,15 @@ from xml.etree import ElementTree
 
 import pytest
 import zxingcpp
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFont
 
 from formats.codes import Code, code_of, parse_code
 from formats.errors import UsageError
 from formats.ids import MachineId, SetId, fingerprint
-from seed.labels import HEIGHT, WIDTH, Labelled, Sender, label, page, qr, slip
+from seed.fitting import SMALLEST
+from seed.labels import HEIGHT, QR, WIDTH, Labelled, Sender, label, page, qr, slip
 
 MACHINE, SET = MachineId("0123456789abcdef" * 2), SetId("fedcba9876543210" * 2)
 SENDER = Sender(MACHINE, "web1", "Backups", "/srv/vault", SET, "Example Ltd")
@@ -82,18 +83,62 @@ def test_a_label_says_which_disk_it_is_and_what_to_do() -> None:
     assert "not closed yet" in said
 
 
-@given(st.text(st.characters(exclude_categories=["C"]), max_size=300), st.integers(1, 1000))
-def test_every_label_is_whole_and_its_text_fits(name: str, number: int) -> None:
-    sender = Sender(MACHINE, name, name[:50], "/srv/<vault>&", SET, name)
-    svg = label(sender, Labelled(number, 1000, 1, 1, 1, 1))
+FONT = ImageFont.load_default(size=100)
+
+
+def wide(text: ElementTree.Element) -> float:
+    """How wide a line is: as it is told to be, else as a font without serifs makes it."""
+    if told := text.get("textLength"):
+        return float(told)
+    letters = FONT.getlength("".join(text.itertext())) / 100
+    return letters * float(text.get("font-size", "")) * (1.1 if text.get("font-weight") == "bold" else 1)
+
+
+def check_places(svg: str) -> str:
+    """Each line lies within the label, beside the QR code and below the line before it. Returns what they say together."""
     root = ElementTree.fromstring(svg)
     assert root.get("viewBox") == f"0 0 {WIDTH} {HEIGHT}"
-    for text in texts(svg):
-        if text.get("text-anchor") is None:
-            length = len("".join(text.itertext()))
-            assert float(text.get("x", "")) + 0.62 * float(text.get("font-size", "")) * length < WIDTH - 3
+    own = [text for text in texts(svg) if text.get("text-anchor") is None]
+    above = 0.0
+    for text in own:
+        y, high = float(text.get("y", "")), float(text.get("font-size", ""))
+        right = WIDTH - 3 if y - high > QR + 14 else WIDTH - QR - 3
+        assert float(text.get("x", "")) + wide(text) < right
+        assert y - 0.75 * high > above, "letters stand on letters"
+        above = y
+        assert high >= SMALLEST
+    assert above < HEIGHT - 3
+    return "".join("".join(text.itertext()) for text in own)
+
+
+@given(
+    st.text(st.characters(max_codepoint=0x17F, exclude_categories=["C"]), min_size=1, max_size=63),
+    st.text(st.characters(max_codepoint=0x17F, exclude_categories=["C"]), max_size=100),
+    st.integers(1, 1000),
+)
+@example("W" * 63, "M" * 100, 1000)
+@example("web1.example.com", "", 1)
+def test_every_label_is_whole_and_its_text_fits(name: str, contact: str, number: int) -> None:
+    sender = Sender(MACHINE, name, name[:50], "/srv/<vault>&", SET, contact)
+    said = check_places(label(sender, Labelled(number, 1000, 1, 1, 1, 1)))
+    assert f"of {name}for vault {name[:50]}" in said, "nothing is cut"
+    assert contact in said
+    assert "…" not in said.replace(name, "").replace(contact, "")
+
+
+@given(st.text(st.characters(exclude_categories=["C"]), max_size=300), st.integers(1, 1000))
+def test_whatever_its_name_is_the_pages_are_whole(name: str, number: int) -> None:
+    sender = Sender(MACHINE, name, name[:50], "/srv/<vault>&", SET, name)
+    ElementTree.fromstring(label(sender, Labelled(number, 1000, 1, 1, 1, 1)))
     for made in (page(sender, DISKS), slip(sender, DISKS)):
         assert "<script" not in re.sub(re.escape(f"{name}"), "", made).lower()
+
+
+def test_without_a_contact_the_slip_has_a_line_to_write_the_owner_on() -> None:
+    nobody = Sender(MACHINE, "web1", "Backups", "/srv/vault", SET)
+    assert "Name, telephone:" in slip(nobody, DISKS)
+    assert "Name, telephone:" not in slip(SENDER, DISKS)
+    assert "slip" not in check_places(label(nobody, DISKS[0])), "a label promises nothing of another paper"
 
 
 def test_the_slip_lists_every_disk() -> None:
