@@ -49,6 +49,7 @@ from seed.trimming import needed_in, trim
 from seed.uplink import Uplink
 
 REACH = 3600.0  # seconds from the last look at what is condemned to the manifest, at most (SWEEP-3)
+FULLER = 7  # whole points before the last one, of which one may be much fuller
 
 
 class ChangedError(VaultError):
@@ -270,8 +271,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Before:
-    """What this point follows: the last of the usual items, the last of any, and the partial ones after it; and what of
-    them, and of others, may be reused. `contents` knows where small files lie. `points` are all that this machine has."""
+    """The points that a new one follows, and what of them and of others may be reused. `contents` knows where small files lie;
+    `points` are all that this machine has."""
 
     readers: tuple[PointReader, ...] = ()
     reuse: Reusable = field(default_factory=Reusable)
@@ -307,23 +308,24 @@ class Before:
 
 
 def _last(work: Work, found: Sequence[Point]) -> list[PointReader]:
-    """Readers of the last of the usual items, of the last whole point, and of the partial ones after it. In place of a whole point
-    whose need list is damaged the one before it is taken."""
-    whole, partial = list[PointReader](), list[PointReader]()
-    for point in reversed(found):
+    """Readers of the points that a run follows, those first whose rows count least: one that is much fuller than the last, for the
+    source may have been away then; the last of the usual items; the last whole point; the partial ones after it. If the need list of a
+    whole point is damaged, the one before it is taken."""
+    rest, whole, partial = [*found], list[PointReader](), list[PointReader]()
+    while rest and not whole:
+        point = rest.pop()
         with damage_aside():  # said when the need lists of all points are read
             kind = partial if point.manifest.point_kind == "partial" else whole
             kind.insert(0, PointReader(work.own, point, work.monitor))
-        if whole:
-            break
-    usual = list[PointReader]()
-    for point in found:
-        if point.manifest.point == work.home.state.usual and all(
-            reader.point is not point for reader in whole
-        ):
-            with damage_aside():
-                usual.append(PointReader(work.own, point, work.monitor))
-    return [*usual, *whole, *partial]
+    earlier = [point for point in rest if point.manifest.point_kind != "partial"]
+    least = 2 * whole[0].point.manifest.totals.files if whole else 0
+    fuller = [point for point in earlier[-FULLER:] if point.manifest.totals.files > least][-1:]
+    usual = [p for p in earlier if p.manifest.point == work.home.state.usual and p not in fuller]
+    before = list[PointReader]()
+    for point in (*fuller, *usual) if whole else ():
+        with damage_aside():
+            before.append(PointReader(work.own, point, work.monitor))
+    return [*before, *whole, *partial]
 
 
 def _readable(reader: PointReader, monitor: Monitor) -> Iterator[tuple[PageRow, list[Entry]]]:

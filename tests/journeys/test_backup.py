@@ -147,15 +147,17 @@ def test_what_travels_on_disks_is_not_sent_though_the_source_was_empty_for_once(
     source.rename(aside)
     source.mkdir()
     backup(stage, source)
+    backup(stage)
     source.rmdir()
     aside.rename(source)
     (source / "moved").mkdir()
     (source / "many/1").rename(source / "moved/1")
     done = backup(stage)
     assert int(str(done["archive_bytes"])) < MIB // 4
+    assert int(str(done["read_bytes"])) < MIB // 4, "only what was moved is opened"
     stage.import_()
     points = stage.run("seed", "points", "--json").json
-    assert [p["complete"] for p in points] == [True] * 3
+    assert [p["complete"] for p in points] == [True] * 4
     assert trees.differences(source, restored(stage, done["point"], room, source)) == []
 
 
