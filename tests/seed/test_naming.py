@@ -57,12 +57,13 @@ def test_a_free_name_is_given_and_one_in_use_is_not(folder: int) -> None:
 @pytest.mark.parametrize("make", ["file", "link", "folder", "dangling"])
 def test_nothing_that_stands_there_is_replaced_unjudged(folder: int, tmp_path: Path, make: str) -> None:
     path = tmp_path / "name"
-    {
+    makers: dict[str, Callable[[], None]] = {
         "file": path.touch,
         "folder": path.mkdir,
         "link": lambda: path.symlink_to("elsewhere"),
         "dangling": lambda: path.symlink_to(tmp_path),
-    }[make]()
+    }
+    makers[make]()
     with pytest.raises(FileExistsError):
         naming.give_name(folder, staged(folder, b"1", b"new"), folder, b"name")
     assert path.lstat().st_ino
