@@ -126,6 +126,8 @@ class _Regions:
 
     def read(self, length: int) -> bytes:
         """The next so many bytes; fewer where the file is shorter by now."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         found: list[bytes] = []
         while length:
             if self._at == self._end:
@@ -153,6 +155,8 @@ def _gaps(regions: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]
 
 def _is_zero(handle: int, start: int, end: int) -> bool:
     """Whether nothing but zeros lies there. Holes are passed over where the system tells them."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     while start < end:
         start = _next_data(handle, start, end)
         part = os.pread(handle, min(_PIECE, end - start), start)
@@ -165,6 +169,8 @@ def _is_zero(handle: int, start: int, end: int) -> bool:
 
 
 def _next_data(handle: int, start: int, end: int) -> int:
+    if sys.platform == "win32":
+        raise NotImplementedError
     try:
         return min(os.lseek(handle, start, os.SEEK_DATA), end)
     except OSError as error:

@@ -27,6 +27,7 @@ class Found:
     looked: Looked
     allocated: int = 0
     lacking: bool = False
+    above: bool = False
 
     @property
     def number(self) -> tuple[int, int]:

@@ -15,9 +15,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from formats.store.posix import flush_entries
-
 assert sys.platform != "win32"
+from formats.store.posix import flush_entries  # noqa: E402
 from seed.tree.attributes import drop_inherited  # noqa: E402
 from seed.tree.calls import UNSUPPORTED, sync_file_system  # noqa: E402
 

@@ -7,8 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.facilities import LoopDisk
-from tests.journeys import trees
-from tests.journeys.devices import Rack
+from tests.journeys import devices, trees
 from tests.journeys.stage import Copy, Stage, backup, below
 
 assert sys.platform == "linux"
@@ -18,7 +17,7 @@ PROMETHEUS = "metrics.prom"
 
 
 @pytest.fixture
-def disk(rack: Rack) -> LoopDisk:
+def disk(rack: devices.Rack) -> LoopDisk:
     """A file system that is backed up."""
     disk = rack.disk(32 << 20)
     for number in range(FILES):

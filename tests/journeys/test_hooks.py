@@ -1,11 +1,14 @@
 """Commands before and after, where a backup or an export is made by hand. By the real commands."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, disks, refused
+
+assert sys.platform == "linux"
 
 
 @pytest.fixture

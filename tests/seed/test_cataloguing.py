@@ -9,9 +9,10 @@ from formats.keyed.catalog import FILE, PATH_MAX, ROW_CHUNKS_MAX, SIZE_END, Entr
 from formats.keyed.chunk import RECORD_OVERHEAD
 from formats.tables.archive import smallest_for
 from seed.packing import METADATA_SIZE
-from seed.source.posix import EXTENTS_MAX
 from seed.xattrs import KEPT_MAX
 from tests.seed.test_kept_segments import Stored, catalogue, segments
+
+EXTENTS = 100_000  # most regions of one file that the reader tells
 
 
 def test_sizes_that_pass_63_bits_together_are_told_as_the_most_that_can_be_told() -> None:
@@ -27,14 +28,14 @@ def test_sizes_that_pass_63_bits_together_are_told_as_the_most_that_can_be_told(
 def largest(name: bytes) -> Entry:
     """Return all that one row can be, of bytes that do not compress."""
     chance = random.Random(7)
-    size = 2 * EXTENTS_MAX
+    size = 2 * EXTENTS
     return Entry(
         b"/".join([name, *[chance.randbytes(100).hex().encode()] * (PATH_MAX // 201 - 1)]),
         FILE,
         size=size,
         target=chance.randbytes(4096).replace(b"\0", b"1"),
         xattrs=chance.randbytes(KEPT_MAX),
-        extents=b"".join(struct.pack("<QQ", 2 * at, 1) for at in range(EXTENTS_MAX)),
+        extents=b"".join(struct.pack("<QQ", 2 * at, 1) for at in range(EXTENTS)),
         chunks=chance.randbytes(32 * ROW_CHUNKS_MAX),
         lengths=chance.randbytes(4 * ROW_CHUNKS_MAX),
     )

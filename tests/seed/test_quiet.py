@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from formats.keyed.catalog import FILE
-from formats.keyed.slots import ChunkingParameters
-from formats.monitor import Tally
-from seed.sampling.sample import Sample
-from seed.source.batch import Folders, read_batch, wanted
-from seed.source.quiet import open_quietly
-from seed.source.rules import CACHE_TAG_SIGNATURE, Rules
-from seed.source.scan import measure
-from seed.source.system import Walk
-
 if sys.platform != "linux":
     pytest.skip("access times are left alone on Linux only", allow_module_level=True)
+
+assert sys.platform == "linux"
+from formats.keyed.catalog import FILE  # noqa: E402
+from formats.keyed.slots import ChunkingParameters  # noqa: E402
+from formats.monitor import Tally  # noqa: E402
+from seed.sampling.sample import Sample  # noqa: E402
+from seed.source.batch import Folders, read_batch, wanted  # noqa: E402
+from seed.source.quiet import open_quietly  # noqa: E402
+from seed.source.rules import CACHE_TAG_SIGNATURE, Rules  # noqa: E402
+from seed.source.scan import measure  # noqa: E402
+from seed.source.system import Walk  # noqa: E402
 
 LONG_AGO = 10**18
 NOBODY = 65_534

@@ -43,6 +43,8 @@ def many() -> Iterator[Path]:
 
 
 def test_of_too_many_attributes_those_are_kept_that_fit(many: Path) -> None:
+    if sys.platform != "linux":
+        raise NotImplementedError
     packed, failure = xattrs.read(os.fsencode(many))
     assert failure == TOO_MANY
     assert KEPT_MAX - 61_000 < len(packed) <= KEPT_MAX
