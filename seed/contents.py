@@ -158,14 +158,23 @@ class Contents:
             try:
                 self._tree.publish(new, file.path, file.mark)
             except FileExistsError as error:
-                self._outcome.leave(file.path, str(error.strerror))
                 self._tree.abandon_file(new)
+                self._yield_to(file, str(error.strerror))
             except (OSError, OffseedError) as error:
                 self._outcome.fail(file.path, error)
                 self._outcome.done.failed += 1
                 self._tree.abandon_file(new)
             else:
                 self.count(file)
+
+    def _yield_to(self, file: File, detail: str) -> None:
+        """Leave what came meanwhile. Another restore of the same files is no obstacle."""
+        if self._tree.judge(file.entry, file.path).state != "same":
+            self._outcome.leave(file.path, detail)
+            return
+        self._outcome.done.same += 1
+        if file.entry.links > 1:
+            self.linked.add(file.path)
 
     def count(self, file: File) -> None:
         """Count what has its name."""

@@ -2,8 +2,8 @@
 
 The catalog is taken in windows of bounded size. In each, folders are made, then contents are fetched archive by
 archive and written, special files among them, then further hard links are made; attributes of folders come last of
-all, so that nothing written into them disturbs their times. Where there are many files, forks write them, and the next window is read
-meanwhile: threads would only fight for the interpreter's lock at every call.
+all, so that nothing written into them disturbs their times. Where there are many files, forks write them, and the
+next window is read meanwhile: threads would only fight for the interpreter's lock at every call.
 """
 
 import errno
@@ -48,9 +48,7 @@ class Restore:
         self._monitor = monitor
         self._folders: list[tuple[Entry, bytes]] = []
         self._links: dict[SameFile, bytes] = {}
-        self._standing: set[bytes] = (
-            set()
-        )  # paths that hold what they should, and of whose file there are more
+        self._standing: set[bytes] = set()  # paths that were whole before, and of whose file there are more
         self._lacking = b""  # the beginning of all paths below a folder that could not be made
         self._alone: dict[bytes, File] = {}  # further links to be written as files of their own
         self._outcome = Outcome(monitor)

@@ -93,7 +93,7 @@ class Shares:
     def _left(self, share: Sequence[File]) -> Iterator[File]:
         """What a fork that ended early has not put in its place."""
         for file in share:
-            now = self._tree.judge_anew(file.entry, file.path)
+            now = self._tree.judge(file.entry, file.path)
             if file.doubt or now.mark == file.mark:
                 yield file
             elif now.state == "same":

@@ -77,15 +77,11 @@ class Folders:
     def spells(self, folder: int, name: bytes) -> bool:
         """Whether the open folder lists just this name. A file system may find an entry by other spellings too.
 
-        The list is read once, when something is found: what comes later comes from this run, and is known to it.
+        The list is read once, and again for a name that it lacks.
         """
-        if folder not in self._names:
+        if name not in self._names.get(folder, ()):
             self._names[folder] = _listed(folder)
         return name in self._names[folder]
-
-    def forget_names(self) -> None:
-        """Read all lists anew."""
-        self._names.clear()
 
     def rival(self, folder: int, name: bytes) -> str:
         """Say what has the name, or is taken for it by the file system."""
@@ -153,11 +149,15 @@ class Folders:
         return stat.S_IMODE(now.st_mode) if own else None
 
     def _make_room(self, folder: int, path: bytes) -> None:
-        may = os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=_EFFECTIVE)
-        if not may and (mode := self._own_mode(folder, b".")) is not None:
+        now = os.fstat(folder)
+        if (
+            self._changes
+            and now.st_uid == os.geteuid()
+            and not os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=_EFFECTIVE)
+        ):
             with suppress(OSError):  # what is to be written there says why it cannot be
-                os.fchmod(folder, mode | 0o700)
-                self._shut_before.setdefault(path, mode)
+                os.fchmod(folder, stat.S_IMODE(now.st_mode) | 0o700)
+                self._shut_before.setdefault(path, stat.S_IMODE(now.st_mode))
         self._roomy.add(folder)
 
     def _shut(self, folder: int) -> None:

@@ -101,11 +101,6 @@ class TreeWriter:
         spelt = self._folders.spells(folder, name)
         return Judged(self._state(entry, now, folder, name) if spelt else "twin", mark_of(now))
 
-    def judge_anew(self, entry: Entry, path: bytes) -> Judged:
-        """Look again, after a fork has written there."""
-        self._folders.forget_names()
-        return self.judge(entry, path)
-
     def rival(self, path: bytes) -> str:
         """Say what has the name, or is taken for it by the file system."""
         return self._folders.rival(*self._folders.above(path, make=False))

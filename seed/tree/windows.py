@@ -36,9 +36,6 @@ class TreeWriter:
     def judge(self, entry: Entry, path: bytes) -> Judged:
         raise unsupported()
 
-    def judge_anew(self, entry: Entry, path: bytes) -> Judged:
-        raise unsupported()
-
     def rival(self, path: bytes) -> str:
         raise unsupported()
 

@@ -337,6 +337,15 @@ def test_a_killed_or_stopped_restore_completes(
     assert trees.differences(long_tree, below(target, long_tree)) == []
 
 
+def test_two_restores_into_one_folder_at_once(exported: Stage, small_tree: Path, room: Path) -> None:
+    """Neither removes what the other is writing, and each takes what the other has written for its own."""
+    words = ("seed", "restore", "latest", "--from", exported.disk, "--target", room / "restored")
+    both = [exported.start(*words) for _ in range(2)]
+    results = [ended(one) for one in both]
+    assert [one.code for one in results] == [0, 0], results
+    assert trees.differences(small_tree, below(room / "restored", small_tree)) == []
+
+
 def test_a_dry_restore_counts_and_writes_nothing(exported: Stage, small_tree: Path, room: Path) -> None:
     planned = exported.restore(room / "restored", "--from", exported.disk, "--dry-run")
     assert not (room / "restored").exists()
