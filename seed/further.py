@@ -7,7 +7,7 @@ read there whenever they are needed, and take no memory meanwhile.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -18,7 +18,6 @@ from formats.ids import ArchiveName, Digest, MachineId, digest
 from formats.monitor import Monitor, damage_told
 from formats.retention import DAY, Kept
 from formats.tables import needs
-from formats.tables.archive import METADATA_CLASS
 from formats.tables.holdings import Holding, decode_rows
 from formats.tables.sections import Section, decode_object, encode_objects
 from seed.home import Home
@@ -30,11 +29,16 @@ from seed.retention import calendar
 STAYS = 2 * DAY  # seconds
 
 
-def staying(home: Home, found: Sequence[Point], kept: Callable[[MachineId], Kept]) -> list[Point]:
+def staying(
+    home: Home,
+    found: Sequence[Point],
+    kept: Callable[[MachineId], Kept],
+    is_complete: Callable[[Point], bool],
+) -> list[Point]:
     """Return the points that will not expire within two days; `kept` tells the terms of a machine's points.
 
-    A point without a term is judged by the term that it would get now. The last whole point of a machine stays, and partial points
-    after it do. The clock of this machine counts. Where it is wrong, too little is reused, or a part of a run is done again.
+    A point without a term is judged by the term that it would get now. The last complete point of a machine stays, and all after it
+    do. The clock of this machine counts. Where it is wrong, too little is reused, or a part of a run is done again.
     """
     now = int(time.time())
     machines = defaultdict[MachineId, list[Point]](list)
@@ -42,12 +46,39 @@ def staying(home: Home, found: Sequence[Point], kept: Callable[[MachineId], Kept
         machines[point.manifest.machine].append(point)
     stay = set[str]()
     for machine, points in machines.items():
-        planned = calendar(home, kept(machine), [(p.manifest, True) for p in points], now)
-        last = max((plan.manifest.sequence for plan in planned if plan.last), default=0)
-        for plan in planned:
-            if plan.last or plan.manifest.sequence > last or (plan.until or 0) > now + STAYS:
+        whole = [point for point in points if point.manifest.point_kind != "partial"]
+        last = next((p.manifest.sequence for p in reversed(whole) if is_complete(p)), 0)
+        for plan in calendar(home, kept(machine), [(p.manifest, True) for p in points], now):
+            if plan.manifest.sequence >= last or (plan.until or 0) > now + STAYS:
                 stay.add(plan.manifest.point)
     return [point for point in found if point.manifest.point in stay]
+
+
+@dataclass(frozen=True)
+class Further:
+    """Archives that may be reused, each with the name of the object in which its index stands, in `union`."""
+
+    places: Mapping[ArchiveName, str] = field(default_factory=dict)
+    union: Union | None = None
+
+    def without(self, names: Collection[ArchiveName]) -> "Further":
+        """Return the same without some archives."""
+        return Further({n: place for n, place in self.places.items() if n not in names}, self.union)
+
+    def sections(self) -> Iterator[Section]:
+        """Read the indexes of all these archives. Raises IntegrityError, NotFoundError, StoreError, MediaError."""
+        for name in dict.fromkeys(self.places.values()):
+            yield from self._read(name)
+
+    def section(self, archive: ArchiveName) -> Section:
+        """Read the index of one of them. Raises as `sections`."""
+        return next(s for s in self._read(self.places[archive]) if s.archive.name == archive)
+
+    def _read(self, name: str) -> Iterator[Section]:
+        assert self.union is not None
+        for section in decode_object(self.union.get_checked(name, _said(name)), name):
+            if self.places.get(section.archive.name) == name:
+                yield section
 
 
 class Cached:
@@ -111,6 +142,11 @@ class Cached:
             self._keep(name, data)
             yield name, decode_object(data, name)
 
+    def further(self, wanted: Iterable[Holding]) -> Further:
+        """Find the indexes of the `wanted` archives, and where they stand. Raises as `indexes`."""
+        places = {s.archive.name: name for name, found in self.indexes(wanted) for s in found}
+        return Further(places, Union([*self._kept.stores, *self._vault.stores]))
+
     def _index_objects(self) -> Iterator[tuple[str, bytes]]:
         """Those in the home, then those in the vault alone; whole ones."""
         mine = self._listed["indexes"]
@@ -127,47 +163,6 @@ class Cached:
         if name not in listed:
             self._cache.put(name, data)
             listed.add(name)
-
-
-@dataclass(frozen=True)
-class Further:
-    """Archives that may be reused, each with the name of the object in which its index stands; of those that hold catalogs the
-    indexes themselves."""
-
-    places: Mapping[ArchiveName, tuple[Holding, str]] = field(default_factory=dict)
-    catalogs: tuple[Section, ...] = ()
-    cached: Cached | None = None
-
-    @classmethod
-    def of(cls, cached: Cached, wanted: Iterable[Holding]) -> "Further":
-        """Find the indexes of the `wanted` archives. Raises as `Cached.indexes`."""
-        places, catalogs = dict[ArchiveName, tuple[Holding, str]](), list[Section]()
-        for name, found in cached.indexes(wanted):
-            places |= {section.archive.name: (section.archive, name) for section in found}
-            catalogs += [s for s in found if s.archive.archive_class == METADATA_CLASS]
-        return cls(places, tuple(catalogs), cached)
-
-    def without(self, names: Iterable[ArchiveName]) -> "Further":
-        """Return the same without some archives."""
-        gone = set(names)
-        places = {name: place for name, place in self.places.items() if name not in gone}
-        catalogs = tuple(s for s in self.catalogs if s.archive.name not in gone)
-        return Further(places, catalogs, self.cached)
-
-    def sections(self) -> Iterator[Section]:
-        """Read the indexes of all these archives. Raises IntegrityError, NotFoundError, StoreError, MediaError."""
-        for name in dict.fromkeys(name for _, name in self.places.values()):
-            yield from self._read(name)
-
-    def section(self, archive: ArchiveName) -> Section:
-        """Read the index of one of them. Raises as `sections`."""
-        return next(s for s in self._read(self.places[archive][1]) if s.archive.name == archive)
-
-    def _read(self, name: str) -> Iterator[Section]:
-        assert self.cached is not None
-        for section in decode_object(self.cached.get(name, _said(name)), name):
-            if self.places.get(section.archive.name) == (section.archive, name):
-                yield section
 
 
 NOTHING_FURTHER = Further()

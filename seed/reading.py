@@ -33,7 +33,7 @@ from formats.standing import newest_points
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables import needs
-from formats.tables.needs import Need
+from formats.tables.needs import Buckets, Need
 from seed.disk import check_disk
 from seed.home import Home
 from seed.machines import Machine
@@ -208,8 +208,8 @@ def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[
     return ordered
 
 
-def needed_of(union: Union, point: Point) -> list[Need]:
-    """The need list of a point. Raises IntegrityError, FormatError, StoreError, MediaError."""
+def needed_of(union: Union, point: Point, known: Buckets | None = None) -> list[Need]:
+    """The need list of a point; buckets that are `known` are not read again. Raises IntegrityError, FormatError, StoreError, MediaError."""
     root = Digest(bytes.fromhex(point.manifest.needs))
     where = f"needs of {point.manifest.point[:8]}"
-    return needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), where)
+    return needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), where, known)

@@ -11,8 +11,9 @@ Nothing is believed because it stands there: a file counts if its bundle lies in
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
+from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -46,6 +47,7 @@ ROW = struct.Struct("<16sII")
 ID = 32  # bytes
 FRAME_FILES = 1 << 16
 STALE_MIN = 64  # pages
+TAKEN_MIN = 16  # archives of catalogs
 
 File = tuple[bytes, ChunkId, int]  # content id, bundle, offset in it
 
@@ -75,33 +77,41 @@ class Remembered:
     """The small files of points, by the file in the home and by the tables of their catalogs that it does not name yet."""
 
     def __init__(
-        self, path: Path, points: Sequence[Point], catalogs: Sequence[Section], union: Union, monitor: Monitor
+        self,
+        path: Path,
+        sealer: ChunkSealer,
+        points: Iterable[Point],
+        catalogs: Callable[[], Iterator[Section]],
+        union: Union,
+        monitor: Monitor,
     ) -> None:
-        """`catalogs` are the indexes of the archives in which the catalogs of `points` lie."""
+        """`catalogs` reads the indexes of the archives in which the catalogs of `points` lie, first those of the last points."""
         self._path = path
-        self._points = points
+        self._sealer = sealer
+        self._pages = {point.manifest.point: _pages(point) for point in points}
         self._catalogs = catalogs
         self._union = union
         self._monitor = monitor
 
     def teach(self, small: SmallFiles, known: Known) -> None:
         """Tell `small` of those whose bundles are `known`. Raises HomeError; StoreError, MediaError where a vault does not answer."""
-        wanted = {page for point in self._points for page in _pages(point)}
+        wanted = {page for pages in self._pages.values() for page in pages}
         pages, segments = self._named(wanted)
         for frame in _frames(self._path):
             small.learn(frame.files(), known)
         if wanted <= pages:
             return
-        catalogs = _Catalogs(self._points[0], self._catalogs, self._union)
+        catalogs = _Catalogs(self._sealer, self._catalogs(), self._union)
+        os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600))
         with closing(RowJournal(self._path)) as journal:
             learning = _Learning(catalogs, journal, pages, segments, small, known)
-            for point in self._points:
+            for point, of_point in self._pages.items():
                 try:
-                    learning.learn(point)
+                    learning.learn(of_point)
                 except OffseedError as error:
                     if not is_damage(error):
                         raise
-                    what = f"the list of files of point {point.manifest.point[:8]} cannot be read to its end"
+                    what = f"the list of files of point {point[:8]} cannot be read to its end"
                     self._monitor.notice(
                         f"{what} ({error.what}); small files that only it has may be sent again"
                     )
@@ -143,9 +153,9 @@ class _Learning:
         self._files: list[File] = []
         self._new: list[ChunkId] = []  # segments
 
-    def learn(self, point: Point) -> None:
-        """Raises IntegrityError, FormatError, StoreError, MediaError, HomeError."""
-        for page in _pages(point):
+    def learn(self, pages: Iterable[ChunkId]) -> None:
+        """Read the pages of a catalog. Raises IntegrityError, FormatError, StoreError, MediaError, HomeError."""
+        for page in pages:
             if page in self._pages:
                 continue
             where = f"page {page.hex()[:16]}"
@@ -183,30 +193,42 @@ class _Learning:
 
 
 class _Catalogs:
-    """Tables of the catalogs of many points."""
+    """Tables of the catalogs of many points. Indexes are taken in as far as they are needed, twice as many each time."""
 
-    def __init__(self, point: Point, sections: Sequence[Section], union: Union) -> None:
-        self._sealer = ChunkSealer(point.master)
+    def __init__(self, sealer: ChunkSealer, sections: Iterator[Section], union: Union) -> None:
+        self._sealer = sealer
+        self._sections = sections
         self._union = union
-        self._names = [layout.archive_name(section.archive.name) for section in sections]
-        self._places = Places()
-        for number, section in enumerate(sections):
-            self._places.add(number, section.rows(self._names[number]))
-        self._places.end()
+        self._names: list[str] = []
+        self._taken: list[Places] = []
 
     def chunk(self, chunk: ChunkId) -> bytes:
         """Raises IntegrityError chunk-missing; StoreError, MediaError where a store does not answer."""
-        for place in self._places.of(chunk):
-            name = self._names[place.archive]
-            with damage_aside():
-                return self._sealer.open(
-                    CATALOG, chunk, self._union.get(name, place.offset, place.length), name
-                )
+        for number in count():
+            if number == len(self._taken) and not self._take_more():
+                break
+            for place in self._taken[number].of(chunk):
+                name = self._names[place.archive]
+                with damage_aside():
+                    record = self._union.get(name, place.offset, place.length)
+                    return self._sealer.open(CATALOG, chunk, record, name)
         raise IntegrityError(
             "chunk-missing",
             "a part of a catalog is in none of the archives at hand",
             subject=chunk.hex()[:16],
         )
+
+    def _take_more(self) -> bool:
+        """Whether there were any."""
+        more = list(islice(self._sections, len(self._names) + TAKEN_MIN))
+        places = Places()
+        for section in more:
+            name = layout.archive_name(section.archive.name)
+            places.add(len(self._names), section.rows(name))
+            self._names.append(name)
+        places.end()
+        self._taken.append(places)
+        return bool(more)
 
 
 class _Frame(NamedTuple):

@@ -54,11 +54,9 @@ class Reusable:
         yield from self.sections
         yield from self.further.sections()
 
-    @property
-    def catalogs(self) -> list[Section]:
-        """The indexes of those that hold catalogs."""
-        last = [s for s in self.sections if s.archive.archive_class == METADATA_CLASS]
-        return [*last, *self.further.catalogs]
+    def catalogs(self) -> Iterator[Section]:
+        """Yield the indexes of those that hold catalogs, of the last points first. Raises as `Further.sections`."""
+        yield from (s for s in self.all_sections() if s.archive.archive_class == METADATA_CLASS)
 
 
 def reusable(
@@ -98,8 +96,11 @@ def reusable(
     known = {n: (need, s) for n, (need, s) in last.items() if s is not None and n in ground}
     broken = {need.archive.name for need in found_broken(home)}
     left = [a for n, a in ground.items() if n not in last and n not in broken] if further else []
-    others = Further.of(cached, left)
-    bad = _untrue(readers[0].sealer, vault, known, others, stock, sample, monitor)
+    others = cached.further(left)
+    here = [
+        a.name for a in ground.values() if stock.holds(a) and (a.name in known or a.name in others.places)
+    ]
+    bad = _untrue(readers[0].sealer, vault, here, known, others, sample, monitor)
     lost = last.keys() - (known.keys() - bad) - set(given_up(home, monitor))
     lost = {name for name in lost if layout.archive_name(name) not in gone}
     lost |= {need.archive.name for reader in readers for need in reader.unheld}
@@ -195,18 +196,15 @@ def given_up(home: Home, monitor: Monitor) -> Iterator[ArchiveName]:
 def _untrue(
     sealer: ChunkSealer,
     vault: Store,
+    archives: Iterable[ArchiveName],
     known: Mapping[ArchiveName, tuple[Need, Section]],
     further: Further,
-    stock: Stock,
     sample: int,
     monitor: Monitor,
 ) -> set[ArchiveName]:
-    """The archives of which a record that was asked for is not what it should be; then others are asked for."""
+    """Those of the `archives` of which a record that was asked for is not what it should be; then others are asked for."""
     bad: set[ArchiveName] = set()
-    archives = [need.archive for need, _ in known.values()] + [
-        archive for archive, _ in further.places.values()
-    ]
-    good = [archive.name for archive in archives if stock.holds(archive)]
+    good = [*archives]
     left = sample
     while left and good:
         chosen = secrets.choice(good)

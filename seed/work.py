@@ -3,7 +3,7 @@ may be built upon.
 """
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from formats.replaced import Stock
 from formats.retention import Kept, condemned, read_kept
 from formats.store.contract import Store
 from formats.store.local import LocalStore
-from formats.tables.needs import Need
+from formats.tables.needs import Buckets, Need
 from formats.tables.sections import Section
 from seed import basis
 from seed.broken import found_broken
@@ -41,7 +41,7 @@ from seed.machines import check_active, own_machines
 from seed.new_point import Description
 from seed.placing import MetadataCache
 from seed.point_reader import PointReader
-from seed.reading import Point, Union, believed, points
+from seed.reading import Point, Union, believed, needed_of, points
 from seed.rebuilding import rebuild
 from seed.remembered import Contents, OfReaders, Remembered
 from seed.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, promised, reusable
@@ -288,8 +288,8 @@ class Before:
         readers = tuple(_last(work, found))
         sample = SAMPLE_REBUILT if rebuild(readers, work.kept, work.vault, work.cache) else SAMPLE
         cached = Cached(work.kept, Union([work.vault]), work.cache, work.monitor)
-        stay = staying(work.home, found, work.kept_of)
         stock, monitor = work.stock(), work.monitor
+        stay = staying(work.home, found, work.kept_of, _judging(work.own, stock))
         reuse = reusable(
             work.home, readers, found, stay, work.vault, stock, work.own, cached, monitor,
             sample=sample, further=further,
@@ -297,7 +297,8 @@ class Before:
         if not further or not readers:
             return cls(readers, reuse, OfReaders(readers) if readers else None, tuple(found))
         path = work.home.path / "contents"
-        return cls(readers, reuse, Remembered(path, stay, reuse.catalogs, work.own, monitor), tuple(found))
+        contents = Remembered(path, readers[0].sealer, stay, reuse.catalogs, work.own, monitor)
+        return cls(readers, reuse, contents, tuple(found))
 
     def rows(self, monitor: Monitor) -> Iterator[tuple[Entry, basis.Origin]]:
         """The catalogs of these points as one. One that cannot be read ends early: files are read anew then."""
@@ -305,6 +306,18 @@ class Before:
         for reader in self.readers:
             rows = basis.over(rows, basis.of_segments(_readable(reader, monitor)))
         return rows
+
+
+def _judging(union: Union, stock: Stock) -> Callable[[Point], bool]:
+    """Whether the vault has all that a point needs."""
+    buckets: Buckets = {}
+
+    def is_complete(point: Point) -> bool:
+        with damage_aside():
+            return all(stock.lacking(need) is None for need in needed_of(union, point, buckets))
+        return False
+
+    return is_complete
 
 
 def _last(work: Work, found: Sequence[Point]) -> list[PointReader]:

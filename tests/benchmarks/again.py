@@ -223,18 +223,18 @@ with Work.open(home, open_store(home.identity.address), Tally()) as work:
     gc.collect()
     tracemalloc.start()
     before, known = Before.of(work), Known()
-    further = getattr(before.reuse, "further", None)
-    held = [section.archive for section in before.reuse.sections]
-    if further is None:
-        for section in before.reuse.sections:
-            known.add_all(section.chunks())
-    else:
-        known.add_sections(before.reuse.all_sections())
-        held += [archive for archive, _ in further.places.values()]
+    counts = []
+    read = getattr(before.reuse, "all_sections", lambda: before.reuse.sections)
+    for section in read():
+        counts.append(section.archive.records)
+        known.add_all(section.chunks())
+    if hasattr(known, "add_sections"):
+        known = Known()
+        known.add_sections(read())
     gc.collect()
     now, peak = tracemalloc.get_traced_memory()
-    records = sum(archive.records for archive in held)
-    print(f"{len(held):,} archives, {records:,} chunks: {now:,} bytes, {now / records:.1f} a chunk; at most {peak / records:.1f}")
+    records = sum(counts)
+    print(f"{len(counts):,} archives, {records:,} chunks: {now:,} bytes, {now / records:.1f} a chunk; at most {peak / records:.1f}")
 """
 
 

@@ -69,7 +69,9 @@ class World:
     def taught(self, monitor: Tally | None = None) -> dict[int, tuple[ChunkId, int]]:
         small = SmallFiles()
         union = Union([self.store])
-        Remembered(self.path, self.points, self.sections, union, monitor or Tally()).teach(small, self.known)
+        told = monitor or Tally()
+        points, sections = self.points, lambda: iter(self.sections)
+        Remembered(self.path, SEALER, points, sections, union, told).teach(small, self.known)
         found = {n: small.get(content(n)) for n in range(40)}
         return {n: (place[0].id, place[1]) for n, place in found.items() if place and place[0].id}
 
@@ -84,6 +86,7 @@ def test_files_of_all_points_are_known_and_each_table_is_read_once(world: World)
     world.point((2, 1), (3, 2), (4, 3))
     expected = {1: (BUNDLES[0], 1), 2: (BUNDLES[1], 2), 3: (BUNDLES[2], 3)}
     assert world.taught() == expected, "what lies in a bundle that is not known does not count"
+    assert world.path.stat().st_mode & 0o777 == 0o600
     world.store.objects.clear()
     assert world.taught() == expected
     world.known.add_all(BUNDLES[3:])
