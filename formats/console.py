@@ -36,6 +36,7 @@ STOPPING = "stopping: what is in flight is finished first; once more stops at on
 ONE_REQUEST = 0.1  # seconds: `timeout` and terminals that close send a signal twice at once
 DONE, FAILED, WITH_FINDINGS, NOT_FINISHED = 0, 1, 3, 4
 STOPPED = 128 + signal.SIGINT
+MORE_ROOM = ("disk-full", "disk-needed", "disk-small")  # nothing is wrong, and the same command goes on
 _HANDLES = {errno.EMFILE, errno.ENFILE}
 _MACHINE = {errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, *_HANDLES}
 
@@ -150,7 +151,9 @@ class Console(Tally):
             signal.signal(number, self._on_order)
 
     def _on_order(self, number: int, _: FrameType | None) -> None:
-        self.stop = True
+        if self.stop and time.monotonic() - self._stopped_at <= ONE_REQUEST:
+            return
+        self.stop, self._stopped_at = True, time.monotonic()
         self.signal_number = signal.Signals(number)
         raise Interrupted(number)
 
@@ -215,6 +218,7 @@ class Console(Tally):
     def fail(self, program: str, error: OffseedError) -> None:
         """Say an error, and those beside it, once: on stderr, and with --json as the one document on stdout."""
         self.error = error
+        self.only_tells = False  # it ends already
         self.report_findings()
         told: list[Json] = []
         for one in (error, *error.others):
@@ -329,6 +333,7 @@ def run(program: str, app: typer.Typer, ended: Callable[[Console], None] | None 
         raise
     finally:
         console = _console()
+        console.output.flush()
         if console.log is not None and (console.log.is_begun or code in (FAILED, NOT_FINISHED)):
             console.log.end(code, console.error, console)
             if ended is not None:
@@ -350,7 +355,8 @@ def _run(program: str, app: typer.Typer) -> int:
         return 128 + console.signal_number
     except OffseedError as error:
         _console().fail(program, error)
-        return NOT_FINISHED if error.code in ("disk-full", "disk-needed", "disk-small") else error.exit_code
+        needs_a_disk = all(one.code in MORE_ROOM for one in (error, *error.others))
+        return NOT_FINISHED if needs_a_disk else error.exit_code
     except typer.Abort:
         raise KeyboardInterrupt from None
     except BrokenPipeError:

@@ -29,13 +29,17 @@ class Output:
             except OSError as error:
                 self._fail(error)
 
-    def finish(self) -> None:
-        """Hand over what was printed, at the end of the work. Raises OffseedError disk-full where it could not be written."""
+    def flush(self) -> None:
+        """Hand over what was printed."""
         if self.is_heard:
             try:
                 sys.stdout.flush()
             except OSError as error:
                 self._fail(error)
+
+    def finish(self) -> None:
+        """Hand over what was printed, at the end of the work. Raises OffseedError disk-full where it could not be written."""
+        self.flush()
         if self.lost is not None:
             raise OffseedError(
                 "disk-full", f"the output cannot be written ({self.lost.strerror})", hint="send it where there is room"

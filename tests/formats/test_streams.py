@@ -12,10 +12,13 @@ import sys
 from pathlib import Path
 import typer
 from formats.console import command, run
+from formats.errors import UsageError
 from formats.monitor import Finding
 app = typer.Typer()
 @command(app, "work", only_tells={only_tells})
-def work(console):
+def work(console, fails: bool = typer.Option(False, "--fails")):
+    if fails:
+        raise UsageError("usage", "it fails")
     for _ in range(20_000):
         console.say("a line of some length, so that the pipe is full at some time")
         console.result([1, 2, 3])
@@ -62,6 +65,16 @@ def test_a_command_that_only_tells_ends_where_nobody_reads(
     done = ran(tmp_path, "work", only_tells=True, to=closed.stdin.fileno())
     assert (done.returncode, done.stderr) == (0, "")
     assert not (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize("only_tells", [False, True])
+def test_an_error_has_its_exit_code_though_nobody_reads_it(
+    tmp_path: Path, closed: "subprocess.Popen[bytes]", only_tells: bool
+) -> None:
+    assert closed.stdin is not None
+    done = ran(tmp_path, "work", "--json", "--fails", only_tells=only_tells, to=closed.stdin.fileno())
+    assert done.returncode == 2
+    assert done.stderr == "program: it fails [usage]\n"
 
 
 def test_another_pipe_that_breaks_is_no_success(tmp_path: Path) -> None:
