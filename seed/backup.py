@@ -86,7 +86,7 @@ def prepare(home: Home, paths: Sequence[str], left_out: LeftOut, monitor: Monito
 def _check_seeded(home: Home) -> None:
     """Raises UsageError export-unfinished where disks are being written that will bring the first point."""
     kept = current_set(home) if home.state.sequence == 0 else None
-    if kept is not None and kept.state.status == "open" and kept.state.written:
+    if kept is not None and kept.state.status == "open" and (kept.state.written or kept.state.given_back):
         raise UsageError(
             "export-unfinished",
             "the first export is not finished, and until it is a backup would send everything over the network",

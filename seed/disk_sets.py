@@ -72,8 +72,8 @@ class SetState(Record):
 
     `began` in seconds since 1970; `again` where it was begun though another one was there; `warnings` are the findings it ended with; `resends` says
     instead of which disks it was written, and `resent` which point holds what was sent again of those that were given up. `before`
-    and `after` are the commands that run beside its export. `given_up_at` is when the whole set was given up last; `unsaid` where
-    the vault does not know that, or that it was taken back.
+    and `after` are the commands that run beside its export. `given_back` disks were begun and could hold nothing. `given_up_at` is when
+    the whole set was given up last; `unsaid` where the vault does not know that, or that it was taken back.
     """
 
     set: SetId = member(hexed(16))
@@ -88,6 +88,7 @@ class SetState(Record):
     left_out: LeftOut = member(nested(LeftOut), default=LeftOut())
     resends: str | None = member(optional(text(200)), default=None)
     resent: PointId | None = member(optional(hexed(16)), default=None)
+    given_back: int = member(integer(), default=0)
     before: str = member(text(COMMAND_MAX), default="")
     after: str = member(text(COMMAND_MAX), default="")
     warnings: int = member(integer(), default=0)
@@ -152,7 +153,7 @@ class KeptSet:
         with self._lock:
             self._renew()
             others = tuple(d for d in self.state.disks if d.number != disk.number)
-            self.state = replace(self.state, disks=others)
+            self.state = replace(self.state, disks=others, given_back=self.state.given_back + 1)
             self.save()
         self.journal(disk.number).unlink(missing_ok=True)
 

@@ -422,7 +422,7 @@ def test_an_unfinished_export_is_not_sent_over_the_network(
     copy_of: Copy, opened: Stage, source: Path
 ) -> None:
     stage = copy_of(opened)
-    stage.export(source, "--use-at-most", "4MiB", code=4)
+    stage.export(source, "--use-at-most", "8MiB", code=4)
     refused(stage.run("seed", "backup", "--json", code=2), "export-unfinished")
     stage.run("seed", "set", "abandon")
     assert backup(stage)["archives"]

@@ -81,6 +81,7 @@ def test_a_disk_that_can_take_nothing_is_none_of_the_set(
     assert "has no room for anything, and is none of the set" in told.stderr
     assert {path.name for path in nearly.iterdir()} == before
     assert stage.run("seed", "set", "show", "--json").json["disks"] == []
+    refused(stage.run("seed", "backup", "--json", code=2), "export-unfinished")
     done = stage.run(*words, "--to", stage.disk, "--json").json
     assert done["disks"] in ([1], [2])
     assert {path.name for path in nearly.iterdir()} == before
