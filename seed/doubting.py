@@ -44,6 +44,7 @@ class Doubting:
     ) -> None:
         """`found` are the points of this machine in `union`, and of those whose place it took, that have not expired."""
         self._home, self._scope, self._union, self._monitor = home, scope, union, monitor
+        self._items = _places(scope.items)
         self._known = Remembered.of(home)
         whole = [point for point in found if point.manifest.point_kind != "partial"]
         self._good = self._choose(whole)
@@ -92,7 +93,7 @@ class Doubting:
 
     def _covers(self, point: Point) -> bool:
         """Whether a point holds anything of the items. One that cannot be read is taken: whoever compares says so."""
-        items = [item.strip(b"/") for item in self._scope.items]
+        items = [item.strip(b"/") for item in self._items]
         try:
             rows = list(PointReader(self._union, point, Tally()).page_rows())
         except (FormatError, IntegrityError, StoreError, MediaError):
@@ -104,14 +105,14 @@ class Doubting:
 
     def _compare(self, good: Point, held: dict[bytes, Held]) -> Iterator[Doubt]:
         before = self._held_by(good)
-        for item in outermost(self._scope.items):
+        moved = _gained(before, held)
+        for item in self._items:
             then = before.get(item)
             now = held.get(item) or Held(item=item, entries=0, size=0, mounted=False)
             if then is None or not then.entries:
                 continue
-            if (why := _why(then, now)) is not None and (
-                why == "unmounted" or self._is_unexplained(then, now)
-            ):
+            why = _why(then, now, moved)
+            if why is not None and (why == "unmounted" or self._is_unexplained(then, now, moved)):
                 yield self._doubt(item, why, then, now)
             elif why is None:
                 yield from (
@@ -122,12 +123,10 @@ class Doubting:
         """What the items held in the good point: as the home remembers it, else by its catalog."""
         known = self._known.good
         if known is None or known.point != good.manifest.point or self._scope.once:
-            known = PointHeld(
-                point=good.manifest.point, items=count_rows(self._scope.items, self._rows(good))
-            )
+            known = PointHeld(point=good.manifest.point, items=count_rows(self._items, self._rows(good)))
         self._good_held = known.items
         found = by_item(known.items)
-        if missing := [item for item in outermost(self._scope.items) if item not in found]:
+        if missing := [item for item in self._items if item not in found]:
             found |= by_item(count_rows(missing, self._rows(good)))
         return found
 
@@ -135,14 +134,14 @@ class Doubting:
         for _, entries in PointReader(self._union, point, self._monitor).segments():
             yield from entries
 
-    def _is_unexplained(self, then: Held, now: Held) -> bool:
+    def _is_unexplained(self, then: Held, now: Held, moved: tuple[int, int]) -> bool:
         """Whether what is left out now does not tell why the item holds less; else a notice tells it."""
         left_out = self._scope.left_out
         if self._good is None or left_out == type(left_out)():
             return True
         tagged = tagged_folders(self._rows(self._good)) if left_out.exclude_caches else frozenset()
         (expected,) = count_rows([then.item], without(then.item, self._rows(self._good), left_out, tagged))
-        if expected.entries and _why(replace(expected, mounted=now.mounted), now) is not None:
+        if expected.entries and _why(replace(expected, mounted=now.mounted), now, moved) is not None:
             return True
         self._monitor.notice(
             f"{one_line(os.fsdecode(then.item))}: of {counted(then.entries, 'entry')} of the point before, "
@@ -226,15 +225,28 @@ def doubting(home: Home, scope: Scope, vault: Store | None, monitor: Monitor) ->
         yield Doubting(home, scope, union, found, monitor)
 
 
-def _why(then: Held, now: Held) -> str | None:
-    """Why an item is doubted that held something; None where it is not."""
+def _places(items: Sequence[bytes]) -> list[bytes]:
+    """The items, and what links among them lead to, whether it is there or not."""
+    return outermost([*items, *(os.path.realpath(item) for item in items if os.path.islink(item))])
+
+
+def _gained(before: dict[bytes, Held], now: dict[bytes, Held]) -> tuple[int, int]:
+    """The entries and bytes that items have gained: what has moved there from another one is not gone."""
+    pairs = [(before.get(item), held) for item, held in now.items()]
+    entries = sum(max(0, held.entries - (then.entries if then else 0)) for then, held in pairs)
+    return entries, sum(max(0, held.size - (then.size if then else 0)) for then, held in pairs)
+
+
+def _why(then: Held, now: Held, moved: tuple[int, int]) -> str | None:
+    """Why an item is doubted that held something; None where it is not. So much may have `moved` from it to other items."""
     if not now.entries and not os.path.lexists(now.item):
         return "gone"
     if then.mounted and not now.mounted:
         return "unmounted"
     if not now.entries or (now.entries == 1 and then.size and not now.size):
         return "empty"
-    return "shrank" if _shrank((then.entries, then.size), (now.entries, now.size)) else None
+    found = (now.entries + moved[0], now.size + moved[1])
+    return "shrank" if _shrank((then.entries, then.size), found) else None
 
 
 def _shrank(then: tuple[int, int], now: tuple[int, int]) -> bool:

@@ -17,7 +17,8 @@ MOUNTS_MAX = 200  # of an item
 
 
 class Held(Record):
-    """One item: how many entries lie in it, or 1 for a file, and the `size` of its files by every name.
+    """One item: how many entries lie in it, or 1 for a file, and the `size` of its files without
+    holes, by every name.
 
     `mounted` says that it is the root of a file system. `mounts` are the folders below it where others begin and hold
     something.

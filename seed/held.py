@@ -34,7 +34,8 @@ class Counting:
         if self._crossed is not None:
             self._find_mount(path)
         self._entries += 1
-        self._bytes += entry.size
+        whole = entry.chunks and not entry.extents  # else there are holes, or nothing
+        self._bytes += entry.size if whole else sum(length for _, length in entry.data_extents())
         if entry.type == FOLDER:
             if entry.device != self._devices[-1][1]:
                 self._cross(entry)

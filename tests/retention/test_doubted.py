@@ -281,6 +281,21 @@ def test_caches_that_are_left_out_now_are_no_doubt(world: World, items: tuple[Pa
     assert reasons(run(world)) == [("other", "shrank")]
 
 
+def test_what_moved_to_another_item_is_not_gone(world: World, items: tuple[Path, Path]) -> None:
+    source, other = items
+    run(world, *items)
+    (source / "new").mkdir()
+    for path in list(other.iterdir())[3:]:
+        path.rename(source / "new" / path.name)
+    assert reasons(run(world)) == []
+    for path in (source / "new").iterdir():
+        path.rename(other / path.name)
+    run(world)
+    for path in list(other.iterdir())[3:]:
+        path.unlink()
+    assert reasons(run(world)) == [("other", "shrank")]
+
+
 def test_items_that_are_no_longer_backed_up_are_no_doubt(world: World, items: tuple[Path, Path]) -> None:
     run(world, *items)
     emptied(items[1])

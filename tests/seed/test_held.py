@@ -1,5 +1,7 @@
 """What items hold, counted from rows in the order of a catalog."""
 
+import struct
+
 import pytest
 
 from formats.keyed.catalog import FILE, FOLDER, Entry
@@ -7,21 +9,22 @@ from seed.doubts import Held
 from seed.held import count_rows, tagged_folders, without
 from seed.home import LeftOut
 
+CHUNK = bytes(range(32))
 ROWS = [
     Entry(b"srv", FOLDER, device=1),
     Entry(b"srv/data", FOLDER, device=2),
-    Entry(b"srv/data/a", FILE, size=10, device=2),
+    Entry(b"srv/data/a", FILE, size=10, chunks=CHUNK, device=2),
     Entry(b"srv/data/a", FILE, part=1),
     Entry(b"srv/data/deep", FOLDER, device=3),
-    Entry(b"srv/data/deep/b", FILE, size=20, device=3),
+    Entry(b"srv/data/deep/b", FILE, size=20, chunks=CHUNK, device=3),
     Entry(b"srv/data/deep/c", FOLDER, device=4),
     Entry(b"srv/data/e", FOLDER, device=2),
     Entry(b"srv/data/e/f", FOLDER, device=5),
-    Entry(b"srv/data/e/f/g", FILE, size=30, device=5),
+    Entry(b"srv/data/e/f/g", FILE, size=30, chunks=CHUNK, device=5),
     Entry(b"srv/data/z", FOLDER, device=2),
-    Entry(b"srv/data!", FILE, size=5, device=1),
+    Entry(b"srv/data!", FILE, size=5, chunks=CHUNK, device=1),
     Entry(b"srv/other", FOLDER, device=1),
-    Entry(b"srv/other/x", FILE, size=7, device=1),
+    Entry(b"srv/other/x", FILE, size=7, chunks=CHUNK, device=1),
 ]
 
 
@@ -36,6 +39,17 @@ def test_each_item_is_counted_by_itself_with_where_file_systems_begin() -> None:
         held(b"/srv/data", 8, 60, mounted=True, mounts=(b"/srv/data/deep", b"/srv/data/e/f")),
         held(b"/srv/other", 1, 7),
     )
+
+
+def test_holes_do_not_count() -> None:
+    """A file may be made longer by terabytes, and shorter again, and nothing of it is gone."""
+    extents = struct.pack("<4Q", 4096, 100, 1 << 40, 200)
+    rows = [
+        Entry(b"srv", FOLDER),
+        Entry(b"srv/sparse", FILE, size=2 << 40, extents=extents, chunks=CHUNK),
+        Entry(b"srv/zero", FILE, size=1 << 40),
+    ]
+    assert count_rows([b"/srv"], rows) == (held(b"/srv", 2, 300),)
 
 
 def test_a_folder_whose_name_begins_alike_is_no_part_of_it() -> None:
@@ -57,9 +71,9 @@ def test_an_item_inside_another_counts_with_that() -> None:
 
 def test_the_root_of_all_paths_knows_its_device_by_what_is_no_folder() -> None:
     rows = [
-        Entry(b"bin", FILE, size=1, device=1),
+        Entry(b"bin", FILE, size=1, chunks=CHUNK, device=1),
         Entry(b"boot", FOLDER, device=2),
-        Entry(b"boot/kernel", FILE, size=2, device=2),
+        Entry(b"boot/kernel", FILE, size=2, chunks=CHUNK, device=2),
         Entry(b"etc", FOLDER, device=1),
         Entry(b"home", FOLDER, device=3),
         Entry(b"home/me", FOLDER, device=3),
