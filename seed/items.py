@@ -30,7 +30,7 @@ class Scope:
 
     def rules(self, own: Set[tuple[int, int]], *further: str) -> Rules:
         """For the walk: `own` are (device, inode) of what this program writes, `further` globs of it."""
-        found = resolved(map(os.fsdecode, self.left_out.excludes))
+        found = resolved(map(os.fsdecode, self.left_out.excludes), self.items)
         excludes = Patterns(found.globs, [*found.further, *further])
         return Rules(
             excludes, self.left_out.one_file_system, self.left_out.exclude_caches, own, tuple(found.notes)

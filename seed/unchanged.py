@@ -29,7 +29,7 @@ class Unchanged:
         Then the attributes beyond a look, of which a change is a change of ctime, are not asked for. Names of one file
         are: which of them comes first must be known. The device may have another number, after a restart.
         """
-        if not before.changed or before[:12] != looked[:12] or before[14] != looked[14]:
+        if not (before.ctime or before.ctime_ns) or before[:12] != looked[:12] or before[14] != looked[14]:
             return False
         if not (self.ignore_inode or before.inode == looked[13]) or (
             before.type == FILE and before.links > 1

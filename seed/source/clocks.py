@@ -17,7 +17,7 @@ LATE = 50_000_000  # nanoseconds: five jiffies of the slowest kernel
 COARSE = 2 * 10**9
 FOREIGN = 3600 * 10**9  # by so much the clock of another machine may be wrong
 NETWORK = frozenset(
-    ["9p", "afs", "ceph", "cifs", "coda", "fuse", "gfs2", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs", "virtiofs"]
+    ["9p", "afs", "ceph", "cifs", "coda", "fuse", "gfs2", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs", "vboxsf", "virtiofs"]
 )  # fmt: skip
 
 

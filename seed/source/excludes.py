@@ -1,12 +1,12 @@
 """Excludes as somebody typed them, made to match the real paths that a walk meets.
 
-A typed path may lead through links, or hold `//`, `.` and `..`: it leaves out what the system finds there. A path that is a
-link leaves out the link, and what the link leads to. A pattern without '/' matches any name, as ever.
+A typed path may lead through links, or hold `//`, `.` and `..`: it leaves out the entry that the system finds there. The path
+of a link leaves out the link and its target. A pattern without '/' matches any name, as ever.
 """
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from seed.source.links import led_to, real_place
@@ -30,15 +30,15 @@ def anchored(glob: str) -> str:
     return os.path.join(os.getcwd(), glob)
 
 
-def resolved(globs: Iterable[str]) -> Resolved:
-    """Return what these globs, which are `anchored`, mean at present."""
+def resolved(globs: Iterable[str], items: Sequence[bytes] = ()) -> Resolved:
+    """Return what these globs, which are `anchored`, mean at present, for a walk over `items`."""
     found = Resolved()
     for glob in globs:
-        _resolve(glob, found)
+        _resolve(glob, items, found)
     return found
 
 
-def _resolve(glob: str, found: Resolved) -> None:
+def _resolve(glob: str, items: Sequence[bytes], found: Resolved) -> None:
     if not glob.startswith("/") or not glob.strip("/"):
         found.globs.append(glob)
         return
@@ -47,18 +47,22 @@ def _resolve(glob: str, found: Resolved) -> None:
         found.globs.append(escaped(os.fsdecode(real_place(glob))))
     else:
         found.globs.append(_followed(glob))
-    _add_target(glob, found)
+    _add_target(glob, items, found)
 
 
-def _add_target(glob: str, found: Resolved) -> None:
-    """Leave out what a path leads to, too, if it is that of a link."""
+def _add_target(glob: str, items: Sequence[bytes], found: Resolved) -> None:
+    """Leave out the target, too, of a path that is a link; but none in which the link itself or an item lies."""
+    link = real_place(glob)
     try:
-        places = led_to(real_place(glob), {})
+        places = led_to(link, {})
     except (OSError, ValueError):  # it leads nowhere, or there is no such path
         return
-    for place in map(os.fsdecode, places):
+    for target in places:
+        if any((path + b"/").startswith(target.rstrip(b"/") + b"/") for path in (link, *items)):
+            continue
+        place = os.fsdecode(target)
         found.further.append(escaped(place))
-        found.notes.append(f"left out: {place}, to which {glob.rstrip('/')} leads")
+        found.notes.append(f"left out: {place}, the target of {glob.rstrip('/')}")
 
 
 def _followed(glob: str) -> str:

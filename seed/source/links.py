@@ -1,6 +1,6 @@
-"""Items that are links: the link is kept, and what it leads to is read as if it had been named too.
+"""Items that are links: the walk keeps the link, and reads its target as if the user had named it too.
 
-Whoever names a link to a folder means the folder. Links that the walk meets below an item are never followed.
+A user who names a link to a folder means the folder. The walk never follows the links below an item.
 """
 
 import errno

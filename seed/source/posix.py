@@ -51,13 +51,13 @@ class Walk:
     def _tell_links(self) -> None:
         for item, places in self._links.items():
             if isinstance(places, OSError):
-                detail = f"what this link leads to is not backed up: {places.strerror}"
+                detail = f"the target of this link is not backed up: {places.strerror}"
                 self.monitor.finding(
                     Finding(code="source-unreadable", subject=os.fsdecode(item), detail=detail)
                 )
             else:
                 shown = (os.fsdecode(path).replace("\n", "\\n") for path in (item, places[-1]))
-                self.monitor.notice("{} is a link: what it leads to, {}, is backed up as well".format(*shown))
+                self.monitor.notice("{} is a link: its target {} is backed up as well".format(*shown))
 
     def _tell_unmet(self) -> None:
         unmet = [repr(glob) for glob in self.rules.excludes.unmet()]

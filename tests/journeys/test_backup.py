@@ -5,9 +5,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 from tests.facilities import LoopDisk
 from tests.journeys import moments, trees
@@ -379,7 +381,7 @@ Run.finish = finish_and_rewrite
 def test_a_file_written_again_within_the_tick_of_its_time_is_read_again(
     copy_of: Copy, opened: Stage, room: Path
 ) -> None:
-    """By a home that knows nothing, too: what is to be read again stands in the catalog."""
+    """The catalog says so, and not the home: a rebuilt one reads it again, too."""
     stage = copy_of(opened)
     (room / "loop").mkdir()
     disk = LoopDisk(room / "loop", 16 << 20, "exfat")
@@ -396,6 +398,9 @@ def test_a_file_written_again_within_the_tick_of_its_time_is_read_again(
                 break
         assert path.stat().st_ctime_ns == status.st_ctime_ns
         stage.command = as_it_is
+        stage.run("seed", "ls", "latest", "--parquet", room / "rows.parquet")
+        rows = {row["path"]: row["ctime"] for row in parquet.read_table(room / "rows.parquet").to_pylist()}
+        assert rows[str(path)] == datetime.fromtimestamp(0, UTC)
         assert backup(stage)["read_bytes"] == 6
         stage.run("seed", "restore", f"latest:{path}", "--target", room / "back")
     finally:

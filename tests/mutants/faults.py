@@ -157,7 +157,7 @@ FAULTS = (
     Fault(
         name="rewritten-unnoticed",
         file="seed/source/batch.py",
-        line="    stayed = now.st_size == size and (now.st_mtime_ns, now.st_ctime_ns) == times",
+        line="    stayed = now.st_size == size and (now.st_mtime_ns, changed_ns(now)) == times",
         changed="    stayed = now.st_size == size",
         breaks="A file that changed while it was read is reported, though its length is the same.",
         caught_by=("tests/seed/test_rewritten.py",),

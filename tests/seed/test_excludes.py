@@ -96,8 +96,25 @@ def test_a_path_from_the_current_folder_is_remembered_as_a_whole(
 
 def test_what_a_link_leads_to_is_told_where_it_is_left_out(folder: Path) -> None:
     assert left(folder, f"{folder}/vault")[1] == [
-        f"left out: {folder}/real/secret, to which {folder}/vault leads"
+        f"left out: {folder}/real/secret, the target of {folder}/vault"
     ]
+
+
+@pytest.mark.parametrize("target", [".", "..", "/", "way/..", "../outside/.."])
+def test_a_link_to_a_folder_around_it_is_left_out_alone(folder: Path, target: str) -> None:
+    (folder / "real/x1").unlink()
+    (folder / "real/x1").symlink_to(folder / target)
+    gone, notices = left(folder, f"{folder}/real/x1")
+    assert gone == {"real/x1"}
+    assert notices == []
+
+
+def test_the_target_of_an_excluded_link_stays_where_it_was_named(folder: Path) -> None:
+    items = (os.fsencode(folder / "real/secret"), os.fsencode(folder / "vault"))
+    rules = Scope(items, LeftOut(excludes=(os.fsencode(folder / "vault"),))).rules(set())
+    paths = [found.path for found in Walk(items, rules, Tally())]
+    assert os.fsencode(folder / "real/secret/key").strip(b"/") in paths
+    assert os.fsencode(folder / "vault").strip(b"/") not in paths
 
 
 def test_each_exclude_that_matched_nothing_is_told_once(folder: Path) -> None:

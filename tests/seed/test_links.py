@@ -39,7 +39,7 @@ def test_a_link_to_a_folder_brings_the_folder(folder: Path, slash: str) -> None:
     assert met == ["link", "real", "real/folder", "real/folder/precious"]
     assert tally.findings == []
     (notice,) = tally.notices
-    assert notice == f"{folder}/link is a link: what it leads to, {folder}/real/folder, is backed up as well"
+    assert notice == f"{folder}/link is a link: its target {folder}/real/folder is backed up as well"
 
 
 def test_the_way_back_goes_from_where_a_link_leads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_a_link_that_leads_nowhere_is_a_finding(folder: Path, target: str, why: 
     assert met == ["link", "real", "real/file"]
     (finding,) = tally.findings
     assert (finding.code, finding.subject) == ("source-unreadable", str(folder / "link"))
-    assert finding.detail == f"what this link leads to is not backed up: {os.strerror(why)}"
+    assert finding.detail == f"the target of this link is not backed up: {os.strerror(why)}"
 
 
 def test_a_chain_is_followed_as_far_as_the_kernel_does(folder: Path) -> None:
