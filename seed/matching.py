@@ -130,14 +130,12 @@ class _Regions:
 
     def read(self, length: int) -> bytes:
         """The next so many bytes; fewer where the file is shorter by now."""
-        if sys.platform == "win32":
-            raise NotImplementedError
         found: list[bytes] = []
         while length:
             if self._at == self._end:
                 self._at, size = next(self._left, (0, 0))
                 self._end = self._at + size
-            part = os.pread(self._handle, min(length, self._end - self._at), self._at)
+            part = _read(self._handle, self._at, min(length, self._end - self._at))
             if not part:
                 break
             found.append(part)
@@ -159,11 +157,9 @@ def _gaps(regions: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]
 
 def _is_zero(handle: int, start: int, end: int) -> bool:
     """Whether nothing but zeros lies there. Holes are passed over where the system tells them."""
-    if sys.platform == "win32":
-        raise NotImplementedError
     while start < end:
         start = _next_data(handle, start, end)
-        part = os.pread(handle, min(_PIECE, end - start), start)
+        part = _read(handle, start, min(_PIECE, end - start))
         if part.count(0) != len(part):
             return False
         if not part:
@@ -172,9 +168,15 @@ def _is_zero(handle: int, start: int, end: int) -> bool:
     return True
 
 
+def _read(handle: int, offset: int, length: int) -> bytes:
+    os.lseek(handle, offset, os.SEEK_SET)
+    return os.read(handle, length)
+
+
 def _next_data(handle: int, start: int, end: int) -> int:
+    """Where data follow, as far as the system tells; `end` at the latest."""
     if sys.platform == "win32":
-        raise NotImplementedError
+        return start
     try:
         return min(os.lseek(handle, start, os.SEEK_DATA), end)
     except OSError as error:

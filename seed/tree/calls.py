@@ -13,10 +13,12 @@ _NOREPLACE = 1
 
 def rename_new(source: int, old: bytes, target: int, new: bytes) -> bool:
     """Rename between open folders; False where system or file system cannot. Raises FileExistsError, OSError."""
-    rename = _function("renameat2")
+    rename = _function(
+        "renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
+    )
     if rename is None:
         return False
-    if rename(source, ctypes.c_char_p(old), target, ctypes.c_char_p(new), ctypes.c_uint(_NOREPLACE)) == 0:
+    if rename(source, old, target, new, _NOREPLACE) == 0:
         return True
     if (code := ctypes.get_errno()) in UNSUPPORTED:
         return False
@@ -25,7 +27,7 @@ def rename_new(source: int, old: bytes, target: int, new: bytes) -> bool:
 
 def sync_file_system(folder: int) -> bool:
     """Wait until the file system of an open folder is on its medium; False where there is no such call. Raises OSError."""
-    sync = _function("syncfs")
+    sync = _function("syncfs", ctypes.c_int)
     if sync is None:
         return False
     if sync(folder) == 0:
@@ -35,12 +37,13 @@ def sync_file_system(folder: int) -> bool:
 
 
 @cache
-def _function(name: str) -> Callable[..., int] | None:
+def _function(name: str, *arguments: Any) -> Callable[..., int] | None:
     """Return a function of the C library, None where the library lacks it."""
     try:
         function: Any = getattr(ctypes.CDLL(None, use_errno=True), name)
     except (OSError, AttributeError):
         return None
+    function.argtypes = arguments
     function.restype = ctypes.c_int
     found: Callable[..., int] = function
     return found

@@ -31,5 +31,7 @@ def is_time(now: os.stat_result, wanted: int) -> bool:
     How finely that is shows in the time of its last change, which nobody can set: whole seconds there mean ext4 with
     small inodes, exFAT or FAT, whose steps are of two seconds at most; whole steps of 100 ns mean NTFS.
     """
+    if now.st_mtime_ns == wanted:
+        return True
     step = next((s for s in (10**9, 100) if not (now.st_mtime_ns % s or now.st_ctime_ns % s)), 1)
     return abs(now.st_mtime_ns - wanted) < (2 * step if step == 10**9 else step)

@@ -61,6 +61,7 @@ class TreeWriter:
         self._folders = Folders(root, self._staging.forget)
         self._open: OrderedDict[NewFile, None] = OrderedDict()
         self._told: set[str] = set()
+        self._roomy: bytes | None = None
         self._steady: set[int] = set()  # staging folders out of which a file has kept its time
 
     def close(self) -> None:
@@ -77,8 +78,11 @@ class TreeWriter:
 
     def make_room(self, path: bytes) -> None:
         """Let this user write into the folder above `path`, if that is its own."""
-        with suppress(OSError, IntegrityError):  # the writing will say what is in the way
-            self._folders.make_room(path)
+        folder = path.rpartition(b"/")[0]
+        if folder != self._roomy:  # mostly the one of the entry before
+            self._roomy = folder
+            with suppress(OSError, IntegrityError):  # the writing will say what is in the way
+                self._folders.make_room(path)
 
     def prepare(self) -> None:
         """Make what forks share: see `branch`."""
@@ -335,13 +339,15 @@ class TreeWriter:
                 self._lack(path, "target-failed", f"restored, but without its mode: {error.strerror}")
         try:
             os.utime(target, ns=(entry.modified, entry.modified), dir_fd=folder, follow_symlinks=itself)
-            kept = os.stat(target, dir_fd=folder, follow_symlinks=itself)
+            kept = os.fstat(handle) if name is None else os.stat(name, dir_fd=handle, follow_symlinks=False)
         except OSError as error:
             self._lack(path, "target-failed", f"restored, but without its time: {error.strerror}")
             return
+        if kept.st_mtime_ns == entry.modified:
+            return
         if not is_time(kept, entry.modified):
             self._lack(path, "target-failed", "restored, but this file system cannot keep its time")
-        elif kept.st_mtime_ns != entry.modified:
+        else:
             self.note("times were restored as finely as this file system keeps them")
 
     def _set_xattrs(self, handle: int, name: bytes | None, entry: Entry, path: bytes) -> None:

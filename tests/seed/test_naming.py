@@ -12,9 +12,10 @@ from tests.conftest import LoopDisks
 
 if sys.platform == "win32":
     pytest.skip("trees are not written on Windows yet", allow_module_level=True)
+assert sys.platform != "win32"
 
-from seed.tree import naming
-from seed.tree.judged import mark_of
+from seed.tree import naming  # noqa: E402
+from seed.tree.judged import mark_of  # noqa: E402
 
 WAYS = ["rename", "link", "look"]
 
@@ -57,13 +58,12 @@ def test_a_free_name_is_given_and_one_in_use_is_not(folder: int) -> None:
 @pytest.mark.parametrize("make", ["file", "link", "folder", "dangling"])
 def test_nothing_that_stands_there_is_replaced_unjudged(folder: int, tmp_path: Path, make: str) -> None:
     path = tmp_path / "name"
-    makers: dict[str, Callable[[], None]] = {
-        "file": path.touch,
-        "folder": path.mkdir,
-        "link": lambda: path.symlink_to("elsewhere"),
-        "dangling": lambda: path.symlink_to(tmp_path),
-    }
-    makers[make]()
+    if make == "file":
+        path.touch()
+    elif make == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path if make == "link" else "elsewhere")
     with pytest.raises(FileExistsError):
         naming.give_name(folder, staged(folder, b"1", b"new"), folder, b"name")
     assert path.lstat().st_ino
