@@ -64,6 +64,18 @@ class ChangedError(VaultError):
         )
 
 
+class _Moment:
+    """A time on two clocks: one is never set, the other goes on while the machine sleeps."""
+
+    def __init__(self) -> None:
+        self._clocks = time.monotonic(), time.time()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a manifest may no longer follow what was read then."""
+        return max(time.monotonic() - self._clocks[0], time.time() - self._clocks[1]) > REACH
+
+
 @dataclass
 class Work:
     """What all steps of a backup work on. `folder` holds what a stopped run has done, `kept` what the home knows of this
@@ -158,7 +170,7 @@ class Work:
         for folder in ("archives", "indexes", "needs") if missing else ():
             for name, _ in self.cache.store.list(folder):
                 self._put_again(name)
-        for name in missing:
+        for name in filter(self._may_put, missing):  # again, for what went before may have taken long
             if layout.is_name_of(name, self.home.state.acknowledged or HexDigest("")):
                 detail = (
                     "the vault lists it no longer: it was rolled back, or has lost it; it is put there again"
@@ -217,28 +229,30 @@ class Work:
             self.cache.put(name, data)
             if listed.get(name) != len(data):
                 self.vault.put_new(name, data)
-        self._look_again(described, waiting)
+        looked = self._look_again(described, waiting)
         manifest = envelope.read(signed, "manifest").peek(Manifest)
         found = hex_digest(signed)
         name = layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, found)
         self.home.spend(manifest.sequence, found)
         self.cache.put(name, signed)
+        if looked.is_late:  # this machine was asleep
+            self._look_again(described, waiting)
         self.vault.put_new(name, signed)
         return manifest
 
-    def _look_again(self, described: Description, waiting: Collection[ArchiveName]) -> None:
+    def _look_again(self, described: Description, waiting: Collection[ArchiveName]) -> "_Moment":
         """The last thing before a manifest (SWEEP-3): nothing that it builds upon is condemned, or gone. What comes after this
         reading and is condemned then is read again before it is deleted, and the manifest is there by that time.
 
-        Raises ChangedError.
+        Returns when the reading began. Raises ChangedError.
         """
-        late = True
-        while late:
-            began, gone = time.monotonic(), self._condemned()
+        while True:
+            began, gone = _Moment(), self._condemned()
             lacking = self._lacking(described.needed, waiting, gone)
             if lacking or not gone.isdisjoint(described.objects):
                 raise ChangedError(self.vault.address, len(lacking))
-            late = time.monotonic() - began > REACH
+            if not began.is_late:
+                return began
 
     def _lacking(
         self, needed: Iterable[Need], waiting: Collection[ArchiveName], gone: Collection[str]

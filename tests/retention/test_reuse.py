@@ -338,6 +338,32 @@ def test_prune_at_any_step_of_a_backup_takes_nothing_that_it_builds_upon(
     assert began_anew > 0
 
 
+def test_a_machine_that_slept_after_its_last_look_looks_again(
+    world: World, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sleeps for days, and prune deletes what it builds upon. Its monotonic clock stands still meanwhile."""
+    three_points(world)
+    media(world, "large/film", 7)
+    spend = Home.spend
+    slept: list[int] = []
+
+    def asleep(*arguments: object) -> None:
+        if not slept and len(arguments) == 3 and arguments[1] == 4:
+            slept.append(1)
+            for days in (4, 1):
+                world.clock.sleep(days * DAY + HOUR)
+                world.prune()
+        spend(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Home, "spend", asleep)
+    monitor = Tally()
+    world.backup(monitor)
+    assert slept
+    assert any("given up" in notice for notice in monitor.notices)
+    assert world.complete()
+    check_last(world, room / "back")
+
+
 def test_a_manifest_that_was_late_is_given_up_once_what_it_needs_was_deleted(
     world: World, room: Path
 ) -> None:
