@@ -135,7 +135,11 @@ def _take(job: Job, line: dict[str, Any]) -> None:
 
 
 def _logs(home: Path) -> list[Path]:
-    return sorted((home / FOLDER).glob("*.jsonl")) if (home / FOLDER).is_dir() else []
+    """Return the logs of a home; none where it may not be read."""
+    try:
+        return sorted(home / FOLDER / name for name in os.listdir(home / FOLDER) if name.endswith(".jsonl"))
+    except OSError:
+        return []
 
 
 def _has_end(path: Path) -> bool:

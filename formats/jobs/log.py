@@ -145,9 +145,7 @@ def end_killed(path: Path, when: int, seconds: int, findings: int) -> None:
 
 def _inside(folder: Path) -> int:
     """Open a folder that is no link. Raises OSError."""
-    if sys.platform == "win32":
-        raise NotImplementedError
-    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    return os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0))
 
 
 def _write(handle: int, when: float, event: str, members: Mapping[str, object]) -> None:

@@ -148,8 +148,8 @@ def test_what_travels_on_disks_is_not_sent_though_the_source_was_empty_for_once(
     aside = room / "aside"
     source.rename(aside)
     source.mkdir()
-    backup(stage, source)
-    backup(stage)
+    backup(stage, source, code=3)
+    backup(stage, code=3)
     source.rmdir()
     aside.rename(source)
     (source / "moved").mkdir()
@@ -286,8 +286,13 @@ def test_one_item_that_is_gone_does_not_cost_the_others(
     shutil.rmtree(gone)
     (source / "changed").write_text("after")
     done = backup(stage, code=3)
-    told = {f["subject"]: f["detail"] for f in done["findings"]}  # type: ignore[attr-defined]
-    assert told == {str(gone): "nothing of this path is backed up: No such file or directory"}
+    told = {f["code"]: (f["subject"], f["detail"]) for f in done["findings"]}  # type: ignore[attr-defined]
+    assert told.keys() == {"source-unreadable", "item-doubted"}
+    assert told["source-unreadable"] == (
+        str(gone),
+        "nothing of this path is backed up: No such file or directory",
+    )
+    assert told["item-doubted"][0] == str(gone)
     back = stage.folder / "back"
     stage.run("seed", "restore", f"latest:{source}", "--target", back)
     assert (back / "changed").read_text() == "after"

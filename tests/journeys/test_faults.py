@@ -265,12 +265,13 @@ def test_a_disk_that_is_safe_to_remove_can_be_unmounted_while_others_go_on(
 
 
 def test_a_disk_closed_early_may_be_erased_once_its_set_is_finished(
-    rack: devices.Rack, fleet: FleetOf, small_tree: Path
+    rack: devices.Rack, fleet: FleetOf
 ) -> None:
     """The set document that says so came with another disk."""
-    all_ = fleet(rack.disk(8 * MIB), rack.disk(64 * MIB))
-    all_.source = small_tree
-    all_.export()
+    all_ = with_little_room(rack, fleet)
+    all_.disks.append(rack.disk(SIZE))
+    told = all_.run("--json").stderr
+    assert f"disk 1 at {all_.disks[0].path} is complete" in told
     words = ("import", *(d.path for d in all_.disks[::-1]), "--vault", all_.stage.at, "--json")
     done = all_.stage.run("importer", *words).json
     assert {d["may_be_erased"] for d in done["disks"]} == {True}, done
@@ -302,8 +303,9 @@ def test_a_disk_fills_unforeseen(rack: devices.Rack, fleet: FleetOf, room: Path)
     assert result.code in (0, 3, 4), result
     filler.unlink()
     assert all_.export()["read_bytes"] <= SMALL
-    # A disk that held nothing is left as it was.
-    all_.disks = [disk for disk in all_.disks if (disk.path / "offseed").exists()]
+    all_.disks = [
+        disk for disk in all_.disks if (disk.path / "offseed").exists()
+    ]  # what held nothing is left as it was
     all_.check(room / "restored")
 
 

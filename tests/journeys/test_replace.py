@@ -137,7 +137,7 @@ def test_what_machines_before_the_one_before_have_is_not_sent_again(
         stage.home.rename(stage.folder / f"home {number}")
         replace(stage)
         machines(stage)
-        backup(stage, source)
+        backup(stage, source, code=3)
     source.rmdir()
     aside.rename(source)
     done = backup(stage)

@@ -233,14 +233,14 @@ def test_condemned_ground_costs_only_its_part_of_the_run(
     looks: list[int] = []
     look = seed_work.Work._look_again
 
-    def meanwhile(*arguments: object) -> None:
+    def meanwhile(*arguments: object) -> object:
         looks.append(archives(world))
         if len(looks) == 1:
             vault = world.vault
             names = tuple(sorted(of_film))
             said = Condemned(number=1, vault=vault.id, role="authority", created=0, names=names)
             vault.sign(layout.CONDEMNED, 1, said)
-        look(*arguments)  # type: ignore[arg-type]
+        return look(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(seed_work.Work, "_look_again", meanwhile)
     sent(world)
