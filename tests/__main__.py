@@ -25,8 +25,8 @@ STATIC: tuple[Command, ...] = (
     *((*PYTHON, "mypy", "--platform", platform) for platform in ("linux", "win32", "darwin")),
 )
 
-# Tests of one file share what they build, so they stay together. One process more than processors: some tests wait.
-PROCESSES = (os.cpu_count() or 1) + 1
+# Tests of one file share what they build, so they stay together. Half of their time is waiting, for disks mostly.
+PROCESSES = 2 * (os.cpu_count() or 1)
 PARALLEL: Command = (*PYTHON, "pytest", "-n", str(PROCESSES), "--dist", "loadfile")
 IN_CONTAINERS = ("tests/journeys/test_main_job.py", "tests/journeys/test_backup.py")
 CONTAINERS = {"OFFSEED_VAULT": "azblob"}
