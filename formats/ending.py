@@ -29,6 +29,7 @@ def _framed(program: str, work: "Callable[[], int]", logs: "Callable[[], Path]")
     try:
         _open_streams()
         _leave_no_core()
+        _write_for_few()
         _catch_elsewhere(program, logs)
         return work()
     except Exception as fault:
@@ -71,6 +72,11 @@ def _leave_no_core() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def _write_for_few() -> None:
+    """Whatever the umask, not every user may write in what a command makes: vaults and timers are made by the umask alone."""
+    os.umask(os.umask(0o077) | 0o002)
 
 
 def _catch_elsewhere(program: str, logs: "Callable[[], Path]") -> None:
@@ -123,12 +129,14 @@ def _write_log(fault: BaseException, logs: "Callable[[], Path]") -> str | None:
     from contextlib import suppress
     from pathlib import Path
 
+    from formats.homes import make_private
+
     text = "".join(traceback.format_exception(fault))
     prefix = time.strftime("fault-%Y%m%d-%H%M%S-")
     for folder in (logs, lambda: Path(tempfile.gettempdir())):
         with suppress(Exception):  # what is at fault may be what finds the folder
             path = folder()
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(path)
             handle, name = tempfile.mkstemp(prefix=prefix, suffix=".log", dir=path)
             with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)

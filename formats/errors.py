@@ -43,6 +43,7 @@ CODES = {
     "home-missing": "this machine is not registered",
     "home-registered": "this machine is registered already",
     "home-damaged": "the state in the home cannot be read",
+    "home-foreign": "the home belongs to another user, or another user could change it",
     "home-busy": "another command works on this home",
     "home-room": "the home's file system has too little room",
     "hook-failed": "a command before or after a backup failed",

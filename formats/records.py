@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from formats.documents.codec import Record
 from formats.errors import FormatError, HomeError
+from formats.homes import make_private
 from formats.wire import decode_json, encode_json
 
 R = TypeVar("R", bound=Record)
@@ -43,12 +44,11 @@ def write_record(path: Path, record: Record) -> None:
 def write_private(path: Path, data: bytes) -> None:
     """Replace `path` by `data`, readable by its owner only, durable on return. Raises HomeError."""
     try:
-        for folder in (path.parent.parent, path.parent):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         temporary = path.with_name(f".{path.name}.new")
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        temporary.unlink(missing_ok=True)  # a crash may have left it
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
-            _leave_to_owner(path.parent, handle)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -68,12 +68,6 @@ def _flush_names(folder: Path) -> None:
             flush_entries(handle)
         finally:
             os.close(handle)
-
-
-def _leave_to_owner(folder: Path, handle: int) -> None:
-    """Root may work on the home of another user, who must be able to read it after."""
-    if sys.platform != "win32" and os.geteuid() == 0 and (owner := folder.stat()).st_uid:
-        os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 def unwritable(path: Path, error: OSError) -> HomeError:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from formats.documents.codec import Record, blob, hexed, member, text
 from formats.documents.vault import CERTIFICATE_MAX, VAULT_NAME
 from formats.errors import FormatError, HomeError, IntegrityError
+from formats.homes import make_private
 from formats.ids import VaultId
 from formats.wire import decode_json, encode_json
 
@@ -105,7 +106,7 @@ class Authority:
             certificate=certificate,
         )
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(path.parent)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as file:
                 file.write(encode_json(kept.to_json()))

@@ -173,7 +173,6 @@ class _Run:
         """Keep a damaged object's bytes in this home, and delete it from the vault; what became of it, in words."""
         assert self._vault.authority is not None
         folder = self._vault.authority.home / "set-aside" / self._vault.id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = self._vault.store.get(name, length=layout.size_max(name) + 1)
         path = folder / f"{name.replace('/', '-')}-{hex_digest(data)[:16]}"
         write_private(path, data)

@@ -17,7 +17,7 @@ from formats.documents.codec import Record, blob, integer, member, optional
 from formats.records import read_record, unwritable, write_record
 from formats.wire import Json
 from formats.words import moment
-from seed.home import LOCK_PATIENCE, Home, give_back
+from seed.home import LOCK_PATIENCE, Home
 
 LOGS_MAX = 10
 
@@ -67,12 +67,10 @@ class Detachment:
             raise unwritable(home.path / "logs", error) from error
         self._note = Detached(pid=os.getpid(), began=int(time.time()), log_path=os.fsencode(log))
         write_record(_note(home.path), self._note)
-        give_back(home.path)
 
     def end(self, code: int) -> None:
         """Note how it ended. Raises HomeError."""
         write_record(_note(self._home), replace(self._note, ended=int(time.time()), code=code))
-        give_back(self._home)
 
 
 def last_detached(home: Path) -> tuple[Detached | None, bool]:

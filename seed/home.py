@@ -1,7 +1,5 @@
 """The state an agent keeps on its machine: who it is, its keys, what it backs up. Mode 0700, files 0600."""
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -198,8 +196,7 @@ class Home:
                 "home-missing",
                 "this machine is not registered",
                 subject=str(path),
-                hint="run `seed register --credential FILE` first; a home of another user, as under sudo, "
-                "is chosen by SEED_HOME",
+                hint="run `seed register --credential FILE` first; another home is chosen by SEED_HOME",
             )
         return cls(
             path,
@@ -249,7 +246,6 @@ class Home:
             self.state = read_record(self.path / "state.json", State, LOST)
             yield
         finally:
-            give_back(self.path)
             lock.release()
 
     def _busy(self) -> HomeError:
@@ -265,15 +261,3 @@ class Home:
             else f"a backup runs in the background since {moment(last.began)}: wait until `seed status` tells that it has "
             f"ended, or stop it by `kill {last.pid}`, and run the same command again; its log: {last.log}",
         )
-
-
-def give_back(home: Path) -> None:
-    """Under sudo a command may work on the home of another user, who must be able to read it after."""
-    if sys.platform == "win32" or os.geteuid() != 0:
-        return
-    owner = home.stat().st_uid
-    if owner == 0:
-        return
-    for folder, folders, files in os.walk(home):
-        for name in (*folders, *files):
-            os.chown(os.path.join(folder, name), owner, -1, follow_symlinks=False)

@@ -6,7 +6,6 @@ Nothing here may end a job, or hold it up: what cannot be written is not written
 
 import json
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -59,25 +58,12 @@ class JobLog:
         self._line("begin", job=self.job, kind=self.kind, pid=os.getpid(), process=created)
 
     def _open(self) -> None:
-        """The file, in a folder that is no link: root may work on the home of another user. Raises OSError."""
+        """Open a new file in the folder of logs. Raises OSError."""
         folder = self.path.parent
         folder.mkdir(mode=0o700, exist_ok=True)
         self.path = folder / f"{_next_number(folder):08}-{self.path.name}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        if sys.platform == "win32":
-            _make_room(folder)
-            self._handle = os.open(self.path, flags, 0o600)
-            return
-        inside = _inside(folder)
-        try:
-            _make_room(folder)
-            self._handle = os.open(self.path.name, flags | os.O_NOFOLLOW, 0o600, dir_fd=inside)
-            owner = self.home.stat()
-            if os.geteuid() == 0 and owner.st_uid:
-                os.fchown(inside, owner.st_uid, owner.st_gid)
-                os.fchown(self._handle, owner.st_uid, owner.st_gid)
-        finally:
-            os.close(inside)
+        _make_room(folder)
+        self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
 
     def finding(self, finding: Finding) -> None:
         self._findings += 1
@@ -127,25 +113,12 @@ class JobLog:
 
 def end_killed(path: Path, when: int, seconds: int, findings: int) -> None:
     """Write the last line of a job that was killed, and could not do so. Raises OSError."""
-    flags = os.O_WRONLY | os.O_APPEND
-    if sys.platform == "win32":
-        handle = os.open(path, flags)
-    else:
-        inside = _inside(path.parent)
-        try:
-            handle = os.open(path.name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inside)
-        finally:
-            os.close(inside)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND)
     try:
         os.write(handle, b"\n")  # its own last line may have been cut
         _write(handle, when, "end", {"code": KILLED, "seconds": seconds, "findings": findings})
     finally:
         os.close(handle)
-
-
-def _inside(folder: Path) -> int:
-    """Open a folder that is no link. Raises OSError."""
-    return os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0))
 
 
 def _write(handle: int, when: float, event: str, members: Mapping[str, object]) -> None:

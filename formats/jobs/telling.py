@@ -9,9 +9,11 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -43,13 +45,9 @@ class Notify(Record):
 
     @classmethod
     def of(cls, home: Path) -> "Notify":
-        """Without the command where another user may have written it. Raises HomeError home-damaged."""
+        """Raises HomeError home-damaged."""
         path = home / FILE
-        if not os.path.exists(path):
-            return cls()
-        found = read_record(path, cls)
-        own = sys.platform == "win32" or path.stat().st_uid == os.geteuid()
-        return found if own else replace(found, command="")
+        return read_record(path, cls) if os.path.exists(path) else cls()
 
     def save(self, home: Path) -> None:
         """Raises HomeError, UsageError."""
@@ -194,7 +192,7 @@ def write_metrics(path: Path, program: str, name: str, jobs: Sequence[Job]) -> N
 
     Raises HomeError.
     """
-    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
     registry = CollectorRegistry()
     labels = ("program", "name", "kind")
@@ -227,9 +225,24 @@ def write_metrics(path: Path, program: str, name: str, jobs: Sequence[Job]) -> N
             findings.labels(*where).set(last.findings)
             doubted.labels(*where).set(last.codes[DOUBTED])
     try:
-        write_to_textfile(str(path), registry)
+        _replace(path, generate_latest(registry))
     except OSError as error:
         raise HomeError(
             "home-damaged", f"the file of metrics cannot be written ({error.strerror})", subject=str(path),
             hint="name a file in a folder that is there and can be written by `notify set --metrics`",
         ) from error  # fmt: skip
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Replace a file that all may read. Its folder may be another user's, so a link there is never followed. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            if sys.platform != "win32":
+                os.fchmod(handle, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise

@@ -9,6 +9,7 @@ import typer
 
 from formats.console import Console, print_version
 from formats.errors import UsageError
+from formats.homes import check_own
 from formats.verbs import Program
 from importer.cli.commands import COMMANDS
 
@@ -100,9 +101,14 @@ def main(
 
 
 def home() -> Path:
-    """Where this side keeps its state: IMPORTER_HOME, else the platform's place."""
-    if chosen := os.environ.get("IMPORTER_HOME"):
-        return Path(chosen)
+    """Return where this side keeps its state: IMPORTER_HOME, else the platform's place. Raises HomeError home-foreign."""
+    chosen = os.environ.get("IMPORTER_HOME")
+    path = Path(chosen) if chosen else _usual_home()
+    check_own(path)
+    return path
+
+
+def _usual_home() -> Path:
     import platformdirs  # costs more than all of this module
 
     return Path(platformdirs.user_data_dir("offseed")) / "importer"

@@ -13,6 +13,7 @@ import typer
 
 from formats.console import Console, print_version
 from formats.errors import HomeError, PassphraseError, UsageError
+from formats.homes import check_own
 from formats.verbs import Program
 from seed.cli.commands import COMMANDS
 
@@ -123,9 +124,11 @@ def main(
 
 
 def home_path() -> Path:
-    """Where this side keeps its state: SEED_HOME, else the platform's place."""
+    """Return where this side keeps its state: SEED_HOME, else the platform's place. Raises HomeError home-foreign."""
     chosen = os.environ.get("SEED_HOME")
-    return Path(chosen) if chosen else _usual_home()
+    path = Path(chosen) if chosen else _usual_home()
+    check_own(path)
+    return path
 
 
 def open_home() -> "Home":
@@ -143,7 +146,7 @@ def open_home() -> "Home":
             f"no machine is registered in this home; under sudo it is not the one of {os.environ['SUDO_USER']}, "
             "which is registered",
             subject=str(home_path()),
-            hint=f"run: {with_home(other)}",
+            hint=f"{as_caller()}; or register this machine as root too, by `sudo seed register`",
         ) from error
 
 
@@ -155,7 +158,7 @@ def home_if_any(console: Console, purpose: str) -> "Home | None":
         return open_home()
     if other := callers_home():
         console.notice(
-            f"there is no home at {home_path()}; to {purpose} with the one that called sudo: {with_home(other)}"
+            f"there is no home at {home_path()}; to {purpose} with the one at {other}, {as_caller()}"
         )
     return None
 
@@ -226,11 +229,11 @@ def callers_home() -> Path | None:
     return other if registered and other != home_path() else None
 
 
-def with_home(home: Path) -> str:
-    """This very command, such that it takes `home`."""
+def as_caller() -> str:
+    """Return the advice to run this very command as the user who called sudo."""
     name = Path(sys.argv[0]).name
     program = [name] if shutil.which(name) == sys.argv[0] else started_by()
-    return shlex.join(["sudo", "env", f"SEED_HOME={home}", *program, *sys.argv[1:]])
+    return f"run as {os.environ['SUDO_USER']}, without sudo: {shlex.join([*program, *sys.argv[1:]])}"
 
 
 def started_by() -> list[str]:

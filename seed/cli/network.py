@@ -233,11 +233,9 @@ def _show_throttle(console: Console, network: "Network") -> None:
 
 
 def _change(**changes: object) -> "Network":
-    from seed.home import give_back
     from seed.network import Network
 
     home = open_home()  # not locked: a backup that runs for days must not keep one from slowing it down
     network = replace(Network.of(home.path), **changes)  # type: ignore[arg-type]
     network.save(home.path)
-    give_back(home.path)
     return network

@@ -88,7 +88,7 @@ def register(
     if other := callers_home():
         console.notice(
             f"{os.environ['SUDO_USER']} has registered this machine, in {other}; this is one more registration, "
-            f"in {home_path()}. To use the other under sudo, set SEED_HOME={other}"
+            f"in {home_path()}. To use the other, run commands as {os.environ['SUDO_USER']}, without sudo"
         )
     if generate is not None and (passphrase_file is not None or replace):
         given = "--replace" if replace else "--passphrase-file"

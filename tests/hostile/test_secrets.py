@@ -93,13 +93,30 @@ def test_no_core_file_is_left_by_what_holds_keys(copy_of: Copy, opened: Stage, s
     assert (stage.folder / "limits").read_text() == "0"
 
 
-def test_the_home_is_for_its_owner_alone_whatever_the_umask(copy_of: Copy, bare: Stage) -> None:
-    stage = copy_of(bare)
+def test_the_home_is_for_its_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "stage")
+    stage.importer_home = stage.folder / "above" / "importer-home"
     stage.command = prepared("import os; os.umask(0)")
+    stage.create_vault()
+    stage.issue()
     stage.register()
     stage.run("seed", "key", "show")
-    modes = {p: p.stat().st_mode & 0o077 for p in [stage.home, *stage.home.rglob("*")]}
+    stage.run("importer", "points", "--vault", stage.at)
+    homes = [stage.home, stage.importer_home.parent]
+    modes = {p: p.stat().st_mode & 0o077 for home in homes for p in [home, *home.rglob("*")]}
+    assert [p for p in modes if p.is_file() and p.is_relative_to(stage.importer_home)]
     assert not [p for p, mode in modes.items() if mode], modes
-    files = [p for p in stage.importer_home.rglob("*") if p.is_file()]
-    assert files
-    assert not [p for p in files if p.stat().st_mode & 0o077]
+
+
+def test_not_every_user_may_write_what_a_command_makes_whatever_the_umask(tmp_path: Path) -> None:
+    """The vault, or a timer that root's systemd reads."""
+    stage = Stage(tmp_path / "stage")
+    stage.command = prepared("import os; os.umask(0)")
+    stage.create_vault()
+    stage.issue()
+    stage.register()
+    stage.run("seed", "schedule", "set", "--daily", "09:00")
+    stage.run("seed", "schedule", "install", "--to", stage.folder / "units")
+    made = [p for p in stage.folder.rglob("*") if p != stage.disk]
+    assert stage.folder / "units/offseed.service" in made
+    assert not [p for p in made if p.stat().st_mode & 0o002]
