@@ -1,11 +1,12 @@
 """The machines whose keys are at hand: this home's own and those whose place it took, or what a passphrase opens."""
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from formats import layout
 from formats.documents import envelope
@@ -18,18 +19,25 @@ from formats.errors import (
     VaultError,
     damage_aside,
 )
-from formats.ids import MachineId
+from formats.ids import MachineId, parse_fingerprint
 from formats.keyed.keys import MasterKey
 from formats.keyed.passphrase import readings
-from formats.keyed.slots import DEFAULT_COST, ChunkingParameters, Slot, open_slot, slot_from_json
+from formats.keyed.slots import ChunkingParameters, Slot, open_slot, slot_from_json
 from formats.monitor import Monitor, Tally, damage_told
 from formats.store.contract import Store
 from formats.wire import Json
+from formats.words import counted as counted_words
 from formats.words import moment
+from seed.found_slots import find_slots
 
 if TYPE_CHECKING:
     from seed.home import Identity
     from seed.reading import Union
+
+FINGERPRINT = re.compile("[0-9a-f]{32}")
+MACHINES_MANY = 16
+GUESSES_FURTHER = 64  # some seconds of guesses, once one machine is open
+ONE_ALONE = "--machine FINGERPRINT tries those of one machine alone"
 
 
 @dataclass(frozen=True)
@@ -90,30 +98,35 @@ def check_active(identity: "Identity", store: Store, monitor: Monitor) -> None:
 
 
 def unlock(union: "Union", passphrase: str, name: str | None, monitor: Monitor) -> list[Machine]:
-    """The machines whose key slots the passphrase opens; with `name`, only those of that name.
+    """Return the machines whose key slots the passphrase opens; with `name`, only those of that name or fingerprint.
 
+    Once one machine is open, the others get a limited number of guesses, and the slots that are left are told of.
     Raises PassphraseError passphrase-wrong, slot-missing; UsageError point-unknown; StoreError.
     """
-    wanted = _machines_named(union, name) if name is not None else None
+    wanted = _machines_wanted(union, name) if name is not None else None
     unheard = Tally()
+    slots = find_slots(union, wanted, unheard)
+    if (count := len({found.machine for found in slots})) > MACHINES_MANY:
+        monitor.notice(f"{count} machines have key slots here, and each may take a guess; {ONE_ALONE}")
+    first_dear = next((found for found in slots if found.is_dear), None)
     opened: dict[MachineId, Machine] = {}
-    slots = sorted(_slots(union, wanted, unheard), key=_Found.turn)
-    last = (True, len(slots))
-    first_dear = next((found for found in slots if found.dear), None)
+    further, rank_max, untried = GUESSES_FURTHER, math.inf, 0
     for found in slots:
-        if found.turn() > last and wanted is None:
-            break
-        if found is first_dear:
-            monitor.notice(
-                "dearer key slots than usual are tried; with --machine NAME those of one machine alone"
-            )
         if found.machine in opened:
             continue
+        if opened and (further == 0 or (wanted is None and (found.is_dear or found.rank > rank_max))):
+            untried += 1
+            continue
+        further -= bool(opened)
+        if found is first_dear:
+            monitor.notice(f"dearer key slots than usual are tried; {ONE_ALONE}")
         with damage_told(unheard, found.where):
             if (master := _opened(found.slot, passphrase)) is not None:
                 counted = _counted_here(union.stores, found.machine, monitor)
                 opened[found.machine] = Machine(found.machine, master, counted)
-                last = min(last, (found.dear, found.rank + SLOTS_MAX))
+                rank_max = min(rank_max, found.rank + SLOTS_MAX)
+    if untried:
+        monitor.notice(f"{counted_words(untried, 'key slot')} of other machines were not tried; {ONE_ALONE}")
     for finding in unheard.findings if not opened or wanted is not None else ():
         monitor.finding(finding)
     if opened:
@@ -130,43 +143,11 @@ def unlock(union: "Union", passphrase: str, name: str | None, monitor: Monitor) 
     raise passphrase_wrong(where)
 
 
-class _Found(NamedTuple):
-    """A key slot, in which object it was found, and the how manyth of its machine it is."""
-
-    machine: MachineId
-    where: str
-    slot: Slot
-    rank: int
-
-    @property
-    def dear(self) -> bool:
-        """Whether it takes more to try than this program's own slots do."""
-        return self.slot.cost.work > DEFAULT_COST.work
-
-    def turn(self) -> tuple[bool, int]:
-        """When it is tried: no machine's slots are behind those of another that has brought in many, or dear ones."""
-        return self.dear, self.rank
-
-
 def _opened(slot: Slot, passphrase: str) -> MasterKey | None:
     for reading in readings(passphrase):
         with suppress(PassphraseError):
             return open_slot(slot, reading)[0]
     return None
-
-
-def _slots(union: "Union", wanted: Collection[MachineId] | None, monitor: Monitor) -> Iterator[_Found]:
-    """The slots of the `wanted` machines, the newest of each first. What is damaged is a finding."""
-    ranks: Counter[MachineId] = Counter()
-    for name in sorted(union.list("slots"), reverse=True):
-        machine = MachineId(name.split("/")[1])
-        if wanted is not None and machine not in wanted:
-            continue
-        with damage_told(monitor, name):
-            for slot in envelope.read(union.get_document(name), name).peek(Slots).slots:
-                with damage_told(monitor, name):
-                    yield _Found(machine, name, slot_from_json(dict(slot), name), ranks[machine])
-                    ranks[machine] += 1
 
 
 def _counted_here(stores: Iterable[Store], machine: MachineId, monitor: Monitor) -> Counted:
@@ -206,6 +187,13 @@ def passphrase_wrong(where: str) -> PassphraseError:
         subject=where,
         hint="check it; nobody can recover it",
     )
+
+
+def _machines_wanted(union: "Union", name: str) -> set[MachineId]:
+    """Return the machine of that fingerprint, else all of that name. Raises UsageError point-unknown."""
+    if FINGERPRINT.fullmatch(machine := parse_fingerprint(name)):
+        return {machine}
+    return _machines_named(union, name)
 
 
 def _machines_named(union: "Union", name: str) -> set[MachineId]:

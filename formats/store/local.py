@@ -32,6 +32,7 @@ else:
     SystemRoot = PosixRoot
 
 STALE_SECONDS = 24 * 3600
+LATEST = 253_402_300_799  # the last second of the year 9999, the last year of a `datetime`
 TEMPORARIES = "tmp"
 _WRITER = re.compile(r"[0-9a-z]{1,64}\Z")
 _TEMPORARY = re.compile(r"[0-9a-z]{1,64}-[0-9a-f]{16}\Z")
@@ -131,7 +132,7 @@ class LocalStore:
     def written(self, name: str) -> datetime | None:
         try:
             with self._opened(name) as (file, _):
-                return datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+                return datetime.fromtimestamp(min(os.fstat(file.fileno()).st_mtime, LATEST), UTC)
         except NotFoundError:
             return None
 

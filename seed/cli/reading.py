@@ -44,7 +44,9 @@ CompareOption = Annotated[
         help="By what a file of equal size that is there is known: its content (with --overwrite), or its time (else).",
     ),
 ]
-MachineOption = Annotated[str | None, typer.Option("--machine", metavar="NAME", help="Of this machine.")]
+MachineOption = Annotated[
+    str | None, typer.Option("--machine", metavar="NAME", help="Of this machine; or its fingerprint.")
+]
 PointArgument = Annotated[
     str,
     typer.Argument(

@@ -274,7 +274,11 @@ def records() -> dict[str, type[Record]]:
     while todo:
         for kind in todo.pop().__subclasses__():
             todo.append(kind)
-            if kind.__module__.startswith("formats.") and kind is not Document:
+            if (
+                kind.__module__.startswith("formats.")
+                and kind.__module__.split(".")[1] in ROOMS
+                and kind is not Document
+            ):
                 found[f"{kind.__module__}.{kind.__qualname__}"] = kind
     return found
 

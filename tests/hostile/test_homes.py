@@ -140,3 +140,13 @@ def test_metrics_go_through_no_link(copy_of: Copy, opened: Stage, tmp_path: Path
     assert victim.read_bytes() == b"of root alone"
     assert metrics.stat().st_mode & 0o777 == 0o644
     assert b"# HELP" in metrics.read_bytes() or metrics.read_bytes() == b""
+
+
+def test_with_a_home_no_slot_is_tried(copy_of: Copy, imported: Stage) -> None:
+    """Nobody who can bring slots in has a say where the key is at hand."""
+    stage = copy_of(imported)
+    stage.command = prepared("import seed.machines as m; m.open_slot = m.find_slots = None")
+    stage.run("seed", "points", "--vault", stage.at)
+    stage.run("seed", "ls", "latest", "--vault", stage.at)
+    stage.run("seed", "restore", "latest", "--vault", stage.at, "--target", stage.folder / "back")
+    stage.run("seed", "verify", stage.disk)

@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.vault import SLOTS_MAX, Slots
+from formats.documents.codec import Document
+from formats.documents.vault import SLOTS_MAX, Membership, Slots
 from formats.errors import PassphraseError
-from formats.ids import MachineId, VaultId, hex_digest
+from formats.ids import HexDigest, MachineId, VaultId, fingerprint, hex_digest, machine_id
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import (
     DEFAULT_COST,
@@ -111,3 +112,101 @@ def test_where_nothing_opens_it_is_told_why(tried: list[Slot]) -> None:
         machines.unlock(Union([store]), PASSPHRASE, None, heard)
     assert caught.value.code == "passphrase-wrong"
     assert [f.code for f in heard.findings] == ["SLOT-2"]
+
+
+# Forged slots, of those who may create objects
+
+
+def keyed(
+    age: int, *slots: Slot, store: MemoryStore, key: Ed25519PrivateKey | None = None, number: int = 1
+) -> MachineId:
+    """A machine that is in the membership list by a document of anybody, and signs its own slots; both came at a time."""
+    key = key or Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw()
+    machine = machine_id(public)
+    member = Membership(
+        number=1, vault=VaultId("0" * 32), machine=machine, key_id=MASTER.key_id.hex(), name="web1",
+        public_key=public.hex(), request=HexDigest("0" * 64), status="active", since=1, accepted_by="operator",
+        slots_from=1,
+    )  # fmt: skip
+    put_signed(store, age, layout.member_prefix(machine), 1, member, Ed25519PrivateKey.generate())
+    document = Slots(
+        number=number, vault=VaultId("0" * 32), machine=machine, key_id=MASTER.key_id.hex(),
+        slots=tuple(map(slot_to_json, slots)), keep_from=1,
+    )  # fmt: skip
+    put_signed(store, age, layout.slot_prefix(machine), number, document, key)
+    return machine
+
+
+def put_signed(
+    store: MemoryStore, age: int, prefix: str, number: int, document: Document, key: Ed25519PrivateKey
+) -> None:
+    data = envelope.sign(document, key)
+    name = layout.numbered(prefix, number, hex_digest(data))
+    store.put_new(name, data)
+    store.times[name] = age
+
+
+FORGED = slot("quite another passphrase")
+
+
+def test_slots_of_machines_that_nobody_knows_come_last(tried: list[Slot]) -> None:
+    store = MemoryStore()
+    for _ in range(400):
+        put(store, MachineId(secrets.token_hex(16)), 1, *[FORGED] * SLOTS_MAX)
+    own = keyed(10, slot(), store=store)
+    heard = Tally()
+    assert [m.machine for m in machines.unlock(Union([store]), PASSPHRASE, None, heard)] == [own]
+    assert len(tried) <= 1 + machines.GUESSES_FURTHER
+    assert any("401 machines" in notice for notice in heard.notices)
+    left = 400 * SLOTS_MAX - (len(tried) - 1)
+    assert any(
+        f"{left:,} key slots" in notice and "--machine FINGERPRINT" in notice for notice in heard.notices
+    )
+
+
+def test_forged_machines_come_after_those_that_were_there_before(tried: list[Slot]) -> None:
+    """They sign their slots, and somebody vouched for them: only the store's time tells them apart."""
+    store = MemoryStore()
+    for _ in range(200):
+        keyed(20, FORGED, store=store)
+    own = keyed(10, slot(), store=store)
+    for _ in range(200):
+        keyed(20, FORGED, store=store)
+    assert [m.machine for m in machines.unlock(Union([store]), PASSPHRASE, None, Tally())] == [own]
+    assert len(tried) <= 1 + machines.GUESSES_FURTHER
+
+
+def test_forged_slots_in_a_machines_own_folder_come_after_those_that_it_signed(tried: list[Slot]) -> None:
+    store, key = MemoryStore(), Ed25519PrivateKey.generate()
+    own = keyed(10, slot(), store=store, key=key)
+    for number in range(2, 402):
+        put(store, own, number, *[FORGED] * SLOTS_MAX)
+    assert [m.machine for m in machines.unlock(Union([store]), PASSPHRASE, None, Tally())] == [own]
+    assert len(tried) == 1
+
+
+def test_without_its_membership_a_machines_oldest_slots_come_first(tried: list[Slot]) -> None:
+    store = MemoryStore()
+    own = keyed(10, slot(), store=store)
+    for name in [*store.objects]:
+        if name.startswith("machines/"):
+            store.delete(name)
+    for number in range(2, 40):
+        put(store, own, number, *[FORGED] * SLOTS_MAX)
+    for name in store.objects:
+        store.times.setdefault(name, 20)
+    assert [m.machine for m in machines.unlock(Union([store]), PASSPHRASE, None, Tally())] == [own]
+    assert len(tried) == 1
+
+
+def test_a_fingerprint_tries_one_machine_alone(tried: list[Slot]) -> None:
+    store = MemoryStore()
+    other, own = keyed(1, slot(), store=store), keyed(2, slot(), store=store)
+    for typed in (own, fingerprint(own), fingerprint(own).upper()):
+        tried.clear()
+        assert [m.machine for m in machines.unlock(Union([store]), PASSPHRASE, typed, Tally())] == [own]
+        assert len(tried) == 1
+    with pytest.raises(PassphraseError):
+        machines.unlock(Union([store]), PASSPHRASE, fingerprint(MachineId("0" * 32)), Tally())
+    assert other != own

@@ -309,3 +309,16 @@ def test_a_file_that_is_cut_while_it_is_read_is_read_to_its_end(
         os.truncate(tmp_path / ARCHIVE, 0)
         with pytest.raises(NotFoundError):
             store.get(ARCHIVE)
+
+
+@pytest.mark.skipif(
+    not Path("/dev/shm").is_dir(), reason="NOT TESTED: no file system here that takes any time"
+)
+def test_a_file_beyond_all_years_was_written_in_the_last_one() -> None:
+    """Whoever may write there can set the time, and an error for it would end every command."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, LocalStore.open(folder) as store:
+        store.put_new(LABEL, DATA)
+        os.utime(Path(folder, LABEL), (10**12, 10**12))
+        written = store.written(LABEL)
+        assert written is not None
+        assert written.year == 9999
