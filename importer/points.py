@@ -101,18 +101,27 @@ def arrivals(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, Itera
     """Yield each active machine, when its points came by the store's clock, the last one first, and whether that is doubted."""
     for member in by_name(members(vault, monitor)):
         if member.status == "active":
-            names = [name for name, _ in vault.store.list(layout.manifest_prefix(member.machine))]
-            names.sort(key=layout.number_of, reverse=True)
-            times = (int(moment.timestamp()) for moment in map(vault.store.written, names) if moment)
-            yield member, times, any(_is_doubted(vault, member, name) for name in names[:1])
+            last = next(_signed(vault, member), None)
+            yield member, _times(vault, member), last is not None and bool(last[1].doubted)
 
 
-def _is_doubted(vault: Vault, member: Membership, name: str) -> bool:
-    with damage_aside():
-        signed = signed_at(vault.store, name)
-        if signed is not None:
-            return bool(signed.verify(Manifest, bytes.fromhex(member.public_key)).doubted)
-    return False
+def _times(vault: Vault, member: Membership) -> Iterator[int]:
+    for name, _ in _signed(vault, member):
+        if (written := vault.store.written(name)) is not None:
+            yield int(written.timestamp())
+
+
+def _signed(vault: Vault, member: Membership) -> Iterator[tuple[str, Manifest]]:
+    """Yield the manifests that a machine signed, the last one first. A name alone is nobody's word."""
+    names = [name for name, _ in vault.store.list(layout.manifest_prefix(member.machine))]
+    for name in sorted(names, key=layout.number_of, reverse=True):
+        with suppress(FormatError, IntegrityError):
+            signed = signed_at(vault.store, name)
+            if signed is None or not layout.is_name_of(name, signed.digest):
+                continue
+            manifest = signed.verify(Manifest, bytes.fromhex(member.public_key))
+            if manifest.sequence == layout.number_of(name):
+                yield name, manifest
 
 
 def by_name(known: Mapping[MachineId, Membership]) -> list[Membership]:
