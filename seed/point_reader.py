@@ -20,7 +20,16 @@ from formats.errors import (
     is_damage,
 )
 from formats.ids import ArchiveName, ChunkId, digest
-from formats.keyed.catalog import LOST, Entry, PageRow, decode_entries, decode_page, small_files, sort_key
+from formats.keyed.catalog import (
+    LOST,
+    Entry,
+    PageRow,
+    check_parts,
+    decode_entries,
+    decode_page,
+    small_files,
+    sort_key,
+)
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
 from formats.replaced import Stock, joined, sections, translated, unheld
@@ -106,10 +115,16 @@ class PointReader:
 
         Raises IntegrityError, FormatError, StoreError.
         """
-        for _, entries in self.segments(below):
-            for entry in entries:
-                if not below or entry.path == below or entry.path.startswith(below + b"/"):
-                    yield entry
+        if not below:
+            for _, entries in self.segments():
+                yield from entries
+            return
+        before: Entry | None = None
+        for row, entries in self.segments(below):
+            taken = [e for e in entries if e.path == below or e.path.startswith(below + b"/")]
+            check_parts(before, taken, f"segment {row.segment.hex()[:16]}")
+            before = taken[-1] if taken else before
+            yield from taken
 
     def segments(self, below: bytes = b"") -> Iterator[tuple[PageRow, list[Entry]]]:
         """The catalog's segments in order; with `below`, those that may hold rows at or under that path. Raises as `entries`."""
@@ -120,6 +135,8 @@ class PointReader:
                 entries = self.segment(row)
                 if before is not None and entries and entries[0].place <= before.place:
                     refuse("CAT-4", "rows are not sorted", f"segment {row.segment.hex()[:16]}")
+                if before is not None or not below:
+                    check_parts(before, entries, f"segment {row.segment.hex()[:16]}")
                 before = entries[-1] if entries else before
                 yield row, entries
 

@@ -36,6 +36,7 @@ PAGE_BYTES_MAX = 4 << 20  # of first and last paths
 PATH_MAX = 64 << 10  # bytes; each folder may lie in another, but not every path is worth its rows
 ROW_CHUNKS_MAX = 4096  # a file of more chunks spans rows
 SIZE_END = 1 << 63  # no system has larger files
+MODE_END = 1 << 12  # permission bits, with set-uid, set-gid and sticky
 LOST = ChunkId(bytes(32))  # in a revision, in place of a chunk that can be had nowhere any more
 
 FILE, FOLDER, SYMLINK, FIFO, SOCKET, CHARACTER_DEVICE, BLOCK_DEVICE = 1, 2, 3, 4, 5, 6, 7
@@ -260,6 +261,10 @@ def _check(columns: dict[str, list[Any]], where: str) -> None:
         refuse("CAT-5", "a time that is none", where)
     if max(columns["size"]) >= SIZE_END or b"\0" in b"".join(columns["target"]):
         refuse("CAT-5", "a size or a target that no file has", where)
+    if max(columns["mode"]) >= MODE_END:
+        refuse("CAT-5", "a mode that no file has", where)
+    if not all(map(_is_xattrs, {*columns["xattrs"]})):
+        refuse("CAT-5", "extended attributes that no file has", where)
     references = [*map(len, columns["chunks"])]
     if any(n % 32 for n in references) or not {0, 16}.issuperset(map(len, columns["content"])):
         refuse("CAT-5", "references that are not whole", where)
@@ -269,6 +274,27 @@ def _check(columns: dict[str, list[Any]], where: str) -> None:
     for size, extents in zip(columns["size"], columns["extents"], strict=True):
         if extents:
             _check_extents(extents, size, where)
+
+
+def check_parts(before: Entry | None, entries: Iterable[Entry], where: str) -> None:
+    """Refuse a further part of a file that does not come right after the part before it. Raises FormatError CAT-4."""
+    for entry in entries:
+        if entry.part and (
+            before is None or (before.path, before.type, before.part) != (entry.path, FILE, entry.part - 1)
+        ):
+            refuse("CAT-4", "a part of a file without the part before it", where)
+        before = entry
+
+
+def _is_xattrs(packed: bytes) -> bool:
+    """Whether these are whole attributes, each with a name (CAT-7)."""
+    at = 0
+    while at < len(packed):
+        name = packed[at + 2 : (at := at + 2 + int.from_bytes(packed[at : at + 2], "little"))]
+        at += 4 + int.from_bytes(packed[at : at + 4], "little")
+        if at > len(packed) or not name or b"\0" in name:
+            return False
+    return True
 
 
 def _check_extents(extents: bytes, size: int, where: str) -> None:

@@ -20,6 +20,7 @@ from formats.keyed.catalog import (
 from formats.keyed.catalog import (
     ENTRY_SCHEMA,
     FILE,
+    FOLDER,
     HEAD,
     LOST,
     MAGIC,
@@ -31,6 +32,7 @@ from formats.keyed.catalog import (
     Entry,
     PageRow,
     SegmentCutter,
+    check_parts,
     decode_entries,
     decode_page,
     encode_entries,
@@ -40,6 +42,7 @@ from formats.keyed.catalog import (
     sort_key,
 )
 from formats.keyed.keys import MasterKey
+from seed.xattrs import pack
 from tests.effort import examples
 from tests.tables.flaws import outcome, patched
 from tests.vectors.catalog import ENTRIES, PAGE, chunks, lengths, regions
@@ -288,6 +291,28 @@ def test_a_bomb_is_refused_before_it_unfolds() -> None:
 # Rows
 
 
+PARTS: dict[str, list[Entry]] = {
+    "the first is missing": [Entry(b"a", FILE, part=1)],
+    "one is missing": [Entry(b"a", FILE), Entry(b"a", FILE, part=2)],
+    "of another file": [Entry(b"a", FILE), Entry(b"b", FILE, part=1)],
+    "of a folder": [Entry(b"a", FOLDER), Entry(b"a", FILE, part=1)],
+}
+
+
+@pytest.mark.parametrize("flaw", PARTS)
+def test_a_part_of_a_file_comes_after_the_part_before_it(flaw: str) -> None:
+    """Else a restore would leave the file out, and say nothing."""
+    assert outcome(check_parts, None, PARTS[flaw], "here") == (FormatError, "CAT-4")
+    for at in range(1, len(PARTS[flaw])):
+        assert outcome(check_parts, PARTS[flaw][at - 1], PARTS[flaw][at:], "here") == (FormatError, "CAT-4")
+
+
+def test_parts_in_their_order_are_taken() -> None:
+    rows = [Entry(b"a", FILE), *(Entry(b"b", FILE, part=n) for n in range(3)), Entry(b"c", FOLDER)]
+    check_parts(None, rows, "here")
+    check_parts(rows[2], rows[3:], "here")
+
+
 def entry(path: bytes = b"a", **members: Any) -> Entry:
     return Entry(path, FILE, **members)
 
@@ -339,6 +364,14 @@ WRONG_ROWS: dict[str, Entry] = {
     "a region beyond the end": entry(extents=regions((0, 10)), size=9),
     "more bytes than a file can have": entry(size=1 << 63),
     "a NUL in what a link says": Entry(b"a", SYMLINK, target=b"b\0c"),
+    "a mode of 13 bits": entry(mode=1 << 12),
+    "a mode of 32 bits": entry(mode=1 << 31),
+    "an attribute without a name": entry(xattrs=pack([(b"", b"v")])),
+    "a NUL in an attribute's name": entry(xattrs=pack([(b"user.a\0b", b"v")])),
+    "an attribute cut in its value": entry(xattrs=pack([(b"user.a", b"value")])[:-1]),
+    "an attribute cut in its length": entry(xattrs=pack([(b"user.a", b"")])[:-1]),
+    "an attribute cut in its name": entry(xattrs=pack([(b"user.a", b"")])[:5]),
+    "a byte after the attributes": entry(xattrs=pack([(b"user.a", b"v")]) + b"\0"),
     "a region that wraps": entry(extents=regions((8, (1 << 64) - 1)), size=9),
 }
 
@@ -426,11 +459,12 @@ def test_about_one_path_in_two_thousand_is_a_cut_whatever_stands_beside_it() -> 
 def files(path: bytes) -> st.SearchStrategy[Entry]:
     number = st.integers(0, (1 << 32) - 1)
     name = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+    attribute = st.binary(min_size=1, max_size=5).filter(lambda name: b"\0" not in name)
     return st.builds(
         Entry,
         st.just(path),
         st.sampled_from(sorted(TYPES)),
-        number,
+        st.integers(0, 0o7777),
         number,
         number,
         name,
@@ -445,7 +479,7 @@ def files(path: bytes) -> st.SearchStrategy[Entry]:
         number,
         st.binary(max_size=9).map(lambda target: target.replace(b"\0", b"")),
         st.integers(0, (1 << 64) - 1),
-        st.binary(max_size=9),
+        st.lists(st.tuples(attribute, st.binary(max_size=9)), max_size=2).map(pack),
         extents=st.just(b""),
         part=st.just(0),
         lengths=st.just(b""),
