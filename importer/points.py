@@ -19,7 +19,6 @@ from formats.errors import (
     MediaError,
     NotFoundError,
     StoreError,
-    damage_aside,
 )
 from formats.ids import ArchiveName, Digest, HexDigest, MachineId, SetId, digest, hex_digest
 from formats.monitor import Finding, Monitor, Tally

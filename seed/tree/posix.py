@@ -32,6 +32,7 @@ from seed.tree.staging import Staging, make_durable  # noqa: E402
 
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+NO_OWNER = (1 << 32) - 1  # to give a file to this one means to leave its owner as it is
 _FILES_MAX = 256
 
 
@@ -320,10 +321,15 @@ class TreeWriter:
         target: int | bytes = handle if name is None else name
         mode = entry.mode
         try:
+            if NO_OWNER in (entry.uid, entry.gid):
+                raise PermissionError(errno.EPERM, "no file has this owner")
             os.chown(target, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=itself)
         except OSError:
             mode &= ~0o6000  # another's program must not run with this user's rights
             self.note("owners were not restored: only root can give files away")
+        if mode & 0o6000 and not self.root and entry.type != FOLDER:
+            mode &= ~0o6000  # who sealed the catalog would let every other user run it as this one
+            self.note("programs were restored without set-uid and set-gid: only root restores these")
         if sys.platform == "linux":
             if entry.type == FOLDER:
                 drop_inherited(handle, entry.xattrs)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_a_row_that_no_file_has_is_refused_by_name(
     stage.run("seed", "ls", point, "--vault", stage.at, code=1)
 
 
-EXTREMES = {
+EXTREMES: dict[str, Sequence[object]] = {
     **{column: [0, 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 2, (1 << 32) - 1] for column in ("uid", "gid", "links", "part", "offset")},
     "mode": [0, 0o7777, 0o10000, (1 << 31) - 1, 1 << 31, (1 << 32) - 1],
     **{column: [-(1 << 63), -(1 << 31) - 1, -1, 1 << 31, 1 << 33, 253402300800, (1 << 63) - 1] for column in ("mtime", "ctime")},
@@ -75,7 +76,7 @@ def test_whatever_a_row_says_to_write_it_is_a_refusal_or_an_error_of_the_system(
     type_ = next(number for number, name in TYPES.items() if name == kind)
     for number, value in enumerate(EXTREMES[column]):
         row = Entry(b"a", type_, 0o600, os.geteuid(), os.getegid(), target=b"t" if type_ == SYMLINK else b"")
-        row = row._replace(**{column: value})
+        row = row._replace(**{column: value})  # type: ignore[arg-type]
         try:
             (entry,) = decode_entries(encode_entries([row]), "here")
         except FormatError as error:
@@ -84,7 +85,7 @@ def test_whatever_a_row_says_to_write_it_is_a_refusal_or_an_error_of_the_system(
         target = tmp_path / str(number)
         try:
             tree = TreeWriter(str(target), Tally(), overwrite=False)
-            tree.state(entry, entry.path)
+            tree.judge(entry, entry.path)
             if entry.type == FOLDER:
                 tree.make_folder(entry.path)
                 tree.finish_folder(entry, entry.path)
@@ -92,6 +93,7 @@ def test_whatever_a_row_says_to_write_it_is_a_refusal_or_an_error_of_the_system(
                 new = tree.open_file(entry.path)
                 tree.set_size(new, entry.size)
                 tree.finish_file(entry, entry.path, new)
+                tree.publish(new, entry.path, None)
             elif entry.type != BLOCK_DEVICE or column != "rdev":
                 tree.make_other(entry, entry.path)
         except (OSError, OffseedError):

@@ -1,15 +1,20 @@
 """A restored program runs with its owner's rights only where that owner could be restored."""
 
+import json
 import os
 import stat
+import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from formats.keyed.catalog import FILE, Entry
+from formats.keyed.catalog import FILE, FOLDER, Entry
 from formats.monitor import Tally
 from seed.tree.system import TreeWriter
+from tests.journeys.stage import NOBODY
 
 if sys.platform == "win32":
     pytest.skip("trees are not written on Windows yet", allow_module_level=True)
@@ -17,19 +22,24 @@ if sys.platform == "win32":
 SET_IDS = [0o4755, 0o2755, 0o6755]
 
 
-def restored(target: Path, mode: int) -> tuple[int, list[str]]:
-    """Return the mode of a file that is restored with this one, and what is told about it."""
+def restored(target: Path, mode: int, kind: int = FILE, **members: int) -> tuple[int, list[str]]:
+    """Return the mode of an entry that is restored with this one, and what is told about it."""
     told = Tally()
     tree = TreeWriter(str(target), told, overwrite=False)
-    entry = Entry(b"program", FILE, mode=mode, uid=os.geteuid(), gid=os.getegid())
-    new = tree.open_file(entry.path)
-    tree.finish_file(entry, entry.path, new)
-    tree.publish(new, entry.path, None)
+    entry = Entry(b"program", kind, mode=mode, uid=os.geteuid(), gid=os.getegid())._replace(**members)  # type: ignore[arg-type]
+    if kind == FOLDER:
+        tree.make_folder(entry.path)
+        tree.finish_folder(entry, entry.path)
+    else:
+        new = tree.open_file(entry.path)
+        tree.finish_file(entry, entry.path, new)
+        tree.publish(new, entry.path, None)
     tree.close()
     assert told.findings == []
     return stat.S_IMODE((target / "program").stat().st_mode), told.notices
 
 
+@pytest.mark.needs("root")
 @pytest.mark.parametrize("mode", SET_IDS, ids=oct)
 def test_with_its_owner_a_program_keeps_its_rights(tmp_path: Path, mode: int) -> None:
     assert restored(tmp_path, mode) == (mode, [])
@@ -47,3 +57,49 @@ def test_without_its_owner_a_program_has_none(
         0o755,
         ["owners were not restored: only root can give files away"],
     )
+
+
+@pytest.mark.parametrize("mode", SET_IDS, ids=oct)
+@pytest.mark.parametrize("owner", ["uid", "gid"])
+def test_an_owner_that_no_file_has_gives_no_rights(tmp_path: Path, mode: int, owner: str) -> None:
+    """To give a file to the number 2^32 - 1 succeeds and changes nothing: it would be this user's program."""
+    assert restored(tmp_path, mode, **{owner: (1 << 32) - 1}) == (
+        0o755,
+        ["owners were not restored: only root can give files away"],
+    )
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("mode", SET_IDS, ids=oct)
+def test_a_user_who_is_not_root_restores_no_program_with_rights(tmp_path: Path, mode: int) -> None:
+    """Not one of his own either: the catalog may have been sealed by somebody who lets others run it as him."""
+    assert as_nobody(tmp_path, FILE, mode) == (
+        mode & 0o777,
+        ["programs were restored without set-uid and set-gid: only root restores these"],
+    )
+
+
+@pytest.mark.needs("root")
+def test_he_restores_a_folder_that_gives_its_group_on(tmp_path: Path) -> None:
+    assert as_nobody(tmp_path, FOLDER, 0o2750) == (0o2750, [])
+
+
+def as_nobody(folder: Path, kind: int, mode: int) -> tuple[int, list[str]]:
+    """Return what `restored` does, in a process with the rights of nobody."""
+    target = Path(tempfile.mkdtemp(prefix="offseed-set-ids-"))
+    os.chown(target, NOBODY, NOBODY)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            os.write(writer, json.dumps(restored(target, mode, kind=kind)).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as answer:
+        found, told = json.loads(answer.read())
+    os.waitpid(child, 0)
+    subprocess.run(["rm", "-r", str(target)], check=True)
+    return found, told
