@@ -9,6 +9,27 @@ from formats.ids import SetId
 from formats.layout import DISK_FOLDER
 from formats.store.failures import meaning, told
 
+FOLDERS_MAX = 128  # each is held open while it is read
+
+
+def seed_folders(disk: Path) -> list[Path]:
+    """Return our folders on a disk, by name: none where `offseed/`, or one of them, is a link or a file.
+
+    Raises MediaError disk-crowded, MediaError, StoreError.
+    """
+    top = disk / DISK_FOLDER
+    with told(str(top)):
+        if top.is_symlink() or not top.is_dir():
+            return []
+        with os.scandir(top) as entries:
+            names = [e.name for e in entries if folder_identity(e.name) and e.is_dir(follow_symlinks=False)]
+    if len(names) > FOLDERS_MAX:
+        raise MediaError(
+            "disk-crowded", f"{len(names):,} seeds lie on this disk, and no disk has so many", subject=str(top),
+            hint="somebody has filled it up: move the folders that are known to another disk, and ask the sender",
+        )  # fmt: skip
+    return [top / name for name in sorted(names)]
+
 
 def top_folder(disk: Path) -> Path:
     """The folder `offseed/` of a disk, made if need be. Raises MediaError disk-foreign, MediaError, StoreError."""

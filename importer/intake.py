@@ -1,6 +1,5 @@
 """What lies on a disk, and whether it can be believed: the first look, without a vault and without keys."""
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from formats import layout
+from formats.disks import FOLDERS_MAX, seed_folders
 from formats.documents.acceptance import Closed, DiskAcceptance, folder_identity
 from formats.documents.disk import OBJECTS_MAX, TABLES_MAX, Label, SetDocument
 from formats.documents.envelope import Signed
@@ -24,14 +24,13 @@ from formats.tables.holdings import ROWS_MAX, TABLE_SIZE_MAX, Holding, decode_ta
 from formats.tables.needs import Buckets
 from formats.wire import DOCUMENT_SIZE_MAX
 from importer import strays
+from importer.strays import Stray
 
 T = TypeVar("T")
 
 FINDINGS_MAX = 10_000
 # More than any inventory can name: whoever wrote a disk must not have the datacenter's memory.
 LISTED_MAX = TABLES_MAX * ROWS_MAX + OBJECTS_MAX + 10_000
-# Of one disk's folders of ours: each is held open while its disk is read.
-FOLDERS_MAX = 128
 SETS_MAX = 64  # set documents of a disk: one, and one for each time that disks were given up
 
 
@@ -52,7 +51,7 @@ class Disk:
     archives: dict[ArchiveName, Holding]
     manifests: list[tuple[Manifest, Signed]]
     sets: list[tuple[SetDocument, Signed]]
-    strays: dict[str, Path] = field(default_factory=dict)  # listed objects that lie elsewhere on the disk
+    strays: dict[str, Stray] = field(default_factory=dict)  # listed objects that lie elsewhere on the disk
     findings: list[Finding] = field(default_factory=list)
     welcome: Collection[ArchiveName] | None = None
     buckets: Buckets = field(default_factory=dict)  # of the need lists, read so far
@@ -74,12 +73,7 @@ def check_disk(path: Path) -> None:
 def folders(path: Path) -> Iterator[Path]:
     """The folders of ours on the disk mounted at `path`. Raises MediaError disk-missing, disk-empty, disk-crowded."""
     check_disk(path)
-    top = path / layout.DISK_FOLDER
-    found = []
-    if top.is_dir() and not top.is_symlink():
-        found = sorted(
-            e.name for e in os.scandir(top) if e.is_dir(follow_symlinks=False) and folder_identity(e.name)
-        )
+    found = seed_folders(path)
     if not found:
         yield from (moved := list(islice(strays.moved_folders(path), FOLDERS_MAX)))
         if moved:
@@ -90,29 +84,23 @@ def folders(path: Path) -> Iterator[Path]:
             subject=str(path),
             hint=f"there is no folder {layout.DISK_FOLDER}/<set>-<number>; is the right disk mounted?",
         )
-    if len(found) > FOLDERS_MAX:
-        raise MediaError(
-            "disk-crowded", f"{len(found):,} seeds lie on this disk, and no disk has so many", subject=str(top),
-            hint="somebody has filled it up; move the folders that are known to another one, and ask the sender",
-        )  # fmt: skip
-    for name in found:
-        yield top / name
+    yield from found
 
 
-def look(folder: Path, monitor: Monitor) -> Disk:
-    """Read a folder's documents. Reading stops at nothing that is merely damaged.
+def look(folder: Path, top: Path, monitor: Monitor) -> Disk:
+    """Read a folder's documents. Reading stops at nothing that is merely damaged. Nothing outside the disk `top` is looked at.
 
     Raises MediaError, FormatError, IntegrityError where not even the label can be believed, and
     MediaError disk-forked.
     """
     with ExitStack() as held:
         store = held.enter_context(LocalStore.open(str(folder), read_only=True))
-        disk = _look(store, folder, monitor)
+        disk = _look(store, folder, top, monitor)
         held.pop_all()
     return disk
 
 
-def _look(store: LocalStore, folder: Path, monitor: Monitor) -> Disk:
+def _look(store: LocalStore, folder: Path, top: Path, monitor: Monitor) -> Disk:
     identity = folder_identity(folder.name) or _moved_identity(store, folder, monitor)
     rules = DiskAcceptance(*identity, str(folder))
     try:
@@ -128,9 +116,9 @@ def _look(store: LocalStore, folder: Path, monitor: Monitor) -> Disk:
     listed = _listed(store)
     closed = rules.read_inventories(_documents(store, listed, "inventories/", met), met)
     disk = Disk(folder, store, rules, label, closed, listed, {}, [], [])
-    disk.strays = strays.find(folder.parent.parent, _missing(disk))
+    disk.strays = strays.find(top, _missing(disk))
     disk.archives = _inventoried(disk, met)
-    disk.strays |= strays.find(folder.parent.parent, _missing(disk))
+    disk.strays |= strays.find(top, _missing(disk))
     manifests = layout.manifest_prefix(label.machine)
     for name, data in _documents(store, listed, manifests, met):
         disk.manifests += _believed(rules.read_manifest, data, name, met)
@@ -231,7 +219,7 @@ def fetch_archive(disk: Disk, holding: Holding, buffer: memoryview) -> memoryvie
     name = layout.archive_name(holding.name)
     if (stray := disk.strays.get(name)) is not None:
         data = buffer[: holding.size]
-        data[:] = _read_stray(stray, holding.size)
+        data[:] = _read_stray(stray)
     else:
         data = buffer[: disk.store.get_into(name, buffer[: holding.size])]
     if digest(data) != bytes(holding.name):
@@ -245,9 +233,7 @@ def fetch(disk: Disk, name: str, size_max: int, expected: str | None) -> bytes:
     Raises IntegrityError, StoreError, MediaError.
     """
     if (stray := disk.strays.get(name)) is not None:
-        inventory = disk.closed.inventory if disk.closed else None
-        held = (*inventory.tables, *inventory.objects) if inventory else ()
-        data = _read_stray(stray, next(h.size for h in held if h.name == name))
+        data = _read_stray(stray)
     else:
         data = disk.store.get(name, length=size_max + 1)
     if expected is not None and digest(data).hex() != expected:
@@ -255,12 +241,12 @@ def fetch(disk: Disk, name: str, size_max: int, expected: str | None) -> bytes:
     return data
 
 
-def _read_stray(path: Path, size: int) -> bytes:
+def _read_stray(stray: Stray) -> bytes:
     """Raises NotFoundError, MediaError, StoreError."""
     try:
-        return strays.read(path, size)
+        return stray.read()
     except OSError as error:
-        raise meaning(error, str(path)) from error
+        raise meaning(error, str(stray)) from error
 
 
 def _inventoried(disk: Disk, monitor: Monitor) -> dict[ArchiveName, Holding]:

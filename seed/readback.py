@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from formats import layout
+from formats.disks import seed_folders
 from formats.documents.acceptance import Closed, DiskAcceptance, folder_identity, forked
 from formats.documents.disk import Held, Label
 from formats.documents.envelope import SIZE_MAX
@@ -31,7 +32,6 @@ from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.keyed.root import open_root
 from formats.monitor import Finding, Monitor, Recorder
-from formats.store.failures import meaning
 from formats.store.local import LocalStore
 from formats.tables.archive import Parsed, parse
 from formats.tables.holdings import Holding, decode_table
@@ -75,17 +75,11 @@ class Folder:
 def folders_on(disk: Path) -> list[Folder]:
     """Our folders on the disk mounted at `disk`. Raises MediaError disk-missing, disk-empty, StoreError."""
     check_disk(disk)
-    top = disk / layout.DISK_FOLDER
-    try:
-        entries = sorted(os.scandir(top), key=lambda e: e.name) if top.is_dir() else []
-    except OSError as error:
-        raise meaning(error, str(top)) from error
     found = []
-    for entry in entries:
-        identity = folder_identity(entry.name)
-        if identity is not None and entry.is_dir(follow_symlinks=False):
-            store = LocalStore.open(entry.path)
-            label = _believed_label(store, DiskAcceptance(*identity, entry.path))
+    for folder in seed_folders(disk):
+        if (identity := folder_identity(folder.name)) is not None:
+            store = LocalStore.open(str(folder))
+            label = _believed_label(store, DiskAcceptance(*identity, str(folder)))
             found.append(Folder(disk, *identity, store, label, dict(store.list(""))))
     if not found:
         raise MediaError(

@@ -11,8 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from formats import layout
+from formats.disks import seed_folders
 from formats.documents import envelope
-from formats.documents.acceptance import folder_identity
 from formats.documents.damage import Replacement
 from formats.documents.manifest import Manifest
 from formats.errors import (
@@ -136,15 +136,13 @@ def believed(home: Home) -> dict[str, bytes]:
 
 
 def disk_stores(paths: Iterable[Path]) -> list[Store]:
-    """The stores of all our folders on the disks. Raises MediaError disk-missing, disk-empty."""
+    """The stores of all our folders on the disks. Raises MediaError disk-missing, disk-empty, disk-crowded, StoreError."""
     return [store for stores in each(_stores_on, paths) for store in stores]
 
 
 def _stores_on(path: Path) -> list[Store]:
     check_disk(path)
-    top = path / layout.DISK_FOLDER
-    folders = [f for f in sorted(top.iterdir()) if folder_identity(f.name)] if top.is_dir() else []
-    if not folders:
+    if not (folders := seed_folders(path)):
         raise MediaError(
             "disk-empty",
             "no seed lies on this disk",

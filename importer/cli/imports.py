@@ -187,7 +187,7 @@ def _look(paths: list[Path], console: Console) -> "tuple[list[Disk], int]":
         try:
             for folder in intake.folders(path):
                 try:
-                    found.append(intake.look(folder, console))
+                    found.append(intake.look(folder, path, console))
                 except OffseedError as error:
                     failures.append(error)
                     console.finding(Finding(code=error.code, subject=str(folder), detail=error.what))

@@ -89,7 +89,7 @@ def machines_accept(
     fetched = list(_requests(opened.store, [name for name, _ in opened.store.list("requests")]))
     for path in source or []:
         for folder in [path] if (path / "label").exists() else list(intake.folders(path)):
-            disk = intake.look(folder, console)
+            disk = intake.look(folder, path, console)
             fetched += _requests(disk.store, [n for n in disk.listed if n.startswith("requests/")])
     console.findings.clear()
     for name, data in fetched:

@@ -1,6 +1,5 @@
 """The disks that are attached: how much room each has, what of ours lies on it, what speaks against a seed on it."""
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -9,11 +8,12 @@ from pathlib import Path
 
 import psutil
 
+from formats.disks import seed_folders
 from formats.documents.acceptance import DiskAcceptance, folder_identity
 from formats.documents.disk import Label
 from formats.documents.envelope import SIZE_MAX
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
-from formats.layout import DISK_FOLDER, number_of
+from formats.layout import number_of
 from formats.monitor import Monitor, Tally
 from formats.store.local import LocalStore
 from formats.words import size
@@ -139,18 +139,15 @@ def _looked_at(device: Device) -> Attached:
 
 def _held(disk: Path) -> Iterator[Held]:
     """The sets of which a disk lies here. What cannot be believed is passed over: `seed verify` says why."""
-    try:
-        if (disk / DISK_FOLDER).is_symlink():
-            return  # somebody put it there
-        names = sorted(os.listdir(disk / DISK_FOLDER))
-    except OSError:
-        return
-    for name in names:
-        identity = folder_identity(name)
+    folders: list[Path] = []
+    with suppress(*_UNREADABLE):
+        folders = seed_folders(disk)
+    for folder in folders:
+        identity = folder_identity(folder.name)
         if identity is None:
             continue
-        with suppress(*_UNREADABLE), LocalStore.open(str(disk / DISK_FOLDER / name), read_only=True) as store:
-            rules = DiskAcceptance(*identity, name)
+        with suppress(*_UNREADABLE), LocalStore.open(str(folder), read_only=True) as store:
+            rules = DiskAcceptance(*identity, folder.name)
             label = rules.read_label(store.get("label", length=SIZE_MAX + 1))
             newest = sorted((n for n, _ in store.list("inventories")), key=number_of)[-INVENTORIES:]
             closed = rules.read_inventories(((n, store.get(n, length=SIZE_MAX + 1)) for n in newest), Tally())

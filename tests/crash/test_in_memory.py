@@ -49,7 +49,7 @@ def importing(disk: Path, monitor: Monitor | None = None) -> Deed:
     def work(vault: Vault) -> None:
         answer_requests(vault, Tally())
         known = members(vault, Tally())
-        found = [intake.look(folder, Tally()) for folder in intake.folders(disk)]
+        found = [intake.look(folder, disk, Tally()) for folder in intake.folders(disk)]
         try:
             import_disks(vault, [(d, accept(vault, d, known)) for d in found], monitor or Tally())
             mend(vault, Tally())

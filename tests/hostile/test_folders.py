@@ -1,0 +1,97 @@
+"""Where reading from a disk ends: through no link, at no stray file, with no more folders than any disk has, and nowhere else."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from formats import layout
+from formats.ids import SetId, hex_digest
+from importer import strays
+from tests.journeys import trees
+from tests.journeys.stage import Copy, Stage, below, prepared, refused
+
+assert sys.platform == "linux"
+
+
+def test_a_restore_from_a_disk_follows_no_link(copy_of: Copy, exported: Stage, room: Path) -> None:
+    """Neither to the folder of all seeds nor to one of them: what lies there may be of another machine, or of this one's home."""
+    stage = copy_of(exported)
+    elsewhere = room / "elsewhere"
+    (stage.disk / "offseed").rename(elsewhere)
+    (stage.disk / "offseed").symlink_to(elsewhere)
+    words = ("restore", "latest", "--from", stage.disk, "--target", room / "back", "--json")
+    refused(stage.run("seed", *words, code=1), "disk-empty")
+    refused(stage.run("seed", "verify", stage.disk, "--json", code=None), "disk-empty")
+    (stage.disk / "offseed").unlink()
+    (stage.disk / "offseed").mkdir()
+    (folder,) = elsewhere.iterdir()
+    (stage.disk / "offseed" / folder.name).symlink_to(folder)
+    refused(stage.run("seed", *words, code=1), "disk-empty")
+    refused(stage.run("seed", "verify", stage.disk, "--json", code=None), "disk-empty")
+
+
+def test_what_is_no_folder_of_ours_stops_no_restore(
+    copy_of: Copy, exported: Stage, room: Path, small_tree: Path
+) -> None:
+    stage = copy_of(exported)
+    top = stage.disk / "offseed"
+    (top / f"{'ab' * 16}-1").write_bytes(b"a stray file")
+    (top / f"{'cd' * 16}-1").symlink_to("/")
+    os.mkfifo(top / f"{'ef' * 16}-1")
+    (top / f"{'00' * 16}-1").mkdir()
+    stage.restore(room / "back", "--from", stage.disk)
+    assert trees.differences(small_tree, below(room / "back", small_tree)) == []
+    stage.run("seed", "disks")
+
+
+def test_a_disk_of_a_thousand_seeds_is_refused_by_name(copy_of: Copy, exported: Stage, room: Path) -> None:
+    """Each would be held open, until the system gives no more."""
+    stage = copy_of(exported)
+    for number in range(1100):
+        (stage.disk / "offseed" / layout.disk_folder(SetId(f"{number:032x}"), 1)).mkdir()
+    stage.command = prepared("import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))")
+    words = ("restore", "latest", "--from", stage.disk, "--target", room / "back", "--json")
+    refused(stage.run("seed", *words, code=1), "disk-crowded")
+    refused(stage.run("seed", "verify", stage.disk, "--json", code=None), "disk-crowded")
+    stage.run("seed", "disks")
+
+
+# Where a search for what has moved ends
+
+
+def test_the_search_for_what_has_moved_stays_on_the_disk(copy_of: Copy, exported: Stage, room: Path) -> None:
+    """A label that lies on top of it made the search begin two folders above, among the datacenter's own files."""
+    stage = copy_of(exported)
+    for path in stage.seeded.iterdir():
+        path.rename(stage.disk / path.name)
+    stage.seeded.rmdir()
+    (stage.disk / "offseed").rmdir()
+    archive = max((stage.disk / "archives").rglob("*"), key=lambda p: p.stat().st_size)
+    archive.rename(stage.folder / "of-the-datacenter")
+    told = stage.import_(code=3)
+    assert not [f for f in told["findings"] if "of-the-datacenter" in f["detail"]]
+    assert [f for f in told["findings"] if archive.name in f["subject"]]
+    assert not (stage.vault / "archives" / archive.name[:2] / archive.name).exists()
+
+
+def test_what_has_moved_is_read_through_no_link(tmp_path: Path) -> None:
+    """Neither when it is found nor when it is read later, though a folder became a link in between."""
+    top, outside = tmp_path / "disk", tmp_path / "outside"
+    data = b"an object"
+    missing = {"needs/x": (len(data), hex_digest(data))}
+    for folder in (top / "lost+found", outside):
+        folder.mkdir(parents=True)
+    (outside / "secret").write_bytes(data)
+    (top / "link").symlink_to(outside)
+    (top / "lost+found/link").symlink_to(outside / "secret")
+    assert strays.find(top, missing) == {}
+    (top / "lost+found/secret").write_bytes(data)
+    (stray,) = strays.find(top, missing).values()
+    assert stray.read() == data
+    shutil.rmtree(top / "lost+found")
+    (top / "lost+found").symlink_to(outside)
+    with pytest.raises(OSError, match=r"\w"):
+        stray.read()
