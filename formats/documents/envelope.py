@@ -18,6 +18,13 @@ from formats.wire import DOCUMENT_SIZE_MAX, decode_json, encode_json, refuse
 
 SIZE_MAX = 2 * DOCUMENT_SIZE_MAX  # of an envelope: its payload stands in it in base64
 
+_PRIME = (1 << 255) - 19
+_ORDER_8 = int.from_bytes(
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
+)
+# The y of all points whose order is 1, 2, 4 or 8, those that are not reduced among them; the highest bit says the sign of x.
+_SMALL_ORDER = frozenset({0, 1, _PRIME - 1, _PRIME, _PRIME + 1, _ORDER_8, _PRIME - _ORDER_8})
+
 D = TypeVar("D", bound=Document)
 PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
@@ -124,9 +131,16 @@ def _signature(key: PrivateKey, message: bytes) -> bytes:
     return key.sign(message, ec.ECDSA(hashes.SHA256()))
 
 
+def is_weak(public: bytes) -> bool:
+    """Whether this is an Ed25519 key of small order: anybody can make signatures that verify under it."""
+    return int.from_bytes(public, "little") & (1 << 255) - 1 in _SMALL_ORDER
+
+
 def _verifies(public: bytes, signature: bytes, message: bytes) -> bool:
     try:
         if len(public) == 32:
+            if is_weak(public):
+                return False
             ed25519.Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
         else:
             key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
