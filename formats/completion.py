@@ -40,7 +40,8 @@ def add_completion(app: typer.Typer, program: str) -> None:
                 hint=f"one of {', '.join(SHELLS)}",
             )
         script = get_completion_script(prog_name=program, complete_var=variable(program), shell=shell)
-        console.say(script)
+        for line in script.splitlines():
+            console.say(line)
         console.result({"shell": shell, "script": script})
 
     example = f"{program} completion bash > /etc/bash_completion.d/{program}"

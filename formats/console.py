@@ -10,6 +10,7 @@ import inspect
 import json
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -63,9 +64,9 @@ class Console(Tally):
         self._noun = "file"
 
     def say(self, text: str = "", *, at_once: bool = False) -> None:
-        """Print a line of the human result; with `at_once` a pipe gets it at this moment."""
+        """Print one line of the human result, whatever names stand in it; with `at_once` a pipe gets it at this moment."""
         if not self.as_json and not self.quiet:
-            self._put(printable(text), at_once)
+            self._put(one_line(text), at_once)
 
     def result(self, value: Json, *, at_once: bool = False) -> None:
         """Print the result for scripts: the one document of --json."""
@@ -77,12 +78,12 @@ class Console(Tally):
         if self.only_tells and not self.output.is_heard and self.output.lost is None:
             raise typer.Exit(DONE)  # who reads has seen enough, as `head` does
 
-    def aside(self, text: str, end: str = "\n") -> None:
-        """A line on stderr, above the progress bar. Nobody there to read it is no error."""
+    def aside(self, *lines: str, end: str = "\n") -> None:
+        """Print lines on stderr, above the progress bar. Nobody there to read them is no error."""
         with self._lock, suppress(OSError):
             if self._bar is not None:
                 self._bar.clear()
-            print(printable(text), file=sys.stderr, end=end, flush=True)
+            print("\n".join(map(one_line, lines)), file=sys.stderr, end=end, flush=True)
 
     def finding(self, finding: Finding) -> None:
         with self._lock:
@@ -90,7 +91,7 @@ class Console(Tally):
             if self.log is not None:
                 self.log.finding(finding)
         if self.verbose:
-            self.aside(f"{finding.code}: {one_line(finding.subject)}: {finding.detail}")
+            self.aside(f"{finding.code}: {finding.subject}: {finding.detail}")
 
     def notice(self, text: str) -> None:
         super().notice(text)
@@ -208,7 +209,7 @@ class Console(Tally):
         self.aside("with warnings: " + ", ".join(f"{n} × {code}" for code, n in counts.most_common()))
         if not self.verbose:
             for finding in self.findings[:FINDINGS_SHOWN]:
-                self.aside(f"  {finding.code}: {one_line(finding.subject)}: {finding.detail}")
+                self.aside(f"  {finding.code}: {finding.subject}: {finding.detail}")
             if len(self.findings) > FINDINGS_SHOWN:
                 self.aside(f"  and {len(self.findings) - FINDINGS_SHOWN} more; --verbose shows all")
 
@@ -225,7 +226,7 @@ class Console(Tally):
             lines = [f"{program}: {one} [{one.code}]"]
             if one.hint:
                 lines.append(f"  what to do: {one.hint}")
-            self.aside("\n".join(lines))
+            self.aside(*lines)
             told.append({"code": one.code, "what": one.what, "subject": one.subject, "hint": one.hint})
         shown: dict[str, Json] = {"error": told[0], **({"others": told[1:]} if told[1:] else {})}
         self.result(shown | ({"findings": self.findings_json()} if self.findings else {}))
@@ -398,3 +399,13 @@ def _heard_signals() -> list[signal.Signals]:
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     there = [signal.Signals(getattr(signal, n)) for n in names if hasattr(signal, n)]
     return [s for s in there if signal.getsignal(s) != signal.SIG_IGN or s == signal.SIGINT]
+
+
+def warn_if_open(console: Console, path: Path) -> None:
+    """Tell where a file with a secret can be read by others than its owner."""
+    with suppress(OSError):
+        status = path.stat()
+        if sys.platform != "win32" and stat.S_ISREG(status.st_mode) and status.st_mode & 0o044:
+            console.notice(
+                f"other users can read {path}, which holds a secret: `chmod 600` closes it to them"
+            )

@@ -8,11 +8,13 @@ Scheduler. All run at low priority, for processor and disks.
 import hashlib
 import os
 import plistlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from xml.etree import ElementTree
 
+from formats.errors import HomeError
 from seed.schedule import Schedule
 
 NAME = "offseed"
@@ -43,6 +45,15 @@ class Job:
     def label(self) -> str:
         """The name for launchd."""
         return f"{LABEL}.{self.mark}" if self.mark else LABEL
+
+    def check(self) -> None:
+        """Refuse words that could end a line of a timer's file and begin another. Raises HomeError timer-refused."""
+        for word in (self.program, *self.arguments, self.home):
+            if not word.isprintable() or (sys.platform == "win32" and set(word) & set('%"')):
+                raise HomeError(
+                    "timer-refused", "the timer cannot name this path: it has characters that are not printed",
+                    subject=word, hint="choose a home of a plain name by SEED_HOME, and a plain place for the program",
+                )  # fmt: skip
 
 
 def mark_of(home: str) -> str:

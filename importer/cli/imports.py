@@ -204,7 +204,7 @@ def _look(paths: list[Path], console: Console) -> "tuple[list[Disk], int]":
 
 def say_refused(console: Console, error: OffseedError) -> None:
     """One disk of several is refused, and the others are not."""
-    console.aside(f"importer: {error} [{error.code}]\n  what to do: {error.hint}")
+    console.aside(f"importer: {error} [{error.code}]", f"  what to do: {error.hint}")
 
 
 def _show(disk: "Disk", console: Console, findings: int, done: "ReadAll | None") -> dict[str, Json]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 import typer
 
-from formats.console import Console, print_version
+from formats.console import Console, print_version, warn_if_open
 from formats.errors import HomeError, PassphraseError, UsageError
 from formats.homes import check_own
 from formats.verbs import Program
@@ -253,8 +253,9 @@ def _usual_home() -> Path:
     return Path(platformdirs.user_data_dir("offseed")) / "seed"
 
 
-def read_passphrase(file: Path) -> str:
+def read_passphrase(console: Console, file: Path) -> str:
     """The first line of `file`, or with `-` of what is piped in. Raises UsageError passphrase-missing."""
+    warn_if_open(console, file)
     try:
         with nullcontext(sys.stdin) if str(file) == "-" else open(file, encoding="utf-8") as lines:
             if passphrase := lines.readline().removeprefix(BYTE_ORDER_MARK).rstrip("\r\n"):
@@ -288,7 +289,7 @@ def with_passphrase(console: Console, file: Path | None, attempt: Callable[[str]
     Raises UsageError passphrase-missing, and what `attempt` raises.
     """
     if file is not None:
-        return attempt(read_passphrase(file))
+        return attempt(read_passphrase(console, file))
     otherwise = "give it by --passphrase-file FILE, or run this as the user who registered the machine"
     return insist(console, lambda: attempt(type_passphrase("Passphrase", otherwise)))
 

@@ -52,8 +52,9 @@ def demo(
     if differences:
         console.say(f"{len(differences)} differences")
     else:
+        console.say()
         console.say(
-            f"\nEvery file of {source} came back bit for bit, and the importer never held the passphrase."
+            f"Every file of {source} came back bit for bit, and the importer never held the passphrase."
         )
     console.result({"source": str(source), "steps": journey.steps, "differences": len(differences)})
     return FAILED if differences else 0
@@ -91,7 +92,8 @@ class _Journey:
         )
 
     def step(self, text: str) -> None:
-        self.console.say(f"\n# {text}")
+        self.console.say()
+        self.console.say(f"# {text}")
 
     def run(
         self,

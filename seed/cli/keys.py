@@ -55,7 +55,7 @@ def key_show(
 
     home = open_home()
     slots = slots_of(home)
-    here = opened(slots, read_passphrase(passphrase_file)) if passphrase_file is not None else None
+    here = opened(slots, read_passphrase(console, passphrase_file)) if passphrase_file is not None else None
     console.say(f"Key {slots.key_id} of {home.identity.name}, revision {slots.number} of its slots:")
     rows = [KeySlot.of(slot) for slot in slots.slots]
     for row in rows:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
+from formats.console import Console, command, warn_if_open
 from formats.errors import UsageError
 from formats.verbs import group
 from formats.wire import Json
@@ -62,6 +62,7 @@ def access_set(
     """
     from seed.network import read_secret
 
+    warn_if_open(console, file)
     secret = read_secret(file)
     network = _change(secret=secret, standing=True)
     console.say("The access is kept in the home; the file is not needed any more.")
@@ -99,7 +100,7 @@ def proxy_set(
 
     Example: seed proxy set http://proxy:3128 --user web1
     """
-    network = _change(proxy=proxy_of(url, user, password_file))
+    network = _change(proxy=proxy_of(console, url, user, password_file))
     _show_proxy(console, network)
 
 
@@ -124,7 +125,7 @@ def proxy_off(console: Console) -> None:
     _show_proxy(console, network)
 
 
-def proxy_of(url: str, user: str | None, password_file: Path | None) -> str:
+def proxy_of(console: Console, url: str, user: str | None, password_file: Path | None) -> str:
     """A proxy's URL with its user and password. Raises UsageError proxy-unreadable, passphrase-missing."""
     from formats.store.access import proxy_url
 
@@ -132,7 +133,7 @@ def proxy_of(url: str, user: str | None, password_file: Path | None) -> str:
     if password_file is not None:
         if user is None:
             raise UsageError("usage", "a password without a user was given", hint="add --user U")
-        password = read_passphrase(password_file)
+        password = read_passphrase(console, password_file)
     elif user is not None:
         password = type_passphrase(f"Password of {user} at the proxy", "give it by --password-file FILE")
     return proxy_url(url, user, password)

@@ -40,7 +40,7 @@ def new_passphrase(
         passphrase = rules.generate()
         _write_generated(generate, passphrase, name, vault)
     elif file is not None:
-        passphrase = read_passphrase(file)
+        passphrase = read_passphrase(console, file)
     else:
         passphrase = insist(console, _typed_twice)
     rules.check(passphrase)

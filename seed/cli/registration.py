@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
+from formats.console import Console, command, warn_if_open
 from formats.errors import UsageError, VaultError
 from seed.cli.app import (
     PassphraseFileOption,
@@ -96,8 +96,10 @@ def register(
             "usage", f"{given} and --generate-passphrase exclude each other",
             hint="a replacement goes on under the passphrase that there is" if replace else "give one of them",
         )  # fmt: skip
+    for secret in filter(None, (credential, access_file)):
+        warn_if_open(console, secret)
     file = CredentialFile.read(_credential_bytes(credential), str(credential))
-    through = proxy_of(proxy, proxy_user, proxy_password) if proxy is not None else ""
+    through = proxy_of(console, proxy, proxy_user, proxy_password) if proxy is not None else ""
     way = _way(file, vault, access_file, through)
     if replace:
         ask = partial(with_passphrase, console, passphrase_file)

@@ -249,7 +249,9 @@ def _job(home: "Home") -> "Job":
     program = Path(shutil.which(called) or called).absolute()
     path = str(home.path.absolute())
     mark = "" if is_usual_home(home.path) else mark_of(os.path.realpath(path))
-    return Job(str(program), (*words, "backup", "--scheduled"), path, mark)
+    job = Job(str(program), (*words, "backup", "--scheduled"), path, mark)
+    job.check()
+    return job
 
 
 def _texts(schedule: "Schedule", job: "Job") -> dict[str, bytes]:

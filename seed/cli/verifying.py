@@ -183,7 +183,7 @@ def _show(verdict: "Verdict", console: Console) -> dict[str, Json]:
     rate = read.bytes / max(verdict.seconds, 0.001)
     console.say(f"Disk {folder.number} of set {folder.set[:8]}{of}, at {folder.disk}")
     if error is not None:
-        console.aside(f"seed: {error} [{error.code}]\n  what to do: {error.hint}")
+        console.aside(f"seed: {error} [{error.code}]", f"  what to do: {error.hint}")
     console.say(
         f"  read         {counted(read.objects, 'object')}, {size(read.bytes)} in {verdict.seconds:.1f} s, {size(rate)}/s"
     )

@@ -120,3 +120,30 @@ def test_not_every_user_may_write_what_a_command_makes_whatever_the_umask(tmp_pa
     made = [p for p in stage.folder.rglob("*") if p != stage.disk]
     assert stage.folder / "units/offseed.service" in made
     assert not [p for p in made if p.stat().st_mode & 0o002]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_secret_that_others_can_read_is_told_of(copy_of: Copy, bare: Stage, mode: int) -> None:
+    """It is taken all the same: who restores from a stick of FAT cannot close its files."""
+    stage = copy_of(bare)
+    stage.write_secret()
+    stage.secret.chmod(0o600)
+    stage.credential.chmod(0o600)
+    words = (
+        "register",
+        "--credential",
+        stage.credential,
+        "--name",
+        "web1",
+        "--passphrase-file",
+        stage.secret,
+    )
+    assert "can read" not in stage.run("seed", *words, "--vault", stage.at).stderr
+    stage.secret.chmod(mode)
+    told = stage.run("seed", "key", "show", "--passphrase-file", stage.secret).stderr
+    assert f"other users can read {stage.secret}" in told
+    stage.credential.chmod(mode)
+    stage.home = stage.folder / "another-home"
+    told = stage.run("seed", *("web2" if w == "web1" else w for w in words), "--vault", stage.at).stderr
+    assert f"other users can read {stage.credential}" in told
+    assert f"other users can read {stage.secret}" in told
