@@ -1,10 +1,13 @@
-"""Names of objects: one table says, per prefix, who writes, whether names may race, who deletes, what pins.
+"""The names of all objects: one table says which names a prefix has, who writes them, who deletes them, what pins them.
 
-A disk (its folder `offseed/<set>-<number>/`), a vault and a cache use the same names.
+A disk (its folder `offseed/<set>-<number>/`), a vault and a cache use the same names. A name has the whole shape that its
+row gives, or it is no name. Everything else that lies in a store is foreign.
 """
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NoReturn
 
 from formats.ids import HexDigest, MachineId, SetId, VaultId
 from formats.wire import refuse
@@ -21,67 +24,132 @@ SWEEPS = "sweeps"
 DISK_FOLDER = "offseed"
 DISK_README = "README-offseed.txt"
 
+# What stands for the parts of a shape, in the order in which they are replaced.
+_PARTS = {
+    "<dd>/<digest>": r"([0-9a-f]{2})/\1[0-9a-f]{62}",
+    "-<digest>": "-[0-9a-f]{32}",
+    "<(?:machine|set|job|key id)>": "[0-9a-f]{32}",
+    "<(?:number|sequence|generation|step)>": "[0-9]{10}",
+    "<disk>": "[1-9][0-9]{0,3}",
+}
+
 
 @dataclass(frozen=True)
 class Prefix:
-    """One row of the table: `addressed` names follow from the bytes, all others are exclusive. Sizes are in bytes."""
+    """One row of the table: `addressed` names follow from the bytes, all others are exclusive. Sizes are in bytes.
+
+    `below` is the whole shape of what follows `path`, in the words of SPEC.md; ` or ` parts two shapes.
+    """
 
     path: str
+    below: str
     size_max: int
     writer: str
     addressed: bool
     deleter: str
     pinned_by: str
 
+    @cached_property
+    def names(self) -> re.Pattern[str]:
+        """What all names of this row match, and nothing else."""
+        return re.compile("|".join(self._shapes()))
+
+    @cached_property
+    def folders(self) -> re.Pattern[str]:
+        """What all folders above these names match."""
+        heads = {
+            shape.rsplit("/", count)[0]
+            for shape in self._shapes()
+            for count in range(1, shape.count("/") + 1)
+        }
+        return re.compile("|".join(sorted(heads)) or "(?!)")
+
+    def _shapes(self) -> list[str]:
+        shapes = []
+        for below in self.below.split(" or "):
+            for part, pattern in _PARTS.items():
+                below = re.sub(part, pattern.replace("\\", r"\\"), below)
+            shapes.append(re.escape(self.path) + below)
+        return shapes
+
 
 _ARCHIVE, _TABLE, _DOCUMENT = 128 << 20, 16 << 20, 2 << 20
+_FANNED, _NUMBERED, _MACHINES = "<dd>/<digest>", "<number>-<digest>", "<machine>/<number>-<digest>"
 
+# fmt: off
 PREFIXES = (
-    Prefix("archives/", _ARCHIVE, "machine, importer", True, "prune", "need lists, open sets, jobs"),
-    Prefix("indexes/", _TABLE, "machine, importer", True, "prune", "manifests"),
-    Prefix("needs/", _TABLE, "machine", True, "prune", "manifests"),
-    Prefix("manifests/", _DOCUMENT, "machine", True, "prune", "retention"),
-    Prefix("sets/", _DOCUMENT, "machine", True, "prune", "open sets"),
-    Prefix("abandonments/", _DOCUMENT, "machine", True, "nobody", "the machine"),
-    Prefix("slots/", _DOCUMENT, "machine", True, "authority on request", "the key"),
-    Prefix("requests/", _DOCUMENT, "machine", True, "authority", "nothing once answered"),
-    Prefix("label", _DOCUMENT, "machine, authority", False, "nobody", "the disk"),
-    Prefix("holdings/", _TABLE, "machine, authority", True, "nobody", "inventories"),
-    Prefix("inventories/", _DOCUMENT, "machine, authority", True, "nobody", "the disk"),
-    Prefix("descriptor/", _DOCUMENT, "authority", True, "nobody", "the vault"),
-    Prefix("credentials/", _DOCUMENT, "authority", True, "nobody", "the vault"),
-    Prefix("machines/", _DOCUMENT, "authority", True, "nobody", "the vault"),
-    Prefix("disks/", _DOCUMENT, "importer", True, "prune", "jobs, open sets"),
-    Prefix("shipments/", _DOCUMENT, "authority", True, "nobody", "the vault"),
-    Prefix("custody/", _DOCUMENT, "machine, authority", False, "nobody", "the vault"),
-    Prefix("jobs/", _DOCUMENT, "importer", True, "prune", "time"),
-    Prefix("validations/", _DOCUMENT, "authority", True, "prune", "time"),
-    Prefix("wants/", _DOCUMENT, "authority", True, "prune", "nothing once a newer one is there"),
-    Prefix("replacements/", _DOCUMENT, "machine, authority", True, "prune", "need lists"),
-    Prefix("policies/", _DOCUMENT, "machine", True, "nobody", "the machine"),
-    Prefix("terms/", _DOCUMENT, "authority", True, "nobody", "the vault"),
-    Prefix("condemned/", _DOCUMENT, "authority", True, "prune", "nothing once it is swept"),
-    Prefix("sweeps/", _DOCUMENT, "authority", True, "prune", "nothing once a newer one has ended"),
-    Prefix("parity/", _ARCHIVE, "nobody yet", True, "nobody", "reserved for parity across disks"),
+    Prefix("archives/", _FANNED, _ARCHIVE, "machine, importer", True, "prune", "need lists, open sets, jobs"),
+    Prefix("indexes/", _FANNED, _TABLE, "machine, importer", True, "prune", "manifests"),
+    Prefix("needs/", _FANNED, _TABLE, "machine", True, "prune", "manifests"),
+    Prefix("manifests/", "<machine>/<sequence>-<digest>", _DOCUMENT, "machine", True, "prune", "retention"),
+    Prefix("sets/", "<machine>/<sequence>-<digest>", _DOCUMENT, "machine", True, "prune", "open sets"),
+    Prefix("abandonments/", "<machine>/<set>/<number>-<digest>", _DOCUMENT, "machine", True, "nobody", "the machine"),
+    Prefix("slots/", _MACHINES, _DOCUMENT, "machine", True, "authority on request", "the key"),
+    Prefix("requests/", "0000000001-<digest>", _DOCUMENT, "machine", True, "authority", "nothing once answered"),
+    Prefix("label", "", _DOCUMENT, "machine, authority", False, "nobody", "the disk"),
+    Prefix("holdings/", _FANNED, _TABLE, "machine, authority", True, "nobody", "inventories"),
+    Prefix("inventories/", "<generation>-<digest>", _DOCUMENT, "machine, authority", True, "nobody", "the disk"),
+    Prefix("descriptor/", _NUMBERED, _DOCUMENT, "authority", True, "nobody", "the vault"),
+    Prefix("credentials/", _NUMBERED, _DOCUMENT, "authority", True, "nobody", "the vault"),
+    Prefix("machines/", _MACHINES, _DOCUMENT, "authority", True, "nobody", "the vault"),
+    Prefix("disks/", "<machine>/<set>-<disk>/<generation>-<digest>", _DOCUMENT, "importer", True, "prune", "jobs, open sets"),
+    Prefix("shipments/", "<set>-<disk>/<generation>-<digest> or <set>/0000000001-<digest>", _DOCUMENT, "authority", True, "nobody", "the vault"),
+    Prefix("custody/", "<machine>/<set>-<disk>/<step>", _DOCUMENT, "machine, authority", False, "nobody", "the vault"),
+    Prefix("jobs/", "<job>/<number>-<digest>", _DOCUMENT, "importer", True, "prune", "time"),
+    Prefix("validations/", _NUMBERED, _DOCUMENT, "authority", True, "prune", "time"),
+    Prefix("wants/", "<key id>/<number>-<digest>", _DOCUMENT, "authority", True, "prune", "nothing once a newer one is there"),
+    Prefix("replacements/", "authority/<number>-<digest> or <machine>/<number>-<digest>", _DOCUMENT, "machine, authority", True, "prune", "need lists"),
+    Prefix("policies/", _MACHINES, _DOCUMENT, "machine", True, "nobody", "the machine"),
+    Prefix("terms/", _MACHINES, _DOCUMENT, "authority", True, "nobody", "the vault"),
+    Prefix("condemned/", _NUMBERED, _DOCUMENT, "authority", True, "prune", "nothing once it is swept"),
+    Prefix("sweeps/", _NUMBERED, _DOCUMENT, "authority", True, "prune", "nothing once a newer one has ended"),
+    Prefix("parity/", _FANNED, _ARCHIVE, "nobody yet", True, "nobody", "reserved for parity across disks"),
 )
+# fmt: on
+
+_ROWS = {row.path.removesuffix("/"): row for row in PREFIXES}
+
+
+def is_name(name: str) -> bool:
+    """Tell whether an object can have this name: it has the whole shape of a row."""
+    row = _ROWS.get(name.partition("/")[0])
+    return row is not None and row.names.fullmatch(name) is not None
+
+
+def is_folder(path: str) -> bool:
+    """Tell whether objects can lie below this path, as `archives`, `archives/ab` or `manifests/<machine>`."""
+    row = _ROWS.get(path.partition("/")[0])
+    return row is not None and row.folders.fullmatch(path) is not None
 
 
 def check_name(name: str) -> str:
-    """`name` if it follows NAME-1, for the dumbest of file systems and the least trusted of writers.
-
-    Raises FormatError.
-    """
-    if len(name) > NAME_MAX or not all(_COMPONENT.match(part) for part in name.split("/")):
-        refuse("NAME-1", "not a valid object name", name[:NAME_MAX] or "an empty name")
-    if not any(name.startswith(p.path) if p.path.endswith("/") else name == p.path for p in PREFIXES):
-        refuse("NAME-2", "no kind of object has such a name", name)
+    """Return `name` if an object can have it. Raises FormatError NAME-1, NAME-2."""
+    if not is_name(name):
+        _refuse(name, "no kind of object has such a name")
     return name
 
 
+def check_folder(path: str) -> str:
+    """Return `path` if objects can lie below it. Raises FormatError NAME-1, NAME-2."""
+    if not is_folder(path):
+        _refuse(path, "no kind of object lies in such a folder")
+    return path
+
+
+def _refuse(name: str, what: str) -> NoReturn:
+    if len(name) > NAME_MAX or not all(_COMPONENT.match(part) for part in name.split("/")):
+        refuse("NAME-1", "not a valid object name", name[:NAME_MAX] or "an empty name")
+    refuse("NAME-2", what, name)
+
+
+def row_of(name: str) -> Prefix:
+    """Return the row of the table that a name belongs to. Raises FormatError."""
+    return _ROWS[check_name(name).partition("/")[0]]
+
+
 def size_max(name: str) -> int:
-    """How many bytes an object of that name has at most. Raises FormatError NAME-2."""
-    check_name(name)
-    return next(p.size_max for p in PREFIXES if name.startswith(p.path))
+    """Return how many bytes an object of that name has at most. Raises FormatError."""
+    return row_of(name).size_max
 
 
 def archive_name(name: bytes) -> str:

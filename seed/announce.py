@@ -152,7 +152,7 @@ def _reach(address: Address, open_: Callable[[Address], Store]) -> Store | Offse
     def knock() -> None:
         try:
             store = open_(address)
-            store.head("descriptor/x")
+            store.head("label")
             found.append(store)
         except OffseedError as error:
             found.append(error if address.is_service else _away(address))  # a path may be mounted later

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from formats.errors import FormatError, IntegrityError
-from formats.layout import check_name, size_max
+from formats.errors import IntegrityError
+from formats.layout import check_folder, size_max
 
 Octets = bytes | bytearray | memoryview
 
@@ -91,21 +91,9 @@ class Guarded(Protocol):
         """End all that was granted by a stored access policy; False where there is none of that name."""
 
 
-def is_name(name: str) -> bool:
-    """True for a valid object name."""
-    try:
-        check_name(name)
-    except FormatError:
-        return False
-    return True
-
-
 def folder_of(prefix: str) -> str:
-    """The folder that a listing's `prefix` names, without its last slash. Raises FormatError."""
-    folder = prefix.removesuffix("/")
-    if prefix:
-        check_name(f"{folder}/x")
-    return folder
+    """Return the folder that a listing's `prefix` names, without its last slash. Raises FormatError."""
+    return check_folder(prefix.removesuffix("/")) if prefix else ""
 
 
 def octets(data: Octets) -> memoryview:

@@ -17,8 +17,8 @@ from io import FileIO
 from typing import Self
 
 from formats.errors import MediaError, NameHeldByOtherError, NotFoundError, StoreError
-from formats.layout import PREFIXES, check_name
-from formats.store.contract import Limiter, Octets, check_whole, folder_of, is_name, octets, overlong, span
+from formats.layout import check_name, is_folder, is_name, row_of
+from formats.store.contract import Limiter, Octets, check_whole, folder_of, octets, overlong, span
 from formats.store.failures import meaning, read_only, told
 from formats.store.root import Root, children, equal, read, read_into, read_pages, write
 
@@ -225,7 +225,7 @@ class LocalStore:
             with self._root.create(temporary) as file:
                 write(file, view, self._limiter)
                 self._root.flush(file)
-            if not self._root.rename_new(temporary, name, addressed=_addressed(name)):
+            if not self._root.rename_new(temporary, name, addressed=row_of(name).addressed):
                 return False
         self._root.flush_folder(name.rpartition("/")[0])
         return True
@@ -263,7 +263,7 @@ class LocalStore:
             }
         for name, status in sorted(found.items()):
             if name.endswith("/"):
-                if is_name(f"{name}x"):
+                if is_folder(name[:-1]):
                     yield from self._walk(name[:-1])
             elif stat.S_ISREG(status.st_mode) and status.st_size and is_name(name):
                 yield name, status.st_size
@@ -284,14 +284,10 @@ def _cannot_open(error: OSError | ValueError, path: str) -> MediaError | StoreEr
     return StoreError("store-missing", what, subject=path, hint="name the folder that holds the store")
 
 
-def _addressed(name: str) -> bool:
-    return next(prefix.addressed for prefix in PREFIXES if name.startswith(prefix.path))
-
-
 def _is_temporary(leaf: str) -> bool:
     return _TEMPORARY.match(leaf) is not None
 
 
 def _may_hold(path: str) -> bool:
     """True if `path` can be an object or a folder of objects; nothing else is even looked at."""
-    return is_name(path) or is_name(f"{path}/x")
+    return is_name(path) or is_folder(path)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from formats.errors import NameHeldByOtherError, NotFoundError
-from formats.layout import check_name
-from formats.store.contract import Octets, check_whole, folder_of, is_name, octets, overlong, span
+from formats.layout import check_name, is_name
+from formats.store.contract import Octets, check_whole, folder_of, octets, overlong, span
 
 
 class MemoryStore:

@@ -149,7 +149,7 @@ def test_rubbish_in_the_way_stops_nobody() -> None:
     for step in (3, 4, 6):
         store.objects[name(step)] = b"rubbish"
     store.objects[f"{DISK.prefix}/elsewhere"] = b"rubbish"
-    store.objects[name(STEPS_MAX + 1)] = b"rubbish"
+    store.objects[name(STEPS_MAX + 1)] = store.objects[name(STEPS_MAX + 2)] = b"rubbish"
     tell(store, draft(3))
     tell(store, draft(4, "authority"))
     ats, broken = read(store)

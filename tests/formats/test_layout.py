@@ -1,4 +1,8 @@
-"""Names: every name we make is valid, lies under its prefix, and nothing that could hurt a file system is."""
+"""Names: every name that we make has the whole shape of its row, and nothing else is a name."""
+
+import inspect
+import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -7,7 +11,17 @@ from hypothesis import strategies as st
 from formats import layout
 from formats.errors import FormatError
 from formats.ids import HexDigest, MachineId, SetId, digest
-from formats.layout import COMPONENT_MAX, NAME_MAX, PREFIXES, check_name, number_of, numbered
+from formats.layout import (
+    COMPONENT_MAX,
+    NAME_MAX,
+    PREFIXES,
+    check_folder,
+    check_name,
+    is_folder,
+    is_name,
+    number_of,
+    numbered,
+)
 from tests.tables.flaws import outcome
 
 MACHINE = MachineId("5a" * 16)
@@ -85,12 +99,14 @@ def test_a_name_under_no_prefix_is_refused(name: str) -> None:
     assert outcome(check_name, name) == (FormatError, "NAME-2")
 
 
-def test_the_longest_names_are_taken() -> None:
-    longest = "a" * COMPONENT_MAX
-    assert check_name(f"archives/{longest}")
-    exactly = f"archives/{longest}/{longest}/" + "b" * (NAME_MAX - 2 * COMPONENT_MAX - 11)
-    assert len(check_name(exactly)) == NAME_MAX
-    assert outcome(check_name, exactly + "b") == (FormatError, "NAME-1")
+def test_no_name_is_longer_than_names_may_be() -> None:
+    longest = numbered(layout.received_prefix(MACHINE, SET, 9999), 10**10 - 1, HEXED)
+    assert len(check_name(longest)) < NAME_MAX
+    assert max(map(len, longest.split("/"))) < COMPONENT_MAX
+    assert outcome(check_name, longest + "/a" * ((NAME_MAX - len(longest)) // 2 + 1)) == (
+        FormatError,
+        "NAME-1",
+    )
 
 
 def test_no_prefix_hides_another() -> None:
@@ -99,10 +115,142 @@ def test_no_prefix_hides_another() -> None:
             assert one is other or not one.path.startswith(other.path)
 
 
-@pytest.mark.parametrize("prefix", PREFIXES, ids=lambda p: p.path)
-def test_every_prefix_takes_names(prefix: layout.Prefix) -> None:
-    name = prefix.path + "ab" if prefix.path.endswith("/") else prefix.path
+IDS = st.binary(min_size=16, max_size=16).map(bytes.hex)
+DIGESTS = st.binary(min_size=32, max_size=32)
+NUMBERS = st.integers(0, 10**10 - 1)
+DISKS = st.integers(1, 9999)
+
+
+def of_machine(prefix: Callable[[MachineId], str]) -> st.SearchStrategy[str]:
+    return under(IDS.map(MachineId).map(prefix))
+
+
+def of_disk(prefix: Callable[[MachineId, SetId, int], str]) -> st.SearchStrategy[str]:
+    return st.builds(prefix, IDS.map(MachineId), IDS.map(SetId), DISKS)
+
+
+def under(prefixes: st.SearchStrategy[str], number: int | None = None) -> st.SearchStrategy[str]:
+    numbers = NUMBERS if number is None else st.just(number)
+    return st.builds(numbered, prefixes, numbers, DIGESTS.map(bytes.hex).map(HexDigest))
+
+
+# For each row of the table the names that our functions make.
+MAKERS = {
+    "archives/": DIGESTS.map(layout.archive_name),
+    "indexes/": DIGESTS.map(layout.index_name),
+    "needs/": DIGESTS.map(layout.need_name),
+    "manifests/": of_machine(layout.manifest_prefix),
+    "sets/": of_machine(layout.set_prefix),
+    "slots/": of_machine(layout.slot_prefix),
+    "requests/": under(st.just("requests"), 1),
+    "label": st.just("label"),
+    "holdings/": DIGESTS.map(layout.holdings_name),
+    "inventories/": under(st.just("inventories")),
+    "descriptor/": under(st.just("descriptor")),
+    "credentials/": under(st.just("credentials")),
+    "machines/": of_machine(layout.member_prefix),
+    "disks/": under(of_disk(layout.received_prefix)),
+    "shipments/": under(st.builds(layout.shipment_prefix, IDS.map(SetId), DISKS))
+    | under(st.builds(layout.shipment_prefix, IDS.map(SetId)), 1),
+    "custody/": st.builds(layout.custody_name, of_disk(layout.custody_prefix), NUMBERS),
+    "jobs/": under(IDS.map(layout.job_prefix)),
+    "validations/": under(st.just("validations")),
+    "wants/": under(IDS.map(layout.wants_prefix)),
+    "replacements/": under(st.just(layout.REPLACEMENTS)) | of_machine(layout.offers_prefix),
+    "policies/": of_machine(layout.policy_prefix),
+    "terms/": of_machine(layout.terms_prefix),
+    "condemned/": under(st.just(layout.CONDEMNED)),
+    "sweeps/": under(st.just(layout.SWEEPS)),
+    "parity/": DIGESTS.map(lambda found: layout.archive_name(found).replace("archives", "parity")),
+}
+BELOW = {row.path: row.below for row in PREFIXES}
+ROWS = pytest.mark.parametrize("path", MAKERS)
+
+
+def test_each_row_has_names_that_we_make_and_each_name_function_is_tried() -> None:
+    assert list(MAKERS) == [row.path for row in PREFIXES]
+    functions = [
+        name
+        for name, function in inspect.getmembers(layout, inspect.isfunction)
+        if function.__module__ == layout.__name__ and name.endswith(("_name", "_prefix"))
+    ]
+    tried = inspect.getsource(inspect.getmodule(of_machine) or layout)
+    assert [name for name in functions if not re.search(rf"layout\.{name}\b", tried)] == [
+        "check_name",
+        "is_name",
+    ]
+
+
+@ROWS
+@given(data=st.data())
+def test_every_name_that_we_make_has_the_shape_of_its_row(path: str, data: st.DataObject) -> None:
+    name = data.draw(MAKERS[path])
     assert check_name(name) == name
+    assert layout.row_of(name).path == path
+    folder = name
+    while folder := folder.rpartition("/")[0]:
+        assert check_folder(folder) == folder
+        assert not is_name(folder)
+    assert not is_folder(name)
+
+
+def neighbours(name: str) -> dict[str, str]:
+    """Names that differ from `name` by as little as a file system or an attacker can make of it."""
+    found = {
+        "a digit less": name[:-1],
+        "a digit more": f"{name}0",
+        "a further component": f"{name}/0",
+        "a slash at the end": f"{name}/",
+        "an empty component": f"/{name}",
+        "a component before it": f"archives/{name}",
+        "a newline at the end": f"{name}\n",
+        "an end as of a copy": f"{name}.tmp",
+        "another letter": f"{name[:-1]}g",
+        "a digit that is not ASCII": f"{name[:-1]}\u0661",
+        "upper case": name.upper(),
+        "its folder alone": name.rpartition("/")[0],
+    }
+    for place, part in enumerate(parts := name.split("/")):
+        for what, other in (("less", part[1:]), ("more", f"0{part}")):
+            found[f"a digit {what} in component {place}"] = "/".join(
+                [*parts[:place], other, *parts[place + 1 :]]
+            )
+    for place, letter in enumerate(name):
+        if letter == "-":
+            found[f"another mark than the dash at {place}"] = f"{name[:place]}.{name[place + 1 :]}"
+    return found
+
+
+@ROWS
+@given(data=st.data())
+def test_what_differs_a_little_from_a_name_is_none(path: str, data: st.DataObject) -> None:
+    name = data.draw(MAKERS[path])
+    for flaw, other in neighbours(name).items():
+        assert not is_name(other), flaw
+        assert outcome(check_name, other)[1] in ("NAME-1", "NAME-2")
+
+
+@given(name=st.one_of([maker for row, maker in MAKERS.items() if "<dd>" in BELOW[row]]))
+def test_a_name_in_the_wrong_folder_of_the_fan_is_none(name: str) -> None:
+    prefix, fan, digest_ = name.split("/")
+    wrong = f"{(int(fan, 16) + 1) % 256:02x}"
+    assert not is_name(f"{prefix}/{wrong}/{digest_}")
+    assert is_folder(f"{prefix}/{wrong}")
+
+
+@pytest.mark.parametrize(
+    "name", ["disks/abc", "archives/x", "manifests/a/b", "jobs/a", "custody/a/b/c", "parity/x"]
+)
+def test_junk_below_a_prefix_is_no_name(name: str) -> None:
+    assert outcome(check_name, name) == (FormatError, "NAME-2")
+
+
+@pytest.mark.parametrize(
+    "path", ["", "tmp", "label", "archives/a", "archives/AB", "archives/ab/cd", "set-aside", "jobs/a"]
+)
+def test_what_is_no_folder_of_ours_is_refused(path: str) -> None:
+    assert not is_folder(path)
+    assert outcome(check_folder, path)[0] is FormatError
 
 
 @given(number=st.integers(0, 10**10 - 1))

@@ -193,6 +193,8 @@ def test_the_prefixes_are_those_of_the_layout() -> None:
     ]
     rows = table("formats.layout.PREFIXES").rows
     assert [[unquoted(row[0]), *row[2:]] for row in rows] == expected
+    shapes = [" or ".join(listed(row[1])) for row in rows]
+    assert shapes == [p.below for p in PREFIXES]
 
 
 def test_the_sub_keys_are_those_of_the_master_key() -> None:

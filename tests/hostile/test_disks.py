@@ -468,7 +468,7 @@ def test_a_folder_with_more_files_than_any_seed_is_refused(copy_of: Copy, export
     junk = stage.seeded / "archives/ab"
     junk.mkdir(exist_ok=True)
     for number in range(1100):
-        (junk / f"{number:064x}").write_bytes(b"x")
+        (junk / f"ab{number:062x}").write_bytes(b"x")
     stage.command = prepared("import importer.intake as i; i.LISTED_MAX = 1000")
     words = ("importer", "import", stage.disk, "--vault", stage.at, "--json")
     before = snapshot(stage.vault)

@@ -142,9 +142,11 @@ def test_the_same_disk_copy_of_a_damaged_manifest_does_not_hide_the_good_one(
 
 def test_what_no_signed_document_names_stays_on_the_disk(copy_of: Copy, exported: Stage) -> None:
     stage = copy_of(exported)
-    write(stage.seeded / "indexes" / "zz" / "planted", b"x" * 1000)
+    planted = ("indexes/zz/planted", f"indexes/aa/{'aa' * 32}", f"manifests/{'a' * 32}/0000000001-{'a' * 32}")
+    for name in planted:
+        write(stage.seeded / name, b"x" * 1000)
     stage.import_(code=3)
-    assert not (stage.vault / "indexes" / "zz").exists()
+    assert not any((stage.vault / name).exists() for name in planted)
 
 
 def test_a_folder_restored_into_one_that_was_there_leaves_its_mode_alone(fresh: Stage, room: Path) -> None:

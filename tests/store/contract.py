@@ -42,6 +42,15 @@ BAD_NAMES = [
     "archives/" + "a/" * 100 + "a",
     "tmp/ab",
     "elsewhere/ab",
+    "archives/x",
+    "archives/AB/" + "ab" * 32,
+    "archives/cd/" + "ab" * 32,
+    "archives/ab/" + "ab" * 31,
+    "disks/abc",
+    f"manifests/{MACHINE}/0000000001-{'ab' * 32}",
+    f"manifests/{MACHINE}/1-{'ab' * 16}",
+    f"{MANIFEST}/x",
+    "label/x",
 ]
 FOREIGN_NAMES = [
     "autorun.inf",
@@ -50,6 +59,12 @@ FOREIGN_NAMES = [
     "archives/._ab",
     "archives/AB/cd",
     "archives/ab/.Trashes/cd",
+    "archives/x",
+    "archives/cd/" + "ab" * 32,
+    "archives/ee/cd/" + "ee" * 32,
+    "disks/abc",
+    f"{MANIFEST}0",
+    f"manifests/{MACHINE[1:]}/0000000001-{'ab' * 16}",
     "tmp/0123456789abcdef",
 ]
 
@@ -226,25 +241,51 @@ class StoreContract(ABC):
             assert caught.value.code in ("NAME-1", "NAME-2")
         assert list(store.list("")) == []
 
-    @pytest.mark.parametrize("prefix", ["/", "..", "../", "archives/..", "elsewhere/", "tmp/", "Archives/"])
+    @pytest.mark.parametrize(
+        "prefix",
+        [
+            "/",
+            "..",
+            "../",
+            "archives/..",
+            "elsewhere/",
+            "tmp/",
+            "Archives/",
+            "archives/x",
+            "jobs/a",
+            "label",
+            ARCHIVE,
+        ],
+    )
     def test_bad_folders_are_refused(self, store: Store, prefix: str) -> None:
         with pytest.raises(FormatError):
             store.list(prefix)
 
     def test_a_listing_is_sorted_by_whole_names(self, store: Store) -> None:
-        names = ["jobs/a", "jobs/a-b/c", "jobs/a.b", "jobs/a0/d", "jobs/b/c/d", "jobs/b/c-d", LABEL, ARCHIVE]
+        disks = [
+            f"shipments/{MACHINE}",
+            f"shipments/{MACHINE}-1",
+            f"shipments/{MACHINE}-10",
+            f"shipments/{MACHINE}-2",
+        ]
+        names = [f"{disk}/0000000001-{'ab' * 16}" for disk in disks] + [LABEL, ARCHIVE, MANIFEST]
         for name in names:
             store.put_new(name, name.encode())
         assert list(store.list("")) == sorted((name, len(name)) for name in names)
 
     def test_a_listing_keeps_to_its_folder(self, store: Store) -> None:
         inside = [f"manifests/{MACHINE}/{n:010d}-{'cd' * 16}" for n in range(3)]
-        for name in [*inside, f"manifests/{MACHINE[:-1]}0/x", f"manifests/{MACHINE}-x/x", ARCHIVE]:
+        for name in [
+            *inside,
+            inside[0].replace(MACHINE, f"{MACHINE[:-1]}0"),
+            inside[0].replace("manifests", "sets"),
+            ARCHIVE,
+        ]:
             store.put_new(name, DATA)
         expected = [(name, len(DATA)) for name in inside]
         assert list(store.list(f"manifests/{MACHINE}/")) == expected
         assert list(store.list(f"manifests/{MACHINE}")) == expected
-        assert len(list(store.list("manifests/"))) == 5
+        assert len(list(store.list("manifests/"))) == 4
 
     def test_foreign_files_are_passed_over(self, store: Store) -> None:
         store.put_new(ARCHIVE, DATA)

@@ -23,7 +23,7 @@ from formats.store.azblob.store import AzureStore
 from formats.store.contract import Guarded, Store
 from tests.azurite import ACCOUNT, KEY, Azurite
 from tests.store.between import Between, Fault
-from tests.store.contract import ARCHIVE, DATA, LABEL, StoreContract, race
+from tests.store.contract import ARCHIVE, DATA, LABEL, MANIFEST, StoreContract, race
 
 pytestmark = pytest.mark.needs("azurite")
 
@@ -167,10 +167,7 @@ def test_races_across_connections(azurite: Azurite, store: AzureStore, name: str
         won = list(threads.map(put, range(6)))
     assert sorted(won, key=str) == [None] * 5 + [True]
     assert store.get(name) == datas[won.index(True)]
-    assert None not in race(store, MANIFESTED, [b"equal"] * 6)
-
-
-MANIFESTED = "jobs/" + "ab" * 16
+    assert None not in race(store, MANIFEST, [b"equal"] * 6)
 
 
 # What is granted, and what is refused.

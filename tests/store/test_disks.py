@@ -15,7 +15,7 @@ from formats.store import posix
 from formats.store.local import LocalStore
 from tests.conftest import LoopDisks
 from tests.facilities import LoopDisk
-from tests.store.contract import ARCHIVE, DATA, LABEL
+from tests.store.contract import ARCHIVE, DATA, LABEL, MANIFEST
 
 if sys.platform == "win32":
     pytest.skip("loop devices are of Linux", allow_module_level=True)
@@ -98,7 +98,7 @@ def test_what_was_put_survives_a_power_cut(
             (disk.path / "unflushed").write_bytes(DATA)
             cut_power(disk.path)
             with pytest.raises(MediaError) as caught:
-                store.put_new("jobs/a", DATA)
+                store.put_new(MANIFEST, DATA)
             assert caught.value.code == "io-error"
         disk.unmount()
         disk.mount()

@@ -205,11 +205,12 @@ def test_every_new_folder_is_flushed_and_later_only_the_last(
         pytest.skip("no /proc")
     monkeypatch.setattr(posix, "_flush", flush)
     with LocalStore.open(str(tmp_path)) as store:
-        store.put_new("archives/ab/cd", DATA)
+        one, other = (f"archives/ab/ab{digit * 62}" for digit in "01")
+        store.put_new(one, DATA)
         assert flushed == ["file", "archives/ab", "archives", "."]
-        store.put_new("archives/ab/ef", DATA)
+        store.put_new(other, DATA)
         assert flushed[4:] == ["file", "archives/ab"]
-        store.put_new("archives/ab/ef", DATA)
+        store.put_new(other, DATA)
         assert flushed[6:] == ["file", "archives/ab"]
 
 

@@ -15,11 +15,21 @@ from formats.store.local import LocalStore
 from formats.store.memory import MemoryStore
 from tests.effort import examples
 
+ID = "5a" * 16
 DATAS = st.sampled_from([b"a", b"b", b"ab", bytes(5000)])
 NAMES = st.sampled_from(
-    ["label", "jobs/a", "jobs/a-b", "jobs/c/d", "slots/a", "not ours", archive_name(digest(b"a"))]
+    [
+        "label",
+        *(f"shipments/{disk}/0000000001-{ID}" for disk in (ID, f"{ID}-1", f"{ID}-10")),
+        f"slots/{ID}/0000000007-{ID}",
+        "jobs/a",
+        "not ours",
+        archive_name(digest(b"a")),
+    ]
 )
-FOLDERS = st.sampled_from(["", "jobs/", "jobs/c", "slots", "archives/", "needs/", "elsewhere"])
+FOLDERS = st.sampled_from(
+    ["", "shipments/", f"shipments/{ID}", "slots", "archives/", "needs/", "jobs/a", "elsewhere"]
+)
 OFFSETS = st.integers(0, 6000)
 
 Answer = object

@@ -14,11 +14,11 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from azure.storage.blob import AccessPolicy, ContainerClient, generate_container_sas
 
 from formats.errors import NameHeldByOtherError, NotFoundError, StoreError
-from formats.layout import check_name, size_max
+from formats.layout import check_name, is_name, size_max
 from formats.store.access import Access, signature_of
 from formats.store.azblob.meaning import code_of, meaning, status_of, told
 from formats.store.azblob.service import connect, connection_string, parse_address
-from formats.store.contract import Octets, check_range, check_whole, folder_of, is_name, octets, overlong
+from formats.store.contract import Octets, check_range, check_whole, folder_of, octets, overlong
 
 MACHINE_RIGHTS = "rcl"  # read, create, list
 PAGE = 5000  # names in an answer, the most there are
