@@ -101,6 +101,7 @@ CODES = {
     "store-unknown": "the address of the store is not understood",
     "not-found": "the store holds no such object",
     "name-held": "another object holds the name",
+    "obstructed": "something that is no object stands in the place of an object, or of a folder of objects",
     "denied": "the store denies access",
     "store-unreachable": "the storage service cannot be reached, or the connection broke",
     "store-busy": "the storage service was asked again and again, and did not do it",
@@ -212,6 +213,25 @@ class NameHeldByOtherError(StoreError):
             "datacenter `importer validate` takes away what is damaged and can be sent again; then run this again",
         )
         self.name = name
+
+
+class ObstructedError(IntegrityError, StoreError):
+    """Something that is no object, or that nobody may read, stands at `path` in a store; "" where the store does not tell where.
+
+    For a reader that is damage of the object. `closed` is a folder that this user may not look into: objects may lie there.
+    """
+
+    def __init__(self, what: str, *, subject: str, path: str = "", closed: bool = False) -> None:
+        super().__init__(
+            "obstructed",
+            what,
+            subject=subject,
+            hint="give it to the user of this command (chown, chmod) if it is yours; else have it moved away by hand"
+            if closed
+            else "have it moved away: in a vault the operator does that by `importer validate --set-aside`; then run this again",
+        )
+        self.path = path
+        self.closed = closed
 
 
 class VaultError(OffseedError):

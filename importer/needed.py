@@ -20,6 +20,8 @@ from formats.errors import FormatError, IntegrityError, NotFoundError, damage_as
 from formats.ids import ArchiveName, HexDigest, MachineId, PointId, hex_digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import Stock, index_objects, replacements, sections, translated
+from formats.store.foreign import CLOSED, Foreign
+from formats.store.obstacles import obstructed
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need, all_of, of_bits
 from formats.tables.sections import Section
@@ -28,6 +30,8 @@ from importer.points import History, need_digests, read_table, set_documents, st
 from importer.receipts import receipts
 from importer.vault import Vault
 
+# What tells who needs what. A folder of these that nobody may look into is not taken for an empty one.
+TOLD_BY = ("machines", "manifests", "sets", "disks", "jobs", "replacements", "terms")
 JOB_MAX = 7 * 24 * 3600.0  # seconds after which an import that has not ended is over
 
 Live = dict[Holding, int]  # of each archive the bits of the records that are live
@@ -59,6 +63,7 @@ def needed(
 ) -> Needed:
     """Read it all. `expired` are points that are as good as expired; `now` is a time of the store's clock. Raises StoreError."""
     found = Needed(stocks(vault, Tally()))
+    _closed(vault, known, found, monitor)
     for machine, member in known.items():
         _of_points(vault, member, known, expired.get(machine, set()), found, monitor)
         for _, document in replacements(
@@ -102,6 +107,30 @@ def _effective(live: Live, stock: Stock, known: Mapping[ArchiveName, Section]) -
             there = translated(need, known.get(archive.name), said, section) if section else all_of(by)
             stays[by] |= int.from_bytes(there.live, "little")
     return stays
+
+
+def _closed(vault: Vault, known: Mapping[MachineId, Membership], found: Needed, monitor: Monitor) -> None:
+    """Hold back from deleting where a folder cannot be looked into: for its machine, or for all where it is nobody's own.
+
+    Raises ObstructedError where it may hold memberships.
+    """
+    closed: set[str] = set()
+
+    def passed(found: Foreign) -> None:
+        if found.kind == CLOSED:
+            closed.add(found.name)
+
+    for prefix in TOLD_BY:
+        for _ in vault.store.list(prefix, passed):
+            pass
+    for folder in sorted(closed):
+        if folder.startswith("machines"):
+            raise obstructed(Foreign(folder, CLOSED, True), vault.store.address)
+        _, _, owner = folder.partition("/")
+        nobodys = not owner or f"{folder}/".startswith(f"{layout.REPLACEMENTS}/")
+        for machine, member in known.items():
+            if nobodys or owner.startswith(machine):
+                _blind(found, member, folder, monitor)
 
 
 def _of_points(

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from formats.errors import IntegrityError
 from formats.layout import check_folder, size_max
+from formats.store.foreign import Passed
 
 Octets = bytes | bytearray | memoryview
 
@@ -29,30 +30,31 @@ class Store(Protocol):
         """Write `data` under `name`, once; durable on return. `data` is not kept, and is not empty.
 
         True if it was written, False if an equal object (length, then bytes or digest) was there already.
-        Raises NameHeldByOtherError if another one was, ValueError if `data` is empty.
+        Raises NameHeldByOtherError if another one was, ObstructedError if something stands in the way that is no object,
+        ValueError if `data` is empty.
         """
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """`length` bytes of the object (None: all) from byte `start` on, cut at the object's end.
 
-        Raises NotFoundError if there is no such object; and IntegrityError where all is asked for, and is more than one of that
-        name can have (NAME-3).
+        Raises NotFoundError if there is no such object, ObstructedError if something else stands there; and IntegrityError
+        where all is asked for, and is more than one of that name can have (NAME-3).
         """
 
     def get_into(self, name: str, buffer: memoryview) -> int:
         """Read the whole object to the front of `buffer` (format "B"); the object's size in bytes.
 
-        Raises NotFoundError, and IntegrityError if the object is longer than `buffer`.
+        Raises NotFoundError, ObstructedError, and IntegrityError if the object is longer than `buffer`.
         """
 
     def head(self, name: str) -> int | None:
         """The object's size in bytes, None where there is none."""
 
-    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+    def list(self, prefix: str, passed: Passed | None = None) -> Iterator[tuple[str, int]]:
         """Name and size in bytes of all objects in and below the folder `prefix`, sorted by name.
 
         A folder is `archives/`, `manifests/<machine>/`, with or without the last slash; "" is everything.
-        Temporaries and files whose names are not ours are passed over.
+        Whatever is foreign is passed over, and told to `passed` on the way. Memory is needed for one folder's objects only.
         """
 
     def written(self, name: str) -> datetime | None:
@@ -61,6 +63,12 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove the object; none there is fine. A power cut soon after may bring it back."""
+
+    def set_aside(self, name: str) -> str:
+        """Move what lies at the path `name`, whatever it is, to a new place below `set-aside/`, where no listing looks.
+
+        Returns that place. Nothing is opened, followed or replaced. Raises NotFoundError.
+        """
 
     def close(self) -> None:
         """Let go of handles; the store is not used afterwards. Closing twice is fine."""

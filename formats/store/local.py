@@ -10,16 +10,20 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from io import FileIO
 from typing import Self
 
-from formats.errors import MediaError, NameHeldByOtherError, NotFoundError, StoreError
-from formats.layout import check_name, is_folder, is_name, row_of
+from formats.errors import MediaError, NameHeldByOtherError, NotFoundError, ObstructedError, StoreError
+from formats.layout import check_name, row_of
 from formats.store.contract import Limiter, Octets, check_whole, folder_of, octets, overlong, span
 from formats.store.failures import meaning, read_only, told
+from formats.store.foreign import SET_ASIDE, TEMPORARIES, Passed
+from formats.store.listing import is_temporary, walk
+from formats.store.obstacles import obstacle
+from formats.store.obstacles import told as told_of
 from formats.store.root import Root, children, equal, read, read_into, read_pages, write
 
 if sys.platform == "win32":
@@ -33,9 +37,8 @@ else:
 
 STALE_SECONDS = 24 * 3600
 LATEST = 253_402_300_799  # the last second of the year 9999, the last year of a `datetime`
-TEMPORARIES = "tmp"
+OBSTACLES_MAX = 9  # a name has five parts at most, and each may be taken again meanwhile
 _WRITER = re.compile(r"[0-9a-z]{1,64}\Z")
-_TEMPORARY = re.compile(r"[0-9a-z]{1,64}-[0-9a-f]{16}\Z")
 
 
 class LocalStore:
@@ -63,6 +66,9 @@ class LocalStore:
         self.limited = limiter is not None
         self._writer = writer or os.urandom(16).hex()
         self._in_work: set[str] = set()
+        self._aside = os.urandom(4).hex()
+        self.clears: Callable[[str, str], None] | None = None
+        """Where it is set, `put_new` sets obstacles aside, and tells it of each: its path, and where it is now."""
 
     @classmethod
     def open(
@@ -86,10 +92,15 @@ class LocalStore:
 
     def put_new(self, name: str, data: Octets) -> bool:
         self._must_write(check_name(name))
-        with octets(data) as view, told(self._called(name)):
-            if self._size(name) is None and self._publish(name, view):
-                return True
-            return self._confirm(name, view)
+        with octets(data) as view:
+            for _ in range(OBSTACLES_MAX):
+                try:
+                    return self._put(name, view)
+                except ObstructedError as error:
+                    if self.clears is None or error.closed:
+                        raise
+                    self.clears(error.path, self.set_aside(error.path))
+            return self._put(name, view)
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         with self._opened(name) as (file, size):
@@ -123,23 +134,39 @@ class LocalStore:
         return self.get_into(name, buffer), True  # a device that wants larger pages than the system's
 
     def head(self, name: str) -> int | None:
-        with told(self._called(check_name(name))):
-            return self._size(name)
+        found = self._status(check_name(name))
+        return found.st_size if found is not None else None
 
-    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        return self._walk(folder_of(prefix))
+    def list(self, prefix: str, passed: Passed | None = None) -> Iterator[tuple[str, int]]:
+        return walk(self._root, self.address, folder_of(prefix), passed)
 
     def written(self, name: str) -> datetime | None:
-        try:
-            with self._opened(name) as (file, _):
-                return datetime.fromtimestamp(min(os.fstat(file.fileno()).st_mtime, LATEST), UTC)
-        except NotFoundError:
-            return None
+        found = self._status(check_name(name))
+        return datetime.fromtimestamp(min(found.st_mtime, LATEST), UTC) if found is not None else None
 
     def delete(self, name: str) -> None:
         self._must_write(check_name(name))
+        with self._told(name):
+            if self._status(name, empty=True) is not None:
+                self._root.remove(name)
+
+    def set_aside(self, name: str) -> str:
+        self._must_write(name)
         with told(self._called(name)):
-            self._root.remove(name)
+            for _ in range(OBSTACLES_MAX):
+                place = f"{SET_ASIDE}/{self._aside}/{name}"
+                try:
+                    self._root.move(name, place)
+                except FileNotFoundError as error:
+                    raise NotFoundError(name, self.address) from error
+                except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                    self._aside = os.urandom(4).hex()
+                    found = obstacle(self._root, SET_ASIDE, folder=True)
+                    if found is not None:  # somebody took the name of that folder itself
+                        self._root.move(SET_ASIDE, f"{SET_ASIDE}-{self._aside}")
+                else:
+                    return place
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
     def sweep(self) -> None:
         """Remove the temporaries that died: this writer's own, and those a day older than a new file.
@@ -147,10 +174,12 @@ class LocalStore:
         The age is told by the file system's own times, so that no clocks are compared.
         """
         self._must_write(TEMPORARIES)
+        if obstacle(self._root, TEMPORARIES, folder=True) is not None:
+            return  # whoever writes here next says so
         with told(self._called(TEMPORARIES)):
             found = [
                 (name, status.st_mtime)
-                for name, status in children(self._root, TEMPORARIES, _is_temporary)
+                for name, status in children(self._root, TEMPORARIES, is_temporary)
                 if stat.S_ISREG(status.st_mode) and name not in self._in_work
             ]
             for name, _ in found:
@@ -198,16 +227,40 @@ class LocalStore:
         if not self._writable:
             raise read_only(self._called(name))
 
-    def _size(self, name: str) -> int | None:
-        """Bytes in the object, None where there is none; a file without bytes is a claim, not an object."""
+    def _told(self, name: str) -> AbstractContextManager[None]:
+        return told_of(self._root, self.address, name)
+
+    def _status(self, name: str, *, empty: bool = False) -> os.stat_result | None:
+        """Return the object's status, None where there is none. A file without bytes is a claim, not an object, unless `empty`
+        files are meant too."""
         try:
-            return self._root.size(name) or None
-        except FileNotFoundError:
+            with self._told(name):
+                found = self._root.status(name)
+        except ObstructedError as error:
+            if error.closed:
+                raise
             return None
+        except StoreError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+        return found if stat.S_ISREG(found.st_mode) and (found.st_size or empty) else None
+
+    def _put(self, name: str, view: memoryview) -> bool:
+        with self._told(name):
+            try:
+                found = self._root.status(name)
+            except FileNotFoundError:
+                found = None
+            if found is not None and not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.ELOOP, "not a regular file")
+            if not (found and found.st_size) and self._publish(name, view):
+                return True
+            return self._confirm(name, view)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[tuple[FileIO, int]]:
-        with told(self._called(check_name(name))):
+        with self._told(check_name(name)):
             try:
                 file = self._root.read(name)
             except FileNotFoundError as error:
@@ -253,21 +306,6 @@ class LocalStore:
         self._root.flush_folder(name.rpartition("/")[0])
         return False
 
-    def _walk(self, folder: str) -> Iterator[tuple[str, int]]:
-        """Objects in and below `folder`, in the order of their whole names."""
-        above = f"{folder}/" if folder else ""
-        with told(self._called(folder)):
-            found = {
-                f"{above}{leaf}/" if stat.S_ISDIR(status.st_mode) else f"{above}{leaf}": status
-                for leaf, status in children(self._root, folder, lambda leaf: _may_hold(f"{above}{leaf}"))
-            }
-        for name, status in sorted(found.items()):
-            if name.endswith("/"):
-                if is_folder(name[:-1]):
-                    yield from self._walk(name[:-1])
-            elif stat.S_ISREG(status.st_mode) and status.st_size and is_name(name):
-                yield name, status.st_size
-
     def _sweep_older(self, found: Sequence[tuple[str, float]]) -> None:
         with self._temporary() as temporary:
             with self._root.create(temporary) as file:
@@ -282,12 +320,3 @@ def _cannot_open(error: OSError | ValueError, path: str) -> MediaError | StoreEr
         return meaning(error, path)
     what = "a file, not a folder" if isinstance(error, OSError) else "not a path"
     return StoreError("store-missing", what, subject=path, hint="name the folder that holds the store")
-
-
-def _is_temporary(leaf: str) -> bool:
-    return _TEMPORARY.match(leaf) is not None
-
-
-def _may_hold(path: str) -> bool:
-    """True if `path` can be an object or a folder of objects; nothing else is even looked at."""
-    return is_name(path) or is_folder(path)

@@ -1,5 +1,6 @@
 """A store in memory: the model that every other store is compared with. Safe for threads."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 from formats.errors import NameHeldByOtherError, NotFoundError
 from formats.layout import check_name, is_name
 from formats.store.contract import Octets, check_whole, folder_of, octets, overlong, span
+from formats.store.foreign import EMPTY, FILE, SET_ASIDE, Foreign, Passed
 
 
 class MemoryStore:
@@ -50,13 +52,19 @@ class MemoryStore:
         check_name(name)
         return len(self.objects.get(name, b"")) or None
 
-    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        folder = folder_of(prefix)
+    def list(self, prefix: str, passed: Passed | None = None) -> Iterator[tuple[str, int]]:
+        return self._list(folder_of(prefix), passed)
+
+    def _list(self, folder: str, passed: Passed | None) -> Iterator[tuple[str, int]]:
         with self._lock:
-            sizes = {name: len(data) for name, data in self.objects.items() if data and is_name(name)}
-        return iter(
-            sorted((n, size) for n, size in sizes.items() if not folder or n.startswith(f"{folder}/"))
-        )
+            sizes = {name: len(data) for name, data in self.objects.items()}
+        for name, size in sorted(sizes.items()):
+            if (folder and not name.startswith(f"{folder}/")) or name.startswith(f"{SET_ASIDE}/"):
+                continue
+            if size and is_name(name):
+                yield name, size
+            elif passed is not None:
+                passed(Foreign(name, FILE if size else EMPTY))
 
     def written(self, name: str) -> datetime | None:
         check_name(name)
@@ -67,6 +75,14 @@ class MemoryStore:
     def delete(self, name: str) -> None:
         check_name(name)
         self.objects.pop(name, None)
+
+    def set_aside(self, name: str) -> str:
+        place = f"{SET_ASIDE}/{os.urandom(8).hex()}/{name}"
+        with self._lock:
+            if name not in self.objects:
+                raise NotFoundError(name, self.address)
+            self.objects[place] = self.objects.pop(name)
+        return place
 
     def close(self) -> None:
         """Nothing is held."""

@@ -84,9 +84,9 @@ class PosixRoot:
         with self._folder_of(name, create=True) as (folder, leaf):
             return io.FileIO(os.open(leaf, _CREATE, 0o666, dir_fd=folder), "w")
 
-    def size(self, name: str) -> int:
+    def status(self, name: str) -> os.stat_result:
         with self._folder_of(name) as (folder, leaf):
-            return _size(folder, leaf)
+            return os.stat(leaf, dir_fd=folder, follow_symlinks=False)
 
     def rename_new(self, temporary: str, name: str, *, addressed: bool) -> bool:
         with (
@@ -97,6 +97,20 @@ class PosixRoot:
             if done is None:
                 done = self._rename_checked(source, old, target, new, addressed=addressed)
         return done
+
+    def move(self, name: str, to: str) -> None:
+        with self._folder_of(name) as (source, old), self._folder_of(to, create=True) as (target, new):
+            rename = _renameat2()
+            if rename is not None:
+                if rename(source, os.fsencode(old), target, os.fsencode(new), _RENAME_NOREPLACE) == 0:
+                    return
+                if (code := ctypes.get_errno()) not in _UNSUPPORTED:
+                    raise OSError(code, os.strerror(code))
+            # Here nobody else knows the random folder that `to` lies in.
+            with suppress(FileNotFoundError):
+                os.stat(new, dir_fd=target, follow_symlinks=False)
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            _rename(source, old, target, new)
 
     def remove(self, name: str) -> None:
         try:

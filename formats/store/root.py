@@ -30,14 +30,17 @@ class Root(Protocol):
     def create(self, name: str) -> FileIO:
         """A new file, open for writing; its folder is made where it is missing."""
 
-    def size(self, name: str) -> int:
-        """Bytes in the regular file `name`."""
+    def status(self, name: str) -> os.stat_result:
+        """The status of whatever has the name; a link's own. It is not opened."""
 
     def rename_new(self, temporary: str, name: str, *, addressed: bool) -> bool:
         """Give `temporary` the name, making its folder; False if a file that is not empty has it.
 
         With `addressed`, whoever else comes for the name brings equal bytes, and may be replaced.
         """
+
+    def move(self, name: str, to: str) -> None:
+        """Rename whatever has the name, making the folders above `to`. Raises FileExistsError where something is there."""
 
     def remove(self, name: str) -> None:
         """Remove the file; none there is fine."""

@@ -25,7 +25,8 @@ class PathRoot:
             raise NotADirectoryError(errno.ENOTDIR, "not a folder")
 
     def read(self, name: str) -> io.FileIO:
-        self.size(name)
+        if not stat.S_ISREG(self.status(name).st_mode):
+            raise OSError(errno.ELOOP, "not a regular file")
         return io.FileIO(self._at(name), "r")
 
     def pass_cache(self, file: io.FileIO) -> bool:  # noqa: ARG002
@@ -37,11 +38,8 @@ class PathRoot:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         return io.FileIO(path, "x")
 
-    def size(self, name: str) -> int:
-        status = os.lstat(self._at(name))
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.ELOOP, "not a regular file")
-        return status.st_size
+    def status(self, name: str) -> os.stat_result:
+        return os.lstat(self._at(name))
 
     def rename_new(self, temporary: str, name: str, *, addressed: bool) -> bool:  # noqa: ARG002
         old, new = self._at(temporary), self._at(name)
@@ -49,11 +47,19 @@ class PathRoot:
         try:
             os.rename(old, new)
         except FileExistsError:
-            if self.size(name):
+            status = self.status(name)
+            if not stat.S_ISREG(status.st_mode):
+                raise
+            if status.st_size:
                 return False
             # An empty file is the claim of a writer that died under another system: none is made here.
             os.replace(old, new)
         return True
+
+    def move(self, name: str, to: str) -> None:
+        new = self._at(to)
+        os.makedirs(os.path.dirname(new), exist_ok=True)
+        os.rename(self._at(name), new)
 
     def remove(self, name: str) -> None:
         try:

@@ -269,9 +269,9 @@ ATTACKS: dict[str, Attack] = {
     "an index is a link to a file of the datacenter": Attack(
         lambda f: link(f, f.stage.objects("indexes")[0], elsewhere(f) / "secret"), "object-missing"
     ),
-    "the label is a link": Attack(lambda f: moved(f, f.folder / "label"), "denied", 1),
+    "the label is a link": Attack(lambda f: moved(f, f.folder / "label"), "obstructed", 1),
     "the label is a pipe": Attack(
-        lambda f: f.in_place_of(f.folder / "label", lambda p: os.mkfifo(p)), "denied", 1
+        lambda f: f.in_place_of(f.folder / "label", lambda p: os.mkfifo(p)), "obstructed", 1
     ),
     "an archive is a pipe": Attack(
         lambda f: f.in_place_of(f.archives[0], lambda p: os.mkfifo(p)), "object-missing"

@@ -15,6 +15,7 @@ from formats.errors import FormatError, IntegrityError, NameHeldByOtherError, No
 from formats.ids import digest
 from formats.layout import archive_name, size_max
 from formats.store.contract import Store
+from formats.store.foreign import EMPTY, FILE, Strangers
 
 MACHINE = "5a" * 16
 LABEL = "label"
@@ -293,6 +294,57 @@ class StoreContract(ABC):
             self.raw_write(store, name, b"not ours")
         assert list(store.list("")) == [(ARCHIVE, len(DATA))]
         assert list(store.list("archives/")) == [(ARCHIVE, len(DATA))]
+
+    def told_as(self, name: str) -> str | None:
+        """What a listing tells of a foreign file that was written under `name`; None where it says nothing."""
+        return name
+
+    def test_foreign_entries_are_told_once_and_without_influence(self, store: Store) -> None:
+        store.put_new(ARCHIVE, DATA)
+        for name in FOREIGN_NAMES:
+            self.raw_write(store, name, b"not ours")
+        self.raw_write(store, LABEL, b"")
+        tally = Strangers()
+        assert list(store.list("", tally)) == [(ARCHIVE, len(DATA))]
+        told = [found.name for found in tally.first]
+        expected = {found for name in FOREIGN_NAMES if (found := self.told_as(name)) is not None}
+        assert sorted(told) == sorted(expected | {LABEL})
+        assert tally.count == len(told) == tally.kinds.total()
+        assert [found.name for found in tally.first if found.kind == EMPTY] == [LABEL]
+
+    def test_only_what_lies_in_the_folder_is_told(self, store: Store) -> None:
+        for name in ("archives/x", "manifests/x", "x"):
+            self.raw_write(store, name, b"not ours")
+        tally = Strangers()
+        assert list(store.list("manifests/", tally)) == []
+        assert [found.name for found in tally.first] == ["manifests/x"]
+
+    def test_what_is_set_aside_is_kept_and_never_told_again(self, store: Store) -> None:
+        store.put_new(ARCHIVE, DATA)
+        for name in (*FOREIGN_NAMES, LABEL):
+            self.raw_write(store, name, b"not ours")
+        tally = Strangers()
+        listed = list(store.list("", tally))
+        places = [store.set_aside(found.name) for found in tally.first]
+        assert len({*places}) == len(places) == tally.count
+        for found, place in zip(tally.first, places, strict=True):
+            assert place.startswith("set-aside/")
+            if found.kind == FILE:
+                assert self.raw_read(store, found.name) is None
+                assert self.raw_read(store, place) == b"not ours"
+        again = Strangers()
+        assert list(store.list("", again)) == listed
+        assert again.count == 0
+
+    def test_a_name_may_be_set_aside_again_and_again(self, store: Store) -> None:
+        places = []
+        for data in (b"one", b"two", b"three"):
+            self.raw_write(store, ARCHIVE, data)
+            places.append(store.set_aside(ARCHIVE))
+        assert [self.raw_read(store, place) for place in places] == [b"one", b"two", b"three"]
+        with pytest.raises(NotFoundError):
+            store.set_aside(ARCHIVE)
+        assert store.put_new(ARCHIVE, DATA) is True
 
     def test_of_writers_that_race_for_a_name_one_wins(self, store: Store) -> None:
         datas = [bytes([n]) * 999 for n in range(WRITERS)]

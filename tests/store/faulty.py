@@ -6,8 +6,9 @@ from datetime import datetime
 
 from formats.errors import MediaError, StoreError
 from formats.store.contract import Octets, Store
+from formats.store.foreign import Passed
 
-MUTATING = ("put_new", "delete")
+MUTATING = ("put_new", "delete", "set_aside")
 
 
 class Died(BaseException):
@@ -91,9 +92,9 @@ class FaultyStore:
         self._meet("head", name)
         return self._store.head(name)
 
-    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+    def list(self, prefix: str, passed: Passed | None = None) -> Iterator[tuple[str, int]]:
         self._meet("list", prefix)
-        return self._store.list(prefix)
+        return self._store.list(prefix, passed)
 
     def written(self, name: str) -> datetime | None:
         self._meet("written", name)
@@ -102,6 +103,10 @@ class FaultyStore:
     def delete(self, name: str) -> None:
         self._meet("delete", name)
         self._store.delete(name)
+
+    def set_aside(self, name: str) -> str:
+        self._meet("set_aside", name)
+        return self._store.set_aside(name)
 
     def close(self) -> None:
         self._store.close()

@@ -11,9 +11,17 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
-from azure.storage.blob import BlobServiceClient, ContainerClient, generate_container_sas
+from azure.storage.blob import BlobServiceClient, ContainerClient, StandardBlobTier, generate_container_sas
 
-from formats.errors import NameHeldByOtherError, NotFoundError, OffseedError, StoreError, UsageError
+from formats.errors import (
+    NameHeldByOtherError,
+    NotFoundError,
+    ObstructedError,
+    OffseedError,
+    StoreError,
+    UsageError,
+    is_damage,
+)
 from formats.ids import digest
 from formats.layout import archive_name
 from formats.store.access import SHARED_ACCESS, Access
@@ -21,6 +29,7 @@ from formats.store.address import open_store
 from formats.store.azblob import service
 from formats.store.azblob.store import AzureStore
 from formats.store.contract import Guarded, Store
+from formats.store.foreign import Strangers
 from tests.azurite import ACCOUNT, KEY, Azurite
 from tests.store.between import Between, Fault
 from tests.store.contract import ARCHIVE, DATA, LABEL, MANIFEST, StoreContract, race
@@ -168,6 +177,39 @@ def test_races_across_connections(azurite: Azurite, store: AzureStore, name: str
     assert sorted(won, key=str) == [None] * 5 + [True]
     assert store.get(name) == datas[won.index(True)]
     assert None not in race(store, MANIFEST, [b"equal"] * 6)
+
+
+# What whoever may create can put in the way.
+
+
+def test_a_snapshot_keeps_nothing_from_being_deleted_or_set_aside(store: AzureStore) -> None:
+    for verb in (store.delete, store.set_aside):
+        store.put_new(LABEL, DATA)
+        store._client.get_blob_client(LABEL).create_snapshot()
+        verb(LABEL)
+        assert store.head(LABEL) is None
+
+
+def test_a_blob_in_the_archive_tier_is_damage_of_that_object(store: AzureStore) -> None:
+    store.put_new(LABEL, DATA)
+    store._client.upload_blob(ARCHIVE, DATA, standard_blob_tier=StandardBlobTier.ARCHIVE)
+    assert list(store.list("")) == [(ARCHIVE, len(DATA)), (LABEL, len(DATA))]
+    for call in (lambda: store.get(ARCHIVE), lambda: store.put_new(ARCHIVE, DATA)):
+        with pytest.raises(ObstructedError) as caught:
+            call()
+        assert (caught.value.code, caught.value.subject) == ("obstructed", f"{store.address}/{ARCHIVE}")
+        assert is_damage(caught.value)
+    store.delete(ARCHIVE)
+    assert store.put_new(ARCHIVE, DATA) is True
+
+
+def test_a_name_as_long_as_names_may_be_is_set_aside(store: AzureStore) -> None:
+    for name in ("x" * 1024, "ä\n" * 300):
+        store._client.upload_blob(name, DATA)
+        place = store.set_aside(name)
+        assert store._client.download_blob(place).readall() == DATA
+    assert list(store.list("", tally := Strangers())) == []
+    assert tally.count == 0
 
 
 # What is granted, and what is refused.

@@ -12,9 +12,11 @@ from typing import NoReturn
 import pytest
 
 from formats.errors import MediaError, NotFoundError, OffseedError, StoreError
+from formats.layout import is_folder
 from formats.store import windows
 from formats.store.contract import Store
 from formats.store.failures import meaning
+from formats.store.foreign import SYSTEM_FOLDERS, Strangers
 from formats.store.local import STALE_SECONDS, LocalStore, SystemRoot
 from tests.facilities import LoopDisk
 from tests.store.contract import ARCHIVE, DATA, LABEL, MANIFEST, StoreContract
@@ -43,6 +45,14 @@ class LocalContract(StoreContract):
         path = Path(store.address, name)
         return path.read_bytes() if path.exists() else None
 
+    def told_as(self, name: str) -> str | None:
+        """A folder that is not ours is told as one entry, and those that file systems make not at all."""
+        parts = name.split("/")
+        if parts[0] in SYSTEM_FOLDERS:
+            return None
+        folders = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+        return next((path for path in folders if not is_folder(path) and path != "tmp"), name)
+
 
 class TestLocalStore(LocalContract):
     pass
@@ -62,8 +72,13 @@ class TestByPath(LocalContract):
     @pytest.fixture
     def store(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
         def rename(old: str, new: str) -> None:
-            os.link(old, new)
-            os.unlink(old)
+            if os.path.isdir(old) and not os.path.lexists(new):
+                renames(old, new)
+            else:
+                os.link(old, new)
+                os.unlink(old)
+
+        renames = os.rename
 
         monkeypatch.setattr(os, "rename", rename)
         return LocalStore(windows.PathRoot(str(folder), create=False), str(folder))
@@ -84,6 +99,19 @@ class TestOnExfat(LocalContract):
     @pytest.fixture
     def folder(self, exfat_disk: Path) -> Path:
         return Path(tempfile.mkdtemp(dir=exfat_disk))
+
+    def told_as(self, name: str) -> str | None:
+        """Here `archives/AB` is our folder `archives/ab`."""
+        return super().told_as(name.replace("archives/AB", "archives/ab"))
+
+    def test_a_folder_of_ours_in_capitals_hides_nothing(self, folder: Path, store: Store) -> None:
+        for path in (folder, folder / "archives", folder / ARCHIVE.rpartition("/")[0]):
+            made = path.with_name(path.name.upper()) if path != folder else path
+            made.mkdir(exist_ok=True)
+        assert store.put_new(ARCHIVE, DATA) is True
+        tally = Strangers()
+        assert list(store.list("", tally)) == list(store.list("archives/")) == [(ARCHIVE, len(DATA))]
+        assert tally.count == 0
 
 
 def temporaries(folder: Path) -> list[str]:

@@ -34,4 +34,4 @@ def test_signatures_are_the_contracts(kind: type[Store], verb: str) -> None:
 
 
 def test_the_contract_has_all_verbs() -> None:
-    assert VERBS == ["close", "delete", "get", "get_into", "head", "list", "put_new", "written"]
+    assert VERBS == ["close", "delete", "get", "get_into", "head", "list", "put_new", "set_aside", "written"]

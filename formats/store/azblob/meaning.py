@@ -13,7 +13,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from formats.errors import MediaError, StoreError
+from formats.errors import MediaError, ObstructedError, StoreError
 from formats.store.access import signature_of
 
 SKEW_MAX = timedelta(minutes=15)  # beyond, Azure refuses what is signed by an account's key
@@ -26,6 +26,13 @@ _NO_RIGHT = ("AuthorizationPermissionMismatch", "UnauthorizedBlobOverwrite", "In
 _NO_SIGNATURE = (
     "AuthenticationFailed", "AuthorizationFailure", "InvalidAuthenticationInfo", "NoAuthenticationInformation"
 )  # fmt: skip
+# Whoever may create may put a blob that its readers cannot read: in the archive tier, or under a key of his own.
+_UNREADABLE = (
+    "BlobArchived",
+    "BlobBeingRehydrated",
+    "BlobUsesCustomerSpecifiedEncryption",
+    "BlobCustomerSpecifiedEncryptionMismatch",
+)
 _LATER = "run the same command again later: it goes on where it ended"
 
 
@@ -64,11 +71,8 @@ def meaning(error: AzureError, subject: str, secret: str) -> StoreError | MediaE
         )  # fmt: skip
     if status in (401, 403) or isinstance(error, ClientAuthenticationError):
         return _refused(error, subject, secret, code)
-    if code == "BlobArchived":
-        return StoreError(
-            "denied", "the object lies in the archive tier, and cannot be read there", subject=subject,
-            hint="have the operator bring it back to the cool or hot tier, then run the same command again",
-        )  # fmt: skip
+    if code in _UNREADABLE:
+        return ObstructedError(f"nobody can read this blob as it is ({code})", subject=subject)
     if status in (429, 500, 502, 503, 504):
         return StoreError(
             "store-busy", f"the storage service was asked again and again, and did not do it ({status} {code})",

@@ -4,6 +4,7 @@ A blob is there whole or not at all, and once the service has answered it is dur
 the service against an MD5; whether an object is the right one its readers check by its digest.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,14 +15,18 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from azure.storage.blob import AccessPolicy, ContainerClient, generate_container_sas
 
 from formats.errors import NameHeldByOtherError, NotFoundError, StoreError
+from formats.ids import hex_digest
 from formats.layout import check_name, is_name, size_max
 from formats.store.access import Access, signature_of
 from formats.store.azblob.meaning import code_of, meaning, status_of, told
 from formats.store.azblob.service import connect, connection_string, parse_address
 from formats.store.contract import Octets, check_range, check_whole, folder_of, octets, overlong
+from formats.store.foreign import EMPTY, FILE, SET_ASIDE, Foreign, Passed
 
 MACHINE_RIGHTS = "rcl"  # read, create, list
 PAGE = 5000  # names in an answer, the most there are
+COPY_POLL = 0.5  # seconds
+_NAME_MAX = 1024
 PROBE = "rights/probe"  # no object ever has this name
 _NO_ETAG = '"0x0"'
 
@@ -107,16 +112,44 @@ class AzureStore:
             found = self._properties(name)
         return int(found.size) or None if found is not None else None
 
-    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+    def list(self, prefix: str, passed: Passed | None = None) -> Iterator[tuple[str, int]]:
         folder = folder_of(prefix)
-        return self._list(f"{folder}/" if folder else "")
+        return self._list(f"{folder}/" if folder else "", passed)
 
     def delete(self, name: str) -> None:
         with told(self._called(check_name(name)), self._secret):
             try:
-                self._client.delete_blob(name)
+                # Whoever may create may also take snapshots, and a blob that has some is not deleted without them.
+                self._client.delete_blob(name, delete_snapshots="include")
             except ResourceNotFoundError as error:
                 _only_blob(error)
+
+    def set_aside(self, name: str) -> str:
+        folder = f"{SET_ASIDE}/{os.urandom(8).hex()}"
+        place = f"{folder}/{name}"
+        if len(place) > _NAME_MAX:  # the service allows no longer one
+            place = f"{folder}/{hex_digest(name.encode())}"
+        old, new = self._client.get_blob_client(name), self._client.get_blob_client(place)
+        with told(self._called(name), self._secret):
+            try:
+                new.start_copy_from_url(old.url)
+                self._wait_for_copy(new)
+                old.delete_blob(delete_snapshots="include")
+            except ResourceNotFoundError as error:
+                _only_blob(error)
+                raise NotFoundError(name, self.address) from error
+        return place
+
+    def _wait_for_copy(self, blob: Any) -> None:
+        """Wait until the service has copied a blob. Raises StoreError store-busy."""
+        until = time.monotonic() + self._patience
+        while (status := blob.get_blob_properties().copy.status) == "pending" and time.monotonic() < until:
+            time.sleep(COPY_POLL)
+        if status != "success":
+            raise StoreError(
+                "store-busy", "the storage service did not copy a blob in time", subject=self._called(blob.blob_name),
+                hint="run the same command again later",
+            )  # fmt: skip
 
     def close(self) -> None:
         self._client.close()
@@ -251,11 +284,13 @@ class AzureStore:
             return b""  # it ends before the range begins
         return data
 
-    def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
+    def _list(self, prefix: str, passed: Passed | None) -> Iterator[tuple[str, int]]:
         with told(self._called(prefix), self._secret):
             for blob in self._client.list_blobs(name_starts_with=prefix or None, results_per_page=PAGE):
                 if blob.size and is_name(blob.name):
                     yield blob.name, int(blob.size)
+                elif passed is not None and not blob.name.startswith(f"{SET_ASIDE}/"):
+                    passed(Foreign(blob.name, FILE if blob.size else EMPTY))
 
 
 def _only_blob(error: ResourceNotFoundError) -> None:

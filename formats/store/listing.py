@@ -1,0 +1,125 @@
+"""Listings of a folder store: objects in the order of their names, and everything foreign passed over.
+
+A folder is read once. Of what is foreign only names and kinds are looked at. Memory is needed for the objects of the folders
+on the way down, never for what is foreign.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+
+from formats.layout import is_folder, is_name
+from formats.store.failures import told
+from formats.store.foreign import (
+    CLOSED,
+    EMPTY,
+    FILE,
+    FOLDER,
+    SET_ASIDE,
+    SYSTEM_FOLDERS,
+    TEMPORARIES,
+    Foreign,
+    Passed,
+    kind_of,
+)
+from formats.store.obstacles import obstacle
+from formats.store.root import Root
+
+_TEMPORARY = re.compile(r"[0-9a-z]{1,64}-[0-9a-f]{16}\Z")
+
+
+def is_temporary(leaf: str) -> bool:
+    """Tell whether a file of that name in `tmp/` is one of ours."""
+    return _TEMPORARY.match(leaf) is not None
+
+
+def walk(root: Root, address: str, folder: str, passed: Passed | None) -> Iterator[tuple[str, int]]:
+    """Yield name and size of the objects in and below `folder`, sorted by whole names. Tell `passed` of what is foreign.
+
+    A folder that is none, or that this user may not look into, holds nothing.
+    """
+    found: dict[str, int] = {}
+    with told(f"{address}/{folder}"):
+        for name, kind, size in _entries(root, folder, passed):
+            if kind == FOLDER and is_folder(name):
+                found[f"{name}/"] = 0
+            elif kind == FILE and size and is_name(name):
+                found[name] = size
+            elif passed is not None:
+                _pass(root, name, kind, size, passed)
+    for name, size in sorted(found.items()):
+        if name.endswith("/"):
+            yield from walk(root, address, name[:-1], passed)
+        else:
+            yield name, size
+
+
+def _entries(root: Root, folder: str, passed: Passed | None) -> Iterator[tuple[str, str, int]]:
+    """Yield name, kind and size of what lies in a folder. The size of a file of another name than ours is not asked for."""
+    above = f"{folder}/" if folder else ""
+    try:
+        for entry in root.entries(folder):
+            name = _spelled(root, f"{above}{entry.name}")
+            ours = is_name(name)
+            if not ours and passed is None and not is_folder(name):
+                continue
+            try:
+                if not ours and entry.is_file(follow_symlinks=False):
+                    yield name, FILE, 1
+                else:
+                    status = entry.stat(follow_symlinks=False)
+                    yield name, kind_of(status.st_mode), status.st_size
+            except FileNotFoundError:
+                continue  # deleted since the folder was read
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if not folder or not _opens(root):
+            raise
+        found = obstacle(root, folder, folder=True)
+        if found is None and error.errno in (errno.EACCES, errno.EPERM):
+            found = Foreign(folder, CLOSED, True)  # it may be listed, and not looked into
+        if found is None:
+            raise
+        if passed is not None:
+            passed(found)
+
+
+def _spelled(root: Root, name: str) -> str:
+    """Return how we spell a name: where a file system folds case, somebody may have made our folder in capitals.
+
+    Some give such a folder two inode numbers, so other marks are compared too. Who forges them hides a folder that has no influence.
+    """
+    ours = name.lower()
+    if ours == name or not (is_name(ours) or is_folder(ours)):
+        return name
+    try:
+        one, other = root.status(ours), root.status(name)
+    except OSError:
+        return name
+    marks = [(found.st_mode, found.st_size, found.st_mtime_ns) for found in (one, other)]
+    return ours if os.path.samestat(one, other) or marks[0] == marks[1] else name
+
+
+def _opens(root: Root) -> bool:
+    """Tell whether the store's own folder can be listed. Where that is denied too, the whole store is out of reach."""
+    try:
+        next(iter(root.entries("")), None)
+    except OSError:
+        return False
+    return True
+
+
+def _pass(root: Root, name: str, kind: str, size: int, passed: Passed) -> None:
+    """Tell of what is foreign: a folder as one entry, but for ours of temporaries, and what the file system itself made."""
+    if kind == FOLDER and name in (SET_ASIDE, *SYSTEM_FOLDERS):
+        return
+    if kind == FOLDER and name == TEMPORARIES:
+        for below, of_kind, _ in _entries(root, name, passed):
+            if of_kind != FILE or not is_temporary(below.rpartition("/")[2]):
+                passed(Foreign(below, of_kind))
+    elif kind == FILE and not size:
+        passed(Foreign(name, EMPTY))
+    else:
+        passed(Foreign(name, kind, is_name(name) or is_folder(name) or name == TEMPORARIES))
