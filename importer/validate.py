@@ -2,7 +2,8 @@
 
 What is damaged is read twice before it counts as that. Of an archive, what is whole is saved first (DMG-4); then it is
 deleted, so that it can be sent again, or found on a disk. Other objects that can be sent again are deleted, too. What
-cannot be read at all is left alone: it may be the cable. A store that does not answer ends the validation.
+cannot be read at all is left alone: it may be the cable. A store that does not answer ends the validation. What is not ours is
+counted on the way, and set aside if asked for.
 """
 
 import math
@@ -16,18 +17,28 @@ from dataclasses import dataclass, field
 from formats import layout
 from formats.documents.job import Validation
 from formats.documents.revisions import newest
-from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError, is_damage
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    MediaError,
+    NotFoundError,
+    ObstructedError,
+    StoreError,
+    is_damage,
+)
 from formats.ids import ArchiveName, KeyId, hex_digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.records import write_private
 from formats.replaced import stand_in
 from formats.store.contract import Guarded
+from formats.store.foreign import Strangers
 from formats.tables.holdings import Holding
 from formats.tables.needs import all_of
 from formats.tables.sections import Section
 from importer.archives import PUTS_MAX, Space, side_by_side
 from importer.points import History, by_name, stocks
 from importer.salvage import Saved, own_index, salvage
+from importer.strangers import Cleaner
 from importer.vault import Vault, members
 from importer.wants import put_saved, received_archives, sections_in, sign_replacements, stood_for
 
@@ -45,15 +56,21 @@ class Validated:
     bytes: int = 0
     damaged: list[str] = field(default_factory=list)
     records_saved: int = 0
+    foreign: Strangers = field(default_factory=Strangers)
+    set_aside: int = 0
     after: str | None = None
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much of a vault is read: a `sample` of its objects, a share of 1; until `deadline`, by the monotonic clock."""
+    """How much of a vault is read: a `sample` of its objects, a share of 1; until `deadline`, by the monotonic clock.
+
+    With `aside`, what is not ours or may not be read is moved away.
+    """
 
     sample: float = 1.0
     deadline: float | None = None
+    aside: bool = False
 
 
 def validate(vault: Vault, extent: Extent, monitor: Monitor) -> Validated:
@@ -61,12 +78,15 @@ def validate(vault: Vault, extent: Extent, monitor: Monitor) -> Validated:
     started = int(time.time())
     before = newest(vault.store, "validations", Validation, vault.key, monitor)
     after = before[0].after if before is not None else None
-    listed = [(name, size) for name, size in vault.store.list("") if after is None or name > after]
+    cleaner = Cleaner(vault.store, monitor, aside=extent.aside)
+    listed = [(name, size) for name, size in vault.store.list("", cleaner) if after is None or name > after]
+    cleaner.end()
     sampled = extent.sample < 1
     if sampled:
         listed = sorted(random.sample(listed, math.ceil(len(listed) * extent.sample)))
     monitor.expect(total=sum(size for _, size in listed), files=0, final=True)
-    run = _Run(vault, monitor)
+    run = _Run(vault, monitor, aside=extent.aside)
+    run.done.foreign, run.done.set_aside = cleaner.found, cleaner.moved
     threads = PUTS_MAX if isinstance(vault.store, Guarded) else 1
 
     def check(item: tuple[str, int]) -> None:
@@ -100,8 +120,9 @@ def validate(vault: Vault, extent: Extent, monitor: Monitor) -> Validated:
 class _Run:
     """Checks objects, from several threads."""
 
-    def __init__(self, vault: Vault, monitor: Monitor) -> None:
+    def __init__(self, vault: Vault, monitor: Monitor, *, aside: bool) -> None:
         self.done = Validated()
+        self._aside = aside
         self.read: set[str] = set()
         self._vault = vault
         self._monitor = monitor
@@ -124,7 +145,10 @@ class _Run:
             return
         detail = why
         with self._mending:
-            if name.startswith("archives/"):
+            if not readable and self._aside and self._is_obstructed(name):
+                detail += f"; it was set aside: {self._vault.store.set_aside(name)}"
+                self.done.set_aside += 1
+            elif name.startswith("archives/"):
                 detail += self._save(name, readable)
             elif name.startswith(SET_ASIDE) and readable:
                 detail += self._set_aside(name)
@@ -149,10 +173,20 @@ class _Run:
         except (IntegrityError, StoreError, MediaError) as error:
             if not is_damage(error):
                 raise
-            return error.what, isinstance(error, IntegrityError)
+            return error.what, isinstance(error, IntegrityError) and not isinstance(error, ObstructedError)
         if name.startswith(UNNAMED) or layout.is_name_of(name, hex_digest(data)):
             return "", True
         return "its bytes are not those of its name" if len(data) == size else "its size has changed", True
+
+    def _is_obstructed(self, name: str) -> bool:
+        """Tell whether this user may not read an object, rather than that its medium fails."""
+        try:
+            self._vault.store.get(name, length=1)
+        except ObstructedError as error:
+            return not error.closed
+        except (IntegrityError, StoreError, MediaError):
+            return False
+        return False
 
     def _save(self, name: str, readable: bool) -> str:
         """Save what is whole of a damaged archive, and delete it; what became of it, in words."""

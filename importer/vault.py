@@ -12,7 +12,15 @@ from formats.documents import envelope
 from formats.documents.codec import Document
 from formats.documents.revisions import newest
 from formats.documents.vault import VAULT_NAME, Descriptor, Membership
-from formats.errors import HomeError, NameHeldByOtherError, OffseedError, StoreError, UsageError, VaultError
+from formats.errors import (
+    HomeError,
+    NameHeldByOtherError,
+    ObstructedError,
+    OffseedError,
+    StoreError,
+    UsageError,
+    VaultError,
+)
 from formats.ids import MachineId, VaultId, random_id
 from formats.monitor import Monitor, damage_told
 from formats.store.access import Address
@@ -64,7 +72,7 @@ def put_whole(vault: Vault, name: str, data: Octets) -> bool:
     """Put an object whose name vouches for its bytes, in place of a damaged one; whether there was one. Raises StoreError."""
     try:
         vault.store.put_new(name, data)
-    except NameHeldByOtherError:
+    except (NameHeldByOtherError, ObstructedError):
         vault.store.delete(name)
         vault.store.put_new(name, data)
         return True

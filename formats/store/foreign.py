@@ -31,11 +31,15 @@ _KINDS = {
 
 
 class Foreign(NamedTuple):
-    """One foreign entry: its path in the store, its kind, and whether it `blocks` the place of an object or a folder of ours."""
+    """One foreign entry: its path in the store, its kind, and whether it `blocks` the place of an object or a folder of ours.
+
+    Of an empty file of ours also when it was written, in seconds.
+    """
 
     name: str
     kind: str
     blocks: bool = False
+    written: float = 0.0
 
 
 Passed = Callable[[Foreign], None]

@@ -41,13 +41,13 @@ def walk(root: Root, address: str, folder: str, passed: Passed | None) -> Iterat
     """
     found: dict[str, int] = {}
     with told(f"{address}/{folder}"):
-        for name, kind, size in _entries(root, folder, passed):
+        for name, kind, size, written in _entries(root, folder, passed):
             if kind == FOLDER and is_folder(name):
                 found[f"{name}/"] = 0
             elif kind == FILE and size and is_name(name):
                 found[name] = size
             elif passed is not None:
-                _pass(root, name, kind, size, passed)
+                _pass(root, Foreign(name, kind if size or kind != FILE else EMPTY, written=written), passed)
     for name, size in sorted(found.items()):
         if name.endswith("/"):
             yield from walk(root, address, name[:-1], passed)
@@ -55,8 +55,8 @@ def walk(root: Root, address: str, folder: str, passed: Passed | None) -> Iterat
             yield name, size
 
 
-def _entries(root: Root, folder: str, passed: Passed | None) -> Iterator[tuple[str, str, int]]:
-    """Yield name, kind and size of what lies in a folder. The size of a file of another name than ours is not asked for."""
+def _entries(root: Root, folder: str, passed: Passed | None) -> Iterator[tuple[str, str, int, float]]:
+    """Yield name, kind, size and time of what lies in a folder. Of a file of another name than ours only the name is looked at."""
     above = f"{folder}/" if folder else ""
     try:
         for entry in root.entries(folder):
@@ -66,10 +66,10 @@ def _entries(root: Root, folder: str, passed: Passed | None) -> Iterator[tuple[s
                 continue
             try:
                 if not ours and entry.is_file(follow_symlinks=False):
-                    yield name, FILE, 1
+                    yield name, FILE, 1, 0.0
                 else:
                     status = entry.stat(follow_symlinks=False)
-                    yield name, kind_of(status.st_mode), status.st_size
+                    yield name, kind_of(status.st_mode), status.st_size, status.st_mtime
             except FileNotFoundError:
                 continue  # deleted since the folder was read
     except FileNotFoundError:
@@ -111,15 +111,16 @@ def _opens(root: Root) -> bool:
     return True
 
 
-def _pass(root: Root, name: str, kind: str, size: int, passed: Passed) -> None:
+def _pass(root: Root, found: Foreign, passed: Passed) -> None:
     """Tell of what is foreign: a folder as one entry, but for ours of temporaries, and what the file system itself made."""
-    if kind == FOLDER and name in (SET_ASIDE, *SYSTEM_FOLDERS):
+    name = found.name
+    if found.kind == FOLDER and name in (SET_ASIDE, *SYSTEM_FOLDERS):
         return
-    if kind == FOLDER and name == TEMPORARIES:
-        for below, of_kind, _ in _entries(root, name, passed):
-            if of_kind != FILE or not is_temporary(below.rpartition("/")[2]):
-                passed(Foreign(below, of_kind))
-    elif kind == FILE and not size:
-        passed(Foreign(name, EMPTY))
+    if found.kind == FOLDER and name == TEMPORARIES:
+        for below, kind, _, _ in _entries(root, name, passed):
+            if kind != FILE or not is_temporary(below.rpartition("/")[2]):
+                passed(Foreign(below, kind))
+    elif found.kind == EMPTY:
+        passed(found)
     else:
-        passed(Foreign(name, kind, is_name(name) or is_folder(name) or name == TEMPORARIES))
+        passed(Foreign(name, found.kind, is_name(name) or is_folder(name) or name == TEMPORARIES))

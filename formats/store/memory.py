@@ -64,7 +64,7 @@ class MemoryStore:
             if size and is_name(name):
                 yield name, size
             elif passed is not None:
-                passed(Foreign(name, FILE if size else EMPTY))
+                passed(Foreign(name, FILE if size else EMPTY, written=self.times.get(name, 0.0)))
 
     def written(self, name: str) -> datetime | None:
         check_name(name)

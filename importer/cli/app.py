@@ -136,10 +136,12 @@ def vault_of(address: str | None, console: Console) -> "Vault":
 def signing_vault(address: str | None, console: Console) -> "Vault":
     """The same, and able to sign. Raises HomeError authority-missing."""
     from formats.store.local import LocalStore
+    from importer.strangers import clearing
 
     vault = vault_of(address, console)
     vault.authority = vault.signer(home())
     if isinstance(vault.store, LocalStore):
+        vault.store.clears = clearing(console)
         vault.store.sweep()
     return vault
 

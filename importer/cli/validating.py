@@ -2,16 +2,20 @@
 
 import re
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from formats.console import Console, command
 from formats.errors import UsageError
-from formats.words import counted, size
+from formats.words import counted, one_line, size
 from importer.cli.app import VaultOption, accept_machines, app, home, signing_vault
 from importer.cli.imports import say_wants
 
+if TYPE_CHECKING:
+    from formats.store.foreign import Strangers
+
+NAMED_MAX = 5
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -31,10 +35,15 @@ def validate(
             "--max-duration", metavar="TIME", help="End after 90m or 6h; the next run goes on there."
         ),
     ] = None,
+    set_aside: Annotated[
+        bool,
+        typer.Option("--set-aside", help="Move away what is not the vault's, into its folder set-aside/."),
+    ] = False,
 ) -> int:
     """Read what a vault holds, and check every byte. No passphrase is needed.
 
-    What is whole of a damaged archive is saved; the rest is asked of its machine by a want list.
+    What is whole of a damaged archive is saved; the rest is asked of its machine by a want list. What lies in the vault and is not
+    its own is named, and with --set-aside moved away.
 
     Example: importer validate --max-duration 6h
     """
@@ -48,12 +57,18 @@ def validate(
     accept_machines(opened, console)
     began = time.monotonic()
     with console.working("validate"):
-        done = run(opened, Extent(share, began + seconds if seconds is not None else None), console)
+        done = run(
+            opened, Extent(share, began + seconds if seconds is not None else None, set_aside), console
+        )
     took = time.monotonic() - began
     console.say(f"Read {counted(done.objects, 'object')}, {size(done.bytes)}, in {took:.1f} s.")
     console.say(f"  damaged      {len(done.damaged) or 'nothing'}")
     if done.records_saved:
         console.say(f"  saved        {counted(done.records_saved, 'record')} of damaged archives")
+    if done.foreign.count:
+        console.say(f"  not ours     {_foreign(done.foreign)}")
+    if done.set_aside:
+        console.say(f"  set aside    {counted(done.set_aside, 'entry')}, below set-aside/")
     if done.after is not None:
         console.say("  not all was read; the next run goes on there")
     wants = say_wants(mend(opened, console), console)
@@ -64,6 +79,12 @@ def validate(
             "damaged": [*done.damaged],
             "saved_records": done.records_saved,
             "after": done.after,
+            "foreign": {
+                "count": done.foreign.count,
+                "kinds": dict(done.foreign.kinds),
+                "names": [one_line(found.name) for found in done.foreign.first],
+            },
+            "set_aside": done.set_aside,
             "wants": wants,
             "findings": console.findings_json(),
         }
@@ -72,6 +93,13 @@ def validate(
         console.aside("importer: stopped; the same command goes on [interrupted]")
         return 128 + console.signal_number
     return 0
+
+
+def _foreign(found: "Strangers") -> str:
+    """Return the count, and the first names."""
+    names = [one_line(one.name) for one in found.first[:NAMED_MAX]]
+    more = f" and {found.count - len(names):,} more" if found.count > len(names) else ""
+    return f"{counted(found.count, 'entry')}: {', '.join(names)}{more}"
 
 
 def _share(text: str) -> float:

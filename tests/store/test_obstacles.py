@@ -26,11 +26,11 @@ KEPT = [(LABEL, len(DATA)), (MANIFEST, len(DATA))]
 
 
 def link_to_file(path: Path) -> None:
-    path.symlink_to(path.parents[len(path.parents) - 1] / "etc" / "hostname")
+    path.symlink_to("/proc/self/status")
 
 
 def link_to_folder(path: Path) -> None:
-    path.symlink_to("/etc")
+    path.symlink_to("/proc/self/fd")
 
 
 def broken_link(path: Path) -> None:

@@ -290,7 +290,8 @@ class AzureStore:
                 if blob.size and is_name(blob.name):
                     yield blob.name, int(blob.size)
                 elif passed is not None and not blob.name.startswith(f"{SET_ASIDE}/"):
-                    passed(Foreign(blob.name, FILE if blob.size else EMPTY))
+                    kind, written = (FILE, 0.0) if blob.size else (EMPTY, blob.last_modified.timestamp())
+                    passed(Foreign(blob.name, kind, written=written))
 
 
 def _only_blob(error: ResourceNotFoundError) -> None:
