@@ -19,21 +19,46 @@ from formats.tables.holdings import Holding
 from formats.tables.needs import Need, bitmap, of_bits
 from formats.tables.sections import Section, decode_object
 
+Replacing = dict[Holding, dict[Holding, int]]
+
 DOCUMENT_BYTES = 512 << 10  # of bitmaps and rows in one replacement
 
 
 @dataclass(frozen=True)
 class Stock:
     """The archives that are `there`, by names and sizes, and what stands in for others, by the archive and then by what
-    holds it."""
+    holds it.
+
+    `copied` has the part of `replaced` that the authority copied itself. What a machine offered is in `replaced` alone.
+    """
 
     there: set[tuple[str, int]]
-    replaced: dict[Holding, dict[Holding, int]] = field(default_factory=lambda: defaultdict(dict))
+    replaced: Replacing = field(default_factory=lambda: defaultdict(dict))
+    copied: Replacing = field(default_factory=lambda: defaultdict(dict))
 
-    def add(self, entries: Iterable[Replaced]) -> None:
+    def add(self, entries: Iterable[Replaced], *, copied: bool) -> None:
+        """Add what other archives hold; `copied` says whether the authority copied it."""
         for entry in entries:
-            held, by = self.replaced[entry.archive.holding], entry.by.holding
-            held[by] = held.get(by, 0) | int.from_bytes(entry.held, "little")
+            for known in (self.replaced, self.copied) if copied else (self.replaced,):
+                held, by = known[entry.archive.holding], entry.by.holding
+                held[by] = held.get(by, 0) | int.from_bytes(entry.held, "little")
+
+    @property
+    def proven(self) -> "Stock":
+        """Return the same archives with the copies of the authority alone: no machine's word counts."""
+        return Stock(self.there, self.copied, self.copied)
+
+    @property
+    def offered(self) -> "Replacing":
+        """Return what stands in by a machine's word alone."""
+        return {
+            old: rest
+            for old, others in self.replaced.items()
+            if (rest := {by: left for by, held in others.items() if (left := held & ~self._copied(old, by))})
+        }
+
+    def _copied(self, old: Holding, by: Holding) -> int:
+        return self.copied.get(old, {}).get(by, 0)
 
     def holds(self, archive: Holding) -> bool:
         return (layout.archive_name(archive.name), archive.size) in self.there

@@ -79,11 +79,16 @@ class Work:
             return True
         return self.stocks[key_id].lacking(need) is None
 
+    def has_copied(self, need: Need, key_id: str) -> bool:
+        """Whether the authority itself copied all that is live in an archive into others: then a disk need not bring it."""
+        return self.stocks[key_id].proven.lacking(need) is None
+
     def sign_replacements(self) -> None:
         with self.lock:
             entries, self.replaced = self.replaced, []
             for key_id in sorted({key_id for key_id, _ in entries}):
-                sign_replacements(self.vault, key_id, [entry for key, entry in entries if key == key_id])
+                signed = [entry for key, entry in entries if key == key_id]
+                sign_replacements(self.vault, key_id, signed, copied=True)
 
 
 def put(result: Imported, vault: Vault, name: str, data: Octets, monitor: Monitor) -> None:
@@ -148,12 +153,8 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
             f"vault/{name}",
             "the vault's copy is not what its name says; the disk's takes its place",
         )
-    elif work.has(need, result.member.key_id):
-        with work.lock:
-            result.already += 1
-        result.objects[name] = Outcome(
-            "there", holding.size, detail="other archives hold what is needed of it"
-        )
+    elif work.has_copied(need, result.member.key_id):
+        _note_elsewhere(work, result, holding)
         return
     try:
         with reading:
@@ -167,7 +168,11 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
         ):
             raise IntegrityError("object-damaged", "the archive is not the one that is needed", subject=name)
     except (FormatError, IntegrityError, VaultError, StoreError, MediaError) as error:
-        if error.code != "not-found":  # what is listed and not there is a finding already
+        if size is None and work.has(
+            need, result.member.key_id
+        ):  # its machine sent anew what is damaged here
+            _note_elsewhere(work, result, holding)
+        elif error.code != "not-found":  # what is listed and not there is a finding already
             told = error.what
             if error.code in SALVAGED and size is None:
                 told += _salvage(work, result, need, reading)
@@ -184,6 +189,14 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
         result.copied_bytes += len(data) if new else 0
         result.already += not new  # another disk of this import brought it
     monitor.progress(done=len(data), stored=len(data) if new else 0, files=1)
+
+
+def _note_elsewhere(work: Work, result: Imported, holding: Holding) -> None:
+    """Note that other archives of the vault hold what is needed of one."""
+    with work.lock:
+        result.already += 1
+    detail = "other archives hold what is needed of it"
+    result.objects[layout.archive_name(holding.name)] = Outcome("there", holding.size, detail=detail)
 
 
 def _check_copy(
@@ -233,7 +246,7 @@ def _salvage(work: Work, result: Imported, need: Need, reading: threading.Lock) 
         with work.lock:
             work.replaced += [(key_id, entry) for entry in entries]
             stock.there.add((layout.archive_name(saved.archive.name), saved.archive.size))
-            stock.add(entries)
+            stock.add(entries, copied=True)
             result.salvaged += saved.archive.records if new else 0
             result.copied_bytes += saved.archive.size if new else 0
     return f"; {saved.words()}"

@@ -13,7 +13,7 @@ from formats.documents.damage import Replaced
 from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import KeyId, digest
 from formats.monitor import Finding, Monitor
-from formats.replaced import Stock, index_objects, stand_in
+from formats.replaced import Stock, index_objects
 from formats.tables.archive import (
     ARCHIVE_SIZE,
     ARCHIVE_SIZE_MAX,
@@ -29,7 +29,7 @@ from formats.tables.needs import Need, of_bits
 from formats.tables.sections import Section
 from importer.needed import Live
 from importer.vault import Vault
-from importer.wants import put_saved, sign_replacements, stood_for
+from importer.wants import copied_on, put_saved, sign_replacements
 
 GARBAGE_MAX = 0.10  # of the bytes of records: more is not left lying
 GARBAGE_LEFT = 0.05
@@ -79,15 +79,19 @@ def compact(
         items = [item for item in chosen if item.archive.archive_class == archive_class]
         for built, sources in _laid(vault, KeyId(bytes.fromhex(key_id)), archive_class, items, monitor):
             put_saved(vault, built)
-            before = stood_for(vault, stock, {need.archive for need, _ in sources})
-            entries = stand_in([*sources, *before], Section.of(built))
+            parts = copied_on(vault, stock, sources, Section.of(built))
             built.data.release()
-            made.append((built, entries))
-    sign_replacements(vault, key_id, [entry for _, entries in made for entry in entries])
-    for built, entries in made:
+            made.append((built, parts))
+    for copied in (True, False):
+        signed = [
+            entry for _, parts in made for entries, is_copy in parts if is_copy == copied for entry in entries
+        ]
+        sign_replacements(vault, key_id, signed, copied=copied)
+    for built, parts in made:
         stock.there.add((layout.archive_name(built.name), built.size))
-        stock.add(entries)
-    return made
+        for entries, is_copy in parts:
+            stock.add(entries, copied=is_copy)
+    return [(built, [entry for entries, _ in parts for entry in entries]) for built, parts in made]
 
 
 def _laid(

@@ -92,13 +92,15 @@ def effective(vault: Vault, found: Needed) -> dict[str, Live]:
 
 
 def _effective(live: Live, stock: Stock, known: Mapping[ArchiveName, Section]) -> Live:
+    """An archive that is there goes only where the authority itself copied all that is live in it. By a machine's word others
+    hold it, too, and then both stay."""
     stays: Live = defaultdict(int)
+    copies = stock.proven
     for archive, bits in live.items():
-        others = stock.stand_ins(archive)
-        held = reduce(or_, others.values(), 0)
-        if not others or (bits & ~held and stock.holds(archive)):
+        others, copied = stock.stand_ins(archive), copies.stand_ins(archive)
+        if not others or (bits & ~reduce(or_, copied.values(), 0) and stock.holds(archive)):
             stays[archive] |= bits
-            continue
+            others = {by: said for by, said in others.items() if by not in copied}
         need = of_bits(archive, bits)
         for by, said in others.items():
             if not said & bits:
@@ -143,16 +145,21 @@ def _of_points(
 ) -> None:
     history = History(vault, member, known, Tally())
     gone = history.kept.expired | expired
-    points = set()
-    for manifest, signed in history.found:
-        points.add(manifest.point)
+    points = {manifest.point for manifest, _ in history.found}
+    newest = {signed.digest for _, signed in history.found}
+    stock = found.stocks[member.key_id]
+    for manifest, signed in history.all:
         if manifest.point in gone:
             continue
-        if (needs := history.needed(signed)) is None:
+        needs = history.needed(signed)
+        if needs is not None:
+            # What an earlier revision needs and the vault holds stays: a machine's later word gives nothing up (SWEEP-6).
+            found.add(member.key_id, (n for n in needs if signed.digest in newest or stock.holds(n.archive)))
+            found.objects |= {
+                layout.need_name(digest) for digest in need_digests(vault.store, manifest.needs)
+            }
+        elif signed.digest in newest:
             _blind(found, member, f"the need list of point {manifest.point[:8]}", monitor)
-            continue
-        found.add(member.key_id, needs)
-        found.objects |= {layout.need_name(digest) for digest in need_digests(vault.store, manifest.needs)}
     for point in history.kept.terms.keys() - points - gone:
         _blind(found, member, f"the manifest of point {point[:8]}", monitor)
     for name in _unreadable(vault, member):

@@ -80,7 +80,7 @@ def stocks(vault: Vault, monitor: Monitor) -> Mapping[str, Stock]:
     there = set(vault.store.list("archives"))
     found: dict[str, Stock] = defaultdict(lambda: Stock(there))
     for _, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, monitor):
-        found[document.key_id].add(document.replaced)
+        found[document.key_id].add(document.replaced, copied=document.copied)
     return found
 
 
@@ -138,7 +138,10 @@ def line_of(member: Membership, known: Mapping[MachineId, Membership]) -> list[M
 
 class History:
     """The points of one machine that have not expired, each as it was revised last, and the disks that may still bring what
-    they need: its own and those of the machines whose place it took."""
+    they need: its own and those of the machines whose place it took.
+
+    `all` also has the earlier revisions of these points; `found` only the last ones.
+    """
 
     def __init__(
         self, vault: Vault, member: Membership, known: Mapping[MachineId, Membership], monitor: Monitor
@@ -146,7 +149,10 @@ class History:
         self.vault = vault
         self.member = member
         self.kept = read_kept(vault.store, member.machine, vault.key, monitor)
-        self.found = unexpired(vault, member, self.kept, monitor)
+        self.all = [
+            item for item in manifests(vault, member, monitor) if item[0].point not in self.kept.expired
+        ]
+        self.found = newest_points(self.all, lambda item: item[0])
         self._line = line_of(member, known)
         self._monitor = monitor
         self._buckets: Buckets = {}
@@ -154,7 +160,10 @@ class History:
         self._earlier = [item for before in self._line[1:] for item in manifests(vault, before, Tally())]
 
     def needed(self, signed: Signed) -> list[Need] | None:
-        """What a point of it needs; None where its need list cannot be read."""
+        """What a manifest of `all` needs; None where its need list cannot be read."""
+        if signed.digest not in self._needed:
+            (manifest,) = [manifest for manifest, other in self.all if other is signed]
+            self._needed[signed.digest] = self._needs(manifest, Tally())
         return self._needed[signed.digest]
 
     def points(self, there: Stock) -> Iterator[Point]:

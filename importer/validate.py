@@ -29,7 +29,6 @@ from formats.errors import (
 from formats.ids import ArchiveName, KeyId, hex_digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.records import write_private
-from formats.replaced import stand_in
 from formats.store.contract import Guarded
 from formats.store.foreign import Strangers
 from formats.tables.holdings import Holding
@@ -40,7 +39,7 @@ from importer.points import History, by_name, stocks
 from importer.salvage import Saved, own_index, salvage
 from importer.strangers import Cleaner
 from importer.vault import Vault, members
-from importer.wants import put_saved, received_archives, sections_in, sign_replacements, stood_for
+from importer.wants import copied_on, put_saved, received_archives, sections_in, sign_replacements
 
 SENT_AGAIN = ("indexes/", "needs/", "holdings/", "manifests/", "sets/")
 # Nobody but their machine has them, and it may be gone: their bytes are kept in the home.
@@ -225,9 +224,9 @@ class _Run:
             return None
         if saved.archive is not None:
             put_saved(vault, saved.archive)
-            before = stood_for(vault, stocks(vault, Tally())[key_id], {archive})
-            found = stand_in([(all_of(archive), section), *before], Section.of(saved.archive))
-            sign_replacements(vault, key_id, found)
+            stock, made = stocks(vault, Tally())[key_id], Section.of(saved.archive)
+            for entries, copied in copied_on(vault, stock, [(all_of(archive), section)], made):
+                sign_replacements(vault, key_id, entries, copied=copied)
             self.done.records_saved += saved.archive.records
         return saved
 

@@ -25,7 +25,16 @@ from formats.errors import (
 )
 from formats.ids import ArchiveName, MachineId, digest, hex_digest
 from formats.monitor import Finding, Monitor, Recorder, Tally
-from formats.replaced import Stock, in_documents, index_objects, joined, replacements, sections, stand_in
+from formats.replaced import (
+    Replacing,
+    Stock,
+    in_documents,
+    index_objects,
+    joined,
+    replacements,
+    sections,
+    stand_in,
+)
 from formats.standing import awaited
 from formats.tables import needs
 from formats.tables.archive import ARCHIVE_SIZE_MAX, Archive, parse
@@ -125,7 +134,8 @@ def publish(vault: Vault, key_id: str, lack: Lack, monitor: Monitor) -> None:
 
 
 def accept_offers(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monitor) -> None:
-    """Sign the replacements that machines offer, as far as they are true (DMG-2)."""
+    """Sign the replacements that machines offer, as far as they are true and the vault lacks what they stand in for (DMG-2)."""
+    there = stocks(vault, Tally())
     signed = {
         (document.key_id, entry.archive.holding, entry.by.holding)
         for _, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, Tally())
@@ -138,23 +148,29 @@ def accept_offers(vault: Vault, known: Mapping[MachineId, Membership], monitor: 
                 entry
                 for entry in document.replaced
                 if (member.key_id, entry.archive.holding, entry.by.holding) not in signed
+                and not there[member.key_id].holds(entry.archive.holding)
             ]
             if not offered or member.status == "revoked":
                 continue
             untrue = Recorder(monitor)
             true = list(_checked(vault, member, offered, untrue))
-            sign_replacements(vault, member.key_id, true)
+            sign_replacements(vault, member.key_id, true, copied=False)
             if untrue.findings:  # told of once: what is lacking still is offered again
                 vault.store.delete(name)
 
 
-def sign_replacements(vault: Vault, key_id: str, entries: Iterable[Replaced]) -> None:
-    """Put what stands in for what, in documents of bounded size."""
+def sign_replacements(vault: Vault, key_id: str, entries: Iterable[Replaced], *, copied: bool) -> None:
+    """Put what stands in for what, in documents of bounded size; `copied` says whether the authority copied it itself."""
     number = sum(1 for _ in vault.store.list(layout.REPLACEMENTS))
     for part in in_documents(entries):
         number += 1
         document = Replacement(
-            vault=vault.id, key_id=key_id, role="authority", created=int(time.time()), replaced=part
+            vault=vault.id,
+            key_id=key_id,
+            role="authority",
+            created=int(time.time()),
+            copied=copied,
+            replaced=part,
         )
         vault.sign(layout.REPLACEMENTS, number, document)
 
@@ -213,10 +229,26 @@ def _read_whole(vault: Vault, archive: Holding, key_id: str, buffer: memoryview)
     return section
 
 
-def stood_for(vault: Vault, stock: Stock, archives: Collection[Holding]) -> list[tuple[Need, Section]]:
+def copied_on(
+    vault: Vault, stock: Stock, sources: Iterable[tuple[Need, Section]], made: Section
+) -> list[tuple[list[Replaced], bool]]:
+    """Return what `made` stands in for, once records of `sources` were copied into it, and whether that is proven.
+
+    It also stands in for the archives in whose place the sources stood. These claims are no better than they were.
+    """
+    sources = list(sources)
+    archives = {need.archive for need, _ in sources}
+    proven = stand_in([*sources, *_stood_for(vault, stock.copied, archives)], made)
+    offered = stand_in(_stood_for(vault, stock.offered, archives), made)
+    return [(proven, True), (offered, False)]
+
+
+def _stood_for(
+    vault: Vault, replaced: Replacing, archives: Collection[Holding]
+) -> list[tuple[Need, Section]]:
     """Those in whose place `archives` stand, as far as their indexes are to be had, by the records that these hold of them."""
     held: dict[Holding, int] = {}
-    for old, others in stock.replaced.items():
+    for old, others in replaced.items():
         for by, bits in others.items():
             if by in archives:
                 held[old] = held.get(old, 0) | bits

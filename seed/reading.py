@@ -113,7 +113,7 @@ class Union:
         found = Stock({(name, size) for name, size in there if name not in self.condemned})
         for document in self.replacements():
             if document.key_id == key_id:
-                found.add(document.replaced)
+                found.add(document.replaced, copied=document.copied)
         return found
 
     def list(self, prefix: str) -> Iterator[str]:

@@ -207,7 +207,7 @@ def _offer(work: Work, short: Sequence[Short], sections: Iterable[Section]) -> l
             indexes |= {s.archive.name: s for s in (old, section)}
         if found:
             there = Stock({(layout.archive_name(e.by.holding.name), e.by.size) for e in found})
-            there.add(found)
+            there.add(found, copied=False)
             rest = [(left, s) for need, s in rest if (left := there.lacking(need)) is not None]
             if not rest:
                 break
@@ -226,6 +226,7 @@ def _put_offer(work: Work, entries: Sequence[Replaced]) -> None:
     for part in in_documents(entries):
         number += 1
         document = Replacement(
+            copied=False,
             vault=identity.vault,
             key_id=identity.master.key_id.hex(),
             role="machine",

@@ -11,6 +11,7 @@ from formats.documents.codec import (
     Record,
     blob,
     choice,
+    flag,
     hexed,
     integer,
     many,
@@ -62,13 +63,18 @@ class Replaced(Record):
 
 
 class Replacement(Document):
-    """What other archives hold of some that are lost or damaged. A machine's is an offer; the authority's counts."""
+    """The archives that hold records of others. A machine offers one, the authority's counts.
+
+    `copied` says that the authority copied the records itself. Only then may a healthy archive go because others hold its records:
+    of an offer that it accepted, the authority knows no more than the ids that the machine wrote.
+    """
 
     kind = "replacement"
     vault: VaultId = member(hexed(16))
     key_id: str = member(hexed(16))
     role: str = member(choice("authority", "station", "machine"))
     created: int = member(integer())
+    copied: bool = member(flag())
     replaced: tuple[Replaced, ...] = member(many(nested(Replaced), REPLACED_MAX))
 
 

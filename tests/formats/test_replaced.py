@@ -49,7 +49,7 @@ def test_what_is_lacking_is_what_is_live_and_held_nowhere(
     for there in ((), (one,), (two,), (one, two)):
         at_hand = stock(*there)
         for by in (one, two):
-            at_hand.add(stand_in([(wanted, lost)], by))
+            at_hand.add(stand_in([(wanted, lost)], by), copied=False)
         held = {chunk for by in there for chunk in by.chunks()}
         assert ids(at_hand.lacking(wanted), lost) == ids(wanted, lost) - held
 

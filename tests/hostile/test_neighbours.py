@@ -173,6 +173,7 @@ def test_what_a_machine_says_of_anothers_archives_counts_for_itself_alone(
             vault=forger.identity.vault,
             key_id=forger.identity.master.key_id.hex(),
             role="machine",
+            copied=False,
             created=1,
             replaced=tuple(entries),
         )
@@ -258,6 +259,7 @@ def test_an_untrue_offer_is_told_of_once(honest: Stage, evil: Stage) -> None:
         vault=forger.identity.vault,
         key_id=forger.identity.master.key_id.hex(),
         role="machine",
+        copied=False,
         created=1,
         replaced=(entry,),
     )

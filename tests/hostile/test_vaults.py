@@ -174,7 +174,7 @@ def withheld(stage: Stage) -> int:
         for old in content
     ]
     vault = open_vault(stage.importer_home, Address(stage.at), Tally())
-    sign_replacements(vault, Home.open(stage.home).identity.master.key_id.hex(), entries)
+    sign_replacements(vault, Home.open(stage.home).identity.master.key_id.hex(), entries, copied=False)
     for old in content:
         (stage.vault / layout.archive_name(old.name)).unlink()
     return sum(old.records for old in content)

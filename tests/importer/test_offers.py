@@ -41,6 +41,7 @@ def offer(asked: Asked) -> None:
         vault=vault.id,
         key_id=key_id,
         role="machine",
+        copied=False,
         created=0,
         replaced=(Replaced(archive=next(rows), by=next(rows), held=b"\1"),),
     )

@@ -327,7 +327,7 @@ def test_nobody_else_can_say_what_need_not_be_sent(
         Manifest
     )
     document = Replacement(
-        vault=label.vault, key_id=key_id.hex(), role="machine", created=1, replaced=(entry,)
+        vault=label.vault, key_id=key_id.hex(), role="machine", created=1, copied=False, replaced=(entry,)
     )
     signed = envelope.sign(document, Ed25519PrivateKey.generate())
     with LocalStore.open(stage.at) as vault:

@@ -290,6 +290,7 @@ def samples() -> dict[str, Document]:
             key_id=KEY_ID,
             role="authority",
             created=NOW + 700,
+            copied=True,
             replaced=(Replaced(archive=rows[0], by=rows[1], held=bytes([5])),),
         ),
         Policy(number=1, vault=VAULT, machine=MACHINE, created=NOW, zone=-90, rules=USUAL),

@@ -1,0 +1,146 @@
+"""A machine's signature is never consent to deletion: whoever has its keys can add needs, and takes none away. For Linux."""
+
+import sys
+from dataclasses import replace
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.damage import ArchiveRow, Replaced, Replacement
+from formats.documents.manifest import Manifest
+from formats.ids import ArchiveName, HexDigest, digest, hex_digest
+from formats.retention import DAY
+from formats.tables import needs
+from formats.tables.archive import ArchiveBuilder, parse
+from formats.tables.holdings import Holding
+from formats.tables.index import record_digest
+from formats.tables.needs import bitmap
+from formats.tables.sections import Section, encode_objects
+from importer.points import load_needs
+from tests.retention.world import HOUR, World, media
+
+assert sys.platform == "linux"
+
+
+def empty_revision(world: World) -> None:
+    """Sign the next revision of the only point, which needs nothing: with the machine's own key."""
+    (point,) = world.points()
+    root, buckets = needs.encode([])
+    assert buckets == {}
+    world.memory.put_new(layout.need_name(digest(root)), root)
+    lie = replace(point.manifest, revision=point.manifest.revision + 1, needs=HexDigest(hex_digest(root)))
+    put_signed(world, layout.manifest_prefix(lie.machine), lie.sequence, lie)
+
+
+def put_signed(world: World, prefix: str, number: int, document: Manifest | Replacement) -> None:
+    data = envelope.sign(document, world.home.identity.signing_key)
+    world.memory.put_new(layout.numbered(prefix, number, hex_digest(data)), data)
+
+
+def impostor(world: World, name: str) -> tuple[Holding, bytes, Section, Section]:
+    """Return an archive of the vault, the bytes of one that claims to hold the same and holds nothing, and the indexes of both."""
+    data = world.memory.get(name)
+    parsed = parse(data, name)
+    real = Holding(
+        ArchiveName(bytes.fromhex(name.rpartition("/")[2])),
+        parsed.index_digest,
+        len(data),
+        len(parsed.rows),
+        parsed.archive_class,
+    )
+    builder = ArchiveBuilder(bytearray(1 << 20), parsed.archive_class, parsed.key_id)
+    for row in parsed.rows:
+        builder.add(row.kind, row.chunk, b"nothing", record_digest(b"nothing"))
+    made = builder.finish()
+    return real, bytes(made.data), Section(real, parsed.index), Section.of(made)
+
+
+def offer(world: World, name: str) -> Holding:
+    """Offer an impostor of an archive in its place, as a machine that was taken over would."""
+    real, data, its_index, index = impostor(world, name)
+    world.memory.put_new(layout.archive_name(index.archive.name), data)
+    for part in encode_objects([its_index, index]):
+        world.memory.put_new(layout.index_name(digest(part)), part)
+    whole = bitmap(real.records, range(real.records))
+    entry = Replaced(archive=ArchiveRow.of(real), by=ArchiveRow.of(index.archive), held=whole)
+    identity = world.home.identity
+    document = Replacement(
+        vault=identity.vault,
+        key_id=identity.master.key_id.hex(),
+        role="machine",
+        created=0,
+        copied=False,
+        replaced=(entry,),
+    )
+    put_signed(world, layout.offers_prefix(identity.machine), 1, document)
+    return real
+
+
+def two_days(world: World) -> int:
+    """Prune three times, a day apart each: what was deleted."""
+    deleted = 0
+    for _ in range(3):
+        world.clock.sleep(DAY + HOUR)
+        deleted += world.prune().deleted
+    return deleted
+
+
+def test_a_revision_that_needs_nothing_deletes_nothing(world: World) -> None:
+    media(world, "large/one", 1)
+    world.backup()
+    world.prune()
+    before = world.objects("archives")
+    needed = load_needs(world.store, world.points()[0].manifest)
+    empty_revision(world)
+    two_days(world)
+    assert world.objects("archives") == before
+    (point,) = world.points()
+    assert load_needs(world.store, point.manifest) == [], "the machine's last word is told as it is"
+    assert {layout.archive_name(need.archive.name) for need in needed} <= set(before)
+
+
+def test_a_revision_is_gone_with_its_point(world: World) -> None:
+    """What only an earlier revision needs is no longer kept when the point has expired."""
+    media(world, "large/one", 1)
+    world.backup()
+    world.prune()
+    empty_revision(world)
+    (world.source / "large/one").unlink()
+    world.clock.sleep(HOUR)
+    world.backup()
+    world.clock.sleep(4000 * DAY)
+    assert two_days(world) > 0
+
+
+def test_an_offer_for_what_is_there_is_not_accepted(world: World) -> None:
+    media(world, "large/one", 1)
+    world.backup()
+    world.prune()
+    before = set(world.objects("archives"))
+    real = offer(world, largest(world))
+    two_days(world)
+    assert before <= set(world.objects("archives"))
+    assert list(world.store.list(layout.REPLACEMENTS)) == []
+    assert world.memory.head(layout.archive_name(real.name)) == real.size
+
+
+def test_an_offer_accepted_while_the_archive_was_gone_does_not_delete_it_when_it_comes(world: World) -> None:
+    media(world, "large/one", 1)
+    world.backup()
+    world.prune()
+    name = largest(world)
+    data = world.memory.get(name)
+    real = offer(world, name)
+    world.memory.delete(name)
+    world.prune()
+    (signed,) = [n for n, _ in world.store.list(layout.REPLACEMENTS)]
+    document = envelope.read(world.memory.get(signed), signed).verify(Replacement, world.vault.key)
+    assert not document.copied
+    world.memory.put_new(name, data)  # a disk brings it after all
+    two_days(world)
+    assert world.memory.head(name) == real.size
+    assert world.complete()
+
+
+def largest(world: World) -> str:
+    sizes = dict(world.store.list("archives"))
+    return max(sizes, key=lambda name: sizes[name])
