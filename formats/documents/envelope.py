@@ -140,7 +140,7 @@ def _verifies(public: bytes, signature: bytes, message: bytes) -> bool:
     try:
         if len(public) == 32:
             if is_weak(public):
-                return False
+                raise InvalidSignature
             ed25519.Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
         else:
             key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)

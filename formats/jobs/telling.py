@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -156,15 +157,36 @@ def _run(command: str, data: bytes) -> str:
 
 
 def _post(url: str, data: bytes, proxy: str) -> str:
-    from http.client import HTTPException
-    from urllib.error import HTTPError, URLError
-    from urllib.request import ProxyHandler, Request, build_opener
+    """In a thread, for whoever answers may send a byte now and then, and hold a job up without end."""
+    wrong: list[str] = []
+    asking = threading.Thread(target=lambda: wrong.append(_ask(url, data, proxy)), daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return wrong[0] if wrong else f"did not answer within {PATIENCE:.0f} s"
 
-    handlers = [ProxyHandler({"http": proxy, "https": proxy})] if proxy else []
-    request = Request(url, data, {"Content-Type": "application/json", "User-Agent": "offseed"})  # noqa: S310  checked
+
+def _ask(url: str, data: bytes, proxy: str) -> str:
+    from http.client import HTTPException
+    from urllib import request as web
+    from urllib.error import HTTPError, URLError
+
+    # No other schemes, and no redirects: these would lose what is told, or ask on behalf of whoever answers.
+    opener = web.OpenerDirector()
+    for handler in (
+        web.ProxyHandler({"http": proxy, "https": proxy} if proxy else None),
+        web.HTTPHandler(),
+        web.HTTPSHandler(),
+        web.HTTPDefaultErrorHandler(),
+        web.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    asked = web.Request(url, data, {"Content-Type": "application/json", "User-Agent": "offseed"})  # noqa: S310  see above
     try:
-        with build_opener(*handlers).open(request, timeout=PATIENCE):
-            return ""
+        answer = opener.open(asked, timeout=PATIENCE)
+        if answer is None:
+            return "has an address that is not of http or https"
+        answer.close()
+        return ""
     except HTTPError as error:
         return f"was answered by {error.code}"
     except URLError as error:

@@ -25,6 +25,10 @@ SALT_SIZE = 16
 COMMITMENT_SIZE = 32
 PAYLOAD_SIZE = 256  # padded with spaces, lest its length tell how large the parameters are
 
+WORK_MAX = (
+    1 << 20
+)  # KiB of memory, times passes over them: a second or two, and five guesses of this program's own
+
 _KDF = "argon2id"
 _AAD_LABEL = b"offseed slot v1"
 _BYTE_FIELDS = {
@@ -69,8 +73,8 @@ class KdfCost:
 
     def check(self, where: str) -> None:
         """Raise FormatError for a cost that protects nothing, or that could exhaust the reader (SLOT-2)."""
-        within = 19 << 10 <= self.memory_kib <= 1 << 20 and 1 <= self.time <= 10 and 1 <= self.lanes <= 16
-        if not within:
+        within = 19 << 10 <= self.memory_kib <= 256 << 10 and 1 <= self.time <= 10 and 1 <= self.lanes <= 16
+        if not within or self.work > WORK_MAX:
             refuse("SLOT-2", f"key derivation cost out of bounds ({self})", where)
 
 

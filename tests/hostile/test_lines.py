@@ -9,7 +9,7 @@ from formats.console import Console
 from formats.errors import HomeError, OffseedError
 from formats.monitor import Finding
 from seed.timers import Job
-from tests.hostile.test_vaults import sealed
+from tests.hostile import test_vaults
 from tests.journeys.stage import Copy, Stage, refused
 
 assert sys.platform == "linux"
@@ -38,7 +38,7 @@ def test_a_row_forges_no_line_of_a_list(copy_of: Copy, opened: Stage, room: Path
     (source / "planted").symlink_to("somewhere")
     value = repr(FORGED) if column in ("user", "group") else repr(FORGED.encode())
     value = f"e.path + {value.replace('/etc/', '')}" if column == "path" else value
-    sealed(stage, source, f"e._replace({column}={value}) if e.path.endswith(b'/planted') else e")
+    test_vaults.sealed(stage, source, f"e._replace({column}={value}) if e.path.endswith(b'/planted') else e")
     shown = stage.run("seed", "ls", "latest", "--vault", stage.at).stdout.splitlines()
     assert len([line for line in shown if "planted" in line]) == 1
     assert not [line for line in shown if line.startswith("-rw")]

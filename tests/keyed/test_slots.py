@@ -171,7 +171,8 @@ def test_an_unknown_member_or_derivation_is_refused() -> None:
     ("name", "value"),
     [
         ("memory_kib", (19 << 10) - 1),
-        ("memory_kib", (1 << 20) + 1),
+        ("memory_kib", (256 << 10) + 1),
+        ("memory_kib", 1 << 20),
         ("memory_kib", (1 << 63) - 1),
         ("memory_kib", -1),
         ("time", 0),
@@ -283,3 +284,11 @@ def test_a_key_other_than_the_slot_names_is_refused(forge: Callable[[Slot], Slot
 def test_no_text_of_a_slot_shows_the_key() -> None:
     assert MASTER.raw.hex() not in repr(SLOT)
     assert MASTER.raw.hex() not in json.dumps(slot_to_json(SLOT))
+
+
+def test_the_dearest_cost_that_is_taken_is_a_second_or_two() -> None:
+    """Memory and passes are bounded together: either alone leaves a minute of work."""
+    for memory, passes in ((256 << 10, 5), (128 << 10, 9), (110 << 10, 10)):
+        assert outcome(changed(memory_kib=memory, time=passes)) == (FormatError, "SLOT-2")
+    for memory, passes in ((256 << 10, 4), (128 << 10, 8), (100 << 10, 10)):
+        KdfCost(memory_kib=memory, time=passes, lanes=1).check("here")

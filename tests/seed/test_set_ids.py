@@ -8,6 +8,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,11 +23,11 @@ if sys.platform == "win32":
 SET_IDS = [0o4755, 0o2755, 0o6755]
 
 
-def restored(target: Path, mode: int, kind: int = FILE, **members: int) -> tuple[int, list[str]]:
+def restored(target: Path, mode: int, kind: int = FILE, **members: Any) -> tuple[int, list[str]]:
     """Return the mode of an entry that is restored with this one, and what is told about it."""
     told = Tally()
     tree = TreeWriter(str(target), told, overwrite=False)
-    entry = Entry(b"program", kind, mode=mode, uid=os.geteuid(), gid=os.getegid())._replace(**members)  # type: ignore[arg-type]
+    entry = Entry(b"program", kind, mode=mode, uid=os.geteuid(), gid=os.getegid())._replace(**members)
     if kind == FOLDER:
         tree.make_folder(entry.path)
         tree.finish_folder(entry, entry.path)
@@ -93,8 +94,8 @@ def as_nobody(folder: Path, kind: int, mode: int) -> tuple[int, list[str]]:
     if child == 0:
         with suppress(BaseException):
             os.setgroups([])
-            os.setresgid(NOBODY, NOBODY, NOBODY)
-            os.setresuid(NOBODY, NOBODY, NOBODY)
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
             os.write(writer, json.dumps(restored(target, mode, kind=kind)).encode())
         os._exit(0)
     os.close(writer)

@@ -30,7 +30,7 @@ from tests.vectors.keyed import LOW_COST, PASSPHRASE
 
 OWN, OTHER = MachineId("b" * 32), MachineId("f" * 32)
 MASTER = MasterKey(bytes(range(32)))
-DEAREST = KdfCost(memory_kib=1 << 20, time=10, lanes=1)
+DEAREST = KdfCost(memory_kib=256 << 10, time=4, lanes=1)
 
 
 def slot(passphrase: str = PASSPHRASE, master: MasterKey = MASTER, cost: KdfCost = LOW_COST) -> Slot:
