@@ -216,12 +216,14 @@ class NameHeldByOtherError(StoreError):
 
 
 class ObstructedError(IntegrityError, StoreError):
-    """Something that is no object, or that nobody may read, stands at `path` in a store; "" where the store does not tell where.
+    """Something that is no object, or that nobody may read, stands at `path` in a store: what `kind` of thing, if the store tells.
 
     For a reader that is damage of the object. `closed` is a folder that this user may not look into: objects may lie there.
     """
 
-    def __init__(self, what: str, *, subject: str, path: str = "", closed: bool = False) -> None:
+    def __init__(
+        self, what: str, *, subject: str, path: str = "", kind: str = "", closed: bool = False
+    ) -> None:
         super().__init__(
             "obstructed",
             what,
@@ -231,6 +233,7 @@ class ObstructedError(IntegrityError, StoreError):
             else "have it moved away: in a vault the operator does that by `importer validate --set-aside`; then run this again",
         )
         self.path = path
+        self.kind = kind
         self.closed = closed
 
 

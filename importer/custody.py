@@ -14,6 +14,7 @@ from formats.documents.vault import Membership
 from formats.errors import OffseedError, UsageError, VaultError
 from formats.ids import MachineId, SetId, fingerprint
 from formats.monitor import Monitor, Tally
+from formats.store.foreign import Strangers
 from importer.points import sets
 from importer.receipts import Imported
 from importer.vault import Vault, members
@@ -147,11 +148,16 @@ def custody(
     """What was told of each disk of a machine, by set and number; none of which nothing can be believed. What cannot be read is a
     notice."""
     found: dict[tuple[SetId, int], tuple[Custody, ...]] = {}
+    passed = Strangers()
     try:
-        folders = {name.split("/")[2] for name, _ in vault.store.list(f"custody/{member.machine}")}
+        folders = {name.split("/")[2] for name, _ in vault.store.list(f"custody/{member.machine}", passed)}
     except OffseedError as error:
         monitor.notice(f"what befell the disks of {member.name} cannot be read: {error.what}")
         return found
+    for other in passed.blocking[:1]:
+        monitor.notice(
+            f"what befell the disks of {member.name} cannot be read in full: a {other.kind} at {other.name}"
+        )
     for disk in filter(None, map(folder_identity, sorted(folders))):
         key = disk_key(vault, member, *disk)
         try:

@@ -6,7 +6,7 @@ Nothing of it is opened. What an importer finds in the way of its own writes it 
 import time
 from collections.abc import Callable
 
-from formats.errors import OffseedError
+from formats.errors import NotFoundError, OffseedError
 from formats.monitor import Finding, Monitor
 from formats.store.contract import Store
 from formats.store.foreign import CLOSED, EMPTY, Foreign, Strangers
@@ -44,9 +44,11 @@ class Cleaner:
         why = ""
         if self._aside and found.kind != CLOSED and not _is_claim(found):
             try:
-                self._store.set_aside(found.name)
+                self._store.set_aside(found.name, found.kind)
                 self.moved += 1
                 return
+            except NotFoundError:
+                return  # it is gone, or an object has taken its place
             except OffseedError as error:
                 why = f", and cannot be moved away: {error.what}"
         if found.blocks or why:

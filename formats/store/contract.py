@@ -64,10 +64,11 @@ class Store(Protocol):
     def delete(self, name: str) -> None:
         """Remove the object; none there is fine. A power cut soon after may bring it back."""
 
-    def set_aside(self, name: str) -> str:
-        """Move what lies at the path `name`, whatever it is, to a new place below `set-aside/`, where no listing looks.
+    def set_aside(self, name: str, kind: str | None = None) -> str:
+        """Move what lies at the path `name` to a new place below `set-aside/`, where no listing looks.
 
-        Returns that place. Nothing is opened, followed or replaced. Raises NotFoundError.
+        Returns that place. Nothing is opened, followed or replaced. Raises NotFoundError where nothing is there; or, with `kind`,
+        nothing of that kind any more: an object may have come into the place of what was seen there.
         """
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ _CLAIMED = _Meaning(
     StoreError,
     "denied",
     "another writer claims this name",
-    "let the other command finish; if none is running, remove the empty file of that name",
+    "let the other command finish; if none is running, remove the empty file of that name, and see who holds a lock (lslocks)",
 )
 _HANDLES = _Meaning(
     StoreError,

@@ -50,6 +50,13 @@ def kind_of(mode: int) -> str:
     return _KINDS.get(stat.S_IFMT(mode), DEVICE)
 
 
+def is_still(kind: str | None, mode: int, size: int) -> bool:
+    """Tell whether an entry of this mode and size is of the kind that was seen; None is any kind."""
+    if kind == EMPTY:
+        return kind_of(mode) == FILE and not size
+    return kind is None or kind == kind_of(mode)
+
+
 class Strangers:
     """A tally of foreign entries, in bounded memory: it counts all, and keeps the first ones and the first that block."""
 

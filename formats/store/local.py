@@ -11,7 +11,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from io import FileIO
 from typing import Self
@@ -20,7 +20,7 @@ from formats.errors import MediaError, NameHeldByOtherError, NotFoundError, Obst
 from formats.layout import check_name, row_of
 from formats.store.contract import Limiter, Octets, check_whole, folder_of, octets, overlong, span
 from formats.store.failures import meaning, read_only, told
-from formats.store.foreign import SET_ASIDE, TEMPORARIES, Passed
+from formats.store.foreign import SET_ASIDE, TEMPORARIES, Passed, is_still
 from formats.store.listing import is_temporary, walk
 from formats.store.obstacles import obstacle
 from formats.store.obstacles import told as told_of
@@ -99,7 +99,7 @@ class LocalStore:
                 except ObstructedError as error:
                     if self.clears is None or error.closed:
                         raise
-                    self.clears(error.path, self.set_aside(error.path))
+                    self._clear(error)
             return self._put(name, view)
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
@@ -150,13 +150,19 @@ class LocalStore:
             if self._status(name, empty=True) is not None:
                 self._root.remove(name)
 
-    def set_aside(self, name: str) -> str:
+    def set_aside(self, name: str, kind: str | None = None) -> str:
         self._must_write(name)
         with told(self._called(name)):
             for _ in range(OBSTACLES_MAX):
                 place = f"{SET_ASIDE}/{self._aside}/{name}"
                 try:
+                    seen = self._root.status(name)
+                    if not is_still(kind, seen.st_mode, seen.st_size):
+                        raise NotFoundError(name, self.address)
                     self._root.move(name, place)
+                    if kind is not None and _marks(seen) != _marks(self._root.status(place)):
+                        self._root.move(place, name)  # it came between
+                        raise NotFoundError(name, self.address)
                 except FileNotFoundError as error:
                     raise NotFoundError(name, self.address) from error
                 except (FileExistsError, NotADirectoryError, IsADirectoryError):
@@ -222,6 +228,12 @@ class LocalStore:
 
     def _called(self, name: str) -> str:
         return f"{self.address}/{name}"
+
+    def _clear(self, error: ObstructedError) -> None:
+        """Set an obstacle aside, and tell of it."""
+        assert self.clears is not None
+        with suppress(NotFoundError):  # it is gone
+            self.clears(error.path, self.set_aside(error.path, error.kind or None))
 
     def _must_write(self, name: str) -> None:
         if not self._writable:
@@ -313,6 +325,11 @@ class LocalStore:
             for name, modified in found:
                 if modified < now - STALE_SECONDS:
                     self._root.remove(f"{TEMPORARIES}/{name}")
+
+
+def _marks(status: os.stat_result) -> tuple[int, ...]:
+    """Return what a rename leaves alone; a new file may get the inode number of one that is gone."""
+    return status.st_dev, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns
 
 
 def _cannot_open(error: OSError | ValueError, path: str) -> MediaError | StoreError:

@@ -76,10 +76,11 @@ class MemoryStore:
         check_name(name)
         self.objects.pop(name, None)
 
-    def set_aside(self, name: str) -> str:
+    def set_aside(self, name: str, kind: str | None = None) -> str:
         place = f"{SET_ASIDE}/{os.urandom(8).hex()}/{name}"
         with self._lock:
-            if name not in self.objects:
+            held = self.objects.get(name)
+            if held is None or kind not in (None, FILE if held else EMPTY):
                 raise NotFoundError(name, self.address)
             self.objects[place] = self.objects.pop(name)
         return place

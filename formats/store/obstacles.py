@@ -60,7 +60,9 @@ def obstructed(found: Foreign, address: str) -> ObstructedError:
         what = "a file stands here that is no object, or that this user may not read"
     else:
         what = f"a {found.kind} stands where the store keeps something else"
-    return ObstructedError(what, subject=f"{address}/{found.name}", path=found.name, closed=closed)
+    return ObstructedError(
+        what, subject=f"{address}/{found.name}", path=found.name, kind=found.kind, closed=closed
+    )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import io
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -24,6 +25,8 @@ _CREATE = _WRITE | os.O_CREAT | os.O_EXCL
 
 _RENAME_NOREPLACE = 1
 _CLAIM_ATTEMPTS = 100
+LOCK_SECONDS = 60.0
+_LOCK_POLL = 0.01
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 # What file systems answer that cannot, or need not, flush a folder; the handle itself is known to be good.
 _NO_FOLDER_SYNC = _UNSUPPORTED | {errno.EBADF}
@@ -310,14 +313,24 @@ def _open_claim(folder: int, leaf: str) -> tuple[int, bool]:
 
 
 def _lock(handle: int) -> bool:
-    """Wait for the lock on an open file or folder; False where the file system has no locks."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return False
-        raise
-    return True
+    """Wait for the lock on an open file or folder; False where the file system has no locks.
+
+    Whoever may read a folder may lock it, and for ever. So the wait ends. Raises OSError EBUSY.
+    """
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                raise OSError(errno.EBUSY, "another process holds the lock") from error
+            time.sleep(_LOCK_POLL)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return False
+            raise
+        else:
+            return True
 
 
 def _flush(handle: int) -> None:

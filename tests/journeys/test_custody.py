@@ -1,5 +1,6 @@
 """A parcel of disks: labelled, sent, booked in, imported; what either side's status says at each step."""
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -224,18 +225,35 @@ def test_a_neighbour_tells_nothing_of_anothers_disk(
     stage.run("importer", "validate", "--vault", stage.at)
 
 
+@pytest.mark.needs("root")
 def test_where_nothing_can_be_told_the_import_goes_on(parcel: tuple[Stage, list[Path], str]) -> None:
+    """A file that the import cannot even move away: another is mounted over it."""
     stage, paths, which = parcel
     stage.run("importer", "machines", "list", "--vault", stage.at)
+    place = stage.vault / "custody"
+    place.write_text("in the way")
+    subprocess.run(["mount", "--bind", place, place], check=True)
+    try:
+        found = stage.run("importer", "import", *paths, "--vault", stage.at)
+        assert "cannot be noted" in found.stderr
+        assert found.stdout.count("it may be erased") == 3
+        assert "cannot be read" in stage.run("importer", "status", "--vault", stage.at).stderr
+        stage.run("seed", "status")
+        shipped = stage.run("seed", "set", "ship", f"{which}/1", "--json")
+        assert shipped.json["told"] is False
+        assert "cannot be told" in shipped.stderr
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_an_import_moves_away_what_keeps_it_from_telling(parcel: tuple[Stage, list[Path], str]) -> None:
+    stage, paths, _ = parcel
+    stage.run("importer", "machines", "list", "--vault", stage.at)
     (stage.vault / "custody").write_text("in the way")
-    found = stage.run("importer", "import", *paths, "--vault", stage.at)
-    assert "cannot be noted" in found.stderr
-    assert found.stdout.count("it may be erased") == 3
-    assert "cannot be read" in stage.run("importer", "status", "--vault", stage.at).stderr
-    stage.run("seed", "status")
-    shipped = stage.run("seed", "set", "ship", f"{which}/1", "--json")
-    assert shipped.json["told"] is False
-    assert "cannot be told" in shipped.stderr
+    found = stage.run("importer", "import", *paths, "--vault", stage.at, code=3)
+    assert "obstructed: custody" in found.stderr
+    assert "cannot be noted" not in found.stderr
+    assert len(list((stage.vault / "custody").rglob("0*"))) > 3
 
 
 def test_labels_are_written_for_each_disk_and_say_where_to(parcel: tuple[Stage, list[Path], str]) -> None:

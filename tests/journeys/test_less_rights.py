@@ -245,3 +245,48 @@ def test_a_home_that_may_not_be_read_is_no_fault_of_ours(nobody: Stage, common: 
     assert error["code"] in ("denied", "home-damaged")
     assert error["subject"].startswith(str(closed))
     refused(result, error["code"])
+
+
+def test_what_others_closed_in_a_vault_stops_nobody(nobody: Stage, common: Path) -> None:
+    """Folders that root made and nobody may look into, in every free place; and an object that may not be read."""
+    source = common / "source"
+    trees.small_tree(source)
+    own(source)
+    nobody.run("seed", "backup", source)
+    nobody.run("importer", "machines", "list", "--vault", nobody.at)
+    machine = next((nobody.vault / "manifests").iterdir()).name
+    closed = [
+        f"{prefix}/{'57' * 16}"
+        for prefix in ("manifests", "sets", "slots", "disks", "terms", "policies", "custody")
+    ]
+    closed += [f"archives/{n:02x}" for n in range(256) if not (nobody.vault / f"archives/{n:02x}").exists()][
+        :3
+    ]
+    for name in (*closed, "shipments"):
+        (nobody.vault / name).parent.mkdir(exist_ok=True)
+        own((nobody.vault / name).parent)
+        (nobody.vault / name).mkdir(mode=0)
+    for name in (f"manifests/{machine}/0000000099-{'57' * 16}", f"slots/{machine}/0000000099-{'57' * 16}"):
+        (nobody.vault / name).write_bytes(b"secret of root")
+        (nobody.vault / name).chmod(0)
+    commands = {
+        ("seed", "points"): (0, 3),
+        ("seed", "backup"): (0, 3),
+        ("seed", "restore", "latest", "--target", common / "back"): (0, 3),
+        ("seed", "repair"): (0, 3),
+        ("importer", "points"): (0, 3),
+        ("importer", "status"): (0, 3),
+        ("importer", "jobs"): (0, 3),
+        ("importer", "prune"): (0, 3),
+        ("importer", "validate"): (3,),
+    }
+    for words, codes in commands.items():
+        result = nobody.run(*map(str, words), "--vault", nobody.at, code=None)
+        assert result.code in codes, (result.stderr, result)
+    back = below(common / "back", source)
+    assert {path.relative_to(back) for path in back.rglob("*")} == {
+        p.relative_to(source) for p in source.rglob("*")
+    }
+    told = nobody.run("importer", "validate", "--set-aside", "--vault", nobody.at, "--json", code=3).json
+    assert {*closed, "shipments"} <= {finding["subject"] for finding in told["findings"]}
+    assert all((nobody.vault / name).is_dir() for name in closed)

@@ -323,18 +323,30 @@ class StoreContract(ABC):
         store.put_new(ARCHIVE, DATA)
         for name in (*FOREIGN_NAMES, LABEL):
             self.raw_write(store, name, b"not ours")
+        self.raw_write(store, "archives/nothing", b"")
         tally = Strangers()
         listed = list(store.list("", tally))
-        places = [store.set_aside(found.name) for found in tally.first]
+        assert "archives/nothing" in [found.name for found in tally.first]
+        places = [store.set_aside(found.name, found.kind) for found in tally.first]
         assert len({*places}) == len(places) == tally.count
         for found, place in zip(tally.first, places, strict=True):
             assert place.startswith("set-aside/")
-            if found.kind == FILE:
+            if found.kind in (FILE, EMPTY):
                 assert self.raw_read(store, found.name) is None
-                assert self.raw_read(store, place) == b"not ours"
+                assert self.raw_read(store, place) == (b"" if "nothing" in found.name else b"not ours")
         again = Strangers()
         assert list(store.list("", again)) == listed
         assert again.count == 0
+
+    def test_what_has_become_an_object_meanwhile_is_not_set_aside(self, store: Store) -> None:
+        self.raw_write(store, LABEL, b"")
+        tally = Strangers()
+        assert list(store.list("", tally)) == []
+        assert store.put_new(LABEL, DATA) is True
+        (found,) = tally.first
+        with pytest.raises(NotFoundError):
+            store.set_aside(found.name, found.kind)
+        assert store.get(LABEL) == DATA
 
     def test_a_name_may_be_set_aside_again_and_again(self, store: Store) -> None:
         places = []

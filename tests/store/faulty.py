@@ -104,9 +104,9 @@ class FaultyStore:
         self._meet("delete", name)
         self._store.delete(name)
 
-    def set_aside(self, name: str) -> str:
+    def set_aside(self, name: str, kind: str | None = None) -> str:
         self._meet("set_aside", name)
-        return self._store.set_aside(name)
+        return self._store.set_aside(name, kind)
 
     def close(self) -> None:
         self._store.close()

@@ -157,6 +157,25 @@ def test_several_obstacles_on_one_way_are_all_cleared(store: LocalStore) -> None
     assert sorted(cleared) == sorted(["archives", FAN, ARCHIVE, "tmp"])
 
 
+def test_an_object_that_comes_while_its_obstacle_is_moved_stays(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever put the obstacle there takes it away in the last moment, and the object of somebody else gets its place."""
+    obstruct(store, ARCHIVE, os.mkfifo)
+    path, move = Path(store.address, ARCHIVE), SystemRoot.move
+
+    def overtaken(root: SystemRoot, name: str, to: str) -> None:
+        if path.is_fifo():
+            path.unlink()
+            path.write_bytes(DATA)
+        move(root, name, to)
+
+    monkeypatch.setattr(SystemRoot, "move", overtaken)
+    with pytest.raises(NotFoundError):
+        store.set_aside(ARCHIVE, PIPE)
+    assert store.get(ARCHIVE) == DATA
+
+
 @pytest.mark.parametrize("make", [make for make, kind in KINDS.values() if kind != FOLDER])
 def test_what_stands_in_the_place_of_what_is_set_aside_is_set_aside(
     store: LocalStore, make: Callable[[Path], object]

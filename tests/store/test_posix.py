@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -212,6 +213,26 @@ def test_every_new_folder_is_flushed_and_later_only_the_last(
         assert flushed[4:] == ["file", "archives/ab"]
         store.put_new(other, DATA)
         assert flushed[6:] == ["file", "archives/ab"]
+
+
+@pytest.mark.parametrize("name", [ARCHIVE, LABEL])
+def test_a_lock_that_somebody_holds_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(posix, "_renameat2", lambda: None)
+    monkeypatch.setattr(posix, "LOCK_SECONDS", 0.05)
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    held = os.open(path.parent if name == ARCHIVE else path, os.O_RDONLY)
+    with LocalStore.open(str(tmp_path)) as store:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StoreError) as caught:
+            store.put_new(name, DATA)
+        assert caught.value.code == "denied"
+        assert "lslocks" in caught.value.hint
+        os.close(held)
+        assert store.put_new(name, DATA) is True
 
 
 # --- what is no object

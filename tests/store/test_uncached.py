@@ -128,7 +128,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
         (tmp_path / ARCHIVE).symlink_to("/etc/passwd")
         with pytest.raises(StoreError) as met:
             store.get_uncached_into(ARCHIVE, buffer)
-        assert met.value.code == "denied"
+        assert met.value.code == "obstructed"
 
 
 def test_a_device_that_wants_larger_pages_is_read_through_the_cache(

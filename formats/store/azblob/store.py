@@ -124,7 +124,7 @@ class AzureStore:
             except ResourceNotFoundError as error:
                 _only_blob(error)
 
-    def set_aside(self, name: str) -> str:
+    def set_aside(self, name: str, kind: str | None = None) -> str:
         folder = f"{SET_ASIDE}/{os.urandom(8).hex()}"
         place = f"{folder}/{name}"
         if len(place) > _NAME_MAX:  # the service allows no longer one
@@ -132,9 +132,13 @@ class AzureStore:
         old, new = self._client.get_blob_client(name), self._client.get_blob_client(place)
         with told(self._called(name), self._secret):
             try:
+                seen = old.get_blob_properties()
+                if kind not in (None, FILE if seen.size else EMPTY):
+                    raise NotFoundError(name, self.address)
+                same = {"etag": seen.etag, "match_condition": MatchConditions.IfNotModified}
                 new.start_copy_from_url(old.url)
                 self._wait_for_copy(new)
-                old.delete_blob(delete_snapshots="include")
+                old.delete_blob(delete_snapshots="include", **same)
             except ResourceNotFoundError as error:
                 _only_blob(error)
                 raise NotFoundError(name, self.address) from error
