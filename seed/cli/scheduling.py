@@ -119,6 +119,7 @@ def schedule_install(
     """
     home = open_home()
     schedule, job = _scheduled(home), _job(home)
+    job.check()
     files = _texts(schedule, job)
     folder = to or _unit_folder(home)
     written: list[Json] = []
@@ -249,9 +250,7 @@ def _job(home: "Home") -> "Job":
     program = Path(shutil.which(called) or called).absolute()
     path = str(home.path.absolute())
     mark = "" if is_usual_home(home.path) else mark_of(os.path.realpath(path))
-    job = Job(str(program), (*words, "backup", "--scheduled"), path, mark)
-    job.check()
-    return job
+    return Job(str(program), (*words, "backup", "--scheduled"), path, mark)
 
 
 def _texts(schedule: "Schedule", job: "Job") -> dict[str, bytes]:

@@ -141,6 +141,7 @@ MAKERS = {
     "needs/": DIGESTS.map(layout.need_name),
     "manifests/": of_machine(layout.manifest_prefix),
     "sets/": of_machine(layout.set_prefix),
+    "abandonments/": under(st.builds(layout.abandonment_prefix, IDS.map(MachineId), IDS.map(SetId))),
     "slots/": of_machine(layout.slot_prefix),
     "requests/": under(st.just("requests"), 1),
     "label": st.just("label"),

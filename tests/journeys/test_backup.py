@@ -438,16 +438,6 @@ def test_an_unfinished_export_is_not_sent_over_the_network(
     assert backup(stage)["archives"]
 
 
-@pytest.mark.needs("root")
-def test_root_leaves_a_home_to_its_owner(copy_of: Copy, opened: Stage, source: Path) -> None:
-    stage = copy_of(opened)
-    stage.export(source, "--offline")
-    for path in (stage.home, *stage.home.rglob("*")):
-        os.chown(path, 65534, 65534, follow_symlinks=False)
-    stage.run("seed", "status")  # announces the set
-    assert {p.lstat().st_uid for p in stage.home.rglob("*")} == {65534}
-
-
 def test_what_is_left_out_from_now_on_is_said(copy_of: Copy, opened: Stage, source: Path) -> None:
     stage = copy_of(opened)
     backup(stage, source)

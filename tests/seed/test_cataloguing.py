@@ -9,7 +9,7 @@ from formats.keyed.catalog import FILE, PATH_MAX, ROW_CHUNKS_MAX, SIZE_END, Entr
 from formats.keyed.chunk import RECORD_OVERHEAD
 from formats.tables.archive import smallest_for
 from seed.packing import METADATA_SIZE
-from seed.xattrs import KEPT_MAX
+from seed.xattrs import KEPT_MAX, pack
 from tests.seed.test_kept_segments import Stored, catalogue, segments
 
 EXTENTS = 100_000  # most regions of one file that the reader tells
@@ -34,17 +34,27 @@ def largest(name: bytes) -> Entry:
         FILE,
         size=size,
         target=chance.randbytes(4096).replace(b"\0", b"1"),
-        xattrs=chance.randbytes(KEPT_MAX),
+        xattrs=attributes(KEPT_MAX, chance),
         extents=b"".join(struct.pack("<QQ", 2 * at, 1) for at in range(EXTENTS)),
         chunks=chance.randbytes(32 * ROW_CHUNKS_MAX),
         lengths=chance.randbytes(4 * ROW_CHUNKS_MAX),
     )
 
 
+def attributes(size: int, chance: random.Random) -> bytes:
+    """Return extended attributes that take so many bytes."""
+    head = len(pack([(b"user.0000", b"")]))
+    count, rest = divmod(size, 60_000 + head)
+    sizes = [60_000] * (count - 1) + [30_000, 30_000 + rest - head]
+    packed = pack([(b"user.%04d" % number, chance.randbytes(length)) for number, length in enumerate(sizes)])
+    assert len(packed) == size
+    return packed
+
+
 def test_rows_of_all_sizes_lie_in_segments_that_fit_into_an_archive() -> None:
     stored: Stored = {}
     names = [b"%04d" % number for number in range(600)]
-    entries = [Entry(name, FILE, xattrs=bytes(range(256)) * 50) for name in names]
+    entries = [Entry(name, FILE, xattrs=pack([(b"user.a", bytes(range(256)) * 50)])) for name in names]
     for at in (0, 100, 101, 599):
         entries[at] = largest(names[at])
     catalogued = catalogue([(entry, None) for entry in entries], stored)

@@ -252,7 +252,8 @@ def _socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as made:
         os.chdir(path.parent)  # a socket's path is short
         try:
-            made.bind(path.name)
+            made.bind("s")
+            os.rename("s", path.name)
         finally:
             os.chdir(here)
 
