@@ -362,7 +362,17 @@ ATTACKS: dict[str, Attack] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+# Each fills a disk for ten seconds and more.
+DEAR = {
+    "half a million archives that are not there",
+    "two hundred points over one need list of eight megabytes",
+    "more set documents than any disk has",
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] if name in DEAR else []) for name in ATTACKS]
+)
 def test_an_attack_on_the_importer_is_refused_by_name(name: str, copy_of: Copy, exported: Stage) -> None:
     stage, attack = copy_of(exported), ATTACKS[name]
     stage.run("importer", "machines", "list", "--vault", stage.at)

@@ -104,7 +104,7 @@ def test_prune_beside_any_step_of_a_backup_takes_nothing_that_it_builds_upon(
     before = {path: kept(path, room, path.name) for path in (stage.home, stage.vault)}
     chance, steps = seeded(), list(range(1, OBJECTS * moments.STEPS + 1))
     condemned = 0
-    for number, step in enumerate(steps if NIGHTLY else chance.sample(steps, 4)):
+    for number, step in enumerate(steps if NIGHTLY else chance.sample(steps, 2)):
         dies = bool(number % 2)
         for path, copy in before.items():
             shutil.rmtree(path)

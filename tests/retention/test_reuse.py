@@ -34,7 +34,7 @@ MIB = 1 << 20
 CATALOG = MIB // 4  # bytes: more than the catalog of these trees, less than any file that matters
 THREE = Rules.from_json({**SHORT.to_json(), "every": 3, "daily": 0}, "")
 MONTH = Rules.from_json({**SHORT.to_json(), "every": 30, "daily": 0}, "")
-RACES = 8
+RACES = 5
 
 
 @contextmanager
