@@ -98,7 +98,7 @@ class Cached:
             with damage_aside():
                 return self._kept.get_checked(name, expected)
         data = self._vault.get_checked(name, expected)
-        self._keep_anew(name, data)
+        self._keep(name, data, anew=True)
         return data
 
     def holdings(self, points: Iterable[Point]) -> list[Holding]:
@@ -139,7 +139,7 @@ class Cached:
         lone = [s for archive in left.values() if (s := own_index(self._vault, archive, self._monitor))]
         for data in encode_objects(lone):
             name = layout.index_name(digest(data))
-            self._keep_anew(name, data)
+            self._keep(name, data, anew=True)
             yield name, decode_object(data, name)
 
     def further(self, wanted: Iterable[Holding]) -> Further:
@@ -158,18 +158,15 @@ class Cached:
     def _need(self, wanted: Digest) -> bytes:
         return self.get(layout.need_name(wanted), wanted)
 
-    def _keep_anew(self, name: str, data: bytes) -> None:
-        """Keep an object also where the cache has its name: what lies there is damaged."""
-        if name in self._listed[name.partition("/")[0]]:
+    def _keep(self, name: str, data: bytes, *, anew: bool = False) -> None:
+        """Keep an object; `anew` also where the cache has its name, and what lies there is damaged."""
+        listed = self._listed[name.partition("/")[0]]
+        if name in listed:
+            if not anew:
+                return
             self._cache.store.delete(name)
         self._cache.put(name, data)
-        self._listed[name.partition("/")[0]].add(name)
-
-    def _keep(self, name: str, data: bytes) -> None:
-        listed = self._listed[name.partition("/")[0]]
-        if name not in listed:
-            self._cache.put(name, data)
-            listed.add(name)
+        listed.add(name)
 
 
 NOTHING_FURTHER = Further()
