@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from formats import layout
-from formats.documents.disk import Abandonment
+from formats.documents.disk import TAKEN_BACK_DAYS, Abandonment
 from formats.documents.revisions import newest
 from formats.documents.vault import Membership
 from formats.ids import MachineId, SetId
@@ -16,8 +16,6 @@ from formats.monitor import Monitor, Tally
 from importer.points import line_of, manifests, set_documents
 from importer.receipts import Imported
 from importer.vault import Vault
-
-TAKEN_BACK = timedelta(days=30)  # for so long a machine may take its word back
 
 
 def abandoned(
@@ -69,4 +67,4 @@ def _said(
             name = layout.numbered(below, document.number, signed.digest)
             written = vault.store.written(name)
             if (document.machine, document.set) == (speaker.machine, disk_set) and written is not None:
-                yield disk_set, written + TAKEN_BACK
+                yield disk_set, written + timedelta(days=TAKEN_BACK_DAYS)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from formats import layout
 from formats.documents import envelope
 from formats.documents.acceptance import folder_identity
-from formats.documents.disk import Abandonment, SetDocument
+from formats.documents.disk import TAKEN_BACK_DAYS, Abandonment, SetDocument
 from formats.documents.revisions import newest
 from formats.errors import OffseedError, UsageError, damage_aside
 from formats.ids import SetId, hex_digest
@@ -14,8 +14,6 @@ from formats.monitor import Monitor
 from formats.store.contract import Store
 from seed.disk_sets import KeptSet, current_set, kept_sets
 from seed.home import Home
-
-TAKEN_BACK = 30 * 86_400  # seconds for which the datacenter keeps what such a set brought
 
 
 def abandon(kept: KeptSet) -> None:
@@ -30,7 +28,7 @@ def take_back(home: Home, kept: KeptSet) -> None:
         raise UsageError(
             "usage", "this set was not given up", subject=f"set {state.set[:8]}", hint="`seed status` shows the sets"
         )  # fmt: skip
-    if time.time() - state.given_up_at > TAKEN_BACK:
+    if time.time() - state.given_up_at > TAKEN_BACK_DAYS * 86_400:
         raise UsageError(
             "usage", "this set was given up more than 30 days ago, and the datacenter keeps nothing for it",
             subject=f"set {state.set[:8]}", hint="begin a new one by `seed export --again`",

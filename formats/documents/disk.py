@@ -17,6 +17,7 @@ from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId
 
 DISKS_MAX = 1000
 OBJECTS_MAX = 4000
+TAKEN_BACK_DAYS = 30  # for so long the word that gives up a set may be taken back
 TABLES_MAX = 8  # of 65,536 archives each: half a million, 32 TiB
 
 
