@@ -61,6 +61,8 @@ CODES = {
     # vault and registration
     "vault-missing": "there is no vault at that store",
     "vault-exists": "there is a vault at that store, or one of that name, already",
+    "vault-ambiguous": "descriptions of several vaults lie in one store",
+    "vault-damaged": "the vault's description is damaged",
     "vault-foreign": "the object belongs to another vault",
     "redundancy-locked": "redundancy is fixed once a machine is registered, or asks to be",
     "redundancy-differs": "the storage account has another redundancy than the vault is to have",
@@ -132,8 +134,10 @@ FINDINGS = {
     "vault-lost": "the vault no longer holds what it had taken",
     "object-missing": "an object that the inventory lists is not there",
     "object-unlisted": "an object is there that the inventory does not list",
+    "object-lost": "a document that the vault had is gone or damaged",
     "cloned-home": "two recovery points of a machine have one sequence number: its home was copied",
     "disk-older": "the vault has seen a later inventory of this disk",
+    "prune-doubt": "what may have been a manifest is damaged, and everything that came with it is kept",
     "prune-blind": "what a machine needs cannot be read, so nothing of it is deleted",
     # the target of a restore
     "target-exists": "something else stands at the place, and was left alone",

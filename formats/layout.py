@@ -20,6 +20,10 @@ REPLACEMENTS = "replacements/authority"
 CONDEMNED = "condemned"
 SHIPMENTS = "shipments"
 SWEEPS = "sweeps"
+REGISTERS = "registers"
+COPIES = "copies"
+COPIED = ("descriptor", "machines", "terms", "manifests", "slots", "registers")
+REGISTERED = ("machines", "manifests", "sets", "slots", "policies", "terms", "disks")
 
 DISK_FOLDER = "offseed"
 DISK_README = "README-offseed.txt"
@@ -76,6 +80,19 @@ class Prefix:
 _ARCHIVE, _TABLE, _DOCUMENT = 128 << 20, 16 << 20, 2 << 20
 _FANNED, _NUMBERED, _MACHINES = "<dd>/<digest>", "<number>-<digest>", "<machine>/<number>-<digest>"
 
+_COPIED = " or ".join(
+    f"{prefix}/{below}"
+    for prefix, shapes in (
+        ("descriptor", (_NUMBERED,)),
+        ("machines", (_MACHINES,)),
+        ("terms", (_MACHINES,)),
+        ("manifests", ("<machine>/<sequence>-<digest>",)),
+        ("slots", (_MACHINES,)),
+        ("registers", (_MACHINES, "vault/<number>-<digest>")),
+    )
+    for below in shapes
+)
+
 # fmt: off
 PREFIXES = (
     Prefix("archives/", _FANNED, _ARCHIVE, "machine, importer", True, "prune", "need lists, open sets, jobs"),
@@ -103,6 +120,8 @@ PREFIXES = (
     Prefix("terms/", _MACHINES, _DOCUMENT, "authority", True, "nobody", "the vault"),
     Prefix("condemned/", _NUMBERED, _DOCUMENT, "authority", True, "prune", "nothing once it is swept"),
     Prefix("sweeps/", _NUMBERED, _DOCUMENT, "authority", True, "prune", "nothing once a newer one has ended"),
+    Prefix("registers/", "<machine>/<number>-<digest> or vault/<number>-<digest>", _DOCUMENT, "authority", True, "nobody", "the vault"),
+    Prefix("copies/", _COPIED, _DOCUMENT, "machine, authority", True, "with what they are copies of", "what they are copies of"),
     Prefix("parity/", _FANNED, _ARCHIVE, "nobody yet", True, "nobody", "reserved for parity across disks"),
 )
 # fmt: on
@@ -252,6 +271,34 @@ def wants_prefix(key_id: str) -> str:
 def offers_prefix(machine: MachineId) -> str:
     """Where a machine's replacements lie until the authority has signed the like of them."""
     return f"replacements/{machine}"
+
+
+def register_prefix(subject: str) -> str:
+    """Where the authority lists the documents of a machine that it has verified, or those of the `vault`."""
+    return f"{REGISTERS}/{subject}"
+
+
+def subject_of(name: str) -> str | None:
+    """The machine below whose prefix a document lies that registers list, or `vault`; None of any other."""
+    head, _, rest = name.partition("/")
+    if head in ("descriptor", "credentials"):
+        return "vault"
+    return rest.partition("/")[0] if head in REGISTERED and rest else None
+
+
+def copy_name(name: str) -> str:
+    """Where the second copy of an object lies, or of all below a prefix."""
+    return f"{COPIES}/{name}"
+
+
+def copied_from(name: str) -> str:
+    """The name of the object that this is a copy of."""
+    return name.removeprefix(f"{COPIES}/")
+
+
+def is_copied(name: str) -> bool:
+    """Whether an object of that name, or all below that prefix, lies in the vault twice."""
+    return name.partition("/")[0] in COPIED
 
 
 def vault_label(vault: VaultId) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from formats import layout
 from formats.documents.damage import REPLACED_MAX, ArchiveRow, Replaced, Replacement
-from formats.documents.revisions import signed_at
+from formats.documents.view import signed_at
 from formats.errors import damage_aside
 from formats.ids import ArchiveName, hex_digest
 from formats.monitor import Monitor, damage_told
@@ -59,6 +59,12 @@ class Stock:
 
     def _copied(self, old: Holding, by: Holding) -> int:
         return self.copied.get(old, {}).get(by, 0)
+
+    def without(self, archives: Iterable[ArchiveName]) -> "Stock":
+        """Return the same without some archives, whatever the vault lists under their names."""
+        gone = set(map(layout.archive_name, archives))
+        there = {item for item in self.there if item[0] not in gone} if gone else self.there
+        return Stock(there, self.replaced, self.copied)
 
     def holds(self, archive: Holding) -> bool:
         return (layout.archive_name(archive.name), archive.size) in self.there

@@ -11,10 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from formats import layout
 from formats.documents.retention import RULES, WEEKDAYS, WHICH, Condemned, Rules, Term, Terms
-from formats.documents.revisions import verified
+from formats.documents.view import View
 from formats.ids import MachineId, PointId
 from formats.monitor import Monitor
-from formats.store.contract import Store
 from formats.words import counted
 
 DAY = 86_400  # seconds
@@ -43,6 +42,7 @@ class Kept:
     terms: dict[PointId, Term] = field(default_factory=dict)
     expired: set[PointId] = field(default_factory=set)
     number: int = 0  # of the last document
+    whole: bool = True  # not where one of them is lost
 
     def add(self, document: Terms) -> None:
         self.number = max(self.number, document.number)
@@ -53,19 +53,21 @@ class Kept:
                 self.terms[term.point] = term
 
 
-def read_kept(store: Store, machine: MachineId, key: bytes, monitor: Monitor) -> Kept:
-    """What a store has of the authority's terms for a machine. Raises StoreError."""
-    found = Kept()
-    for _, document, _ in verified(store, layout.terms_prefix(machine), Terms, key, monitor):
-        if document.machine == machine:
-            found.add(document)
+def read_kept(view: View, machine: MachineId, monitor: Monitor) -> Kept:
+    """What a vault has of the authority's terms for a machine. Raises StoreError."""
+    look = view.look(layout.terms_prefix(machine), Terms, view.authority, monitor)
+    found = Kept(whole=not look.unreadable)
+    for fact in look.facts:
+        if fact.document.machine == machine:
+            found.add(fact.document)
+    found.number = look.next_number - 1
     return found
 
 
-def condemned(store: Store, key: bytes, monitor: Monitor) -> frozenset[str]:
+def condemned(view: View, monitor: Monitor) -> frozenset[str]:
     """The names of the objects that will be deleted, by the authority's lists: nothing is built upon them. Raises StoreError."""
-    lists = verified(store, layout.CONDEMNED, Condemned, key, monitor)
-    return frozenset(name for _, document, _ in lists for name in document.names)
+    lists = view.look(layout.CONDEMNED, Condemned, view.authority, monitor).facts
+    return frozenset(name for fact in lists for name in fact.document.names)
 
 
 def admit(rules: Rules, zone: int, before: Iterable[Term], claims: Sequence[Claim], now: int) -> list[Term]:

@@ -10,17 +10,21 @@ from typing import NamedTuple, TypeVar
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.disk import Label, SetDisk, SetDocument
+from formats.documents.disk import Held, Inventory, Label, SetDisk, SetDocument
 from formats.documents.manifest import Manifest
-from formats.errors import FormatError, MediaError, StoreError
-from formats.ids import ArchiveName, HexDigest, PointId, SetId
+from formats.documents.view import View
+from formats.errors import FormatError, IntegrityError, MediaError, StoreError, damage_aside
+from formats.ids import ArchiveName, HexDigest, PointId, SetId, VaultId, hex_digest
+from formats.monitor import Tally
 from formats.replaced import Stock
 from formats.store.contract import Store
+from formats.tables.holdings import TABLE_SIZE_MAX, Holding, decode_table
 from formats.tables.needs import Need
 from formats.wire import Json
 from formats.words import counted, numbered
 
 T = TypeVar("T")
+Came = Callable[[SetDocument, SetDisk], bool]  # whether a disk of a set has come to where points are read
 
 
 class Awaited(NamedTuple):
@@ -72,21 +76,25 @@ class Standing:
 def judge(
     needed: Sequence[Need],
     there: Stock,
-    stores: Sequence[Store],
+    came: Came,
     sets: Callable[[], Iterable[SetDocument]],
     needed_by: Callable[[SetDocument], Set[ArchiveName]],
+    in_post: Callable[[SetDocument], Set[ArchiveName]],
 ) -> Standing:
-    """How a point stands that needs `needed`, where the archives that are `there` lie in `stores`.
+    """How a point stands that needs `needed`, by the archives that are `there` and the disks that `came`.
 
-    `sets` are those of its machine; `needed_by` tells what the points need that a set brings.
+    `sets` are those of its machine; `needed_by` tells what the points need that a set brings, and `in_post` which archives can have
+    come by the disks of a set alone. While these travel, an object under such a name is somebody else's (SEEN-4).
     """
     missing = {need.archive.name for need in needed if there.lacking(need) is not None}
-    if not missing:
-        return Standing(len(needed), 0)
+    waiting = [(document, numbers) for document in sets() if (numbers := awaited(document, came))]
+    if waiting and not missing:
+        names = {need.archive.name for need in needed}
+        missing = {name for document, _ in waiting for name in in_post(document) & names}
     found = [
         Awaited(document.set, number, max(disk.number for disk in document.disks))
-        for document in sets()
-        if (numbers := awaited(stores, document)) and missing & needed_by(document)
+        for document, numbers in (waiting if missing else ())
+        if missing & needed_by(document)
         for number in numbers
     ]
     return Standing(len(needed), len(missing), tuple(sorted(set(found))))
@@ -115,15 +123,56 @@ def newest_sets(found: Iterable[SetDocument]) -> list[SetDocument]:
     return list(newest.values())
 
 
-def awaited(stores: Iterable[Store], document: SetDocument) -> tuple[int, ...]:
-    """The disks of a set that none of `stores` is, nor has received as its set was finished with it."""
-    stores = list(stores)
-    here = set(_numbers_there(stores, document.set))
-    return tuple(
-        disk.number
-        for disk in document.disks
-        if disk.number not in here and not any(_received(store, document, disk) for store in stores)
-    )
+def awaited(document: SetDocument, came: Came) -> tuple[int, ...]:
+    """Return the disks of a set that have not come, as it was finished with them."""
+    return tuple(disk.number for disk in document.disks if not came(document, disk))
+
+
+class Arrivals:
+    """The disks that have come to `stores`: those that are among them, and those that the vault has received.
+
+    Only the registers of the vault's authority say what it has received: anybody may put an object below `disks/` (SEEN-4).
+    """
+
+    def __init__(self, stores: Iterable[Store], authority: bytes, vault: VaultId) -> None:
+        self._views = [View(store, authority, vault) for store in stores]
+        labels = [(view.store, label) for view in self._views if (label := label_of(view.store)) is not None]
+        self._at_hand = {(label.set, label.number): store for store, label in labels}
+
+    def came(self, document: SetDocument, disk: SetDisk) -> bool:
+        """Raises StoreError."""
+        if (document.set, disk.number) in self._at_hand:
+            return True
+        return any(layout.number_of(name) >= disk.generation for _, name in self._inventories(document, disk))
+
+    def listed(self, document: SetDocument) -> set[ArchiveName]:
+        """Return the archives on those disks of a set that came, as far as their inventories can be read. Raises StoreError."""
+        found: set[ArchiveName] = set()
+        for disk in document.disks:
+            if (store := self._at_hand.get((document.set, disk.number))) is not None:
+                found |= {ArchiveName(bytes.fromhex(name[-64:])) for name, _ in store.list("archives")}
+            for store, name in self._inventories(document, disk):
+                with damage_aside():
+                    signed = envelope.read(store.get(name, length=envelope.SIZE_MAX + 1), name)
+                    for table in (
+                        signed.peek(Inventory).tables if layout.is_name_of(name, signed.digest) else ()
+                    ):
+                        found |= {holding.name for holding in read_table(store, table)}
+        return found
+
+    def _inventories(self, document: SetDocument, disk: SetDisk) -> Iterator[tuple[Store, str]]:
+        prefix = layout.received_prefix(document.machine, document.set, disk.number)
+        for view in self._views:
+            names = view.registered(document.machine, Tally()).entries
+            yield from ((view.store, name) for name in names if name.startswith(f"{prefix}/"))
+
+
+def read_table(store: Store, table: Held) -> list[Holding]:
+    """Return the archives in a table of an inventory. Raises NotFoundError, FormatError, IntegrityError, StoreError."""
+    data = store.get(table.name, length=TABLE_SIZE_MAX + 1)
+    if hex_digest(data) != table.digest:
+        raise IntegrityError("object-damaged", "a table of archives is damaged", subject=table.name)
+    return decode_table(data, table.name)
 
 
 def label_of(store: Store) -> Label | None:
@@ -132,14 +181,3 @@ def label_of(store: Store) -> Label | None:
         return envelope.read(store.get("label"), "label").peek(Label)
     except (FormatError, StoreError, MediaError):
         return None
-
-
-def _numbers_there(stores: Iterable[Store], disk_set: SetId) -> Iterator[int]:
-    for store in stores:
-        if (label := label_of(store)) is not None and label.set == disk_set:
-            yield label.number
-
-
-def _received(store: Store, document: SetDocument, disk: SetDisk) -> bool:
-    prefix = layout.received_prefix(document.machine, document.set, disk.number)
-    return any(layout.number_of(name) >= disk.generation for name, _ in store.list(prefix))

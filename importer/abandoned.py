@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 
 from formats import layout
 from formats.documents.disk import TAKEN_BACK_DAYS, Abandonment
-from formats.documents.revisions import newest
 from formats.documents.vault import Membership
 from formats.ids import MachineId, SetId
 from formats.monitor import Monitor, Tally
@@ -60,11 +59,9 @@ def _said(
         for disk_set in sorted(sets):
             below = layout.abandonment_prefix(speaker.machine, disk_set)
             key = bytes.fromhex(speaker.public_key)
-            found = newest(vault.store, below, Abandonment, key, monitor)
-            if found is None or not found[0].given_up:
+            found = vault.view.look(below, Abandonment, key, monitor).newest
+            if found is None or not found.document.given_up:
                 continue
-            document, signed = found
-            name = layout.numbered(below, document.number, signed.digest)
-            written = vault.store.written(name)
+            document, written = found.document, vault.store.written(found.name)
             if (document.machine, document.set) == (speaker.machine, disk_set) and written is not None:
                 yield disk_set, written + timedelta(days=TAKEN_BACK_DAYS)

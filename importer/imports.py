@@ -42,7 +42,7 @@ from formats.retention import read_kept
 from formats.store.contract import Guarded
 from formats.tables.needs import Need
 from formats.tables.sections import OBJECT_SIZE_MAX, decode_object
-from importer import sweeps
+from importer import job_locks, sweeps
 from importer.abandoned import leave_out
 from importer.archives import PUTS_MAX, Work, find, load, needed_of, put, side_by_side, take_archive
 from importer.custody import note_imports
@@ -59,6 +59,7 @@ from importer.points import (
 )
 from importer.points import manifests as counting
 from importer.receipts import Imported, Outcome, job_disk, make_receipt, receipts
+from importer.registers import register
 from importer.vault import Vault, members
 
 
@@ -121,7 +122,7 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
 
 def _leave_out_expired(vault: Vault, disk: Disk, member: Membership, monitor: Monitor) -> None:
     """Of points that have expired nothing is taken: an old disk does not bring them back (RET-4)."""
-    expired = read_kept(vault.store, member.machine, vault.key, Tally()).expired
+    expired = read_kept(vault.view, member.machine, Tally()).expired
     if not any(manifest.point in expired for manifest, _ in disk.manifests):
         return
     disk.manifests = [(m, s) for m, s in disk.manifests if m.point not in expired]
@@ -136,7 +137,7 @@ def _gives_back(vault: Vault, result: Imported, documents: Iterable[SetDocument]
     label, machine = result.disk.label, result.member.machine
     if label.number not in given_up(documents, label.set):
         return False
-    kept = read_kept(vault.store, machine, vault.key, Tally())
+    kept = read_kept(vault.view, machine, Tally())
     return have_lost(unexpired(vault, result.member, kept, Tally()))
 
 
@@ -192,17 +193,19 @@ def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor:
         started=int(time.time()),
         disks=tuple(job_disk(result.disk) for result in todo),
     )
-    sweeps.wait(vault, vault.sign(layout.job_prefix(job.job), 1, job), monitor)
-    if sweeps.seen(vault) != before:  # it may have deleted what was there
-        there = stocks(vault, monitor)
-    work = Work(vault, there, there[todo[0].member.key_id].there, len(todo))  # of every key the same
+    with job_locks.held(vault, job.job):
+        sweeps.wait(vault, vault.sign(layout.job_prefix(job.job), 1, job), monitor)
+        if sweeps.seen(vault) != before:  # it may have deleted what was there
+            there = stocks(vault, monitor)
+        work = Work(vault, there, there[todo[0].member.key_id].there, len(todo))  # of every key the same
 
-    def import_one(number: int) -> None:
-        _import_disk(work, todo[number], monitor)
-        if not monitor.stopping():
-            vault.sign(layout.job_prefix(job.job), 2 + number, make_receipt(vault, job, todo[number]))
+        def import_one(number: int) -> None:
+            _import_disk(work, todo[number], monitor)
+            if not monitor.stopping():
+                vault.sign(layout.job_prefix(job.job), 2 + number, make_receipt(vault, job, todo[number]))
 
-    side_by_side(len(todo), import_one, range(len(todo)))
+        side_by_side(len(todo), import_one, range(len(todo)))
+        register(vault, monitor)
     return results
 
 
@@ -263,8 +266,7 @@ def _check_arrived(work: Work, result: Imported, found: Sequence[Finding], monit
     """
     disk, key_id = result.disk, result.member.key_id
     for document, _ in disk.sets:
-        prefixes = [layout.received_prefix(document.machine, document.set, d.number) for d in document.disks]
-        if not all(any(True for _ in work.vault.store.list(prefix)) for prefix in prefixes):
+        if not all(_has_come(work.vault, result.member, document, d) for d in document.disks):
             continue
         for manifest, signed in disk.manifests:
             if signed.digest != document.manifest:
@@ -281,6 +283,13 @@ def _check_arrived(work: Work, result: Imported, found: Sequence[Finding], monit
                         name,
                         "needed by the point, and no disk of its set has brought it whole",
                     )
+
+
+def _has_come(vault: Vault, member: Membership, document: SetDocument, disk: SetDisk) -> bool:
+    """Whether an inventory of this disk is in the vault: of one that is imported beside this, there is no receipt yet."""
+    prefix = layout.received_prefix(document.machine, document.set, disk.number)
+    key = bytes.fromhex(member.public_key)
+    return bool(vault.view.look(prefix, Inventory, key, Tally(), least=max(1, disk.generation)).facts)
 
 
 def _take_objects(vault: Vault, result: Imported, monitor: Monitor) -> None:

@@ -5,10 +5,8 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives import serialization
 
-from formats import layout
-from formats.documents import credential_file, envelope
+from formats.documents import credential_file
 from formats.documents.credential import issue_leaf
-from formats.documents.revisions import newest
 from formats.documents.vault import Credential
 from formats.monitor import Monitor
 from formats.store.contract import Guarded
@@ -27,8 +25,7 @@ class Issued:
 
 def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> Issued:
     """A new vault credential; it ends all that were issued before."""
-    before = newest(vault.store, "credentials", Credential, vault.key, monitor)
-    number = before[0].number + 1 if before else 1
+    number = vault.view.look("credentials", Credential, vault.key, monitor).next_number
     now = datetime.now(UTC)
     leaf, key = issue_leaf(authority.certificate, authority.certificate_key, vault.id, number, now)
     document = Credential(
@@ -42,10 +39,7 @@ def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> Is
         issued=int(now.timestamp()),
         expires=int(leaf.not_valid_after_utc.timestamp()),
     )
-    signed = envelope.sign(document, authority.document_key)
-    vault.store.put_new(
-        layout.numbered("credentials", number, envelope.read(signed, "credential").digest), signed
-    )
+    signed = vault.put_signed("credentials", number, document).signed.data
     access, opens = None, None
     if isinstance(vault.store, Guarded):
         access = vault.store.grant(leaf.not_valid_after_utc)

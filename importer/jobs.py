@@ -5,13 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from formats import layout
-from formats.documents import envelope
 from formats.documents.job import Job, Receipt, Validation
 from formats.documents.retention import Sweep
-from formats.documents.revisions import verified
 from formats.documents.vault import Membership
 from formats.ids import MachineId
-from formats.monitor import Monitor, damage_told
+from formats.monitor import Monitor
 from formats.words import counted
 from importer.outgoing import outgoing
 from importer.receipts import receipts
@@ -49,28 +47,24 @@ def _imports(vault: Vault, monitor: Monitor) -> Iterator[Done]:
     ended: dict[str, list[Receipt]] = defaultdict(list)
     for receipt in receipts(vault, monitor):
         ended[receipt.job].append(receipt)
-    for name, _ in vault.store.list("jobs"):
-        if layout.number_of(name) != 1:
-            continue
-        with damage_told(monitor, name):
-            job = envelope.read(vault.store.get(name), name).verify(Job, vault.key)
-            told = ended[job.job]
-            over = len(told) >= len(job.disks)
-            disks = ", ".join(f"{disk.set[:8]}/{disk.number}" for disk in job.disks)
-            yield Done(
-                "import",
-                job.started,
-                max((receipt.finished for receipt in told), default=job.started) if over else None,
-                tuple(sorted({_name(known, disk.machine) for disk in job.disks})),
-                disks,
-                sum(receipt.copied for receipt in told),
-                sum(receipt.copied_bytes for receipt in told),
-                sum(receipt.findings for receipt in told),
-            )
+    for job in vault.view.documents("jobs", Job, monitor, most=1):
+        told = ended[job.job]
+        over = len(told) >= len(job.disks)
+        disks = ", ".join(f"{disk.set[:8]}/{disk.number}" for disk in job.disks)
+        yield Done(
+            "import",
+            job.started,
+            max((receipt.finished for receipt in told), default=job.started) if over else None,
+            tuple(sorted({_name(known, disk.machine) for disk in job.disks})),
+            disks,
+            sum(receipt.copied for receipt in told),
+            sum(receipt.copied_bytes for receipt in told),
+            sum(receipt.findings for receipt in told),
+        )
 
 
 def _validations(vault: Vault, monitor: Monitor) -> Iterator[Done]:
-    for _, run, _ in verified(vault.store, "validations", Validation, vault.key, monitor):
+    for run in vault.view.documents("validations", Validation, monitor):
         what = "a sample" if run.sampled else "goes on later" if run.after else "to its end"
         yield Done("validate", run.started, run.finished, (), what, run.objects, run.bytes, run.damaged)
 
@@ -93,7 +87,7 @@ def _exports(vault: Vault, monitor: Monitor) -> Iterator[Done]:
 
 def _sweeps(vault: Vault, monitor: Monitor) -> Iterator[Done]:
     found: dict[str, dict[str, Sweep]] = defaultdict(dict)
-    for _, document, _ in verified(vault.store, layout.SWEEPS, Sweep, vault.key, monitor):
+    for document in vault.view.documents(layout.SWEEPS, Sweep, monitor):
         found[document.sweep][document.state] = document
     for states in found.values():
         begun, ended = states.get("begun"), states.get("ended")

@@ -15,7 +15,6 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.envelope import Signed, raw_public
 from formats.documents.manifest import Manifest
-from formats.documents.revisions import newest
 from formats.documents.vault import (
     ALL_COUNT,
     COUNTED_MAX,
@@ -29,10 +28,11 @@ from formats.documents.vault import (
 )
 from formats.errors import FormatError, IntegrityError, VaultError
 from formats.ids import MachineId, fingerprint, hex_digest, machine_id
-from formats.monitor import Finding, Monitor
+from formats.monitor import Finding, Monitor, Tally
 from formats.store.contract import Guarded
 from importer.points import line_of, manifests
-from importer.vault import Vault, members
+from importer.registers import register
+from importer.vault import Vault, members, unreadable_members
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,9 @@ def answer_requests(vault: Vault, monitor: Monitor) -> tuple[list[Membership], l
     accepted: list[Membership] = []
     pending: list[Pending] = []
     answered = {member.request for member in known.values()}  # each was verified when it was admitted
+    lost = unreadable_members(
+        vault
+    )  # one of them may have been revoked: only the operator's word lets it in again
     for name, _ in list(vault.store.list("requests")):
         data = vault.store.get(name)
         if hex_digest(data) in answered:
@@ -100,6 +103,9 @@ def answer_requests(vault: Vault, monitor: Monitor) -> tuple[list[Membership], l
             continue
         machine = machine_id(bytes.fromhex(request.public_key))
         if machine in known:
+            continue
+        if machine in lost:
+            pending.append(Pending(request, signed, "its membership was lost; it may have been revoked"))
             continue
         try:
             _check_current(vault, request, name, monitor)
@@ -133,8 +139,9 @@ def admit(
     if not past:
         _check_name(request, machine, known)
     _check_key(request, machine, known)
+    prefix = layout.member_prefix(machine)
     member = known[machine] = Membership(
-        number=before.number + 1 if before else 1,
+        number=vault.view.look(prefix, Membership, vault.key, Tally()).next_number,
         vault=vault.id,
         machine=machine,
         name=request.name,
@@ -145,9 +152,10 @@ def admit(
         since=int(time.time()),
         accepted_by=by,
         replaces=request.replaces,
-        slots_from=before.slots_from if before else 1,
+        slots_from=before.slots_from if before else _first_slots(vault, machine, request.public_key),
     )
-    vault.sign(layout.member_prefix(machine), member.number, member)
+    vault.sign(prefix, member.number, member)
+    register(vault, monitor)
     complete_replacements(vault, known, monitor)
     return member
 
@@ -187,23 +195,29 @@ def drop_keys(
     member = known.get(machine)
     if member is None:
         raise _no_member(machine)
-    slots = newest(vault.store, layout.slot_prefix(machine), Slots, bytes.fromhex(member.public_key), monitor)
-    keep = max(member.slots_from, slots[0].keep_from if slots is not None else 1)
+    prefix, key = layout.slot_prefix(machine), bytes.fromhex(member.public_key)
+    look = vault.view.look(
+        prefix, Slots, key, monitor, lambda entry: layout.number_of(entry.name) < member.slots_from
+    )
+    slots = look.newest.document if look.newest is not None and look.hidden is None else None
+    keep = max(member.slots_from, slots.keep_from if slots is not None else 1)
     if keep == 1:
         return []
     line = line_of(member, known)
     for before, keep_from in zip(line, (keep, *(SLOTS_NONE for _ in line[1:])), strict=True):
         if before.slots_from < keep_from:
             known[before.machine] = _revise(vault, before, slots_from=keep_from)
-    dropped = [
-        name
-        for before in line
-        for name, _ in vault.store.list(layout.slot_prefix(before.machine))
-        if layout.number_of(name) < known[before.machine].slots_from
-    ]
-    for name in dropped:
-        vault.store.delete(name)
-    return dropped
+    dropped = set[str]()
+    for before in line:
+        for prefix in (
+            layout.slot_prefix(before.machine),
+            layout.copy_name(layout.slot_prefix(before.machine)),
+        ):
+            for name, _ in list(vault.store.list(prefix)):
+                if layout.number_of(name) < known[before.machine].slots_from:
+                    vault.store.delete(name)
+                    dropped.add(layout.copied_from(name))
+    return sorted(dropped)
 
 
 def _no_member(machine: MachineId) -> VaultError:
@@ -240,6 +254,12 @@ def accept_further(
         known[machine] = _revise(vault, member, counted=counted)
 
 
+def _first_slots(vault: Vault, machine: MachineId, public_key: str) -> int:
+    """The lowest revision of its key slots that the vault has: those below may have been removed by a membership that is lost."""
+    look = vault.view.look(layout.slot_prefix(machine), Slots, bytes.fromhex(public_key), Tally())
+    return min((layout.number_of(fact.name) for fact in look.facts), default=1)
+
+
 def _end(vault: Vault, member: Membership, status: str, monitor: Monitor) -> Membership:
     digests = [signed.digest for _, signed in manifests(vault, member, monitor)]
     if len(digests) > COUNTED_MAX:
@@ -256,6 +276,7 @@ def _end(vault: Vault, member: Membership, status: str, monitor: Monitor) -> Mem
 def _revise(vault: Vault, member: Membership, **changes: object) -> Membership:
     revised = replace(member, number=member.number + 1, **changes)  # type: ignore[arg-type]
     vault.sign(layout.member_prefix(member.machine), revised.number, revised)
+    register(vault, Tally())
     return revised
 
 
@@ -310,8 +331,8 @@ def _check_replaced(
 def _check_current(vault: Vault, request: Request, name: str, monitor: Monitor) -> None:
     from formats.documents import credential  # as in `read_request`
 
-    issued = newest(vault.store, "credentials", Credential, vault.key, monitor)
-    if issued is None or issued[0].number != request.serial or issued[0].leaf != request.leaf:
+    issued = vault.view.newest("credentials", Credential, vault.key, monitor)
+    if issued is None or issued.number != request.serial or issued.leaf != request.leaf:
         raise VaultError("credential-replaced", "a newer credential was issued since")
     leaf = credential.check_leaf(
         credential.load_certificate(request.leaf),

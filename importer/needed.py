@@ -4,34 +4,46 @@ What cannot be read is not taken for nothing: under the key that it concerns, no
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 
 from formats import layout
-from formats.documents import envelope
+from formats.documents.acceptance import folder_identity
 from formats.documents.damage import Wants
 from formats.documents.disk import Inventory
 from formats.documents.job import Job
-from formats.documents.revisions import newest
 from formats.documents.vault import COUNTED_SIZE, Counted, Membership
-from formats.errors import FormatError, IntegrityError, NotFoundError, damage_aside
-from formats.ids import ArchiveName, HexDigest, MachineId, PointId, hex_digest
+from formats.errors import FormatError, IntegrityError, NotFoundError
+from formats.ids import ArchiveName, HexDigest, MachineId, PointId, fingerprint
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import Stock, index_objects, replacements, sections, translated
+from formats.standing import read_table
 from formats.store.foreign import CLOSED, Foreign
 from formats.store.obstacles import obstructed
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need, all_of, of_bits
 from formats.tables.sections import Section
 from importer.abandoned import abandoned, is_over
-from importer.points import History, need_digests, read_table, set_documents, stocks
+from importer.job_locks import was_killed
+from importer.points import (
+    History,
+    look_at_manifests,
+    need_digests,
+    set_documents,
+    stocks,
+)
 from importer.receipts import receipts
-from importer.vault import Vault
+from importer.vault import Vault, unreadable_members
 
 # What tells who needs what. A folder of these that nobody may look into is not taken for an empty one.
 TOLD_BY = ("machines", "manifests", "sets", "disks", "jobs", "replacements", "terms")
+ANY = ""  # in the place of a key id that nobody knows any more
+CANDIDATE_MAX = (
+    30 * 24 * 3600.0
+)  # seconds for which a document that may have rotted unseen keeps what came with it
+STAYS = "nothing of this machine's is deleted until it is repaired, or accepted as lost: importer machines accept-loss "
 JOB_MAX = 7 * 24 * 3600.0  # seconds after which an import that has not ended is over
 
 Live = dict[Holding, int]  # of each archive the bits of the records that are live
@@ -40,12 +52,17 @@ Live = dict[Holding, int]  # of each archive the bits of the records that are li
 @dataclass
 class Needed:
     """By key id, what is `live` in the archives that need lists name; the names of the small `objects` that are needed; the
-    key ids that are `blind`, for of what they need something cannot be read; the imports that go on."""
+    key ids that are `blind`, for of what they need something cannot be read, with `ANY` where it may be any machine's; by key
+    id the times from which on archives are kept in `doubts`; the imports that go on. `now` is a time of the store's clock, and
+    `keys` are those of all members."""
 
     stocks: Mapping[str, Stock]
+    now: float
+    keys: Set[str]
     live: dict[str, Live] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
     objects: set[str] = field(default_factory=set)
     blind: set[str] = field(default_factory=set)
+    doubts: dict[str, float] = field(default_factory=dict)
     importing: list[str] = field(default_factory=list)
 
     def add(self, key_id: str, needs: Iterable[Need]) -> None:
@@ -62,7 +79,11 @@ def needed(
     monitor: Monitor,
 ) -> Needed:
     """Read it all. `expired` are points that are as good as expired; `now` is a time of the store's clock. Raises StoreError."""
-    found = Needed(stocks(vault, Tally()))
+    found = Needed(stocks(vault, Tally()), now, frozenset(member.key_id for member in known.values()))
+    for machine, key_id in unreadable_members(vault).items():
+        found.blind.add(key_id or ANY)
+        detail = f"its membership cannot be read; {STAYS}{fingerprint(machine)}"
+        monitor.finding(Finding(code="prune-blind", subject=f"machine {fingerprint(machine)}", detail=detail))
     _closed(vault, known, found, monitor)
     for machine, member in known.items():
         _of_points(vault, member, known, expired.get(machine, set()), found, monitor)
@@ -162,94 +183,86 @@ def _of_points(
             _blind(found, member, f"the need list of point {manifest.point[:8]}", monitor)
     for point in history.kept.terms.keys() - points - gone:
         _blind(found, member, f"the manifest of point {point[:8]}", monitor)
-    for name in _unreadable(vault, member):
-        _blind(found, member, name, monitor)
+    _of_damage(vault, member, found, monitor)
     for document in set_documents(vault, member, Tally()):
         if document.point not in points | gone:
             _blind(found, member, f"the manifest that ends set {document.set[:8]}", monitor)
 
 
-def _unreadable(vault: Vault, member: Membership) -> Iterator[str]:
-    """The names of manifests that should count, and are damaged. What is whole and does not verify, somebody else put there."""
+def _of_damage(vault: Vault, member: Membership, found: Needed, monitor: Monitor) -> None:
+    """Manifests that cannot be read (SEEN-2, SEEN-3). One that was there, or that a later one names, makes blind. Of one that may have rotted
+    before anybody saw it, all that came after the last whole manifest is kept, until a later one decides or a month is over.
+    """
+    look = look_at_manifests(vault, member, Tally())
+    for name in look.unreadable:
+        _blind(found, member, name, monitor)
+    if not vault.view.registered(member.machine, Tally()).whole:
+        _blind(found, member, layout.register_prefix(member.machine), monitor)
+    came = {fact.name: _written(vault, fact.name) for fact in look.facts} if look.candidates else {}
     counted = Counted(member)
-    for name, _ in vault.store.list(layout.manifest_prefix(member.machine)):
+    for name in look.candidates:
         said = name.rpartition("-")[2]
-        if member.status != "active" and (len(said) != 2 * COUNTED_SIZE or HexDigest(said) not in counted):
+        if member.status != "active":
+            if len(said) == 2 * COUNTED_SIZE and HexDigest(said) in counted:
+                _blind(found, member, name, monitor)
             continue
-        if _is_damaged(vault, name):
-            yield name
+        written = _written(vault, name)
+        if any((fact.document.previous or "").startswith(said) for fact in look.facts):
+            _blind(found, member, name, monitor)
+        elif written > found.now - CANDIDATE_MAX and all(at <= written for at in came.values()):
+            since = max((at for at in came.values() if at < written), default=0.0)
+            found.doubts[member.key_id] = min(since, found.doubts.get(member.key_id, since))
+            detail = "it may have been a manifest: archives that came since the last one are kept"
+            monitor.finding(Finding(code="prune-doubt", subject=f"{member.name}: {name}", detail=detail))
+
+
+def _written(vault: Vault, name: str) -> float:
+    """When an object was written, by the store's clock, in seconds; 0 where it is gone."""
+    written = vault.store.written(name)
+    return written.timestamp() if written is not None else 0.0
 
 
 def _of_open_sets(
     vault: Vault, known: Mapping[MachineId, Membership], now: float, found: Needed, monitor: Monitor
 ) -> None:
     """Disks that came before their set was finished: all that they list is kept until it is, or was given up long ago."""
-    ended = {
-        (machine, document.set)
-        for machine, member in known.items()
-        for document in set_documents(vault, member, Tally())
-    }
-    for machine, owner in known.items():
-        gone = abandoned(vault, owner, known, Tally()).items()
-        ended |= {(machine, disk_set) for disk_set, until in gone if is_over(until, now)}
-    for name, _ in vault.store.list("disks"):
-        if layout.number_of(name) < 1:
-            continue
-        member = known.get(MachineId(name.split("/")[1]))
-        if member is None:
-            continue
-        if _is_damaged(vault, name):
-            _blind(found, member, name, monitor)
-            continue
-        try:
-            data = vault.store.get(name)
-            inventory = envelope.read(data, name).verify(Inventory, bytes.fromhex(member.public_key))
-        except (FormatError, IntegrityError, NotFoundError):
-            continue  # somebody else put it there
-        try:
-            if (inventory.machine, inventory.set) in ended:
-                continue
-            for table in inventory.tables:
-                found.add(member.key_id, map(all_of, read_table(vault.store, table)))
-        except (FormatError, IntegrityError, NotFoundError):
-            _blind(found, member, name, monitor)
+    for machine, member in known.items():
+        ended = {document.set for document in set_documents(vault, member, Tally())}
+        gone = abandoned(vault, member, known, Tally()).items()
+        ended |= {disk_set for disk_set, until in gone if is_over(until, now)}
+        key = bytes.fromhex(member.public_key)
+        look = vault.view.look(f"disks/{machine}", Inventory, key, Tally(), least=1)
+        for name in look.unreadable:
+            identity = folder_identity(name.split("/")[2])
+            if identity is None or identity[0] not in ended:
+                _blind(found, member, name, monitor)
+        for fact in look.facts:
+            try:
+                for table in fact.document.tables if fact.document.set not in ended else ():
+                    found.add(member.key_id, map(all_of, read_table(vault.store, table)))
+            except (FormatError, IntegrityError, NotFoundError):
+                _blind(found, member, fact.name, monitor)
 
 
 def _of_wants(vault: Vault, key_id: str, found: Needed) -> None:
-    wants = newest(vault.store, layout.wants_prefix(key_id), Wants, vault.key, Tally())
-    if wants is not None and wants[0].needs is not None:
-        found.objects |= {layout.need_name(digest) for digest in need_digests(vault.store, wants[0].needs)}
+    wants = vault.view.newest(layout.wants_prefix(key_id), Wants, vault.key, Tally())
+    if wants is not None and wants.needs is not None:
+        found.objects |= {layout.need_name(digest) for digest in need_digests(vault.store, wants.needs)}
 
 
 def _importing(vault: Vault, now: float) -> Iterator[str]:
-    """The jobs that have not ended, nor are so old that they never will."""
+    """The jobs that have not ended, nor are so old that they never will, nor were killed in this home."""
     ended = Counter(receipt.job for receipt in receipts(vault, Tally()))
-    for name, _ in vault.store.list("jobs"):
-        if layout.number_of(name) != 1:
+    for fact in vault.view.look("jobs", Job, vault.key, Tally(), most=1).facts:
+        job = fact.document
+        if ended[job.job] >= len(job.disks) or now - _written(vault, fact.name) > JOB_MAX:
             continue
-        written = vault.store.written(name)
-        if written is None or now - written.timestamp() > JOB_MAX:
-            continue
-        try:
-            document = envelope.read(vault.store.get(name), name).verify(Job, vault.key)
-        except (FormatError, IntegrityError, NotFoundError):
-            if _is_damaged(vault, name):
-                yield name.split("/")[1]  # whatever it brings
-            continue
-        if ended[document.job] < len(document.disks):
-            yield document.job
-
-
-def _is_damaged(vault: Vault, name: str) -> bool:
-    """Whether an object that is there has other bytes than its name says."""
-    data = b""
-    with damage_aside():
-        data = vault.store.get(name, length=envelope.SIZE_MAX + 1)
-    return not layout.is_name_of(name, hex_digest(data)) and vault.store.head(name) is not None
+        if not was_killed(vault, job.job):
+            yield job.job
 
 
 def _blind(found: Needed, member: Membership, what: str, monitor: Monitor) -> None:
     if member.key_id not in found.blind:
-        detail = "it cannot be read, so nothing of this machine's is deleted until it is repaired"
+        detail = f"it cannot be read; {STAYS}{fingerprint(member.machine)}"
         monitor.finding(Finding(code="prune-blind", subject=f"{member.name}: {what}", detail=detail))
     found.blind.add(member.key_id)

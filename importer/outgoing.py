@@ -11,10 +11,11 @@ from formats.documents.envelope import Signed
 from formats.errors import UsageError, damage_aside
 from formats.ids import HexDigest, SetId, hex_digest, random_id
 from formats.monitor import Monitor, damage_told
+from formats.standing import read_table
 from formats.store.contract import Store
 from formats.tables.holdings import Holding
 from formats.words import numbered
-from importer.points import Point, read_table
+from importer.points import Point
 from importer.vault import Vault
 
 

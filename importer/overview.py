@@ -4,13 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from formats import layout
 from formats.custody import told as told_of
-from formats.documents import envelope
 from formats.documents.job import Job
 from formats.documents.vault import Membership
 from formats.ids import ArchiveName, MachineId, SetId
-from formats.monitor import Monitor, Tally, damage_told
+from formats.monitor import Monitor, Tally
 from formats.replaced import Stock
 from formats.reports import charts, sections
 from formats.reports.facts import (
@@ -70,12 +68,7 @@ def _points(history: History, there: Stock) -> Iterator[PointFact]:
 
 def _speeds(vault: Vault, monitor: Monitor) -> dict[tuple[SetId, int], float]:
     """At how many bytes a second each disk was read, when it brought something."""
-    started: dict[str, int] = {}
-    for name, _ in vault.store.list("jobs"):
-        if layout.number_of(name) == 1:
-            with damage_told(monitor, name):
-                job = envelope.read(vault.store.get(name), name).verify(Job, vault.key)
-                started[job.job] = job.started
+    started = {job.job: job.started for job in vault.view.documents("jobs", Job, monitor, most=1)}
     return {
         (r.disk.set, r.disk.number): r.copied_bytes / max(r.finished - started[r.job], 1)
         for r in receipts(vault, monitor)

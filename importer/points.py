@@ -8,27 +8,30 @@ from functools import cached_property
 from itertools import chain
 
 from formats import layout
-from formats.documents.disk import Held, SetDisk, SetDocument
+from formats.documents.disk import SetDisk, SetDocument
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
-from formats.documents.revisions import signed_at
 from formats.documents.vault import Counted, Membership
+from formats.documents.view import Look
 from formats.errors import (
     FormatError,
     IntegrityError,
     MediaError,
     NotFoundError,
     StoreError,
+    damage_aside,
 )
-from formats.ids import ArchiveName, Digest, HexDigest, MachineId, SetId, digest, hex_digest
+from formats.ids import ArchiveName, Digest, HexDigest, MachineId, SetId, digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.replaced import Stock, replacements
 from formats.retention import Kept, read_kept
-from formats.standing import Standing, brings, judge, newest_points, newest_sets
+from formats.standing import Standing, brings, judge, newest_points, newest_sets, read_table
 from formats.store.contract import Store
 from formats.tables import needs
-from formats.tables.holdings import TABLE_SIZE_MAX, Holding, decode_table
+from formats.tables.archive import CONTENT_CLASS
+from formats.tables.holdings import Holding
 from formats.tables.needs import Buckets, Need
+from importer.receipts import came_to, inventories, receipts
 from importer.vault import Vault, members
 
 SET_DISKS_MAX = 100_000  # in the set documents of a machine; ten a day for a quarter of a century
@@ -66,12 +69,16 @@ def _fetch_need(store: Store, wanted: Digest) -> bytes:
     return data
 
 
-def read_table(store: Store, table: Held) -> list[Holding]:
-    """The archives in a table of an inventory. Raises NotFoundError, FormatError, IntegrityError."""
-    data = store.get(table.name, length=TABLE_SIZE_MAX + 1)
-    if hex_digest(data) != table.digest:
-        raise IntegrityError("object-damaged", "a table of archives is damaged", subject=table.name)
-    return decode_table(data, table.name)
+def received_archives(vault: Vault, *, whole: bool = False) -> Iterator[tuple[Holding, MachineId]]:
+    """Yield the archives that the disks list for which there are receipts, and the machines that wrote them.
+
+    With `whole`, only of the disks from which all was taken. Raises StoreError.
+    """
+    found = [receipt for receipt in receipts(vault, Tally()) if receipt.whole or not whole]
+    for inventory in inventories(vault, found):
+        for table in inventory.tables:
+            with damage_aside():  # then they count as not come
+                yield from ((holding, inventory.machine) for holding in read_table(vault.store, table))
 
 
 def stocks(vault: Vault, monitor: Monitor) -> Mapping[str, Stock]:
@@ -100,27 +107,12 @@ def arrivals(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, Itera
     """Yield each active machine, when its points came by the store's clock, the last one first, and whether that is doubted."""
     for member in by_name(members(vault, monitor)):
         if member.status == "active":
-            last = next(_signed(vault, member), None)
-            yield member, _times(vault, member), last is not None and bool(last[1].doubted)
-
-
-def _times(vault: Vault, member: Membership) -> Iterator[int]:
-    for name, _ in _signed(vault, member):
-        if (written := vault.store.written(name)) is not None:
-            yield int(written.timestamp())
-
-
-def _signed(vault: Vault, member: Membership) -> Iterator[tuple[str, Manifest]]:
-    """Yield the manifests that a machine signed, the last one first. A name alone is nobody's word."""
-    names = [name for name, _ in vault.store.list(layout.manifest_prefix(member.machine))]
-    for name in sorted(names, key=layout.number_of, reverse=True):
-        with suppress(FormatError, IntegrityError):
-            signed = signed_at(vault.store, name)
-            if signed is None or not layout.is_name_of(name, signed.digest):
-                continue
-            manifest = signed.verify(Manifest, bytes.fromhex(member.public_key))
-            if manifest.sequence == layout.number_of(name):
-                yield name, manifest
+            facts = look_at_manifests(vault, member, Tally()).facts
+            last = sorted(facts, key=lambda fact: fact.document.sequence, reverse=True)
+            times = (
+                int(at.timestamp()) for fact in last if (at := vault.store.written(fact.name)) is not None
+            )
+            yield member, times, bool(last and last[0].document.doubted)
 
 
 def by_name(known: Mapping[MachineId, Membership]) -> list[Membership]:
@@ -148,16 +140,18 @@ class History:
     ) -> None:
         self.vault = vault
         self.member = member
-        self.kept = read_kept(vault.store, member.machine, vault.key, monitor)
+        self.kept = read_kept(vault.view, member.machine, monitor)
         self.all = [
             item for item in manifests(vault, member, monitor) if item[0].point not in self.kept.expired
         ]
         self.found = newest_points(self.all, lambda item: item[0])
-        self._line = line_of(member, known)
+        self.came = came_to(vault)
+        self._posted: dict[SetId, set[ArchiveName]] = {}
+        self.line = line_of(member, known)
         self._monitor = monitor
         self._buckets: Buckets = {}
         self._needed = {signed.digest: self._needs(manifest, monitor) for manifest, signed in self.found}
-        self._earlier = [item for before in self._line[1:] for item in manifests(vault, before, Tally())]
+        self._earlier = [item for before in self.line[1:] for item in manifests(vault, before, Tally())]
 
     def needed(self, signed: Signed) -> list[Need] | None:
         """What a manifest of `all` needs; None where its need list cannot be read."""
@@ -174,7 +168,7 @@ class History:
                 archives = manifest.totals.archives
                 yield Point(manifest, signed, self.member, Standing(archives, archives))
                 continue
-            standing = judge(needed, there, [self.vault.store], self.sets, self.needed_by)
+            standing = judge(needed, there, self.came, self.sets, self.needed_by, self.in_post)
             yield Point(manifest, signed, self.member, standing)
 
     def sets(self) -> list[SetDocument]:
@@ -183,16 +177,45 @@ class History:
 
     @cached_property
     def _sets(self) -> list[SetDocument]:
-        earlier = (sets(self.vault, before, Tally()) for before in self._line[1:])
+        earlier = (sets(self.vault, before, Tally()) for before in self.line[1:])
         return [*sets(self.vault, self.member, self._monitor), *chain.from_iterable(earlier)]
 
     def needed_by(self, document: SetDocument) -> set[ArchiveName]:
         """The archives that the points need which a set brings."""
-        brought = {s.digest: m for m, s in (*self.found, *self._earlier) if brings(document, m, s.digest)}
-        for point, manifest in brought.items():
-            if point not in self._needed:
-                self._needed[point] = self._needs(manifest, Tally())
-        return {need.archive.name for point in brought for need in self._needed[point] or ()}
+        return {
+            need.archive.name for manifest in self._brought(document) for need in self._needs_of(*manifest)
+        }
+
+    def in_post(self, document: SetDocument) -> set[ArchiveName]:
+        """Return the archives that only the disks of a set bring: no earlier point needs them, and no disk that came lists them.
+
+        Those of catalogs are not among them, which the vault has before the disks travel.
+        """
+        if document.set not in self._posted:
+            brought = self._brought(document)
+            first = min((manifest.sequence for manifest, _ in brought), default=0)
+            found = {
+                n.archive.name
+                for item in brought
+                for n in self._needs_of(*item)
+                if n.archive.archive_class == CONTENT_CLASS
+            }
+            before = ((m, s) for m, s in (*self.found, *self._earlier) if m.sequence < first)
+            found.difference_update(n.archive.name for item in before for n in self._needs_of(*item))
+            machines = {member.machine for member in self.line}
+            found.difference_update(
+                h.name for h, machine in received_archives(self.vault) if machine in machines
+            )
+            self._posted[document.set] = found
+        return self._posted[document.set]
+
+    def _brought(self, document: SetDocument) -> list[tuple[Manifest, Signed]]:
+        return [(m, s) for m, s in (*self.found, *self._earlier) if brings(document, m, s.digest)]
+
+    def _needs_of(self, manifest: Manifest, signed: Signed) -> list[Need]:
+        if signed.digest not in self._needed:
+            self._needed[signed.digest] = self._needs(manifest, Tally())
+        return self._needed[signed.digest] or []
 
     def _needs(self, manifest: Manifest, monitor: Monitor) -> list[Need] | None:
         """The need list of a point; None, and a finding, where it cannot be read."""
@@ -234,41 +257,43 @@ def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterato
     """The set documents of one machine that verify, superseded ones too, the last ones first; of one that is no longer active, those
     that end a manifest that counts. No more than have a hundred thousand disks: who writes them without end makes nobody else wait."""
     counted = {s.digest for _, s in manifests(vault, member, Tally())} if member.status != "active" else None
-    prefix = layout.set_prefix(member.machine)
+    prefix, key = layout.set_prefix(member.machine), bytes.fromhex(member.public_key)
     left = SET_DISKS_MAX
-    for name in sorted((name for name, _ in vault.store.list(prefix)), key=layout.number_of, reverse=True):
-        try:
-            if (signed := signed_at(vault.store, name)) is None:
-                continue
-            document = signed.verify(SetDocument, bytes.fromhex(member.public_key))
-        except (FormatError, IntegrityError) as error:
-            monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
+    for fact in sorted(
+        vault.view.look(prefix, SetDocument, key, monitor).facts,
+        key=lambda fact: layout.number_of(fact.name),
+        reverse=True,
+    ):
+        if counted is not None and fact.document.manifest not in counted:
             continue
-        if counted is not None and document.manifest not in counted:
-            continue
-        left -= len(document.disks)
+        left -= len(fact.document.disks)
         if left < 0:
             detail = (
                 f"{member.name} has written more sets than any machine has; the earlier ones do not count"
             )
             monitor.finding(Finding(code="disk-crowded", subject=prefix, detail=detail))
             return
-        yield document
+        yield fact.document
 
 
 def manifests(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[tuple[Manifest, Signed]]:
     """The manifests of one machine that verify and count (REV-3), by sequence; superseded ones too."""
     counted = Counted(member)
-    for name, _ in vault.store.list(layout.manifest_prefix(member.machine)):
-        try:
-            if (signed := signed_at(vault.store, name)) is None:
-                continue
-            manifest = signed.verify(Manifest, bytes.fromhex(member.public_key))
-        except (FormatError, IntegrityError) as error:
-            monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
-            continue
-        if signed.digest not in counted:
+    for fact in look_at_manifests(vault, member, monitor).facts:
+        if fact.signed.digest not in counted:
             detail = f"the vault did not have it when {member.name} was {member.status}: it does not count"
-            monitor.finding(Finding(code=counted.code, subject=name, detail=detail))
+            monitor.finding(Finding(code=counted.code, subject=fact.name, detail=detail))
             continue
-        yield manifest, signed
+        yield fact.document, fact.signed
+
+
+def look_at_manifests(vault: Vault, member: Membership, monitor: Monitor) -> Look[Manifest]:
+    """All that lies where the manifests of a machine do. Those of points that have expired may be gone."""
+    expired = read_kept(vault.view, member.machine, Tally()).expired
+    return vault.view.look(
+        layout.manifest_prefix(member.machine),
+        Manifest,
+        bytes.fromhex(member.public_key),
+        monitor,
+        lambda entry: entry.point in expired,
+    )

@@ -27,16 +27,17 @@ from formats.documents.envelope import Signed
 from formats.documents.job import Validation
 from formats.documents.manifest import Manifest
 from formats.documents.retention import CONDEMNED_MAX, Condemned
-from formats.documents.revisions import newest, signed_at, verified
 from formats.documents.vault import Membership
-from formats.errors import OffseedError, damage_aside
+from formats.documents.view import Look
+from formats.errors import OffseedError
 from formats.ids import HexDigest, MachineId
-from formats.monitor import Monitor, Tally, damage_told
+from formats.monitor import Monitor, Tally
 from formats.replaced import index_objects, replacements
 from formats.retention import read_kept
-from formats.tables.archive import HEAD, parse_head
 from importer.compaction import compact, wasting
+from importer.doubtful import Doubtful
 from importer.needed import Live, Needed, effective, needed
+from importer.registers import register
 from importer.retention import Decided, decide, publish
 from importer.sweeps import Sweeping, begin
 from importer.vault import Vault, members
@@ -67,6 +68,8 @@ def prune(
     vault: Vault, wanted: Callable[[Membership], bool], monitor: Monitor, *, rehearse: bool = False
 ) -> Pruned:
     """Apply the retention of the machines that are `wanted`, and delete what nobody needs. Raises StoreError."""
+    if not rehearse:
+        register(vault, monitor)
     known = members(vault, monitor)
     if rehearse:
         return _pruned(vault, known, wanted, None, datetime.fromtimestamp(time.time(), UTC), monitor)
@@ -132,40 +135,38 @@ def _sweep(
         else:
             vault.store.delete(name)
             swept.append(digest)
-    _forget_points(vault, known, monitor)
+    _forget_points(vault, known)
     sweeping.end(swept, done.deleted, done.deleted_bytes)
     _forget_older(vault, known)
 
 
 def _unneeded(vault: Vault, found: Needed, live: Mapping[str, Live]) -> Iterator[tuple[str, int]]:
     """The objects that nobody needs, and their sizes. Where something cannot be read, what may hang on it is none of them."""
+    doubtful = Doubtful(vault, found)
+    if doubtful.all or not found.keys:
+        return
     stays = {layout.archive_name(archive.name) for needs in live.values() for archive in needs}
     for name, size in vault.store.list("archives"):
-        if name not in stays and not (found.blind and _is_of(vault, name, found.blind)):
+        if name not in stays and not doubtful.has_archive(name):
             yield name, size
-    if found.blind:
-        return
     for name, size in vault.store.list("needs"):
-        if name not in found.objects:
+        if name not in found.objects and not doubtful.has_need(name):
             yield name, size
     olds = {archive.name for needs in found.live.values() for archive in needs}
     described = olds | {archive.name for needs in live.values() for archive in needs}
     sizes = dict(vault.store.list("indexes"))
     for name, listed in index_objects(vault.store):
-        if name in sizes and not any(section.archive.name in described for section in listed):
+        if name not in sizes or any(section.archive.name in described for section in listed):
+            continue
+        if not doubtful.has_index(name, listed):
             yield name, sizes[name]
     sizes = dict(vault.store.list(layout.REPLACEMENTS))
     for name, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, Tally()):
         needs = found.live.get(document.key_id, {})
+        if doubtful.has_key(document.key_id):
+            continue
         if not any(entry.archive.holding in needs for entry in document.replaced):
             yield name, sizes[name]
-
-
-def _is_of(vault: Vault, name: str, blind: Collection[str]) -> bool:
-    """Whether an archive may be under one of these keys, by what stands at its head."""
-    with damage_aside():
-        return parse_head(vault.store.get(name, 0, HEAD.size), name)[1].hex() in blind
-    return True
 
 
 def _condemn(
@@ -224,15 +225,17 @@ def _is_old(vault: Vault, name: str, now: datetime) -> bool:
     return written is not None and now - written >= GRACE
 
 
-def _forget_points(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monitor) -> None:
+def _forget_points(vault: Vault, known: Mapping[MachineId, Membership]) -> None:
     """Delete the manifests of points that have expired."""
     for machine in known:
-        gone = read_kept(vault.store, machine, vault.key, Tally()).expired
-        for name, _ in list(vault.store.list(layout.manifest_prefix(machine))) if gone else ():
-            with damage_told(monitor, name):
-                signed = signed_at(vault.store, name)
-                if signed is not None and signed.peek(Manifest).point in gone:
-                    vault.store.delete(name)
+        gone = read_kept(vault.view, machine, Tally()).expired
+        key = bytes.fromhex(known[machine].public_key)
+        look = vault.view.look(layout.manifest_prefix(machine), Manifest, key, Tally()) if gone else Look()
+        for fact in look.facts:
+            if fact.document.point in gone:
+                vault.store.delete(layout.copy_name(fact.name))
+                vault.store.delete(fact.name)
+                vault.view.forget(fact.name)
 
 
 def _forget_older(vault: Vault, known: Mapping[MachineId, Membership]) -> None:
@@ -241,14 +244,15 @@ def _forget_older(vault: Vault, known: Mapping[MachineId, Membership]) -> None:
         layout.wants_prefix(member.key_id): Wants for member in known.values()
     }
     for prefix, kind in {**prefixes, "validations": Validation}.items():
-        if (last := newest(vault.store, prefix, kind, vault.key, Tally())) is not None:
+        if (last := vault.view.newest(prefix, kind, vault.key, Tally())) is not None:
             for name, _ in list(vault.store.list(prefix)):
-                if layout.number_of(name) < last[0].number:
+                if layout.number_of(name) < last.number:
                     vault.store.delete(name)
 
 
 def _lists(vault: Vault, monitor: Monitor) -> list[tuple[str, Condemned, Signed]]:
-    return list(verified(vault.store, layout.CONDEMNED, Condemned, vault.key, monitor))
+    facts = vault.view.look(layout.CONDEMNED, Condemned, vault.key, monitor).facts
+    return [(fact.name, fact.document, fact.signed) for fact in facts]
 
 
 def _names(known: Mapping[MachineId, Membership], keys: Collection[str]) -> list[str]:

@@ -1,17 +1,24 @@
 """How the import of a disk ended, and the receipt that says so."""
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
 
+from formats import layout
 from formats.documents import envelope
+from formats.documents.disk import Inventory, SetDisk, SetDocument
 from formats.documents.job import Job, JobDisk, Receipt
 from formats.documents.vault import Membership
-from formats.errors import FormatError, IntegrityError
-from formats.ids import HexDigest
-from formats.layout import number_of
-from formats.monitor import Finding, Monitor
-from importer.intake import Disk
+from formats.errors import damage_aside
+from formats.ids import HexDigest, MachineId, SetId
+from formats.monitor import Finding, Monitor, Tally
+from formats.standing import Came
 from importer.vault import Vault
+
+if TYPE_CHECKING:
+    from importer.intake import Disk
 
 
 @dataclass
@@ -19,7 +26,7 @@ class Imported:
     """How the import of one disk ended. `whole`: the vault holds everything this disk can give it; `finished`: the
     export that it is of has ended, before which its machine may need the disk again, and it does not give back what is lost."""
 
-    disk: Disk
+    disk: "Disk"
     member: Membership
     generation: int = 0
     unchanged: bool = False
@@ -74,15 +81,44 @@ STATES = {
 
 def receipts(vault: Vault, monitor: Monitor) -> list[Receipt]:
     """All receipts of the vault that verify."""
-    found = []
-    for name, _ in vault.store.list("jobs"):
-        if number_of(name) < 2:
-            continue
-        try:
-            found.append(envelope.read(vault.store.get(name), name).verify(Receipt, vault.key))
-        except (FormatError, IntegrityError) as error:
-            monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
-    return found
+    return vault.view.documents("jobs", Receipt, monitor, least=2)
+
+
+def came_to(vault: Vault) -> Came:
+    """Tell which disks the vault has received, by its receipts. The returned function raises StoreError."""
+    newest = cache(lambda: generations(receipts(vault, Tally())))
+
+    def came(document: SetDocument, disk: SetDisk) -> bool:
+        return newest().get((document.machine, document.set, disk.number), -1) >= disk.generation
+
+    return came
+
+
+def generations(found: Iterable[Receipt]) -> dict[tuple[MachineId, SetId, int], int]:
+    """Return the newest generation of each disk for which there is a receipt; 0 where its inventory could not be read."""
+    newest: dict[tuple[MachineId, SetId, int], int] = {}
+    for receipt in found:
+        disk = receipt.disk
+        key = (disk.machine, disk.set, disk.number)
+        newest[key] = max(newest.get(key, 0), disk.generation)
+    return newest
+
+
+def inventories(vault: Vault, found: Iterable[Receipt]) -> Iterator[Inventory]:
+    """Yield the inventories of the disks for which there are receipts, as far as the vault has them whole. Raises StoreError."""
+    named = {
+        layout.numbered(
+            layout.received_prefix(r.disk.machine, r.disk.set, r.disk.number),
+            r.disk.generation,
+            r.disk.inventory,
+        ): r.disk.inventory
+        for r in found
+    }
+    for name, digest in named.items():
+        with damage_aside():
+            signed = envelope.read(vault.store.get(name, length=envelope.SIZE_MAX + 1), name)
+            if signed.digest == digest:
+                yield signed.peek(Inventory)
 
 
 def make_receipt(vault: Vault, job: Job, result: Imported) -> Receipt:
@@ -101,7 +137,7 @@ def make_receipt(vault: Vault, job: Job, result: Imported) -> Receipt:
     )
 
 
-def job_disk(disk: Disk) -> JobDisk:
+def job_disk(disk: "Disk") -> JobDisk:
     return JobDisk(
         machine=disk.label.machine,
         set=disk.label.set,

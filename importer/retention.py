@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from formats import layout
 from formats.documents.manifest import Manifest
 from formats.documents.retention import EXPIRED_MAX, TERMS_MAX, Policy, Term, Terms
-from formats.documents.revisions import newest
 from formats.documents.vault import Membership
 from formats.ids import HexDigest, MachineId, PointId
 from formats.monitor import Monitor, Tally
 from formats.retention import USUAL, Claim, admit, expiring
 from formats.store.contract import Guarded
+from importer.content import Contents
 from importer.points import History, by_name, stocks
 from importer.vault import Vault
 
@@ -44,23 +44,27 @@ def decide(
     for member in filter(wanted, by_name(known)):
         history = History(vault, member, known, Tally())
         whole, partial = dict[str, Manifest](), list[Manifest]()
-        claims = []
+        claims, contents = [], Contents(history, there[member.key_id], monitor)
         for point in history.points(there[member.key_id]):
             manifest = point.manifest
             if manifest.point_kind == "partial":
                 partial.append(manifest)
-            elif point.standing.complete:
+            elif point.standing.complete and (
+                manifest.point in history.kept.terms or contents.are_whole(history.needed(point.signed) or ())
+            ):
                 whole[manifest.point] = manifest
                 if manifest.point not in history.kept.terms:
                     created = _created(vault, manifest, point.signed.digest)
                     claim = Claim(manifest.point, manifest.sequence, created, bool(manifest.doubted))
                     claims.append(claim)
-        policy = policy_of(vault, member, monitor)
+        policy, known_policy = policy_of(vault, member, monitor)
         rules, zone = (policy.rules, policy.zone) if policy else (USUAL, 0)
-        terms = admit(rules, zone, history.kept.terms.values(), claims, now)
+        terms = admit(rules, zone, history.kept.terms.values(), claims, now) if known_policy else []
         history.kept.terms |= {term.point: term for term in terms}
         doubted = {manifest.point for manifest in whole.values() if manifest.doubted}
         ended = set(expiring(history.kept, _numbered(whole.values()), _numbered(partial), now, doubted))
+        if not history.kept.whole:  # a term that is lost may have been a longer one
+            ended.clear()
         decided = Decided(
             member,
             policy.number if policy else 0,
@@ -72,13 +76,18 @@ def decide(
     return found
 
 
-def policy_of(vault: Vault, member: Membership, monitor: Monitor) -> Policy | None:
-    """The policy that a machine asks for; None where the usual one holds: none was set, or its key may be in other hands."""
+def policy_of(vault: Vault, member: Membership, monitor: Monitor) -> tuple[Policy | None, bool]:
+    """Return the policy that a machine asks for, None where the usual one holds: none was set, or its key may be in other hands.
+
+    Also tells whether that is known: not where the last one is lost.
+    """
     if member.status != "active":
-        return None
-    prefix = layout.policy_prefix(member.machine)
-    found = newest(vault.store, prefix, Policy, bytes.fromhex(member.public_key), monitor)
-    return found[0] if found is not None and found[0].machine == member.machine else None
+        return None, True
+    look = vault.view.look(
+        layout.policy_prefix(member.machine), Policy, bytes.fromhex(member.public_key), monitor
+    )
+    found = look.newest.document if look.newest is not None and look.hidden is None else None
+    return found if found is not None and found.machine == member.machine else None, look.hidden is None
 
 
 def publish(vault: Vault, decided: Iterable[Decided]) -> None:

@@ -2,29 +2,28 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from formats import layout
 from formats.custody import newest
-from formats.documents import envelope
-from formats.documents.acceptance import folder_identity
 from formats.documents.custody import Custody
 from formats.documents.disk import Inventory
+from formats.documents.job import Receipt
 from formats.documents.vault import Membership
 from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import ArchiveName, MachineId, SetId
-from formats.monitor import Finding, Monitor, Tally
+from formats.monitor import Monitor, Tally
 from formats.replaced import Stock
-from formats.standing import newest_sets
+from formats.standing import newest_sets, read_table
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need
 from formats.words import moment
 from importer.abandoned import abandoned
 from importer.custody import custody, note_erasable
-from importer.points import History, anybody, by_name, given_up, have_lost, read_table, set_documents, stocks
-from importer.receipts import Imported, receipts
+from importer.points import History, anybody, by_name, given_up, have_lost, set_documents, stocks
+from importer.receipts import Imported, generations, receipts
 from importer.vault import Vault, members
 
 Generations = dict[tuple[SetId, int], int]  # the newest generation of a disk's inventory, by set and number
@@ -102,12 +101,8 @@ def standings(
     vault: Vault, monitor: Monitor, wanted: Callable[[Membership], bool] = anybody
 ) -> Iterator[tuple[Membership, list[SetStanding]]]:
     """The sets of each machine that is `wanted`, by the machines' names."""
-    came = _received(vault, monitor)
-    wholly: dict[MachineId, Generations] = defaultdict(dict)
-    for receipt in receipts(vault, monitor):
-        if receipt.whole:
-            disk = receipt.disk
-            _note(wholly[disk.machine], (disk.set, disk.number), disk.generation)
+    found_receipts = receipts(vault, monitor)
+    came, wholly = _by_machine(found_receipts), _by_machine(r for r in found_receipts if r.whole)
     known, there = members(vault, monitor), stocks(vault, monitor)
     for member in filter(wanted, by_name(known)):
         found: dict[SetId, SetStanding] = {}
@@ -187,14 +182,11 @@ def listed_on(
     vault: Vault, member: Membership, disk_set: SetId, number: int, generation: int
 ) -> list[Holding] | None:
     """The archives on a disk that came, by its inventory of that generation; None where that or a table of it cannot be read."""
-    prefix = layout.received_prefix(member.machine, disk_set, number)
-    names = [name for name, _ in vault.store.list(prefix) if layout.number_of(name) == generation]
+    prefix, key = layout.received_prefix(member.machine, disk_set, number), bytes.fromhex(member.public_key)
+    look = vault.view.look(prefix, Inventory, key, Tally(), least=max(1, generation), most=generation)
     try:
-        signed = envelope.read(vault.store.get(names[-1]), names[-1]) if names else None
-        if signed is None:
-            return None
-        inventory = signed.verify(Inventory, bytes.fromhex(member.public_key))
-        return [held for table in inventory.tables for held in read_table(vault.store, table)]
+        tables = [table for fact in look.facts for table in fact.document.tables]
+        return [held for table in tables for held in read_table(vault.store, table)] if look.facts else None
     except (FormatError, IntegrityError, NotFoundError):
         return None
 
@@ -215,20 +207,9 @@ def _disk(
     )
 
 
-def _received(vault: Vault, monitor: Monitor) -> dict[MachineId, Generations]:
-    """The newest generation of each disk that came, by machine."""
-    received: dict[MachineId, Generations] = defaultdict(dict)
-    for name, _ in vault.store.list("disks"):
-        _, machine, *folder, _ = name.split("/")
-        identity = folder_identity(folder[0]) if len(folder) == 1 else None
-        if identity is None or layout.number_of(name) < 0:
-            monitor.finding(
-                Finding(code="object-unlisted", subject=name, detail="no name of a disk's document")
-            )
-            continue
-        _note(received[MachineId(machine)], identity, layout.number_of(name))
-    return received
-
-
-def _note(newest: Generations, disk: tuple[SetId, int], generation: int) -> None:
-    newest[disk] = max(newest.get(disk, 0), generation)
+def _by_machine(found: Iterable[Receipt]) -> dict[MachineId, Generations]:
+    """The newest generation of each disk that came, by machine; anybody may put an object below `disks/`, and nobody a receipt."""
+    by_machine: dict[MachineId, Generations] = defaultdict(dict)
+    for (machine, disk_set, number), generation in generations(found).items():
+        by_machine[machine][disk_set, number] = generation
+    return by_machine

@@ -18,7 +18,6 @@ from filelock import FileLock, Timeout
 
 from formats import layout
 from formats.documents.retention import Sweep
-from formats.documents.revisions import verified
 from formats.ids import HexDigest
 from formats.monitor import Monitor, Tally
 from formats.records import unwritable
@@ -161,5 +160,5 @@ def _release(lock: FileLock) -> None:
 
 
 def _documents(vault: Vault, monitor: Monitor) -> list[tuple[str, Sweep]]:
-    found = verified(vault.store, layout.SWEEPS, Sweep, vault.key, monitor)
-    return [(name, document) for name, document, _ in found]
+    facts = vault.view.look(layout.SWEEPS, Sweep, vault.key, monitor).facts
+    return [(fact.name, fact.document) for fact in facts]

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 
 from formats import layout
 from formats.documents.job import Validation
-from formats.documents.revisions import newest
 from formats.errors import (
     FormatError,
     IntegrityError,
@@ -35,13 +34,14 @@ from formats.tables.holdings import Holding
 from formats.tables.needs import all_of
 from formats.tables.sections import Section
 from importer.archives import PUTS_MAX, Space, side_by_side
-from importer.points import History, by_name, stocks
+from importer.points import History, by_name, received_archives, stocks
+from importer.registers import register
 from importer.salvage import Saved, own_index, salvage
 from importer.strangers import Cleaner
 from importer.vault import Vault, members
-from importer.wants import copied_on, put_saved, received_archives, sections_in, sign_replacements
+from importer.wants import copied_on, put_saved, sections_in, sign_replacements
 
-SENT_AGAIN = ("indexes/", "needs/", "holdings/", "manifests/", "sets/")
+SENT_AGAIN = ("indexes/", "needs/", "holdings/", "manifests/", "sets/", "copies/")
 # Nobody but their machine has them, and it may be gone: their bytes are kept in the home.
 SET_ASIDE = ("slots/", "policies/")
 UNNAMED = ("label", "custody/")  # whose names say nothing of their bytes
@@ -75,8 +75,8 @@ class Extent:
 def validate(vault: Vault, extent: Extent, monitor: Monitor) -> Validated:
     """Read the vault's objects in the order of their names, from where the run before ended. Raises StoreError."""
     started = int(time.time())
-    before = newest(vault.store, "validations", Validation, vault.key, monitor)
-    after = before[0].after if before is not None else None
+    look = vault.view.look("validations", Validation, vault.key, monitor)
+    after = look.newest.document.after if look.newest is not None else None
     cleaner = Cleaner(vault.store, monitor, aside=extent.aside)
     listed = [(name, size) for name, size in vault.store.list("", cleaner) if after is None or name > after]
     cleaner.end()
@@ -99,7 +99,7 @@ def validate(vault: Vault, extent: Extent, monitor: Monitor) -> Validated:
     if rest and not sampled:
         earlier = [name for name in run.read if name < rest[0]]
         done.after = max(earlier, default=after)
-    number = before[0].number + 1 if before is not None else 1
+    number = look.next_number
     document = Validation(
         number=number,
         vault=vault.id,
@@ -112,6 +112,7 @@ def validate(vault: Vault, extent: Extent, monitor: Monitor) -> Validated:
         sampled=sampled,
         after=after if sampled else done.after,
     )
+    register(vault, monitor)
     vault.sign("validations", number, document)
     return done
 

@@ -5,16 +5,21 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from formats import layout
 from formats.documents import envelope
 from formats.documents.codec import Document
-from formats.documents.revisions import newest
 from formats.documents.vault import VAULT_NAME, Descriptor, Membership
+from formats.documents.view import Fact, Look, Pin, View
 from formats.errors import (
+    FormatError,
     HomeError,
+    IntegrityError,
     NameHeldByOtherError,
+    NotFoundError,
     ObstructedError,
     OffseedError,
     StoreError,
@@ -22,11 +27,14 @@ from formats.errors import (
     VaultError,
 )
 from formats.ids import MachineId, VaultId, random_id
-from formats.monitor import Monitor, damage_told
+from formats.monitor import Monitor, Tally, damage_told
 from formats.store.access import Address
 from formats.store.address import open_store
 from formats.store.contract import Guarded, Octets, Store
+from importer import seen
 from importer.authority import Authority, authorities, authority_of
+
+D = TypeVar("D", bound=Document)
 
 OPERATOR_RIGHTS = frozenset({"create", "read", "list", "delete"})
 
@@ -38,6 +46,13 @@ class Vault:
     store: Store
     descriptor: Descriptor
     authority: Authority | None
+
+    @cached_property
+    def view(self) -> View:
+        """What this home believes of the vault."""
+        home = self.authority.home if self.authority is not None else None
+        pins = seen.load(home, self.id).pins if home is not None else {}
+        return View(self.store, self.key, self.id, pins)
 
     @property
     def id(self) -> VaultId:
@@ -62,10 +77,21 @@ class Vault:
 
     def sign(self, prefix: str, number: int, document: Document) -> str:
         """Put a document signed by the authority; returns its name."""
-        signed = self.signed(document)
-        name = layout.numbered(prefix, number, envelope.read(signed, prefix).digest)
-        self.store.put_new(name, signed)
-        return name
+        return self.put_signed(prefix, number, document).name
+
+    def put_signed(self, prefix: str, number: int, document: D) -> Fact[D]:
+        """The same, as the fact that it is from here on."""
+        signed = envelope.read(self.signed(document), prefix)
+        name = layout.numbered(prefix, number, signed.digest)
+        for place in (name, layout.copy_name(name)) if layout.is_copied(name) else (name,):
+            put_whole(self, place, signed.data)
+        return Fact(name, document, signed)
+
+    def remember(self, pins: dict[str, Pin]) -> None:
+        """Keep in the home which registers are the last ones. Raises HomeError."""
+        assert self.authority is not None
+        seen.note(self.authority.home, self.id, self.store.address, pins)
+        self.view.pins = pins
 
 
 def put_whole(vault: Vault, name: str, data: Octets) -> bool:
@@ -79,9 +105,7 @@ def put_whole(vault: Vault, name: str, data: Octets) -> bool:
     return False
 
 
-def create(
-    home: Path, name: str, address: Address, region: str, redundancy: str | None, monitor: Monitor
-) -> Vault:
+def create(home: Path, name: str, address: Address, region: str, redundancy: str | None) -> Vault:
     """Make a vault at `address`, and its authority in `home`. The authority comes first: a vault without one
     could never be used, an authority without a vault harms nobody.
 
@@ -102,7 +126,7 @@ def create(
             hint="choose another name; or, if that vault was lost, make it again: importer vault recreate NAME --at STORE "
             "--region R",
         )
-    store = _empty_store(address, monitor)
+    store = _empty_store(address)
     redundancy = _checked_redundancy(store, redundancy)
     vault = VaultId(random_id())
     authority = Authority.create(home, vault, name, store.address, datetime.now(UTC))
@@ -113,9 +137,7 @@ def create(
         raise
 
 
-def recreate(
-    home: Path, name: str, address: Address, region: str, redundancy: str | None, monitor: Monitor
-) -> Vault:
+def recreate(home: Path, name: str, address: Address, region: str, redundancy: str | None) -> Vault:
     """Make a vault that was lost again, empty, by its authority: the same id and keys, so that its disks are for it.
 
     Its machines are accepted again from the requests on their disks. Raises HomeError authority-missing, VaultError
@@ -130,11 +152,12 @@ def recreate(
             hint=f"it has those of {', '.join(sorted(a.name for a in known.values())) or 'none'}; bring the file back "
             "from its copy",
         )
-    store = _empty_store(address, monitor)
+    store = _empty_store(address)
+    seen.forget(home, authority.vault)
     return _describe(store, authority, region, _checked_redundancy(store, redundancy))
 
 
-def _empty_store(address: Address, monitor: Monitor) -> Store:
+def _empty_store(address: Address) -> Store:
     """Raises VaultError vault-exists where anything lies there, rights-missing where an operator could not work there."""
     store = open_store(address, create=True)
     if isinstance(store, Guarded) and (lacking := OPERATOR_RIGHTS - store.rights()):
@@ -142,14 +165,12 @@ def _empty_store(address: Address, monitor: Monitor) -> Store:
             "rights-missing", f"the access gives no right to {' and '.join(sorted(lacking))}", subject=store.address,
             hint="an operator needs the account's key, or a signature with create, read, list and delete",
         )  # fmt: skip
-    if newest(store, "descriptor", Descriptor, None, monitor) is not None:
-        raise VaultError(
-            "vault-exists", "there is a vault at this store already", subject=store.address,
-            hint="choose an empty store",
-        )  # fmt: skip
     if any(True for _ in store.list("")):
         raise VaultError(
-            "vault-exists", "the store is not empty", subject=store.address, hint="choose an empty store"
+            "vault-exists",
+            "the store is not empty: a vault may lie there",
+            subject=store.address,
+            hint="choose an empty store",
         )
     return store
 
@@ -186,37 +207,74 @@ def open_vault(home: Path, address: Address, monitor: Monitor) -> Vault:
     """Raises VaultError vault-missing, StoreError."""
     try:
         store = open_store(address)
-        found = newest(store, "descriptor", Descriptor, None, monitor)
+        ours = _described(home, store, monitor)
     except StoreError as error:
         if error.code not in ("store-missing", "not-found"):
             raise
-        found = None
-    if found is None:
+        raise _missing(address) from error
+    if len(ours) > 1:
+        names = " and ".join(sorted(authority.name for authority, _ in ours))
         raise VaultError(
-            "vault-missing",
-            "there is no vault at this store",
-            subject=str(address),
-            hint="is the share mounted? Check the address; `importer vault create` makes a new vault, `importer vault "
-            "recreate` one that was lost",
-        )
-    descriptor = found[0]
-    try:
-        authority = authority_of(home, descriptor.vault, descriptor.name)
-    except HomeError as error:
-        if error.code != "authority-missing":
-            raise
-        return Vault(store, descriptor, None)
-    if authority.public_key.hex() != descriptor.authority:
-        known = newest(store, "descriptor", Descriptor, authority.public_key, monitor)
-        if known is None:
-            raise VaultError(
-                "signature-wrong",
-                "the vault's description is not signed by its authority",
-                subject=store.address,
-                hint="somebody replaced it; nothing was read from it",
-            )
-        descriptor = known[0]
-    return Vault(store, descriptor, authority)
+            "vault-ambiguous", f"descriptions of several vaults lie in this store, {names}", subject=store.address,
+            hint="somebody copied one in, and nothing was read: open the vault by the address at which it was created or opened "
+            "before, or have what is foreign there taken away",
+        )  # fmt: skip
+    if not ours:
+        return Vault(store, _stranger(store, address), None)
+    (authority, look) = ours[0]
+    if look.newest is None or look.hidden is not None:
+        raise VaultError(
+            "vault-damaged", "the vault's description is damaged, and so is its copy", subject=store.address,
+            hint="bring `descriptor` and `copies/descriptor` back from a copy of the store; nothing was changed",
+        )  # fmt: skip
+    return Vault(store, look.newest.document, authority)
+
+
+def _described(home: Path, store: Store, monitor: Monitor) -> list[tuple[Authority, Look[Descriptor]]]:
+    """The vaults of this home that may lie in a store: the one that was opened at its address before, else all whose authority
+    signed a description there. A description says nothing of the store in which it lies: anybody can copy it.
+    """
+    known = authorities(home)
+    here = [a for a in known if store.address in (a.address, *seen.load(home, a.vault).addresses)]
+    found = []
+    for authority in here if len(here) == 1 else known:
+        view = View(store, authority.public_key, authority.vault, seen.load(home, authority.vault).pins)
+        look = view.look("descriptor", Descriptor, authority.public_key, monitor)
+        if look.facts or look.unreadable:
+            found.append((authority, look))
+    return found
+
+
+def _stranger(store: Store, address: Address) -> Descriptor:
+    """The description of a vault whose authority is not in this home; it alone says whose it is. Raises VaultError."""
+    found: dict[str, Descriptor] = {}
+    for name, _ in store.list("descriptor"):
+        try:
+            signed = envelope.read(store.get(name, length=envelope.SIZE_MAX + 1), name)
+            document = signed.verify(Descriptor, bytes.fromhex(signed.peek(Descriptor).authority))
+        except (FormatError, IntegrityError, NotFoundError):
+            continue
+        before = found.get(document.authority)
+        if document.number == layout.number_of(name) and (before is None or before.number < document.number):
+            found[document.authority] = document
+    if len(found) > 1:
+        raise VaultError(
+            "vault-ambiguous", f"{len(found)} authorities describe a vault in this store", subject=store.address,
+            hint="run where the vault was created, or name that home by IMPORTER_HOME: it knows which is its own",
+        )  # fmt: skip
+    if not found:
+        raise _missing(address)
+    return next(iter(found.values()))
+
+
+def _missing(address: Address) -> VaultError:
+    return VaultError(
+        "vault-missing",
+        "there is no vault at this store",
+        subject=str(address),
+        hint="is the share mounted? Check the address; `importer vault create` makes a new vault, `importer vault "
+        "recreate` one that was lost",
+    )
 
 
 def set_redundancy(vault: Vault, redundancy: str, monitor: Monitor) -> Vault:
@@ -291,10 +349,29 @@ def check_machine(vault: Vault, name: str | None, monitor: Monitor) -> None:
 
 def members(vault: Vault, monitor: Monitor) -> dict[MachineId, Membership]:
     """The newest membership of every machine the vault knows."""
-    machines = sorted({name.split("/")[1] for name, _ in vault.store.list("machines")})
     found = {}
-    for machine in machines:
-        member = newest(vault.store, layout.member_prefix(MachineId(machine)), Membership, vault.key, monitor)
-        if member is not None and member[0].machine == machine:
-            found[MachineId(machine)] = member[0]
+    for machine in sorted(_machines(vault)):
+        prefix = layout.member_prefix(machine)
+        member = vault.view.newest(prefix, Membership, vault.key, monitor)
+        if member is not None and member.machine == machine:
+            found[machine] = member
     return found
+
+
+def unreadable_members(vault: Vault) -> dict[MachineId, str | None]:
+    """The machines that the vault had, and of which it cannot tell any more whether they are active; with their key ids."""
+    found: dict[MachineId, str | None] = {}
+    for machine in sorted(_machines(vault)):
+        look = vault.view.look(layout.member_prefix(machine), Membership, vault.key, Tally())
+        registered = vault.view.registered(machine, Tally())
+        if look.hidden is not None or (look.newest is None and not registered.whole):
+            found[machine] = registered.key_id
+    return found
+
+
+def _machines(vault: Vault) -> set[MachineId]:
+    """All that have a membership in the vault or a copy of one, or that this home remembers."""
+    names = [name for name, _ in vault.store.list("machines")]
+    copies = [layout.copied_from(name) for name, _ in vault.store.list(layout.copy_name("machines"))]
+    listed = {MachineId(name.split("/")[1]) for name in (*names, *copies)}
+    return listed | {MachineId(subject) for subject in vault.view.pins if subject != "vault"}

@@ -11,15 +11,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from formats import layout
-from formats.documents import envelope
 from formats.documents.damage import WANTED_OBJECTS_MAX, Replaced, Replacement, Wants
-from formats.documents.disk import Inventory
-from formats.documents.revisions import newest
 from formats.documents.vault import Membership
 from formats.errors import (
-    FormatError,
     IntegrityError,
-    NotFoundError,
     OffseedError,
     is_damage,
 )
@@ -38,10 +33,10 @@ from formats.replaced import (
 from formats.standing import awaited
 from formats.tables import needs
 from formats.tables.archive import ARCHIVE_SIZE_MAX, Archive, parse
-from formats.tables.holdings import Holding, decode_table
+from formats.tables.holdings import Holding
 from formats.tables.needs import Need, of_bits
 from formats.tables.sections import Section, encode_objects
-from importer.points import History, by_name, line_of, need_digests, stocks
+from importer.points import History, by_name, line_of, need_digests, received_archives, stocks
 from importer.vault import Vault, members, put_whole
 
 
@@ -94,7 +89,7 @@ def lacking(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monito
         missing = joined(
             short for short in shorts if short is not None
         )  # each once, though many points need it
-        promised = _promised(vault, history) if missing else set()
+        promised = _promised(history) if missing else set()
         if received is None and promised:
             received = {(holding.name, machine) for holding, machine in received_archives(vault)}
         line = [before.machine for before in line_of(member, known)]
@@ -110,15 +105,16 @@ def lacking(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monito
 def publish(vault: Vault, key_id: str, lack: Lack, monitor: Monitor) -> None:
     """Put the next want list, if it says anything new; what it is made of is whole from here on in any case, for a machine that
     cannot read it sends nothing."""
-    before = newest(vault.store, layout.wants_prefix(key_id), Wants, vault.key, monitor)
+    look = vault.view.look(layout.wants_prefix(key_id), Wants, vault.key, monitor)
+    before = look.newest.document if look.newest is not None else None
     objects = tuple(sorted(lack.objects)[:WANTED_OBJECTS_MAX])
     root, buckets = needs.encode(lack.needs) if lack.needs else (b"", {})
     wanted = hex_digest(root) if lack.needs else None
     for data in (*buckets.values(), *([root] if root else [])):
         put_whole(vault, layout.need_name(digest(data)), data)
-    if (before[0].needs, before[0].objects) == (wanted, objects) if before else not lack:
+    if (before.needs, before.objects) == (wanted, objects) if before else not lack:
         return
-    number = before[0].number + 1 if before else 1
+    number = look.next_number
     document = Wants(
         number=number,
         vault=vault.id,
@@ -261,25 +257,10 @@ def sections_in(vault: Vault, wanted: Iterable[Holding]) -> dict[ArchiveName, Se
     return sections(index_objects(vault.store), wanted)[0]
 
 
-def _promised(vault: Vault, history: History) -> set[ArchiveName]:
+def _promised(history: History) -> set[ArchiveName]:
     """The archives that a disk may bring which has not come yet."""
     found: set[ArchiveName] = set()
     for document in history.sets():
-        if awaited([vault.store], document):
+        if awaited(document, history.came):
             found |= history.needed_by(document)
     return found
-
-
-def received_archives(vault: Vault) -> Iterator[tuple[Holding, MachineId]]:
-    """The archives that the inventories of the disks list which have come, and the machines that wrote them."""
-    for name, _ in vault.store.list("disks"):
-        if layout.number_of(name) < 1:
-            continue
-        try:
-            inventory = envelope.read(vault.store.get(name), name).peek(Inventory)
-            for table in inventory.tables:
-                data = vault.store.get(table.name)
-                if hex_digest(data) == table.digest:
-                    yield from ((h, inventory.machine) for h in decode_table(data, table.name))
-        except (FormatError, IntegrityError, NotFoundError):
-            continue  # then they count as not come

@@ -7,7 +7,6 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.acceptance import folder_identity
 from formats.documents.disk import TAKEN_BACK_DAYS, Abandonment, SetDocument
-from formats.documents.revisions import newest
 from formats.errors import OffseedError, UsageError, damage_aside
 from formats.ids import SetId, hex_digest
 from formats.monitor import Monitor
@@ -91,11 +90,11 @@ def say(home: Home, disk_set: SetId, vault: Store, monitor: Monitor, *, given_up
     """Have the vault know whether a set was given up. Raises StoreError."""
     identity = home.identity
     prefix = layout.abandonment_prefix(identity.machine, disk_set)
-    found = newest(vault, prefix, Abandonment, identity.public_key, monitor)
-    if given_up == (found is not None and found[0].given_up):
+    found = identity.view(vault).newest(prefix, Abandonment, identity.public_key, monitor)
+    if given_up == (found is not None and found.given_up):
         return
     document = Abandonment(
-        number=found[0].number + 1 if found is not None else 1,
+        number=found.number + 1 if found is not None else 1,
         vault=identity.vault,
         machine=identity.machine,
         set=disk_set,

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
-from formats.documents.revisions import newest
 from formats.documents.vault import Descriptor
+from formats.documents.view import put_document
 from formats.errors import IntegrityError, MediaError, OffseedError, StoreError, VaultError
 from formats.ids import Digest, hex_digest
 from formats.monitor import Monitor
@@ -111,7 +111,7 @@ def _announce(kept: KeptSet, store: Store, monitor: Monitor) -> bool:
         )
         return False
     for name, data in objects.items():
-        store.put_new(name, data)
+        put_document(store, name, data)
     kept.change(announced=True)
     return True
 
@@ -171,8 +171,8 @@ def _away(address: Address) -> StoreError:
 
 
 def is_ours(home: Home, store: Store, monitor: Monitor) -> bool:
-    found = newest(store, "descriptor", Descriptor, home.identity.authority_key, monitor)
-    return found is not None and found[0].vault == home.identity.vault
+    identity = home.identity
+    return identity.view(store).newest("descriptor", Descriptor, identity.authority_key, monitor) is not None
 
 
 def _objects(kept: KeptSet) -> Iterator[tuple[str, bytes]]:

@@ -41,14 +41,14 @@ def ship(kept: KeptSet, sendings: Sequence[Sent], monitor: Monitor) -> None:
     kept.send(sendings)
 
 
-def to_ship(kept: KeptSet, vault: Store | None) -> set[int]:
+def to_ship(home: Home, kept: KeptSet, vault: Store | None) -> set[int]:
     """The disks of a set that are closed, were not sent, and have not arrived as far as is known. Raises StoreError."""
     there = {disk.number for disk in kept.state.disks if disk.inventory is not None and not disk.dropped}
     gone = {sent.number for sent in kept.state.sent} | {
         disk.number for disk in kept.state.disks if disk.arrived
     }
     if vault is not None and kept.state.status == "finished":
-        gone |= there - set(awaited([vault], kept.document()))
+        gone |= there - set(awaited(kept.document(), home.identity.came_to(vault)))
     return there - gone
 
 

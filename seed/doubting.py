@@ -214,12 +214,11 @@ def doubting(home: Home, scope: Scope, vault: Store | None, monitor: Monitor) ->
                 stores.append(store)
         union = Union([*stores, *([vault] if vault is not None else [])])
         machines = own_machines(home.identity, union.stores, Tally())
-        authority = home.identity.authority_key
         expired = {
             point
             for machine in machines
             if vault is not None
-            for point in read_kept(vault, machine.machine, authority, Tally()).expired
+            for point in read_kept(home.identity.view(vault), machine.machine, Tally()).expired
         }
         found = [p for p in points(union, machines, Tally()) if p.manifest.point not in expired]
         yield Doubting(home, scope, union, found, monitor)

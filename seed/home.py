@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -31,6 +31,11 @@ from formats.keyed.slots import ChunkingParameters
 from formats.records import read_record, unwritable, write_record
 from formats.words import moment
 from seed.network import Network
+
+if TYPE_CHECKING:
+    from formats.documents.view import View
+    from formats.standing import Came
+    from formats.store.contract import Store
 
 R = TypeVar("R", bound=Record)
 
@@ -86,6 +91,18 @@ class Identity(Record):
     @property
     def authority_key(self) -> bytes:
         return bytes.fromhex(self.authority)
+
+    def view(self, store: "Store") -> "View":
+        """What this machine believes of a store that is to be its vault: its authority's key came with the credential."""
+        from formats.documents.view import View
+
+        return View(store, self.authority_key, self.vault)
+
+    def came_to(self, vault: "Store") -> "Came":
+        """Tell which disks have come to a store that is to be this machine's vault."""
+        from formats.standing import Arrivals
+
+        return Arrivals([vault], self.authority_key, self.vault).came
 
     @property
     def machine(self) -> MachineId:

@@ -1,5 +1,6 @@
 """The request of a machine to join a vault, put there. Nothing here reads a credential."""
 
+from formats.documents.view import put_document
 from formats.errors import MediaError, NameHeldByOtherError, StoreError
 from formats.monitor import Monitor
 from formats.store.contract import Store
@@ -22,7 +23,7 @@ def put_request(store: Store, identity: Identity) -> list[str]:
     for name, data in identity.documents.items():
         if store.head(name) != len(data):
             try:
-                store.put_new(name, data)
+                put_document(store, name, data)
             except NameHeldByOtherError:
                 damaged.append(name)
     return damaged

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
-from formats.documents.revisions import newest
-from formats.documents.vault import ALL_COUNT, SLOTS_MAX, Counted, Descriptor, Membership, Slots
+from formats.documents.vault import ALL_COUNT, SLOTS_MAX, Counted, Membership, Slots
+from formats.documents.view import View
 from formats.errors import (
     PassphraseError,
     UsageError,
     VaultError,
     damage_aside,
 )
-from formats.ids import MachineId, parse_fingerprint
+from formats.ids import MachineId, VaultId, parse_fingerprint
 from formats.keyed.keys import MasterKey
 from formats.keyed.passphrase import readings
+from formats.keyed.root import open_root
 from formats.keyed.slots import ChunkingParameters, Slot, open_slot, slot_from_json
 from formats.monitor import Monitor, Tally, damage_told
 from formats.store.contract import Store
@@ -54,25 +55,29 @@ def own_machines(identity: "Identity", stores: Iterable[Store], monitor: Monitor
     lets them count."""
     stores = list(stores)
     return [
-        Machine(machine, identity.master, _counted(machine, identity.authority, stores, monitor))
+        Machine(
+            machine, identity.master, _counted(machine, identity.vault, identity.authority, stores, monitor)
+        )
         for machine in (identity.machine, *identity.replaced)
     ]
 
 
-def _counted(machine: MachineId, authority: str, stores: Iterable[Store], monitor: Monitor) -> Counted:
-    """By the first of the stores whose authority has ended the machine; none has, where they are disks."""
+def _counted(
+    machine: MachineId, vault: VaultId, authority: str, stores: Iterable[Store], monitor: Monitor
+) -> Counted:
+    """By the first of the stores in which the authority of this vault has ended the machine; it has in none, where they are disks."""
+    key = bytes.fromhex(authority)
     for store in stores:
-        found = newest(store, layout.member_prefix(machine), Membership, bytes.fromhex(authority), monitor)
-        if found is not None and found[0].status != "active":
-            return Counted(found[0])
+        found = View(store, key, vault).newest(layout.member_prefix(machine), Membership, key, monitor)
+        if found is not None and found.status != "active":
+            return Counted(found)
     return ALL_COUNT
 
 
 def membership(identity: "Identity", machine: MachineId, store: Store, monitor: Monitor) -> Membership | None:
     """What the authority of this home's vault says of a machine, where `store` is that vault."""
-    authority = identity.authority_key
-    found = newest(store, layout.member_prefix(machine), Membership, authority, monitor)
-    return found[0] if found is not None else None
+    prefix = layout.member_prefix(machine)
+    return identity.view(store).newest(prefix, Membership, identity.authority_key, monitor)
 
 
 def check_active(identity: "Identity", store: Store, monitor: Monitor) -> None:
@@ -122,8 +127,7 @@ def unlock(union: "Union", passphrase: str, name: str | None, monitor: Monitor) 
             monitor.notice(f"dearer key slots than usual are tried; {ONE_ALONE}")
         with damage_told(unheard, found.where):
             if (master := _opened(found.slot, passphrase)) is not None:
-                counted = _counted_here(union.stores, found.machine, monitor)
-                opened[found.machine] = Machine(found.machine, master, counted)
+                opened[found.machine] = _machine(union, found.machine, master, monitor)
                 rank_max = min(rank_max, found.rank + SLOTS_MAX)
     if untried:
         monitor.notice(f"{counted_words(untried, 'key slot')} of other machines were not tried; {ONE_ALONE}")
@@ -150,16 +154,16 @@ def _opened(slot: Slot, passphrase: str) -> MasterKey | None:
     return None
 
 
-def _counted_here(stores: Iterable[Store], machine: MachineId, monitor: Monitor) -> Counted:
-    """By the authorities that the vaults among the stores name. Who puts a false one there can withhold points, as whoever may
-    write there can by deleting them, and forge none."""
-    for store in stores:
-        described = newest(store, "descriptor", Descriptor, None, monitor)
-        if described is not None:
-            counted = _counted(machine, described[0].authority, [store], monitor)
-            if counted.status != "active":
-                return counted
-    return ALL_COUNT
+def _machine(union: "Union", machine: MachineId, master: MasterKey, monitor: Monitor) -> Machine:
+    """A machine whose key was opened. The authority that may have ended it is the one that its own points name inside the seal:
+    anybody may put another's description into a vault."""
+    for name in union.list(layout.manifest_prefix(machine)):
+        with damage_aside():
+            manifest = envelope.read(union.get_document(name), name).peek(Manifest)
+            root = open_root(master, manifest, name)
+            counted = _counted(machine, manifest.vault, root.authority, union.stores, monitor)
+            return Machine(machine, master, counted)
+    return Machine(machine, master)
 
 
 def open_slots(slots: Slots, passphrase: str, where: str) -> tuple[MasterKey, ChunkingParameters] | None:

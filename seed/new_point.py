@@ -163,6 +163,7 @@ def _signed(
         revision=manifest.revision,
         machine=manifest.machine,
         public_key=identity.public_key.hex(),
+        authority=identity.authority,
         sequence=manifest.sequence,
         created=manifest.created,
         previous=manifest.previous,

@@ -10,10 +10,11 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from formats import layout
 from formats.documents import credential, envelope
 from formats.documents.credential_file import CredentialFile
-from formats.documents.revisions import newest
 from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
+from formats.documents.view import View
 from formats.errors import FormatError, MediaError, StoreError, VaultError
 from formats.ids import MachineId, machine_id
 from formats.keyed.keys import MasterKey
@@ -82,27 +83,28 @@ def register(
 def check_issued(store: Store, document: Credential, monitor: Monitor) -> None:
     """What a vault can already say against a credential. Raises VaultError vault-foreign, credential-replaced."""
     authority = bytes.fromhex(document.authority)
-    found = newest(store, "descriptor", Descriptor, authority, monitor)
-    if found is None or found[0].vault != document.vault:
+    view = View(store, authority, document.vault)
+    if view.newest("descriptor", Descriptor, authority, monitor) is None:
         raise VaultError(
             "vault-foreign",
             f"the vault at this address is not {document.name}, for which the credential was issued",
             subject=store.address,
             hint="give the vault's address by --vault, or ask the operator for a new credential",
         )
-    issued = newest(store, "credentials", Credential, authority, monitor)
-    if issued is not None and issued[0].number > document.number:
+    issued = view.newest("credentials", Credential, authority, monitor)
+    if issued is not None and issued.number > document.number:
         raise VaultError(
             "credential-replaced",
             "a newer credential was issued since; only the newest is valid",
-            subject=f"credential {document.number}, newest {issued[0].number}",
+            subject=f"credential {document.number}, newest {issued.number}",
             hint="use the newest file, or ask the operator for another one",
         )
 
 
 def _check_name(store: Store, document: Credential, name: str, monitor: Monitor) -> None:
     """Raises VaultError machine-name-taken."""
-    if name in _names(store, bytes.fromhex(document.authority), monitor):
+    view = View(store, bytes.fromhex(document.authority), document.vault)
+    if name in _names(view, monitor):
         raise VaultError(
             "machine-name-taken",
             "another machine of the vault has this name, or asked for it",
@@ -111,14 +113,14 @@ def _check_name(store: Store, document: Credential, name: str, monitor: Monitor)
         )
 
 
-def _names(store: Store, authority: bytes, monitor: Monitor) -> set[str]:
+def _names(view: View, monitor: Monitor) -> set[str]:
     """The names of active members and of those who asked to join."""
-    found = set()
-    known = {n.split("/")[1] for n, _ in store.list("machines")}
+    found, store = set(), view.store
+    known = {MachineId(n.split("/")[1]) for n, _ in store.list("machines")}
     for machine in known:
-        member = newest(store, f"machines/{machine}", Membership, authority, monitor)
-        if member is not None and member[0].status == "active":
-            found.add(member[0].name)
+        member = view.newest(layout.member_prefix(machine), Membership, view.authority, monitor)
+        if member is not None and member.status == "active":
+            found.add(member.name)
     for object_name, _ in store.list("requests"):
         try:
             request = envelope.read(store.get(object_name), object_name).peek(Request)

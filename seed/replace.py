@@ -15,8 +15,8 @@ from pathlib import Path
 from formats import layout
 from formats.documents import credential, envelope
 from formats.documents.credential_file import CredentialFile
-from formats.documents.revisions import newest
 from formats.documents.vault import Credential, Membership, Slots
+from formats.documents.view import View
 from formats.errors import FormatError, IntegrityError, PassphraseError, VaultError
 from formats.ids import MachineId
 from formats.monitor import Finding, Monitor
@@ -66,7 +66,7 @@ def replace(
 
 def _find(store: Store, document: Credential, name: str, monitor: Monitor) -> _Before:
     """Raises VaultError machine-unknown."""
-    known = dict(_members(store, bytes.fromhex(document.authority), monitor))
+    known = dict(_members(View(store, bytes.fromhex(document.authority), document.vault), monitor))
     active = {m.name: m for m in known.values() if m.status == "active"}
     if (member := active.get(name)) is None:
         raise VaultError(
@@ -82,11 +82,11 @@ def _find(store: Store, document: Credential, name: str, monitor: Monitor) -> _B
     return _Before(member, tuple(machines))
 
 
-def _members(store: Store, authority: bytes, monitor: Monitor) -> Iterator[tuple[MachineId, Membership]]:
-    for machine in sorted({MachineId(n.split("/")[1]) for n, _ in store.list("machines")}):
-        found = newest(store, layout.member_prefix(machine), Membership, authority, monitor)
-        if found is not None and found[0].machine == machine:
-            yield machine, found[0]
+def _members(view: View, monitor: Monitor) -> Iterator[tuple[MachineId, Membership]]:
+    for machine in sorted({MachineId(n.split("/")[1]) for n, _ in view.store.list("machines")}):
+        found = view.newest(layout.member_prefix(machine), Membership, view.authority, monitor)
+        if found is not None and found.machine == machine:
+            yield machine, found
 
 
 def _open(store: Store, member: Membership, passphrase: str, monitor: Monitor) -> Keys:

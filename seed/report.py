@@ -94,12 +94,11 @@ def _kept_stores(home: Home, stack: ExitStack) -> Iterator[Store]:
 
 def _points(home: Home, union: Union, vault: Store | None, monitor: Monitor) -> list[Point]:
     machines = own_machines(home.identity, union.stores, monitor)
-    authority = home.identity.authority_key
     expired = {
         point
         for machine in machines
         if vault is not None
-        for point in read_kept(vault, machine.machine, authority, monitor).expired
+        for point in read_kept(home.identity.view(vault), machine.machine, monitor).expired
     }
     return [p for p in points(union, machines, monitor) if p.manifest.point not in expired]
 
@@ -134,7 +133,7 @@ def _disk_facts(
 ) -> Iterator[DiskFact]:
     to_come: tuple[int, ...] = ()
     if vault is not None and kept.state.status == "finished":
-        to_come = awaited([vault], kept.document())
+        to_come = awaited(kept.document(), home.identity.came_to(vault))
     for disk in kept.state.disks:
         if disk.label is None:
             continue

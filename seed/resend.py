@@ -39,7 +39,7 @@ from seed.items import Scope, check_targets, out_of_reach
 from seed.machines import check_active
 from seed.placing import Attendant
 from seed.reading import needed_of
-from seed.reuse import given_up
+from seed.reuse import given_up, is_whole
 from seed.revisions import Revision, unmet
 from seed.work import Before, Work
 
@@ -83,7 +83,7 @@ def resend(
 
     Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
     """
-    _check(kept, numbers, vault)
+    _check(home, kept, numbers, vault)
     if not booked_in:
         _check_custody(home, kept, numbers, vault, monitor)
     for target in targets:
@@ -94,8 +94,8 @@ def resend(
         if not (disk := kept.state.disks_by_number[number]).dropped:
             kept.know(replace(disk, dropped=True))
             kept.change(resent=None)
-    sent = None
-    if scope.items and kept.state.resent is None and _is_needed(home, vault, monitor):
+    sent, checked = None, dict[ArchiveName, bool]()
+    if scope.items and kept.state.resent is None and _is_needed(home, vault, checked, monitor):
         if targets:
             named = " ".join(f"{kept.state.set[:8]}/{n}" for n in sorted(numbers))
             sent = _to_disks(home, scope, targets, named, vault, options, monitor, attendant)
@@ -103,12 +103,12 @@ def resend(
             sent = _over_the_network(home, scope, vault, options, monitor)
         kept.change(resent=sent.manifest.point)
     with Work.open(home, vault, monitor) as work:
-        revised, lost = Revision(work, _gone(work), options.level).publish()
+        revised, lost = Revision(work, _gone(work, checked), options.level).publish()
         _revise_set(work, kept)
     return Resent(sent, tuple(revised), frozenset(lost))
 
 
-def _check(kept: KeptSet, numbers: Collection[int], vault: Store) -> None:
+def _check(home: Home, kept: KeptSet, numbers: Collection[int], vault: Store) -> None:
     """Raises UsageError where these disks are not to be given up."""
     state = kept.state
     if state.status != "finished":
@@ -117,7 +117,7 @@ def _check(kept: KeptSet, numbers: Collection[int], vault: Store) -> None:
             "usage", "the export of this set is not finished", subject=state.set[:8],
             hint=f"run it again, with {again}: what only that disk held is read again",
         )  # fmt: skip
-    waiting = awaited([vault], kept.document())
+    waiting = awaited(kept.document(), home.identity.came_to(vault))
     for number in sorted(numbers):
         disk = state.disks_by_number.get(number)
         if disk is None:
@@ -165,10 +165,10 @@ def _scope(home: Home, kept: KeptSet, monitor: Monitor) -> Scope:
     return Scope(items, left_out, once=(items, left_out) != (usual.items, usual.left_out))
 
 
-def _is_needed(home: Home, vault: Store, monitor: Monitor) -> bool:
+def _is_needed(home: Home, vault: Store, checked: dict[ArchiveName, bool], monitor: Monitor) -> bool:
     """Whether a point of this machine needs what is gone."""
     with Work.open(home, vault, monitor) as work:
-        return bool(unmet(work, work.points(), _gone(work)))
+        return bool(unmet(work, work.points(), _gone(work, checked)))
 
 
 def _over_the_network(home: Home, scope: Scope, vault: Store, options: Options, monitor: Monitor) -> Sent:
@@ -204,11 +204,14 @@ def _to_disks(
     return Sent(manifest, len(new), sum(a.size for a in new), state.set, disks)
 
 
-def _gone(work: Work) -> set[ArchiveName]:
-    """The archives that lay on disks which were given up, and have not come."""
+def _gone(work: Work, checked: dict[ArchiveName, bool]) -> set[ArchiveName]:
+    """The archives that lay on disks which were given up, and have not come. One that the vault lists all the same is read once: the
+    disk did not bring it, so it may be somebody's junk; `checked` remembers what was found."""
     there = dict(work.vault.list("archives"))
-    lost = set(given_up(work.home, work.monitor))
-    return {name for name in lost if layout.archive_name(name) not in there}
+    for name in given_up(work.home, work.monitor):
+        if name not in checked:
+            checked[name] = layout.archive_name(name) in there and is_whole(work.vault, name)
+    return {name for name, is_whole in checked.items() if not is_whole}
 
 
 def _revise_set(work: Work, kept: KeptSet) -> None:

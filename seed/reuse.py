@@ -13,14 +13,14 @@ from operator import or_
 
 from formats import layout
 from formats.documents.disk import SetDocument
-from formats.errors import FormatError, IntegrityError, NotFoundError
-from formats.ids import ArchiveName
+from formats.errors import FormatError, IntegrityError, NotFoundError, damage_aside
+from formats.ids import ArchiveName, hex_digest
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
 from formats.replaced import Stock, joined, translated, unheld
 from formats.standing import awaited
 from formats.store.contract import Store
-from formats.tables.archive import METADATA_CLASS
+from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need
 from formats.tables.sections import Section
@@ -87,10 +87,13 @@ def reusable(
     for reader in readers:
         for need, section in zip(reader.needs, reader.sections, strict=True):
             last.setdefault(need.archive.name, (need, section))
-    last = _as_held(last, stock, cached)
     gone = union.condemned
     coming = {n for n in promised(home, points, vault, union, monitor) if layout.archive_name(n) not in gone}
     holdings = {holding.name: holding for holding in cached.holdings(stay)}
+    wanted = {**holdings, **{name: need.archive for name, (need, _) in last.items()}}
+    abandoned = set(given_up(home, monitor))
+    stock = stock.without([*_in_post(coming, wanted.values()), *_not_whole(vault, abandoned, wanted, stock)])
+    last = _as_held(last, stock, cached)
     ground = dict(_ground(holdings.values(), stock, coming))
     last = {name: item for name, item in last.items() if name in ground or name in holdings}
     known = {n: (need, s) for n, (need, s) in last.items() if s is not None and n in ground}
@@ -101,7 +104,7 @@ def reusable(
         a.name for a in ground.values() if stock.holds(a) and (a.name in known or a.name in others.places)
     ]
     bad = _untrue(readers[0].sealer, vault, here, known, others, sample, monitor)
-    lost = last.keys() - (known.keys() - bad) - set(given_up(home, monitor))
+    lost = last.keys() - (known.keys() - bad) - abandoned
     lost = {name for name in lost if layout.archive_name(name) not in gone}
     lost |= {need.archive.name for reader in readers for need in reader.unheld}
     if lost:
@@ -116,6 +119,28 @@ def reusable(
     )
     awaited = frozenset(a.name for a in ground.values() if not stock.holds(a))
     return Reusable(tuple(n for n, _ in kept), tuple(s for _, s in kept), awaited, others.without(bad))
+
+
+def _in_post(coming: Collection[ArchiveName], archives: Iterable[Holding]) -> Iterator[ArchiveName]:
+    """The archives that only disks bring which have not come: under such a name the vault can hold nothing that is this machine's."""
+    return (a.name for a in archives if a.name in coming and a.archive_class == CONTENT_CLASS)
+
+
+def _not_whole(
+    vault: Store, names: Iterable[ArchiveName], wanted: Mapping[ArchiveName, Holding], stock: Stock
+) -> Iterator[ArchiveName]:
+    """Of disks that were given up, the archives that the vault lists and that are somebody's junk: such a disk brought nothing."""
+    for name in names:
+        if name in wanted and stock.holds(wanted[name]) and not is_whole(vault, name):
+            yield name
+
+
+def is_whole(vault: Store, archive: ArchiveName) -> bool:
+    """Read an archive in the vault whole, and tell whether it is the one of its name. Raises StoreError, MediaError."""
+    place = layout.archive_name(archive)
+    with damage_aside():
+        return layout.is_name_of(place, hex_digest(vault.get(place)))
+    return False
 
 
 def _ground(
@@ -163,8 +188,9 @@ def promised(
     its point needs, unless all its disks have come."""
     kept = {k.state.set: k for k in kept_sets(home)}
     known = {point.manifest.point: point for point in points}
+    came = home.identity.came_to(vault)
     for document in sets_behind(union, points):
-        waiting = awaited([vault], document)
+        waiting = awaited(document, came)
         if document.set in kept:
             yield from _on_its_way(kept[document.set], document, waiting, monitor)
         elif waiting and (point := known.get(document.point)) is not None:

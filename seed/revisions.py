@@ -25,7 +25,7 @@ from seed.work import Work
 def unmet(work: Work, found: Sequence[Point], gone: Collection[ArchiveName]) -> list[Point]:
     """The points that this machine signed and that need what is gone. One that cannot be read is a finding."""
     found_unmet = []
-    there = work.stock()
+    there = work.stock().without(gone)
     for point in found:
         if point.manifest.machine != work.home.identity.machine:
             continue
@@ -46,7 +46,7 @@ class Revision:
         self._work = work
         self._gone = gone
         found = work.points()
-        self._there = work.stock()
+        self._there = work.stock().without(gone)
         self.short = unmet(work, found, gone)
         master = work.home.identity.master
         self._metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, master.key_id)

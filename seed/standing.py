@@ -13,9 +13,10 @@ from formats.errors import FormatError, IntegrityError, MediaError, StoreError, 
 from formats.ids import ArchiveName, MachineId
 from formats.monitor import Finding, Monitor, Tally
 from formats.retention import read_kept
-from formats.standing import Standing, brings, judge, label_of, newest_sets
+from formats.standing import Arrivals, Standing, brings, judge, label_of, newest_sets
 from formats.store.contract import Store
 from formats.store.local import LocalStore
+from formats.tables.archive import CONTENT_CLASS
 from seed.home import Home
 from seed.reading import Point, Union, needed_of
 
@@ -25,6 +26,7 @@ def standings(
 ) -> Iterator[tuple[Point, Standing]]:
     """Each of the `wanted` with its standing in `union`; `points` are all that can be read there."""
     stock = cache(union.stock)
+    arrivals = cache(partial(Arrivals, union.stores))
     points = list(points)
     for point in wanted:
         try:
@@ -35,12 +37,10 @@ def standings(
             continue
         history = [p for p in points if p.manifest.key_id == point.manifest.key_id]
         sets = partial(_sets, union, history)
-        yield (
-            point,
-            judge(
-                needed, stock(point.manifest.key_id), union.stores, sets, partial(_needed_by, union, points)
-            ),
-        )
+        arrived = arrivals(bytes.fromhex(point.root.authority), point.manifest.vault)
+        there, needed_by = stock(point.manifest.key_id), partial(_needed_by, union, points)
+        in_post = partial(_in_post, union, history, arrived)
+        yield point, judge(needed, there, arrived.came, sets, needed_by, in_post)
 
 
 def _sets(union: Union, points: Sequence[Point]) -> list[SetDocument]:
@@ -78,6 +78,25 @@ def _needed_by(union: Union, points: Sequence[Point], document: SetDocument) -> 
     return names
 
 
+def _in_post(
+    union: Union, points: Sequence[Point], arrived: Arrivals, document: SetDocument
+) -> set[ArchiveName]:
+    """The archives that only the disks of a set bring: no earlier point needs them, and no disk that came lists them."""
+    brought = [point for point in points if brings(document, point.manifest, point.digest)]
+    first = min((point.manifest.sequence for point in brought), default=0)
+    found: set[ArchiveName] = set()
+    for point in brought:
+        with damage_aside():
+            found |= {
+                n.archive.name for n in needed_of(union, point) if n.archive.archive_class == CONTENT_CLASS
+            }
+    for point in points if found else ():
+        if point.manifest.sequence < first:
+            with damage_aside():
+                found -= {need.archive.name for need in needed_of(union, point)}
+    return found - arrived.listed(document)
+
+
 def check_latest(home: Home, vault: Store, monitor: Monitor) -> None:
     """Say so where this machine's vault has neither the last point that it has taken from it, whole, nor a later one, and it has not
     expired: an operator may withhold what he cannot forge. Raises StoreError, MediaError."""
@@ -98,7 +117,7 @@ def check_latest(home: Home, vault: Store, monitor: Monitor) -> None:
                     return
         with damage_aside():
             point = envelope.read(cache.get(last), last).peek(Manifest).point
-            if point in read_kept(vault, identity.machine, identity.authority_key, Tally()).expired:
+            if point in read_kept(identity.view(vault), identity.machine, Tally()).expired:
                 return
     held = "holds damaged" if last in listed else "lists no longer"
     detail = f"the vault {held} the last point that it has taken from this machine: it was rolled back, or has lost it"

@@ -5,7 +5,6 @@ from pathlib import Path
 from formats import layout
 from formats.documents import envelope
 from formats.documents.damage import Wants
-from formats.documents.revisions import newest
 from formats.errors import MediaError, OffseedError, StoreError, UsageError, VaultError, is_damage
 from formats.ids import Digest
 from formats.monitor import Monitor
@@ -19,8 +18,7 @@ from seed.reading import Union, believed
 def newest_wants(home: Home, vault: Store, monitor: Monitor) -> Wants | None:
     """What the vault's authority said last that it lacks of this machine; None where it never lacked anything."""
     prefix = layout.wants_prefix(home.identity.master.key_id.hex())
-    found = newest(vault, prefix, Wants, home.identity.authority_key, monitor)
-    return found[0] if found is not None else None
+    return home.identity.view(vault).newest(prefix, Wants, home.identity.authority_key, monitor)
 
 
 def read_wants(home: Home, path: Path) -> Wants:

@@ -11,6 +11,7 @@ from pathlib import Path
 from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
+from formats.documents.view import put_document
 from formats.errors import (
     FormatError,
     IntegrityError,
@@ -112,7 +113,7 @@ class Work:
             store = LocalStore.open(str(kept.cache), read_only=True)
             stack.callback(store.close)
             stores.append(store)
-        gone = condemned(vault, home.identity.authority_key, monitor)
+        gone = condemned(home.identity.view(vault), monitor)
         uplink = Uplink(vault, folder / "sent", monitor, gone)
         stack.callback(uplink.close)
         own = Union([*stores, vault], believed(home), gone)
@@ -139,13 +140,13 @@ class Work:
         return found
 
     def _condemned(self) -> frozenset[str]:
-        return condemned(self.vault, self.home.identity.authority_key, self.monitor)
+        return condemned(self.home.identity.view(self.vault), self.monitor)
 
     def kept_of(self, machine: MachineId) -> Kept:
         """Return what the authority has decided about a machine's points; read once. Raises StoreError."""
         if machine not in self._terms:
-            key = self.home.identity.authority_key
-            self._terms[machine] = read_kept(self.vault, machine, key, self.monitor)
+            view = self.home.identity.view(self.vault)
+            self._terms[machine] = read_kept(view, machine, self.monitor)
         return self._terms[machine]
 
     def _expired(self) -> set[PointId]:
@@ -237,7 +238,7 @@ class Work:
         self.cache.put(name, signed)
         if looked.is_late:  # this machine was asleep
             self._look_again(described, waiting)
-        self.vault.put_new(name, signed)
+        put_document(self.vault, name, signed)
         return manifest
 
     def _look_again(self, described: Description, waiting: Collection[ArchiveName]) -> "_Moment":
@@ -275,7 +276,7 @@ class Work:
                 raise IntegrityError(
                     "object-damaged", "the home's copy is damaged, and was not put there again"
                 )
-            self.vault.put_new(name, data)
+            put_document(self.vault, name, data)
         except (IntegrityError, NameHeldByOtherError) as error:
             self._find(error.code, f"{self.vault.address}/{name}", error.what)
 

@@ -36,13 +36,14 @@ class Doubt(Record):
 
 
 class Root(Record):
-    """`pages` are the ids of the catalog's pages in order, `doubts` the reasons of a point that is doubted; all else repeats and
-    binds the manifest."""
+    """`pages` are the ids of the catalog's pages in order, `doubts` the reasons of a point that is doubted; `authority` is the public key
+    of the vault's authority, which alone may end the machine; all else repeats and binds the manifest."""
 
     point: PointId = member(hexed(16))
     revision: int = member(integer(1))
     machine: MachineId = member(hexed(16))
     public_key: str = member(hexed(32))
+    authority: str = member(hexed(32))
     sequence: int = member(integer(1))
     created: int = member(integer())
     previous: HexDigest | None = member(optional(hexed(32)), default=None)

@@ -160,13 +160,22 @@ def add_rows(
     for number, bucket in enumerate(decode_root(fetch(root_digest), where)):
         if bucket is None or bucket in known:
             continue
-        data = fetch(bucket)
-        archives = BUCKET_HEAD.unpack_from(data)[1] if len(data) >= BUCKET_HEAD.size else 0
-        end = BUCKET_HEAD.size + archives * ROW.size
-        if not data.startswith(BUCKET_MAGIC) or not 1 <= archives <= BUCKET_ARCHIVES_MAX or end > len(data):
-            refuse("NEED-2", "not a bucket of a need list", f"{where}/{number}")
-        rows.update(data[at : at + ROW.size] for at in range(BUCKET_HEAD.size, end, ROW.size))
+        rows.update(_rows(fetch(bucket), f"{where}/{number}"))
         known.add(bucket)
+
+
+def archives_of(data: bytes, where: str) -> list[Holding]:
+    """Return the archives of a bucket, whatever its number. Raises FormatError NEED-2, HOLD-1, HOLD-2."""
+    return decode_rows(memoryview(b"".join(_rows(data, where))), where)
+
+
+def _rows(data: bytes, where: str) -> list[bytes]:
+    """Cut the rows of the archives out of a bucket. Raises FormatError NEED-2."""
+    archives = BUCKET_HEAD.unpack_from(data)[1] if len(data) >= BUCKET_HEAD.size else 0
+    end = BUCKET_HEAD.size + archives * ROW.size
+    if not data.startswith(BUCKET_MAGIC) or not 1 <= archives <= BUCKET_ARCHIVES_MAX or end > len(data):
+        refuse("NEED-2", "not a bucket of a need list", where)
+    return [data[at : at + ROW.size] for at in range(BUCKET_HEAD.size, end, ROW.size)]
 
 
 def objects_of(root_digest: Digest, fetch: Callable[[Digest], bytes], where: str) -> list[Digest]:

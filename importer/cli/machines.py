@@ -155,6 +155,43 @@ def machines_revoke(
     console.result({"machine": machine, "name": member.name, "status": member.status, "since": member.since})
 
 
+@command(machines_app, "accept-loss")
+def machines_accept_loss(
+    console: Console,
+    wanted: Annotated[
+        str,
+        typer.Argument(
+            metavar="FINGERPRINT", help="As `importer prune` or `importer machines list` shows it."
+        ),
+    ],
+    vault: VaultOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what is lost.")] = False,
+) -> None:
+    """Accept that documents of a machine are lost. Until then nothing of this machine's is deleted: they may come back.
+
+    Example: importer machines accept-loss 3f9a-… --dry-run
+    """
+    from importer.registers import accept_loss, lost_of
+
+    opened = signing_vault(vault, console)
+    machine = parse_fingerprint(wanted)
+    lost = lost_of(opened, machine)
+    for name in lost:
+        console.say(f"  {name}")
+    if not lost:
+        console.say("Nothing that the vault knows of this machine is lost.")
+    elif dry_run:
+        console.say(
+            f"{counted(len(lost), 'document')} lost. Bring them back from a copy of the vault or from a disk, if you can."
+        )
+    else:
+        accept_loss(opened, machine, lost)
+        console.say(
+            f"{counted(len(lost), 'document')} accepted as lost; `importer prune` waits for them no more."
+        )
+    console.result({"machine": machine, "lost": [*lost], "accepted": bool(lost) and not dry_run})
+
+
 @command(machines_app, "drop-keys")
 def machines_drop_keys(
     console: Console,

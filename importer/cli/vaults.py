@@ -68,7 +68,7 @@ def vault_create(
     """
     from importer.vault import create
 
-    vault = create(home(), name, address_of(at), region, _redundancy(redundancy), console)
+    vault = create(home(), name, address_of(at), region, _redundancy(redundancy))
     assert vault.authority is not None
     console.say(f"Vault {vault.name} created at {vault.store.address}")
     console.say(f"  id           {vault.id}")
@@ -99,7 +99,7 @@ def vault_recreate(
     """
     from importer.vault import recreate
 
-    vault = recreate(home(), name, address_of(at), region, _redundancy(redundancy), console)
+    vault = recreate(home(), name, address_of(at), region, _redundancy(redundancy))
     console.say(f"Vault {vault.name} made again at {vault.store.address}, empty")
     console.say(f"  id           {vault.id}, as before")
     console.say("Next: import the disks again; the first import of each machine says how to accept it.")

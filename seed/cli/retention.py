@@ -124,12 +124,12 @@ def _planned(home: "Home", store: "Store", console: Console) -> "list[Planned]":
     from seed.standing import standings
 
     union = Union([store])
-    machine, authority = home.identity.machine, home.identity.authority_key
+    machine = home.identity.machine
     found = points(union, own_machines(home.identity, [store], Tally()), console)
     own = [
         (p.manifest, s.complete) for p, s in standings(union, found, found) if p.manifest.machine == machine
     ]
-    return calendar(home, read_kept(store, machine, authority, console), own, int(time.time()))
+    return calendar(home, read_kept(home.identity.view(store), machine, console), own, int(time.time()))
 
 
 def _show_policy(home: "Home", console: Console) -> None:

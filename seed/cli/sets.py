@@ -87,7 +87,7 @@ def set_ship(
         kept = find_set(home, wanted)
         address, store = vault_of(console, home, vault)
         if not disks:
-            numbers = to_ship(kept, store)
+            numbers = to_ship(home, kept, store)
         ship(kept, [replace(sending, number=n) for n in sorted(numbers)], console)
         is_told = store is not None and tell(home, kept, store, console)
     if not numbers:
@@ -274,7 +274,7 @@ def show_set(console: Console, home: "Home", kept: "KeptSet", store: "Store | No
     state = kept.state
     expected: tuple[int, ...] | None = None
     if state.status == "finished" and store is not None:
-        expected = awaited([store], kept.document())
+        expected = awaited(kept.document(), home.identity.came_to(store))
     standing = {
         "open": "not finished: the same export goes on",
         "finished": "finished",

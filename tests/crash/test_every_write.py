@@ -252,7 +252,7 @@ def test_a_change_of_the_passphrase_that_dies_at_any_write_locks_nobody_out(
         "--new-passphrase-file",
         made.folder / "new",
     )
-    assert sweep(made, room, words, check, prelude=PRELUDE + IN_THE_HOME) == 2
+    assert sweep(made, room, words, check, prelude=PRELUDE + IN_THE_HOME) == 3
 
 
 def test_a_removal_of_keys_that_dies_at_any_write_locks_nobody_out(
@@ -279,7 +279,7 @@ def test_a_removal_of_keys_that_dies_at_any_write_locks_nobody_out(
         assert trees.differences(small_tree, below(folder / "back", small_tree)) == []
 
     words = ("importer", "machines", "drop-keys", machine["machine"], "--vault", "VAULT")
-    assert sweep(made, room, words, check) == 2
+    assert sweep(made, room, words, check) == 6
 
 
 def restored_equal(stage: Stage, folder: Path, source: Path, state: Path) -> None:

@@ -45,6 +45,15 @@ def over(vault: Vault, store: Store) -> Vault:
     return Vault(store, vault.descriptor, vault.authority)
 
 
+def anew(vault: Vault, before: dict[str, bytes]) -> MemoryStore:
+    """The vault as it was, and an importer's home that remembers nothing later."""
+    assert vault.authority is not None
+    shutil.rmtree(vault.authority.home / "seen", ignore_errors=True)
+    store = MemoryStore()
+    store.objects = copy.copy(before)
+    return store
+
+
 def importing(disk: Path, monitor: Monitor | None = None) -> Deed:
     def work(vault: Vault) -> None:
         answer_requests(vault, Tally())
@@ -72,14 +81,12 @@ def content(objects: dict[str, bytes]) -> dict[str, bytes]:
 def sweep(vault: Vault, before: dict[str, bytes], work: Deed, error: BaseException | None) -> int:
     """Let `work` die (or fail, with `error`) before each write in turn, and run it again: the content is as if nothing had
     been. Returns how many writes there are."""
-    plain = MemoryStore()
-    plain.objects = copy.copy(before)
+    plain = anew(vault, before)
     counting = FaultyStore(plain)
     work(over(vault, counting))
     expected = content(plain.objects)
     for number in range(1, counting.count + 1):
-        store = MemoryStore()
-        store.objects = copy.copy(before)
+        store = anew(vault, before)
         plan = dies_at(number) if error is None else fails_at(number, error)
         try:
             work(over(vault, FaultyStore(store, plan)))

@@ -211,6 +211,7 @@ MAY_BE_ABSENT = {
     ("manifest", "set"),
     ("manifest", "previous"),
     ("inventory", "previous"),
+    ("register", "previous"),
     ("inventory", "others"),
     ("inventory", "verified"),
     ("membership", "replaces"),

@@ -117,7 +117,7 @@ def test_the_search_finds_codes_however_they_are_given() -> None:
     for code in (
         "usage",
         "NAME-1",
-        "REV-1",
+        "ENV-2",
         "object-missing",
         "disk-full",
         "target-exists",

@@ -162,6 +162,16 @@ MAKERS = {
     "terms/": of_machine(layout.terms_prefix),
     "condemned/": under(st.just(layout.CONDEMNED)),
     "sweeps/": under(st.just(layout.SWEEPS)),
+    "registers/": of_machine(layout.register_prefix) | under(st.just(layout.register_prefix("vault"))),
+    "copies/": st.one_of(
+        of_machine(layout.member_prefix),
+        of_machine(layout.terms_prefix),
+        of_machine(layout.manifest_prefix),
+        of_machine(layout.slot_prefix),
+        of_machine(layout.register_prefix),
+        under(st.just("descriptor")),
+        under(st.just("registers/vault")),
+    ).map(layout.copy_name),
     "parity/": DIGESTS.map(lambda found: layout.archive_name(found).replace("archives", "parity")),
 }
 BELOW = {row.path: row.below for row in PREFIXES}

@@ -57,6 +57,7 @@ BY_AUTHORITY = (
     "validations/",
     "wants/",
     "replacements/authority",
+    "registers/",
 )
 
 
@@ -404,6 +405,7 @@ def check_honest(stage: Stage) -> None:
             assert envelope.read(data, name).verify(Custody, vault.key).vault == vault.id
             continue
         assert layout.is_name_of(name, found), name
+        name = layout.copied_from(name)
         if name.startswith("indexes/"):
             assert decode_object(data, name)
         if name.startswith(BY_AUTHORITY):

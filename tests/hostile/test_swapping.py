@@ -3,7 +3,6 @@
 The importer has checked a name once. What it puts into the vault later must still be the very bytes that it checked.
 """
 
-import copy
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -81,8 +80,7 @@ def test_what_was_checked_is_what_is_put(
     work = test_in_memory.importing(stage.disk)
 
     def run() -> MemoryStore:
-        store = MemoryStore()
-        store.objects = copy.copy(before)
+        store = test_in_memory.anew(vault, before)
         disk.count = 0
         try:
             work(test_in_memory.over(vault, store))

@@ -26,7 +26,7 @@ class Asked:
 
 @pytest.fixture
 def vault(tmp_path: Path) -> Vault:
-    return create(tmp_path / "home", "Backups", Address(str(tmp_path / "vault")), "here", None, Tally())
+    return create(tmp_path / "home", "Backups", Address(str(tmp_path / "vault")), "here", None)
 
 
 @pytest.fixture

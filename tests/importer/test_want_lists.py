@@ -4,7 +4,6 @@ import pytest
 
 from formats import layout
 from formats.documents.damage import Wants
-from formats.documents.revisions import newest
 from formats.ids import ArchiveName, Digest
 from formats.monitor import Tally
 from formats.tables.archive import ARCHIVE_SIZE_MIN
@@ -18,8 +17,7 @@ ARCHIVE = Holding(ArchiveName(bytes(32)), Digest(bytes(32)), ARCHIVE_SIZE_MIN + 
 
 
 def last(vault: Vault) -> Wants | None:
-    found = newest(vault.store, layout.wants_prefix(KEY_ID), Wants, vault.key, Tally())
-    return found[0] if found is not None else None
+    return vault.view.newest(layout.wants_prefix(KEY_ID), Wants, vault.key, Tally())
 
 
 def test_of_a_vault_that_never_lacked_anything_nothing_is_said(vault: Vault) -> None:

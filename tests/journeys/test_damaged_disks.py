@@ -168,6 +168,7 @@ def test_damaged_slots_are_set_aside_and_their_machine_puts_them_again(
     (slots,) = (p for p in (stage.vault / "slots").rglob("*") if p.is_file())
     whole = slots.read_bytes()
     flip_middle(slots)
+    flip_middle(stage.vault / "copies" / slots.relative_to(stage.vault))
     damaged = slots.read_bytes()
     assert "object-damaged" in stage.run("seed", "verify", code=3).stderr
     stage.run("importer", "validate", "--vault", stage.at, code=3)

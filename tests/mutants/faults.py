@@ -18,11 +18,11 @@ FAULTS = (
     ),
     Fault(
         name="revision-rolled-back",
-        file="formats/documents/revisions.py",
-        line='        if layout.number_of(name) == getattr(document, "number", layout.number_of(name)):',
-        changed='        if layout.number_of(name) >= getattr(document, "number", layout.number_of(name)):',
+        file="formats/documents/view.py",
+        line="        if vault != self.vault or number not in (None, layout.number_of(name)):",
+        changed="        if vault != self.vault:",
         breaks="An older revision under a higher number does not take the place of the newest one.",
-        caught_by=("tests/documents/test_revisions.py",),
+        caught_by=("tests/documents/test_view.py::test_what_another_statement_signed_is_a_strangers",),
     ),
     Fault(
         name="nonce-repeated",
@@ -112,8 +112,8 @@ FAULTS = (
     Fault(
         name="replaced-machine-goes-on",
         file="importer/points.py",
-        line="        if signed.digest not in counted:",
-        changed='        if member.status == "revoked" and signed.digest not in counted:',
+        line="        if fact.signed.digest not in counted:",
+        changed='        if member.status == "revoked" and fact.signed.digest not in counted:',
         breaks="What a machine signs after another took its place does not count.",
         caught_by=(
             "tests/journeys/test_replace.py::test_what_the_machine_before_signs_later_does_not_count",
@@ -122,8 +122,8 @@ FAULTS = (
     Fault(
         name="wants-never-end",
         file="importer/wants.py",
-        line="    if (before[0].needs, before[0].objects) == (wanted, objects) if before else not lack:",
-        changed="    if not lack or (before and (before[0].needs, before[0].objects) == (wanted, objects)):",
+        line="    if (before.needs, before.objects) == (wanted, objects) if before else not lack:",
+        changed="    if not lack or (before and (before.needs, before.objects) == (wanted, objects)):",
         breaks="Once all has come, a new want list says that nothing is wanted.",
         caught_by=("tests/importer/test_want_lists.py",),
     ),

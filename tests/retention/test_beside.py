@@ -25,7 +25,6 @@ assert sys.platform == "linux"
 ROUNDS = 4
 # A backup builds also upon points whose time is over already: they expire under it.
 HASTY = "import seed.further; seed.further.STAYS = -10**9\n"
-OBJECTS = 6  # that such a backup puts: an archive of each class, an index object, a need list in two parts, the manifest
 WRITTEN = 3  # objects at least, by each prune here: that it begins, a term, and that it has ended
 
 
@@ -85,6 +84,11 @@ def test_an_import_waits_for_no_prune_that_was_killed_and_followed_by_another(
     assert stage.import_()["disks"][0]["may_be_erased"]
 
 
+def objects(stage: Stage) -> int:
+    """Count the objects of the vault, and those that are being written."""
+    return sum(path.is_file() for path in stage.vault.rglob("*"))
+
+
 def test_prune_beside_any_step_of_a_backup_takes_nothing_that_it_builds_upon(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
@@ -101,14 +105,21 @@ def test_prune_beside_any_step_of_a_backup_takes_nothing_that_it_builds_upon(
     (source / "film").write_bytes(film)
     a_day_later(stage)
     words = ("importer", "prune", "--vault", stage.at, "--json")
-    before = {path: kept(path, room, path.name) for path in (stage.home, stage.vault)}
-    chance, steps = seeded(), list(range(1, OBJECTS * moments.STEPS + 1))
-    condemned = 0
-    for number, step in enumerate(steps if NIGHTLY else chance.sample(steps, 2)):
-        dies = bool(number % 2)
+    before = {path: kept(path, room, path.name) for path in (stage.home, stage.vault, stage.importer_home)}
+
+    def as_before() -> None:
         for path, copy in before.items():
             shutil.rmtree(path)
             subprocess.run(["cp", "-a", copy, path], check=True)
+
+    there = objects(stage)
+    with moments.using(stage, prepared(HASTY)):
+        backup(stage)
+    chance, steps = seeded(), list(range(1, (objects(stage) - there) * moments.STEPS + 1))
+    condemned = 0
+    for number, step in enumerate(steps if NIGHTLY else chance.sample(steps, 2)):
+        dies = bool(number % 2)
+        as_before()
         strikes = moments.at(
             "step", signal.SIGKILL if dies else signal.SIGSTOP, stage.vault, prefix="", nth=step
         )

@@ -131,7 +131,7 @@ def test_what_expires_within_two_days_is_not_built_upon(world: World, room: Path
     media(world, "large/film", 7)
     saved, home = world.saved(), copied(world.home.path, room / "home")
     assert sent(world) < CATALOG
-    world.memory.objects = saved
+    world.roll_back(saved)
     world.home = put_back(home, world.home.path)
     world.clock.sleep(DAY)
     assert sent(world) > 4 * MIB
@@ -312,7 +312,8 @@ def test_prune_at_any_step_of_a_backup_takes_nothing_that_it_builds_upon(
     monkeypatch.setattr(ChangedError, "__init__", counted)
 
     def race(first: int, second: int, target: Path) -> int:
-        world.memory.objects, world.memory.times = dict(objects), dict(times)
+        world.roll_back(objects)
+        world.memory.times = dict(times)
         world.clock.now = now
         world.home = put_back(home, world.home.path)
         racing = Race(world, first, second)

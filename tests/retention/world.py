@@ -2,6 +2,7 @@
 
 import copy
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,6 +125,12 @@ class World:
 
     def saved(self) -> dict[str, bytes]:
         return copy.copy(self.memory.objects)
+
+    def roll_back(self, saved: dict[str, bytes]) -> None:
+        """Have the vault as it was, and an importer's home that remembers nothing later."""
+        self.memory.objects = dict(saved)
+        assert self._vault.authority is not None
+        shutil.rmtree(self._vault.authority.home / "seen", ignore_errors=True)
 
 
 def media(world: World, name: str, number: int) -> None:

@@ -19,6 +19,7 @@ from formats.documents.disk import Abandonment, Held, Inventory, Label, SetDisk,
 from formats.documents.envelope import Envelope, PrivateKey, Signature, raw_public
 from formats.documents.job import Job, JobDisk, Receipt, Validation
 from formats.documents.manifest import Manifest, Totals
+from formats.documents.register import Entry, Register
 from formats.documents.retention import Condemned, Policy, Sweep, Term, Terms
 from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
 from formats.ids import HexDigest, PointId, SetId, VaultId, digest, hex_digest, machine_id
@@ -105,6 +106,7 @@ def root_of(manifest: Manifest) -> Root:
         revision=manifest.revision,
         machine=manifest.machine,
         public_key=PUBLIC_KEY.hex(),
+        authority=AUTHORITY.hex(),
         sequence=manifest.sequence,
         created=manifest.created,
         previous=manifest.previous,
@@ -292,6 +294,22 @@ def samples() -> dict[str, Document]:
             created=NOW + 700,
             copied=True,
             replaced=(Replaced(archive=rows[0], by=rows[1], held=bytes([5])),),
+        ),
+        Register(
+            number=2,
+            vault=VAULT,
+            subject=MACHINE,
+            role="authority",
+            created=NOW + 750,
+            previous=layout.numbered(layout.register_prefix(MACHINE), 1, MANIFEST.needs),
+            forgotten=(layout.numbered(layout.slot_prefix(MACHINE), 1, MANIFEST.needs),),
+            entries=(
+                Entry(name=layout.numbered(layout.member_prefix(MACHINE), 1, MANIFEST.needs), key_id=KEY_ID),
+                Entry(
+                    name=layout.numbered(layout.manifest_prefix(MACHINE), 2, MANIFEST.needs),
+                    point=MANIFEST.point,
+                ),
+            ),
         ),
         Policy(number=1, vault=VAULT, machine=MACHINE, created=NOW, zone=-90, rules=USUAL),
         Terms(

@@ -1,0 +1,331 @@
+"""The verified view of a vault: the facts that its reader may take from the documents in it.
+
+A name, a size and a number are claims of anybody who may create objects. The reader brings a key that it holds independently,
+and each name below a prefix falls into one of four classes (REV-1):
+
+- a *fact*: the bytes have the digest in the name, and the key signed them, for this vault and under this number;
+- *unreadable*: a register of the authority vouches for the name, and its bytes are gone or damaged;
+- a *candidate*: damaged, and nothing vouches for it; it may have rotted before anybody saw it;
+- a *stranger*: somebody else wrote it. It is counted, and has no influence.
+
+Documents for which nothing else can stand in lie in the vault twice. The copy of a damaged one is read in its place.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.codec import Document
+from formats.documents.register import Entry, Register
+from formats.errors import FormatError, IntegrityError, NotFoundError, OffseedError, damage_aside, is_damage
+from formats.ids import HexDigest, VaultId, hex_digest
+from formats.monitor import Finding, Monitor, Tally
+from formats.store.contract import Store
+from formats.words import counted
+
+D = TypeVar("D", bound=Document)
+
+_TAIL = 4 << 10  # bytes at the end of an envelope, in which its signatures lie
+_SMALL = 64 << 10  # bytes up to which a document is read without a look at its end
+NUMBERS = {"manifest": "sequence", "inventory": "generation"}  # the member that the number in a name repeats
+
+
+@dataclass(frozen=True)
+class Fact(Generic[D]):
+    """A document that verified, under its name; `from_copy` where its own object is damaged or gone."""
+
+    name: str
+    document: D
+    signed: envelope.Signed
+    from_copy: bool = False
+
+
+@dataclass(frozen=True)
+class Look(Generic[D]):
+    """All that lies below one prefix, by its classes; the facts in the order of their names."""
+
+    facts: tuple[Fact[D], ...] = ()
+    unreadable: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
+
+    @property
+    def newest(self) -> Fact[D] | None:
+        """Return the fact of the highest number, None where there is none."""
+        return max(self.facts, key=lambda fact: layout.number_of(fact.name), default=None)
+
+    @property
+    def next_number(self) -> int:
+        """Return the number after the highest that a fact has or had; a stranger's number counts for nothing."""
+        names = (*(fact.name for fact in self.facts), *self.unreadable)
+        return max(map(layout.number_of, names), default=0) + 1
+
+    @property
+    def hidden(self) -> str | None:
+        """Return the name of an unreadable document that is newer than every fact, None where there is none.
+
+        Nothing older takes its place: a machine that was revoked would come back.
+        """
+        last = max(self.unreadable, key=layout.number_of, default=None)
+        known = layout.number_of(self.newest.name) if self.newest else -1
+        return last if last is not None and layout.number_of(last) > known else None
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        return (*self.unreadable, *self.candidates)
+
+
+class _State(Enum):
+    """The reasons for which an object is no fact."""
+
+    GONE = "nothing is there"
+    DAMAGED = "its bytes are not those of its name"
+    STRANGE = "its bytes are those of its name, and the key did not sign them"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The last register of a subject that this home has signed or seen, and the key id of its machine."""
+
+    number: int
+    digest: str
+    key_id: str | None
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The entries of all registers of a subject, by name. Not `whole` where one of them cannot be read."""
+
+    entries: Mapping[str, Entry]
+    facts: tuple[Fact[Register], ...]
+    last: Fact[Register] | None
+    whole: bool
+    key_id: str | None
+
+
+class View:
+    """The sight of a vault that one command has. A document that it has verified it does not read again."""
+
+    def __init__(
+        self, store: Store, authority: bytes, vault: VaultId, pins: Mapping[str, Pin] | None = None
+    ) -> None:
+        """`authority` and `vault` are known independently of the store, as are `pins`, by subject."""
+        self.store = store
+        self.authority = authority
+        self.vault = vault
+        self.pins = pins or {}
+        self._known: dict[tuple[str, type[Document], bytes], Fact[Any]] = {}
+        self._strange: set[tuple[str, type[Document], bytes]] = set()
+        self._told: set[str] = set()
+        self._registered: dict[str, Registered] = {}
+
+    def look(
+        self,
+        prefix: str,
+        kind: type[D],
+        key: bytes,
+        monitor: Monitor,
+        excused: Callable[[Entry], bool] | None = None,
+        *,
+        least: int = 0,
+        most: int | None = None,
+    ) -> Look[D]:
+        """Return all below `prefix` as documents of one `kind` that `key` must have signed, of numbers from `least` to `most`.
+
+        Registered documents that are `excused` may be gone. Tells of damage by findings, and of strangers by one notice a
+        prefix. Raises StoreError.
+        """
+        vouched = self._vouched(prefix, monitor, excused)
+        facts, unreadable, candidates, strangers = list[Fact[D]](), list[str](), list[str](), list[str]()
+        for name, size in self._names(prefix, vouched):
+            if layout.number_of(name) < least or (most is not None and layout.number_of(name) > most):
+                continue
+            found = self._fact(name, size, kind, key)
+            if isinstance(found, Fact):
+                facts.append(found)
+            elif name in vouched:
+                unreadable.append(name)
+            elif found is _State.DAMAGED:
+                candidates.append(name)
+            elif found is _State.STRANGE:
+                strangers.append(name)
+        look = Look(tuple(facts), tuple(unreadable), tuple(candidates), tuple(strangers))
+        self._tell(prefix, look, monitor)
+        return look
+
+    def newest(self, prefix: str, kind: type[D], key: bytes, monitor: Monitor) -> D | None:
+        """Return the document of the highest number; None where there is none, or where a newer one cannot be read."""
+        look = self.look(prefix, kind, key, monitor)
+        return look.newest.document if look.newest is not None and look.hidden is None else None
+
+    def documents(
+        self, prefix: str, kind: type[D], monitor: Monitor, least: int = 0, most: int | None = None
+    ) -> list[D]:
+        """Return the documents below `prefix` that the authority signed, of numbers from `least` to `most`."""
+        look = self.look(prefix, kind, self.authority, monitor, least=least, most=most)
+        return [fact.document for fact in look.facts]
+
+    def registered(self, subject: str, monitor: Monitor) -> Registered:
+        """Return what the registers of a machine list, or those of the `vault`; read once."""
+        if subject not in self._registered:
+            self._registered[subject] = self._read_registers(subject, monitor)
+        return self._registered[subject]
+
+    def _read_registers(self, subject: str, monitor: Monitor) -> Registered:
+        found = self.look(layout.register_prefix(subject), Register, self.authority, monitor)
+        entries: dict[str, Entry] = {}
+        key_id = self.pins[subject].key_id if subject in self.pins else None
+        for fact in found.facts:
+            if fact.document.subject == subject:
+                entries = {
+                    name: entry for name, entry in entries.items() if name not in fact.document.forgotten
+                }
+                entries |= {entry.name: entry for entry in fact.document.entries}
+        key_id = key_id or next((entry.key_id for entry in entries.values() if entry.key_id), None)
+        return Registered(entries, found.facts, found.newest, not found.unreadable, key_id)
+
+    def lost(self, subject: str) -> list[Entry]:
+        """Return the entries of the registers of a subject, and of lost registers themselves, whose bytes are in neither place."""
+        registers = self.look(layout.register_prefix(subject), Register, self.authority, Tally())
+        entries = [*self.registered(subject, Tally()).entries.values(), *map(Entry.of, registers.unreadable)]
+        return [entry for entry in entries if not self._is_there(entry.name)]
+
+    def forget(self, name: str) -> None:
+        """Read a document anew when it is asked for next: this command has written or deleted it."""
+        self._registered.clear()
+        for known in (self._known, self._strange):
+            for at in [at for at in known if at[0] == name]:
+                known.pop(at) if isinstance(known, dict) else known.discard(at)
+
+    def _vouched(self, prefix: str, monitor: Monitor, excused: Callable[[Entry], bool] | None) -> Set[str]:
+        head, _, subject = prefix.partition("/")
+        if head == layout.REGISTERS:
+            return self._registers(subject, prefix)
+        if (of := layout.subject_of(prefix)) is None:
+            return frozenset()
+        entries = self.registered(of, monitor).entries.values()
+        below = (entry for entry in entries if entry.name.startswith(f"{prefix}/"))
+        return {entry.name for entry in below if excused is None or not excused(entry)}
+
+    def _registers(self, subject: str, prefix: str) -> Set[str]:
+        """The registers that later ones, or this home, vouch for."""
+        vouched, forgotten = set[str](), set[str]()
+        if (pin := self.pins.get(subject)) is not None:
+            vouched.add(layout.numbered(prefix, pin.number, HexDigest(pin.digest)))
+        for name, size in self._names(prefix, ()):
+            found = self._fact(name, size, Register, self.authority)
+            if isinstance(found, Fact):
+                vouched.update(filter(None, (found.document.previous,)))
+                forgotten.update(found.document.forgotten)
+        return vouched - forgotten
+
+    def _names(self, prefix: str, vouched: Iterable[str]) -> list[tuple[str, int]]:
+        """The names below a prefix, and the sizes of what lies there: 0 where a copy or a register alone has the name."""
+        sizes = dict(self.store.list(prefix))
+        if layout.is_copied(prefix):
+            for name, _ in self.store.list(layout.copy_name(prefix)):
+                sizes.setdefault(layout.copied_from(name), 0)
+        for name in vouched:
+            sizes.setdefault(name, 0)
+        return sorted(sizes.items())
+
+    def _fact(self, name: str, size: int, kind: type[D], key: bytes) -> "Fact[D] | _State":
+        at = (name, kind, key)
+        if at in self._known:
+            return self._known[at]
+        if at in self._strange:
+            return _State.STRANGE
+        found = self._read(name, name, size, kind, key)
+        if not isinstance(found, Fact) and layout.is_copied(name):
+            other = layout.copy_name(name)
+            copy = self._read(name, other, self.store.head(other) or 0, kind, key)
+            if isinstance(copy, Fact):
+                found = replace(copy, from_copy=True)
+            elif found is _State.GONE:
+                found = copy
+        if isinstance(found, Fact):
+            self._known[at] = found
+        elif found is _State.STRANGE:
+            self._strange.add(at)
+        return found
+
+    def _read(self, name: str, place: str, size: int, kind: type[D], key: bytes) -> "Fact[D] | _State":
+        """The document of that name from one place where it lies. A stranger's is not parsed where that can be told before."""
+        if not size:
+            return _State.GONE
+        if size > envelope.SIZE_MAX:
+            return _State.STRANGE
+        try:
+            if size > _SMALL and not _is_signed_by(self.store.get(place, size - _TAIL, _TAIL), kind, key):
+                return _State.STRANGE
+            data = self.store.get(place, length=envelope.SIZE_MAX + 1)
+        except NotFoundError:
+            return _State.GONE
+        except OffseedError as error:
+            if not is_damage(error) and error.code != "denied":
+                raise
+            return _State.DAMAGED
+        if not layout.is_name_of(name, hex_digest(data)):
+            return _State.DAMAGED
+        try:
+            if not _is_signed_by(data[-_TAIL:], kind, key):
+                return _State.STRANGE
+            signed = envelope.read(data, name)
+            document = signed.verify(kind, key)
+        except (FormatError, IntegrityError):
+            return _State.STRANGE
+        number, vault = (
+            getattr(document, NUMBERS.get(kind.kind, "number"), None),
+            getattr(document, "vault", None),
+        )
+        if vault != self.vault or number not in (None, layout.number_of(name)):
+            return _State.STRANGE
+        return Fact(name, document, signed)
+
+    def _is_there(self, name: str) -> bool:
+        """Tell whether the bytes of a name are in one of its places, whoever signed them."""
+        for place in (name, layout.copy_name(name)) if layout.is_copied(name) else (name,):
+            with damage_aside():
+                if layout.is_name_of(name, hex_digest(self.store.get(place, length=envelope.SIZE_MAX + 1))):
+                    return True
+        return False
+
+    def _tell(self, prefix: str, look: Look[D], monitor: Monitor) -> None:
+        for name in look.unreadable:
+            detail = "it was there, and is gone or damaged; nothing older takes its place"
+            monitor.finding(Finding(code="object-lost", subject=name, detail=detail))
+        for name in look.candidates:
+            monitor.finding(
+                Finding(code="object-damaged", subject=name, detail="its bytes are not those of its name")
+            )
+        if look.strangers and prefix not in self._told:
+            self._told.add(prefix)
+            count = counted(len(look.strangers), "object")
+            monitor.notice(f"{prefix}: {count} that somebody else put there; passed over")
+
+
+def signed_at(store: Store, name: str) -> envelope.Signed | None:
+    """A document that was listed; None where it is gone by now: whoever prunes may be at work.
+
+    Raises FormatError, IntegrityError, StoreError, MediaError.
+    """
+    try:
+        data = store.get(name, length=envelope.SIZE_MAX + 1)
+    except NotFoundError:
+        return None
+    return envelope.read(data, name)
+
+
+def put_document(store: Store, name: str, data: bytes) -> None:
+    """Put a document, and its copy where nothing else can stand in for it. Raises as `Store.put_new`."""
+    store.put_new(name, data)
+    if layout.is_copied(name):
+        store.put_new(layout.copy_name(name), data)
+
+
+def _is_signed_by(tail: bytes, kind: type[Document], key: bytes) -> bool:
+    """Whether the end of an envelope names this kind and this key. It says nothing of the signature."""
+    return kind.payload_type().encode() in tail and envelope.key_name(key).encode() in tail
