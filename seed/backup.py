@@ -1,5 +1,6 @@
 """Backup: what changed since the last recovery point, over the network into the vault. The order of writes:
 
+    further revisions of older points      of which lost files are back
     content archives                       durable in the vault, a few at a time, and journalled in the home
     metadata archives, index objects,      in the home's cache, then in the vault
         need list
@@ -43,6 +44,7 @@ from seed.packing import METADATA_SIZE, BufferPool, Packer
 from seed.run import Run
 from seed.sealing import Known
 from seed.source.system import Found, Walk
+from seed.taking_back import TakenBack, take_back
 from seed.uplink import ARCHIVE_SIZE, BUFFERS
 from seed.work import Before, ChangedError, Work
 
@@ -60,7 +62,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Backed:
-    """How a backup ended: its manifest, what of it waits for disks, what was sent, and what is doubted of it."""
+    """How a backup ended: its manifest, what of it waits for disks, what was sent, what is doubted of it, and what of earlier points
+    was taken back."""
 
     manifest: Manifest
     digest: HexDigest
@@ -68,6 +71,7 @@ class Backed:
     archives: int
     archive_bytes: int
     doubts: tuple[Doubt, ...] = ()
+    taken_back: tuple[TakenBack, ...] = ()
 
 
 def prepare(home: Home, paths: Sequence[str], left_out: LeftOut, monitor: Monitor, *, once: bool) -> Scope:
@@ -116,6 +120,8 @@ def back_up(work: Work, scope: Scope, options: Options, catalogs: list[Section] 
     if catalogs is not None:
         work.take_up(catalogs)
     before = Before.of(work)
+    if taken_back := take_back(work, before.points, options.level):
+        before = Before.of(work)
     walk = Walk(scope.items, scope.rules(own_folders(home, work.vault.address)), work.monitor)
     doubting = Doubting(home, scope, work.own, before.points, work.monitor)
     catalogued = _read(work, before, walk, options)
@@ -125,7 +131,7 @@ def back_up(work: Work, scope: Scope, options: Options, catalogs: list[Section] 
     if not scope.once:  # what a stopped run of the usual items has done stays
         home.save_state(replace(home.state, usual=backed.manifest.point))
         work.forget()
-    return backed
+    return replace(backed, taken_back=taken_back)
 
 
 def _read(work: Work, before: Before, walk: Walk, options: Options) -> Catalogued:

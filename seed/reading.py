@@ -174,6 +174,19 @@ class Point:
 def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[Point]:
     """All points of `machines`, by sequence, each as it was revised last. What does not open or agree is a finding. Raises
     StoreError."""
+    ordered = newest_points(revisions(union, machines, monitor), lambda p: p.manifest)
+    for before, point in pairwise(ordered):
+        same = (before.manifest.machine, before.manifest.sequence)
+        if same == (point.manifest.machine, point.manifest.sequence):
+            detail = (
+                f"points {before.manifest.point[:8]} and {point.manifest.point[:8]} have one sequence number"
+            )
+            monitor.finding(Finding(code="cloned-home", subject=point.manifest.machine_name, detail=detail))
+    return ordered
+
+
+def revisions(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[Point]:
+    """Return every revision of the points of `machines`, by sequence. Raises as `points`."""
     found: dict[str, Point] = {}
     for machine in machines:
         for name in union.list(layout.manifest_prefix(machine.machine)):
@@ -190,20 +203,9 @@ def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[
                     monitor.finding(Finding(code=counted.code, subject=name, detail=detail))
                 elif root.machine == machine.machine:
                     found[signed.digest] = Point(manifest, signed.digest, root, machine.master)
-    ordered = newest_points(
-        sorted(
-            found.values(), key=lambda p: (p.manifest.machine_name, p.manifest.sequence, p.manifest.created)
-        ),
-        lambda p: p.manifest,
+    return sorted(
+        found.values(), key=lambda p: (p.manifest.machine_name, p.manifest.sequence, p.manifest.created)
     )
-    for before, point in pairwise(ordered):
-        same = (before.manifest.machine, before.manifest.sequence)
-        if same == (point.manifest.machine, point.manifest.sequence):
-            detail = (
-                f"points {before.manifest.point[:8]} and {point.manifest.point[:8]} have one sequence number"
-            )
-            monitor.finding(Finding(code="cloned-home", subject=point.manifest.machine_name, detail=detail))
-    return ordered
 
 
 def needed_of(union: Union, point: Point, known: Buckets | None = None) -> list[Need]:

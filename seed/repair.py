@@ -7,6 +7,7 @@ order of writes:
                                            the like of it once it has read them
     archives of what is left of bundles    of which a file has changed since: the other files, laid anew
     a revision of each point               that needs what is lost for good: it takes the point's place, and names that
+    a further revision of each point       of which lost files are back
 
 The same command goes on after a crash at any place in it.
 """
@@ -36,6 +37,7 @@ from seed.point_reader import PointReader
 from seed.reading import Union
 from seed.remaking import Remaking, sealed_copy, wanted_rows
 from seed.revisions import Revision
+from seed.taking_back import TakenBack, take_back
 from seed.uplink import ARCHIVE_SIZE, BUFFERS
 from seed.wanted import wanted_records
 from seed.work import Work
@@ -46,7 +48,7 @@ Short = tuple[Need, Section]  # records that are lacking, and the index of their
 @dataclass(frozen=True)
 class Repaired:
     """How it ended: so many records `wanted`, of them `made` again; small objects sent; archives sent, and their bytes; the
-    points that were revised, and the files of which a version is lost."""
+    points that were revised, and the files of which a version is lost; and what was taken back of earlier losses."""
 
     wanted: int = 0
     made: int = 0
@@ -55,6 +57,7 @@ class Repaired:
     archive_bytes: int = 0
     revised: tuple[Manifest, ...] = ()
     lost: frozenset[bytes] = frozenset()
+    taken_back: tuple[TakenBack, ...] = ()
 
 
 def repair(work: Work, disks: Sequence[Store], level: int, wants: Wants | None) -> Repaired:
@@ -84,10 +87,11 @@ def repair(work: Work, disks: Sequence[Store], level: int, wants: Wants | None) 
             revision.add(work.uplink.sections, files)
             revised, lost = revision.publish()
         forget_broken(work.home)
+    taken_back = take_back(work, work.points(), level)
     sent = sending.sent
     size = sum(section.archive.size for section in sent)
     made = wanted - len(left)
-    return Repaired(wanted, made, objects, len(sent), size, tuple(revised), frozenset(lost))
+    return Repaired(wanted, made, objects, len(sent), size, tuple(revised), frozenset(lost), taken_back)
 
 
 class _Sending:

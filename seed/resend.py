@@ -4,6 +4,7 @@ over the network or on the disks of a further set. The order of writes:
     the disks are given up, in the home     from here on nothing counts on them
     a new recovery point                    with it goes what the source still has
     a revision of each older point          that needs what they held: it takes the point's place, and names what is lost
+    a further revision of each point        of which files that were lost before are back
     the set, revised                        without the disks that were given up
 
 The same command goes on after a crash at any place in it.
@@ -41,6 +42,7 @@ from seed.placing import Attendant
 from seed.reading import needed_of
 from seed.reuse import given_up, is_whole
 from seed.revisions import Revision, unmet
+from seed.taking_back import TakenBack, take_back
 from seed.work import Before, Work
 
 
@@ -58,11 +60,12 @@ class Sent:
 @dataclass(frozen=True)
 class Resent:
     """How it ended: what was sent, None where that was done before or nothing of the source is there any more; the points
-    that were revised; and the files of which a version is lost."""
+    that were revised; the files of which a version is lost; and what was taken back of earlier losses."""
 
     sent: Sent | None
     revised: tuple[Manifest, ...]
     lost: frozenset[bytes]
+    taken_back: tuple[TakenBack, ...] = ()
 
 
 def resend(
@@ -104,8 +107,9 @@ def resend(
         kept.change(resent=sent.manifest.point)
     with Work.open(home, vault, monitor) as work:
         revised, lost = Revision(work, _gone(work, checked), options.level).publish()
+        taken_back = take_back(work, work.points(), options.level)
         _revise_set(work, kept)
-    return Resent(sent, tuple(revised), frozenset(lost))
+    return Resent(sent, tuple(revised), frozenset(lost), taken_back)
 
 
 def _check(home: Home, kept: KeptSet, numbers: Collection[int], vault: Store) -> None:

@@ -103,7 +103,7 @@ def reusable(
     here = [
         a.name for a in ground.values() if stock.holds(a) and (a.name in known or a.name in others.places)
     ]
-    bad = _untrue(readers[0].sealer, vault, here, known, others, sample, monitor)
+    bad = untrue(readers[0].sealer, vault, here, known, others, sample, monitor)
     lost = last.keys() - (known.keys() - bad) - abandoned
     lost = {name for name in lost if layout.archive_name(name) not in gone}
     lost |= {need.archive.name for reader in readers for need in reader.unheld}
@@ -219,7 +219,7 @@ def given_up(home: Home, monitor: Monitor) -> Iterator[ArchiveName]:
                 yield from (section.archive.name for section in read_journal(kept, disk.number, monitor))
 
 
-def _untrue(
+def untrue(
     sealer: ChunkSealer,
     vault: Store,
     archives: Iterable[ArchiveName],

@@ -80,13 +80,20 @@ class Revising:
         )
         return Revised(catalogued, tuple(lost))
 
+    def lost(self, reader: PointReader) -> set[bytes]:
+        """Return the files that would be lost if this point was revised; nothing is stored. Raises as `revise`."""
+        return {
+            entry.path
+            for row in reader.page_rows()
+            for entry in self._rows(reader.chunk(row.segment, CATALOG), row)[1]
+            if entry.is_lost
+        }
+
     def _segment(
         self, reader: PointReader, row: PageRow, live: set[ChunkId], lost: dict[bytes, None]
     ) -> PageRow:
         raw = reader.chunk(row.segment, CATALOG)
-        entries = decode_entries(raw, f"segment {row.segment.hex()[:16]}")
-        missing = self._known.missing({chunk for entry in entries for chunk in entry.chunk_ids()})
-        mended = [self._mended(entry, missing) for entry in entries] if missing else entries
+        entries, mended = self._rows(raw, row)
         if mended != entries:
             raw = encode_entries(mended)
         lost.update((entry.path, None) for entry in mended if entry.is_lost)
@@ -94,6 +101,12 @@ class Revising:
         live |= referenced(raw)
         live.add(segment)
         return PageRow(segment, row.rows, row.first, row.last)
+
+    def _rows(self, raw: bytes, row: PageRow) -> tuple[list[Entry], list[Entry]]:
+        """Return the rows of a segment, and the same as they can be had now."""
+        entries = decode_entries(raw, f"segment {row.segment.hex()[:16]}")
+        missing = self._known.missing({chunk for entry in entries for chunk in entry.chunk_ids()})
+        return entries, [self._mended(entry, missing) for entry in entries] if missing else entries
 
     def _mended(self, entry: Entry, missing: Set[ChunkId]) -> Entry:
         """A row that points to what can be had."""

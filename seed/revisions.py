@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError, damage_aside
@@ -17,9 +18,11 @@ from seed.new_point import describe, sign_revision
 from seed.packing import METADATA_SIZE, BufferPool, Packer
 from seed.point_reader import PointReader
 from seed.reading import Point, needed_of
-from seed.revising import Revising
+from seed.revising import Revised, Revising
 from seed.sealing import Known
 from seed.work import Work
+
+Needs = dict[ArchiveName, Need]
 
 
 def unmet(work: Work, found: Sequence[Point], gone: Collection[ArchiveName]) -> list[Point]:
@@ -38,11 +41,23 @@ def unmet(work: Work, found: Sequence[Point], gone: Collection[ArchiveName]) -> 
     return found_unmet
 
 
+@dataclass(frozen=True)
+class Base:
+    """A revision from which a further one may be made, and of how many files something would be `lost` in that."""
+
+    reader: PointReader
+    stood: Needs
+    lost: int
+
+
 class Revision:
     """Revises every point that needs archives which are `gone`. What is elsewhere, or may come yet, is left as it is."""
 
-    def __init__(self, work: Work, gone: Collection[ArchiveName], level: int) -> None:
-        """Takes in what any point has, the newest first. What cannot be read is said of the points that are revised."""
+    def __init__(
+        self, work: Work, gone: Collection[ArchiveName], level: int, earlier: Sequence[Point] = ()
+    ) -> None:
+        """Takes in what any point has, the newest first; before these the `earlier` revisions, from which points are renewed. What
+        cannot be read is said of the points that are revised."""
         self._work = work
         self._gone = gone
         found = work.points()
@@ -54,8 +69,8 @@ class Revision:
         self._revising = Revising(ChunkSealer(master, level), self._known, self._store)
         # The archives of all points that are not gone: their indexes, and what is counted in them.
         self._sections: dict[ArchiveName, Section] = {}
-        self._needs: dict[ArchiveName, Need] = {}
-        for point in reversed(found) if self.short else ():
+        self._needs: Needs = {}
+        for point in (*earlier, *reversed(found)) if self.short or earlier else ():
             with damage_aside():
                 self._learn(PointReader(work.own, point, work.monitor))
 
@@ -75,27 +90,46 @@ class Revision:
         work, manifests, lost = self._work, list[Manifest](), set[bytes]()
         for point in self.short:
             try:
-                reader = PointReader(work.own, point, work.monitor)
-                stood = {n.archive.name: n for n in reader.needs if n.archive.name not in self._gone}
-                if unread := stood.keys() - self._sections.keys():
-                    why = f"the indexes of {len(unread)} archives cannot be read"
-                    _tell_unrevised(work, point, "chunk-missing", why)
-                    continue
+                reader, stood = self._read(point)
                 revised = self._revising.revise(reader)
             except (FormatError, IntegrityError, StoreError, MediaError) as error:
                 _tell_unrevised(work, point, error.code, error.what)
                 continue
-            self._metadata.flush()
-            sections = [*self._sections.values(), *work.cache.sections]
-            needs = [*(self._needs | stood).values()]
-            described = describe(sections, revised.catalogued, needs, work.own.condemned)
-            count = len(revised.lost)
-            signed = sign_revision(work.home, revised.catalogued, described, point, count)
-            waiting = {n.archive.name for n in described.needed if self._there.lacking(n) is not None}
-            manifests.append(work.publish(described, signed, waiting))
+            manifests.append(self._put(revised, stood, point))
             _tell_lost(work, point, [path for path in revised.lost if path not in lost])
             lost.update(revised.lost)
         return manifests, lost
+
+    def base(self, earlier: Sequence[Point]) -> Base | None:
+        """Return the first of some revisions of a point that can be read; nothing is written for it."""
+        for point in earlier:
+            with damage_aside():
+                reader, stood = self._read(point)
+                return Base(reader, stood, len(self._revising.lost(reader)))
+        return None
+
+    def renew(self, newest: Point, base: Base) -> Manifest:
+        """Put a further revision after the `newest` one, made from another. Raises as `publish`."""
+        return self._put(self._revising.revise(base.reader), base.stood, newest)
+
+    def _read(self, point: Point) -> tuple[PointReader, Needs]:
+        """Open a point, and say what of its needs is not gone. Raises IntegrityError, FormatError, StoreError, MediaError."""
+        reader = PointReader(self._work.own, point, self._work.monitor)
+        stood = {n.archive.name: n for n in reader.needs if n.archive.name not in self._gone}
+        if unread := stood.keys() - self._sections.keys():
+            raise IntegrityError("chunk-missing", f"the indexes of {len(unread)} archives cannot be read")
+        return reader, stood
+
+    def _put(self, revised: Revised, stood: Needs, before: Point) -> Manifest:
+        """Put what takes the place of `before`. Raises as `Work.publish`."""
+        work = self._work
+        self._metadata.flush()
+        sections = [*self._sections.values(), *work.cache.sections]
+        needs = [*(self._needs | stood).values()]
+        described = describe(sections, revised.catalogued, needs, work.own.condemned)
+        signed = sign_revision(work.home, revised.catalogued, described, before, len(revised.lost))
+        waiting = {n.archive.name for n in described.needed if self._there.lacking(n) is not None}
+        return work.publish(described, signed, waiting)
 
     def _learn(self, reader: PointReader) -> None:
         for need, section in zip(reader.needs, reader.sections, strict=True):

@@ -128,6 +128,7 @@ def _summarise(console: Console, backed: "Backed", seconds: float) -> None:
             "archive_bytes": backed.archive_bytes,
             "promised": backed.promised,
             "doubts": [to_json(doubt) for doubt in backed.doubts],
+            "taken_back": [taken.to_json() for taken in backed.taken_back],
             "seconds": int(seconds),
             "findings": console.findings_json(),
         }

@@ -85,6 +85,7 @@ def _summarise(console: Console, done: "Repaired", seconds: float) -> None:
             "archive_bytes": done.archive_bytes,
             "revised": [m.point for m in done.revised],
             "lost_files": len(done.lost),
+            "taken_back": [taken.to_json() for taken in done.taken_back],
             "findings": console.findings_json(),
         }
     )

@@ -105,6 +105,7 @@ def _summarise(
             "sent_on": {"set": sent.disk_set, "disks": [*sent.disks]} if sent and sent.disk_set else None,
             "revised": [m.point for m in resent.revised],
             "lost_files": len(resent.lost),
+            "taken_back": [taken.to_json() for taken in resent.taken_back],
             "findings": console.findings_json(),
         }
     )

@@ -268,6 +268,57 @@ def test_a_disk_that_may_give_back_what_is_lost_is_to_be_kept(
     assert trees.differences(before, below(target, source)) == []
 
 
+def test_what_was_lost_is_taken_back_when_its_disk_comes_after_all(
+    copy_of: Copy, opened: Stage, source: Path, room: Path
+) -> None:
+    stage, lost, paths = exported_to_two(copy_of(opened), source, room)
+    before = kept(source, room, "before")
+    stage.run("importer", "import", paths[2 - lost], "--vault", stage.at)
+    for path in sorted((source / "many").rglob("*.txt"))[::3]:
+        path.unlink()
+    files = resend(Halved(stage, lost), code=3)["lost_files"]
+    assert files > 0
+    seeded = points(stage)[0]["point"]
+    assert backup(stage)["taken_back"] == [], "the disk is still on its way"
+    assert (
+        "KEEP IT: its machine gave it up"
+        in stage.run("importer", "import", paths[lost - 1], "--vault", stage.at).stdout
+    )
+    assert points(stage)[0]["lost_files"] == files
+    done = stage.run("seed", "backup", "--json")
+    assert done.json["taken_back"] == [{"point": seeded, "files": files}]
+    assert f"{files} files of point {seeded[:8]} that counted as lost are back" in done.stderr
+    for program in ("importer", "seed"):
+        assert {(p["complete"], p["lost_files"]) for p in points(stage, program)} == {(True, 0)}
+    assert trees.differences(before, restored(stage, seeded, room, source)) == []
+    machine = stage.run("importer", "status", "--vault", stage.at, "--json").json[0]
+    assert {d["number"]: d["may_be_erased"] for s in machine["sets"] for d in s["disks"]} == {
+        1: True,
+        2: True,
+    }
+    assert stage.run("importer", "import", paths[lost - 1], "--vault", stage.at, "--json").json["disks"][0][
+        "may_be_erased"
+    ]
+    manifests = {name for name in stored(stage) if name.startswith("manifests")}
+    assert backup(stage)["taken_back"] == []
+    assert len({name for name in stored(stage) if name.startswith("manifests")} - manifests) == 1
+
+
+@pytest.mark.parametrize("command", ["repair", "resend"])
+def test_repair_and_resend_take_it_back_too(
+    copy_of: Copy, opened: Stage, source: Path, room: Path, command: str
+) -> None:
+    stage, lost, paths = exported_to_two(copy_of(opened), source, room)
+    stage.run("importer", "import", paths[2 - lost], "--vault", stage.at)
+    shutil.rmtree(source / "many")
+    halved = Halved(stage, lost)
+    files = resend(halved, code=3)["lost_files"]
+    stage.run("importer", "import", paths[lost - 1], "--vault", stage.at)
+    done = stage.run("seed", "repair", "--json").json if command == "repair" else resend(halved)
+    assert [taken["files"] for taken in done["taken_back"]] == [files]
+    assert points(stage)[0]["lost_files"] == 0
+
+
 def test_what_the_datacenter_has_booked_in_is_not_given_up_unasked(halved: Halved) -> None:
     name = f"{the_set(halved.stage)[:8]}/{halved.lost}"
     halved.stage.run("importer", "receive", name, "--vault", halved.stage.at)
