@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from formats import layout
+from formats.documents.damage import Replacement
+from formats.documents.vault import Slots
 from formats.monitor import Finding, Monitor, Tally
-from formats.replaced import replacements
 from formats.tables.archive import METADATA_CLASS
 from formats.tables.holdings import Holding
 from importer.points import Point, load_needs, need_digests, stocks
@@ -41,10 +42,10 @@ def load_cargo(vault: Vault, point: Point, monitor: Monitor) -> Cargo:
         monitor.finding(
             Finding(code="point-incomplete", subject=f"point {manifest.point[:8]}", detail=detail)
         )
-    objects = {name: vault.store.get(name) for name in _small(vault, point)}
-    for name, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, Tally()):
-        if any(entry.archive.holding in replaced for entry in document.replaced):
-            objects[name] = vault.store.get(name)
+    objects = dict(_small(vault, point))
+    for fact in vault.view.look(layout.REPLACEMENTS, Replacement, vault.key, Tally()).facts:
+        if any(entry.archive.holding in replaced for entry in fact.document.replaced):
+            objects[fact.name] = fact.signed.data
     ordered = sorted(archives, key=lambda holding: holding.name)
     return Cargo(
         objects,
@@ -55,9 +56,13 @@ def load_cargo(vault: Vault, point: Point, monitor: Monitor) -> Cargo:
     )
 
 
-def _small(vault: Vault, point: Point) -> Iterator[str]:
-    """The names of the small objects that open a point; the manifest last."""
+def _small(vault: Vault, point: Point) -> Iterator[tuple[str, bytes]]:
+    """The small objects that open a point, by name; the manifest last."""
     manifest = point.manifest
-    yield from (name for name, _ in vault.store.list(layout.slot_prefix(manifest.machine)))
-    yield from map(layout.need_name, sorted(need_digests(vault.store, manifest.needs)))
-    yield layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, point.signed.digest)
+    prefix, key = layout.slot_prefix(manifest.machine), bytes.fromhex(point.member.public_key)
+    for fact in vault.view.look(prefix, Slots, key, Tally()).facts:
+        yield fact.name, fact.signed.data
+    for name in map(layout.need_name, sorted(need_digests(vault.store, manifest.needs))):
+        yield name, vault.store.get(name)
+    prefix = layout.manifest_prefix(manifest.machine)
+    yield layout.numbered(prefix, manifest.sequence, point.signed.digest), point.signed.data

@@ -16,7 +16,7 @@ from formats.ids import MachineId, SetId, fingerprint
 from formats.monitor import Monitor, Tally
 from formats.store.foreign import Strangers
 from importer.points import sets
-from importer.receipts import Imported
+from importer.receipts import Imported, receipts
 from importer.vault import Vault, members
 
 
@@ -217,7 +217,4 @@ def _sets_known(vault: Vault, known: Iterable[Membership]) -> Iterator[tuple[Mac
     for member in known:
         yield from ((member.machine, document.set) for document in sets(vault, member, Tally()))
         yield from ((member.machine, disk_set) for disk_set, _ in custody(vault, member, Tally()))
-    for name, _ in vault.store.list("disks"):
-        _, machine, folder, *_ = (*name.split("/"), "", "")
-        if (identity := folder_identity(folder)) is not None:
-            yield MachineId(machine), identity[0]
+    yield from ((receipt.disk.machine, receipt.disk.set) for receipt in receipts(vault, Tally()))

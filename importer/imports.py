@@ -20,9 +20,8 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from formats import layout
-from formats.documents import envelope
 from formats.documents.acceptance import forked
-from formats.documents.disk import Inventory, SetDisk, SetDocument
+from formats.documents.disk import Inventory, Label, SetDisk, SetDocument
 from formats.documents.job import Job
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Counted, Membership
@@ -47,15 +46,14 @@ from importer.abandoned import leave_out
 from importer.archives import PUTS_MAX, Work, find, load, needed_of, put, side_by_side, take_archive
 from importer.custody import note_imports
 from importer.intake import Disk, check_holdings, fetch, inventoried
+from importer.losses import Losses
 from importer.points import (
     given_up,
-    have_lost,
     load_needs,
     need_digests,
     set_documents,
     sets,
     stocks,
-    unexpired,
 )
 from importer.points import manifests as counting
 from importer.receipts import Imported, Outcome, job_disk, make_receipt, receipts
@@ -109,9 +107,15 @@ def _keep_what_counts(vault: Vault, disk: Disk, member: Membership, disks: Seque
 def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor: Monitor) -> list[Imported]:
     """Import `disks`, each accepted before. Raises MediaError disk-forked, StoreError."""
     results = _import_all(vault, disks, monitor)
+    there = stocks(vault, Tally())
+    machines = {result.member.machine: result.member for result in results}
+    losses = {m: Losses.of(vault, member, there[member.key_id]) for m, member in machines.items()}
     for result in results:
-        documents = list(set_documents(vault, result.member, Tally()))
-        result.gives_back = _gives_back(vault, result, documents)
+        documents, label = list(set_documents(vault, result.member, Tally())), result.disk.label
+        result.given_up = label.number in given_up(documents, label.set)
+        result.gives_back = losses[label.machine].may_lie_on(
+            label.set, label.number, result.generation, given_up=result.given_up
+        )
         result.finished = not result.gives_back and any(
             lowest.generation <= result.generation for lowest in _promised(documents, result)
         )
@@ -130,15 +134,6 @@ def _leave_out_expired(vault: Vault, disk: Disk, member: Membership, monitor: Mo
     needed = {need.archive.name for m, _ in disk.manifests for need in load(disk, m, Tally())}
     disk.welcome = needed if disk.welcome is None else needed.intersection(disk.welcome)
     monitor.notice(f"{disk.name}: a point on it has expired in this vault, and is not brought back")
-
-
-def _gives_back(vault: Vault, result: Imported, documents: Iterable[SetDocument]) -> bool:
-    """Whether this disk was given up, and its machine's points have lost what may lie on it alone."""
-    label, machine = result.disk.label, result.member.machine
-    if label.number not in given_up(documents, label.set):
-        return False
-    kept = read_kept(vault.view, machine, Tally())
-    return have_lost(unexpired(vault, result.member, kept, Tally()))
 
 
 def _promised(documents: Iterable[SetDocument], result: Imported) -> list[SetDisk]:
@@ -357,30 +352,21 @@ def _done_before(vault: Vault, result: Imported, there: Stock, monitor: Monitor)
         return False
     label = disk.label
     prefix = layout.received_prefix(label.machine, label.set, label.number)
-    own = {
-        layout.numbered(prefix, 0, hex_digest(disk.store.get("label"))),
-        layout.numbered(prefix, closed.inventory.generation, closed.digest),
-    }
-    for name, _ in vault.store.list(prefix):
-        number = layout.number_of(name)
-        try:
-            data = vault.store.get(name)
-            if not layout.is_name_of(name, hex_digest(data)):
-                raise IntegrityError("object-damaged", "its bytes are not those of its name", subject=name)
-            own.discard(name)
-            if number == 0:
-                continue
-            signed = envelope.read(data, name)
-            known = signed.verify(Inventory, bytes.fromhex(disk.label.public_key))
-        except (FormatError, IntegrityError) as error:
-            find(monitor, error.code, f"vault/{name}", error.what)
-            continue
-        if known.generation == closed.inventory.generation and signed.digest != closed.digest:
-            raise forked(disk.name, known.generation)
-        if known.generation > closed.inventory.generation:
-            detail = f"generation {closed.inventory.generation}; the vault knows {known.generation}"
+    key = bytes.fromhex(label.public_key)
+    known = vault.view.look(prefix, Inventory, key, monitor, least=1).facts
+    for fact in known:
+        generation = fact.document.generation
+        if generation == closed.inventory.generation and fact.signed.digest != closed.digest:
+            raise forked(disk.name, generation)
+        if generation > closed.inventory.generation:
+            detail = f"generation {closed.inventory.generation}; the vault knows {generation}"
             monitor.finding(Finding(code="disk-older", subject=disk.name, detail=detail))
-    if own or any(there.lacking(need) is not None for need in needed_of(disk, Tally(), result)):
+    labels = vault.view.look(prefix, Label, key, monitor, most=0).facts
+    remembered = {fact.signed.digest for fact in known} | {fact.signed.digest for fact in labels}
+    own = {closed.digest, hex_digest(disk.store.get("label"))}
+    if not own <= remembered or any(
+        there.lacking(need) is not None for need in needed_of(disk, Tally(), result)
+    ):
         return False
     if not _has_small(vault, result):
         return False

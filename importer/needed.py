@@ -11,14 +11,14 @@ from operator import or_
 
 from formats import layout
 from formats.documents.acceptance import folder_identity
-from formats.documents.damage import Wants
+from formats.documents.damage import Replacement, Wants
 from formats.documents.disk import Inventory
 from formats.documents.job import Job
 from formats.documents.vault import COUNTED_SIZE, Counted, Membership
 from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import ArchiveName, HexDigest, MachineId, PointId, fingerprint
 from formats.monitor import Finding, Monitor, Tally
-from formats.replaced import Stock, index_objects, replacements, sections, translated
+from formats.replaced import Stock, index_objects, sections, translated
 from formats.standing import read_table
 from formats.store.foreign import CLOSED, Foreign
 from formats.store.obstacles import obstructed
@@ -87,10 +87,9 @@ def needed(
     _closed(vault, known, found, monitor)
     for machine, member in known.items():
         _of_points(vault, member, known, expired.get(machine, set()), found, monitor)
-        for _, document in replacements(
-            vault.store, layout.offers_prefix(machine), bytes.fromhex(member.public_key), Tally()
-        ):
-            found.add(member.key_id, (all_of(entry.by.holding) for entry in document.replaced))
+        prefix, key = layout.offers_prefix(machine), bytes.fromhex(member.public_key)
+        for fact in vault.view.look(prefix, Replacement, key, Tally()).facts:
+            found.add(member.key_id, (all_of(entry.by.holding) for entry in fact.document.replaced))
     _of_open_sets(vault, known, now, found, monitor)
     for key_id in {member.key_id for member in known.values()}:
         _of_wants(vault, key_id, found)

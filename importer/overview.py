@@ -24,9 +24,10 @@ from formats.tables.holdings import Holding
 from formats.tables.needs import Need
 from formats.words import counted, moment, size
 from importer.jobs import jobs
+from importer.losses import listed_on
 from importer.points import History, by_name, stocks
 from importer.receipts import receipts
-from importer.status import DiskStanding, SetStanding, listed_on, standings
+from importer.status import DiskStanding, SetStanding, standings
 from importer.vault import Vault, members
 from importer.wants import lacking
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import chain
 
 from formats import layout
+from formats.documents.damage import Replacement
 from formats.documents.disk import SetDisk, SetDocument
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
@@ -23,7 +24,7 @@ from formats.errors import (
 )
 from formats.ids import ArchiveName, Digest, HexDigest, MachineId, SetId, digest
 from formats.monitor import Finding, Monitor, Tally
-from formats.replaced import Stock, replacements
+from formats.replaced import Stock
 from formats.retention import Kept, read_kept
 from formats.standing import Standing, brings, judge, newest_points, newest_sets, read_table
 from formats.store.contract import Store
@@ -86,7 +87,8 @@ def stocks(vault: Vault, monitor: Monitor) -> Mapping[str, Stock]:
     is their machine's word, and nobody's for what another machine has."""
     there = set(vault.store.list("archives"))
     found: dict[str, Stock] = defaultdict(lambda: Stock(there))
-    for _, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, monitor):
+    for fact in vault.view.look(layout.REPLACEMENTS, Replacement, vault.key, monitor).facts:
+        document = fact.document
         found[document.key_id].add(document.replaced, copied=document.copied)
     return found
 
@@ -141,9 +143,7 @@ class History:
         self.vault = vault
         self.member = member
         self.kept = read_kept(vault.view, member.machine, monitor)
-        self.all = [
-            item for item in manifests(vault, member, monitor) if item[0].point not in self.kept.expired
-        ]
+        self.all = unexpired(vault, member, self.kept, monitor)
         self.found = newest_points(self.all, lambda item: item[0])
         self.came = came_to(vault)
         self._posted: dict[SetId, set[ArchiveName]] = {}
@@ -235,9 +235,8 @@ def sets(vault: Vault, member: Membership, monitor: Monitor) -> list[SetDocument
 def unexpired(
     vault: Vault, member: Membership, kept: Kept, monitor: Monitor
 ) -> list[tuple[Manifest, Signed]]:
-    """The points of one machine that have not expired, by sequence, each as it was revised last."""
-    counted = [item for item in manifests(vault, member, monitor) if item[0].point not in kept.expired]
-    return newest_points(counted, lambda item: item[0])
+    """The points of one machine that have not expired, by sequence, in all of their revisions."""
+    return [item for item in manifests(vault, member, monitor) if item[0].point not in kept.expired]
 
 
 def given_up(documents: Iterable[SetDocument], disk_set: SetId) -> dict[int, SetDisk]:
@@ -246,11 +245,6 @@ def given_up(documents: Iterable[SetDocument], disk_set: SetId) -> dict[int, Set
     revisions = [document for document in documents if document.set == disk_set]
     kept = {disk.number for document in newest_sets(revisions) for disk in document.disks}
     return {d.number: d for revision in revisions for d in revision.disks if d.number not in kept}
-
-
-def have_lost(points: Iterable[tuple[Manifest, Signed]]) -> bool:
-    """Whether files of them are lost: a disk that was given up, and comes after all, may alone give them back."""
-    return any(manifest.totals.lost for manifest, _ in points)
 
 
 def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:

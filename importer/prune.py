@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from formats import layout
-from formats.documents.damage import Wants
+from formats.documents.damage import Replacement, Wants
 from formats.documents.envelope import Signed
 from formats.documents.job import Validation
 from formats.documents.manifest import Manifest
@@ -32,7 +32,7 @@ from formats.documents.view import Look
 from formats.errors import OffseedError
 from formats.ids import HexDigest, MachineId
 from formats.monitor import Monitor, Tally
-from formats.replaced import index_objects, replacements
+from formats.replaced import index_objects
 from formats.retention import read_kept
 from importer.compaction import compact, wasting
 from importer.doubtful import Doubtful
@@ -160,13 +160,12 @@ def _unneeded(vault: Vault, found: Needed, live: Mapping[str, Live]) -> Iterator
             continue
         if not doubtful.has_index(name, listed):
             yield name, sizes[name]
-    sizes = dict(vault.store.list(layout.REPLACEMENTS))
-    for name, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, Tally()):
-        needs = found.live.get(document.key_id, {})
-        if doubtful.has_key(document.key_id):
+    for fact in vault.view.look(layout.REPLACEMENTS, Replacement, vault.key, Tally()).facts:
+        needs = found.live.get(fact.document.key_id, {})
+        if doubtful.has_key(fact.document.key_id):
             continue
-        if not any(entry.archive.holding in needs for entry in document.replaced):
-            yield name, sizes[name]
+        if not any(entry.archive.holding in needs for entry in fact.document.replaced):
+            yield fact.name, len(fact.signed.data)
 
 
 def _condemn(

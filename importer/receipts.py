@@ -33,7 +33,8 @@ class Imported:
     whole: bool = False
     finished: bool = False
     abandoned: bool = False  # its machine has given up the whole export
-    gives_back: bool = False  # given up, and points have lost what may lie on it alone
+    given_up: bool = False  # of a finished set, by its machine
+    gives_back: bool = False  # points have lost files that may lie on it
     copied: int = 0
     copied_bytes: int = 0
     salvaged: int = 0  # records of damaged archives

@@ -6,23 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from formats import layout
 from formats.custody import newest
 from formats.documents.custody import Custody
-from formats.documents.disk import Inventory
 from formats.documents.job import Receipt
 from formats.documents.vault import Membership
-from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import ArchiveName, MachineId, SetId
 from formats.monitor import Monitor, Tally
 from formats.replaced import Stock
-from formats.standing import newest_sets, read_table
-from formats.tables.holdings import Holding
+from formats.standing import newest_sets
 from formats.tables.needs import Need
 from formats.words import moment
 from importer.abandoned import abandoned
 from importer.custody import custody, note_erasable
-from importer.points import History, anybody, by_name, given_up, have_lost, set_documents, stocks
+from importer.losses import Losses, is_innocent, listed_on
+from importer.points import History, anybody, by_name, given_up, set_documents, stocks
 from importer.receipts import Imported, generations, receipts
 from importer.vault import Vault, members
 
@@ -33,7 +30,7 @@ Generations = dict[tuple[SetId, int], int]  # the newest generation of a disk's 
 class DiskStanding:
     """One disk: `received` is the newest generation of its inventory that came, None where none did; `whole` where the
     vault holds all that this one lists; `finished` where no later one is to come; `given_up` where its machine has, `gives_back` where
-    points have lost since what may lie on it alone; `abandoned` where that has the whole export. `steps` is what was told of its
+    points have lost files that may lie on it; `abandoned` where that has the whole export. `steps` is what was told of its
     custody."""
 
     number: int
@@ -48,7 +45,7 @@ class DiskStanding:
     @property
     def may_be_erased(self) -> bool:
         """Whether nobody will need it again."""
-        return self.abandoned or (self.whole and self.finished)
+        return self.abandoned or (self.whole and self.finished and not self.gives_back)
 
     @property
     def is_missing(self) -> bool:
@@ -72,7 +69,8 @@ class DiskStanding:
         if not self.whole:
             return "received, not all of it has arrived: keep it"
         if self.gives_back:
-            return "received, though it was given up: what points have lost may lie on it: keep it"
+            came = "received, though it was given up" if self.given_up else "received"
+            return f"{came}: what points have lost may lie on it: keep it"
         return "received, may be erased" if self.finished else "received; its export goes on: keep it"
 
 
@@ -109,7 +107,8 @@ def standings(
         received, whole = came[member.machine], wholly[member.machine]
         history = History(vault, member, known, monitor)
         points = {p.manifest.point: p for p in history.points(there[member.key_id])}
-        revisions, is_lost = list(set_documents(vault, member, monitor)), have_lost(history.found)
+        revisions = list(set_documents(vault, member, monitor))
+        losses = Losses(vault, member, history.all, there[member.key_id])
         for document in newest_sets(revisions):
             point = points.get(document.point)
             waiting = {d.number for d in point.standing.awaited if d.set == document.set} if point else set()
@@ -121,8 +120,8 @@ def standings(
                 disks = [_still_whole(vault, member, document.set, disk, lacking) for disk in disks]
             for number, gone in given_up(revisions, document.set).items():
                 late = _disk(document.set, number, received, whole, least=gone.generation)
-                is_done = late.finished and not is_lost
-                disks.append(replace(late, given_up=True, gives_back=is_lost, finished=is_done))
+                disks.append(replace(late, given_up=True))
+            disks = [_giving_back(losses, document.set, disk) for disk in disks]
             found[document.set] = SetStanding(
                 document.set, True, tuple(sorted(disks, key=lambda d: d.number))
             )
@@ -148,7 +147,7 @@ def free_others(vault: Vault, results: Sequence[Imported], monitor: Monitor) -> 
     for member, sets in standings(vault, Tally(), lambda m: m.machine in senders):
         for standing in sets:
             others = [d for d in standing.disks if (standing.set, d.number) not in just]
-            free = [d.number for d in others if d.whole and d.finished]
+            free = [d.number for d in others if d.may_be_erased and not d.abandoned]
             if free and any(which == standing.set for which, _ in just):
                 found.append((standing.set, free))
                 for number in free:
@@ -174,21 +173,15 @@ def _still_whole(
     if not disk.whole or disk.received is None:
         return disk
     listed = listed_on(vault, member, disk_set, disk.number, disk.received)
-    innocent = lacking is not None and listed is not None and lacking.isdisjoint(h.name for h in listed)
-    return disk if innocent else replace(disk, whole=False)
+    return disk if is_innocent(listed, lacking) else replace(disk, whole=False)
 
 
-def listed_on(
-    vault: Vault, member: Membership, disk_set: SetId, number: int, generation: int
-) -> list[Holding] | None:
-    """The archives on a disk that came, by its inventory of that generation; None where that or a table of it cannot be read."""
-    prefix, key = layout.received_prefix(member.machine, disk_set, number), bytes.fromhex(member.public_key)
-    look = vault.view.look(prefix, Inventory, key, Tally(), least=max(1, generation), most=generation)
-    try:
-        tables = [table for fact in look.facts for table in fact.document.tables]
-        return [held for table in tables for held in read_table(vault.store, table)] if look.facts else None
-    except (FormatError, IntegrityError, NotFoundError):
-        return None
+def _giving_back(losses: Losses, disk_set: SetId, disk: DiskStanding) -> DiskStanding:
+    """Return a disk with the word whether lost files may lie on it."""
+    back = disk.received is not None and losses.may_lie_on(
+        disk_set, disk.number, disk.received, given_up=disk.given_up
+    )
+    return replace(disk, gives_back=back)
 
 
 def _disk(

@@ -26,7 +26,6 @@ from formats.replaced import (
     in_documents,
     index_objects,
     joined,
-    replacements,
     sections,
     stand_in,
 )
@@ -133,16 +132,16 @@ def accept_offers(vault: Vault, known: Mapping[MachineId, Membership], monitor: 
     """Sign the replacements that machines offer, as far as they are true and the vault lacks what they stand in for (DMG-2)."""
     there = stocks(vault, Tally())
     signed = {
-        (document.key_id, entry.archive.holding, entry.by.holding)
-        for _, document in replacements(vault.store, layout.REPLACEMENTS, vault.key, Tally())
-        for entry in document.replaced
+        (fact.document.key_id, entry.archive.holding, entry.by.holding)
+        for fact in vault.view.look(layout.REPLACEMENTS, Replacement, vault.key, Tally()).facts
+        for entry in fact.document.replaced
     }
     for member in known.values():
         prefix, key = layout.offers_prefix(member.machine), bytes.fromhex(member.public_key)
-        for name, document in list(replacements(vault.store, prefix, key, monitor)):
+        for fact in vault.view.look(prefix, Replacement, key, monitor).facts:
             offered = [
                 entry
-                for entry in document.replaced
+                for entry in fact.document.replaced
                 if (member.key_id, entry.archive.holding, entry.by.holding) not in signed
                 and not there[member.key_id].holds(entry.archive.holding)
             ]
@@ -152,7 +151,7 @@ def accept_offers(vault: Vault, known: Mapping[MachineId, Membership], monitor: 
             true = list(_checked(vault, member, offered, untrue))
             sign_replacements(vault, member.key_id, true, copied=False)
             if untrue.findings:  # told of once: what is lacking still is offered again
-                vault.store.delete(name)
+                vault.store.delete(fact.name)
 
 
 def sign_replacements(vault: Vault, key_id: str, entries: Iterable[Replaced], *, copied: bool) -> None:

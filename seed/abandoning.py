@@ -7,12 +7,13 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.acceptance import folder_identity
 from formats.documents.disk import TAKEN_BACK_DAYS, Abandonment, SetDocument
-from formats.errors import OffseedError, UsageError, damage_aside
+from formats.errors import OffseedError, UsageError
 from formats.ids import SetId, hex_digest
-from formats.monitor import Monitor
+from formats.monitor import Monitor, Tally
 from formats.store.contract import Store
 from seed.disk_sets import KeptSet, current_set, kept_sets
 from seed.home import Home
+from seed.machines import membership
 
 
 def abandon(kept: KeptSet) -> None:
@@ -70,9 +71,10 @@ def find_lost(home: Home, wanted: str, vault: Store) -> SetId:
         for prefix in (f"disks/{machine}", f"custody/{machine}"):
             folders = {name.split("/")[2] for name, _ in vault.list(prefix)}
             found |= {identity[0] for identity in map(folder_identity, folders) if identity is not None}
-        for name, _ in vault.list(layout.set_prefix(machine)):
-            with damage_aside():
-                found.discard(envelope.read(vault.get(name), name).peek(SetDocument).set)
+        member = membership(home.identity, machine, vault, Tally())
+        key = home.identity.public_key if member is None else bytes.fromhex(member.public_key)
+        look = home.identity.view(vault).look(layout.set_prefix(machine), SetDocument, key, Tally())
+        found -= {fact.document.set for fact in look.facts}
     matches = [disk_set for disk_set in found if wanted and disk_set.startswith(wanted.lower())]
     if len(matches) != 1:
         raise UsageError(

@@ -287,10 +287,10 @@ def _report(result: "Imported", console: Console) -> dict[str, Json]:
     elif result.whole and result.finished:
         console.say(f"{name}: everything on it is in the vault; it may be erased")
     elif result.whole and result.gives_back:
-        console.say(
-            f"{name}: KEEP IT: its machine gave it up, and what recovery points have lost since may lie on it alone; "
-            "`seed restore --from` reads it"
-        )
+        why = "its machine gave it up, and what recovery points have lost since may lie on it alone"
+        if not result.given_up:
+            why = "what recovery points have lost may lie on it"
+        console.say(f"{name}: KEEP IT: {why}; the machine's next `seed backup` takes back what has arrived")
     elif result.whole:
         console.say(
             f"{name}: KEEP IT for now: all of it is in the vault, but its export goes on; `importer status` says when it "

@@ -36,9 +36,8 @@ def put_signed(world: World, prefix: str, number: int, document: Manifest | Repl
     world.memory.put_new(layout.numbered(prefix, number, hex_digest(data)), data)
 
 
-def impostor(world: World, name: str) -> tuple[Holding, bytes, Section, Section]:
+def impostor(data: bytes, name: str) -> tuple[Holding, bytes, Section, Section]:
     """Return an archive of the vault, the bytes of one that claims to hold the same and holds nothing, and the indexes of both."""
-    data = world.memory.get(name)
     parsed = parse(data, name)
     real = Holding(
         ArchiveName(bytes.fromhex(name.rpartition("/")[2])),
@@ -56,7 +55,7 @@ def impostor(world: World, name: str) -> tuple[Holding, bytes, Section, Section]
 
 def offer(world: World, name: str) -> Holding:
     """Offer an impostor of an archive in its place, as a machine that was taken over would."""
-    real, data, its_index, index = impostor(world, name)
+    real, data, its_index, index = impostor(world.memory.get(name), name)
     world.memory.put_new(layout.archive_name(index.archive.name), data)
     for part in encode_objects([its_index, index]):
         world.memory.put_new(layout.index_name(digest(part)), part)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from formats.documents.job import JobDisk
 from formats.documents.retention import Rules
-from formats.ids import HexDigest, SetId
+from formats.ids import HexDigest, MachineId, SetId
 from formats.monitor import Monitor, Tally
 from formats.retention import DAY, USUAL
 from formats.store.access import Address
@@ -140,8 +140,12 @@ def media(world: World, name: str, number: int) -> None:
 
 def trial_disk(world: World) -> JobDisk:
     """What a job or receipt says of a disk of the world's machine."""
+    return trial_disk_of(world.home.identity.machine)
+
+
+def trial_disk_of(machine: MachineId) -> JobDisk:
     return JobDisk(
-        machine=world.home.identity.machine,
+        machine=machine,
         set=SetId("3" * 32),
         number=1,
         generation=1,
