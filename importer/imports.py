@@ -150,7 +150,7 @@ def _promised(documents: Iterable[SetDocument], result: Imported) -> list[SetDis
 def _check_generation(vault: Vault, result: Imported, monitor: Monitor) -> None:
     """A disk as it was before its machine closed it for the last time lacks what was written then."""
     closed = result.disk.closed
-    for lowest in _promised(set_documents(vault, result.member, monitor), result):
+    for lowest in _promised(set_documents(vault, result.member, Tally()), result):
         if result.generation < lowest.generation:
             detail = f"generation {result.generation}; its set was finished with {lowest.generation}"
             find(monitor, "disk-older", result.disk.name, detail)

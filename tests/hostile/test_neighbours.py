@@ -280,3 +280,10 @@ def test_a_machine_brings_nothing_under_anothers_name(honest: Stage, evil: Stage
     forger.write(name, theirs.read_bytes())
     forger.list_object(name, theirs.read_bytes())
     assert "signature-wrong" in {f["code"] for f in evil.import_(code=3)["findings"]}
+
+
+def test_an_imitation_of_damage_among_a_machines_sets_keeps_no_disk(honest: Stage) -> None:
+    machine = Home.open(honest.home).identity.machine
+    with LocalStore.open(honest.at) as vault:
+        vault.put_new(layout.numbered(layout.set_prefix(machine), 2, HexDigest("ab" * 32)), b"junk")
+    assert honest.import_()["disks"][0]["may_be_erased"]
