@@ -26,7 +26,7 @@ from formats.documents.vault import (
     Request,
     Slots,
 )
-from formats.errors import FormatError, IntegrityError, VaultError
+from formats.errors import FormatError, IntegrityError, NotFoundError, VaultError
 from formats.ids import MachineId, fingerprint, hex_digest, machine_id
 from formats.monitor import Finding, Monitor, Tally
 from formats.store.contract import Guarded
@@ -93,11 +93,13 @@ def answer_requests(vault: Vault, monitor: Monitor) -> tuple[list[Membership], l
         vault
     )  # one of them may have been revoked: only the operator's word lets it in again
     for name, _ in list(vault.store.list("requests")):
-        data = vault.store.get(name)
-        if hex_digest(data) in answered:
-            continue
         try:
+            data = vault.store.get(name)
+            if hex_digest(data) in answered:
+                continue
             request, signed = read_request(vault, data, name)
+        except NotFoundError:
+            continue  # answered and deleted since the listing
         except (FormatError, IntegrityError, VaultError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
             continue

@@ -15,7 +15,7 @@ from formats.documents import credential, envelope
 from formats.documents.credential_file import CredentialFile
 from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
 from formats.documents.view import View
-from formats.errors import FormatError, MediaError, StoreError, VaultError
+from formats.errors import MediaError, StoreError, VaultError, damage_aside
 from formats.ids import MachineId, machine_id
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
@@ -122,12 +122,10 @@ def _names(view: View, monitor: Monitor) -> set[str]:
         if member is not None and member.status == "active":
             found.add(member.name)
     for object_name, _ in store.list("requests"):
-        try:
+        with damage_aside():
             request = envelope.read(store.get(object_name), object_name).peek(Request)
-        except FormatError:
-            continue
-        if machine_id(bytes.fromhex(request.public_key)) not in known:
-            found.add(request.name)
+            if machine_id(bytes.fromhex(request.public_key)) not in known:
+                found.add(request.name)
     return found
 
 

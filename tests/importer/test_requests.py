@@ -52,3 +52,13 @@ def test_the_redundancy_is_fixed_from_the_moment_a_machine_asks(asked: Asked) ->
 def test_what_is_no_request_fixes_no_redundancy(vault: Vault) -> None:
     vault.store.put_new(layout.numbered("requests", 1, hex_digest(b"junk")), b"junk")
     assert set_redundancy(vault, "local", Tally()).descriptor.redundancy == "local"
+
+
+@pytest.mark.parametrize("size", [1, layout.size_max("requests/0000000001-" + "0" * 32) + 1])
+def test_junk_among_the_requests_stops_no_answer(asked: Asked, size: int) -> None:
+    junk = b"x" * size
+    asked.vault.store.put_new(layout.numbered("requests", 1, hex_digest(junk)), junk)
+    told = Tally()
+    accepted, pending = answer_requests(asked.vault, told)
+    assert ([member.name for member in accepted], pending) == (["web1"], [])
+    assert len(told.findings) == 1
