@@ -96,7 +96,7 @@ class Identity(Record):
         """What this machine believes of a store that is to be its vault: its authority's key came with the credential."""
         from formats.documents.view import View
 
-        return View(store, self.authority_key, self.vault)
+        return View(store, self.authority_key, self.vault, own=(self.machine, *self.replaced))
 
     def came_to(self, vault: "Store") -> "Came":
         """Tell which disks have come to a store that is to be this machine's vault."""

@@ -68,7 +68,8 @@ def _counted(
     """By the first of the stores in which the authority of this vault has ended the machine; it has in none, where they are disks."""
     key = bytes.fromhex(authority)
     for store in stores:
-        found = View(store, key, vault).newest(layout.member_prefix(machine), Membership, key, monitor)
+        view = View(store, key, vault, own=(machine,))
+        found = view.newest(layout.member_prefix(machine), Membership, key, monitor)
         if found is not None and found.status != "active":
             return Counted(found)
     return ALL_COUNT

@@ -83,7 +83,7 @@ def register(
 def check_issued(store: Store, document: Credential, monitor: Monitor) -> None:
     """What a vault can already say against a credential. Raises VaultError vault-foreign, credential-replaced."""
     authority = bytes.fromhex(document.authority)
-    view = View(store, authority, document.vault)
+    view = View(store, authority, document.vault, own=())
     if view.newest("descriptor", Descriptor, authority, monitor) is None:
         raise VaultError(
             "vault-foreign",
@@ -103,7 +103,7 @@ def check_issued(store: Store, document: Credential, monitor: Monitor) -> None:
 
 def _check_name(store: Store, document: Credential, name: str, monitor: Monitor) -> None:
     """Raises VaultError machine-name-taken."""
-    view = View(store, bytes.fromhex(document.authority), document.vault)
+    view = View(store, bytes.fromhex(document.authority), document.vault, own=())
     if name in _names(view, monitor):
         raise VaultError(
             "machine-name-taken",

@@ -66,7 +66,7 @@ def replace(
 
 def _find(store: Store, document: Credential, name: str, monitor: Monitor) -> _Before:
     """Raises VaultError machine-unknown."""
-    known = dict(_members(View(store, bytes.fromhex(document.authority), document.vault), monitor))
+    known = dict(_members(View(store, bytes.fromhex(document.authority), document.vault, own=()), monitor))
     active = {m.name: m for m in known.values() if m.status == "active"}
     if (member := active.get(name)) is None:
         raise VaultError(

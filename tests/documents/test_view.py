@@ -14,7 +14,7 @@ from formats.documents.register import Entry, Register
 from formats.documents.vault import Descriptor, Membership
 from formats.documents.view import Look, Pin, View
 from formats.errors import FormatError
-from formats.ids import hex_digest
+from formats.ids import MachineId, hex_digest
 from formats.monitor import Tally
 from formats.store.memory import MemoryStore
 from tests.vectors.documents import AUTHORITY, AUTHORITY_KEY, LABEL, MACHINE, VAULT, samples
@@ -296,3 +296,25 @@ def test_a_store_that_is_away_is_no_damage() -> None:
     put(store, 1)
     with pytest.raises(OSError, match="away"):
         look(store)
+
+
+def test_a_genuine_document_of_another_is_a_stranger_below_a_machines_name() -> None:
+    """Anybody may copy what the authority has signed."""
+    store, other = MemoryStore(), MachineId("77" * 16)
+    put(store, 1)
+    data = envelope.sign(replace(MEMBERSHIP, number=2, machine=other, status="revoked"), AUTHORITY_KEY)
+    name = layout.numbered(MEMBERS, 2, hex_digest(data))
+    store.put_new(name, data)
+    assert look(store).strangers == (name,)
+    assert newest(store) == 1
+
+
+@pytest.mark.parametrize("own", [None, (MACHINE,), (MachineId("77" * 16),), ()])
+def test_a_machine_hears_of_damage_below_its_own_names_alone(own: tuple[MachineId, ...] | None) -> None:
+    store, told = MemoryStore(), Tally()
+    spoil(store, put(store, 1))
+    view = View(store, AUTHORITY, VAULT, own=own)
+    found = view.look(MEMBERS, Membership, AUTHORITY, told)
+    assert len(found.candidates) == 1
+    hears = own is None or MACHINE in own
+    assert (len(told.findings), len(told.notices)) == ((1, 0) if hears else (0, 1))
