@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -19,12 +19,13 @@ from formats.errors import (
     VaultError,
     damage_aside,
 )
-from formats.ids import MachineId, VaultId, parse_fingerprint
+from formats.ids import MachineId, PointId, VaultId, parse_fingerprint
 from formats.keyed.keys import MasterKey
 from formats.keyed.passphrase import readings
 from formats.keyed.root import open_root
 from formats.keyed.slots import ChunkingParameters, Slot, open_slot, slot_from_json
 from formats.monitor import Monitor, Tally, damage_told
+from formats.retention import read_kept
 from formats.store.contract import Store
 from formats.wire import Json
 from formats.words import counted as counted_words
@@ -43,11 +44,13 @@ ONE_ALONE = "--machine FINGERPRINT tries those of one machine alone"
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine whose key is at hand, and which of its manifests count."""
+    """A machine whose key is at hand, and which of its manifests count; those points have `expired`, by the addresses of the vaults
+    that say so."""
 
     machine: MachineId
     master: MasterKey
     counted: Counted = ALL_COUNT
+    expired: Mapping[str, Collection[PointId]] = field(default_factory=dict)
 
 
 def own_machines(identity: "Identity", stores: Iterable[Store], monitor: Monitor) -> list[Machine]:
@@ -55,11 +58,25 @@ def own_machines(identity: "Identity", stores: Iterable[Store], monitor: Monitor
     lets them count."""
     stores = list(stores)
     return [
-        Machine(
-            machine, identity.master, _counted(machine, identity.vault, identity.authority, stores, monitor)
-        )
+        _judged(machine, identity.master, identity.vault, identity.authority, stores, monitor)
         for machine in (identity.machine, *identity.replaced)
     ]
+
+
+def _judged(
+    machine: MachineId,
+    master: MasterKey,
+    vault: VaultId,
+    authority: str,
+    stores: Sequence[Store],
+    monitor: Monitor,
+) -> Machine:
+    """A machine, and what the authority of its vault has decided about it and its points, as far as a store tells."""
+    key, expired = bytes.fromhex(authority), dict[str, Collection[PointId]]()
+    for store in stores:
+        if kept := read_kept(View(store, key, vault, own=(machine,)), machine, Tally()).expired:
+            expired[store.address] = kept
+    return Machine(machine, master, _counted(machine, vault, authority, stores, monitor), expired)
 
 
 def _counted(
@@ -162,8 +179,7 @@ def _machine(union: "Union", machine: MachineId, master: MasterKey, monitor: Mon
         with damage_aside():
             manifest = envelope.read(union.get_document(name), name).peek(Manifest)
             root = open_root(master, manifest, name)
-            counted = _counted(machine, manifest.vault, root.authority, union.stores, monitor)
-            return Machine(machine, master, counted)
+            return _judged(machine, master, manifest.vault, root.authority, union.stores, monitor)
     return Machine(machine, master)
 
 

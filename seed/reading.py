@@ -195,6 +195,8 @@ def revisions(union: Union, machines: Sequence[Machine], monitor: Monitor) -> li
                 manifest = signed.peek(Manifest)
                 root = open_root(machine.master, manifest, name)
                 signed.verify(Manifest, bytes.fromhex(root.public_key))
+                if _has_expired(union, machine, manifest, name):
+                    continue
                 if signed.digest not in machine.counted:
                     counted = machine.counted
                     detail = (
@@ -206,6 +208,14 @@ def revisions(union: Union, machines: Sequence[Machine], monitor: Monitor) -> li
     return sorted(
         found.values(), key=lambda p: (p.manifest.machine_name, p.manifest.sequence, p.manifest.created)
     )
+
+
+def _has_expired(union: Union, machine: Machine, manifest: Manifest, name: str) -> bool:
+    """Tell whether a point has expired wherever its manifest lies: somebody put it into the vault again. On a disk it still counts."""
+    if not any(manifest.point in expired for expired in machine.expired.values()):
+        return False
+    others = [s for s in union.stores if manifest.point not in machine.expired.get(s.address, ())]
+    return not any(store.head(name) for store in others)
 
 
 def needed_of(union: Union, point: Point, known: Buckets | None = None) -> list[Need]:

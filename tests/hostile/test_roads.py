@@ -53,7 +53,7 @@ class Scene:
         self.stage = stage
         self.source = source
         backup(stage, source)
-        keep_firsts(stage, days=1)
+        keep_firsts(stage, days=30)
         stage.run("importer", "prune", "--vault", stage.at)
         (source / "film").write_bytes(trees.incompressible(3 << 20, 7))
         stage.run("seed", "export", "--again", "--to", stage.disk)
@@ -252,14 +252,17 @@ def scene(request: pytest.FixtureRequest, room: Path) -> Iterator[Scene]:
     for number in range(20):
         (source / f"file {number}").write_bytes(trees.incompressible(20_000, number))
     (source / "large").write_bytes(trees.incompressible(3 << 20, 1))
-    access = Access
+    access: Callable[[], Access] = Access
     if request.param == "azurite":
         from tests.journeys.containers import ContainerStage
 
         ContainerStage.server = request.getfixturevalue("azurite")
         assert isinstance(ContainerStage.server, Azurite)
-        stage: Stage = ContainerStage(room / "stage")
-        access = lambda: Access(stage.grant())  # type: ignore[attr-defined]  # noqa: E731
+        container = ContainerStage(room / "stage")
+        stage: Stage = container
+
+        def access() -> Access:
+            return Access(container.grant())
     else:
         stage = Stage(room / "stage")
     stage.open()
@@ -275,7 +278,10 @@ def test_the_road_is_closed(road: str, scene: Scene, room: Path) -> None:
     before = {program: points(stage, program) for program in ("importer", "seed")}
     took = timed(stage)
     attack(scene)
-    if road != "9, replayed":  # it has made further points
+    if road not in (
+        "1",
+        "9, replayed",
+    ):  # a machine says of itself what it likes; and the other has made further points
         for program, found in before.items():
             assert points(stage, program) == found, program
         assert timed(stage) < 1.2 * took + 1 + (0 if is_folder else 2)

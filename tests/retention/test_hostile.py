@@ -15,6 +15,9 @@ from formats.monitor import Tally
 from formats.retention import DAY, USUAL
 from importer import sweeps
 from importer.points import load_needs
+from seed.machines import own_machines, unlock
+from seed.reading import Union, points
+from tests.journeys.stage import PASSPHRASE
 from tests.retention.world import HOUR, LAST, World, media, trial_disk
 
 assert sys.platform == "linux"
@@ -166,3 +169,21 @@ def test_what_a_machine_does_to_its_own_papers_concerns_nobody_else(world: World
     assert done.condemned == 0
     assert done.blind == ("web1",)
     assert "prune-blind" in {f.code for f in found.findings}
+
+
+def test_a_manifest_that_is_put_back_brings_no_expired_point_back(world: World) -> None:
+    """It is genuine, and anybody may have kept it."""
+    grown(world)
+    before = {name: world.memory.get(name) for name in world.objects("manifests")}
+    for _ in range(3):
+        world.sweep()
+    gone = before.keys() - world.objects("manifests")
+    assert len(gone) == 1
+    for name in gone:
+        world.memory.put_new(name, before[name])
+    assert len(world.points()) == 1
+    for machines in (
+        own_machines(world.home.identity, [world.store], Tally()),
+        unlock(Union([world.store]), PASSPHRASE, None, Tally()),
+    ):
+        assert len(points(Union([world.store]), machines, Tally())) == 1
