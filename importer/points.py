@@ -253,10 +253,10 @@ def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterato
     counted = {s.digest for _, s in manifests(vault, member, Tally())} if member.status != "active" else None
     prefix, key = layout.set_prefix(member.machine), bytes.fromhex(member.public_key)
     left = SET_DISKS_MAX
+    found = vault.view.look(prefix, SetDocument, key, monitor).facts
+    once = {fact.signed.digest: fact for fact in found}  # anybody may copy one under another number
     for fact in sorted(
-        vault.view.look(prefix, SetDocument, key, monitor).facts,
-        key=lambda fact: layout.number_of(fact.name),
-        reverse=True,
+        once.values(), key=lambda fact: (fact.document.created, fact.document.revision), reverse=True
     ):
         if counted is not None and fact.document.manifest not in counted:
             continue

@@ -31,7 +31,8 @@ D = TypeVar("D", bound=Document)
 _TAIL = 4 << 10  # bytes at the end of an envelope, in which its signatures lie
 _SMALL = 64 << 10  # bytes up to which a document is read without a look at its end
 SUBJECTS = ("machine", "key_id", "set", "job", "subject")  # the members that a name's folders repeat
-NUMBERS = {"manifest": "sequence", "inventory": "generation"}  # the member that the number in a name repeats
+# The member that the number in a name repeats, where it is not `number`; that of a label repeats none.
+NUMBERS = {"manifest": "sequence", "inventory": "generation", "label": ""}
 
 
 @dataclass(frozen=True)

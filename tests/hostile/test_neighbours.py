@@ -16,12 +16,15 @@ from formats.documents.damage import ArchiveRow, Replaced, Replacement
 from formats.documents.vault import Request
 from formats.ids import HexDigest, SetId, digest, hex_digest
 from formats.keyed.keys import MasterKey
+from formats.monitor import Tally
 from formats.store.access import Address
 from formats.store.address import open_store
 from formats.store.local import LocalStore
 from formats.tables import needs
 from formats.tables.needs import all_of
 from formats.tables.sections import Section, encode_objects
+from importer.points import set_documents
+from importer.vault import members, open_vault
 from seed.home import Home
 from seed.joining import put_request
 from seed.register import Keys, make_identity
@@ -287,3 +290,17 @@ def test_an_imitation_of_damage_among_a_machines_sets_keeps_no_disk(honest: Stag
     with LocalStore.open(honest.at) as vault:
         vault.put_new(layout.numbered(layout.set_prefix(machine), 2, HexDigest("ab" * 32)), b"junk")
     assert honest.import_()["disks"][0]["may_be_erased"]
+
+
+def test_copies_of_a_set_document_under_other_numbers_count_once(honest: Stage) -> None:
+    """It is genuine, and its name says a number of which the document says nothing."""
+    machine = Home.open(honest.home).identity.machine
+    prefix = layout.set_prefix(machine)
+    with LocalStore.open(honest.at) as vault:
+        ((name, _),) = vault.list(prefix)
+        data = vault.get(name)
+        for number in (0, 7, 9_999_999_999):
+            vault.put_new(layout.numbered(prefix, number, hex_digest(data)), data)
+    opened = open_vault(honest.importer_home, Address(honest.at), Tally())
+    (member,) = members(opened, Tally()).values()
+    assert len(list(set_documents(opened, member, Tally()))) == 1
