@@ -211,6 +211,9 @@ def drop_keys(
             known[before.machine] = _revise(vault, before, slots_from=keep_from)
     dropped = set[str]()
     for before in line:
+        prefix, key = layout.slot_prefix(before.machine), bytes.fromhex(before.public_key)
+        facts = vault.view.look(prefix, Slots, key, Tally()).facts
+        dropped |= {f.name for f in facts if layout.number_of(f.name) < known[before.machine].slots_from}
         for prefix in (
             layout.slot_prefix(before.machine),
             layout.copy_name(layout.slot_prefix(before.machine)),
@@ -218,7 +221,6 @@ def drop_keys(
             for name, _ in list(vault.store.list(prefix)):
                 if layout.number_of(name) < known[before.machine].slots_from:
                     vault.store.delete(name)
-                    dropped.add(layout.copied_from(name))
     return sorted(dropped)
 
 

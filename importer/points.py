@@ -148,7 +148,6 @@ class History:
         self.came = came_to(vault)
         self._posted: dict[SetId, set[ArchiveName]] = {}
         self.line = line_of(member, known)
-        self._monitor = monitor
         self._buckets: Buckets = {}
         self._needed = {signed.digest: self._needs(manifest, monitor) for manifest, signed in self.found}
         self._earlier = [item for before in self.line[1:] for item in manifests(vault, before, Tally())]
@@ -178,7 +177,7 @@ class History:
     @cached_property
     def _sets(self) -> list[SetDocument]:
         earlier = (sets(self.vault, before, Tally()) for before in self.line[1:])
-        return [*sets(self.vault, self.member, self._monitor), *chain.from_iterable(earlier)]
+        return [*sets(self.vault, self.member, Tally()), *chain.from_iterable(earlier)]
 
     def needed_by(self, document: SetDocument) -> set[ArchiveName]:
         """The archives that the points need which a set brings."""

@@ -92,7 +92,7 @@ def reusable(
     holdings = {holding.name: holding for holding in cached.holdings(stay)}
     wanted = {**holdings, **{name: need.archive for name, (need, _) in last.items()}}
     abandoned = set(given_up(home, monitor))
-    stock = stock.without([*_in_post(coming, wanted.values()), *_not_whole(vault, abandoned, wanted, stock)])
+    stock = stock.without(_not_whole(vault, abandoned, wanted, stock))
     last = _as_held(last, stock, cached)
     ground = dict(_ground(holdings.values(), stock, coming))
     last = {name: item for name, item in last.items() if name in ground or name in holdings}
@@ -119,11 +119,6 @@ def reusable(
     )
     awaited = frozenset(a.name for a in ground.values() if not stock.holds(a))
     return Reusable(tuple(n for n, _ in kept), tuple(s for _, s in kept), awaited, others.without(bad))
-
-
-def _in_post(coming: Collection[ArchiveName], archives: Iterable[Holding]) -> Iterator[ArchiveName]:
-    """The archives that only disks bring which have not come: under such a name the vault can hold nothing that is this machine's."""
-    return (a.name for a in archives if a.name in coming and a.archive_class == CONTENT_CLASS)
 
 
 def _not_whole(
@@ -192,14 +187,27 @@ def promised(
     for document in sets_behind(union, points):
         waiting = awaited(document, came)
         if document.set in kept:
-            yield from _on_its_way(kept[document.set], document, waiting, monitor)
+            yield from (a.name for a in _on_its_way(kept[document.set], document, waiting, monitor))
         elif waiting and (point := known.get(document.point)) is not None:
             yield from (need.archive.name for need in needed_of(union, point))
 
 
+def in_post(
+    home: Home, points: Sequence[Point], vault: Store, union: Union, monitor: Monitor
+) -> Iterator[ArchiveName]:
+    """Yield the archives of content that this home has written onto disks which have not come: the vault can hold none of them, whatever
+    it lists under such a name. Raises StoreError."""
+    kept = {k.state.set: k for k in kept_sets(home)}
+    came = home.identity.came_to(vault)
+    for document in sets_behind(union, points):
+        if document.set in kept:
+            listed = _on_its_way(kept[document.set], document, awaited(document, came), monitor)
+            yield from (archive.name for archive in listed if archive.archive_class == CONTENT_CLASS)
+
+
 def _on_its_way(
     kept: KeptSet, document: SetDocument, waiting: Collection[int], monitor: Monitor
-) -> Iterator[ArchiveName]:
+) -> Iterator[Holding]:
     """The archives of a set on disks that never came: what has come once, and may be erased, is promised by nobody."""
     numbers = {disk.number for disk in document.disks}
     for disk in kept.state.disks:
@@ -208,7 +216,7 @@ def _on_its_way(
         if disk.number not in waiting and not disk.arrived:
             kept.know(replace(disk, arrived=True))
         elif not disk.arrived and not disk.dropped:
-            yield from (section.archive.name for section in read_journal(kept, disk.number, monitor))
+            yield from (section.archive for section in read_journal(kept, disk.number, monitor))
 
 
 def given_up(home: Home, monitor: Monitor) -> Iterator[ArchiveName]:

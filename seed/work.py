@@ -45,7 +45,7 @@ from seed.point_reader import PointReader
 from seed.reading import Point, Union, believed, needed_of, points
 from seed.rebuilding import rebuild
 from seed.remembered import Contents, OfReaders, Remembered
-from seed.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, promised, reusable
+from seed.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, in_post, promised, reusable
 from seed.trimming import needed_in, trim
 from seed.uplink import Uplink
 
@@ -303,7 +303,8 @@ class Before:
         readers = tuple(_last(work, found))
         sample = SAMPLE_REBUILT if rebuild(readers, work.kept, work.vault, work.cache) else SAMPLE
         cached = Cached(work.kept, Union([work.vault]), work.cache, work.monitor)
-        stock, monitor = work.stock(), work.monitor
+        monitor = work.monitor
+        stock = work.stock().without(in_post(work.home, found, work.vault, work.own, monitor))
         stay = staying(work.home, found, work.kept_of, _judging(work.own, stock))
         reuse = reusable(
             work.home, readers, found, stay, work.vault, stock, work.own, cached, monitor,

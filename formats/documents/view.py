@@ -11,7 +11,7 @@ and each name below a prefix falls into one of four classes (REV-1):
 Documents for which nothing else can stand in lie in the vault twice. The copy of a damaged one is read in its place.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -23,12 +23,13 @@ from formats.documents.register import Entry, Register
 from formats.errors import FormatError, IntegrityError, NotFoundError, OffseedError, damage_aside, is_damage
 from formats.ids import HexDigest, MachineId, VaultId, hex_digest
 from formats.monitor import Finding, Monitor, Tally
-from formats.store.contract import Store
+from formats.store.contract import Guarded, Store
 from formats.words import counted
 
 D = TypeVar("D", bound=Document)
 
 _TAIL = 4 << 10  # bytes at the end of an envelope, in which its signatures lie
+_MANY = 8  # documents that are read at once
 _SMALL = 64 << 10  # bytes up to which a document is read without a look at its end
 SUBJECTS = ("machine", "key_id", "set", "job", "subject")  # the members that a name's folders repeat
 # The member that the number in a name repeats, where it is not `number`; that of a label repeats none.
@@ -152,10 +153,12 @@ class View:
         """
         vouched = self._vouched(prefix, monitor, excused)
         facts, unreadable, candidates, strangers = list[Fact[D]](), list[str](), list[str](), list[str]()
-        for name, size in self._names(prefix, vouched):
-            if layout.number_of(name) < least or (most is not None and layout.number_of(name) > most):
-                continue
-            found = self._fact(name, size, kind, key)
+        wanted = [
+            (name, size)
+            for name, size in self._names(prefix, vouched)
+            if least <= layout.number_of(name) and (most is None or layout.number_of(name) <= most)
+        ]
+        for name, found in self._facts(wanted, kind, key):
             if isinstance(found, Fact):
                 facts.append(found)
             elif name in vouched:
@@ -243,6 +246,21 @@ class View:
         for name in vouched:
             sizes.setdefault(name, 0)
         return sorted(sizes.items())
+
+    def _facts(
+        self, wanted: Sequence[tuple[str, int]], kind: type[D], key: bytes
+    ) -> Iterable[tuple[str, "Fact[D] | _State"]]:
+        """Each name with what it is; several are read at once where the store lies behind a network."""
+
+        def fact(item: tuple[str, int]) -> tuple[str, "Fact[D] | _State"]:
+            return item[0], self._fact(*item, kind, key)
+
+        if len(wanted) < _MANY or not isinstance(self.store, Guarded):
+            return map(fact, wanted)
+        from concurrent.futures import ThreadPoolExecutor  # takes long to load
+
+        with ThreadPoolExecutor(_MANY, thread_name_prefix="view") as pool:
+            return list(pool.map(fact, wanted))
 
     def _fact(self, name: str, size: int, kind: type[D], key: bytes) -> "Fact[D] | _State":
         at = (name, kind, key)

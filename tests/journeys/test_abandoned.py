@@ -159,7 +159,8 @@ def test_nothing_more_is_taken_of_its_disks(stage: Stage) -> None:
     stage.run("seed", "set", "abandon")
     for path in objects(stage, "archives"):
         path.unlink()
-    done = stage.run("importer", "import", stage.disk, "--vault", stage.at, "--json")
+    done = stage.run("importer", "import", stage.disk, "--vault", stage.at, "--json", code=3)
+    assert {f["code"] for f in done.json["findings"]} == {"object-lost"}, "the inventory that was taken away"
     assert done.json["disks"][0]["may_be_erased"]
     assert archives(stage) == 0
     said = stage.run("importer", "import", stage.disk, "--vault", stage.at)

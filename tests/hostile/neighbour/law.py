@@ -1,0 +1,84 @@
+"""The law: beside a neighbour everything is for the healthy as without it.
+
+Each command ends with the exit code that it has without the neighbour. 0 may become 3 where a finding tells of what was planted:
+to the importer, and to a machine only of what stands under that machine's own names, or in the way. The facts about the healthy are
+the same. Nothing of the healthy is deleted, and the garbage of each healthy machine still goes.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+if sys.platform == "linux":
+    from tests.hostile.neighbour.commands import Outcome, Said
+    from tests.hostile.neighbour.scene import CAPTURED, Scene
+    from tests.hostile.neighbour.shapes import Plant
+
+assert sys.platform == "linux"
+
+
+def broken(scene: Scene, usual: Outcome, now: Outcome, plants: Sequence[Plant]) -> list[str]:
+    """Return in which ways the law is broken, each with the command."""
+    found = [f"{said.step.who}: {said.step.title}: {why}" for before, said in zip(usual.said, now.said, strict=True) for why in _of(scene, before, said, plants)]  # fmt: skip
+    names = {plant.name for plant in plants}
+    stays = (usual.objects.keys() & scene.beginning.keys()) - scene.owned[CAPTURED]
+    lost = [name for name in sorted(stays) if now.objects.get(name) != usual.objects[name]]
+    found += [f"{name} is gone or changed" for name in lost]
+    garbage = scene.beginning.keys() - usual.objects.keys() - scene.owned[CAPTURED] - names
+    found += [f"{name} should be gone" for name in sorted(garbage & now.objects.keys())]
+    found += [
+        f"{who} does not get back: {what}"
+        for who, what in now.restored.items()
+        if what != usual.restored[who]
+    ]
+    return found
+
+
+def _of(scene: Scene, usual: Said, said: Said, plants: Sequence[Plant]) -> Iterator[str]:
+    more = said.findings - usual.findings
+    for code, subject in more:
+        if not _may_tell(scene, said, subject, plants):
+            yield f"it tells of {code}: {subject}"
+    for code, subject in usual.findings - said.findings:
+        yield f"it does not tell of {code}: {subject}"
+    if said.code != usual.code and not (said.code == 3 and usual.code == 0 and more):
+        yield f"it ends with {said.code}, not with {usual.code}:\n{said.result}"
+    if (
+        said.step.title == "importer jobs"
+    ):  # a genuine paper of the past that was put back is told as what it is
+        there = {job["job"] for job in said.facts[0]}
+        yield from (f"it does not tell of {job}" for job in usual.facts[0] if job["job"] not in there)
+        return
+    for where, one, other in _differences(usual.facts, said.facts, ""):
+        yield f"it says of{where} {other!r}, not {one!r}"
+
+
+def _may_tell(scene: Scene, said: Said, subject: str, plants: Sequence[Plant]) -> bool:
+    """Tell whether a finding about this subject concerns what was planted, and whoever hears it."""
+    captured = {CAPTURED, scene.identities[CAPTURED].machine}
+    by_importer = said.step.title.startswith("importer")
+    if any(word in captured for word in re.split(r"[ ,/]+", subject)):
+        return by_importer
+    if any(subject == plant.concerns for plant in plants):
+        return by_importer or subject == said.step.who
+    path = subject.removeprefix(f"{scene.vault}/").removeprefix("vault/").removeprefix("copies/")
+    if subject == str(scene.vault):
+        return by_importer
+    for plant in plants:
+        name = plant.name.removeprefix("copies/")
+        if name == path or name.startswith(f"{path}/") or path.startswith(f"{name}/"):
+            return by_importer or plant.concerns == said.step.who or plant.group == "obstacles"
+    return False
+
+
+def _differences(one: Any, other: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield where two values differ, and what each of them has there."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for key in one:
+            yield from _differences(one[key], other[key], f"{where} {key}")
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, (left, right) in enumerate(zip(one, other, strict=True)):
+            yield from _differences(left, right, f"{where} {number}")
+    elif one != other:
+        yield where, one, other
