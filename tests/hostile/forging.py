@@ -19,6 +19,7 @@ from formats.ids import ArchiveName, KeyId, hex_digest
 from formats.tables.archive import Archive, ArchiveBuilder, parse
 from formats.tables.holdings import Holding, decode_table, encode_tables
 from formats.tables.index import record_digest
+from formats.tables.sections import Section
 from seed.home import Home
 from tests.journeys.stage import Stage
 
@@ -130,21 +131,18 @@ class Forger:
         make(path)
 
 
-def impostor(path: Path, key_id: KeyId) -> tuple[Holding, Archive]:
-    """What an archive is by its row, and another one that claims to hold the same chunks, and holds nothing."""
-    data = path.read_bytes()
-    parsed = parse(data, path.name)
-    old = Holding(
-        ArchiveName(bytes.fromhex(path.name)),
-        parsed.index_digest,
-        len(data),
-        len(parsed.rows),
-        parsed.archive_class,
-    )
-    builder = ArchiveBuilder(bytearray(1 << 20), parsed.archive_class, key_id)
+def impostor(data: bytes, name: str, key_id: KeyId | None = None) -> tuple[Section, Archive]:
+    """Return the index of an archive, and another archive that claims to hold the same chunks, and holds nothing.
+
+    Another key id stands at its head if one is given.
+    """
+    parsed = parse(data, name)
+    digest = ArchiveName(bytes.fromhex(name.rpartition("/")[2]))
+    real = Holding(digest, parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class)
+    builder = ArchiveBuilder(bytearray(1 << 20), parsed.archive_class, key_id or parsed.key_id)
     for row in parsed.rows:
         builder.add(row.kind, row.chunk, b"nothing", record_digest(b"nothing"))
-    return old, builder.finish()
+    return Section(real, parsed.index), builder.finish()
 
 
 def sparse(path: Path) -> None:

@@ -161,7 +161,8 @@ def test_what_a_machine_says_of_anothers_archives_counts_for_itself_alone(
     entries = []
     with LocalStore.open(evil.at) as vault:
         for path in content(honest):
-            old, made = forging.impostor(path, forger.identity.master.key_id)
+            index, made = forging.impostor(path.read_bytes(), path.name, forger.identity.master.key_id)
+            old = index.archive
             entries.append(
                 Replaced(
                     archive=ArchiveRow.of(old),
@@ -254,7 +255,9 @@ def test_what_is_wrong_with_one_machine_is_no_finding_of_the_others(honest: Stag
 
 def test_an_untrue_offer_is_told_of_once(honest: Stage, evil: Stage) -> None:
     forger = forging.Forger(evil)
-    old, made = forging.impostor(content(honest)[0], forger.identity.master.key_id)
+    path = content(honest)[0]
+    index, made = forging.impostor(path.read_bytes(), path.name, forger.identity.master.key_id)
+    old = index.archive
     entry = Replaced(
         archive=ArchiveRow.of(old), by=ArchiveRow.of(Section.of(made).archive), held=all_of(old).live
     )

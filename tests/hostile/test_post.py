@@ -17,8 +17,7 @@ from formats.layout import disk_folder, numbered
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, a_day_later, backup, below, keep_firsts
 
-if sys.platform == "win32":
-    pytest.skip("the agent does not run on Windows yet", allow_module_level=True)
+assert sys.platform == "linux"
 
 
 @pytest.fixture

@@ -318,7 +318,8 @@ def test_nobody_else_can_say_what_need_not_be_sent(
     backup(stage, source)
     lost = in_vault(stage, "archives")[0]
     key_id = parse(lost.read_bytes(), lost.name).key_id
-    old, made = forging.impostor(lost, key_id)
+    index, made = forging.impostor(lost.read_bytes(), lost.name, key_id)
+    old = index.archive
     by = Section.of(made).archive
     entry = Replaced(
         archive=ArchiveRow.of(old), by=ArchiveRow.of(by), held=b"\xff" * ((old.records + 7) // 8)

@@ -7,15 +7,14 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.damage import ArchiveRow, Replaced, Replacement
 from formats.documents.manifest import Manifest
-from formats.ids import ArchiveName, HexDigest, digest, hex_digest
+from formats.ids import HexDigest, digest, hex_digest
 from formats.retention import DAY
 from formats.tables import needs
-from formats.tables.archive import ArchiveBuilder, parse
 from formats.tables.holdings import Holding
-from formats.tables.index import record_digest
 from formats.tables.needs import bitmap
 from formats.tables.sections import Section, encode_objects
 from importer.points import load_needs
+from tests.hostile import forging
 from tests.retention.world import HOUR, World, media
 
 assert sys.platform == "linux"
@@ -36,26 +35,10 @@ def put_signed(world: World, prefix: str, number: int, document: Manifest | Repl
     world.memory.put_new(layout.numbered(prefix, number, hex_digest(data)), data)
 
 
-def impostor(data: bytes, name: str) -> tuple[Holding, bytes, Section, Section]:
-    """Return an archive of the vault, the bytes of one that claims to hold the same and holds nothing, and the indexes of both."""
-    parsed = parse(data, name)
-    real = Holding(
-        ArchiveName(bytes.fromhex(name.rpartition("/")[2])),
-        parsed.index_digest,
-        len(data),
-        len(parsed.rows),
-        parsed.archive_class,
-    )
-    builder = ArchiveBuilder(bytearray(1 << 20), parsed.archive_class, parsed.key_id)
-    for row in parsed.rows:
-        builder.add(row.kind, row.chunk, b"nothing", record_digest(b"nothing"))
-    made = builder.finish()
-    return real, bytes(made.data), Section(real, parsed.index), Section.of(made)
-
-
 def offer(world: World, name: str) -> Holding:
     """Offer an impostor of an archive in its place, as a machine that was taken over would."""
-    real, data, its_index, index = impostor(world.memory.get(name), name)
+    its_index, made = forging.impostor(world.memory.get(name), name)
+    real, data, index = its_index.archive, bytes(made.data), Section.of(made)
     world.memory.put_new(layout.archive_name(index.archive.name), data)
     for part in encode_objects([its_index, index]):
         world.memory.put_new(layout.index_name(digest(part)), part)

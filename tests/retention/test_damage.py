@@ -22,7 +22,7 @@ from seed.point_reader import PointReader
 from seed.reading import Union
 from seed.reading import points as readable
 from tests import effort
-from tests.crash.test_in_memory import importing
+from tests.crash import test_in_memory
 from tests.journeys import trees
 from tests.journeys.stage import PASSPHRASE, Copy, Stage
 from tests.retention.world import HOUR, LAST, Clock, World, media
@@ -45,7 +45,7 @@ def grown(copy_of: Copy, opened: Stage, room: Path) -> Iterator[tuple[World, Pat
     clock = Clock(1_800_000_000)
     with clock.shown():
         world = World(stage, source, clock)
-        importing(stage.disk)(world.vault)
+        test_in_memory.importing(stage.disk)(world.vault)
         world.policy(LAST)
         for number in (1, 2, 3):
             media(world, "large/changing", number)
@@ -114,7 +114,7 @@ def test_no_damage_deletes(grown: tuple[World, Path]) -> None:
         before = restorable.points(world)
         try:
             validate(world.vault, Extent(), Tally())
-            importing(disk)(world.vault)
+            test_in_memory.importing(disk)(world.vault)
             for _ in range(3):
                 world.prune()
                 world.clock.sleep(DAY + HOUR)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from formats import documents, layout
@@ -263,25 +262,23 @@ class Shapes:
     def _impostors(self) -> Iterator[Plant]:
         """An offer: an archive that claims to hold all that one of the healthy holds, and holds nothing; its index; the document."""
         identity, healthy = self.scene.identities[CAPTURED], self.scene.owned[HEALTHY[0]]
-        with TemporaryDirectory() as folder:
-            for name in sorted(each for each in healthy if each.startswith("archives/")):
-                path = Path(folder) / name.rpartition("/")[2]
-                path.write_bytes(self.scene.history[name])
-                old, made = impostor(path, identity.master.key_id)
-                rows = ArchiveRow.of(old), ArchiveRow.of(Section.of(made).archive)
-                document = Replacement(
-                    vault=identity.vault, key_id=self.key_ids[HEALTHY[0]], role="machine", created=1, copied=False,
-                    replaced=(Replaced(archive=rows[0], by=rows[1], held=needs.all_of(old).live),),
-                )  # fmt: skip
-                data = envelope.sign(document, identity.signing_key)
-                offer = layout.numbered(layout.offers_prefix(identity.machine), 8, hex_digest(data))
-                (index,) = encode_objects([Section.of(made)])
-                for planted, content in (
-                    (layout.archive_name(made.name), bytes(made.data)),
-                    (layout.index_name(digest(index)), index),
-                    (offer, data),
-                ):
-                    yield Plant(planted, "an offer of an impostor", "lies", _writing(content), CAPTURED)
+        for name in sorted(each for each in healthy if each.startswith("archives/")):
+            described, made = impostor(self.scene.history[name], name, identity.master.key_id)
+            old = described.archive
+            rows = ArchiveRow.of(old), ArchiveRow.of(Section.of(made).archive)
+            document = Replacement(
+                vault=identity.vault, key_id=self.key_ids[HEALTHY[0]], role="machine", created=1, copied=False,
+                replaced=(Replaced(archive=rows[0], by=rows[1], held=needs.all_of(old).live),),
+            )  # fmt: skip
+            data = envelope.sign(document, identity.signing_key)
+            offer = layout.numbered(layout.offers_prefix(identity.machine), 8, hex_digest(data))
+            (index,) = encode_objects([Section.of(made)])
+            for planted, content in (
+                (layout.archive_name(made.name), bytes(made.data)),
+                (layout.index_name(digest(index)), index),
+                (offer, data),
+            ):
+                yield Plant(planted, "an offer of an impostor", "lies", _writing(content), CAPTURED)
 
     def _lying(self, row: Row) -> Iterator[Document]:
         """Yield the captured machine's documents of this kind, or else anybody's; the newest of each kind."""
