@@ -1,1 +1,1 @@
-"""What both sides must agree on: bytes to values and back. No policy, no clock, no environment."""
+"""Code on which both sides agree: bytes to values and back. It has no policy, no clock, no environment."""

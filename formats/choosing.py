@@ -1,4 +1,4 @@
-"""Which recovery point is meant by what somebody types."""
+"""The choice of a recovery point by the text that a user types."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -10,10 +10,13 @@ T = TypeVar("T")
 
 
 def choose(found: Sequence[T], manifest: Callable[[T], Manifest], wanted: str, program: str) -> T:
-    """`latest`, or the point whose id begins so. Raises UsageError point-unknown."""
+    """Return the point that `wanted` names: `latest`, or the beginning of a point's id.
+
+    Raises UsageError point-unknown.
+    """
     if wanted == "latest":
         whole = [p for p in found if manifest(p).point_kind != "partial"]
-        if len({manifest(p).key_id for p in whole}) > 1:  # one that was replaced is no other machine
+        if len({manifest(p).key_id for p in whole}) > 1:  # a machine and its replacement share a key id
             names = ", ".join(sorted({manifest(p).machine_name for p in whole}))
             raise UsageError(
                 "point-unknown", "points of several machines are here", subject=names,

@@ -1,9 +1,9 @@
-"""What stands on a disk's label, for people and for scanners, and finds it again at the datacenter.
+"""The code on a disk's label, for people and scanners. The datacenter finds the disk by it.
 
     SEED:<machine, 32 hex digits>:<set, 32>:<number>:<check, 4>        in capitals: QR codes store these in few dots
     5f0c1a2b/2                                                         as people type it: the beginning of a set, and the number
 
-The check is the beginning of the BLAKE3 of what stands before it: a slip of the fingers is noticed, no forgery.
+The check is the beginning of the BLAKE3 of the text before it. It detects typing errors, not forgery.
 """
 
 import re
@@ -19,7 +19,7 @@ _SHORT = re.compile(r"([0-9a-f]{1,32})/([0-9]{1,4})\Z")
 
 @dataclass(frozen=True)
 class Code:
-    """A disk, by the beginning of its set's id, and its number; `machine` where the whole code was given."""
+    """A disk, by the beginning of its set's id and its number; `machine` is set if the whole code was given."""
 
     set: str
     number: int
@@ -27,13 +27,13 @@ class Code:
 
 
 def code_of(machine: MachineId, disk_set: SetId, number: int) -> str:
-    """What the label's QR code says."""
+    """Return the text of the label's QR code."""
     head = f"seed:{machine}:{disk_set}:{number}"
     return f"{head}:{hex_digest(head.encode())[:4]}".upper()
 
 
 def parse_code(text: str) -> Code:
-    """Raises UsageError code-unreadable."""
+    """Read a code, long or short. Raises UsageError code-unreadable."""
     typed = "".join(text.split()).lower()
     if (found := _LONG.match(typed)) is not None:
         head, machine, disk_set, number, check = found.groups()

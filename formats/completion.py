@@ -1,4 +1,4 @@
-"""Completion of commands and options in a shell, as typer has it: a script for the shell, which asks the program."""
+"""Completion of commands and options in a shell, as typer does it: the shell's script asks the program."""
 
 from typing import Annotated
 
@@ -11,19 +11,19 @@ SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 
 
 def variable(program: str) -> str:
-    """By which of the environment the shell asks."""
+    """Return the name of the environment variable by which the shell asks the program."""
     return f"_{program.upper()}_COMPLETE"
 
 
 def hear_shell() -> None:
-    """Let the next run of the command line answer what a shell asks."""
+    """Let the next run of the command line answer the shell's question."""
     from typer.completion import completion_init  # type: ignore[attr-defined]
 
     completion_init()
 
 
 def add_completion(app: typer.Typer, program: str) -> None:
-    """The command `completion`."""
+    """Add the command `completion` to `app`."""
 
     def completion(
         console: Console,

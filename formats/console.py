@@ -1,7 +1,7 @@
-"""How both commands speak to people and scripts: results, errors, progress, exit codes.
+"""The way in which both commands speak to people and scripts: results, errors, progress, exit codes.
 
-Results go to stdout, as text or with --json as one document; all else goes to stderr. It lies in `formats` because
-the two commands share nothing else; only their `cli` packages use it.
+Results go to stdout, as text or with --json as one document; everything else goes to stderr. This module lies
+in `formats` because the two commands share nothing else. Only their `cli` packages use it.
 """
 
 import errno
@@ -34,18 +34,18 @@ from formats.words import counted, one_line, printable, size
 
 FINDINGS_SHOWN = 10
 STOPPING = "stopping: what is in flight is finished first; once more stops at once"
-ONE_REQUEST = 0.1  # seconds: `timeout` and terminals that close send a signal twice at once
+ONE_REQUEST = 0.1  # seconds: `timeout`, or a terminal that closes, sends a signal twice at once
 DONE, FAILED, WITH_FINDINGS, NOT_FINISHED = 0, 1, 3, 4
 STOPPED = 128 + signal.SIGINT
-MORE_ROOM = ("disk-full", "disk-needed", "disk-small")  # nothing is wrong, and the same command goes on
+MORE_ROOM = ("disk-full", "disk-needed", "disk-small")  # nothing is wrong: the same command continues
 _HANDLES = {errno.EMFILE, errno.ENFILE}
 _MACHINE = {errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, *_HANDLES}
 
 
 class Console(Tally):
-    """The monitor of a command line, and its voice."""
+    """The monitor of a command line. It prints all output of the command."""
 
-    interval = 60.0  # seconds between two lines of progress where there is no terminal
+    interval = 60.0  # seconds between two lines of progress if stderr is no terminal
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
         super().__init__()
@@ -58,13 +58,16 @@ class Console(Tally):
         self._stopped_at = 0.0
         self._said = b""
         self.output = Output()
-        self.only_tells = False  # nothing is done beside what is printed
-        self.log: JobLog | None = None  # of a job, which is told from when it begins to work
+        self.only_tells = False  # the command does nothing except print
+        self.log: JobLog | None = None  # the log of a job; it records from the moment when the work begins
         self.error: OffseedError | None = None
         self._noun = "file"
 
     def say(self, text: str = "", *, at_once: bool = False) -> None:
-        """Print one line of the human result, whatever names stand in it; with `at_once` a pipe gets it at this moment."""
+        """Print one line of the human result; any name in it is safe.
+
+        With `at_once`, a pipe gets it immediately.
+        """
         if not self.as_json and not self.quiet:
             self._put(one_line(text), at_once)
 
@@ -76,10 +79,10 @@ class Console(Tally):
     def _put(self, text: str, at_once: bool) -> None:
         self.output.write(text, flush=at_once)
         if self.only_tells and not self.output.is_heard and self.output.lost is None:
-            raise typer.Exit(DONE)  # who reads has seen enough, as `head` does
+            raise typer.Exit(DONE)  # the reader, such as `head`, has seen enough
 
     def aside(self, *lines: str, end: str = "\n") -> None:
-        """Print lines on stderr, above the progress bar. Nobody there to read them is no error."""
+        """Print lines on stderr, above the progress bar. It is no error if nobody reads them."""
         with self._lock, suppress(OSError):
             if self._bar is not None:
                 self._bar.clear()
@@ -113,7 +116,7 @@ class Console(Tally):
             self._show()
 
     def left(self) -> str:
-        """How much is still to be read, such as "at least 1.40 TiB left"; nothing where that is not known."""
+        """Return the amount still to read, such as "at least 1.40 TiB left"; "" if it is not known."""
         least = "" if self.expected_final else "at least "
         return f"{least}{size(self.expected - self._met)} left" if self._met < self.expected else ""
 
@@ -123,9 +126,11 @@ class Console(Tally):
 
     @contextmanager
     def working(self, title: str, total: int | None = None, noun: str = "file") -> Iterator[None]:
-        """Show progress while inside. The first Ctrl-C, SIGTERM or SIGHUP is `stopping`, the second ends the process.
+        """Show progress while inside, and heed the signals to stop.
 
-        `total` bytes are expected; what is counted is called `noun`. What is begun with `nohup` goes on when the terminal closes.
+        The first Ctrl-C, SIGTERM or SIGHUP sets `stopping`; the second ends the process. `total` bytes are
+        expected. `noun` names the counted things. A command that was started with `nohup` continues when the
+        terminal closes.
         """
         self._noun = noun
         if self.log is not None:
@@ -137,7 +142,10 @@ class Console(Tally):
 
     @contextmanager
     def heeding(self, said: str = STOPPING) -> Iterator[None]:
-        """Take a first signal to stop as a wish while inside, and say that it was heard. The second one ends the process."""
+        """Take the first signal to stop as a request while inside, and confirm it by printing `said`.
+
+        The second signal ends the process.
+        """
         self._said = f"\n{said}\n".encode()
         before = {number: signal.signal(number, self._on_signal) for number in _heard_signals()}
         try:
@@ -147,7 +155,10 @@ class Console(Tally):
                 signal.signal(number, handler)
 
     def stop_in_order(self) -> None:
-        """Let a signal to stop end this command at once, but in order, from now on: what was begun is undone and told."""
+        """Let a signal to stop end this command at once from now on, but in order.
+
+        The command undoes and reports the work that it has begun.
+        """
         for number in _heard_signals():
             signal.signal(number, self._on_order)
 
@@ -189,7 +200,11 @@ class Console(Tally):
         return [*files, f"{size(self.stored)} written"] if self.stored else files
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        """Runs between any two steps of the main thread: it takes no lock, and nothing it does may fail."""
+        """Handle a signal to stop.
+
+        It takes no lock, and no call in it may fail, because it runs between any two steps of the main
+        thread.
+        """
         if not self.stop:
             self.stop = True
             self.signal_number = signal.Signals(number)
@@ -202,7 +217,7 @@ class Console(Tally):
             os._exit(128 + number)
 
     def report_findings(self) -> None:
-        """Count by cause, and show the first ten."""
+        """Print the number of findings by cause, and the first ten."""
         if not self.findings or self.as_json:
             return
         counts = Counter(f.code for f in self.findings)
@@ -217,9 +232,12 @@ class Console(Tally):
         return [{"code": f.code, "subject": printable(f.subject), "detail": f.detail} for f in self.findings]
 
     def fail(self, program: str, error: OffseedError) -> None:
-        """Say an error, and those beside it, once: on stderr, and with --json as the one document on stdout."""
+        """Report an error, and the errors beside it, once.
+
+        It goes to stderr, and with --json also to stdout, as the one document.
+        """
         self.error = error
-        self.only_tells = False  # it ends already
+        self.only_tells = False  # the command ends already
         self.report_findings()
         told: list[Json] = []
         for one in (error, *error.others):
@@ -233,7 +251,7 @@ class Console(Tally):
 
 
 def print_version(wanted: bool) -> None:
-    """For `--version`: what is installed."""
+    """Print the installed version, for `--version`."""
     if wanted:
         import importlib.metadata
 
@@ -256,10 +274,11 @@ def command(
     *,
     only_tells: bool = False,
 ) -> Callable[[Command], Command]:
-    """Register a command whose first parameter is the console; adds --json, --quiet and --verbose.
+    """Register a command, which gets the console as its first parameter; add --json, --quiet and --verbose.
 
-    The function returns an exit code, None for 0; findings turn 0 into 3. One that is a `job` is logged in the home at that path. One that
-    `only_tells` ends where nobody reads any longer. The docstring is the help, with an `example` behind it where both programs have the command.
+    The function returns an exit code, None for 0; findings turn 0 into 3. A `job` is logged in the home at
+    that path. A command that `only_tells` ends when nobody reads its output any longer. The docstring is the
+    help. An `example` follows it if both programs have the command.
     """
 
     def register(function: Command) -> Command:
@@ -300,19 +319,22 @@ def command(
 
 
 def _only_looks(options: set[str]) -> bool:
-    """Or lets another process do it."""
+    """Return whether the command changes nothing itself: it only looks, or another process does the work."""
     return "dry_run" in options or ("detach" in options and "detached" not in options)
 
 
 def _refused(error: OSError) -> Exception:
-    """What the machine refuses at a place that no stage speaks for, in its home mostly; else a fault of ours."""
+    """Return the error for a refusal of the operating system, or `error` itself if the program is at fault.
+
+    No stage of the work has handled such a refusal. It comes mostly from the home.
+    """
     if error.errno not in _MACHINE or (error.filename is None and error.errno not in _HANDLES):
         return error
     return meaning(error, os.fsdecode(error.filename or ""))
 
 
 def _unwrapped(text: str) -> str:
-    """A docstring as help whose example is one line, however long, to be copied as it is."""
+    """Return a docstring as help. Its example stays on one line, so that a user can copy it."""
     return inspect.cleandoc(text).replace("\n\nExample:", "\n\n\b\nExample:")
 
 
@@ -321,7 +343,10 @@ _jobs: dict[str, Callable[[], Path]] = {}  # the home of each command that is a 
 
 
 def run(program: str, app: typer.Typer, ended: Callable[[Console], None] | None = None) -> int:
-    """Run the command line; whatever was foreseen becomes one message and an exit code. `ended` hears of a job that was logged."""
+    """Run the command line and return its exit code; each foreseen error becomes one message.
+
+    `ended` is called after a job that was logged.
+    """
     _consoles.clear()
     code = FAILED
     try:
@@ -350,7 +375,7 @@ def _run(program: str, app: typer.Typer) -> int:
         return error.exit_code
     except Interrupted as error:
         console = _console()
-        if console.log is None:  # what is no job begins anew
+        if console.log is None:  # a command that is no job starts again from the beginning
             error.what = error.what.removesuffix(GOES_ON)
         console.fail(program, error)
         return 128 + console.signal_number
@@ -363,24 +388,24 @@ def _run(program: str, app: typer.Typer) -> int:
     except BrokenPipeError:
         if _consoles:
             raise
-        drop_output()  # it was a help
+        drop_output()  # a help text was printed
         return DONE
     except Exception as error:
         if not hasattr(error, "format_message"):
             _console().report_findings()
             raise
         return _fail_usage(program, error)
-    if code == STOPPED and not _console().stop:  # typer has swallowed it
+    if code == STOPPED and not _console().stop:  # typer has swallowed the Ctrl-C
         raise KeyboardInterrupt
     return code if isinstance(code, int) else DONE
 
 
 def _fail_usage(program: str, error: Any) -> int:
-    """The error of the option parser as one of ours."""
+    """Report an error of the option parser as one of our errors."""
     context = getattr(error, "ctx", None)
     path, name = getattr(context, "command_path", program), getattr(context, "info_name", None)
     console = _console()
-    if "--scheduled" in sys.argv and name in _jobs:  # nobody sees how the system's timer fails
+    if "--scheduled" in sys.argv and name in _jobs:  # nobody watches a command that the system's timer starts
         _consoles.append(console)
         console.log = JobLog(_jobs[name](), name)
         console.log.begin()
@@ -393,7 +418,7 @@ def _console() -> Console:
 
 
 def _heard_signals() -> list[signal.Signals]:
-    """Return the signals to stop, without those that the caller has this command ignore."""
+    """Return the signals to stop, without those that the caller has told this command to ignore."""
     if threading.current_thread() is not threading.main_thread():
         return []
     names = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -402,7 +427,7 @@ def _heard_signals() -> list[signal.Signals]:
 
 
 def warn_if_open(console: Console, path: Path) -> None:
-    """Tell where a file with a secret can be read by others than its owner."""
+    """Warn if other users than the owner can read a file with a secret."""
     with suppress(OSError):
         status = path.stat()
         if sys.platform != "win32" and stat.S_ISREG(status.st_mode) and status.st_mode & 0o044:

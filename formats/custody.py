@@ -1,7 +1,7 @@
-"""The chain of what befell a disk, read and added to: by its machine and by the datacenter, each under its own key.
+"""The chain of the events of a disk. Its machine and the datacenter extend it, each under its own key.
 
-A step's name is its number alone, so that of two who add one at once the second comes after the first. Whoever may create objects in
-the vault may also put rubbish there: it is passed over.
+A step's name is its number alone. So if both add a step at once, the second comes after the first. Anybody
+with the right to create objects in the vault may also put rubbish there. The reader ignores it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ from formats.words import counted, moment
 
 @dataclass(frozen=True)
 class DiskKey:
-    """Which disk: of which machine's set, and its number; and who may tell of it, by role."""
+    """A disk, by machine, set and number, and the public keys of the signers of its steps, by role."""
 
     vault: VaultId
     machine: MachineId
@@ -38,7 +38,7 @@ class DiskKey:
 
 @dataclass(frozen=True)
 class Chain:
-    """The steps that can be believed, in order; the digest of the last, and the number that the next one has at least."""
+    """The believed steps in order, the digest of the last one, and the lowest number for the next one."""
 
     steps: tuple[Custody, ...] = ()
     last: HexDigest | None = None
@@ -46,8 +46,11 @@ class Chain:
 
     @classmethod
     def read(cls, store: Store, disk: DiskKey, monitor: Monitor) -> Self:
-        """What cannot be believed (CUS-1) is passed over with a notice, for anybody may have put it there; where a step does not
-        follow the one before it (CUS-2) that is a finding. Raises StoreError, MediaError."""
+        """Read the chain of a disk. Raises StoreError, MediaError.
+
+        The reader skips objects that it cannot believe (CUS-1) with a notice, because anybody may have put
+        them there. A step that does not follow the one before it (CUS-2) is a finding.
+        """
         steps: list[Custody] = []
         last: HexDigest | None = None
         strange = 0
@@ -80,12 +83,12 @@ class Chain:
 
 
 def newest(steps: Sequence[Custody], event: str) -> Custody | None:
-    """The last step that tells of such an event."""
+    """Return the last step that tells of such an event."""
     return next((step for step in reversed(steps) if step.event == event), None)
 
 
 def _believed(signed: envelope.Signed, number: int, disk: DiskKey) -> Custody:
-    """A step by CUS-1. Raises FormatError, IntegrityError."""
+    """Return the step if it can be believed by CUS-1. Raises FormatError, IntegrityError."""
     role = signed.peek(Custody).role
     step = signed.verify(Custody, disk.keys[role])
     where = (step.vault, step.machine, step.set, step.number, step.step)
@@ -109,8 +112,11 @@ def add(
     monitor: Monitor,
     wanted: Callable[[Chain], Custody | None],
 ) -> Chain:
-    """Put the step that is `wanted` after the chain as it stands, and the next one, until none is. Somebody else may add one
-    meanwhile: then it is asked again (CUS-3). Returns the chain with them. Raises StoreError, MediaError, FormatError."""
+    """Put the `wanted` step after the chain, then the next one, until none is wanted. Return the new chain.
+
+    Another writer may add a step meanwhile; then this calls `wanted` again (CUS-3). Raises StoreError,
+    MediaError, FormatError.
+    """
     chain = Chain.read(store, disk, monitor)
     taken: set[str] = set()
     while (draft := wanted(chain)) is not None:
@@ -128,7 +134,7 @@ def add(
         try:
             store.put_new(layout.custody_name(disk.prefix, free), signed)
         except NameHeldByOtherError:
-            # Names before the chain: what comes between is met again.
+            # List the names before reading the chain: a step that comes between is met again.
             taken = {name for name, _ in store.list(disk.prefix)}
             chain = Chain.read(store, disk, Tally())
         else:
@@ -137,7 +143,7 @@ def add(
 
 
 def words(step: Custody) -> str:
-    """A step as people say it: `2026-11-20 09:12:00  sent by DHL, 00340434`."""
+    """Return a step in words: `2026-11-20 09:12:00  sent by DHL, 00340434`."""
     said = {
         "written": "label written",
         "imported": "imported whole" if step.whole else "imported, not whole",
@@ -151,7 +157,7 @@ def words(step: Custody) -> str:
 
 
 def told(steps: Sequence[Custody]) -> list[str]:
-    """Return the steps as people read them, by the second in which they happened; within one, as they follow on each other."""
+    """Return the steps in words, by the second of the event; within one second, in their usual order."""
     return [words(step) for step in sorted(steps, key=lambda step: (step.at, EVENTS.index(step.event)))]
 
 

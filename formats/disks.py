@@ -1,4 +1,7 @@
-"""Where on a disk the folders of ours lie. Whoever wrote the disk may have put links there: none is followed."""
+"""The places of our folders on a disk.
+
+The writer of the disk may have put links there; this code follows none.
+"""
 
 import os
 from pathlib import Path
@@ -13,9 +16,10 @@ FOLDERS_MAX = 128  # each is held open while it is read
 
 
 def seed_folders(disk: Path) -> list[Path]:
-    """Return our folders on a disk, by name: none where `offseed/`, or one of them, is a link or a file.
+    """Return our folders on a disk, by name; none if `offseed/` is a link or a file.
 
-    Raises MediaError disk-crowded, MediaError, StoreError.
+    A folder in it that is a link or a file is left out. Raises MediaError disk-crowded, MediaError,
+    StoreError.
     """
     top = disk / DISK_FOLDER
     with told(str(top)):
@@ -32,17 +36,26 @@ def seed_folders(disk: Path) -> list[Path]:
 
 
 def top_folder(disk: Path) -> Path:
-    """The folder `offseed/` of a disk, made if need be. Raises MediaError disk-foreign, MediaError, StoreError."""
+    """Return the folder `offseed/` of a disk; make it if need be.
+
+    Raises MediaError disk-foreign, MediaError, StoreError.
+    """
     return _own(disk, disk / DISK_FOLDER)
 
 
 def set_folder(disk: Path, name: str) -> Path:
-    """The folder of that name below `offseed/`, made if need be. Raises as `top_folder`."""
+    """Return the folder of that name below `offseed/`; make it if need be.
+
+    Raises the errors of `top_folder`.
+    """
     return _own(disk, top_folder(disk) / name)
 
 
 def number_at(disk: Path, disk_set: SetId) -> int | None:
-    """Which disk of the set this is; None where there is no folder of it. Raises UsageError, MediaError, StoreError."""
+    """Return the number of this disk in the set; None if no folder of it exists.
+
+    Raises UsageError, MediaError, StoreError.
+    """
     top = disk / DISK_FOLDER
     try:
         names = sorted(os.listdir(top)) if top.is_dir() else []

@@ -1,12 +1,13 @@
-"""The frame around both commands: what nobody foresaw, in imports and threads too, ends in one message and a code.
+"""The frame around both commands: each unforeseen error ends in one message and a code, in imports and threads too.
 
-To import it takes no time, for until it stands nothing is caught; so it imports the rest only where it is needed.
+Importing this module is fast, because until the frame stands nothing is caught. So it imports the rest only
+where it needs it.
 """
 
 import os
 import sys
 
-TYPE_CHECKING = False  # for mypy; to import typing takes longer than all this
+TYPE_CHECKING = False  # for mypy; importing typing takes longer than all of this
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
@@ -17,10 +18,13 @@ FAILED, STOPPED = 1, 130
 
 
 def framed(program: str, work: "Callable[[], int]", logs: "Callable[[], Path]") -> int:
-    """Return the exit code of `work`. A fault is logged in the folder `logs` and told without a traceback; Ctrl-C is told."""
+    """Return the exit code of `work`. Log a fault in the folder `logs` and report it without a traceback.
+
+    Ctrl-C is reported too.
+    """
     try:
         return _framed(program, work, logs)
-    except KeyboardInterrupt:  # it came when the work was done, before `_let_go` had ended
+    except KeyboardInterrupt:  # it came after the work, before `_let_go` had ended
         _tell_stop(program)
         return STOPPED
 
@@ -33,7 +37,7 @@ def _framed(program: str, work: "Callable[[], int]", logs: "Callable[[], Path]")
         _catch_elsewhere(program, logs)
         return work()
     except Exception as fault:
-        if isinstance(fault.__cause__, KeyboardInterrupt):  # Python wraps what comes while it makes a class
+        if isinstance(fault.__cause__, KeyboardInterrupt):  # Python wraps it while it makes a class
             raise fault.__cause__ from None
         tell_fault(program, fault, logs)
         return FAILED
@@ -42,7 +46,7 @@ def _framed(program: str, work: "Callable[[], int]", logs: "Callable[[], Path]")
 
 
 def tell_fault(program: str, fault: BaseException, logs: "Callable[[], Path]") -> None:
-    """Say that the program itself is at fault, and where the details are."""
+    """Report that the program itself is at fault, and where the details are."""
     import json
 
     log = _write_log(fault, logs)
@@ -57,7 +61,7 @@ def tell_fault(program: str, fault: BaseException, logs: "Callable[[], Path]") -
 
 
 def _open_streams() -> None:
-    """Anything can be printed, whatever the encoding, and though who called us has closed a stream."""
+    """Make both streams accept any text, in any encoding, even if the caller has closed a stream."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -67,7 +71,10 @@ def _open_streams() -> None:
 
 
 def _leave_no_core() -> None:
-    """A core file would hold the keys. Where cores are piped to a program, the system asks that program alone."""
+    """Allow no core file, because it would hold the keys.
+
+    If the system pipes cores to a program, only that program decides.
+    """
     if sys.platform != "win32":
         import resource
 
@@ -75,12 +82,18 @@ def _leave_no_core() -> None:
 
 
 def _write_for_few() -> None:
-    """Whatever the umask, not every user may write in what a command makes: vaults and timers are made by the umask alone."""
+    """Deny users outside owner and group the right to write to new files, under any umask.
+
+    Vaults and timers get their rights from the umask alone.
+    """
     os.umask(os.umask(0o077) | 0o002)
 
 
 def _catch_elsewhere(program: str, logs: "Callable[[], Path]") -> None:
-    """Faults that reach no caller: Python would print them, and the command would wait for a dead thread."""
+    """Catch the faults that reach no caller.
+
+    Python would only print them, and the command would wait for a dead thread.
+    """
     import threading
 
     def in_thread(fault: "threading.ExceptHookArgs") -> None:
@@ -89,7 +102,7 @@ def _catch_elsewhere(program: str, logs: "Callable[[], Path]") -> None:
             os._exit(FAILED)
 
     def in_callback(fault: "sys.UnraisableHookArgs") -> None:
-        if isinstance(fault.exc_value, KeyboardInterrupt):  # the import system loses it so
+        if isinstance(fault.exc_value, KeyboardInterrupt):  # the import system loses a Ctrl-C in this way
             _tell_stop(program)
             os._exit(STOPPED)
 
@@ -98,7 +111,7 @@ def _catch_elsewhere(program: str, logs: "Callable[[], Path]") -> None:
 
 
 def _let_go() -> None:
-    """Ctrl-C ends the process by itself from here on: at the interpreter's end nobody would catch it."""
+    """Let Ctrl-C end the process directly from here on: at the interpreter's end nothing would catch it."""
     import signal
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -118,11 +131,11 @@ def _print(text: str, stream: "TextIO") -> None:
     try:
         print(text, file=stream, flush=True)
     except OSError:
-        pass  # who called us does not listen
+        pass  # the caller does not listen
 
 
 def _write_log(fault: BaseException, logs: "Callable[[], Path]") -> str | None:
-    """Keep the traceback where a developer can ask for it: in `logs`, else among the temporary files."""
+    """Keep the traceback for a developer: in `logs`, or else among the temporary files."""
     import tempfile
     import time
     import traceback
@@ -134,7 +147,7 @@ def _write_log(fault: BaseException, logs: "Callable[[], Path]") -> str | None:
     text = "".join(traceback.format_exception(fault))
     prefix = time.strftime("fault-%Y%m%d-%H%M%S-")
     for folder in (logs, lambda: Path(tempfile.gettempdir())):
-        with suppress(Exception):  # what is at fault may be what finds the folder
+        with suppress(Exception):  # the fault may lie in the code that finds the folder
             path = folder()
             make_private(path)
             handle, name = tempfile.mkstemp(prefix=prefix, suffix=".log", dir=path)

@@ -1,8 +1,9 @@
-"""The error tree: every failure a user can meet is one of these, and says what to do next.
+"""The error tree: every failure that a user can meet is one of these errors, and says how to continue.
 
 The second level says *whose* problem it is. Each error carries a stable code, the object at fault and a hint.
-A `FormatError`'s code is the anchor of the rule in SPEC.md that the bytes break; all others are in `CODES`. What is met
-and passed is a finding, under the code of the error it would have been, or one of `FINDINGS`.
+A `FormatError`'s code is the anchor of the rule in SPEC.md that the bytes break. All other codes are in
+`CODES`. A problem that does not stop the work is a finding. Its code is the code of the matching error, or
+one of `FINDINGS`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -151,7 +152,7 @@ GOES_ON = "; the same command goes on"
 
 
 class OffseedError(Exception):
-    """One failure: `code` (stable), `what` happened, to which `subject`, and a `hint` at what to do now."""
+    """One failure: a stable `code`, the event, its `subject`, and a `hint` at the next step."""
 
     exit_code: ClassVar[int] = 1
 
@@ -161,44 +162,44 @@ class OffseedError(Exception):
         self.what = what
         self.subject = subject
         self.hint = hint
-        self.others: tuple[OffseedError, ...] = ()  # what failed beside it, to be told as well
+        self.others: tuple[OffseedError, ...] = ()  # errors beside it that must be reported too
 
     def __str__(self) -> str:
         return f"{self.what}: {self.subject}" if self.subject else self.what
 
 
 class UsageError(OffseedError):
-    """The command or its arguments are wrong; nothing was done."""
+    """A wrong command or wrong arguments; nothing was done."""
 
     exit_code = 2
 
 
 class HomeError(OffseedError):
-    """The state kept on this machine does not allow what was asked."""
+    """A state on this machine that does not allow the request."""
 
 
 class PassphraseError(OffseedError):
-    """A passphrase or key does not open what it should."""
+    """A passphrase or key that does not open its target."""
 
 
 class FormatError(OffseedError):
-    """Bytes break a rule of SPEC.md; `code` is the rule's anchor, `subject` the object and place."""
+    """Bytes that break a rule of SPEC.md; `code` is the rule's anchor, `subject` the object and place."""
 
 
 class IntegrityError(OffseedError):
-    """Bytes are well formed and yet not what a digest, seal or signature promises."""
+    """Well-formed bytes that differ from the promise of a digest, seal or signature."""
 
 
 class MediaError(OffseedError):
-    """A disk is missing, full, read-only or reports errors."""
+    """A disk that is missing, full, read-only or reports errors."""
 
 
 class StoreError(OffseedError):
-    """A store does not hold, or does not give, what was asked."""
+    """A store that does not hold, or does not give, the requested object."""
 
 
 class NotFoundError(StoreError):
-    """The store holds no object of that name."""
+    """A name under which the store holds no object."""
 
     def __init__(self, name: str, where: str = "") -> None:
         super().__init__("not-found", "no such object", subject=f"{where}/{name}" if where else name)
@@ -206,7 +207,7 @@ class NotFoundError(StoreError):
 
 
 class NameHeldByOtherError(StoreError):
-    """A write-once name holds other bytes."""
+    """A write-once name that holds other bytes."""
 
     def __init__(self, name: str, where: str = "") -> None:
         super().__init__(
@@ -220,9 +221,10 @@ class NameHeldByOtherError(StoreError):
 
 
 class ObstructedError(IntegrityError, StoreError):
-    """Something that is no object, or that nobody may read, stands at `path` in a store: what `kind` of thing, if the store tells.
+    """A thing at `path` in a store that is no object, or that nobody may read.
 
-    For a reader that is damage of the object. `closed` is a folder that this user may not look into: objects may lie there.
+    `kind` is its kind if the store tells. For a reader this is damage of the object. `closed` marks a folder
+    that this user may not look into: objects may lie there.
     """
 
     def __init__(
@@ -242,18 +244,21 @@ class ObstructedError(IntegrityError, StoreError):
 
 
 class VaultError(OffseedError):
-    """The vault's rules refuse what was asked, by name of the reason."""
+    """A request that the vault's rules refuse; the code names the reason."""
 
 
 def is_damage(error: OffseedError) -> bool:
-    """Whether a failed read tells of the object, that it is not there, damaged or unreadable; else it tells of the store: who
-    took a broken connection for damage might give up what is whole."""
+    """Return whether a failed read tells of the object: it is missing, damaged or unreadable.
+
+    Any other error tells of the store. A caller that took a broken connection for damage might give up an
+    intact object.
+    """
     return isinstance(error, FormatError | IntegrityError | NotFoundError) or error.code == "io-error"
 
 
 @contextmanager
 def damage_aside() -> Iterator[None]:
-    """Pass over what is damage; raise all else."""
+    """Ignore damage inside; raise all other errors."""
     try:
         yield
     except OffseedError as error:
@@ -262,14 +267,17 @@ def damage_aside() -> Iterator[None]:
 
 
 def together(errors: Sequence[OffseedError]) -> OffseedError:
-    """Return the first of some errors, so that it tells of the others too."""
+    """Return the first of some errors, with the others attached to it."""
     first, *rest = errors
     first.others = (*first.others, *(other for error in rest for other in (error, *error.others)))
     return first
 
 
 def each(attempt: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return what an attempt makes of each item. Raises the errors of all that fail, once all were tried."""
+    """Return the result of `attempt` for each item.
+
+    Tries all items, then raises the errors of all that failed.
+    """
     done: list[R] = []
     errors: list[OffseedError] = []
     for item in items:
@@ -285,12 +293,12 @@ def each(attempt: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 
 def fault(error: Exception) -> OffseedError:
-    """Return the error that tells of a fault of the program itself."""
+    """Return the error that reports a fault of the program itself."""
     return OffseedError("internal", "a fault in the program itself", subject=type(error).__name__)
 
 
 class Interrupted(OffseedError):  # noqa: N818  an ending, not an error
-    """Stopped by the user or the system; `exit_code` tells the signal."""
+    """A stop by the user or the system; `signal_number` is the signal."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__("interrupted", "stopped" + GOES_ON)

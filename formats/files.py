@@ -1,4 +1,4 @@
-"""Files that a user names, to be written: what cannot be written is refused before the work, with a hint."""
+"""Output files that a user names: a file that cannot be written is refused before the work, with a hint."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from formats.errors import UsageError
 
 
 def check_writable(path: Path) -> None:
-    """Before the work of which the file at `path` is to tell. Raises UsageError path-not-found."""
+    """Check before the work that the report can be written to `path`. Raises UsageError path-not-found."""
     if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
         raise UsageError(
             "path-not-found", "cannot write the report here", subject=str(path),
@@ -16,7 +16,10 @@ def check_writable(path: Path) -> None:
 
 
 def create_private(path: Path) -> int:
-    """A new file that only its owner may read, open for writing. Raises UsageError file-exists, path-not-found."""
+    """Create a file that only its owner may read, and return it open for writing.
+
+    Raises UsageError file-exists, path-not-found.
+    """
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

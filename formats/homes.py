@@ -1,7 +1,8 @@
-"""Whose a home is: its owner alone works on it, below folders that no other user can change.
+"""The ownership of a home: its owner alone works on it, below folders that no other user can change.
 
-A home names commands to run and files to write. A user who could change it would act with the rights of each user who
-runs a command on it. So a command on a home of another user is refused before it reads anything there.
+A home names commands to run and files to write. A user with the right to change it would act with the rights
+of each user that runs a command on it. So a command on another user's home is refused before it reads
+anything there.
 """
 
 import os
@@ -13,15 +14,15 @@ from pathlib import Path
 
 from formats.errors import HomeError
 
-LINKS_MAX = 40  # as Linux follows them
+LINKS_MAX = 40  # the limit of Linux
 
 
 def check_own(home: Path) -> None:
-    """Refuse a home that another user owns, or could put another in place of. Raises HomeError home-foreign."""
+    """Refuse a home that another user owns or could exchange. Raises HomeError home-foreign."""
     if sys.platform == "win32":
-        return  # there the profile of each user is closed to the others
+        return  # Windows closes the profile of each user to the others
     me = os.geteuid()
-    trusted = {0, me, os.stat("/").st_uid}  # within a user namespace root has another number
+    trusted = {0, me, os.stat("/").st_uid}  # in a user namespace root has another number
     for place, found in _way(os.path.abspath(home)):
         is_folder, is_home = stat.S_ISDIR(found.st_mode), place == os.path.realpath(home)
         if found.st_uid not in ({me} if is_home and is_folder else trusted):
@@ -32,7 +33,7 @@ def check_own(home: Path) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder, and each one above it that is missing, for its owner alone, whatever the umask. Raises OSError."""
+    """Make a folder and its missing parents for the owner alone, under any umask. Raises OSError."""
     if not folder.is_dir():
         if folder.parent != folder:
             make_private(folder.parent)

@@ -1,4 +1,4 @@
-"""Typed ids and digests. Bytes in tables, lower-case hex in documents and names."""
+"""Typed ids and digests. They are bytes in tables, and lower-case hex in documents and names."""
 
 import os
 from typing import NewType
@@ -19,13 +19,13 @@ HexDigest = NewType("HexDigest", str)  # 64 hex digits of a Digest
 
 
 def digest(data: bytes | bytearray | memoryview) -> Digest:
-    """BLAKE3-256 of `data`; from 1 MiB on by several threads."""
+    """Return the BLAKE3-256 of `data`. From 1 MiB on it uses several threads."""
     threads = blake3.AUTO if len(data) >= 1 << 20 else 1
     return Digest(blake3(data, max_threads=threads).digest())
 
 
 def content_id(data: bytes | memoryview, key: bytes) -> ContentId:
-    """The id of a small file's content under `key`, the master key's for that."""
+    """Return the id of a small file's content under `key`, the key that the master key gives for content ids."""
     return ContentId(blake3(data, key=key).digest(length=16))
 
 
@@ -34,20 +34,20 @@ def hex_digest(data: bytes | bytearray | memoryview) -> HexDigest:
 
 
 def random_id() -> str:
-    """32 random hex digits, for vaults, sets and points."""
+    """Return 32 random hex digits, for vaults, sets and points."""
     return os.urandom(16).hex()
 
 
 def machine_id(public_key: bytes) -> MachineId:
-    """The id of the machine that holds the private half of `public_key` (32 bytes, Ed25519)."""
+    """Return the id of the machine that holds the private half of `public_key` (32 bytes, Ed25519)."""
     return MachineId(blake3(public_key).digest(length=16).hex())
 
 
 def fingerprint(machine: MachineId) -> str:
-    """The machine's id in groups of four, as people read it to each other."""
+    """Return the machine's id in groups of four digits, so that people can read it to each other."""
     return "-".join(machine[i : i + 4] for i in range(0, 32, 4))
 
 
 def parse_fingerprint(text: str) -> MachineId:
-    """The machine that a person typed: dashes, colons, spaces and capitals are forgiven."""
+    """Return the machine that a person typed. Dashes, colons, spaces and capitals are accepted."""
     return MachineId("".join(c for c in text.lower() if c not in "-: "))

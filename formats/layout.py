@@ -1,7 +1,7 @@
-"""The names of all objects: one table says which names a prefix has, who writes them, who deletes them, what pins them.
+"""The names of all objects. One table gives each prefix's names, writers, deleters and pins.
 
-A disk (its folder `offseed/<set>-<number>/`), a vault and a cache use the same names. A name has the whole shape that its
-row gives, or it is no name. Everything else that lies in a store is foreign.
+A disk (its folder `offseed/<set>-<number>/`), a vault and a cache use the same names. A name has the whole
+shape of its row, or it is no name. Everything else that lies in a store is foreign.
 """
 
 import re
@@ -14,7 +14,7 @@ from formats.wire import refuse
 
 NAME_MAX = 200
 COMPONENT_MAX = 80
-_COMPONENT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,78}[a-z0-9-])?\Z")  # a last dot is lost on exFAT
+_COMPONENT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,78}[a-z0-9-])?\Z")  # exFAT drops a last dot
 
 REPLACEMENTS = "replacements/authority"
 CONDEMNED = "condemned"
@@ -28,7 +28,7 @@ REGISTERED = ("machines", "manifests", "sets", "slots", "policies", "terms", "di
 DISK_FOLDER = "offseed"
 DISK_README = "README-offseed.txt"
 
-# What stands for the parts of a shape, in the order in which they are replaced.
+# The patterns for the parts of a shape, in the order of their replacement.
 _PARTS = {
     "<dd>/<digest>": r"([0-9a-f]{2})/\1[0-9a-f]{62}",
     "-<digest>": "-[0-9a-f]{32}",
@@ -40,9 +40,10 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class Prefix:
-    """One row of the table: `addressed` names follow from the bytes, all others are exclusive. Sizes are in bytes.
+    """One row of the table.
 
-    `below` is the whole shape of what follows `path`, in the words of SPEC.md; ` or ` parts two shapes.
+    `addressed` names follow from the bytes; all others are exclusive. Sizes are in bytes. `below` is the
+    whole shape of the part after `path`, in the words of SPEC.md; ` or ` separates two shapes.
     """
 
     path: str
@@ -55,12 +56,12 @@ class Prefix:
 
     @cached_property
     def names(self) -> re.Pattern[str]:
-        """What all names of this row match, and nothing else."""
+        """The pattern that matches exactly the names of this row."""
         return re.compile("|".join(self._shapes()))
 
     @cached_property
     def folders(self) -> re.Pattern[str]:
-        """What all folders above these names match."""
+        """The pattern that matches all folders above these names."""
         heads = {
             shape.rsplit("/", count)[0]
             for shape in self._shapes()
@@ -130,13 +131,13 @@ _ROWS = {row.path.removesuffix("/"): row for row in PREFIXES}
 
 
 def is_name(name: str) -> bool:
-    """Tell whether an object can have this name: it has the whole shape of a row."""
+    """Return whether an object can have this name: it has the whole shape of a row."""
     row = _ROWS.get(name.partition("/")[0])
     return row is not None and row.names.fullmatch(name) is not None
 
 
 def is_folder(path: str) -> bool:
-    """Tell whether objects can lie below this path, as `archives`, `archives/ab` or `manifests/<machine>`."""
+    """Return whether objects can lie below this path, as `archives`, `archives/ab` or `manifests/<machine>`."""
     row = _ROWS.get(path.partition("/")[0])
     return row is not None and row.folders.fullmatch(path) is not None
 
@@ -162,12 +163,12 @@ def _refuse(name: str, what: str) -> NoReturn:
 
 
 def row_of(name: str) -> Prefix:
-    """Return the row of the table that a name belongs to. Raises FormatError."""
+    """Return the row of the table for a name. Raises FormatError."""
     return _ROWS[check_name(name).partition("/")[0]]
 
 
 def size_max(name: str) -> int:
-    """Return how many bytes an object of that name has at most. Raises FormatError."""
+    """Return the largest size in bytes of an object with that name. Raises FormatError."""
     return row_of(name).size_max
 
 
@@ -188,18 +189,21 @@ def need_name(digest: bytes) -> str:
 
 
 def numbered(prefix: str, number: int, digest: HexDigest) -> str:
-    """The name of revision `number` of a mutable fact, or of a document in a machine's sequence."""
+    """Return the name of revision `number` of a mutable fact, or of a document in a machine's sequence."""
     return f"{prefix}/{number:010d}-{digest[:32]}"
 
 
 def number_of(name: str) -> int:
-    """The number in a `numbered` name, -1 where there is none."""
+    """Return the number in a `numbered` name, or -1 if it has none."""
     head = name.rpartition("/")[2].partition("-")[0]
     return int(head) if len(head) == 10 and head.isdecimal() else -1
 
 
 def is_name_of(name: str, digest: HexDigest) -> bool:
-    """Whether `name` ends in this digest: whole where objects are addressed, its first 32 digits where numbered."""
+    """Return whether `name` ends in this digest.
+
+    The name of an addressed object holds the whole digest, a numbered name its first 32 digits.
+    """
     leaf = name.rpartition("/")[2]
     said = leaf.partition("-")[2] if number_of(name) >= 0 else leaf
     return len(said) >= 32 and digest.startswith(said)
@@ -214,7 +218,7 @@ def set_prefix(machine: MachineId) -> str:
 
 
 def abandonment_prefix(machine: MachineId, disk_set: SetId | None = None) -> str:
-    """Where a machine says that it has given a set up, or takes that back; without a set, of all its sets."""
+    """Return the prefix where a machine gives up a set, or takes that back; without a set, of all its sets."""
     return f"abandonments/{machine}" if disk_set is None else f"abandonments/{machine}/{disk_set}"
 
 
@@ -223,7 +227,7 @@ def policy_prefix(machine: MachineId) -> str:
 
 
 def terms_prefix(machine: MachineId) -> str:
-    """Where the authority says until when it keeps a machine's points, and which have expired."""
+    """Return the prefix of the authority's terms: until when it keeps a machine's points, and the expired ones."""
     return f"terms/{machine}"
 
 
@@ -236,27 +240,36 @@ def member_prefix(machine: MachineId) -> str:
 
 
 def disk_folder(disk_set: SetId, number: int) -> str:
-    """The folder below `offseed/` that holds disk `number` of a set."""
+    """Return the folder below `offseed/` that holds disk `number` of a set."""
     return f"{disk_set}-{number}"
 
 
 def received_prefix(machine: MachineId, disk_set: SetId, number: int) -> str:
-    """Where a vault keeps the label and inventories of a disk it has seen: nobody else can take the set's name."""
+    """Return the prefix where a vault keeps the label and inventories of a disk that it has seen.
+
+    It contains the machine's id, so no other machine can take the set's name.
+    """
     return f"disks/{machine}/{disk_folder(disk_set, number)}"
 
 
 def custody_prefix(machine: MachineId, disk_set: SetId, number: int) -> str:
-    """Where a vault keeps what befell a disk."""
+    """Return the prefix where a vault keeps the custody of a disk."""
     return f"custody/{machine}/{disk_folder(disk_set, number)}"
 
 
 def custody_name(prefix: str, step: int) -> str:
-    """The name of a step in a disk's custody: of two that are put at once one comes after the other."""
+    """Return the name of a step in a disk's custody.
+
+    Of two steps that are put at once, one comes after the other.
+    """
     return f"{prefix}/{step:010d}"
 
 
 def shipment_prefix(shipment: SetId, number: int | None = None) -> str:
-    """Where a vault keeps the label and inventories of a disk it has written; without a number, the shipment's set document."""
+    """Return the prefix where a vault keeps the label and inventories of a disk that it has written.
+
+    Without a number, return the prefix of the shipment's set document.
+    """
     return f"{SHIPMENTS}/{shipment}" if number is None else f"{SHIPMENTS}/{disk_folder(shipment, number)}"
 
 
@@ -269,17 +282,20 @@ def wants_prefix(key_id: str) -> str:
 
 
 def offers_prefix(machine: MachineId) -> str:
-    """Where a machine's replacements lie until the authority has signed the like of them."""
+    """Return the prefix where a machine's replacements lie until the authority has signed equal ones."""
     return f"replacements/{machine}"
 
 
 def register_prefix(subject: str) -> str:
-    """Where the authority lists the documents of a machine that it has verified, or those of the `vault`."""
+    """Return the prefix where the authority lists the verified documents of a machine, or of the `vault`."""
     return f"{REGISTERS}/{subject}"
 
 
 def subject_of(name: str) -> str | None:
-    """The machine below whose prefix a document lies that registers list, or `vault`; None of any other."""
+    """Return the subject of a document that registers list: the machine in its prefix, or `vault`.
+
+    Return None for any other name.
+    """
     head, _, rest = name.partition("/")
     if head in ("descriptor", "credentials"):
         return "vault"
@@ -287,17 +303,17 @@ def subject_of(name: str) -> str | None:
 
 
 def copy_name(name: str) -> str:
-    """Where the second copy of an object lies, or of all below a prefix."""
+    """Return the name of an object's second copy, or the prefix of all second copies below a prefix."""
     return f"{COPIES}/{name}"
 
 
 def copied_from(name: str) -> str:
-    """The name of the object that this is a copy of."""
+    """Return the name of the object that this is a copy of."""
     return name.removeprefix(f"{COPIES}/")
 
 
 def is_copied(name: str) -> bool:
-    """Whether an object of that name, or all below that prefix, lies in the vault twice."""
+    """Return whether the vault holds an object of that name, or all objects below that prefix, twice."""
     return name.partition("/")[0] in COPIED
 
 

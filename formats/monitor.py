@@ -1,4 +1,7 @@
-"""How long work reports: findings that do not stop it, notices, and progress. Counting happens here alone."""
+"""The reports of long work: findings that do not stop it, notices, and progress.
+
+Counting happens only here.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +13,7 @@ from formats.errors import OffseedError, is_damage
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One discrepancy that was met and passed: a stable `code`, the `subject`, what was seen."""
+    """One discrepancy that did not stop the work: a stable `code`, the `subject`, the details."""
 
     code: str
     subject: str
@@ -18,27 +21,36 @@ class Finding:
 
 
 class Monitor(Protocol):
-    """Receives what an operation meets. Implementations must be callable from any thread."""
+    """The receiver of an operation's reports. Any thread must be able to call an implementation."""
 
     def finding(self, finding: Finding) -> None:
-        """Something was left out or found damaged; the work goes on and the exit code becomes 3."""
+        """Report that something was left out or is damaged. The work goes on and the exit code becomes 3."""
 
     def notice(self, text: str) -> None:
-        """Something the user may want to know; never changes the exit code."""
+        """Report something that the user may want to know. It never changes the exit code."""
 
     def progress(self, *, done: int = 0, files: int = 0, stored: int = 0, kept: int = 0) -> None:
-        """So many more bytes read, files finished, bytes written; bytes `kept` from before need not be read."""
+        """Report more bytes read, files finished, bytes written.
+
+        Bytes `kept` from before need not be read.
+        """
 
     def expect(self, *, total: int, files: int, final: bool) -> None:
-        """So many bytes and files will be read in all; at least so many, until counting them has ended: `final`."""
+        """Report the bytes and files to read in all.
+
+        They are lower bounds until the count has ended (`final`).
+        """
 
     def stopping(self) -> bool:
-        """True once the user asked to stop: finish what is in flight and return."""
+        """Return True once the user has asked to stop.
+
+        Then the caller finishes the work in flight and returns.
+        """
 
 
 @contextmanager
 def damage_told(monitor: Monitor, subject: str) -> Iterator[None]:
-    """Pass over what is damage, as a finding; raise all else."""
+    """Report damage as a finding and continue; raise all other errors."""
     try:
         yield
     except OffseedError as error:
@@ -49,7 +61,7 @@ def damage_told(monitor: Monitor, subject: str) -> Iterator[None]:
 
 @dataclass
 class Tally:
-    """A monitor that only remembers; the command line's console builds on it."""
+    """A monitor that only remembers. The console of the command line is built on it."""
 
     findings: list[Finding] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -84,7 +96,7 @@ class Tally:
 
 
 class Recorder(Tally):
-    """Passes everything on to another monitor, and remembers what concerned one part of the work."""
+    """A monitor that passes everything on to another one, and remembers the findings of one part of the work."""
 
     def __init__(self, monitor: Monitor) -> None:
         super().__init__()

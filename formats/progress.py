@@ -1,4 +1,4 @@
-"""What shows that work goes on: a bar on a terminal, or something said every now and then."""
+"""Signs that work goes on: a bar on a terminal, or a line of text at intervals."""
 
 import os
 import threading
@@ -9,18 +9,18 @@ from typing import Any
 
 from formats.words import size
 
-PAUSE = 0.2  # seconds between two pictures of a bar
+PAUSE = 0.2  # seconds between two updates of a bar
 
 
 class Bar:
-    """A bar on the terminal. That the terminal has gone, its window closed, is no error."""
+    """A bar on the terminal. It is no error if the terminal has gone because its window was closed."""
 
     def __init__(self, title: str) -> None:
         from tqdm import tqdm
 
         self._title = title
         self._shown = 0.0
-        known = os.get_terminal_size(2).columns  # a serial console does not know its own
+        known = os.get_terminal_size(2).columns  # a serial console does not know its width
         self._bar: Any = tqdm(
             bar_format="{desc}",
             leave=False,
@@ -30,9 +30,9 @@ class Bar:
         )
 
     def show(self, done: int, expected: int, final: bool, counts: Sequence[str]) -> None:
-        """So many bytes of so many, if any are expected; until that is `final`, of at least so many.
+        """Show `done` bytes of `expected`, if any are expected; until the count is `final`, of at least so many.
 
-        What matters least comes last, where a narrow terminal cuts it off.
+        The least important part comes last, because a narrow terminal cuts it off.
         """
         if (now := time.monotonic()) - self._shown < PAUSE:
             return
@@ -43,7 +43,7 @@ class Bar:
             words[0] += f" of {'' if final else '≥ '}{size(expected)}"
             if final and rate > 0:
                 words.insert(2, f"{self._bar.format_interval((expected - done) / rate)} left")
-        counting = done >= expected or not final  # neither a share nor a time yet
+        counting = done >= expected or not final  # neither a share nor a time is known yet
         self._bar.total = None if counting else expected
         self._bar.bar_format = "{desc}" if counting else f"{100 * done // expected:3}%|{{bar:10}}| {{desc}}"
         self._bar.set_description_str(f"{self._title}: {', '.join(words)} ", refresh=False)
@@ -60,7 +60,7 @@ class Bar:
 
 
 class Rate:
-    """Bytes a second, each time since the time before."""
+    """The bytes per second since the previous call."""
 
     def __init__(self, done: int) -> None:
         self._before = (time.monotonic(), done)
@@ -72,7 +72,7 @@ class Rate:
 
 @contextmanager
 def every(seconds: float, action: Callable[[], None]) -> Iterator[None]:
-    """While inside, `action` is called in a thread of its own, each time after so many seconds."""
+    """Call `action` after every `seconds` seconds while inside, in a thread of its own."""
     ended = threading.Event()
 
     def repeat() -> None:

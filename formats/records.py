@@ -1,4 +1,4 @@
-"""What a side keeps in its home, written: every file is replaced whole and durably, so a crash leaves the old or the new."""
+"""The files in a home. Each file is replaced whole and durably, so a crash leaves the old or the new one."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ R = TypeVar("R", bound=Record)
 
 
 def read_record(path: Path, kind: type[R], hint: str = "bring this file back from a copy") -> R:
-    """Raises HomeError home-damaged."""
+    """Read a record of the home. Raises HomeError home-damaged."""
     try:
         return kind.from_json(decode_json(path.read_bytes(), path.name), path.name)
     except FormatError as error:
@@ -35,14 +35,14 @@ def read_record(path: Path, kind: type[R], hint: str = "bring this file back fro
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Replace `path` durably by what can be read again; mode 0600. Raises FormatError."""
+    """Replace `path` durably with a record that can be read again; mode 0600. Raises FormatError."""
     data = encode_json(record.to_json())
     type(record).from_json(decode_json(data, path.name), path.name)
     write_private(path, data)
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, readable by its owner only, durable on return. Raises HomeError."""
+    """Replace `path` with `data`, readable by its owner only, durable on return. Raises HomeError."""
     try:
         make_private(path.parent)
         temporary = path.with_name(f".{path.name}.new")
@@ -59,7 +59,7 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def _flush_names(folder: Path) -> None:
-    """Make the names in a folder survive a power cut, where the system can."""
+    """Make the names in a folder survive a power cut, if the system can."""
     if sys.platform != "win32":
         from formats.store.posix import flush_entries
 

@@ -1,7 +1,8 @@
-"""What stands in for archives that are lost or damaged: other archives, as replacements say (§21).
+"""The archives that replace lost or damaged ones, according to replacements (§21).
 
-Whether a need is met is computed, never stored (DMG-1): by the archive under its name, else record by record by those that
-stand in for it. Nothing here has to be believed by whoever has the key: a record that is not the one of its id does not open.
+The reader computes whether a need is met, and never stores it (DMG-1). The archive under its name meets it,
+or else its replacing archives meet it record by record. A reader with the key need not believe this module: a
+record under a wrong id does not open.
 """
 
 from collections import defaultdict
@@ -21,15 +22,15 @@ from formats.tables.sections import Section, decode_object
 
 Replacing = dict[Holding, dict[Holding, int]]
 
-DOCUMENT_BYTES = 512 << 10  # of bitmaps and rows in one replacement
+DOCUMENT_BYTES = 512 << 10  # the bitmaps and rows in one replacement
 
 
 @dataclass(frozen=True)
 class Stock:
-    """The archives that are `there`, by names and sizes, and what stands in for others, by the archive and then by what
-    holds it.
+    """The archives that are `there`, by name and size, and the replacing archives.
 
-    `copied` has the part of `replaced` that the authority copied itself. What a machine offered is in `replaced` alone.
+    `replaced` maps each replaced archive to the archives that hold its records. `copied` is the part of
+    `replaced` that the authority copied itself. A machine's offers are in `replaced` alone.
     """
 
     there: set[tuple[str, int]]
@@ -37,7 +38,7 @@ class Stock:
     copied: Replacing = field(default_factory=lambda: defaultdict(dict))
 
     def add(self, entries: Iterable[Replaced], *, copied: bool) -> None:
-        """Add what other archives hold; `copied` says whether the authority copied it."""
+        """Add the records that other archives hold; `copied` says whether the authority copied them."""
         for entry in entries:
             for known in (self.replaced, self.copied) if copied else (self.replaced,):
                 held, by = known[entry.archive.holding], entry.by.holding
@@ -45,12 +46,12 @@ class Stock:
 
     @property
     def proven(self) -> "Stock":
-        """Return the same archives with the copies of the authority alone: no machine's word counts."""
+        """The same archives with the copies of the authority alone: no machine's word counts."""
         return Stock(self.there, self.copied, self.copied)
 
     @property
     def offered(self) -> "Replacing":
-        """Return what stands in by a machine's word alone."""
+        """The replacing archives for which only a machine's word speaks."""
         return {
             old: rest
             for old, others in self.replaced.items()
@@ -61,7 +62,7 @@ class Stock:
         return self.copied.get(old, {}).get(by, 0)
 
     def without(self, archives: Iterable[ArchiveName]) -> "Stock":
-        """Return the same without some archives, whatever the vault lists under their names."""
+        """Return the same stock without some archives, even if the vault lists objects under their names."""
         gone = set(map(layout.archive_name, archives))
         there = {item for item in self.there if item[0] not in gone} if gone else self.there
         return Stock(there, self.replaced, self.copied)
@@ -70,12 +71,12 @@ class Stock:
         return (layout.archive_name(archive.name), archive.size) in self.there
 
     def stand_ins(self, archive: Holding) -> dict[Holding, int]:
-        """The archives at hand that hold records of `archive`, and the bits of these."""
+        """Return the archives at hand that hold records of `archive`, and the bits of these records."""
         found = self.replaced.get(archive, {})
         return {by: held for by, held in found.items() if self.holds(by)}
 
     def lacking(self, need: Need) -> Need | None:
-        """`need` with the bits of those live records that are nowhere; None where none is."""
+        """Return `need` with the bits of the live records that no archive holds; None if there are none."""
         if self.holds(need.archive):
             return None
         bits = int.from_bytes(need.live, "little")
@@ -89,8 +90,10 @@ class Stock:
 def replacements(
     store: Store, prefix: str, key: bytes | None, monitor: Monitor, *, known: Collection[str] = ()
 ) -> Iterator[tuple[str, Replacement]]:
-    """The replacements below `prefix` that are signed by `key`, by name, but those that are `known`; all that are well
-    formed where it is None. Raises StoreError."""
+    """Yield the replacements below `prefix` that `key` signed, with their names, except those in `known`.
+
+    Without a key, yield all well-formed ones. Raises StoreError.
+    """
     for name, _ in store.list(prefix):
         if name in known:
             continue
@@ -100,7 +103,7 @@ def replacements(
 
 
 def stand_in(lacking: Iterable[tuple[Need, Section]], by: Section) -> list[Replaced]:
-    """What of the `lacking` records lies in `by`, by their ids."""
+    """Return the rows for the `lacking` records that lie in `by`, found by their ids."""
     chunks = set(by.chunks())
     found = []
     for need, section in lacking:
@@ -116,7 +119,11 @@ def stand_in(lacking: Iterable[tuple[Need, Section]], by: Section) -> list[Repla
 
 
 def unheld(need: Need, section: Section, held: int, by: Iterable[Section]) -> Need | None:
-    """`need` with the bits of those live records that others are said to hold, by `held`, and do not; None where they do."""
+    """Return `need` with the bits of the live records in `held` that no archive in `by` holds.
+
+    A replacement says of the records in `held` that the archives in `by` hold them. Return None if they hold
+    all.
+    """
     there = {chunk for other in by for chunk in other.chunks()}
     numbers = [
         number
@@ -127,7 +134,7 @@ def unheld(need: Need, section: Section, held: int, by: Iterable[Section]) -> Ne
 
 
 def in_documents(entries: Iterable[Replaced]) -> Iterator[tuple[Replaced, ...]]:
-    """Entries, as many at a time as one document takes."""
+    """Yield the entries in groups, each as large as one document allows."""
     part: list[Replaced] = []
     size = 0
     for entry in entries:
@@ -141,7 +148,10 @@ def in_documents(entries: Iterable[Replaced]) -> Iterator[tuple[Replaced, ...]]:
 
 
 def translated(need: Need, section: Section | None, held: int, by: Section) -> Need:
-    """The need for `by` in place of the records of `need` that it holds; for all of it where these are not known by id."""
+    """Return the need for `by` in place of the records of `need` that it holds.
+
+    If their ids are unknown, return a need for all of `by`.
+    """
     numbers: Sequence[int] = range(by.archive.records)
     if section is not None:
         live = {
@@ -154,7 +164,7 @@ def translated(need: Need, section: Section | None, held: int, by: Section) -> N
 
 
 def joined(needs: Iterable[Need]) -> list[Need]:
-    """One need for each archive, by name; live in it is what is live in any."""
+    """Return one need for each archive, by name. A record is live in it if it is live in any of `needs`."""
     bits: dict[Holding, int] = {}
     for need in needs:
         bits[need.archive] = bits.get(need.archive, 0) | int.from_bytes(need.live, "little")
@@ -163,7 +173,7 @@ def joined(needs: Iterable[Need]) -> list[Need]:
 
 
 def index_objects(store: Store) -> Iterator[tuple[str, list[Section]]]:
-    """The index objects of a store that are whole; that others are damaged is for others to say. Raises StoreError."""
+    """Yield the whole index objects of a store. Other code reports the damaged ones. Raises StoreError."""
     for name, _ in store.list("indexes"):
         with damage_aside():
             data = store.get(name)
@@ -174,7 +184,10 @@ def index_objects(store: Store) -> Iterator[tuple[str, list[Section]]]:
 def sections(
     objects: Iterable[tuple[str, Sequence[Section]]], wanted: Iterable[Holding]
 ) -> tuple[dict[ArchiveName, Section], list[str]]:
-    """The sections of the `wanted` archives among index objects, and the names of those in which they stand."""
+    """Return the sections of the `wanted` archives among index objects.
+
+    Return also the names of the objects that hold them.
+    """
     left = {archive.name: archive for archive in wanted}
     found: dict[ArchiveName, Section] = {}
     names = []

@@ -1,7 +1,8 @@
-"""What a retention policy amounts to: which points earn which terms, and why. Pure, and the same on both sides.
+"""The effect of a retention policy: the points that earn a term, and the reasons.
 
-A point is admitted once, with the time until which it is kept. That time is never shortened, so neither a shorter policy nor a
-flood of points, nor a clock that is wrong, nor a point that its machine doubts, pushes out what was admitted before (RET-1 to RET-5).
+Pure, and the same on both sides. A point is admitted once, with the time until which it is kept. That time is
+never shortened. So nothing pushes out a point that was admitted before: no shorter policy, no flood of
+points, no wrong clock, no point that its machine doubts (RET-1 to RET-5).
 """
 
 import calendar
@@ -18,8 +19,8 @@ from formats.words import counted
 
 DAY = 86_400  # seconds
 
-# What the Azure agent proposes, 180 days, 104 weeks from Sunday on, 60 months from the first Sunday on, 10 years in March;
-# and all of the last week.
+# The proposal of the Azure agent: 180 days, 104 weeks from Sunday on, 60 months from the first Sunday on,
+# 10 years in March. In addition, all points of the last week.
 USUAL = Rules(
     every=7, daily=180, weekly=104, weekday="sun", monthly=60, month_day="first-sun", yearly=10, month=3
 )
@@ -27,7 +28,10 @@ USUAL = Rules(
 
 @dataclass(frozen=True)
 class Claim:
-    """A point that is not admitted yet, and when its machine says that it was made; `doubted` by its machine itself."""
+    """A point that is not admitted yet, and its creation time as its machine claims it.
+
+    `doubted` says that the machine itself doubts it.
+    """
 
     point: PointId
     sequence: int
@@ -37,12 +41,12 @@ class Claim:
 
 @dataclass
 class Kept:
-    """What the authority has decided so far about a machine's points."""
+    """The decisions of the authority so far about a machine's points."""
 
     terms: dict[PointId, Term] = field(default_factory=dict)
     expired: set[PointId] = field(default_factory=set)
-    number: int = 0  # of the last document
-    whole: bool = True  # not where one of them is lost
+    number: int = 0  # the number of the last document
+    whole: bool = True  # False if one of the documents is lost
 
     def add(self, document: Terms) -> None:
         self.number = max(self.number, document.number)
@@ -54,7 +58,7 @@ class Kept:
 
 
 def read_kept(view: View, machine: MachineId, monitor: Monitor) -> Kept:
-    """What a vault has of the authority's terms for a machine. Raises StoreError."""
+    """Read the authority's terms for a machine from a vault. Raises StoreError."""
     look = view.look(layout.terms_prefix(machine), Terms, view.authority, monitor)
     found = Kept(whole=not look.unreadable)
     for fact in look.facts:
@@ -65,16 +69,20 @@ def read_kept(view: View, machine: MachineId, monitor: Monitor) -> Kept:
 
 
 def condemned(view: View, monitor: Monitor) -> frozenset[str]:
-    """The names of the objects that will be deleted, by the authority's lists: nothing is built upon them. Raises StoreError."""
+    """Return the names on the authority's condemned lists. Raises StoreError.
+
+    Prune will delete these objects, so nothing may be built upon them.
+    """
     lists = view.look(layout.CONDEMNED, Condemned, view.authority, monitor).facts
     return frozenset(name for fact in lists for name in fact.document.names)
 
 
 def admit(rules: Rules, zone: int, before: Iterable[Term], claims: Sequence[Claim], now: int) -> list[Term]:
-    """The terms of points that are complete now for the first time; `before` are all that their machine has. The time that
-    counts for a point is what its machine claims, but not before that of the point before it, nor later than `now`.
+    """Return the terms of points that are complete now for the first time.
 
-    Points that are doubted change nothing for the others. They wait for one that is not, and follows them (RET-5).
+    `before` are all terms of their machine. The time that counts for a point is the time that its machine
+    claims. But it is not before the time of the point before it, and not later than `now`. Doubted points
+    change nothing for the others. They wait for a point that is not doubted and follows them (RET-5).
     """
     admitted = list(before)
     trusted = [term for term in admitted if not term.doubted]
@@ -93,7 +101,7 @@ def admit(rules: Rules, zone: int, before: Iterable[Term], claims: Sequence[Clai
 def _admit_trusted(
     rules: Rules, zone: int, before: Sequence[Term], claims: Sequence[Claim], now: int
 ) -> list[Term]:
-    """The terms of points that nobody doubts; `before` are those of other such points."""
+    """Return the terms of points that nobody doubts; `before` are the terms of other such points."""
     taken = _taken(rules, zone, before)
     found: list[Term] = []
     last = 0
@@ -108,12 +116,15 @@ def _admit_trusted(
 
 
 def _taken(rules: Rules, zone: int, terms: Iterable[Term]) -> set[tuple[str, date]]:
-    """The periods of which these points are the first, by each rule."""
+    """Return the periods in which one of these points is the first, by each rule."""
     return {(rule, period(rule, rules, day_of(term.counted, zone))) for term in terms for rule in term.earned}
 
 
 def _term(rules: Rules, zone: int, taken: set[tuple[str, date]], claim: Claim, at: int) -> Term:
-    """The term of a point for which the time `at` counts. The periods that it takes are added to `taken`."""
+    """Return the term of a point for which the time `at` counts.
+
+    Adds the periods that it takes to `taken`.
+    """
     day = day_of(at, zone)
     earned = [
         rule
@@ -132,9 +143,11 @@ def expiring(
     now: int,
     doubted: Collection[PointId] = (),
 ) -> list[PointId]:
-    """The points that expire: whose term has ended, and after which the machine has one that is complete and not `doubted`.
-    `whole` and `partial` are its points that are there, with their sequence numbers: those that are complete, and what stopped
-    runs left."""
+    """Return the points that expire: their term has ended, and the machine has a later complete point.
+
+    That later point is not `doubted`. `whole` and `partial` are the machine's points that are there, with
+    their sequence numbers: the complete ones, and the remains of stopped runs.
+    """
     last = max((sequence for point, sequence in whole if point not in doubted), default=0)
     ended = [
         point
@@ -145,17 +158,17 @@ def expiring(
 
 
 def lengths(rules: Rules) -> dict[str, int]:
-    """How long each rule keeps what earns by it, in its own units."""
+    """Return how long each rule keeps the points that earn a term by it, in the rule's own units."""
     return {rule: getattr(rules, rule) for rule in RULES}
 
 
 def day_of(moment: int, zone: int) -> date:
-    """The day at a time, where days begin `zone` minutes before those of UTC."""
+    """Return the day at a time, if days begin `zone` minutes before those of UTC."""
     return datetime.fromtimestamp(moment + zone * 60, UTC).date()
 
 
 def period(rule: str, rules: Rules, day: date) -> date:
-    """The first day of the period of a rule that a day lies in."""
+    """Return the first day of the period of a rule in which a day lies."""
     if rule == "weekly":
         return day - timedelta((day.weekday() - WEEKDAYS.index(rules.weekday)) % 7)
     if rule == "monthly":
@@ -168,7 +181,7 @@ def period(rule: str, rules: Rules, day: date) -> date:
 
 
 def ends(rule: str, rules: Rules, at: int, zone: int) -> int:
-    """Until when a point is kept that earns its term by a rule."""
+    """Return the time until which a rule keeps a point that earns its term by it."""
     length = lengths(rules)[rule]
     if rule in ("every", "daily"):
         return at + length * DAY
@@ -181,12 +194,12 @@ def ends(rule: str, rules: Rules, at: int, zone: int) -> int:
 
 
 def _month(year: int, month: int) -> tuple[int, int]:
-    """A month that is counted on beyond its year."""
+    """Return year and month for a month number that goes beyond its year."""
     return year + (month - 1) // 12, (month - 1) % 12 + 1
 
 
 def _from_day(month_day: str, year: int, month: int) -> date:
-    """The day of a month from which on it counts."""
+    """Return the day on which a month begins to count."""
     days = calendar.monthrange(year, month)[1]
     if month_day.isdecimal():
         return date(year, month, int(month_day))
@@ -199,7 +212,7 @@ def _from_day(month_day: str, year: int, month: int) -> date:
 
 
 def shown(rules: Rules) -> list[str]:
-    """The rules in words, the strongest last."""
+    """Return the rules in words, the strongest last."""
     begins = f"day {rules.month_day}" if rules.month_day.isdecimal() else _spoken(rules.month_day)
     told = {
         "every": f"every point for {counted(rules.every, 'day')}",

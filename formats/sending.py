@@ -1,4 +1,4 @@
-"""What both sides ask of whoever gives a disk away, or takes one in."""
+"""Options of both sides for the person that gives a disk away or takes one in."""
 
 import time
 from datetime import datetime
@@ -13,7 +13,7 @@ DAY = 86_400  # seconds: a clock may be in another zone
 
 
 def checked(text: str | None, most: int = 100) -> str | None:
-    """What somebody typed, as it may be signed and printed. Raises UsageError usage."""
+    """Return a text that a user typed, if it may be signed and printed. Raises UsageError usage."""
     if text is not None and (len(text) > most or not text.isprintable()):
         raise UsageError(
             "usage",
@@ -36,7 +36,10 @@ OnOption = Annotated[
 
 
 def parse_moment(text: str) -> int:
-    """Seconds since 1970 of a day or a time in this machine's zone. Raises UsageError date-unreadable."""
+    """Return the seconds since 1970 of a day or time in this machine's zone.
+
+    Raises UsageError date-unreadable.
+    """
     try:
         seconds = int(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError, OSError):

@@ -1,6 +1,6 @@
-"""How a recovery point stands where one reads it: complete, or waiting for disks. Computed, never stored.
+"""The standing of a recovery point in a store: complete, or waiting for disks. It is computed, never stored.
 
-Points and sets may be revised: of several documents of one, that of the highest revision holds.
+Points and sets may be revised. Of several documents of one, the document with the highest revision holds.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
@@ -24,11 +24,11 @@ from formats.wire import Json
 from formats.words import counted, numbered
 
 T = TypeVar("T")
-Came = Callable[[SetDocument, SetDisk], bool]  # whether a disk of a set has come to where points are read
+Came = Callable[[SetDocument, SetDisk], bool]  # whether a disk of a set has come to the store
 
 
 class Awaited(NamedTuple):
-    """Disk `number` of a set that counts so many."""
+    """Disk `number` of a set of `disks` disks."""
 
     set: SetId
     number: int
@@ -37,7 +37,10 @@ class Awaited(NamedTuple):
 
 @dataclass(frozen=True)
 class Standing:
-    """`missing` archives of `needed`, and the disks that may bring them; none where nothing is known of any."""
+    """The number of `missing` archives of `needed`, and the disks that may bring them.
+
+    `awaited` is empty if no such disk is known.
+    """
 
     needed: int
     missing: int
@@ -48,11 +51,11 @@ class Standing:
         return self.missing == 0
 
     def of(self, manifest: Manifest) -> str:
-        """Return the words for a point: how it stands, how many of its files are lost, and whether its machine doubts it."""
+        """Return the words for a point: its standing, its lost files, and whether its machine doubts it."""
         return self.words(manifest.totals.lost) + (", doubted" if manifest.doubted else "")
 
     def words(self, lost: int = 0) -> str:
-        """`complete`, or what it waits for; where it is one of which files are `lost`, how many."""
+        """Return `complete`, or the disks and archives that the point waits for; and its `lost` files."""
         if lost:
             return f"{self.words()}, {counted(lost, 'file')} lost"
         if self.complete:
@@ -81,10 +84,12 @@ def judge(
     needed_by: Callable[[SetDocument], Set[ArchiveName]],
     in_post: Callable[[SetDocument], Set[ArchiveName]],
 ) -> Standing:
-    """How a point stands that needs `needed`, by the archives that are `there` and the disks that `came`.
+    """Return the standing of a point that needs `needed`.
 
-    `sets` are those of its machine; `needed_by` tells what the points need that a set brings, and `in_post` which archives can have
-    come by the disks of a set alone. While these travel, an object under such a name is somebody else's (SEEN-4).
+    `there` are the archives at hand, and `came` tells which disks came. `sets` are the sets of its machine.
+    `needed_by` gives the archives that the points of a set need. `in_post` gives the archives that can only
+    have come by the disks of a set. While these disks travel, an object under such a name is somebody else's
+    (SEEN-4).
     """
     missing = {need.archive.name for need in needed if there.lacking(need) is not None}
     waiting = [(document, numbers) for document in sets() if (numbers := awaited(document, came))]
@@ -101,12 +106,12 @@ def judge(
 
 
 def brings(document: SetDocument, manifest: Manifest, found: HexDigest) -> bool:
-    """Whether a set brings a point, by its manifest and the digest of that."""
+    """Return whether a set brings a point, by its manifest and the manifest's digest."""
     return document.manifest == found or document.set == manifest.set
 
 
 def newest_points(found: Iterable[T], manifest: Callable[[T], Manifest]) -> list[T]:
-    """Of each point what has its highest revision, in the order given."""
+    """Return the items with the highest revision of each point, in the given order."""
     items = list(found)
     highest: dict[PointId, int] = {}
     for m in map(manifest, items):
@@ -115,7 +120,7 @@ def newest_points(found: Iterable[T], manifest: Callable[[T], Manifest]) -> list
 
 
 def newest_sets(found: Iterable[SetDocument]) -> list[SetDocument]:
-    """Of each set the document of the highest revision."""
+    """Return for each set the document with the highest revision."""
     newest: dict[SetId, SetDocument] = {}
     for document in found:
         if document.set not in newest or newest[document.set].revision < document.revision:
@@ -124,14 +129,15 @@ def newest_sets(found: Iterable[SetDocument]) -> list[SetDocument]:
 
 
 def awaited(document: SetDocument, came: Came) -> tuple[int, ...]:
-    """Return the disks of a set that have not come, as it was finished with them."""
+    """Return the numbers of the disks in a set's document that have not come."""
     return tuple(disk.number for disk in document.disks if not came(document, disk))
 
 
 class Arrivals:
-    """The disks that have come to `stores`: those that are among them, and those that the vault has received.
+    """The disks that have come to `stores`: those among the stores, and those that the vault has received.
 
-    Only the registers of the vault's authority say what it has received: anybody may put an object below `disks/` (SEEN-4).
+    Only the registers of the vault's authority prove receipt: anybody may put an object below `disks/`
+    (SEEN-4).
     """
 
     def __init__(self, stores: Iterable[Store], authority: bytes, vault: VaultId) -> None:
@@ -140,13 +146,16 @@ class Arrivals:
         self._at_hand = {(label.set, label.number): store for store, label in labels}
 
     def came(self, document: SetDocument, disk: SetDisk) -> bool:
-        """Raises StoreError."""
+        """Return whether a disk of a set has come. Raises StoreError."""
         if (document.set, disk.number) in self._at_hand:
             return True
         return any(layout.number_of(name) >= disk.generation for _, name in self._inventories(document, disk))
 
     def listed(self, document: SetDocument) -> set[ArchiveName]:
-        """Return the archives on those disks of a set that came, as far as their inventories can be read. Raises StoreError."""
+        """Return the archives on the disks of a set that came, as far as their inventories can be read.
+
+        Raises StoreError.
+        """
         found: set[ArchiveName] = set()
         for disk in document.disks:
             if (store := self._at_hand.get((document.set, disk.number))) is not None:
@@ -168,7 +177,10 @@ class Arrivals:
 
 
 def read_table(store: Store, table: Held) -> list[Holding]:
-    """Return the archives in a table of an inventory. Raises NotFoundError, FormatError, IntegrityError, StoreError."""
+    """Return the archives in a table of an inventory.
+
+    Raises NotFoundError, FormatError, IntegrityError, StoreError.
+    """
     data = store.get(table.name, length=TABLE_SIZE_MAX + 1)
     if hex_digest(data) != table.digest:
         raise IntegrityError("object-damaged", "a table of archives is damaged", subject=table.name)
@@ -176,7 +188,7 @@ def read_table(store: Store, table: Held) -> list[Holding]:
 
 
 def label_of(store: Store) -> Label | None:
-    """What a disk says that it is, signature unread; None where there is no label, or a damaged one."""
+    """Return the label of a disk without checking its signature; None if it is missing or damaged."""
     try:
         return envelope.read(store.get("label"), "label").peek(Label)
     except (FormatError, StoreError, MediaError):

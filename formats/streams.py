@@ -1,7 +1,7 @@
-"""Standard output and error, whose reader may have gone: that ends no work, and what comes after it is written.
+"""Standard output and error. A reader that goes away ends no work.
 
-A reader has gone where a pipe is closed, as by `head`, or a terminal. An output that has no room is another matter: the work is
-done to its end, and then the command fails.
+A reader has gone if it closed a pipe, as `head` does, or a terminal. An output without room is another case:
+the command finishes its work, and then fails.
 """
 
 import errno
@@ -15,14 +15,17 @@ _GONE = {errno.EPIPE, errno.EIO, *([errno.EINVAL] if sys.platform == "win32" els
 
 
 class Output:
-    """Standard output. `is_heard` until a write fails; `lost` is why, where the reader has not simply gone."""
+    """Standard output.
+
+    `is_heard` holds until a write fails; `lost` is the error, unless the reader has simply gone.
+    """
 
     def __init__(self) -> None:
         self.is_heard = True
         self.lost: OSError | None = None
 
     def write(self, text: str, *, flush: bool) -> None:
-        """Print a line, where anybody still reads."""
+        """Print a line, if somebody still reads."""
         if self.is_heard:
             try:
                 print(text, flush=flush)
@@ -30,7 +33,7 @@ class Output:
                 self._fail(error)
 
     def flush(self) -> None:
-        """Hand over what was printed."""
+        """Flush the printed text."""
         if self.is_heard:
             try:
                 sys.stdout.flush()
@@ -38,7 +41,10 @@ class Output:
                 self._fail(error)
 
     def finish(self) -> None:
-        """Hand over what was printed, at the end of the work. Raises OffseedError disk-full where it could not be written."""
+        """Flush the printed text at the end of the work.
+
+        Raises OffseedError disk-full if it could not be written.
+        """
         self.flush()
         if self.lost is not None:
             raise OffseedError(
@@ -52,11 +58,11 @@ class Output:
 
 
 def drop_output() -> None:
-    """Let nothing more reach stdout, not even what the interpreter flushes at its end."""
+    """Let nothing more reach stdout, not even the text that the interpreter flushes at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def write_error(data: bytes) -> None:
-    """Write to stderr, from a handler of signals too."""
+    """Write to stderr, from a signal handler too."""
     with suppress(OSError):
         os.write(2, data)

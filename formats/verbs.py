@@ -1,6 +1,6 @@
-"""Groups of commands: they know the verbs of other programs and misspelt ones, and import late.
+"""Groups of commands. They know the verbs of other programs and misspelt verbs, and import late.
 
-A call of a program imports the module of the command at hand, and no module of another command.
+A call of a program imports the module of the requested command, and no module of another command.
 """
 
 from abc import abstractmethod
@@ -15,15 +15,15 @@ from typer.main import get_command
 
 from formats.errors import UsageError
 
-ALIKE = 0.7  # of 1, from where on difflib's likeness is taken for a slip of the fingers
+ALIKE = 0.7  # from this ratio of difflib on, a word counts as a typing error
 
 
 class Verbs(TyperGroup):
-    """Names the command that is meant where there is none of that name."""
+    """A group that suggests a command if no command has the given name."""
 
     instead: ClassVar[
         Mapping[str, str]
-    ] = {}  # a verb not ours: a command, or a sentence where none does that
+    ] = {}  # another program's verb: our command, or a sentence if we have none
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args and self.no_args_is_help and not ctx.resilient_parsing:
@@ -32,7 +32,7 @@ class Verbs(TyperGroup):
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Raises UsageError usage."""
+        """Return the command. Raises UsageError usage."""
         if self.get_command(ctx, args[0]) is None:
             raise UsageError(
                 "usage",
@@ -55,7 +55,7 @@ class Verbs(TyperGroup):
 
 
 class Listed(NamedTuple):
-    """A command as the list of a program's commands shows it: `about` is the first sentence of its help."""
+    """A command in the list of a program's commands; `about` is the first sentence of its help."""
 
     name: str
     module: str  # below the package of the program's commands
@@ -63,7 +63,7 @@ class Listed(NamedTuple):
 
 
 class Program(Verbs):
-    """The commands of a program. Each is known by its place in a list until it is called."""
+    """The commands of a program. Each is known only by its row in a list until it is called."""
 
     package: ClassVar[str]
     listed: ClassVar[Sequence[Listed]]
@@ -76,17 +76,17 @@ class Program(Verbs):
     @property
     @abstractmethod
     def app(self) -> typer.Typer:
-        """Return the app with which the modules of commands register."""
+        """The app with which the modules of commands register."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Import the module of the command at hand, and return the command. Raises UsageError usage."""
+        """Import the module of the requested command, and return the command. Raises UsageError usage."""
         for row in self.listed:
             if row.name == args[0]:
                 self.commands[row.name] = self.load(row)
         return super().resolve_command(ctx, args)
 
     def load(self, row: Listed) -> Any:
-        """Return the command itself, in place of what the list says of it."""
+        """Return the command itself, in place of its row in the list."""
         import_module(f"{self.package}.{row.module}")
         built = get_command(self.app)
         assert isinstance(built, Program)
@@ -94,7 +94,7 @@ class Program(Verbs):
 
 
 def group(parent: typer.Typer, name: str, about: str, example: str) -> typer.Typer:
-    """A group of commands below `parent`; by itself it shows its help."""
+    """Add a group of commands below `parent`, and return it. By itself it shows its help."""
     made = typer.Typer(
         help=about, epilog=f"Example: {example}", cls=Verbs, no_args_is_help=True, rich_markup_mode=None
     )

@@ -1,4 +1,4 @@
-"""Bounded reads of untrusted bytes: nothing is allocated that the input's own size does not justify."""
+"""Bounded reads of untrusted bytes: code here allocates no more than the input's own size justifies."""
 
 import json
 import re
@@ -13,7 +13,7 @@ DOCUMENT_SIZE_MAX = 1 << 20
 DOCUMENT_DEPTH_MAX = 16
 INTEGER_LIMIT = 1 << 63
 
-# Possessive, and closed or not: one pass over any bytes, where backtracking would take time squared.
+# Possessive, and with or without a closing quote: one pass over any bytes. Backtracking would take quadratic time.
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[{}\]]")
 
@@ -30,15 +30,15 @@ def refuse(anchor: str, what: str, where: str) -> NoReturn:
 
 
 def encode_json(value: Json) -> bytes:
-    """The one encoding we write: sorted keys, no white space, UTF-8."""
+    """Return the one encoding that we write: sorted keys, no white space, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def decode_json(data: bytes, where: str, size_max: int = DOCUMENT_SIZE_MAX) -> Json:
     """Parse strict JSON (DOC-1).
 
-    Raises FormatError for anything above `size_max` bytes or 16 levels, duplicate keys, floats, NaN,
-    integers of 64 bits and more, lone surrogates, and bytes that are not UTF-8.
+    Raises FormatError for input of more than `size_max` bytes or 16 levels. It also raises it for duplicate
+    keys, floats, NaN, integers of 64 bits and more, lone surrogates, and bytes that are not UTF-8.
     """
     if len(data) > size_max:
         refuse("DOC-1", f"document of {len(data)} bytes, at most {size_max} are allowed", where)

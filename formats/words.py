@@ -1,11 +1,14 @@
-"""Numbers, sizes, times and names as people read them."""
+"""Numbers, sizes, times and names in a form for people."""
 
 import time
 from collections.abc import Sequence
 
 
 def printable(text: str) -> str:
-    """`text` as a terminal may show it: a file name cannot move the cursor, nor break a line or an encoding."""
+    """Return `text` as a terminal may show it.
+
+    So a file name cannot move the cursor, nor break a line or an encoding.
+    """
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
@@ -18,28 +21,28 @@ def _escaped(c: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`printable`, newlines escaped too."""
+    """Return `text` as `printable` does, with escaped newlines too."""
     return printable(text).replace("\n", "\\n")
 
 
 def size(count: float) -> str:
-    """A number of bytes as people read it."""
+    """Return a number of bytes for people, such as `1.4 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1023.95:  # with more, one decimal would read 1024.0
+        if count < 1023.95:  # from here on, one decimal would read 1024.0
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.2f} TiB"
 
 
 def percent(share: float) -> str:
-    """A share, 0 to 1. All is `100%` and nothing `0%`; what is less than all, or more than nothing, never reads so."""
+    """Return a share, 0 to 1, as a percentage. Only all reads `100%`, and only nothing reads `0%`."""
     if share in (0, 1):
         return f"{share:.0%}"
     return f"{min(max(share, 0.001), 0.999):.1%}" if 0 < share < 1 else f"{share:.1%}"
 
 
 def lasting(seconds: float) -> str:
-    """A time span as people say it: `40 s`, `3.5 min`, `7.2 h`, `12 days`."""
+    """Return a time span as people say it: `40 s`, `3.5 min`, `7.2 h`, `12 days`."""
     for unit, length, limit in (("s", 1, 100), ("min", 60, 100 * 60), ("h", 3600, 48 * 3600)):
         if seconds < limit:
             return f"{_three_figures(seconds / length)} {unit}"
@@ -51,7 +54,7 @@ def _three_figures(number: float) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 file`, `2 files`, `3 entries`, `4 days`."""
+    """Return a number and its noun: `1 file`, `2 files`, `3 entries`, `4 days`."""
     if count == 1:
         return f"1 {noun}"
     changes = noun.endswith("y") and noun[-2:-1] not in "aeiou"
@@ -59,7 +62,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def moment(seconds: int) -> str:
-    """A time in this machine's zone."""
+    """Return a time in this machine's zone."""
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
     except (OverflowError, OSError, ValueError):
@@ -67,7 +70,7 @@ def moment(seconds: int) -> str:
 
 
 def instant(seconds: int) -> str:
-    """`moment` with the zone's name: for what two people compare by telephone."""
+    """Return `moment` with the zone's name, for times that two people compare by telephone."""
     try:
         return f"{moment(seconds)} {time.strftime('%Z', time.localtime(seconds))}"
     except (OverflowError, OSError, ValueError):
@@ -75,11 +78,11 @@ def instant(seconds: int) -> str:
 
 
 def listed(numbers: Sequence[int]) -> str:
-    """`1`, or `1, 2 and 3`."""
+    """Return the numbers as a list in words: `1`, or `1, 2 and 3`."""
     shown = [str(n) for n in numbers]
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "none"
 
 
 def numbered(noun: str, numbers: Sequence[int]) -> str:
-    """`disk 1`, or `disks 1, 2 and 3`."""
+    """Return a noun with its numbers: `disk 1`, or `disks 1, 2 and 3`."""
     return f"{noun}{'s' * (len(numbers) > 1)} {listed(numbers)}"
