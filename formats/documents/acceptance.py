@@ -1,4 +1,4 @@
-"""All rules by which the keyless side believes what lies on a disk, in one class without I/O."""
+"""All rules by which the side without keys believes a disk, in one class without I/O."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from formats.monitor import Finding, Monitor
 
 @dataclass(frozen=True)
 class Closed:
-    """The inventory that closes a disk, and the signed bytes of it."""
+    """The inventory that closes a disk, its digest, and its signed bytes."""
 
     inventory: Inventory
     digest: HexDigest
@@ -24,21 +24,22 @@ class Closed:
 
 
 class DiskAcceptance:
-    """What one disk's folder says of itself, believed step by step:
+    """The documents of one disk's folder, believed step by step:
 
-    - the label is signed by the machine's key that it names, or by the authority's where it names one; and the machine's key
+    - the label is signed by the machine's key in it, or by the authority's key if it names one; the machine's key
       makes the machine's id (ACC-1);
     - the label's set and number are those of the folder it lies in (ACC-2);
-    - inventories and sets are signed by whoever signed the label, manifests and slots by its machine; all name its vault and
-      machine (ACC-3);
+    - the signer of the label signed inventories and sets; its machine signed manifests and slots; all name its
+      vault and machine (ACC-3);
     - inventories and set documents name the label's set; inventories also its disk, number and digest (ACC-4);
     - of the inventories the highest generation holds; two of one generation that differ are a forked disk (ACC-5);
     - a request is signed by the machine's key and names the label's vault and public key (ACC-6);
-    - where a vault is at hand, the label names that vault (ACC-7), and the machine is one of its active
-      members with that very key; of one that was replaced or revoked, the set was announced before (ACC-8);
+    - where a vault is at hand, the label names that vault (ACC-7);
+    - then the machine is also one of the vault's active members with exactly that key. If it was replaced or
+      revoked, the set was announced before (ACC-8);
     - a disk that a vault's authority wrote is imported into none (ACC-9).
 
-    What breaks a rule of identity is refused by name; what is merely damaged is a finding.
+    A broken rule of identity is refused by name. Mere damage is a finding.
     """
 
     def __init__(self, disk_set: SetId, number: int, where: str) -> None:
@@ -47,10 +48,10 @@ class DiskAcceptance:
         self._where = where
         self.label: Label
         self.label_digest: HexDigest
-        self.inventories: dict[int, Closed] = {}  # all that are valid, by generation
+        self.inventories: dict[int, Closed] = {}  # all valid ones, by generation
 
     def read_label(self, data: bytes) -> Label:
-        """Raises FormatError, IntegrityError, MediaError disk-foreign."""
+        """Read and check the label. Raises FormatError, IntegrityError, MediaError disk-foreign."""
         signed = envelope.read(data, f"{self._where}/label")
         label = signed.peek(Label)
         signed.verify(Label, label.signer)
@@ -72,7 +73,10 @@ class DiskAcceptance:
         return label
 
     def read_inventories(self, found: Iterable[tuple[str, bytes]], monitor: Monitor) -> Closed | None:
-        """The inventory that closes the disk, None where it is open. Raises MediaError disk-forked."""
+        """Return the inventory that closes the disk, None if the disk is open.
+
+        Raises MediaError disk-forked.
+        """
         valid = self.inventories
         for name, data in found:
             try:
@@ -120,7 +124,7 @@ class DiskAcceptance:
         return request, signed
 
     def check_vault(self, vault: VaultId, name: str) -> None:
-        """Raises VaultError vault-foreign, MediaError disk-outbound."""
+        """Raise VaultError vault-foreign or MediaError disk-outbound unless the disk is for `vault`."""
         if self.label.authority is not None:
             raise MediaError(
                 "disk-outbound",
@@ -139,9 +143,10 @@ class DiskAcceptance:
     def check_member(
         self, member: Membership | None, accept_command: str, *, announced: bool = False
     ) -> Membership:
-        """`announced` is whether the vault knew the disk's set before its machine was replaced or revoked.
+        """Return the machine's membership if its disk may be imported.
 
-        Raises VaultError machine-unknown, machine-revoked, machine-replaced.
+        `announced` says that the vault knew the disk's set before its machine was replaced or revoked. Raises
+        VaultError machine-unknown, machine-revoked, machine-replaced.
         """
         label = self.label
         if member is None or member.public_key != label.public_key:
@@ -195,7 +200,10 @@ class DiskAcceptance:
 
 
 def forked(where: str, generation: int) -> MediaError:
-    """Two inventories of one generation, both signed: a disk that was copied and written on twice."""
+    """Return the error for two signed inventories of one generation.
+
+    It means that a disk was copied, and that both copies were written on.
+    """
     return MediaError(
         "disk-forked",
         f"two different inventories carry generation {generation}",
@@ -205,7 +213,7 @@ def forked(where: str, generation: int) -> MediaError:
 
 
 def folder_identity(name: str) -> tuple[SetId, int] | None:
-    """Set and number from the name of a folder below `offseed/`; None for anything else."""
+    """Return set and number from the name of a folder below `offseed/`; None for any other name."""
     head, dash, tail = name.partition("-")
     hexed = len(head) == 32 and all(c in "0123456789abcdef" for c in head)
     if not dash or not hexed or not tail.isdecimal() or len(tail) > 4 or str(int(tail)) != tail:

@@ -1,7 +1,7 @@
 """Documents as frozen dataclasses: each member declares once how it is read, bounded and written.
 
-Members a reader does not know are kept in `extra`, so reading and writing again changes nothing (DOC-3);
-those that `critical` lists must be known (DOC-4).
+`extra` keeps the members that a reader does not know, so reading and writing again changes nothing (DOC-3).
+The reader must know the members that `critical` lists (DOC-4).
 """
 
 import base64
@@ -21,7 +21,7 @@ Writer = Callable[[Any], Json]
 
 @dataclass(frozen=True)
 class Codec:
-    """How one member is read (`read(json, where)`, raising FormatError DOC-2) and written."""
+    """The way to read (`read(json, where)`, raising FormatError DOC-2) and write one member."""
 
     read: Reader
     write: Writer
@@ -32,12 +32,15 @@ def _identity(value: Any) -> Json:
 
 
 def member(codec: Codec, **options: Any) -> Any:
-    """A dataclass field read and written by `codec`; `default=` makes it one that may be absent."""
+    """Return a dataclass field that `codec` reads and writes; with `default=` it may be absent."""
     return field(metadata={"codec": codec}, **options)
 
 
 def text(most: int = 200, pattern: str | None = None) -> Codec:
-    """A string of at most `most` characters without control characters, matching `pattern` in full."""
+    """Return the codec for a string of at most `most` characters without control characters.
+
+    With `pattern`, the whole string must match it.
+    """
 
     def read(value: Json, where: str) -> str:
         if not isinstance(value, str) or len(value) > most or not value.isprintable():
@@ -50,7 +53,7 @@ def text(most: int = 200, pattern: str | None = None) -> Codec:
 
 
 def hexed(size: int) -> Codec:
-    """`size` bytes as lower-case hex, kept as text."""
+    """Return the codec for `size` bytes as lower-case hex, kept as text."""
 
     def read(value: Json, where: str) -> str:
         if not isinstance(value, str) or not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", value):
@@ -61,7 +64,7 @@ def hexed(size: int) -> Codec:
 
 
 def blob(most: int) -> Codec:
-    """At most `most` bytes, in base64."""
+    """Return the codec for at most `most` bytes, in base64."""
 
     def read(value: Json, where: str) -> bytes:
         if not isinstance(value, str) or len(value) > most * 2 + 4:
@@ -105,7 +108,10 @@ def choice(*allowed: str) -> Codec:
 
 
 def many(inner: Codec, most: int, rising: str | None = None) -> Codec:
-    """A list of at most `most`, kept as a tuple; with `rising`, in the order of this member, none twice."""
+    """Return the codec for a list of at most `most` items, kept as a tuple.
+
+    With `rising`, the items are in the order of this member, none twice.
+    """
 
     def read(value: Json, where: str) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) > most:
@@ -119,7 +125,7 @@ def many(inner: Codec, most: int, rising: str | None = None) -> Codec:
 
 
 def optional(inner: Codec) -> Codec:
-    """`inner` or null; a null member is left out when written."""
+    """Return the codec for `inner` or null; a null member is left out when written."""
 
     def read(value: Json, where: str) -> Any:
         return None if value is None else inner.read(value, where)
@@ -133,9 +139,10 @@ def nested(kind: "type[Record]") -> Codec:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(member, field))
 class _CompiledLate(type):
-    """The class of records: each record class becomes a dataclass when its first record is made, or its members are asked for.
+    """The class of records.
 
-    To compile all forty took a fifth of every start, and a command uses a few of them.
+    A record class becomes a dataclass with its first record or the first call for its members. To compile all
+    forty took a fifth of every start, and a command uses only a few of them.
     """
 
     _lock: ClassVar = RLock()
@@ -146,7 +153,7 @@ class _CompiledLate(type):
         return super().__call__(*given, **values)
 
     def compile(cls) -> None:
-        """Make the class and its bases dataclasses, unless they are."""
+        """Make the class and its bases dataclasses, unless they are dataclasses already."""
         if cls in _CompiledLate._compiled:
             return
         with _CompiledLate._lock:
@@ -160,7 +167,7 @@ _frozen: Callable[[type], type] = dataclass(frozen=True, kw_only=True)
 
 
 class Record(metaclass=_CompiledLate):
-    """A JSON object with declared members, and those that a reader does not know in `extra`: frozen, made by keyword."""
+    """A JSON object with declared members, frozen, made by keyword. `extra` holds the unknown members."""
 
     extra: Mapping[str, Json] = field(default_factory=dict)
 
@@ -172,7 +179,7 @@ class Record(metaclass=_CompiledLate):
 
     @classmethod
     def from_json(cls, value: Json, where: str) -> Self:
-        """Raises FormatError naming the member, as `where.member[2].inner`."""
+        """Read a record. Raises FormatError that names the member, as `where.member[2].inner`."""
         if not isinstance(value, dict):
             refuse("DOC-2", "not a JSON object", where)
         known: dict[str, Any] = {}

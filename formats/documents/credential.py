@@ -1,8 +1,8 @@
-"""Vault credentials as X.509: the authority's certificate and the short-lived leaves it issues.
+"""Vault credentials as X.509: the authority's certificate and the short-lived leaves that it issues.
 
-A leaf that `check_leaf` passes was issued directly by the given authority, for the given vault, and says
-which number it has in that vault. Whether the time is right is a second question, asked with the clock that
-counts for the caller: `check_time`. P-256, because the library's verifier and TLS stacks all take it.
+The given authority issued a leaf that passes `check_leaf` directly, for the given vault. The leaf says its
+number in that vault. Whether the time is right is a second question: `check_time`, asked with the clock that
+counts for the caller. The keys are P-256, because the library's verifier and all TLS stacks take it.
 """
 
 import re
@@ -20,13 +20,13 @@ from formats.ids import VaultId
 
 AUTHORITY_LIFETIME = timedelta(days=20 * 365)
 LEAF_LIFETIME = timedelta(hours=48)
-BACK_DATED = timedelta(minutes=10)  # the clocks of two houses differ
+BACK_DATED = timedelta(minutes=10)  # the clocks of two sites differ
 
 _COMMON_NAME_MAX = 64
 _SAN = re.compile(r"urn:offseed:vault:([0-9a-f]{32}):credential:(0|[1-9][0-9]{0,9})\Z")
 _ISSUE_COMMAND = "importer credentials issue --vault STORE --out FILE"
 
-# What the library raises for certificates it cannot read or does not believe, and the rules here with it.
+# The errors of the library for certificates that it cannot read or does not believe, and of the rules here.
 _UNACCEPTABLE = (
     ValueError,
     TypeError,
@@ -41,7 +41,7 @@ _UNACCEPTABLE = (
 
 @dataclass(frozen=True)
 class Leaf:
-    """What a checked credential says of itself; times are UTC and both included."""
+    """The statements of a checked credential; times are UTC and both included."""
 
     serial: int
     not_before: datetime
@@ -51,7 +51,10 @@ class Leaf:
 def make_authority_certificate(
     vault_name: str, key: ec.EllipticCurvePrivateKey, now: datetime
 ) -> x509.Certificate:
-    """The self-signed certificate of a vault's authority; it may issue leaves and nothing below them."""
+    """Return the self-signed certificate of a vault's authority.
+
+    It may issue leaves and nothing below them.
+    """
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "offseed"),
@@ -66,7 +69,7 @@ def make_authority_certificate(
 def issue_leaf(
     ca_cert: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, vault: VaultId, serial: int, now: datetime
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """Credential number `serial` of `vault`, with the private key that is to exist nowhere else."""
+    """Return credential number `serial` of `vault`, with its private key, which must exist nowhere else."""
     uri = f"urn:offseed:vault:{vault}:credential:{serial}"
     if not _SAN.match(uri):
         raise ValueError(f"no credential can be named {uri}")
@@ -84,19 +87,22 @@ def issue_leaf(
 
 
 def load_certificate(der: bytes) -> x509.Certificate:
-    """The certificate of these bytes, its issuer unchecked. Raises IntegrityError (credential-damaged)."""
+    """Return the certificate of these bytes, its issuer unchecked.
+
+    Raises IntegrityError (credential-damaged).
+    """
     try:
         cert = x509.load_der_x509_certificate(der)
     except _UNACCEPTABLE:
         raise _damaged("it is no certificate") from None
-    # How many bits of the signature's last byte are "unused" nobody signs, and the library passes over it.
+    # No signature covers the count of "unused" bits in the signature's last byte, and the library ignores it.
     if not der.endswith(b"\0" + cert.signature):
         raise _damaged("its signature is not encoded as DER demands")
     return cert
 
 
 def check_leaf(cert: x509.Certificate, ca_cert: x509.Certificate, vault: VaultId) -> Leaf:
-    """Judge a credential of unknown origin by these rules, in this order.
+    """Check a credential of unknown origin by these rules, in this order.
 
     1. Its subject alternative name is exactly one URI of ours, and names `vault` (CRED-1).
     2. `ca_cert` is a certificate authority, and issued and signed it directly (CRED-2).
@@ -218,7 +224,7 @@ def _key_usage(*, ca: bool) -> x509.KeyUsage:
 
 
 def _utc(now: datetime) -> datetime:
-    """`now` in UTC and whole seconds, all that a certificate holds."""
+    """Return `now` in UTC and whole seconds, because a certificate holds no more."""
     if now.tzinfo is None:
         raise ValueError("a time without its zone means nothing here")
     return now.astimezone(UTC).replace(microsecond=0)

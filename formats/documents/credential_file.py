@@ -1,4 +1,4 @@
-"""The vault credential as a file: the authority's signed word, and the private key that exists nowhere else."""
+"""The vault credential as a file: the document that the authority signed, and the only copy of the private key."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -25,9 +25,9 @@ class _File(Record):
 
 @dataclass(frozen=True)
 class CredentialFile:
-    """A credential that is consistent in itself. Whether its time is right is the caller's next question.
+    """A credential that is consistent in itself. The caller must still check its time.
 
-    `access` opens the storage account of the vault, and ends with the credential; nobody signs it.
+    `access` opens the storage account of the vault, and ends with the credential. It is not signed.
     """
 
     document: Credential
@@ -37,7 +37,7 @@ class CredentialFile:
 
     @classmethod
     def read(cls, data: bytes, where: str) -> Self:
-        """Raises VaultError credential-damaged (CRED-5)."""
+        """Read a credential file. Raises VaultError credential-damaged (CRED-5)."""
         try:
             file = _File.from_json(decode_json(data, where), where)
             signed = envelope.read(file.credential, where)
@@ -64,7 +64,7 @@ class CredentialFile:
 
 
 def write(signed: bytes, key: EllipticCurvePrivateKey, access: str | None = None) -> bytes:
-    """The file's bytes for a signed `Credential` and its leaf's private key."""
+    """Return the file's bytes for a signed `Credential` and its leaf's private key."""
     private = key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -1,4 +1,4 @@
-"""What befell a disk between its machine and the vault: a chain of signed steps, each naming the one before."""
+"""The custody of a disk between its machine and the vault: a chain of signed steps, each naming the one before."""
 
 from formats.documents.codec import Document, choice, flag, hexed, integer, member, optional, text
 from formats.documents.disk import DISKS_MAX
@@ -12,17 +12,18 @@ EVENTS = (
     "received",
     "imported",
     "erasable",
-)  # as they follow on each other
+)  # in their usual order
 STEPS_MAX = 1000
 STEP_SIZE_MAX = 8 << 10  # bytes, signed
 
 
 class Custody(Document):
-    """Step `step` in the custody of a disk, told by its machine or by the vault's authority, whose signature it carries: that it was
-    `sent` by the machine, all else by the authority.
+    """Step `step` in the custody of a disk.
 
-    `previous` is the digest of the step before. `at` is when it happened, `noted` when that was signed. `generation` and `inventory` are of
-    the newest inventory that the teller had seen. An import says whether the vault then held the `whole` of what the disk lists.
+    Its machine signs the event `sent`, the vault's authority all others. `previous` is the digest of the step
+    before. `at` is the time of the event, `noted` the time of signing. `generation` and `inventory` are of
+    the newest inventory that the signer had seen. An import says whether the vault then held the `whole` of
+    the disk's list.
     """
 
     kind = "custody"

@@ -1,7 +1,7 @@
-"""What a vault lacks, and what makes it good: the want list, and the replacement.
+"""The lacks of a vault, and their repair: the want list and the replacement.
 
-An archive that is lost or damaged is never written again under its name. Other archives hold what is left of it, or what
-was made again, and a replacement says which.
+A lost or damaged archive is never written again under its name. Other archives hold its remains, or records
+that were made again. A replacement names these archives.
 """
 
 from typing import Self
@@ -30,7 +30,7 @@ WANTED_OBJECTS_MAX = 1000
 
 
 class ArchiveRow(Record):
-    """An archive, as a row of a table of archives says it."""
+    """An archive, as a row of a table of archives describes it."""
 
     name: HexDigest = member(hexed(32))
     index: HexDigest = member(hexed(32))
@@ -55,7 +55,10 @@ class ArchiveRow(Record):
 
 
 class Replaced(Record):
-    """Of `archive`, the records whose bits are set in `held` lie in the archive `by`, too, under the same ids."""
+    """The records of `archive` that lie in the archive `by` too, under the same ids.
+
+    Their bits are set in `held`.
+    """
 
     archive: ArchiveRow = member(nested(ArchiveRow))
     by: ArchiveRow = member(nested(ArchiveRow))
@@ -63,10 +66,11 @@ class Replaced(Record):
 
 
 class Replacement(Document):
-    """The archives that hold records of others. A machine offers one, the authority's counts.
+    """The archives that hold records of others. A machine may offer one; only the authority's counts.
 
-    `copied` says that the authority copied the records itself. Only then may a healthy archive go because others hold its records:
-    of an offer that it accepted, the authority knows no more than the ids that the machine wrote.
+    `copied` says that the authority copied the records itself. Only then may a healthy archive go because
+    others hold its records. Of an offer that it accepted, the authority knows no more than the ids that the
+    machine wrote.
     """
 
     kind = "replacement"
@@ -79,8 +83,11 @@ class Replacement(Document):
 
 
 class Wants(Document):
-    """Revision `number` of what the vault lacks of the machines with one master key: `records` of `archives`, by a need
-    list (`needs`, its root's digest) whose bits are the records that are wanted, and small objects by their names."""
+    """Revision `number` of the list of everything that the vault lacks of the machines with one master key.
+
+    It wants `records` of `archives`, by a need list: `needs` is the digest of its root, and its bits are the
+    wanted records. It wants small objects by their names.
+    """
 
     kind = "wants"
     number: int = member(integer(1))

@@ -1,4 +1,4 @@
-"""What lies on a disk beside archives: its label, the inventories that close it, the set it belongs to."""
+"""The documents of a disk: its label, the inventories that close it, the set that it belongs to."""
 
 from formats.documents.codec import (
     Document,
@@ -17,15 +17,15 @@ from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId
 
 DISKS_MAX = 1000
 OBJECTS_MAX = 4000
-TAKEN_BACK_DAYS = 30  # for so long the word that gives up a set may be taken back
-TABLES_MAX = 8  # of 65,536 archives each: half a million, 32 TiB
+TAKEN_BACK_DAYS = 30  # for so many days the machine may take back that it gave up a set
+TABLES_MAX = 8  # 65,536 archives each: half a million, 32 TiB
 
 
 class Label(Document):
-    """The first object on a disk. Past facts only; never rewritten.
+    """The first object on a disk. It states past facts only, and is never rewritten.
 
-    With `authority`, the public key of the vault's authority, that wrote the disk, and not the machine: it is one of a shipment,
-    and carries the recovery `point` to the machine.
+    `authority` is the public key of the vault's authority if the authority wrote the disk, and not the
+    machine. Then the disk belongs to a shipment, and carries the recovery `point` to the machine.
     """
 
     kind = "label"
@@ -43,7 +43,7 @@ class Label(Document):
 
     @property
     def signer(self) -> bytes:
-        """The public key that the label, the inventories and the set document of the disk are signed by."""
+        """The public key under which the label, the inventories and the set document of the disk are signed."""
         return bytes.fromhex(self.authority or self.public_key)
 
 
@@ -56,7 +56,7 @@ class Held(Record):
 
 
 class SetDisk(Record):
-    """One disk of a set, and the lowest generation of its inventory that is acceptable."""
+    """One disk of a set, and the lowest acceptable generation of its inventory."""
 
     number: int = member(integer(1, DISKS_MAX))
     disk: str = member(hexed(16))
@@ -66,10 +66,10 @@ class SetDisk(Record):
 
 
 class Verified(Record):
-    """What its machine read back from a disk with its keys: so many objects, their bytes, and records opened.
+    """The result of reading a disk back on its machine, with keys: objects, their bytes, and opened records.
 
-    `damaged` objects were not what the inventory lists, or missing. `cached` says that the system's page cache may
-    have answered in place of the medium.
+    `damaged` objects differed from the inventory, or were missing. `cached` says that the system's page cache
+    may have answered in place of the medium.
     """
 
     objects: int = member(integer())
@@ -81,11 +81,11 @@ class Verified(Record):
 
 
 class Inventory(Document):
-    """Generation `generation` of all that a disk holds; the newest that verifies closes the disk.
+    """Generation `generation` of the list of all objects on a disk; the newest that verifies closes the disk.
 
-    Archives stand in tables of their own (`tables`, see formats/tables/holdings.py), for a disk may hold
-    hundreds of thousands. `others` are the set's other disks that were closed before, as far as is known.
-    With `verified` it certifies that the disk was read back after the generation before had closed it.
+    Archives stand in tables of their own (`tables`, see formats/tables/holdings.py), because a disk may hold
+    hundreds of thousands. `others` are the set's other disks that were closed before, as far as the writer
+    knew. With `verified` it certifies that the disk was read back after the generation before had closed it.
     """
 
     kind = "inventory"
@@ -107,7 +107,7 @@ class Inventory(Document):
 
 
 class SetDocument(Document):
-    """That an export is finished, and what its disks are. Put last of all.
+    """The statement that an export is finished, and the list of its disks. It is put last of all.
 
     A higher `revision` supersedes it: its machine has given up a disk.
     """
@@ -124,7 +124,10 @@ class SetDocument(Document):
 
 
 class Abandonment(Document):
-    """Revision `number` of whether a machine has `given_up` a set that it did not finish (SWEEP-5). Signed by the machine."""
+    """Revision `number` of whether a machine has `given_up` a set that it did not finish (SWEEP-5).
+
+    Signed by the machine.
+    """
 
     kind = "abandonment"
     number: int = member(integer(1))

@@ -1,7 +1,7 @@
-"""The DSSE envelope: what was signed is exactly the bytes that are read, under one payload type a kind.
+"""The DSSE envelope: the signed bytes are exactly the bytes that are read, under one payload type a kind.
 
-https://github.com/secure-systems-lab/dsse (protocol v1). Ed25519 for machines and authorities, ECDSA P-256 for
-the key of a vault credential. A document's digest is the digest of its envelope's bytes.
+https://github.com/secure-systems-lab/dsse (protocol v1). Ed25519 for machines and authorities, ECDSA P-256
+for the key of a vault credential. A document's digest is the digest of its envelope's bytes.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from formats.errors import IntegrityError
 from formats.ids import HexDigest, digest, hex_digest
 from formats.wire import DOCUMENT_SIZE_MAX, decode_json, encode_json, refuse
 
-SIZE_MAX = 2 * DOCUMENT_SIZE_MAX  # of an envelope: its payload stands in it in base64
+SIZE_MAX = 2 * DOCUMENT_SIZE_MAX  # the size of an envelope, which holds its payload in base64
 
 _PRIME = (1 << 255) - 19
 _ORDER_8 = int.from_bytes(
     bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
 )
-# The y of all points whose order is 1, 2, 4 or 8, those that are not reduced among them; the highest bit says the sign of x.
+# The y of all points of order 1, 2, 4 or 8, also in forms that are not reduced; the highest bit holds the sign of x.
 _SMALL_ORDER = frozenset({0, 1, _PRIME - 1, _PRIME, _PRIME + 1, _ORDER_8, _PRIME - _ORDER_8})
 
 D = TypeVar("D", bound=Document)
@@ -37,7 +37,7 @@ class Signature(Record):
 
 class Envelope(Record):
     payload: bytes = member(blob(DOCUMENT_SIZE_MAX))
-    payloadType: str = member(text(100))  # noqa: N815  the name DSSE gives it
+    payloadType: str = member(text(100))  # noqa: N815  the name that DSSE gives it
     signatures: tuple[Signature, ...] = member(many(nested(Signature), 4))
 
 
@@ -54,17 +54,17 @@ class Signed:
         return hex_digest(self.data)
 
     def peek(self, kind: type[D]) -> D:
-        """The document, *unverified*: only to learn whose key must verify it.
+        """Return the document *unverified*: only to learn under which key it must verify.
 
-        Raises FormatError ENV-2 where it is of another kind.
+        Raises FormatError ENV-2 if it is of another kind.
         """
         self._check_kind(kind)
         return kind.from_json(decode_json(self.envelope.payload, self.where), f"{self.where}: {kind.kind}")
 
     def verify(self, kind: type[D], *keys: bytes) -> D:
-        """The document, signed by every one of `keys` (raw public keys, see `raw_public`): not looked into before that is sure.
+        """Return the document if every one of `keys` (raw public keys, see `raw_public`) signed it.
 
-        Raises IntegrityError signature-wrong (ENV-3), FormatError.
+        It is not parsed before that is sure. Raises IntegrityError signature-wrong (ENV-3), FormatError.
         """
         self._check_kind(kind)
         message = pae(kind.payload_type(), self.envelope.payload)
@@ -95,7 +95,7 @@ def read(data: bytes, where: str) -> Signed:
 
 
 def sign(document: Document, *keys: PrivateKey) -> bytes:
-    """The envelope's bytes for `document`, with one signature a key."""
+    """Return the envelope's bytes for `document`, with one signature a key."""
     payload = encode_json(document.to_json())
     message = pae(document.payload_type(), payload)
     signatures = tuple(Signature(keyid=key_name(raw_public(k)), sig=_signature(k, message)) for k in keys)
@@ -104,13 +104,13 @@ def sign(document: Document, *keys: PrivateKey) -> bytes:
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
-    """DSSE's pre-authentication encoding: the very bytes that are signed."""
+    """Return DSSE's pre-authentication encoding: exactly the bytes that are signed."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
 def raw_public(key: PrivateKey | PublicKey) -> bytes:
-    """32 bytes for Ed25519; the 65 bytes of an uncompressed point for P-256."""
+    """Return 32 bytes for Ed25519, or the 65 bytes of an uncompressed point for P-256."""
     public = (
         key if isinstance(key, (ed25519.Ed25519PublicKey, ec.EllipticCurvePublicKey)) else key.public_key()
     )
@@ -121,7 +121,7 @@ def raw_public(key: PrivateKey | PublicKey) -> bytes:
 
 
 def key_name(public: bytes) -> str:
-    """The `keyid` of a raw public key; for a machine's key this is the machine's id."""
+    """Return the `keyid` of a raw public key; for a machine's key this is the machine's id."""
     return digest(public)[:16].hex()
 
 
@@ -132,7 +132,7 @@ def _signature(key: PrivateKey, message: bytes) -> bytes:
 
 
 def is_weak(public: bytes) -> bool:
-    """Whether this is an Ed25519 key of small order: anybody can make signatures that verify under it."""
+    """Return whether this is an Ed25519 key of small order: anybody can make signatures that verify under it."""
     return int.from_bytes(public, "little") & (1 << 255) - 1 in _SMALL_ORDER
 
 

@@ -1,4 +1,4 @@
-"""What the importer writes about its work: the job that pins, and the receipt that ends it; what it has validated."""
+"""The importer's documents about its work: the job that pins, the receipt that ends it, and the validation."""
 
 from formats.documents.codec import (
     Document,
@@ -26,7 +26,10 @@ class JobDisk(Record):
 
 
 class Job(Document):
-    """One run of import over some disks. Put before the first archive: it pins what they bring."""
+    """One run of import over some disks.
+
+    It is put before the first archive, and pins the archives that they bring.
+    """
 
     kind = "job"
     vault: VaultId = member(hexed(16))
@@ -37,7 +40,10 @@ class Job(Document):
 
 
 class Receipt(Document):
-    """How the import of one disk ended. `whole`: the vault holds all that this inventory lists and needs."""
+    """The result of the import of one disk.
+
+    `whole`: the vault holds everything that this inventory lists and needs.
+    """
 
     kind = "receipt"
     vault: VaultId = member(hexed(16))
@@ -54,7 +60,10 @@ class Receipt(Document):
 
 
 class Validation(Document):
-    """Run `number` of reading all that a vault holds; the next one goes on `after` this name, if there is one."""
+    """Run `number` of reading everything that a vault holds.
+
+    The next run starts `after` this name, if there is one.
+    """
 
     kind = "validation"
     number: int = member(integer(1))

@@ -1,4 +1,7 @@
-"""The manifest: the small signed document that makes a recovery point exist. Seed and incremental use the same."""
+"""The manifest: the small signed document that makes a recovery point exist.
+
+Seed and incremental use the same.
+"""
 
 from formats.documents.codec import (
     Document,
@@ -20,8 +23,10 @@ ROOT_MAX = 64 << 10
 
 
 class Totals(Record):
-    """Of the whole point: entries in the catalog, regular files, their bytes; live archives and their bytes; in a
-    revision, the files that are lost, wholly or in part."""
+    """The totals of the whole point: entries, regular files and their bytes; live archives and their bytes.
+
+    In a revision also the number of files that are lost, wholly or in part.
+    """
 
     entries: int = member(integer())
     files: int = member(integer())
@@ -32,9 +37,10 @@ class Totals(Record):
 
 
 class Manifest(Document):
-    """One recovery point of one machine; `root` is sealed, all else is for the keyless side.
+    """One recovery point of one machine; `root` is sealed, all else is for the side without keys.
 
-    With `doubted` the machine says that the point may lack what was not mounted, say: it takes the place of no other (RET-5).
+    With `doubted` the machine says that the point may lack files, for example of a file system that was not
+    mounted. Such a point takes the place of no other (RET-5).
     """
 
     kind = "manifest"

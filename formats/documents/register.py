@@ -20,7 +20,10 @@ ENTRIES_MAX = 4000
 
 
 class Entry(Record):
-    """The name of a document, which ends in its digest; of a manifest also its point, and of a membership its key id."""
+    """The name of a document, which ends in its digest.
+
+    The entry of a manifest also has its point, and the entry of a membership its key id.
+    """
 
     name: str = member(text(200))
     point: PointId | None = member(optional(hexed(16)), default=None)
@@ -28,15 +31,16 @@ class Entry(Record):
 
     @classmethod
     def of(cls, name: str) -> Self:
-        """Return the entry of a document of which nothing but its name is known."""
+        """Return the entry of a document of which only the name is known."""
         return cls(name=name)
 
 
 class Register(Document):
     """Number `number` of the documents that the authority has verified: of one machine, or of the vault itself.
 
-    All registers of a `subject` add up, and each has the name of the one before in `previous`. A document in one that is gone or
-    damaged later was lost, unless it is among the `forgotten`: by the operator's word nobody waits for these any more.
+    All registers of a `subject` add up, and each has the name of the one before in `previous`. A document in
+    one that is gone or damaged later was lost, unless it is among the `forgotten`: for these the operator has
+    ended the wait.
     """
 
     kind = "register"

@@ -1,5 +1,4 @@
-"""How long recovery points are kept, and what is deleted: the machine's policy, the authority's terms, and what prune says
-before and while it deletes."""
+"""The documents of retention: the machine's policy, the authority's terms, and the lists and sweeps of prune."""
 
 from formats.documents.codec import (
     Document,
@@ -29,9 +28,12 @@ CONDEMNED_MAX = 8000
 
 
 class Rules(Record):
-    """For how long points are kept: each for `every` days; the first of a day for `daily` days; that of a week, which begins
-    on `weekday`, for `weekly` weeks; of a month, from its `month_day` on, for `monthly` months; of a year, from that day of its
-    `month` on, for `yearly` years. None by a rule that says 0."""
+    """The times for which points are kept: each for `every` days; the first of a day for `daily` days.
+
+    The first of a week, which begins on `weekday`, is kept for `weekly` weeks. The first of a month, from its
+    `month_day` on, is kept for `monthly` months. The first of a year, from that day of its `month` on, is
+    kept for `yearly` years. A rule that says 0 keeps none.
+    """
 
     every: int = member(integer(0, LENGTH_MAX))
     daily: int = member(integer(0, LENGTH_MAX))
@@ -44,8 +46,10 @@ class Rules(Record):
 
 
 class Policy(Document):
-    """Revision `number` of how long a machine wants its points kept, its days beginning `zone` minutes before those of UTC.
-    Signed by the machine; it holds for what is admitted from then on."""
+    """Revision `number` of how long a machine wants its points kept. Signed by the machine.
+
+    Its days begin `zone` minutes before those of UTC. It holds for the points that are admitted from then on.
+    """
 
     kind = "policy"
     number: int = member(integer(1))
@@ -57,8 +61,11 @@ class Policy(Document):
 
 
 class Term(Record):
-    """That a point is kept until then, for it is the first of a period by each of the rules that it `earned` by, at the time
-    `counted` for it. One that was `doubted` leaves the place of the first to others (RET-5)."""
+    """The time `until` which a point is kept: by each rule in `earned` it is the first of a period.
+
+    The time that counts for it is `counted`. A point that was `doubted` leaves the place of the first to
+    others (RET-5).
+    """
 
     point: PointId = member(hexed(16))
     sequence: int = member(integer(1, 10**9))
@@ -69,8 +76,11 @@ class Term(Record):
 
 
 class Terms(Document):
-    """Number `number` of what the authority decided about the points of a machine: which it `admitted`, under which `policy`
-    (0: none was there), and which `expired`. All of a machine add up; nothing takes back what one says."""
+    """Number `number` of the authority's decisions about the points of a machine.
+
+    It says which points were `admitted`, under which `policy` (0: none was there), and which `expired`. All
+    terms of a machine add up; no later one takes back an earlier one.
+    """
 
     kind = "terms"
     number: int = member(integer(1))
@@ -95,7 +105,7 @@ class Condemned(Document):
 
 
 class Sweep(Document):
-    """That a sweep deletes what these lists name, or has ended: which of both, and what it has deleted."""
+    """The statement that a sweep deletes the objects of these lists, or has ended; and the deleted amount."""
 
     kind = "sweep"
     number: int = member(integer(1))

@@ -1,4 +1,4 @@
-"""What the authority signs about a vault, and the one request a machine makes of it."""
+"""The documents that the authority signs about a vault, and the requests and slots of its machines."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -23,11 +23,14 @@ MACHINE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 CERTIFICATE_MAX = 4096
 SLOTS_MAX = 16
 SLOTS_NONE = 10**10  # above the number of any revision
-COUNTED_SIZE, COUNTED_MAX = 16, 40_000  # of each digest, and of how many: a membership is a document
+COUNTED_SIZE, COUNTED_MAX = 16, 40_000  # bytes of a digest, and the most digests: a membership is a document
 
 
 class Descriptor(Document):
-    """Revision `number` of what a vault is. Signed by the authority; the highest number that verifies holds."""
+    """Revision `number` of the description of a vault.
+
+    Signed by the authority; the highest number that verifies holds.
+    """
 
     kind = "descriptor"
     number: int = member(integer(1))
@@ -42,7 +45,10 @@ class Descriptor(Document):
 
 
 class Credential(Document):
-    """That serial `number` was issued. Signed by the authority; a higher number ends all lower ones."""
+    """The proof that serial `number` was issued.
+
+    Signed by the authority; a higher number ends all lower ones.
+    """
 
     kind = "credential"
     number: int = member(integer(1))
@@ -57,8 +63,11 @@ class Credential(Document):
 
 
 class Request(Document):
-    """A machine asks to join, or to take the place of the one that it `replaces`. Signed by its own key, by the key of the
-    credential it holds, *and* by `proof_key`, which follows from the master key and is named by its `key_id`."""
+    """The request of a machine to join, or to take the place of the machine that it `replaces`.
+
+    Signed by its own key, by the key of the credential that it holds, *and* by `proof_key`. That key follows
+    from the master key, and the `key_id` names it.
+    """
 
     kind = "registration-request"
     signers = 3
@@ -75,10 +84,10 @@ class Request(Document):
 
 
 class Membership(Document):
-    """Revision `number` of what the vault knows of a machine. Signed by the authority.
+    """Revision `number` of the vault's knowledge of a machine. Signed by the authority.
 
-    Of its key slots those below revision `slots_from` are void. Of one that is no longer active, those manifests count of which
-    `counted` holds the beginnings of the digests.
+    Of its key slots, those below revision `slots_from` are void. Once the machine is no longer active, only
+    the manifests in `counted` count. It holds the beginnings of their digests.
     """
 
     kind = "membership"
@@ -98,7 +107,10 @@ class Membership(Document):
 
 
 class Counted:
-    """Which manifests of a machine count: all, as long as it is active; then those that the vault knew at the end (REV-3)."""
+    """The manifests of a machine that count (REV-3).
+
+    All count while the machine is active. Afterwards those count that the vault knew at the end.
+    """
 
     def __init__(self, membership: Membership | None) -> None:
         self.status = "active" if membership is None else membership.status
@@ -110,14 +122,14 @@ class Counted:
 
     @property
     def code(self) -> str:
-        """Of the finding about a manifest that does not count."""
+        """The code of the finding about a manifest that does not count."""
         return "machine-revoked" if self.status == "revoked" else "machine-replaced"
 
     def __contains__(self, manifest: HexDigest) -> bool:
         return self.status == "active" or bytes.fromhex(manifest)[:COUNTED_SIZE] in self._known
 
     def with_all(self, manifests: Iterable[HexDigest]) -> bytes:
-        """What a membership says in which these count, too."""
+        """Return the value of `counted` for a membership in which these manifests count too."""
         return b"".join(sorted(self._known | {bytes.fromhex(m)[:COUNTED_SIZE] for m in manifests}))
 
 
@@ -137,8 +149,10 @@ def _slot() -> Codec:
 
 
 class Slots(Document):
-    """Revision `number` of a master key's slots, opaque to this side. Signed by the machine, which asks by it that revisions
-    below `keep_from` be removed."""
+    """Revision `number` of a master key's slots, opaque to this side. Signed by the machine.
+
+    With it the machine asks that revisions below `keep_from` be removed.
+    """
 
     kind = "slots"
     number: int = member(integer(1))

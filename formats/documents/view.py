@@ -1,14 +1,14 @@
 """The verified view of a vault: the facts that its reader may take from the documents in it.
 
-A name, a size and a number are claims of anybody who may create objects. The reader brings a key that it holds independently,
-and each name below a prefix falls into one of four classes (REV-1):
+Any writer with the right to create objects can claim a name, a size and a number. The reader brings a key
+that it holds independently. Each name below a prefix falls into one of four classes (REV-1):
 
 - a *fact*: the bytes have the digest in the name, and the key signed them, for this vault and under this number;
 - *unreadable*: a register of the authority vouches for the name, and its bytes are gone or damaged;
 - a *candidate*: damaged, and nothing vouches for it; it may have rotted before anybody saw it;
 - a *stranger*: somebody else wrote it. It is counted, and has no influence.
 
-Documents for which nothing else can stand in lie in the vault twice. The copy of a damaged one is read in its place.
+Documents that nothing else can replace lie in the vault twice. The reader uses the copy of a damaged one.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
@@ -28,17 +28,17 @@ from formats.words import counted
 
 D = TypeVar("D", bound=Document)
 
-_TAIL = 4 << 10  # bytes at the end of an envelope, in which its signatures lie
+_TAIL = 4 << 10  # bytes at the end of an envelope, where its signatures lie
 _MANY = 8  # documents that are read at once
-_SMALL = 64 << 10  # bytes up to which a document is read without a look at its end
+_SMALL = 64 << 10  # a smaller document is read without a look at its end
 SUBJECTS = ("machine", "key_id", "set", "job", "subject")  # the members that a name's folders repeat
-# The member that the number in a name repeats, where it is not `number`; that of a label repeats none.
+# The member that the number in a name repeats, unless it is `number`; a label's name repeats none.
 NUMBERS = {"manifest": "sequence", "inventory": "generation", "label": ""}
 
 
 @dataclass(frozen=True)
 class Fact(Generic[D]):
-    """A document that verified, under its name; `from_copy` where its own object is damaged or gone."""
+    """A document that verified, under its name; `from_copy` if its own object is damaged or gone."""
 
     name: str
     document: D
@@ -48,7 +48,7 @@ class Fact(Generic[D]):
 
 @dataclass(frozen=True)
 class Look(Generic[D]):
-    """All that lies below one prefix, by its classes; the facts in the order of their names."""
+    """All names below one prefix, by their classes; the facts in the order of their names."""
 
     facts: tuple[Fact[D], ...] = ()
     unreadable: tuple[str, ...] = ()
@@ -57,18 +57,18 @@ class Look(Generic[D]):
 
     @property
     def newest(self) -> Fact[D] | None:
-        """Return the fact of the highest number, None where there is none."""
+        """The fact of the highest number, None if there is none."""
         return max(self.facts, key=lambda fact: layout.number_of(fact.name), default=None)
 
     @property
     def next_number(self) -> int:
-        """Return the number after the highest that a fact has or had; a stranger's number counts for nothing."""
+        """The number after the highest that a fact has or had; a stranger's number counts for nothing."""
         names = (*(fact.name for fact in self.facts), *self.unreadable)
         return max(map(layout.number_of, names), default=0) + 1
 
     @property
     def hidden(self) -> str | None:
-        """Return the name of an unreadable document that is newer than every fact, None where there is none.
+        """The name of an unreadable document that is newer than every fact, None if there is none.
 
         Nothing older takes its place: a machine that was revoked would come back.
         """
@@ -100,7 +100,7 @@ class Pin:
 
 @dataclass(frozen=True)
 class Registered:
-    """The entries of all registers of a subject, by name. Not `whole` where one of them cannot be read."""
+    """The entries of all registers of a subject, by name. Not `whole` if one of them cannot be read."""
 
     entries: Mapping[str, Entry]
     facts: tuple[Fact[Register], ...]
@@ -110,7 +110,7 @@ class Registered:
 
 
 class View:
-    """The sight of a vault that one command has. A document that it has verified it does not read again."""
+    """The view of a vault that one command has. It reads a document that it has verified only once."""
 
     def __init__(
         self,
@@ -121,9 +121,10 @@ class View:
         *,
         own: Collection[MachineId] | None = None,
     ) -> None:
-        """`authority` and `vault` are known independently of the store, as are `pins`, by subject.
+        """Take `authority` and `vault`, known independently of the store, as are `pins`, by subject.
 
-        A machine gives its `own` id. Candidates below other names are the importer's to tell: to the machine they are a notice.
+        A machine gives its `own` id. Candidates below other names are for the importer to report; to the
+        machine they are a notice.
         """
         self.store = store
         self._own = own
@@ -146,10 +147,10 @@ class View:
         least: int = 0,
         most: int | None = None,
     ) -> Look[D]:
-        """Return all below `prefix` as documents of one `kind` that `key` must have signed, of numbers from `least` to `most`.
+        """Return everything below `prefix` as documents of one `kind` that `key` must have signed.
 
-        Registered documents that are `excused` may be gone. Tells of damage by findings, and of strangers by one notice a
-        prefix. Raises StoreError.
+        The numbers go from `least` to `most`. Registered documents that are `excused` may be gone. Damage
+        becomes findings, and strangers become one notice a prefix. Raises StoreError.
         """
         vouched = self._vouched(prefix, monitor, excused)
         facts, unreadable, candidates, strangers = list[Fact[D]](), list[str](), list[str](), list[str]()
@@ -172,7 +173,7 @@ class View:
         return look
 
     def newest(self, prefix: str, kind: type[D], key: bytes, monitor: Monitor) -> D | None:
-        """Return the document of the highest number; None where there is none, or where a newer one cannot be read."""
+        """Return the document of the highest number; None if there is none, or if a newer one cannot be read."""
         look = self.look(prefix, kind, key, monitor)
         return look.newest.document if look.newest is not None and look.hidden is None else None
 
@@ -184,7 +185,10 @@ class View:
         return [fact.document for fact in look.facts]
 
     def registered(self, subject: str, monitor: Monitor) -> Registered:
-        """Return what the registers of a machine list, or those of the `vault`; read once."""
+        """Return the entries in the registers of a machine, or in those of the `vault`.
+
+        They are read once.
+        """
         if subject not in self._registered:
             self._registered[subject] = self._read_registers(subject, monitor)
         return self._registered[subject]
@@ -203,13 +207,16 @@ class View:
         return Registered(entries, found.facts, found.newest, not found.unreadable, key_id)
 
     def lost(self, subject: str) -> list[Entry]:
-        """Return the entries of the registers of a subject, and of lost registers themselves, whose bytes are in neither place."""
+        """Return the registered documents of a subject that are lost: their bytes lie in neither place.
+
+        The result includes entries for lost registers themselves.
+        """
         registers = self.look(layout.register_prefix(subject), Register, self.authority, Tally())
         entries = [*self.registered(subject, Tally()).entries.values(), *map(Entry.of, registers.unreadable)]
         return [entry for entry in entries if not self._is_there(entry.name)]
 
     def forget(self, name: str) -> None:
-        """Read a document anew when it is asked for next: this command has written or deleted it."""
+        """Read a document anew when it is next requested: this command has written or deleted it."""
         self._registered.clear()
         for known in (self._known, self._strange):
             for at in [at for at in known if at[0] == name]:
@@ -226,7 +233,7 @@ class View:
         return {entry.name for entry in below if excused is None or not excused(entry)}
 
     def _registers(self, subject: str, prefix: str) -> Set[str]:
-        """The registers that later ones, or this home, vouch for."""
+        """Return the registers that later ones, or this home, vouch for."""
         vouched, forgotten = set[str](), set[str]()
         if (pin := self.pins.get(subject)) is not None:
             vouched.add(layout.numbered(prefix, pin.number, HexDigest(pin.digest)))
@@ -238,7 +245,10 @@ class View:
         return vouched - forgotten
 
     def _names(self, prefix: str, vouched: Iterable[str]) -> list[tuple[str, int]]:
-        """The names below a prefix, and the sizes of what lies there: 0 where a copy or a register alone has the name."""
+        """Return the names below a prefix and their sizes.
+
+        The size is 0 if only a copy or a register has the name.
+        """
         sizes = dict(self.store.list(prefix))
         if layout.is_copied(prefix):
             for name, _ in self.store.list(layout.copy_name(prefix)):
@@ -250,7 +260,7 @@ class View:
     def _facts(
         self, wanted: Sequence[tuple[str, int]], kind: type[D], key: bytes
     ) -> Iterable[tuple[str, "Fact[D] | _State"]]:
-        """Each name with what it is; several are read at once where the store lies behind a network."""
+        """Return each name with its fact or state; behind a network, read several at once."""
 
         def fact(item: tuple[str, int]) -> tuple[str, "Fact[D] | _State"]:
             return item[0], self._fact(*item, kind, key)
@@ -283,7 +293,10 @@ class View:
         return found
 
     def _read(self, name: str, place: str, size: int, kind: type[D], key: bytes) -> "Fact[D] | _State":
-        """The document of that name from one place where it lies. A stranger's is not parsed where that can be told before."""
+        """Return the document of that name from one of its places.
+
+        A stranger's document is not parsed if its end shows already that it is a stranger's.
+        """
         if not size:
             return _State.GONE
         if size > envelope.SIZE_MAX:
@@ -320,7 +333,7 @@ class View:
         return Fact(name, document, signed)
 
     def _is_there(self, name: str) -> bool:
-        """Tell whether the bytes of a name are in one of its places, whoever signed them."""
+        """Return whether the bytes of a name are in one of its places, signed by anybody."""
         for place in (name, layout.copy_name(name)) if layout.is_copied(name) else (name,):
             with damage_aside():
                 if layout.is_name_of(name, hex_digest(self.store.get(place, length=envelope.SIZE_MAX + 1))):
@@ -344,7 +357,7 @@ class View:
 
 
 def signed_at(store: Store, name: str) -> envelope.Signed | None:
-    """A document that was listed; None where it is gone by now: whoever prunes may be at work.
+    """Read a listed document; return None if it is gone by now, because prune may be at work.
 
     Raises FormatError, IntegrityError, StoreError, MediaError.
     """
@@ -356,14 +369,17 @@ def signed_at(store: Store, name: str) -> envelope.Signed | None:
 
 
 def put_document(store: Store, name: str, data: bytes) -> None:
-    """Put a document, and its copy where nothing else can stand in for it. Raises as `Store.put_new`."""
+    """Put a document, and its copy if nothing else can replace it. Raises the errors of `Store.put_new`."""
     store.put_new(name, data)
     if layout.is_copied(name):
         store.put_new(layout.copy_name(name), data)
 
 
 def _is_named(name: str, document: Document) -> bool:
-    """Tell whether the machine, set, job or key in a name is the document's own: a genuine document of another may be copied there."""
+    """Return whether the machine, set, job or key in a name is the document's own.
+
+    Somebody may have copied the genuine document of another machine there.
+    """
     folders = name.split("/")[1:-1]
     known = {getattr(document, member, None) for member in SUBJECTS}
     return name.startswith(f"{layout.REPLACEMENTS.partition('/')[0]}/") or all(
@@ -372,5 +388,5 @@ def _is_named(name: str, document: Document) -> bool:
 
 
 def _is_signed_by(tail: bytes, kind: type[Document], key: bytes) -> bool:
-    """Whether the end of an envelope names this kind and this key. It says nothing of the signature."""
+    """Return whether the end of an envelope names this kind and this key. It proves no signature."""
     return kind.payload_type().encode() in tail and envelope.key_name(key).encode() in tail
