@@ -1,7 +1,7 @@
 """Vault credentials as X.509: the authority's certificate and the short-lived leaves that it issues.
 
-The given authority issued a leaf that passes `check_leaf` directly, for the given vault. The leaf says its
-number in that vault. Whether the time is right is a second question: `check_time`, asked with the clock that
+If a leaf passes `check_leaf`, the given authority issued it directly, for the given vault. The leaf says its
+number in that vault. `check_time` answers a second question: whether the time is right, by the clock that
 counts for the caller. The keys are P-256, because the library's verifier and all TLS stacks take it.
 """
 

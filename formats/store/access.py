@@ -1,7 +1,7 @@
-"""How one comes to a store that asks who comes: by which secret, by which way, how fast, and for how long one knocks.
+"""The access to a store that asks for one: a secret, a proxy, a speed limit, and the time for repeated requests.
 
-A secret is what Azure's own tools take: a connection string, an account's key, a shared access signature (SAS) as a token
-or as the container's URL. Nothing here is ever printed.
+A secret is a form that Azure's own tools accept: a connection string, an account's key, or a shared access
+signature (SAS) as a token or as the container's URL. The program never prints one.
 """
 
 import re
@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
 from formats.errors import UsageError
 from formats.store.contract import Limiter
 
-PATIENCE = 120.0  # seconds for which a service that has answered before is asked again
+PATIENCE = 120.0  # seconds for which requests to a service that has answered before are repeated
 
 SHARED_ACCESS = "SharedAccessSignature="
 _FORMS = "give a connection string, the account's key, or a shared access signature, on one line"
@@ -22,7 +22,10 @@ _FORMS = "give a connection string, the account's key, or a shared access signat
 
 @dataclass(frozen=True)
 class Access:
-    """What one brings along. `proxy` is a URL, with user and password where it asks for them."""
+    """The access that a command brings.
+
+    `proxy` is a URL, with user and password if the proxy asks for them.
+    """
 
     secret: str = field(default="", repr=False)
     proxy: str = field(default="", repr=False)
@@ -31,14 +34,14 @@ class Access:
 
 
 class Address(NamedTuple):
-    """Where a store lies, as a user writes it, and how one comes there."""
+    """The place of a store, as a user writes it, and the access to it."""
 
     text: str
     access: Access = Access()
 
     @property
     def is_service(self) -> bool:
-        """Whether one comes there over a network that this program itself uses."""
+        """Whether this program itself reaches the store over a network."""
         return self.text.lower().startswith("azblob:")
 
     def __str__(self) -> str:
@@ -46,7 +49,7 @@ class Address(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """What a SAS says of itself: the rights it gives (None: those of a stored policy), and its time."""
+    """The statements of a SAS: its rights (None: those of a stored policy), and its time."""
 
     rights: str | None
     begins: datetime | None
@@ -54,7 +57,7 @@ class Signature(NamedTuple):
 
 
 def signature_of(secret: str) -> Signature | None:
-    """The SAS in a secret, None where it has none."""
+    """Return the SAS in a secret, None if it has none."""
     token = secret.partition(SHARED_ACCESS)[2].partition(";")[0] if SHARED_ACCESS in secret else secret
     said = {key: values[0] for key, values in parse_qs(token.rpartition("?")[2]).items()}
     if "sig" not in said:
@@ -63,7 +66,7 @@ def signature_of(secret: str) -> Signature | None:
 
 
 def access_in(environment: Mapping[str, str]) -> Access:
-    """What the environment brings along, by the names that Azure's own tools read."""
+    """Return the access in the environment, under the names that Azure's own tools read."""
     names = ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN")
     secret = next((environment[name] for name in names if environment.get(name)), "")
     try:
@@ -74,7 +77,7 @@ def access_in(environment: Mapping[str, str]) -> Access:
 
 
 def check_secret(text: str, where: str) -> str:
-    """The one line of an access file. Raises UsageError access-unreadable."""
+    """Return the one line of an access file. Raises UsageError access-unreadable."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) != 1 or not (
         SHARED_ACCESS in lines[0]
@@ -89,7 +92,7 @@ def check_secret(text: str, where: str) -> str:
 
 
 def proxy_url(url: str, user: str | None, password: str | None) -> str:
-    """A proxy's URL, with user and password in it. Raises UsageError proxy-unreadable."""
+    """Return a proxy's URL, with user and password in it. Raises UsageError proxy-unreadable."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
@@ -113,7 +116,7 @@ def proxy_url(url: str, user: str | None, password: str | None) -> str:
 
 
 def without_password(url: str) -> str:
-    """A proxy's URL as it may be shown."""
+    """Return a proxy's URL without user and password, so that it may be shown."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -122,7 +125,7 @@ def without_password(url: str) -> str:
 
 
 def _instant(text: str | None) -> datetime | None:
-    """A SAS's time, in any of the forms of ISO 8601 that Azure takes."""
+    """Return a SAS's time, given in any of the forms of ISO 8601 that Azure accepts."""
     try:
         moment = datetime.fromisoformat(text) if text else None
     except ValueError:

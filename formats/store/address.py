@@ -1,4 +1,4 @@
-"""From the address a user types to the store that lies there."""
+"""The way from an address that a user types to the store at it."""
 
 import os
 import re
@@ -15,11 +15,10 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)\Z", re.IGNORECASE | re.DOTALL)
 
 
 def open_store(address: Address | str, *, create: bool = False) -> Store:
-    """The store at a path, a `file://` or an `azblob://` URL; with `create` its folder or container is made where it is
-    missing.
+    """Open the store at a path, a `file://` or an `azblob://` URL.
 
-    Raises UsageError("store-unknown") for an address that is none of these, and what `LocalStore.open` and
-    `AzureStore.open` raise.
+    With `create` its folder or container is made if it is missing. Raises UsageError("store-unknown") for any
+    other address, and the errors of `LocalStore.open` and `AzureStore.open`.
     """
     text, access = (address, Access()) if isinstance(address, str) else address
     url = _URL.match(text)
@@ -37,7 +36,7 @@ def open_store(address: Address | str, *, create: bool = False) -> Store:
 
 
 def _path_of_url(rest: str, address: str) -> str:
-    """The path in what follows `file://`: `/a%20b` or `localhost/a`; `?` and `#` are parts of names."""
+    """Return the path after `file://`: `/a%20b` or `localhost/a`; `?` and `#` are parts of names."""
     host, slash, path = rest.partition("/")
     if host.lower() not in ("", "localhost") or not slash:
         raise _unknown(address, "the URL names another host or no absolute path", "write file:///path")

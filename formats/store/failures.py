@@ -1,4 +1,4 @@
-"""What an OSError means to the user: one table from `errno` to our error, its code and its hint."""
+"""The meaning of an OSError for the user: one table from `errno` to our error, its code and its hint."""
 
 import errno
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from formats.errors import MediaError, StoreError
 
-_WINDOWS_WRITE_PROTECTED = 19  # ERROR_WRITE_PROTECT, which Python reports as EACCES
+_WINDOWS_WRITE_PROTECTED = 19  # ERROR_WRITE_PROTECT; Python reports it as EACCES
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ _MEANINGS = {
 
 
 def read_only(subject: str) -> MediaError:
-    """The error for a write to a store that was opened for reading."""
+    """Return the error for a write to a store that was opened for reading."""
     return MediaError(
         "read-only", "the store was opened for reading only", subject=subject, hint=_READ_ONLY.hint
     )
 
 
 def meaning(error: OSError, subject: str) -> MediaError | StoreError:
-    """The error of our tree that tells what `error` means for `subject`."""
+    """Return our error for the meaning of `error` for `subject`."""
     known = _MEANINGS.get(error.errno or 0)
     if getattr(error, "winerror", None) == _WINDOWS_WRITE_PROTECTED:
         known = _READ_ONLY

@@ -1,6 +1,7 @@
-"""What lies in a store and is not ours, as a listing tells of it.
+"""Foreign entries in a store, as a listing reports them.
 
-A listing looks at names and kinds only. It never opens what is foreign, never follows it, and never looks below it.
+A listing looks at names and kinds only. It never opens a foreign entry, never follows it, and never looks
+below it.
 """
 
 import stat
@@ -12,14 +13,14 @@ FILE, FOLDER, LINK, PIPE, SOCKET, DEVICE = "file", "folder", "link", "pipe", "so
 EMPTY, CLOSED = "empty file", "unreadable folder"
 
 TEMPORARIES = "tmp"
-SET_ASIDE = "set-aside"  # whatever was moved away lies below it
+SET_ASIDE = "set-aside"  # entries that were moved away lie below it
 SYSTEM_FOLDERS = (
     "lost+found",
     "System Volume Information",
     "$RECYCLE.BIN",
 )  # a file system makes them in its root
 
-NAMES_MAX = 10_000  # that a tally keeps
+NAMES_MAX = 10_000  # the most names that a tally keeps
 
 _KINDS = {
     stat.S_IFREG: FILE,
@@ -31,9 +32,10 @@ _KINDS = {
 
 
 class Foreign(NamedTuple):
-    """One foreign entry: its path in the store, its kind, and whether it `blocks` the place of an object or a folder of ours.
+    """One foreign entry: its path in the store and its kind.
 
-    Of an empty file of ours also when it was written, in seconds.
+    `blocks` says that it stands in the place of our object or folder. For an empty file of ours, `written` is
+    the time when it was written, in seconds.
     """
 
     name: str
@@ -51,14 +53,17 @@ def kind_of(mode: int) -> str:
 
 
 def is_still(kind: str | None, mode: int, size: int) -> bool:
-    """Tell whether an entry of this mode and size is of the kind that was seen; None is any kind."""
+    """Return whether an entry of this mode and size is still of the kind that was seen; None is any kind."""
     if kind == EMPTY:
         return kind_of(mode) == FILE and not size
     return kind is None or kind == kind_of(mode)
 
 
 class Strangers:
-    """A tally of foreign entries, in bounded memory: it counts all, and keeps the first ones and the first that block."""
+    """A tally of foreign entries, in bounded memory.
+
+    It counts all, and keeps the first ones and the first that block.
+    """
 
     def __init__(self) -> None:
         self.count = 0

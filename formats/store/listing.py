@@ -1,7 +1,7 @@
-"""Listings of a folder store: objects in the order of their names, and everything foreign passed over.
+"""Listings of a folder store: objects in the order of their names, without foreign entries.
 
-A folder is read once. Of what is foreign only names and kinds are looked at. Memory is needed for the objects of the folders
-on the way down, never for what is foreign.
+A folder is read once. A listing looks only at names and kinds of foreign entries. It needs memory for the
+objects of the folders on the way down, never for foreign entries.
 """
 
 import errno
@@ -30,14 +30,15 @@ _TEMPORARY = re.compile(r"[0-9a-z]{1,64}-[0-9a-f]{16}\Z")
 
 
 def is_temporary(leaf: str) -> bool:
-    """Tell whether a file of that name in `tmp/` is one of ours."""
+    """Return whether a file of that name in `tmp/` is one of ours."""
     return _TEMPORARY.match(leaf) is not None
 
 
 def walk(root: Root, address: str, folder: str, passed: Passed | None) -> Iterator[tuple[str, int]]:
-    """Yield name and size of the objects in and below `folder`, sorted by whole names. Tell `passed` of what is foreign.
+    """Yield name and size of the objects in and below `folder`, sorted by whole names.
 
-    A folder that is none, or that this user may not look into, holds nothing.
+    Report foreign entries to `passed`. A folder that does not exist, or that this user may not look into,
+    holds nothing.
     """
     found: dict[str, int] = {}
     with told(f"{address}/{folder}"):
@@ -56,7 +57,10 @@ def walk(root: Root, address: str, folder: str, passed: Passed | None) -> Iterat
 
 
 def _entries(root: Root, folder: str, passed: Passed | None) -> Iterator[tuple[str, str, int, float]]:
-    """Yield name, kind, size and time of what lies in a folder. Of a file of another name than ours only the name is looked at."""
+    """Yield name, kind, size and time of the entries in a folder.
+
+    For a file that has no name of ours, only the name is looked at.
+    """
     above = f"{folder}/" if folder else ""
     try:
         for entry in root.entries(folder):
@@ -79,7 +83,7 @@ def _entries(root: Root, folder: str, passed: Passed | None) -> Iterator[tuple[s
             raise
         found = obstacle(root, folder, folder=True)
         if found is None and error.errno in (errno.EACCES, errno.EPERM):
-            found = Foreign(folder, CLOSED, True)  # it may be listed, and not looked into
+            found = Foreign(folder, CLOSED, True)  # this user may list the folder, but not look into it
         if found is None:
             raise
         if passed is not None:
@@ -87,9 +91,10 @@ def _entries(root: Root, folder: str, passed: Passed | None) -> Iterator[tuple[s
 
 
 def _spelled(root: Root, name: str) -> str:
-    """Return how we spell a name: where a file system folds case, somebody may have made our folder in capitals.
+    """Return our spelling of a name: if a file system folds case, somebody may have made our folder in capitals.
 
-    Some give such a folder two inode numbers, so other marks are compared too. Who forges them hides a folder that has no influence.
+    Some file systems give such a folder two inode numbers, so other marks are compared too. A forger of these
+    marks can only hide a folder that has no influence.
     """
     ours = name.lower()
     if ours == name or not (is_name(ours) or is_folder(ours)):
@@ -103,7 +108,10 @@ def _spelled(root: Root, name: str) -> str:
 
 
 def _opens(root: Root) -> bool:
-    """Tell whether the store's own folder can be listed. Where that is denied too, the whole store is out of reach."""
+    """Return whether the store's own folder can be listed.
+
+    If that is denied too, the whole store is out of reach.
+    """
     try:
         next(iter(root.entries("")), None)
     except OSError:
@@ -112,7 +120,11 @@ def _opens(root: Root) -> bool:
 
 
 def _pass(root: Root, found: Foreign, passed: Passed) -> None:
-    """Tell of what is foreign: a folder as one entry, but for ours of temporaries, and what the file system itself made."""
+    """Report a foreign entry: a folder is one entry.
+
+    The exceptions are our folder of temporaries and the folders of the file system itself. Of the
+    temporaries, those that are not ours are reported.
+    """
     name = found.name
     if found.kind == FOLDER and name in (SET_ASIDE, *SYSTEM_FOLDERS):
         return

@@ -1,8 +1,8 @@
 """A store in a directory: a disk, a vault on a file server, a cache. It must work on exFAT.
 
-An object appears under its name whole and flushed, or not at all: it is written to a temporary in `tmp/`,
-flushed, renamed to a name that nobody had, and then the folder is flushed. Hard links, symbolic links and
-attributes are not used. A process may be killed, and the power may fail, at any point of this.
+An object appears under its name whole and flushed, or not at all. The store writes it to a temporary in
+`tmp/`, flushes it, renames it to a free name, and then flushes the folder. It uses no hard links, symbolic
+links or attributes. At any point of this, a process may be killed and the power may fail.
 """
 
 import errno
@@ -37,15 +37,15 @@ else:
 
 STALE_SECONDS = 24 * 3600
 LATEST = 253_402_300_799  # the last second of the year 9999, the last year of a `datetime`
-OBSTACLES_MAX = 9  # a name has five parts at most, and each may be taken again meanwhile
+OBSTACLES_MAX = 9  # a name has at most five parts, and each may be taken again meanwhile
 _WRITER = re.compile(r"[0-9a-z]{1,64}\Z")
 
 
 class LocalStore:
-    """Keeps the contract of `contract.Store` below a `Root`.
+    """A `contract.Store` below a `Root`.
 
-    `writer` marks this store's temporaries. One who gives it, so as to sweep the remains of its own earlier
-    runs at once, must be alone in using it; else it is random. A `limiter` holds back what is written and read.
+    `writer` marks this store's temporaries; by default it is random. A caller that gives it can sweep the
+    remains of its own earlier runs at once, but must be its only user. A `limiter` slows writes and reads.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class LocalStore:
         writer: str | None = None,
         limiter: Limiter | None = None,
     ) -> Self:
-        """The store in the folder `path`; with `create` the folder and its parents are made.
+        """Open the store in the folder `path`; with `create` the folder and its parents are made.
 
-        Raises StoreError("store-missing") where there is no folder, StoreError("denied"), MediaError.
+        Raises StoreError("store-missing") if there is no folder, StoreError("denied"), MediaError.
         """
         try:
             root = SystemRoot(path, create=create and not read_only)
@@ -116,10 +116,10 @@ class LocalStore:
             return read_into(file, buffer[:size], self._limiter)
 
     def get_uncached_into(self, name: str, buffer: memoryview) -> tuple[int, bool]:
-        """`get_into` from the medium itself, past the system's page cache; and whether it was `cached` after all.
+        """Read a whole object as `get_into` does, but from the medium itself, past the system's page cache.
 
-        `buffer` is page-aligned and of whole pages, as an `mmap` is. It is said to be cached wherever the system
-        cannot pass the cache, or does not tell.
+        Return also whether it was `cached` after all. `buffer` is page-aligned and of whole pages, as an
+        `mmap` is. The result is `cached` on each system that cannot bypass the cache, or does not tell.
         """
         with self._opened(name) as (file, size):
             if size > len(buffer):
@@ -131,7 +131,7 @@ class LocalStore:
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
-        return self.get_into(name, buffer), True  # a device that wants larger pages than the system's
+        return self.get_into(name, buffer), True  # the device wants larger pages than those of the system
 
     def head(self, name: str) -> int | None:
         found = self._status(check_name(name))
@@ -161,7 +161,7 @@ class LocalStore:
                         raise NotFoundError(name, self.address)
                     self._root.move(name, place)
                     if kind is not None and _marks(seen) != _marks(self._root.status(place)):
-                        self._root.move(place, name)  # it came between
+                        self._root.move(place, name)  # another entry came between
                         raise NotFoundError(name, self.address)
                 except FileNotFoundError as error:
                     raise NotFoundError(name, self.address) from error
@@ -175,13 +175,13 @@ class LocalStore:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
     def sweep(self) -> None:
-        """Remove the temporaries that died: this writer's own, and those a day older than a new file.
+        """Remove the dead temporaries: this writer's own, and those that are a day older than a new file.
 
-        The age is told by the file system's own times, so that no clocks are compared.
+        The file system's own times give the age, so that no clocks are compared.
         """
         self._must_write(TEMPORARIES)
         if obstacle(self._root, TEMPORARIES, folder=True) is not None:
-            return  # whoever writes here next says so
+            return  # the next writer here reports it
         with told(self._called(TEMPORARIES)):
             found = [
                 (name, status.st_mtime)
@@ -195,23 +195,25 @@ class LocalStore:
                 self._sweep_older(found)
 
     def free_bytes(self) -> int:
-        """Bytes that may still be written."""
+        """Return the number of bytes that may still be written."""
         with told(self.address):
             return self._root.space()[0]
 
     def total_bytes(self) -> int:
-        """Size of the file system in bytes."""
+        """Return the size of the file system in bytes."""
         with told(self.address):
             return self._root.space()[1]
 
     def device(self) -> int:
-        """The number of the file system the store lies on; equal for all stores on it."""
+        """Return the number of the store's file system; it is equal for all stores on it."""
         with told(self.address):
             return self._root.device()
 
     def lies_at(self, path: str) -> bool:
-        """Whether what is at `path` now lies on the file system of the store: where a disk was pulled out, its mount point is a
-        folder of the system's own."""
+        """Return whether `path` is now on the file system of the store.
+
+        After a disk was pulled out, its mount point is a folder of the system's own.
+        """
         try:
             return os.stat(path).st_dev == self.device()
         except OSError:
@@ -230,9 +232,9 @@ class LocalStore:
         return f"{self.address}/{name}"
 
     def _clear(self, error: ObstructedError) -> None:
-        """Set an obstacle aside, and tell of it."""
+        """Set an obstacle aside, and report it."""
         assert self.clears is not None
-        with suppress(NotFoundError):  # it is gone
+        with suppress(NotFoundError):  # the obstacle is gone
             self.clears(error.path, self.set_aside(error.path, error.kind or None))
 
     def _must_write(self, name: str) -> None:
@@ -243,8 +245,10 @@ class LocalStore:
         return told_of(self._root, self.address, name)
 
     def _status(self, name: str, *, empty: bool = False) -> os.stat_result | None:
-        """Return the object's status, None where there is none. A file without bytes is a claim, not an object, unless `empty`
-        files are meant too."""
+        """Return the object's status, None if there is none.
+
+        A file without bytes is a claim, not an object; with `empty` such files count too.
+        """
         try:
             with self._told(name):
                 found = self._root.status(name)
@@ -285,7 +289,10 @@ class LocalStore:
                 yield file, size
 
     def _publish(self, name: str, view: memoryview) -> bool:
-        """Write, flush and publish; False if another object got the name first. Leaves no temporary."""
+        """Write, flush and publish; return False if another object got the name first.
+
+        Leaves no temporary.
+        """
         with self._temporary() as temporary:
             with self._root.create(temporary) as file:
                 write(file, view, self._limiter)
@@ -306,11 +313,11 @@ class LocalStore:
             try:
                 self._root.remove(name)
             except OSError:
-                pass  # a medium that fails here has failed above, and that is what to report
+                pass  # a medium that fails here has failed above, and that error must be reported
             self._in_work.discard(leaf)
 
     def _confirm(self, name: str, view: memoryview) -> bool:
-        """False if the object that is there is equal, made as durable as one just written."""
+        """Return False if the object that is there is equal; make it as durable as one that was just written."""
         with self._opened(name) as (file, size):
             if size != len(view) or not equal(file, view):
                 raise NameHeldByOtherError(name, self.address)
@@ -328,7 +335,7 @@ class LocalStore:
 
 
 def _marks(status: os.stat_result) -> tuple[int, ...]:
-    """Return what a rename leaves alone; a new file may get the inode number of one that is gone."""
+    """Return the values that a rename does not change; a new file may get the inode number of one that is gone."""
     return status.st_dev, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns
 
 

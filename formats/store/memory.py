@@ -1,4 +1,4 @@
-"""A store in memory: the model that every other store is compared with. Safe for threads."""
+"""A store in memory: the model for all other stores. Safe for threads."""
 
 import os
 import threading
@@ -13,7 +13,10 @@ from formats.store.foreign import EMPTY, FILE, SET_ASIDE, Foreign, Passed
 
 
 class MemoryStore:
-    """Keeps the contract of `contract.Store` in one dictionary, `objects`, which tests may alter; `times` are those at which they were written."""
+    """A `contract.Store` in one dictionary, `objects`, which tests may alter.
+
+    `times` are the times of the writes.
+    """
 
     def __init__(self, address: str = "memory") -> None:
         self.address = address
@@ -86,7 +89,7 @@ class MemoryStore:
         return place
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no handle is held."""
 
     def _held(self, name: str) -> bytes:
         held = self.objects.get(check_name(name))

@@ -1,6 +1,6 @@
-"""What stands in the way in a folder store: which part of a path it is, and the error that says so.
+"""The obstacles in a folder store: the part of a path that stands in the way, and the error for it.
 
-Nothing is opened to find that out, but the folders above it, and a file or folder that the path itself should name.
+To find it, the code opens only the folders above it, and a file or folder that the path itself should name.
 """
 
 import errno
@@ -19,9 +19,10 @@ _CLOSED = (errno.EACCES, errno.EPERM)
 
 
 def obstacle(root: Root, name: str, *, folder: bool = False) -> Foreign | None:
-    """Return the first part of the path `name` that is not what it should be, None where there is none.
+    """Return the first part of the path `name` that is of the wrong kind, None if there is none.
 
-    All parts should be folders, but for the last one: an object, unless a `folder` is meant. A part that is missing is none.
+    All parts should be folders, except the last one: an object, unless a `folder` is meant. A missing part is
+    no obstacle.
     """
     parts = name.split("/")
     for depth in range(1, len(parts) + 1):
@@ -39,7 +40,7 @@ def obstacle(root: Root, name: str, *, folder: bool = False) -> Foreign | None:
 
 
 def _closed(root: Root, name: str, folder: bool) -> Foreign | None:
-    """Return `name` itself where this user may not read it."""
+    """Return `name` itself if this user may not read it."""
     try:
         if folder:
             next(iter(root.entries(name)), None)
@@ -67,7 +68,7 @@ def obstructed(found: Foreign, address: str) -> ObstructedError:
 
 @contextmanager
 def told(root: Root, address: str, name: str) -> Iterator[None]:
-    """Turn any OSError inside the block into our error for the object `name`, or for what stands in its way."""
+    """Turn any OSError inside the block into our error for the object `name`, or for the obstacle in its way."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
 """The files of a local store on POSIX: all below one directory handle, so that a path is resolved only once.
 
-No symbolic link is followed below the root, nothing but regular files is opened, and a name that is given is
-never given twice. Every failure is an OSError; what it means to the user is `failures`' business.
+Below the root, this code follows no symbolic link and opens only regular files. It never gives one name to
+two files. Every failure is an OSError; `failures` gives its meaning for the user.
 """
 
 import ctypes
@@ -28,11 +28,11 @@ _CLAIM_ATTEMPTS = 100
 LOCK_SECONDS = 60.0
 _LOCK_POLL = 0.01
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
-# What file systems answer that cannot, or need not, flush a folder; the handle itself is known to be good.
+# The answers of file systems that cannot, or need not, flush a folder. The handle itself is known to be good.
 _NO_FOLDER_SYNC = _UNSUPPORTED | {errno.EBADF}
 _NO_LOCKS = _UNSUPPORTED | {errno.ENOLCK, errno.EBADF}
 
-# File systems whose O_DIRECT reads the device. FUSE and tmpfs take the flag too, and then answer from a cache: the
+# File systems in which O_DIRECT reads the device. FUSE and tmpfs take the flag too, but then answer from a cache: the
 # program behind FUSE reads its device like any other file.
 _DIRECT = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat", "msdos", "exfat", "ntfs3"}
 
@@ -40,7 +40,7 @@ _Rename = Callable[[int, bytes, int, bytes, int], int]
 
 
 class PosixRoot:
-    """Keeps the contract of `root.Root` below an open directory."""
+    """A `root.Root` below an open directory."""
 
     def __init__(self, path: str, *, create: bool) -> None:
         if create:
@@ -64,11 +64,11 @@ class PosixRoot:
     def pass_cache(self, file: io.FileIO) -> bool:
         handle = file.fileno()
         if sys.platform == "darwin":
-            with suppress(OSError):  # what the cache holds already is still read from there
+            with suppress(OSError):  # bytes that the cache already holds are still read from there
                 fcntl.fcntl(handle, fcntl.F_NOCACHE, 1)
         if sys.platform != "linux":
             return False
-        # Dropped first: where a file system reads around O_DIRECT after all, it finds nothing in the cache either.
+        # Drop the cache first: if a file system ignores O_DIRECT after all, it finds nothing in the cache either.
         with suppress(OSError):
             os.fsync(handle)
         with suppress(OSError):
@@ -109,7 +109,7 @@ class PosixRoot:
                     return
                 if (code := ctypes.get_errno()) not in _UNSUPPORTED:
                     raise OSError(code, os.strerror(code))
-            # Here nobody else knows the random folder that `to` lies in.
+            # There is no race: nobody else knows the random folder that `to` lies in.
             with suppress(FileNotFoundError):
                 os.stat(new, dir_fd=target, follow_symlinks=False)
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -126,7 +126,7 @@ class PosixRoot:
         _flush(file.fileno())
 
     def flush_folder(self, path: str) -> None:
-        # Another writer may have made the parents and not yet flushed them: once per folder, flush them all.
+        # Another writer may have made the parents without flushing them yet: flush them all, once per folder.
         paths = [path] if path in self._settled else [path, *_parents(path)]
         for each in paths:
             with self._folder(each) as folder:
@@ -150,10 +150,10 @@ class PosixRoot:
             os.close(handle)
 
     def _rename_checked(self, source: int, old: str, target: int, new: str, *, addressed: bool) -> bool:
-        """Rename where the system has no exclusive rename, or an empty file stands in its way."""
+        """Rename where the system has no exclusive rename, or where an empty file stands in its way."""
         if addressed:
-            # Where there are no locks, whoever races for this name brings equal bytes, and may be replaced.
-            # Where there are, that is avoided: on FUSE a file that is replaced is gone for its readers.
+            # Without locks, another writer that races for this name brings equal bytes, and may be replaced.
+            # With locks, that is avoided: on FUSE a replaced file is gone for its readers.
             _lock(target)
             return _is_free(target, new) and _rename(source, old, target, new)
         with _claimed(target, new) as free:
@@ -161,7 +161,7 @@ class PosixRoot:
 
     @contextmanager
     def _folder(self, path: str, *, create: bool = False) -> Iterator[int]:
-        """A handle to the folder `path` below the root, reached without following a link."""
+        """Yield a handle to the folder `path` below the root, reached without following a link."""
         handle = os.open(".", _FOLDER, dir_fd=self._handle)
         try:
             for part in path.split("/") if path else ():
@@ -174,7 +174,7 @@ class PosixRoot:
 
     @contextmanager
     def _folder_of(self, name: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
-        """A handle to the folder that holds `name`, and the last component of `name`."""
+        """Yield a handle to the folder that holds `name`, and the last component of `name`."""
         path, _, leaf = name.rpartition("/")
         with self._folder(path, create=create) as folder:
             yield folder, leaf
@@ -194,7 +194,7 @@ def _enter(folder: int, part: str, *, create: bool) -> int:
 
 
 def _make_folders(path: str) -> None:
-    """Make `path` and its parents, each flushed into the folder above it."""
+    """Make `path` and its parents, and flush each into the folder above it."""
     if os.path.isdir(path):
         return
     above = os.path.dirname(path)
@@ -211,13 +211,13 @@ def _make_folders(path: str) -> None:
 
 
 def _parents(path: str) -> list[str]:
-    """`archives` and `` for `archives/ab`; nothing for the root."""
+    """Return the folders above a path: `archives` and `` for `archives/ab`; none for the root."""
     parts = path.split("/") if path else []
     return ["/".join(parts[:depth]) for depth in range(len(parts) - 1, -1, -1)]
 
 
 def _file_system(handle: int) -> str:
-    """The kind of file system that an open file lies on, as Linux calls it; nothing where it does not say."""
+    """Return the kind of the file system of an open file, as Linux names it; "" if it does not tell."""
     try:
         with open(f"/proc/self/fdinfo/{handle}", encoding="ascii") as lines:
             mount = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
@@ -240,7 +240,7 @@ def _size(folder: int, leaf: str) -> int:
 
 
 def _is_free(folder: int, leaf: str) -> bool:
-    """True if no object has the name: nothing is there, or an empty file."""
+    """Return True if no object has the name: nothing is there, or an empty file."""
     try:
         return _size(folder, leaf) == 0
     except FileNotFoundError:
@@ -253,7 +253,7 @@ def _rename(source: int, old: str, target: int, new: str) -> bool:
 
 
 def _rename_noreplace(source: int, old: str, target: int, new: str) -> bool | None:
-    """True if renamed, False if an object has the name, None if this call cannot decide it."""
+    """Return True if renamed, False if an object has the name, None if this call cannot decide it."""
     rename = _renameat2()
     if rename is None:
         return None
@@ -269,7 +269,7 @@ def _rename_noreplace(source: int, old: str, target: int, new: str) -> bool | No
 
 @cache
 def _renameat2() -> _Rename | None:
-    """The C library's function of that name; only Linux has it, and there not every library."""
+    """Return the C library's function of that name. Only Linux has it, and there not in every library."""
     if sys.platform != "linux":
         return None
     try:
@@ -284,10 +284,10 @@ def _renameat2() -> _Rename | None:
 
 @contextmanager
 def _claimed(folder: int, leaf: str) -> Iterator[bool]:
-    """Hold the name `leaf` by an empty file that is locked; False if an object has the name.
+    """Hold the name `leaf` by an empty file that is locked; yield False if an object has the name.
 
-    The lock ends with its holder, so a claim whose writer died is taken over by the next one. A writer that
-    waited for the lock finds, when it gets it, the other's object under the name.
+    The lock ends with its holder, so the next writer takes over the claim of a dead one. A writer that waits
+    for the lock then finds the other writer's object under the name.
     """
     claim, made = _open_claim(folder, leaf)
     try:
@@ -299,7 +299,7 @@ def _claimed(folder: int, leaf: str) -> Iterator[bool]:
 
 
 def _open_claim(folder: int, leaf: str) -> tuple[int, bool]:
-    """A handle to the file `leaf`, and whether it was made just now."""
+    """Return a handle to the file `leaf`, and whether this call made it."""
     for _ in range(_CLAIM_ATTEMPTS):
         try:
             return os.open(leaf, _CREATE, 0o666, dir_fd=folder), True
@@ -313,9 +313,9 @@ def _open_claim(folder: int, leaf: str) -> tuple[int, bool]:
 
 
 def _lock(handle: int) -> bool:
-    """Wait for the lock on an open file or folder; False where the file system has no locks.
+    """Wait for the lock on an open file or folder; return False if the file system has no locks.
 
-    Whoever may read a folder may lock it, and for ever. So the wait ends. Raises OSError EBUSY.
+    Anybody with the right to read a folder may lock it for ever. So the wait ends. Raises OSError EBUSY.
     """
     until = time.monotonic() + LOCK_SECONDS
     while True:
@@ -335,7 +335,7 @@ def _lock(handle: int) -> bool:
 
 def _flush(handle: int) -> None:
     if sys.platform == "darwin":
-        # There fsync leaves the bytes in the drive's own cache.
+        # On macOS, fsync leaves the bytes in the drive's own cache.
         try:
             fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
             return
@@ -345,7 +345,7 @@ def _flush(handle: int) -> None:
 
 
 def flush_entries(folder: int) -> None:
-    """Make the names in an open folder survive a power cut, where its file system can."""
+    """Make the names in an open folder survive a power cut, if its file system can."""
     try:
         _flush(folder)
     except OSError as error:

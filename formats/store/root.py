@@ -1,6 +1,7 @@
 """The files below one folder, as a local store needs them, and whole reads and writes of them.
 
-`Root` is what a system must offer; `posix` and `windows` offer it. Nothing here knows of objects.
+`Root` is the interface to the system; `posix` and `windows` implement it. This module knows nothing of
+objects.
 """
 
 import os
@@ -19,53 +20,59 @@ class Root(Protocol):
     """The files below one folder; names are relative, with `/`. All failures are OSErrors."""
 
     def read(self, name: str) -> FileIO:
-        """The regular file `name`, open for reading; nothing else is ever opened."""
+        """Return the regular file `name`, open for reading; nothing else is ever opened."""
 
     def pass_cache(self, file: FileIO) -> bool:
-        """From now on read the open file from the medium; False where the page cache may answer all the same.
+        """Read the open file from the medium from now on; return False if the page cache may still answer.
 
         True also means that reads must be of whole, aligned pages, the last one short.
         """
 
     def create(self, name: str) -> FileIO:
-        """A new file, open for writing; its folder is made where it is missing."""
+        """Return a new file, open for writing; its folder is made if it is missing."""
 
     def status(self, name: str) -> os.stat_result:
-        """The status of whatever has the name; a link's own. It is not opened."""
+        """Return the status of the entry of that name; for a link its own. The entry is not opened."""
 
     def rename_new(self, temporary: str, name: str, *, addressed: bool) -> bool:
-        """Give `temporary` the name, making its folder; False if a file that is not empty has it.
+        """Give `temporary` the name and make its folder; return False if a file that is not empty has the name.
 
-        With `addressed`, whoever else comes for the name brings equal bytes, and may be replaced.
+        With `addressed`, any other writer of the name brings equal bytes, and may be replaced.
         """
 
     def move(self, name: str, to: str) -> None:
-        """Rename whatever has the name, making the folders above `to`. Raises FileExistsError where something is there."""
+        """Rename an entry of any kind, and make the folders above `to`.
+
+        Raises FileExistsError if something is there.
+        """
 
     def remove(self, name: str) -> None:
-        """Remove the file; none there is fine."""
+        """Remove the file; it is no error if there is none."""
 
     def flush(self, file: FileIO) -> None:
         """Make the file's bytes survive a power cut."""
 
     def flush_folder(self, path: str) -> None:
-        """Make the names in the folder, and its own, survive a power cut; as far as the system can."""
+        """Make the names in the folder, and its own name, survive a power cut, as far as the system can."""
 
     def entries(self, path: str) -> Iterator[os.DirEntry[str]]:
-        """What lies in the folder, in any order; an entry is asked for its status before the next is taken."""
+        """Yield the entries of the folder, in any order.
+
+        The caller asks an entry for its status before it takes the next one.
+        """
 
     def space(self) -> tuple[int, int]:
-        """Free and total bytes of the file system."""
+        """Return free and total bytes of the file system."""
 
     def device(self) -> int:
-        """The file system's number."""
+        """Return the file system's number."""
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
 
 
 def children(root: Root, folder: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.stat_result]]:
-    """Name and status of what lies in `folder` and is `wanted`; nothing if there is no such folder."""
+    """Yield name and status of the `wanted` entries in `folder`; nothing if there is no such folder."""
     try:
         for entry in root.entries(folder):
             if wanted(entry.name):
@@ -78,14 +85,14 @@ def children(root: Root, folder: str, wanted: Callable[[str], bool]) -> Iterator
 
 
 def write(file: FileIO, view: memoryview, limiter: Limiter | None = None) -> None:
-    """Write all of `view`, in slices, however little the system takes at a time."""
+    """Write all of `view`, in slices, even if the system takes only little at a time."""
     done = 0
     while done < len(view):
         done += file.write(view[done : done + _paced(limiter, len(view) - done)])
 
 
 def read(file: FileIO, length: int, limiter: Limiter | None = None) -> bytes:
-    """`length` bytes, fewer only if the file ends; without a copy where one call brings them all."""
+    """Return `length` bytes, fewer only if the file ends; without a copy if one call brings them all."""
     if limiter is not None:
         paced = bytearray(length)
         with memoryview(paced) as room:
@@ -98,7 +105,7 @@ def read(file: FileIO, length: int, limiter: Limiter | None = None) -> bytes:
 
 
 def read_into(file: FileIO, buffer: memoryview, limiter: Limiter | None = None) -> int:
-    """Fill `buffer`; the number of bytes placed, fewer than asked only if the file ends."""
+    """Fill `buffer`; return the number of bytes placed, fewer than requested only if the file ends."""
     done = 0
     while done < len(buffer) and (
         count := file.readinto(buffer[done : done + _paced(limiter, len(buffer) - done)])
@@ -108,7 +115,7 @@ def read_into(file: FileIO, buffer: memoryview, limiter: Limiter | None = None) 
 
 
 def _paced(limiter: Limiter | None, left: int) -> int:
-    """Bytes that may go at once, of so many that are left."""
+    """Return the number of bytes that may go at once, if so many are left."""
     if limiter is None:
         return SLICE
     count = min(PACE, left)
@@ -117,17 +124,20 @@ def _paced(limiter: Limiter | None, left: int) -> int:
 
 
 def read_pages(file: FileIO, buffer: memoryview, size: int) -> int:
-    """Read a file of `size` bytes in whole pages to the front of `buffer`, which is page-aligned; the bytes placed."""
+    """Read a file of `size` bytes in whole pages to the front of the page-aligned `buffer`.
+
+    Return the number of bytes placed.
+    """
     done = 0
     while done < size and (count := file.readinto(buffer[done : done + SLICE])):
         done += count
         if count % PAGESIZE:
-            break  # the file's end: to ask once more from here would not be aligned
+            break  # this is the file's end: another read from here would not be aligned
     return done
 
 
 def equal(file: FileIO, view: memoryview) -> bool:
-    """True if the file goes on with just these bytes."""
+    """Return True if the file continues with exactly these bytes."""
     slab = bytearray(min(SLICE, len(view)))  # compared as bytearray: memoryviews compare item by item
     for start in range(0, len(view), SLICE):
         part = view[start : start + SLICE]

@@ -1,8 +1,8 @@
 """The files of a local store by path, for Windows, which has no directory handles and no flush of folders.
 
-A rename there never replaces a file. The bytes are flushed before it, but when the new name itself survives a
-power cut is up to Windows; eject a disk before it is unplugged. Every failure is an OSError; what it means to
-the user is `failures`' business.
+A rename there never replaces a file. The bytes are flushed before it, but Windows decides when the new name
+itself survives a power cut. So eject a disk before you unplug it. Every failure is an OSError; `failures`
+gives its meaning for the user.
 """
 
 import errno
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 
 class PathRoot:
-    """Keeps the contract of `root.Root` below a path."""
+    """A `root.Root` below a path."""
 
     def __init__(self, path: str, *, create: bool) -> None:
         self._path = _extended(os.path.abspath(path))
@@ -30,7 +30,7 @@ class PathRoot:
         return io.FileIO(self._at(name), "r")
 
     def pass_cache(self, file: io.FileIO) -> bool:  # noqa: ARG002
-        """It takes a handle that was opened for it; nobody here can tell."""
+        """Return False: only a handle that was opened for that purpose can bypass the cache."""
         return False
 
     def create(self, name: str) -> io.FileIO:
@@ -52,7 +52,7 @@ class PathRoot:
                 raise
             if status.st_size:
                 return False
-            # An empty file is the claim of a writer that died under another system: none is made here.
+            # An empty file is the claim of a writer that died under another system: this code makes none.
             os.replace(old, new)
         return True
 
@@ -68,12 +68,12 @@ class PathRoot:
             pass
 
     def flush(self, file: io.FileIO) -> None:
-        # Windows flushes only what is open for writing; a file that is only read was flushed by its writer.
+        # Windows flushes only files that are open for writing. The writer of a file that is only read has flushed it.
         if file.writable():
             os.fsync(file.fileno())
 
     def flush_folder(self, path: str) -> None:
-        """There is no such call on Windows."""
+        """Do nothing: Windows has no such call."""
 
     def entries(self, path: str) -> Iterator[os.DirEntry[str]]:
         with os.scandir(self._at(path)) as found:
@@ -87,14 +87,14 @@ class PathRoot:
         return os.stat(self._path).st_dev
 
     def close(self) -> None:
-        """No handle is held."""
+        """Do nothing: no handle is held."""
 
     def _at(self, name: str) -> str:
         return os.path.join(self._path, *name.split("/")) if name else self._path
 
 
 def _extended(path: str) -> str:
-    r"""`path` in the form that may pass 260 characters: `\\?\C:\…`, `\\?\UNC\server\…`."""
+    r"""Return `path` in the form that may pass 260 characters: `\\?\C:\…`, `\\?\UNC\server\…`."""
     if sys.platform != "win32" or path.startswith("\\\\?\\"):
         return path
     return f"\\\\?\\UNC\\{path[2:]}" if path.startswith("\\\\") else f"\\\\?\\{path}"

@@ -1,1 +1,4 @@
-"""Azure Blob Storage as a store. Nothing outside of this package imports the SDK, and only who opens such a store this."""
+"""Azure Blob Storage as a store.
+
+Only this package imports the SDK, and only code that opens such a store imports it.
+"""

@@ -1,4 +1,4 @@
-"""What a failure of the service means to the user: told by what it answered, or by how it did not answer."""
+"""The meaning of the service's failures for the user, by its answer, or by the way in which it did not answer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from azure.core.exceptions import (
 from formats.errors import MediaError, ObstructedError, StoreError
 from formats.store.access import signature_of
 
-SKEW_MAX = timedelta(minutes=15)  # beyond, Azure refuses what is signed by an account's key
+SKEW_MAX = timedelta(minutes=15)  # beyond it, Azure refuses requests that an account's key signed
 
 _RENEW = (
     "on the machine: `seed access set FILE` with a new one from the operator, or a new credential; at the datacenter: "
@@ -26,7 +26,7 @@ _NO_RIGHT = ("AuthorizationPermissionMismatch", "UnauthorizedBlobOverwrite", "In
 _NO_SIGNATURE = (
     "AuthenticationFailed", "AuthorizationFailure", "InvalidAuthenticationInfo", "NoAuthenticationInformation"
 )  # fmt: skip
-# Whoever may create may put a blob that its readers cannot read: in the archive tier, or under a key of his own.
+# A writer with the right to create can put a blob that readers cannot read: in the archive tier, or under its own key.
 _UNREADABLE = (
     "BlobArchived",
     "BlobBeingRehydrated",
@@ -46,19 +46,19 @@ def told(subject: str, secret: str) -> Iterator[None]:
 
 
 def code_of(error: AzureError) -> str:
-    """The service's own name for what went wrong; empty where it gave none."""
+    """Return the service's own name for the failure; "" if it gave none."""
     response = getattr(error, "response", None)
     said = response.headers.get("x-ms-error-code") if response is not None else None
     return str(said or getattr(getattr(error, "error_code", None), "value", "") or "")
 
 
 def status_of(error: AzureError) -> int:
-    """The HTTP status, 0 where there was no answer."""
+    """Return the HTTP status, 0 if there was no answer."""
     return (error.status_code or 0) if isinstance(error, HttpResponseError) else 0
 
 
 def meaning(error: AzureError, subject: str, secret: str) -> StoreError | MediaError:
-    """The error of our tree that tells what `error` means for `subject`."""
+    """Return our error for the meaning of `error` for `subject`."""
     status, code = status_of(error), code_of(error)
     if status == 0:
         return _silence(error, subject)
@@ -89,7 +89,10 @@ def meaning(error: AzureError, subject: str, secret: str) -> StoreError | MediaE
 
 
 def _refused(error: AzureError, subject: str, secret: str, code: str) -> StoreError:
-    """A refusal, and which: past its time, without the right, wrong, or by a clock that is wrong."""
+    """Return the error for a refusal, by its cause.
+
+    The access has expired, lacks the right, or is wrong; or a clock is wrong.
+    """
     signature, now = signature_of(secret), _date(error, "Date")
     if signature is not None and now is not None:
         if signature.ends is not None and signature.ends <= now:
@@ -127,13 +130,13 @@ def _refused(error: AzureError, subject: str, secret: str, code: str) -> StoreEr
 
 
 def _is_azures(error: AzureError) -> bool:
-    """Whether the service answered, and not something on the way there."""
+    """Return whether the service itself answered, and not something on the way to it."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     return "x-ms-request-id" in headers or "x-ms-error-code" in headers
 
 
 def _silence(error: AzureError, subject: str) -> StoreError:
-    """No answer, or half of one."""
+    """Return the error for no answer, or for half of one."""
     said = str(error)
     if "407 Proxy" in said:
         return _proxy(subject)
@@ -170,7 +173,7 @@ def _proxy(subject: str) -> StoreError:
 
 
 def _date(error: AzureError, header: str) -> datetime | None:
-    """A time from the answer's headers, or from those of the request that was signed."""
+    """Return a time from the answer's headers, or from those of the request that was signed."""
     response = getattr(error, "response", None)
     if response is None:
         return None

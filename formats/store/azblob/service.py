@@ -1,4 +1,4 @@
-"""The service behind the SDK: who comes, by which way, how often a request is made again, and how fast bytes travel."""
+"""The service behind the SDK: credentials, the proxy, repeated requests, and the speed of transfers."""
 
 import base64
 import io
@@ -20,12 +20,12 @@ from formats.store.contract import Limiter
 FIRST_PATIENCE = 8.0  # seconds for a service that has never answered: its name may be mistyped
 WAIT_MAX = 20.0  # seconds between two attempts
 KEY_MIN = 32  # bytes of an account's key; Azure's have 64
-SINGLE_MAX = 256 << 20  # bytes in one request; an object has 128 MiB at most, and is put by one
+SINGLE_MAX = 256 << 20  # bytes in one request; an object has at most 128 MiB, and one request puts it
 CONNECT, READ = 20, 60  # seconds
 BLOCK = 256 << 10  # bytes of an answer that are read at a time
 PACE = 16 << 10  # bytes that a limiter is asked for at a time
 
-logging.getLogger("azure").addHandler(logging.NullHandler())  # what concerns a user is told as our errors
+logging.getLogger("azure").addHandler(logging.NullHandler())  # our errors tell the user enough
 
 _ADDRESS = re.compile(r"azblob://([^/]*)/([^/]*)/?\Z", re.IGNORECASE)
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}\Z")
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
 
 def parse_address(address: str) -> Place:
-    """Raises UsageError store-unknown."""
+    """Return account and container of an address. Raises UsageError store-unknown."""
     match = _ADDRESS.match(address)
     if match is None:
         raise _unknown(address, "this is no address of a container", "write azblob://ACCOUNT/CONTAINER")
@@ -61,7 +61,10 @@ def parse_address(address: str) -> Place:
 
 
 def connect(address: str, access: Access) -> ContainerClient:
-    """A client for the container; nothing is sent yet. Raises UsageError, StoreError access-missing."""
+    """Return a client for the container; nothing is sent yet.
+
+    Raises UsageError, StoreError access-missing.
+    """
     place = parse_address(address)
     settings: dict[str, Any] = {
         "transport": Transport(
@@ -85,7 +88,10 @@ def connect(address: str, access: Access) -> ContainerClient:
 
 
 def _who(place: Place, address: str, secret: str) -> tuple[str, Any]:
-    """The account's URL, and what the SDK takes as credential. Raises UsageError, StoreError, ValueError."""
+    """Return the account's URL, and the SDK's form of the credential.
+
+    Raises UsageError, StoreError, ValueError.
+    """
     endpoint = f"https://{place.account}.blob.core.windows.net"
     if not secret:
         return endpoint, _signed_in(address)
@@ -114,7 +120,7 @@ def _who(place: Place, address: str, secret: str) -> tuple[str, Any]:
 
 
 def _key(account: str, key: str) -> dict[str, str]:
-    """Raises ValueError."""
+    """Return the SDK's form of an account's key. Raises ValueError."""
     if len(base64.b64decode(key, validate=True)) < KEY_MIN:
         raise ValueError("this is no key")
     return {"account_name": account, "account_key": key}
@@ -135,7 +141,7 @@ def _signed_in(address: str) -> object:
 
 
 def connection_string(client: ContainerClient, token: str) -> str:
-    """An access that says where the account is, too."""
+    """Return an access that also says where the account is."""
     endpoint = str(client.url).partition("?")[0].rpartition("/")[0]
     return f"BlobEndpoint={endpoint};{SHARED_ACCESS}{token}"
 
@@ -145,9 +151,9 @@ def _unknown(address: str, what: str, hint: str) -> UsageError:
 
 
 class Retries(ExponentialRetry):
-    """Makes a request again where the service is busy or does not answer, until so many seconds have passed.
+    """A policy that repeats a request while the service is busy or silent, for some seconds.
 
-    The SDK's own counts attempts, and gives up at once when told "too many requests".
+    The SDK's own policy counts attempts, and gives up at once after the answer "too many requests".
     """
 
     def __init__(self, patience: float) -> None:
@@ -183,8 +189,11 @@ def _asked_to_wait(response: Any) -> float:
     return float(said) if said.isdecimal() else 0.0
 
 
-class Transport(RequestsTransport):  # type: ignore[misc]  # it comes untyped
-    """Sends and receives at the pace of a limiter, where there is one: what is sent again counts again."""
+class Transport(RequestsTransport):  # type: ignore[misc]  # the SDK's class has no types
+    """A transport that sends and receives at the pace of a limiter, if there is one.
+
+    Repeated bytes count again.
+    """
 
     def __init__(self, limiter: Limiter | None, **settings: Any) -> None:
         super().__init__(**settings)
@@ -223,7 +232,7 @@ class _Paced(io.BytesIO):
 
 
 def _pace(response: Any, limiter: Limiter) -> None:
-    """Have what a response brings read from the connection no faster than it may travel."""
+    """Make the body of a response come from the connection no faster than it may travel."""
     raw = response.internal_response.raw
     read = raw.read
 

@@ -1,7 +1,8 @@
-"""A container as a store: an object is one blob, put by one request that is refused where there is one already.
+"""A container as a store.
 
-A blob is there whole or not at all, and once the service has answered it is durable. What a request carries is checked by
-the service against an MD5; whether an object is the right one its readers check by its digest.
+An object is one blob. One request puts it, and fails if a blob of that name exists. A blob is there whole or
+not at all, and it is durable once the service has answered. The service checks the body of a request against
+an MD5. Readers check by its digest whether an object is the right one.
 """
 
 import os
@@ -24,7 +25,7 @@ from formats.store.contract import Octets, check_range, check_whole, folder_of, 
 from formats.store.foreign import EMPTY, FILE, SET_ASIDE, Foreign, Passed
 
 MACHINE_RIGHTS = "rcl"  # read, create, list
-PAGE = 5000  # names in an answer, the most there are
+PAGE = 5000  # names in an answer, the maximum
 COPY_POLL = 0.5  # seconds
 _NAME_MAX = 1024
 PROBE = "rights/probe"  # no object ever has this name
@@ -32,7 +33,7 @@ _NO_ETAG = '"0x0"'
 
 
 class _BrokenOffError(Exception):
-    """The connection broke in the middle of an answer."""
+    """A connection that broke in the middle of an answer."""
 
     def __init__(self, error: HttpResponseError) -> None:
         super().__init__(str(error))
@@ -40,7 +41,7 @@ class _BrokenOffError(Exception):
 
 
 class AzureStore:
-    """Keeps the contract of `contract.Store` in a container, and offers what `contract.Guarded` does."""
+    """A `contract.Store` in a container; it also offers `contract.Guarded`."""
 
     def __init__(self, client: ContainerClient, address: str, access: Access) -> None:
         self.address = address
@@ -50,10 +51,10 @@ class AzureStore:
 
     @classmethod
     def open(cls, address: str, access: Access, *, create: bool = False) -> Self:
-        """The store in a container that is there, and may be listed; with `create` it is made if need be.
+        """Open the store in a container that exists and may be listed; with `create` it is made if need be.
 
-        Raises UsageError store-unknown, access-unreadable; StoreError store-missing, access-missing, access-expired,
-        access-refused, denied, store-unreachable, store-busy, proxy-refused.
+        Raises UsageError store-unknown, access-unreadable; StoreError store-missing, access-missing,
+        access-expired, access-refused, denied, store-unreachable, store-busy, proxy-refused.
         """
         place = parse_address(address)
         store = cls(connect(address, access), f"azblob://{place.account}/{place.container}", access)
@@ -78,7 +79,8 @@ class AzureStore:
                 self._upload(name, body, overwrite=False)
                 return True
             except HttpResponseError as error:
-                # Who may not overwrite is told 403 where there is a blob, and so is who may not write at all.
+                # The service answers 403 for an existing blob without the right to overwrite, and also
+                # without any right to write.
                 if status_of(error) not in (403, 409, 412):
                     raise
                 return self._confirm(name, body, error)
@@ -119,7 +121,8 @@ class AzureStore:
     def delete(self, name: str) -> None:
         with told(self._called(check_name(name)), self._secret):
             try:
-                # Whoever may create may also take snapshots, and a blob that has some is not deleted without them.
+                # A writer with the right to create may also take snapshots. A blob with snapshots is
+                # only deleted together with them.
                 self._client.delete_blob(name, delete_snapshots="include")
             except ResourceNotFoundError as error:
                 _only_blob(error)
@@ -127,7 +130,7 @@ class AzureStore:
     def set_aside(self, name: str, kind: str | None = None) -> str:
         folder = f"{SET_ASIDE}/{os.urandom(8).hex()}"
         place = f"{folder}/{name}"
-        if len(place) > _NAME_MAX:  # the service allows no longer one
+        if len(place) > _NAME_MAX:  # the service allows no longer name
             place = f"{folder}/{hex_digest(name.encode())}"
         old, new = self._client.get_blob_client(name), self._client.get_blob_client(place)
         with told(self._called(name), self._secret):
@@ -159,10 +162,11 @@ class AzureStore:
         self._client.close()
 
     def rights(self) -> frozenset[str]:
-        """Tried on a name that no blob has: who may, is told that there is none; who may not, is refused.
+        """Return the rights, tried on a name that no blob has.
 
-        To create is believed of a signature that says so: whether a condition that cannot be met, or the want of a right to
-        overwrite is told first, is the service's affair.
+        With a right, the service answers that there is no blob; without it, the service refuses. The right to
+        create is believed if a signature states it. A trial of it is not certain: the service may first
+        report the impossible condition, or the missing right to overwrite.
         """
         blob = self._client.get_blob_client(PROBE)
         tries = {
@@ -249,7 +253,10 @@ class AzureStore:
         )
 
     def _confirm(self, name: str, body: bytes, refusal: HttpResponseError) -> bool:
-        """False if the blob that is there is equal. A blob without bytes is no object, and gives way."""
+        """Return False if the blob that is there is equal.
+
+        A blob without bytes is no object, and is overwritten.
+        """
         found = self._properties(name)
         if found is None:
             raise refusal
@@ -263,7 +270,7 @@ class AzureStore:
         return False
 
     def _properties(self, name: str) -> Any:
-        """Raises HttpResponseError."""
+        """Return the blob's properties, None if there is no blob. Raises HttpResponseError."""
         try:
             return self._client.get_blob_client(name).get_blob_properties()
         except ResourceNotFoundError as error:
@@ -299,6 +306,6 @@ class AzureStore:
 
 
 def _only_blob(error: ResourceNotFoundError) -> None:
-    """Raises the error again where it is the container that is not there."""
+    """Raise the error again if the container itself is missing."""
     if code_of(error) == "ContainerNotFound":
         raise error
