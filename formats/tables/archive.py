@@ -1,8 +1,8 @@
 """The chunk archive: head, sealed records, index, footer (ARCH-1 to ARCH-6). An archive is a value.
 
-It is built whole in memory, named by the BLAKE3 of all its bytes and put in one go, so a disk that fills up,
-errs or is pulled out loses nothing: the same bytes go to the next disk. The index stands at the end, because
-only then is it known.
+It is built whole in memory, named by the BLAKE3 of all its bytes, and put in one call. So a disk that fills
+up, fails or is pulled out loses nothing: the same bytes go to the next disk. The index stands at the end,
+because only then is it known.
 
     head    magic 8 "offsARC1", class u8, 7 zero, key id 16, random 16             48 bytes
     records sealed chunks, one after the other
@@ -33,18 +33,18 @@ CLASSES = (CONTENT_CLASS, METADATA_CLASS)
 KINDS = {CONTENT_CLASS: CONTENT, METADATA_CLASS: CATALOG}
 
 ARCHIVE_SIZE = 64 << 20
-ARCHIVE_SIZE_MAX = 128 << 20  # what a reader accepts
+ARCHIVE_SIZE_MAX = 128 << 20  # the largest size that a reader accepts
 ARCHIVE_SIZE_MIN = HEAD.size + 1 + ROW.size + FOOTER.size
 
 
 def smallest_for(length: int) -> int:
-    """Bytes of an archive that holds one record of `length` bytes."""
+    """Return the size in bytes of an archive that holds one record of `length` bytes."""
     return HEAD.size + length + ROW.size + FOOTER.size
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A finished archive. `data` is lent from the builder's buffer until that is reused."""
+    """A finished archive. `data` is a view of the builder's buffer, valid until the buffer is reused."""
 
     name: ArchiveName
     index_digest: Digest
@@ -56,7 +56,10 @@ class Archive:
 
 
 class ArchiveBuilder:
-    """Lays records into `buffer`, whose length or `limit` bounds the archive, index and footer included."""
+    """A builder that lays records into `buffer`.
+
+    The buffer's length or `limit` bounds the archive, index and footer included.
+    """
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class ArchiveBuilder:
         return len(self.rows)
 
     def fits(self, length: int) -> bool:
-        """Whether one more record of `length` bytes has room."""
+        """Return whether one more record of `length` bytes has room."""
         tail = (len(self.rows) + 1) * ROW.size + FOOTER.size
         return len(self.rows) < RECORDS_MAX and self.at + length + tail <= self.limit
 
@@ -108,7 +111,10 @@ class ArchiveBuilder:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What an archive says of itself, structure checked. Its name must have been checked before it counts (ARCH-5)."""
+    """The content of an archive, with checked structure.
+
+    It counts only once the archive's name was checked (ARCH-5).
+    """
 
     archive_class: int
     key_id: KeyId
@@ -132,7 +138,7 @@ def parse(data: bytes | memoryview, where: str) -> Parsed:
 
 
 def parse_head(data: bytes | memoryview, where: str) -> tuple[int, KeyId]:
-    """Class and key id. Raises FormatError ARCH-1."""
+    """Return class and key id. Raises FormatError ARCH-1."""
     if len(data) != HEAD.size:
         refuse("ARCH-1", "too short for a head", where)
     magic, archive_class, key_id, _ = HEAD.unpack(data)
@@ -142,7 +148,10 @@ def parse_head(data: bytes | memoryview, where: str) -> tuple[int, KeyId]:
 
 
 def parse_footer(data: bytes | memoryview, size: int, where: str) -> tuple[Digest, int]:
-    """Index digest and number of records of an archive of `size` bytes. Raises FormatError ARCH-2, ARCH-3."""
+    """Return index digest and number of records of an archive of `size` bytes.
+
+    Raises FormatError ARCH-2, ARCH-3.
+    """
     if not ARCHIVE_SIZE_MIN <= size <= ARCHIVE_SIZE_MAX:
         refuse("ARCH-2", f"an archive of {size} bytes", where)
     if len(data) != FOOTER.size:
@@ -156,6 +165,6 @@ def parse_footer(data: bytes | memoryview, size: int, where: str) -> tuple[Diges
 
 
 def check_index(index: bytes, index_digest: Digest, where: str) -> None:
-    """Raises IntegrityError where the index is not the one of that digest (ARCH-4)."""
+    """Raise IntegrityError unless the index has that digest (ARCH-4)."""
     if digest(index) != index_digest:
         raise IntegrityError("object-damaged", "the index is damaged", subject=where)

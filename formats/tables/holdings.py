@@ -1,6 +1,7 @@
-"""Rows of 76 bytes about whole archives: in inventories what a disk holds, in need lists what a point needs.
+"""Rows of 76 bytes about whole archives.
 
-Row: archive name 32, index digest 32, size u32, records u32, class u8, three zero bytes; sorted by name (HOLD-1).
+Inventories list the archives of a disk, need lists those of a point. Row: archive name 32, index digest 32,
+size u32, records u32, class u8, three zero bytes; sorted by name (HOLD-1).
 """
 
 import struct
@@ -16,7 +17,7 @@ from formats.wire import refuse
 ROW = struct.Struct("<32s32sIIB3x")
 assert ROW.size == 76
 MAGIC = b"offsHLD1"
-ROWS_MAX = 1 << 16  # archives a table of an inventory holds at most
+ROWS_MAX = 1 << 16  # the most archives in a table of an inventory
 TABLE_SIZE_MAX = len(MAGIC) + ROWS_MAX * ROW.size
 
 
@@ -34,7 +35,7 @@ def encode_rows(holdings: Iterable[Holding]) -> bytes:
 
 
 def decode_rows(data: bytes | memoryview, where: str) -> list[Holding]:
-    """Raises FormatError HOLD-1 (order, twice), HOLD-2 (size, records, class, padding)."""
+    """Read rows. Raises FormatError HOLD-1 (order, twice), HOLD-2 (size, records, class, padding)."""
     if len(data) % ROW.size:
         refuse("HOLD-2", "not whole rows", where)
     found: list[Holding] = []
@@ -56,13 +57,13 @@ def decode_rows(data: bytes | memoryview, where: str) -> list[Holding]:
 
 
 def encode_tables(holdings: Sequence[Holding]) -> list[bytes]:
-    """The table objects of an inventory."""
+    """Return the table objects of an inventory."""
     ordered = sorted(holdings, key=lambda h: h.name)
     return [MAGIC + encode_rows(ordered[at : at + ROWS_MAX]) for at in range(0, len(ordered), ROWS_MAX)]
 
 
 def decode_table(data: bytes, where: str) -> list[Holding]:
-    """Raises FormatError."""
+    """Read a table object. Raises FormatError."""
     if not data.startswith(MAGIC) or len(data) > len(MAGIC) + ROWS_MAX * ROW.size:
         refuse("HOLD-3", "not a table of archives", where)
     return decode_rows(data[len(MAGIC) :], where)

@@ -1,4 +1,4 @@
-"""The chunk index: where each record of an archive lies, in rows of 60 bytes (IDX-1 to IDX-4).
+"""The chunk index: the place of each record of an archive, in rows of 60 bytes (IDX-1 to IDX-4).
 
 Row: ChunkId 32, record digest 16, offset u32, stored length u32, kind u8, three zero bytes; little-endian.
 """
@@ -38,7 +38,7 @@ def encode_row(row: Row) -> bytes:
 
 
 def decode_index(data: bytes | memoryview, body_start: int, body_end: int, where: str) -> list[Row]:
-    """The rows of an index that covers `body_start` to `body_end` exactly.
+    """Return the rows of an index that covers `body_start` to `body_end` exactly.
 
     Raises FormatError: IDX-1 (size), IDX-2 (gap, overlap or order), IDX-3 (kind), IDX-4 (padding).
     """

@@ -1,8 +1,9 @@
-"""The need list of a point: each archive it needs and a bitmap of the records that are live (NEED-1 to NEED-5).
+"""The need list of a point: each needed archive and a bitmap of its live records (NEED-1 to NEED-5).
 
-A root object over content-addressed buckets by the first bits of the archives' names: the smallest power of two
-that keeps every bucket under 1,024 archives. Points share the buckets in which nothing changed. A salt tells an object
-from the like of it that nothing may be built upon any more: the least that does.
+A root object lists content-addressed buckets by the first bits of the archives' names. Their number is the
+smallest power of two that keeps every bucket under 1,024 archives. Points share the buckets in which nothing
+changed. The salt is the smallest with which the object is not a condemned one, because nothing may be built
+upon that any more.
 
     bucket  magic 8 "offsNBK1", archives u32, salt u32, rows of 76 bytes (holdings), bitmaps in the order of the
             rows: ceil(records / 8) bytes each, record i in bit i % 8 of byte i // 8, bits beyond the last zero
@@ -29,7 +30,7 @@ EMPTY = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One archive, and which of its records are live."""
+    """One archive, and a bitmap of its live records."""
 
     archive: Holding
     live: bytes
@@ -41,11 +42,11 @@ class Need:
         return int.from_bytes(self.live, "little").bit_count()
 
 
-Buckets = dict[tuple[Digest, int, int], list[Need]]  # by digest, number, and how many bits tell the numbers
+Buckets = dict[tuple[Digest, int, int], list[Need]]  # by digest, number, and bits of the number
 
 
 def bitmap(records: int, live: Sequence[int]) -> bytes:
-    """A bitmap of `records` bits in which the numbers in `live` are set."""
+    """Return a bitmap of `records` bits in which the numbers in `live` are set."""
     bits = bytearray((records + 7) // 8)
     for record in live:
         bits[record >> 3] |= 1 << (record & 7)
@@ -53,19 +54,22 @@ def bitmap(records: int, live: Sequence[int]) -> bytes:
 
 
 def of_bits(archive: Holding, bits: int) -> Need:
-    """The need for the records whose numbers are those of the bits that are set."""
+    """Return the need for the records with the set bits as numbers."""
     return Need(archive, bits.to_bytes((archive.records + 7) // 8, "little"))
 
 
 def all_of(archive: Holding) -> Need:
-    """The need for every record of an archive."""
+    """Return the need for every record of an archive."""
     return Need(archive, bitmap(archive.records, range(archive.records)))
 
 
 def encode(
     needs: Sequence[Need], avoid: Callable[[Digest], bool] = lambda _: False
 ) -> tuple[bytes, Mapping[Digest, bytes]]:
-    """The root object, and the buckets by digest; none of them one to `avoid`."""
+    """Return the root object, and the buckets by digest.
+
+    No object has a digest for which `avoid` is true.
+    """
     ordered = sorted(needs, key=lambda n: n.archive.name)
     bits = 0
     while True:
@@ -94,7 +98,7 @@ def _salted(make: Callable[[int], bytes], avoid: Callable[[Digest], bool]) -> by
 
 
 def decode_root(data: bytes, where: str) -> list[Digest | None]:
-    """The digests of the buckets in order, None for an empty one. Raises FormatError NEED-1."""
+    """Return the digests of the buckets in order, None for an empty one. Raises FormatError NEED-1."""
     if len(data) < ROOT_HEAD.size:
         refuse("NEED-1", "too short for the root of a need list", where)
     magic, bits, _ = ROOT_HEAD.unpack_from(data)
@@ -107,7 +111,10 @@ def decode_root(data: bytes, where: str) -> list[Digest | None]:
 
 
 def decode_bucket(data: bytes, number: int, bits: int, where: str) -> list[Need]:
-    """Bucket `number` of 2^`bits`. Raises FormatError NEED-2 (structure), NEED-3 (wrong bucket), NEED-4 (bitmap)."""
+    """Read bucket `number` of 2^`bits`.
+
+    Raises FormatError NEED-2 (structure), NEED-3 (wrong bucket), NEED-4 (bitmap).
+    """
     if len(data) < BUCKET_HEAD.size:
         refuse("NEED-2", "too short for a bucket", where)
     magic, archives, _ = BUCKET_HEAD.unpack_from(data)
@@ -136,8 +143,11 @@ def decode_bucket(data: bytes, number: int, bits: int, where: str) -> list[Need]
 def load(
     root_digest: Digest, fetch: Callable[[Digest], bytes], where: str, known: Buckets | None = None
 ) -> list[Need]:
-    """A whole need list through `fetch`, which returns the object of a digest, *checked* against it (NEED-5). Buckets that are
-    `known` are not read again, nor kept twice: points that follow each other share most of theirs."""
+    """Read a whole need list through `fetch`, which returns the object of a digest, *checked* against it (NEED-5).
+
+    Buckets that are `known` are not read again, nor kept twice: consecutive points share most of their
+    buckets.
+    """
     digests = decode_root(fetch(root_digest), where)
     bits = (len(digests) - 1).bit_length()
     known = {} if known is None else known
@@ -155,8 +165,11 @@ def load(
 def add_rows(
     root_digest: Digest, fetch: Callable[[Digest], bytes], where: str, rows: set[bytes], known: set[Digest]
 ) -> None:
-    """Add the rows (HOLD-1) of the archives of a need list to `rows`, without a look into them, or at the bitmaps. Pass over the
-    buckets that are `known`, and add the others to them: so the lists of a thousand points take little time. Raises as `load`."""
+    """Add the rows (HOLD-1) of the archives of a need list to `rows`, without parsing them or the bitmaps.
+
+    Skip the buckets that are `known`, and add the others to them: so the lists of a thousand points take
+    little time. Raises the errors of `load`.
+    """
     for number, bucket in enumerate(decode_root(fetch(root_digest), where)):
         if bucket is None or bucket in known:
             continue
@@ -165,7 +178,7 @@ def add_rows(
 
 
 def archives_of(data: bytes, where: str) -> list[Holding]:
-    """Return the archives of a bucket, whatever its number. Raises FormatError NEED-2, HOLD-1, HOLD-2."""
+    """Return the archives of a bucket of any number. Raises FormatError NEED-2, HOLD-1, HOLD-2."""
     return decode_rows(memoryview(b"".join(_rows(data, where))), where)
 
 
@@ -179,8 +192,10 @@ def _rows(data: bytes, where: str) -> list[bytes]:
 
 
 def objects_of(root_digest: Digest, fetch: Callable[[Digest], bytes], where: str) -> list[Digest]:
-    """The digests of the objects that make up a need list: its root's, and those of its buckets, which are not read. Raises as
-    `load`."""
+    """Return the digests of the objects of a need list: its root and its buckets. The buckets are not read.
+
+    Raises the errors of `load`.
+    """
     return [root_digest, *(bucket for bucket in decode_root(fetch(root_digest), where) if bucket is not None)]
 
 

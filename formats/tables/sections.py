@@ -1,7 +1,7 @@
-"""Chunk indexes apart from their archives: index objects, and the journal of an export (SECT-1, SECT-2).
+"""Chunk indexes outside their archives: index objects, and the journal of an export (SECT-1, SECT-2).
 
 A section is the row of its archive (formats/tables/holdings.py, 76 bytes), then its index as it stands in the
-archive. A section counts only if its index digest stands in a signed document; that is for the caller to see.
+archive. A section counts only if its index digest stands in a signed document. The caller must check that.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,19 +30,19 @@ class Section:
 
     @classmethod
     def of(cls, archive: Archive) -> Self:
-        """That of an archive just built."""
+        """Return the section of an archive that was just built."""
         holding = Holding(
             archive.name, archive.index_digest, archive.size, archive.records, archive.archive_class
         )
         return cls(holding, archive.index)
 
     def rows(self, where: str) -> list[Row]:
-        """Raises FormatError."""
+        """Return the parsed rows of the index. Raises FormatError."""
         end = self.archive.size - FOOTER.size - len(self.index)
         return decode_index(self.index, HEAD.size, end, where)
 
     def chunks(self) -> Iterator[ChunkId]:
-        """The ids of its records, in order."""
+        """Yield the ids of the archive's records, in order."""
         for at in range(0, len(self.index), INDEX_ROW.size):
             yield ChunkId(self.index[at : at + 32])
 
@@ -51,7 +51,7 @@ class Section:
 
 
 def encode_objects(sections: Iterable[Section]) -> Iterator[bytes]:
-    """Index objects of at most 16 MiB each, holding `sections` in their order."""
+    """Yield index objects of at most 16 MiB each, holding `sections` in their order."""
     parts: list[bytes] = [MAGIC]
     size = len(MAGIC)
     for section in sections:
@@ -66,7 +66,7 @@ def encode_objects(sections: Iterable[Section]) -> Iterator[bytes]:
 
 
 def decode_object(data: bytes, where: str) -> list[Section]:
-    """The sections of an index object, each checked against the digest it claims.
+    """Return the sections of an index object, each checked against its stated digest.
 
     Raises FormatError SECT-1 (structure), IntegrityError (SECT-2: a digest is wrong).
     """
@@ -79,7 +79,7 @@ def decode_object(data: bytes, where: str) -> list[Section]:
 
 
 def scan(data: memoryview, where: str) -> tuple[list[Section], int]:
-    """The whole sections at the start of `data`, and where they end: a journal may break off in one."""
+    """Return the whole sections at the start of `data`, and where they end: a journal may break off inside one."""
     sections: list[Section] = []
     at = 0
     while at + holdings.ROW.size <= len(data):
