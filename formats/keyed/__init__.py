@@ -1,1 +1,1 @@
-"""Everything that needs the key: the datacenter's programs never import from here."""
+"""Everything that needs the key. The datacenter's programs never import from here."""

@@ -1,8 +1,8 @@
 """The catalog: one row per file entry, in Parquet segments cut content-defined by path (CAT-1 to CAT-6).
 
-Rows are sorted by path *components* (`sort_key`), as a depth-first walk meets them. A segment is a chunk of kind
-CATALOG; its raw bytes are a head, then Parquet. Pages list the segments in order; the sealed root lists the pages.
-Parquet is parsed only behind this head, and as `formats.keyed.parquet` lets it through.
+Rows are sorted by path *components* (`sort_key`), in the order of a depth-first walk. A segment is a chunk of
+kind CATALOG; its raw bytes are a head, then Parquet. Pages list the segments in order; the sealed root lists
+the pages. Parquet is parsed only behind this head, and only if `formats.keyed.parquet` accepts it.
 
     head    magic 8 "offsCAT1", table u8 (1 entries, 2 pages), 3 zero, rows u32, bytes of Parquet u32       20 bytes
 """
@@ -31,13 +31,13 @@ SEGMENT_ROWS_MIN = 256
 SEGMENT_ROWS_MAX = 8192
 SEGMENT_BYTES_MAX = (
     4 << 20
-)  # of chunk references and names; a segment is cut before it grows past this, but for one row
-PAGE_BYTES_MAX = 4 << 20  # of first and last paths
-PATH_MAX = 64 << 10  # bytes; each folder may lie in another, but not every path is worth its rows
+)  # bytes of chunk references and names; a segment is cut before it grows past this, except for one row
+PAGE_BYTES_MAX = 4 << 20  # bytes of first and last paths
+PATH_MAX = 64 << 10  # bytes; folders can nest deeper, but a longer path is not worth its rows
 ROW_CHUNKS_MAX = 4096  # a file of more chunks spans rows
 SIZE_END = 1 << 63  # no system has larger files
 MODE_END = 1 << 12  # permission bits, with set-uid, set-gid and sticky
-LOST = ChunkId(bytes(32))  # in a revision, in place of a chunk that can be had nowhere any more
+LOST = ChunkId(bytes(32))  # in a revision, it replaces a chunk that exists nowhere any more
 
 FILE, FOLDER, SYMLINK, FIFO, SOCKET, CHARACTER_DEVICE, BLOCK_DEVICE = 1, 2, 3, 4, 5, 6, 7
 TYPES = {
@@ -51,19 +51,22 @@ TYPES = {
 }
 
 
-# The columns that one look at a file tells: path to links.
+# The columns that one look at a file gives: from `path` to `links`.
 Looked = tuple[bytes, int, int, int, int, str, str, int, int, int, int, int, int, int, int]
 
 
 class Entry(NamedTuple):
-    """One row, in the order of the columns. Times in seconds since 1970, and nanoseconds beyond them: one number of 64
-    bits would end in 2262; `path` relative to the root of all paths, no leading slash.
+    """One row, in the order of the columns.
 
-    A file's content is its data regions end to end: `extents` holds (offset u64, length u64) little-endian pairs
-    where the file has holes, and is empty where it has none or is one hole (no chunks). It lies either in one bundle (`chunks` one id,
-    `lengths` empty, from `offset` on) or in chunks of its own (`chunks` ids, `lengths` u32 each). A file of more
-    than 4,096 chunks spans rows of equal path with `part` 0, 1, 2 …; all but `chunks` and `lengths` stand in part 0.
-    In a revision `LOST` stands for a chunk that was lost.
+    Times are in seconds since 1970, and nanoseconds beyond them: one number of 64 bits would end in 2262.
+    `path` is relative to the root of all paths, without a leading slash.
+
+    A file's content is its data regions end to end. `extents` holds (offset u64, length u64) little-endian
+    pairs if the file has holes. It is empty if the file has none or is one hole (no chunks). The content may
+    lie in one bundle: `chunks` is one id, `lengths` is empty, and it begins at `offset`. Or it lies in chunks
+    of its own: `chunks` are their ids, `lengths` u32 each. A file of more than 4,096 chunks spans rows of
+    equal path with `part` 0, 1, 2 …; part 0 alone has the columns other than `chunks` and `lengths`. In a
+    revision `LOST` replaces a chunk that was lost.
     """
 
     path: bytes
@@ -102,7 +105,7 @@ class Entry(NamedTuple):
         return self.ctime * 10**9 + self.ctime_ns
 
     def holding(self, chunks: bytes, lengths: bytes, offset: int = 0, content: bytes = b"") -> "Entry":
-        """The same entry with its content in these places."""
+        """Return the same entry with its content in these places."""
         return Entry._make((*self[:20], chunks, lengths, offset, content))
 
     def chunk_ids(self) -> list[ChunkId]:
@@ -118,11 +121,11 @@ class Entry(NamedTuple):
 
     @property
     def place(self) -> tuple[bytes, int]:
-        """By which rows are ordered."""
+        """The key by which rows are ordered."""
         return sort_key(self.path), self.part
 
     def data_extents(self) -> list[tuple[int, int]]:
-        """(offset, length) of the data regions."""
+        """Return (offset, length) of the data regions."""
         if not self.extents:
             return [(0, self.size)] if self.chunks else []
         return list(struct.iter_unpack("<QQ", self.extents))
@@ -178,24 +181,24 @@ class PageRow:
 
 
 def sort_key(path: bytes) -> bytes:
-    """Orders paths by components, as if '/' were the lowest byte; names hold no NUL."""
+    """Return a key that orders paths by components, as if '/' were the lowest byte; names hold no NUL."""
     return path.replace(b"/", b"\0")
 
 
 class SegmentCutter:
-    """Decides, row by row and by content alone, where a segment ends (CAT-3)."""
+    """The rule for the end of a segment: it decides row by row and by content alone (CAT-3)."""
 
     def __init__(self, master: MasterKey) -> None:
         self._key = master.chunk_id_catalog
 
     def cuts_after(self, path: bytes) -> bool:
-        """Whether the row's path is a cut; one path in 2,048 is. Limits on rows and bytes are the caller's."""
+        """Return whether the row's path is a cut; one path in 2,048 is. The caller limits rows and bytes."""
         tag = blake3(path, key=self._key).digest(length=4)
         return int.from_bytes(tag, "little") % SEGMENT_ROWS_MEAN == 0
 
 
 def in_parts(entry: Entry) -> Iterator[Entry]:
-    """A file's entry as the rows it takes: one, or several where it has very many chunks of its own."""
+    """Yield the rows of a file's entry: one, or several if it has very many chunks of its own."""
     chunks, lengths = entry.chunks, entry.lengths
     if len(chunks) <= 32 * ROW_CHUNKS_MAX:
         yield entry
@@ -207,7 +210,7 @@ def in_parts(entry: Entry) -> Iterator[Entry]:
 
 
 def joined(parts: Sequence[Entry]) -> Entry:
-    """A file's entry out of its rows, in order: the other way round."""
+    """Return a file's entry from its rows, in order: the inverse of `in_parts`."""
     if len(parts) == 1:
         return parts[0]
     chunks, lengths = b"".join(p.chunks for p in parts), b"".join(p.lengths for p in parts)
@@ -215,14 +218,18 @@ def joined(parts: Sequence[Entry]) -> Entry:
 
 
 def encode_entries(entries: Sequence[Entry]) -> bytes:
-    """A segment's raw bytes. `entries` are sorted and at most 8,192."""
+    """Return a segment's raw bytes. `entries` are sorted and at most 8,192."""
     values = zip(*entries, strict=True) if entries else ((),) * len(_COLUMNS)
     columns = [pa.array(column, kind) for column, (_, kind) in zip(values, _COLUMNS, strict=True)]
     return _encode(ENTRIES, pa.Table.from_arrays(columns, schema=ENTRY_SCHEMA))
 
 
 def decode_entries(raw: bytes, where: str) -> list[Entry]:
-    """Raises FormatError CAT-1 (head), CAT-2 (Parquet differs from it), CAT-4 (order), CAT-5 (a row's own rules)."""
+    """Read a segment.
+
+    Raises FormatError CAT-1 (head), CAT-2 (Parquet differs from it), CAT-4 (order), CAT-5 (a row's own
+    rules).
+    """
     table = _decode(ENTRIES, ENTRY_SCHEMA, raw, where)
     if not table.num_rows:
         return []
@@ -232,14 +239,17 @@ def decode_entries(raw: bytes, where: str) -> list[Entry]:
 
 
 def referenced(raw: bytes) -> set[ChunkId]:
-    """The content chunks that an encoded segment refers to, read back from its bytes: deletion hangs on it."""
+    """Return the content chunks that an encoded segment refers to, read back from its bytes.
+
+    Deletion relies on it.
+    """
     table = _decode(ENTRIES, ENTRY_SCHEMA, raw, "segment", ["chunks"])
     distinct = table.column(0).unique().to_pylist()
     return {ChunkId(ids[at : at + 32]) for ids in distinct for at in range(0, len(ids), 32)} - {LOST}
 
 
 def small_files(raw: bytes) -> Iterator[tuple[bytes, ChunkId, int]]:
-    """Of the small files in a segment that was read before: content id, bundle, offset in it."""
+    """Yield content id, bundle and offset of the small files in a segment that was read before."""
     table = _decode(ENTRIES, ENTRY_SCHEMA, raw, "segment", ["content", "chunks", "offset"])
     for content, chunks, offset in zip(*(c.to_pylist() for c in table.columns), strict=True):
         if content and chunks != LOST:
@@ -247,7 +257,10 @@ def small_files(raw: bytes) -> Iterator[tuple[bytes, ChunkId, int]]:
 
 
 def _check(columns: dict[str, list[Any]], where: str) -> None:
-    """By columns, for it is done to every row that is ever read. Raises FormatError CAT-4, CAT-5."""
+    """Check the rows by columns, because this is done to every row that is ever read.
+
+    Raises FormatError CAT-4, CAT-5.
+    """
     paths = columns["path"]
     places = [*zip(map(sort_key, paths), columns["part"], strict=True)]
     if any(map(operator.ge, places, places[1:])):
@@ -277,7 +290,10 @@ def _check(columns: dict[str, list[Any]], where: str) -> None:
 
 
 def check_parts(before: Entry | None, entries: Iterable[Entry], where: str) -> None:
-    """Refuse a further part of a file that does not come right after the part before it. Raises FormatError CAT-4."""
+    """Refuse a further part of a file that does not come right after the part before it.
+
+    Raises FormatError CAT-4.
+    """
     for entry in entries:
         if entry.part and (
             before is None or (before.path, before.type, before.part) != (entry.path, FILE, entry.part - 1)
@@ -287,7 +303,7 @@ def check_parts(before: Entry | None, entries: Iterable[Entry], where: str) -> N
 
 
 def _is_xattrs(packed: bytes) -> bool:
-    """Whether these are whole attributes, each with a name (CAT-7)."""
+    """Return whether these are whole attributes, each with a name (CAT-7)."""
     at = 0
     while at < len(packed):
         name = packed[at + 2 : (at := at + 2 + int.from_bytes(packed[at : at + 2], "little"))]
@@ -318,7 +334,7 @@ def encode_page(rows: Sequence[PageRow]) -> bytes:
 
 
 def decode_page(raw: bytes, where: str) -> list[PageRow]:
-    """Raises FormatError CAT-1, CAT-2, CAT-6 (order)."""
+    """Read a page. Raises FormatError CAT-1, CAT-2, CAT-6 (order)."""
     table = _decode(PAGES, PAGE_SCHEMA, raw, where)
     rows = [PageRow(*row) for row in zip(*(c.to_pylist() for c in table.columns), strict=True)]
     before: bytes | None = None
@@ -330,7 +346,10 @@ def decode_page(raw: bytes, where: str) -> list[PageRow]:
 
 
 def pages(rows: Iterable[PageRow]) -> Iterator[list[PageRow]]:
-    """Cut the list of segments into pages, content-defined by segment id: mean 256, at most 1,024 rows, 4 MiB of paths."""
+    """Cut the list of segments into pages, content-defined by segment id.
+
+    A page has 256 rows on average, at most 1,024, and at most 4 MiB of paths.
+    """
     page: list[PageRow] = []
     size = 0
     for row in rows:

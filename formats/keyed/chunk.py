@@ -1,7 +1,7 @@
-"""Sealed chunks: compress, seal, name; and back, with every check a reader owes (REC-1 to REC-5).
+"""Sealed chunks: compress, seal, name; and back, with every check that a reader must make (REC-1 to REC-5).
 
 A record is nonce 24, ciphertext, tag 16. Inside the seal: codec u8 (0 raw, 1 zstd), raw length u32, data.
-The additional data is `offseed record v1`, kind u8, key id, ChunkId, so a record cannot stand for another.
+The additional data is `offseed record v1`, kind u8, key id, ChunkId, so no record can replace another.
 After opening, the ChunkId is computed again (REC-5): it is also the commitment to the key.
 """
 
@@ -33,7 +33,7 @@ _PROBE_GAIN = 0.97
 
 
 class ChunkSealer:
-    """Names, seals and opens chunks under one master key. Safe to use from many threads."""
+    """The tool that names, seals and opens chunks under one master key. Many threads may use it."""
 
     def __init__(self, master: MasterKey, level: int = LEVEL) -> None:
         self.level = level
@@ -49,7 +49,7 @@ class ChunkSealer:
     def seal(
         self, kind: int, chunk: ChunkId, raw: bytes | memoryview, *, nonce: bytes | None = None
     ) -> bytes:
-        """The record for `raw`, whose id `chunk` is. Incompressible data is stored as it is."""
+        """Return the record for `raw`; its id is `chunk`. Incompressible data is stored as it is."""
         space = memoryview(bytearray(len(raw) + RECORD_OVERHEAD))
         return bytes(space[: self.seal_into(kind, chunk, raw, space, probe=True, nonce=nonce)])
 
@@ -63,9 +63,10 @@ class ChunkSealer:
         probe: bool,
         nonce: bytes | None = None,
     ) -> int:
-        """As `seal`, to the front of `space`; returns the record's length, at most `RECORD_OVERHEAD` more than `raw`'s.
+        """Do `seal` to the front of `space`; return the record's length.
 
-        What is known to compress mostly needs no `probe`.
+        It is at most `RECORD_OVERHEAD` more than the length of `raw`. Data that is known to compress mostly
+        needs no `probe`.
         """
         assert len(raw) <= RAW_SIZE_MAX
         codec, data = self._compress(raw, probe=probe)
@@ -77,7 +78,10 @@ class ChunkSealer:
         return length + OVERHEAD
 
     def open(self, kind: int, chunk: ChunkId, record: bytes | memoryview, where: str) -> bytes:
-        """The raw bytes. Raises IntegrityError seal-broken (REC-1, REC-5), FormatError REC-2 to REC-4."""
+        """Return the raw bytes.
+
+        Raises IntegrityError seal-broken (REC-1, REC-5), FormatError REC-2 to REC-4.
+        """
         inner = self._aead.open(record, self._aad(kind, chunk), where)
         if len(inner) < INNER.size:
             refuse("REC-2", "a record without its inner head", where)
@@ -117,7 +121,7 @@ class ChunkSealer:
             refuse("REC-4", "compressed data does not decompress to its length", where)
 
     def _plain(self, length: int) -> memoryview:
-        """Room that this thread uses again and again: a fresh megabyte costs more than its encryption."""
+        """Return room that this thread uses again and again: a new megabyte costs more than its encryption."""
         room: mmap.mmap | None = getattr(self._local, "room", None)
         if room is None:
             room = self._local.room = mmap.mmap(-1, INNER.size + RAW_SIZE_MAX)

@@ -1,7 +1,7 @@
-"""The master key and what is derived from it.
+"""The master key and the keys that are derived from it.
 
-Each purpose has a sub-key of its own, so that no two uses can be played off against each other, and the
-public key id tells nothing about any of them. Key bytes never appear in a repr or a log.
+Each purpose has a sub-key of its own, so that no two uses can weaken each other. The public key id tells
+nothing about any of them. Key bytes never appear in a repr or a log.
 """
 
 import secrets
@@ -20,7 +20,7 @@ MASTER_KEY_SIZE = 32
 # Purpose -> bytes. HKDF-SHA256 without salt, info `offseed/v1/<purpose>` (KEY-1).
 PURPOSES = {
     "chunk-id/content": 32,
-    # Apart from the above: a user's backup of our own catalog segment must not get that segment's id.
+    # Separate from the one above: a user's backup of our own catalog segment must not get that segment's id.
     "chunk-id/catalog": 32,
     "content-id": 32,
     "seal": 32,
@@ -32,7 +32,7 @@ PURPOSES = {
 
 @dataclass(frozen=True)
 class MasterKey:
-    """The one secret of a machine's backups. Whoever has it reads them; a restore trusts nothing else."""
+    """The one secret of a machine's backups. Its holder can read them; a restore trusts nothing else."""
 
     raw: bytes = field(repr=False)
 
@@ -49,17 +49,17 @@ class MasterKey:
 
     @property
     def chunk_id_content(self) -> bytes:
-        """Keys the BLAKE3 that names chunks of file content."""
+        """The key of the BLAKE3 that names chunks of file content."""
         return self._derive("chunk-id/content")
 
     @property
     def chunk_id_catalog(self) -> bytes:
-        """Keys the BLAKE3 that names catalog segments."""
+        """The key of the BLAKE3 that names catalog segments."""
         return self._derive("chunk-id/catalog")
 
     @property
     def content_id(self) -> bytes:
-        """Keys the BLAKE3 by which equal small files are found."""
+        """The key of the BLAKE3 that finds equal small files."""
         return self._derive("content-id")
 
     @property
@@ -69,7 +69,7 @@ class MasterKey:
 
     @property
     def commit(self) -> bytes:
-        """Keys the commitment that ties a key slot to this master key."""
+        """The key of the commitment that ties a key slot to this master key."""
         return self._derive("commit")
 
     @property
@@ -79,7 +79,10 @@ class MasterKey:
 
     @property
     def proof(self) -> Ed25519PrivateKey:
-        """Proves that a machine holds this key, to those who do not: its public half stands in the machine's request."""
+        """The key that proves to the side without keys that a machine holds this master key.
+
+        Its public half stands in the machine's request.
+        """
         return Ed25519PrivateKey.from_private_bytes(self._derive("proof"))
 
     @cached_property

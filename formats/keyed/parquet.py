@@ -1,12 +1,13 @@
 """Parquet as the catalog uses it, so plain that no table takes more memory than its bytes (CAT-2).
 
-Parquet can unpack without bound: a page says how long it is unpacked, a dictionary repeats one long value in every row, and the
-footer's totals bind nobody. Whoever has taken over a machine has its key, and seals what he likes. So a reader lets
-through only pages that are as long as their values, which lie there one by one or byte by byte: it walks their heads, which are what Parquet's own reader goes
-by, before that one sees them. What compresses is compressed as a whole, by the record around it.
+Parquet can unpack without bound: a page states its own unpacked length, a dictionary repeats one long value
+in every row, and nothing enforces the footer's totals. An attacker that has taken over a machine has its key,
+and can seal anything. So a reader accepts only pages that are as long as their values, stored one by one or
+byte by byte. It walks the heads of the pages before Parquet's own reader sees them, because that reader
+relies on these heads. The tables are not compressed: the record around a table compresses it as a whole.
 
-The heads are structs in Thrift's compact protocol (thrift-compact-protocol.md in apache/thrift); their fields are those of
-parquet.thrift in apache/parquet-format.
+The heads are structs in Thrift's compact protocol (thrift-compact-protocol.md in apache/thrift); their fields
+are those of parquet.thrift in apache/parquet-format.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from formats.wire import refuse
 _PAGE_SIZE = 64 << 20  # above any table: one page a column
 _PLAIN, _RLE, _SPLIT = 0, 3, 9
 _DATA_PAGE = 0
-_FOOTER_LIST_MAX = 10_000  # of what lists the footer may hold
+_FOOTER_LIST_MAX = 10_000  # the most elements in a list of the footer
 _FOOTER_TEXT_MAX = 1 << 20
 _DEPTH_MAX = 8
 _TRUE, _FALSE, _BYTE, _BINARY, _LIST, _STRUCT = 1, 2, 3, 8, 9, 12
@@ -28,11 +29,14 @@ _INTEGERS = (4, 5, 6)
 # The fields of FileMetaData, RowGroup, ColumnChunk and ColumnMetaData in parquet.thrift that our writer writes.
 _FOOTER, _GROUP, _CHUNK = {1, 2, 3, 4, 6, 7}, {1, 2, 3, 5, 6}, {2, 3}
 _COLUMN = {1, 2, 3, 4, 5, 6, 7, 9, 13}
-_INDEX, _COUNTS = {4, 5, 6, 7}, {12, 16}  # where another writer puts an index of pages, statistics, sizes
+_INDEX, _COUNTS = {4, 5, 6, 7}, {12, 16}  # fields of other writers: an index of pages, statistics, sizes
 
 
 def write(table: pa.Table, split: Sequence[str] = ()) -> bytes:
-    """A table without nulls, of at most some thousand rows. Integers that are `split` into their bytes compress better."""
+    """Return a table without nulls, of at most some thousand rows, as Parquet.
+
+    Integers that are `split` into their bytes compress better.
+    """
     sink = pa.BufferOutputStream()
     pq.write_table(
         table,
@@ -51,7 +55,10 @@ def write(table: pa.Table, split: Sequence[str] = ()) -> bytes:
 def read(
     data: memoryview, schema: pa.Schema, rows: int, where: str, names: Sequence[str] | None = None
 ) -> pa.Table:
-    """The columns called `names`, or all, of a table of `schema` that has `rows`. Raises FormatError CAT-2."""
+    """Return the columns called `names`, or all, of a table of `schema` that has `rows`.
+
+    Raises FormatError CAT-2.
+    """
     try:
         for column in _columns(data, where):
             _check_pages(data, column, rows, where)
@@ -64,7 +71,7 @@ def read(
         if found.num_rows != rows or found.num_row_groups > 1 or not file.schema_arrow.equals(schema):
             refuse("CAT-2", "the table differs from its head", where)
         table = file.read(columns=names, use_threads=False)
-        table.validate(full=True)  # text that is no UTF-8 would fail later, where nobody expects it
+        table.validate(full=True)  # text that is no UTF-8 would fail later, at an unexpected place
     except (OSError, ValueError, pa.ArrowException) as error:
         refuse("CAT-2", f"not a readable table ({type(error).__name__})", where)
     if table.num_rows != rows or any(column.null_count for column in table.columns):
@@ -73,8 +80,11 @@ def read(
 
 
 def _columns(data: memoryview, where: str) -> list[dict[int, Any]]:
-    """What the footer says of each column, as far as it says what our own writer would: at others Parquet's reader may end the
-    process, a codec that is none among them. Raises FormatError, ValueError."""
+    """Return the footer's description of each column, if our own writer could have written it.
+
+    With another description Parquet's reader may end the process, for example because of an unknown codec.
+    Raises FormatError, ValueError.
+    """
     size = int.from_bytes(data[-8:-4], "little")
     if len(data) < size + 12 or bytes(data[-4:]) != b"PAR1":
         refuse("CAT-2", "no table, by its end", where)
@@ -104,7 +114,10 @@ def _columns(data: memoryview, where: str) -> list[dict[int, Any]]:
 
 
 def _check_pages(data: memoryview, column: dict[int, Any], rows: int, where: str) -> None:
-    """That a column lies in plain pages which hold its rows and nothing else. Raises FormatError, ValueError."""
+    """Check that a column lies in plain pages that hold its rows and nothing else.
+
+    Raises FormatError, ValueError.
+    """
     start, length, values = column[9], column[7], column[5]
     if not all(isinstance(number, int) for number in (start, length, values)):
         refuse("CAT-2", "a column has no place", where)
@@ -130,9 +143,9 @@ def _check_pages(data: memoryview, column: dict[int, Any], rows: int, where: str
 
 
 def _struct(data: memoryview, at: int, depth: int = 0) -> tuple[dict[int, Any], int]:
-    """A struct's fields by id, and where it ends: integers, and structs in it; of other values only that they are there.
+    """Return a struct's fields by id, and where it ends. Raises ValueError.
 
-    Raises ValueError.
+    The values are the integers, lists and inner structs. Any other value is None.
     """
     if depth > _DEPTH_MAX:
         raise ValueError("structs in structs")
@@ -166,7 +179,7 @@ def _struct(data: memoryview, at: int, depth: int = 0) -> tuple[dict[int, Any], 
 
 
 def _list(data: memoryview, at: int, depth: int) -> tuple[list[Any], int]:
-    """The elements of a list, and where it ends. Raises ValueError."""
+    """Return the elements of a list, and where it ends. Raises ValueError."""
     head, at = _byte(data, at), at + 1
     count, kind = head >> 4, head & 15
     if count == 15:

@@ -1,7 +1,7 @@
-"""Passphrases: one way from text to bytes, a check for what a guesser tries first, and generated ones.
+"""Passphrases: one way from text to bytes, a check against the first guesses of an attacker, and generated ones.
 
-The check is honest, not clever. It refuses what is short, what repeats, what follows the keyboard, and a few
-phrases everybody knows; it cannot tell whether the rest was chosen well. Who wants certainty generates one.
+The check is honest, not clever. It refuses short phrases, repetition, rows of keys, and a few phrases that
+everybody knows. It cannot tell whether the rest was chosen well. Only a generated passphrase gives certainty.
 """
 
 import secrets
@@ -58,12 +58,15 @@ _WELL_KNOWN = (
     "admin",
 )
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: nothing to be mistaken for another
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no character looks like another
 _GROUPS, _GROUP = 7, 4  # 28 characters of 5 bits
 
 
 def normalise(text: str) -> bytes:
-    """The bytes of a passphrase: NFC, without one trailing newline, UTF-8 (SLOT-4). Raises UsageError."""
+    """Return the bytes of a passphrase: NFC, without one trailing newline, UTF-8 (SLOT-4).
+
+    Raises UsageError.
+    """
     try:
         return unicodedata.normalize("NFC", _without_newline(text)).encode()
     except UnicodeEncodeError:
@@ -90,14 +93,16 @@ def check(text: str) -> None:
 
 
 def generate() -> str:
-    """A passphrase of 140 random bits, in groups that can be read to someone."""
+    """Return a passphrase of 140 random bits, in groups that can be read aloud."""
     groups = ("".join(secrets.choice(_ALPHABET) for _ in range(_GROUP)) for _ in range(_GROUPS))
     return "-".join(groups)
 
 
 def readings(text: str) -> list[str]:
-    """What was typed; and, where it can be read as a generated one, that one as it was generated: in groups, in lower case,
-    letters that are taken for digits as these."""
+    """Return the typed text; if it looks like a generated passphrase, also the form in which it was generated.
+
+    That form has groups, lower case, and digits in place of the letters that look like them.
+    """
     squeezed = text.casefold().translate(str.maketrans("oil", "011", "- "))
     if len(squeezed) != _GROUPS * _GROUP or set(squeezed) - set(_ALPHABET):
         return [text]
@@ -110,7 +115,10 @@ def _without_newline(text: str) -> str:
 
 
 def _surprises(text: str) -> int:
-    """How many things a guesser must come by, if a known phrase, a row of keys or a repetition is but one."""
+    """Return how many things an attacker must guess.
+
+    A known phrase, a row of keys or a repetition counts as one.
+    """
     position = count = 0
     while position < len(text):
         position += max(_known(text, position), _stretch(text, position), 1)
@@ -119,12 +127,12 @@ def _surprises(text: str) -> int:
 
 
 def _known(text: str, start: int) -> int:
-    """The length of the longest well-known phrase that begins at `start`."""
+    """Return the length of the longest well-known phrase that begins at `start`."""
     return max((len(phrase) for phrase in _WELL_KNOWN if text.startswith(phrase, start)), default=0)
 
 
 def _stretch(text: str, start: int) -> int:
-    """The length of what follows the keyboard from `start` on, or stood in the text before."""
+    """Return the length of the text from `start` on that follows the keyboard, or that occurred before."""
     end = start + _STRETCH_MIN
     while end <= len(text) and (text[start:end] in _KEYBOARD or text[start:end] in text[: end - 1]):
         end += 1

@@ -1,7 +1,7 @@
-"""The sealed root of a recovery point: what only the owner may know, bound to all that the manifest says openly.
+"""The sealed root of a recovery point: the owner's part, bound to all clear parts of the manifest.
 
-Whoever has the key opens the root first and refuses any difference (ROOT-1 to ROOT-3). So restore trusts the
-master key alone; signatures serve the keyless side.
+Only the owner may know its content. A reader with the key opens the root first and refuses any difference
+(ROOT-1 to ROOT-3). So restore trusts the master key alone; signatures serve the side without keys.
 """
 
 from formats.documents.codec import Record, blob, choice, hexed, integer, many, member, nested, optional
@@ -18,10 +18,10 @@ DOUBT_REASONS = ("gone", "empty", "unmounted", "shrank")
 
 
 class Doubt(Record):
-    """An item of which the machine doubts that the point holds all that it should, and why.
+    """An item of which the machine doubts that the point holds everything that it should, and the reason.
 
-    The point `than` held `before` entries and `bytes_before` of it; this one holds `entries` and `bytes`. The machine has
-    seen this state in so many `runs`, for the first time at `since`.
+    The point `than` held `before` entries and `bytes_before` of it; this one holds `entries` and `bytes`. The
+    machine has seen this state in so many `runs`, for the first time at `since`.
     """
 
     item: bytes = member(blob(1024))
@@ -36,8 +36,11 @@ class Doubt(Record):
 
 
 class Root(Record):
-    """`pages` are the ids of the catalog's pages in order, `doubts` the reasons of a point that is doubted; `authority` is the public key
-    of the vault's authority, which alone may end the machine; all else repeats and binds the manifest."""
+    """The content of a sealed root. All members not named here repeat and bind the manifest.
+
+    `pages` are the ids of the catalog's pages in order. `doubts` are the reasons if the point is doubted.
+    `authority` is the public key of the vault's authority, which alone may end the machine.
+    """
 
     point: PointId = member(hexed(16))
     revision: int = member(integer(1))
@@ -53,7 +56,7 @@ class Root(Record):
 
 
 def clear_digest(manifest: Manifest) -> HexDigest:
-    """The digest of the manifest's JSON without its `root`, in our one encoding."""
+    """Return the digest of the manifest's JSON without its `root`, in our one encoding."""
     clear: Json = {name: value for name, value in manifest.to_json().items() if name != "root"}
     return hex_digest(encode_json(clear))
 
@@ -63,10 +66,10 @@ def seal_root(master: MasterKey, root: Root, *, nonce: bytes | None = None) -> b
 
 
 def open_root(master: MasterKey, manifest: Manifest, where: str) -> Root:
-    """The root, every difference from the clear part refused.
+    """Open the root, and refuse every difference from the clear part.
 
-    Raises IntegrityError seal-broken (ROOT-1), root-differs (ROOT-2); FormatError. That the root's key signed the
-    manifest (ROOT-3) is for the caller to see, who has the envelope.
+    Raises IntegrityError seal-broken (ROOT-1), root-differs (ROOT-2); FormatError. The caller has the
+    envelope, and must check that the root's key signed the manifest (ROOT-3).
     """
     data = Xaes256Gcm(master.seal).open(manifest.root, AAD + master.key_id, where)
     root = Root.from_json(decode_json(data, where), where)

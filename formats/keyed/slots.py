@@ -1,9 +1,9 @@
 """Key slots: the master key and the chunking parameters, wrapped under a passphrase.
 
-A slot is safe to show, save for guesses at its passphrase, which Argon2id makes dear. Nothing in it can be
-changed unseen: every clear field is authenticated by the seal, the sealed part has one length, and the key
-that comes out must match the key id and the commitment that lie in the clear. The chunking parameters lie
-inside the seal, because an operator who could choose them could read content from the lengths of chunks.
+A slot is safe to show, except for guesses at its passphrase, which Argon2id makes expensive. Nobody can
+change anything in it unseen: the seal authenticates every clear field, and the sealed part has one length.
+The opened key must also match the key id and the commitment in the clear. The chunking parameters lie inside
+the seal, because an operator with control over them could read content from the lengths of chunks.
 """
 
 import hmac
@@ -23,11 +23,9 @@ from formats.wire import Json, decode_json, encode_json, refuse
 
 SALT_SIZE = 16
 COMMITMENT_SIZE = 32
-PAYLOAD_SIZE = 256  # padded with spaces, lest its length tell how large the parameters are
+PAYLOAD_SIZE = 256  # padded with spaces, so that its length does not tell the size of the parameters
 
-WORK_MAX = (
-    1 << 20
-)  # KiB of memory, times passes over them: a second or two, and five guesses of this program's own
+WORK_MAX = 1 << 20  # KiB of memory, times passes over them: a second or two, and five times the default cost
 
 _KDF = "argon2id"
 _AAD_LABEL = b"offseed slot v1"
@@ -42,7 +40,10 @@ _HEX = re.compile(r"(?:[0-9a-f]{2})*\Z")
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkingParameters:
-    """How content is cut, in bytes: large files between `min_size` and `max_size`, small ones into bundles."""
+    """The sizes for cutting content, in bytes.
+
+    Large files are cut between `min_size` and `max_size`; small ones go into bundles.
+    """
 
     min_size: int = 256 << 10
     mean_size: int = 512 << 10
@@ -60,7 +61,7 @@ class ChunkingParameters:
 
 @dataclass(frozen=True, kw_only=True)
 class KdfCost:
-    """What one guess at the passphrase costs: Argon2id's memory, passes and lanes."""
+    """The cost of one guess at the passphrase: Argon2id's memory, passes and lanes."""
 
     memory_kib: int = 64 << 10
     time: int = 3
@@ -68,7 +69,7 @@ class KdfCost:
 
     @property
     def work(self) -> int:
-        """KiB of memory, times passes over them."""
+        """The KiB of memory, times passes over them."""
         return self.memory_kib * self.time
 
     def check(self, where: str) -> None:
@@ -101,7 +102,7 @@ def make_slot(
     salt: bytes | None = None,
     nonce: bytes | None = None,
 ) -> Slot:
-    """Wrap `master` and `parameters` under `passphrase`; `salt` and `nonce` are for test vectors alone."""
+    """Wrap `master` and `parameters` under `passphrase`; only test vectors give `salt` and `nonce`."""
     parameters.check("chunking parameters")
     clear = Slot(
         salt=os.urandom(SALT_SIZE) if salt is None else salt,
@@ -116,7 +117,10 @@ def make_slot(
 
 
 def open_slot(slot: Slot, passphrase: str) -> tuple[MasterKey, ChunkingParameters]:
-    """What `make_slot` wrapped. Raises PassphraseError (SLOT-5), IntegrityError (SLOT-6), FormatError."""
+    """Return the wrapped key and parameters.
+
+    Raises PassphraseError (SLOT-5), IntegrityError (SLOT-6), FormatError.
+    """
     where = _place(slot)
     try:
         payload = _cipher(slot, passphrase).open(slot.sealed, _aad(slot))
@@ -128,7 +132,7 @@ def open_slot(slot: Slot, passphrase: str) -> tuple[MasterKey, ChunkingParameter
             hint="capitals and spaces count, and what was written before the passphrase was changed wants the old one",
         ) from None
     master, parameters = _decode_payload(payload, where)
-    # The seal alone does not prove it: whoever knows two passphrases can craft bytes that open under both.
+    # The seal alone does not prove it: an attacker with two passphrases can make bytes that open under both.
     if not hmac.compare_digest(slot.key_id + slot.commitment, master.key_id + _commitment(master)):
         raise IntegrityError(
             "seal-broken",
@@ -140,7 +144,7 @@ def open_slot(slot: Slot, passphrase: str) -> tuple[MasterKey, ChunkingParameter
 
 
 def slot_to_json(slot: Slot) -> dict[str, Json]:
-    """The slot as it stands in documents (SLOT-1)."""
+    """Return the slot as it stands in documents (SLOT-1)."""
     return {
         "commitment": slot.commitment.hex(),
         "kdf": _KDF,
@@ -152,7 +156,7 @@ def slot_to_json(slot: Slot) -> dict[str, Json]:
 
 
 def slot_from_json(value: Json, where: str) -> Slot:
-    """Parse what `slot_to_json` gives and nothing else. Raises FormatError."""
+    """Parse the output of `slot_to_json` and nothing else. Raises FormatError."""
     costs = [field.name for field in fields(KdfCost)]
     members = _members(value, {"kdf", *costs, *_BYTE_FIELDS}, "SLOT-1", where)
     if members["kdf"] != _KDF:
@@ -176,7 +180,7 @@ def _place(slot: Slot) -> str:
 
 
 def _commitment(master: MasterKey) -> bytes:
-    """Only `master` gives these bytes: finding another key that does means breaking HKDF or BLAKE3."""
+    """Return bytes that only `master` gives: to find another key with them means to break HKDF or BLAKE3."""
     return blake3(master.key_id, key=master.commit).digest()
 
 
@@ -193,13 +197,13 @@ def _cipher(slot: Slot, passphrase: str) -> Xaes256Gcm:
 
 
 def _aad(slot: Slot) -> bytes:
-    """Every clear field, in the one encoding we write."""
+    """Return every clear field, in the one encoding that we write."""
     clear = {name: value for name, value in slot_to_json(slot).items() if name != "sealed"}
     return _AAD_LABEL + encode_json(clear)
 
 
 def _decode_payload(payload: bytes, where: str) -> tuple[MasterKey, ChunkingParameters]:
-    """Parse the sealed part: whoever wrote it knew the passphrase, and may still be wrong (SLOT-3)."""
+    """Parse the sealed part: its writer knew the passphrase, and may still be wrong (SLOT-3)."""
     members = _members(decode_json(payload, where, PAYLOAD_SIZE), {"chunking", "master"}, "SLOT-3", where)
     names = {field.name for field in fields(ChunkingParameters)}
     chunking = _members(members["chunking"], names, "SLOT-3", f"{where}.chunking")
