@@ -1,1 +1,1 @@
-"""What commands did, as both sides keep and tell it: logs in a home, lists of them, and who is told how they end."""
+"""Jobs as both sides keep and report them: logs in a home, lists of them, and notifications of their ends."""

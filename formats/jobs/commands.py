@@ -1,4 +1,4 @@
-"""`jobs`, which both programs have alike: what a list of logs shows, and following one of them."""
+"""The command `jobs`, the same in both programs: the list of logs, and following one of them."""
 
 import time
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ AllOption = Annotated[
 
 
 def told(job: "Job") -> str:
-    """A job in one line."""
+    """Return a job in one line."""
     from formats.jobs.listing import STATES
 
     of = f" of {size(job.of)}" if job.of is not None and job.state not in STATES.values() else ""
@@ -46,7 +46,7 @@ def told(job: "Job") -> str:
 
 
 def chosen(jobs: "Sequence[Job]", wanted: str) -> "Job":
-    """The job whose id begins so. Raises UsageError job-unknown."""
+    """Return the job with an id that begins with `wanted`. Raises UsageError job-unknown."""
     found = [job for job in jobs if job.job.startswith(wanted)] if wanted else []
     if len(found) != 1:
         raise UsageError(
@@ -57,7 +57,7 @@ def chosen(jobs: "Sequence[Job]", wanted: str) -> "Job":
 
 
 def show_job(console: Console, job: "Job") -> None:
-    """All that a log tells."""
+    """Print everything in a job's log."""
     console.say(told(job))
     for line in job.lines:
         if line.get("event") == "finding":
@@ -71,8 +71,11 @@ def show_job(console: Console, job: "Job") -> None:
 
 
 def follow(console: Console, home: Path, wanted: str | None) -> int:
-    """Tell what a job does until it ends; its exit code is not this one's. Stopped, it leaves the job alone, and returns the exit
-    code that tells the signal. Raises UsageError job-unknown."""
+    """Print the events of a job until it ends; the result is not the job's exit code.
+
+    A signal to stop leaves the job alone. Then the result is the exit code of the signal. Raises UsageError
+    job-unknown.
+    """
     from formats.jobs.listing import jobs, read_job
 
     job: Job | None
@@ -101,7 +104,7 @@ def follow(console: Console, home: Path, wanted: str | None) -> int:
 
 
 def of_one(console: Console, home: Path, wanted: str | None, *, following: bool) -> int | None:
-    """Tell of the one job that is asked for, or of the one that runs. Returns the exit code; None where all are asked for.
+    """Print the one requested job, or the running one. Return the exit code; None if all jobs are requested.
 
     Raises UsageError job-unknown.
     """
@@ -116,7 +119,7 @@ def of_one(console: Console, home: Path, wanted: str | None, *, following: bool)
 
 
 def list_jobs(console: Console, rows: "Sequence[tuple[str, dict[str, Json]]]", *, every: bool) -> None:
-    """All, or the last ones, those that run among them."""
+    """Print all jobs, or the last ones, running jobs included."""
     shown = rows if every else rows[-SHOWN:]
     for text, _ in shown:
         console.say(text)
@@ -126,7 +129,7 @@ def list_jobs(console: Console, rows: "Sequence[tuple[str, dict[str, Json]]]", *
 
 
 def _line(line: "dict[str, object]") -> str:
-    """A line of a log, for people."""
+    """Return a line of a log, for people."""
     from formats.jobs.listing import integer
 
     when = moment(integer(line.get("time")))

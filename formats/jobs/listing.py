@@ -1,4 +1,4 @@
-"""The jobs of a home, by their logs: those that run, and those that ended or were killed."""
+"""The jobs of a home, read from their logs: running jobs, and those that ended or were killed."""
 
 import json
 import os
@@ -25,8 +25,12 @@ SUCCESS = ("done", "warnings")
 
 @dataclass
 class Job:
-    """One job. `state` is running, done, warnings, unfinished (a further disk is needed), stopped, failed or killed; skipped, where
-    another command was at work; not-due, where the schedule says so. Times are in seconds since 1970; `of` bytes are to be read, where that is known; `codes` counts its findings."""
+    """One job. Times are in seconds since 1970.
+
+    `state` is running, done, warnings, unfinished (a further disk is needed), stopped, failed or killed. It
+    is skipped if another command was at work, and not-due if the schedule says so. `of` bytes are to be read,
+    None if that is not known. `codes` counts the findings.
+    """
 
     job: str
     kind: str
@@ -68,12 +72,12 @@ class Job:
 
 
 def jobs(home: Path) -> list[Job]:
-    """All whose logs there are, in the order in which they began."""
+    """Return all jobs that have logs, in the order in which they began."""
     return [job for path in _logs(home) if (job := read_job(path)) is not None]
 
 
 def read_job(path: Path) -> Job | None:
-    """A job by its log; None where that is no log, or was removed meanwhile."""
+    """Read a job from its log; return None if that is no log, or was removed meanwhile."""
     lines = list(_lines(path))
     if not lines or lines[0].get("event") != "begin":
         return None
@@ -89,7 +93,7 @@ def read_job(path: Path) -> Job | None:
 
 
 def end_those_killed(home: Path) -> list[Job]:
-    """Return the jobs that were killed since this was last asked, and end their logs."""
+    """Return the jobs that were killed since the last call, and end their logs."""
     found = []
     for path in _logs(home):
         if _has_end(path) or (job := read_job(path)) is None or job.state != "killed":
@@ -101,7 +105,7 @@ def end_those_killed(home: Path) -> list[Job]:
 
 
 def ended_now(log: JobLog, console: Tally) -> Job:
-    """A job that has just ended, and of which no log could be written."""
+    """Return a job that has just ended, for the case that its log could not be written."""
     state = log.nothing or STATES.get(log.code, "failed")
     job = Job(log.job, log.kind, log.path, int(time.time()), state, int(time.time()))
     job.codes.update(finding.code for finding in console.findings)
@@ -128,14 +132,14 @@ def _take(job: Job, line: dict[str, Any]) -> None:
         job.state = str(nothing) if nothing in NOTHING else STATES.get(integer(line.get("code")), "failed")
         if isinstance(
             codes := line.get("codes"), dict
-        ):  # of all findings, also those that no line of their own tells
+        ):  # of all findings, also those without a line of their own
             job.codes = Counter({str(code): integer(count) for code, count in codes.items()})
         if isinstance(error := line.get("error"), dict):
             job.error = {name: str(value) for name, value in error.items()}
 
 
 def _logs(home: Path) -> list[Path]:
-    """Return the logs of a home; none where it may not be read."""
+    """Return the logs of a home; none if it may not be read."""
     try:
         return sorted(home / FOLDER / name for name in os.listdir(home / FOLDER) if name.endswith(".jsonl"))
     except OSError:
@@ -143,7 +147,7 @@ def _logs(home: Path) -> list[Path]:
 
 
 def _has_end(path: Path) -> bool:
-    """Whether the last line of a log is that of the job's end."""
+    """Return whether the last line of a log reports the job's end."""
     with suppress(OSError), open(path, "rb") as file:
         file.seek(max(file.seek(0, os.SEEK_END) - LINE_MAX, 0))
         return b'"event": "end"' in file.read().rstrip(b"\n").rpartition(b"\n")[2]
@@ -151,7 +155,7 @@ def _has_end(path: Path) -> bool:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines that are whole: the last may be on its way."""
+    """Yield the whole lines of a log: the last one may still be incomplete."""
     with suppress(OSError), open(path, "rb") as file:
         for line in file:
             with suppress(ValueError):
@@ -160,7 +164,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _lives(pid: object, created: object) -> bool:
-    """Whether the process of that number is the one that was created then."""
+    """Return whether the process of that number is the one that was created then."""
     with suppress(psutil.Error, ValueError, TypeError):
         there = float(psutil.Process(integer(pid)).create_time())
         return abs(there - float(str(created))) < 1
@@ -168,7 +172,7 @@ def _lives(pid: object, created: object) -> bool:
 
 
 def integer(value: object) -> int:
-    """What stands in a log, which somebody may have edited."""
+    """Return a number from a log, or 0: somebody may have edited the log."""
     with suppress(ValueError, TypeError, OverflowError):
         return int(float(str(value)))
     return 0

@@ -1,7 +1,7 @@
-"""What a command does, as it does it: JSON lines in a file of its home, of which the oldest make room.
+"""The log of a command, written while it runs: JSON lines in a file of its home. The oldest logs make room.
 
-The names of the files begin with a number that counts up, so that their order is that of the jobs, whatever the clock said.
-Nothing here may end a job, or hold it up: what cannot be written is not written.
+The file names begin with a rising number, so that they sort in the order of the jobs, even if the clock was
+wrong. Nothing here may end a job, or delay it: a line that cannot be written is left out.
 """
 
 import json
@@ -19,13 +19,16 @@ from formats.words import printable
 FOLDER = "jobs"
 FILES_MAX = 400
 KILLED = 137  # 128 and SIGKILL
-FINDINGS_MAX = 1000  # told one by one; the end counts all
-NOTHING = ("skipped", "not-due")  # another command was at work, or the schedule says: not today
-PAUSE = 2.0  # seconds between two lines of progress, or a hundredth of what has passed: so they are some hundreds at most
+FINDINGS_MAX = 1000  # written one by one; the last line counts all
+NOTHING = ("skipped", "not-due")  # another command was at work; or the schedule says: not today
+PAUSE = 2.0  # seconds between two lines of progress, or a hundredth of the elapsed time: so a log has some hundreds
 
 
 class JobLog:
-    """The log of one job, begun by the first line. `job` is its id: when it began, and what cannot be guessed."""
+    """The log of one job; the first line begins it.
+
+    `job` is its id: the time of its start and random digits.
+    """
 
     def __init__(self, home: Path, kind: str) -> None:
         self.kind = kind
@@ -41,10 +44,10 @@ class JobLog:
         self._findings = 0
         self.code = 0
         self.error: OffseedError | None = None
-        self.nothing: str | None = None  # why it did nothing, one of `NOTHING`
+        self.nothing: str | None = None  # the reason why it did nothing, one of `NOTHING`
 
     def begin(self) -> None:
-        """The first line; nothing where there is no home, or it cannot be written."""
+        """Write the first line; do nothing if there is no home, or if it cannot be written."""
         if self.is_begun:
             return
         self.is_begun = True
@@ -84,7 +87,7 @@ class JobLog:
             self._line("progress", **_counts(tally))
 
     def end(self, code: int, error: OffseedError | None, tally: Tally) -> None:
-        """The last line. A job that failed before its first one is told of, too."""
+        """Write the last line. A job that failed before its first line is logged too."""
         self.begin()
         self.code, self.error = code, error
         told = None
@@ -112,7 +115,7 @@ class JobLog:
 
 
 def end_killed(path: Path, when: int, seconds: int, findings: int) -> None:
-    """Write the last line of a job that was killed, and could not do so. Raises OSError."""
+    """Write the last line of a job that was killed and could not write it itself. Raises OSError."""
     handle = os.open(path, os.O_WRONLY | os.O_APPEND)
     try:
         os.write(handle, b"\n")  # its own last line may have been cut
@@ -133,7 +136,7 @@ def _next_number(folder: Path) -> int:
 
 
 def _make_room(folder: Path) -> None:
-    """Remove the oldest logs, of which there may be so many, but for those of jobs that run."""
+    """Remove the oldest logs above `FILES_MAX`, except those of running jobs."""
     from formats.jobs.listing import read_job
 
     for old in sorted(folder.glob("*.jsonl"))[: 1 - FILES_MAX]:

@@ -1,4 +1,4 @@
-"""`notify`, which both programs have alike: who is told how jobs end."""
+"""The command group `notify`, the same in both programs: the receivers of messages about the ends of jobs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -46,7 +46,7 @@ MetricsOption = Annotated[
 
 @dataclass(frozen=True)
 class Side:
-    """What is different in the two programs: where the home is, who it is of, which proxy leads out, and what is overdue."""
+    """The parts that differ between the two programs: the home, its name, the proxy, and the overdue events."""
 
     program: str
     home: Callable[[], Path]
@@ -56,7 +56,7 @@ class Side:
 
 
 def add_notify(app: typer.Typer, side: Side) -> None:
-    """The group `notify`."""
+    """Add the command group `notify` to `app`."""
     about = "Show and set who is told how jobs end: a command, a webhook, a file of metrics."
     example = f"{side.program} notify set --command 'mail -s offseed root' --on failure,stale --days 2"
     commands, below = _Commands(side), group(app, "notify", about, example)
@@ -80,7 +80,10 @@ class _Commands:
         days: DaysOption = None,
         metrics: MetricsOption = None,
     ) -> None:
-        """Set who is told, and of what. What is not given stays as it was."""
+        """Set the notifications of job ends.
+
+        An option that is not given keeps its value.
+        """
         from formats.jobs.telling import EVENTS, Notify, check_metrics
 
         home = self._side.home()
@@ -103,13 +106,13 @@ class _Commands:
         _show(console, notify)
 
     def show(self, console: Console) -> None:
-        """Show who is told, and of what."""
+        """Show the notifications of job ends."""
         from formats.jobs.telling import Notify
 
         _show(console, Notify.of(self._side.home()))
 
     def test(self, console: Console) -> int:
-        """Tell of a failure that there was not, to see that it arrives."""
+        """Send a test message, to see that it arrives."""
         from formats.jobs.telling import EVENTS, Event, Notify, tell
 
         home = self._side.home()
@@ -125,8 +128,11 @@ class _Commands:
         return FAILED if wrong else DONE
 
     def check(self, console: Console) -> int:
-        """Tell where no backup has succeeded for some days, of jobs that were killed, and of a last backup that is doubted. Run it daily,
-        by cron say; the exit code is 3 where there is one."""
+        """Report overdue backups and killed jobs.
+
+        Also report a last backup that is doubted. Run this daily, for example by cron. The exit code is 3 if
+        there is anything to report.
+        """
         from formats.jobs.telling import Notify, tell
 
         home = self._side.home()
@@ -145,7 +151,10 @@ class _Commands:
 
 
 def job_ended(side: Side, console: Console) -> None:
-    """After a job: whoever wants to be told, then metrics. What goes wrong is a notice, and keeps nothing else from being done."""
+    """Report the end of a job to its receivers, then write the metrics.
+
+    An error here becomes a note, and prevents nothing else.
+    """
     from formats.jobs.listing import ended_now, read_job
     from formats.jobs.telling import Notify, event_of, tell
 
@@ -170,7 +179,7 @@ def job_ended(side: Side, console: Console) -> None:
 
 
 def _killed(side: Side, home: Path) -> "list[Event]":
-    """Return an event for each job that was killed, and told nobody."""
+    """Return an event for each job that was killed and could not report its end."""
     from formats.jobs.listing import end_those_killed
     from formats.jobs.telling import event_of
 
@@ -179,7 +188,7 @@ def _killed(side: Side, home: Path) -> "list[Event]":
 
 
 def _or(ask: Callable[[], str], otherwise: str) -> str:
-    """A home may be so damaged that it does not tell."""
+    """Return the answer of `ask`, or `otherwise`, because a damaged home may give none."""
     try:
         return ask()
     except OffseedError:

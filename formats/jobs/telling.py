@@ -1,7 +1,8 @@
-"""Who is told how jobs end: a command, a webhook, and a file of metrics for Prometheus. Kept in the home.
+"""Notifications of the ends of jobs: a command, a webhook, and a file of metrics for Prometheus.
 
-A clock that was ahead once leaves times ahead of now. They are not believed: none of them may keep an alarm back for years.
-To tell may fail; that is a notice, and changes nothing of the job. Nobody is told what anything is called that was backed up.
+The settings are kept in the home. A clock that was once ahead leaves times in the future. They are not
+believed: none of them may suppress an alarm for years. A notification may fail; that is a notice, and changes
+nothing of the job. No notification contains the name of anything that was backed up.
 """
 
 import json
@@ -33,8 +34,11 @@ FAILED = ("failed", "killed")
 
 
 class Notify(Record):
-    """What is done on which events: run the `command` by the system's shell, put to the `webhook`, write `metrics` at every end.
-    A success is due every `days` days; 0 for never."""
+    """The actions for events of the kinds in `events`. A success is due every `days` days; 0 for never.
+
+    The actions are to run the `command` by the system's shell, and to put to the `webhook`. At every end of a
+    job, the file `metrics` is written.
+    """
 
     command: str = member(text(4000), default="")
     webhook: str = member(text(4000), default="")
@@ -46,12 +50,12 @@ class Notify(Record):
 
     @classmethod
     def of(cls, home: Path) -> "Notify":
-        """Raises HomeError home-damaged."""
+        """Read the settings of a home, or return the default ones. Raises HomeError home-damaged."""
         path = home / FILE
         return read_record(path, cls) if os.path.exists(path) else cls()
 
     def save(self, home: Path) -> None:
-        """Raises HomeError, UsageError."""
+        """Check and write the settings. Raises HomeError, UsageError."""
         if self.webhook and not _is_web(self.webhook):
             raise UsageError(
                 "usage", "a webhook is an address of http or https", subject="--webhook",
@@ -71,7 +75,7 @@ def _is_web(address: str) -> bool:
 
 @dataclass(frozen=True)
 class Event:
-    """One of `EVENTS`, of whom and of what, in words, and for programs."""
+    """One of `EVENTS`, with the name of its home and its text, in words and for programs."""
 
     event: str
     who: str
@@ -80,7 +84,7 @@ class Event:
 
 
 def event_of(job: Job, who: str) -> Event | None:
-    """What a job's end is; None for one that ended well, was stopped or goes on with a further disk."""
+    """Return the event of a job's end; None if it ended well, was stopped or continues with a further disk."""
     details: dict[str, object] = {**job.to_json()}
     if job.error is not None:
         details["error"] = {name: job.error.get(name) for name in ("code", "what")}
@@ -98,24 +102,30 @@ def event_of(job: Job, who: str) -> Event | None:
 
 
 def believed(at: int) -> int:
-    """Return the time `at`; 0, which is long ago, where it lies more than a day ahead of the clock."""
+    """Return the time `at`; 0, which is long ago, if it lies more than a day ahead of the clock."""
     return at if at <= time.time() + DAY else 0
 
 
 def doubt(who: str, of: str, items: int, details: dict[str, object]) -> Event:
-    """Return the event that so many items are empty or mostly gone, and the machine doubts its last backup."""
+    """Return the event that so many items are empty or mostly gone: the machine doubts its last backup."""
     what = f"{of} {counted(items, 'item')}: empty, not mounted or mostly gone; `seed status` tells which"
     return Event("doubt", who, what, details)
 
 
 def stale(jobs: Iterable[Job], who: str, kinds: Sequence[str], days: int, since: int) -> Event | None:
-    """Where no job of these kinds succeeded for so many days, and none could have since `since`."""
+    """Return an event if no job of these kinds succeeded for so many days.
+
+    The days count from `since` at the earliest, because no job could succeed before it.
+    """
     times = [job.ended or 0 for job in jobs if job.kind in kinds and job.succeeded]
     return overdue(who, sorted(times, reverse=True), days, since)
 
 
 def overdue(who: str, times: Iterable[int], days: int, since: int) -> Event | None:
-    """Where the last success is longer ago than so many days. `times` are those of the successes, the last one first."""
+    """Return an event if the last success is longer ago than so many days.
+
+    `times` are the times of the successes, the last one first.
+    """
     last = ahead = 0
     for at in times:
         if last := believed(at):
@@ -131,7 +141,7 @@ def overdue(who: str, times: Iterable[int], days: int, since: int) -> Event | No
 
 
 def tell(notify: Notify, event: Event, proxy: str = "") -> list[str]:
-    """Tell of an event, where that is wanted; what went wrong about it, in words."""
+    """Report an event, if that is wanted; return the errors, in words."""
     if event.event not in notify.events and not (event.event == "doubt" and "warning" in notify.events):
         return []
     about = {"event": event.event, "name": event.who, "text": f"{event.who}: {event.what}", **event.details}
@@ -157,7 +167,7 @@ def _run(command: str, data: bytes) -> str:
 
 
 def _post(url: str, data: bytes, proxy: str) -> str:
-    """In a thread, for whoever answers may send a byte now and then, and hold a job up without end."""
+    """Call the webhook in a thread: a server may send a byte now and then, and so delay a job without end."""
     wrong: list[str] = []
     asking = threading.Thread(target=lambda: wrong.append(_ask(url, data, proxy)), daemon=True)
     asking.start()
@@ -170,7 +180,7 @@ def _ask(url: str, data: bytes, proxy: str) -> str:
     from urllib import request as web
     from urllib.error import HTTPError, URLError
 
-    # No other schemes, and no redirects: these would lose what is told, or ask on behalf of whoever answers.
+    # No other schemes, and no redirects: these would lose the message, or send requests on behalf of the server.
     opener = web.OpenerDirector()
     for handler in (
         web.ProxyHandler({"http": proxy, "https": proxy} if proxy else None),
@@ -191,16 +201,19 @@ def _ask(url: str, data: bytes, proxy: str) -> str:
         return f"was answered by {error.code}"
     except URLError as error:
         return f"could not be reached ({error.reason})"
-    except (HTTPException, OSError, ValueError) as error:  # whose words may tell the address
+    except (HTTPException, OSError, ValueError) as error:  # their words may contain the address
         return f"could not be reached ({type(error).__name__})"
 
 
 def check_metrics(path: Path, program: str, name: str) -> None:
-    """Raises UsageError file-exists for a file of metrics that another home keeps: each would write over the other's."""
+    """Raise UsageError file-exists if another home keeps its metrics in this file.
+
+    Each home would overwrite the other's metrics.
+    """
     try:
         found = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return  # to write it says more
+        return  # the later write reports more
     of = re.findall(r'^offseed_job_.*name="([^"]*)",program="([^"]*)"', found, re.MULTILINE)
     if others := sorted({other for other in of if other != (name, program)}):
         raise UsageError(
@@ -210,9 +223,9 @@ def check_metrics(path: Path, program: str, name: str) -> None:
 
 
 def write_metrics(path: Path, program: str, name: str, jobs: Sequence[Job]) -> None:
-    """A file for the textfile collector of Prometheus' node exporter, replaced whole: of each kind of job the last ones.
+    """Write a file for the textfile collector of Prometheus' node exporter, replaced whole. Raises HomeError.
 
-    Raises HomeError.
+    It shows the last jobs of each kind.
     """
     from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
@@ -256,7 +269,10 @@ def write_metrics(path: Path, program: str, name: str, jobs: Sequence[Job]) -> N
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Replace a file that all may read. Its folder may be another user's, so a link there is never followed. Raises OSError."""
+    """Replace a file that all may read. Raises OSError.
+
+    Its folder may be another user's, so this follows no link there.
+    """
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
