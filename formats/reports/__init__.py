@@ -1,1 +1,1 @@
-"""Reports that people look at: one page each, whole in itself, for either side."""
+"""Reports for people: one self-contained page each, for either side."""

@@ -1,4 +1,4 @@
-"""Charts as SVG that stands in a page: by pygal, without its script and its links, in the colours of the page."""
+"""Charts as SVG inside a page: drawn by pygal, without its script and its links, in the colours of the page."""
 
 import math
 import re
@@ -9,9 +9,9 @@ from pygal.style import Style
 
 WIDTH, HEIGHT = 860, 280
 LABELS_MAX = 8  # more cannot be read beside each other
-STEPS = 5  # of an axis, at most
+STEPS = 5  # the most steps of an axis
 
-# What pygal adds though it is to bring no script: names in it are escaped, so that its end is the first that looks so.
+# Parts that pygal adds even without a script. It escapes names in them, so the first apparent end is the end.
 _EXTRAS = re.compile(r"<!--.*?-->|<script.*?</script>", re.DOTALL)
 _STYLE = Style(
     background="transparent",
@@ -35,17 +35,17 @@ _STYLE = Style(
 
 
 def bars(labels: Sequence[str], series: Mapping[str, Sequence[float]], shown: Callable[[float], str]) -> str:
-    """A bar for each label and series."""
+    """Return a chart with a bar for each label and series."""
     return _drawn(pygal.Bar, labels, series, shown)
 
 
 def lines(labels: Sequence[str], series: Mapping[str, Sequence[float]], shown: Callable[[float], str]) -> str:
-    """A line for each series."""
+    """Return a chart with a line for each series."""
     return _drawn(pygal.Line, labels, series, shown, show_dots=len(labels) < 100)
 
 
 def rows(labels: Sequence[str], values: Sequence[float], shown: Callable[[float], str]) -> str:
-    """A bar across for each label, from above, its value beside the label."""
+    """Return a chart with a horizontal bar for each label, from the top, with the value beside the label."""
     named = [f"{label}: {shown(value)}" for label, value in zip(labels, values, strict=True)]
     upwards = {"": values[::-1]}
     height = 40 + 34 * len(labels)
@@ -91,7 +91,7 @@ def _drawn(
 
 
 def even(most: float) -> list[float]:
-    """A few values from 0 up to `most` and a little beyond, each easily said in powers of 1,024."""
+    """Return a few values from 0 up to `most` and a little beyond, each round in powers of 1,024."""
     unit = 1024 ** int(math.log(most, 1024)) if most >= 1 else 1
     step = next(n * unit for n in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if most <= STEPS * n * unit)
     return [float(step * number) for number in range(math.ceil(most / step) + 1)]

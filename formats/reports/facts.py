@@ -1,4 +1,4 @@
-"""What a report tells of, gathered by either side in its own way."""
+"""The facts of a report. Each side gathers them in its own way."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,15 +11,18 @@ from formats.standing import Standing
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need
 
-# How an archive of a disk stands, the worst last.
+# The states of an archive on a disk, the worst last.
 ARRIVED, UNNEEDED, AWAITED, DAMAGED, MISSING = "arrived", "not needed", "awaited", "damaged", "missing"
 STATES = (ARRIVED, UNNEEDED, AWAITED, DAMAGED, MISSING)
 
 
 @dataclass(frozen=True)
 class PointFact:
-    """A recovery point. `needed_bytes` of archives it builds upon, `new_bytes` of them no earlier point did;
-    `missing` of them are not there, and it `awaits` disks that may bring them."""
+    """A recovery point.
+
+    It builds upon `needed_bytes` of archives; no earlier point needed `new_bytes` of them. `missing` archives
+    are not there, and it `awaits` disks that may bring them.
+    """
 
     machine: str
     point: str
@@ -35,7 +38,10 @@ class PointFact:
 
     @classmethod
     def of(cls, m: Manifest, bytes_: tuple[int, int], standing: Standing | None) -> Self:
-        """By its manifest, `bytes_` as `new_bytes` has them; `standing` None where the vault was not reached."""
+        """Return the fact for a manifest, with `bytes_` from `new_bytes`.
+
+        `standing` is None if the vault was not reached.
+        """
         known = standing or Standing(0, 0)
         return cls(
             machine=m.machine_name,
@@ -54,8 +60,10 @@ class PointFact:
 
 @dataclass(frozen=True)
 class DiskFact:
-    """A disk of a set; `speed` in bytes a second at which it was written, or read at the datacenter; `archives` are the states of
-    those that lie on it, in their order there."""
+    """A disk of a set. `archives` are the states of its archives, in their order on the disk.
+
+    `speed` is in bytes a second, of writing it, or of reading it at the datacenter.
+    """
 
     machine: str
     set: str
@@ -86,7 +94,10 @@ class JobFact:
 
 @dataclass
 class Told:
-    """All that a report tells, `waiting` beside what points wait for; and the page that does."""
+    """The content of a report, and its page as `html`.
+
+    `waiting` lists the other things to wait for, beside the disks of the points.
+    """
 
     points: list[PointFact] = field(default_factory=list)
     disks: list[DiskFact] = field(default_factory=list)
@@ -96,8 +107,11 @@ class Told:
 
 
 def new_bytes(points: Iterable[Mapping[ArchiveName, Need]], there: Stock | None) -> list[tuple[int, int]]:
-    """Of points in their order, by what each needs: the bytes it builds upon, and those of them that none before it did. What
-    stands in for an archive counts in its place, as far as is known what is `there`."""
+    """Return for each point, in order, the bytes that it builds upon, and the new ones among them.
+
+    New bytes are those that no point before it needed. An archive that replaces another counts in its place,
+    as far as the archives that are `there` are known.
+    """
     known: set[Holding] = set()
     found = []
     for needed in points:
@@ -115,8 +129,10 @@ def _size(archives: Iterable[Holding]) -> int:
 
 
 def state_of(archive: Holding, need: Need | None, there: Stock | None, *, comes: bool) -> str:
-    """How an archive that lies on a disk stands in a vault, of which `need` is live there, None where nothing is; what is not there
-    may still come from the disk."""
+    """Return the state of a disk's archive in a vault; a missing one may still come from the disk (`comes`).
+
+    `need` is the live part of the archive there, None if nothing is live.
+    """
     if there is not None and there.holds(archive):
         return ARRIVED
     if there is None or comes:
@@ -125,7 +141,7 @@ def state_of(archive: Holding, need: Need | None, there: Stock | None, *, comes:
         return UNNEEDED
     short = there.lacking(need)
     if short is None:
-        return ARRIVED  # others stand in for all that is needed of it
+        return ARRIVED  # others replace all needed records
     return DAMAGED if short.live_count() < need.live_count() else MISSING
 
 

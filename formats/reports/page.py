@@ -1,4 +1,7 @@
-"""The frame of a report: one HTML file that fetches nothing, light or dark as its reader likes, as wide as a phone or a desk."""
+"""The frame of a report: one HTML file that loads nothing, light or dark by the reader's setting.
+
+It fits a phone and a desk.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -39,7 +42,7 @@ def as_html(text: str) -> str:
 
 
 def page(title: str, about: str, cards: Iterable[tuple[str, str]], sections: Iterable[str]) -> str:
-    """The whole file. `sections` are HTML already, `about` and `cards` are not."""
+    """Return the whole file. `sections` are HTML already, `about` and `cards` are not."""
     shown = "".join(
         f"<div><b>{as_html(value)}</b><span>{as_html(name)}</span></div>" for name, value in cards
     )
@@ -53,13 +56,13 @@ def page(title: str, about: str, cards: Iterable[tuple[str, str]], sections: Ite
 
 
 def section(title: str, *parts: str, note: str = "") -> str:
-    """`parts` are HTML already."""
+    """Return a section of the page. `parts` are HTML already."""
     said = f'<p class="note">{as_html(note)}</p>' if note else ""
     return f"<section><h2>{escape(title)}</h2>{''.join(parts)}{said}</section>"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Heads that begin with # are those of numbers, with ~ of what may be long, with @ of names."""
+    """Return a table. A head with # is for numbers, with ~ for long text, with @ for names."""
     kinds = [{"#": ' class="n"', "~": ' class="w"', "@": ' class="m"'}.get(head[:1], "") for head in heads]
     top = "".join(
         f"<th{kind}>{escape(head.lstrip('#~@'))}</th>" for head, kind in zip(heads, kinds, strict=True)

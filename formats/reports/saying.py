@@ -1,4 +1,4 @@
-"""How either command writes a report, and says that it did."""
+"""The way in which either command writes a report and confirms it."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from formats.words import counted
 
 
 def write(console: Console, out: Path, told: Told) -> None:
-    """Raises StoreError, MediaError."""
+    """Write the page of a report to `out`, and print the result. Raises StoreError, MediaError."""
     with told_of(str(out)):
         out.write_text(told.html, encoding="utf-8")
     console.say(f"{counted(len(told.points), 'point')} and {counted(len(told.disks), 'disk')} in {out}")

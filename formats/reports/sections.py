@@ -1,4 +1,4 @@
-"""What is shown of points, disks and jobs; the same on either side."""
+"""The sections about points, disks and jobs, the same on either side."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from formats.reports.facts import STATES, DiskFact, JobFact, PointFact, Told, wo
 from formats.reports.page import as_html, section, table
 from formats.words import counted, lasting, moment, size
 
-ROWS_MAX = 60  # of a table: the newest
-CELLS_MAX = 600  # of a disk's map
+ROWS_MAX = 60  # the most rows of a table: the newest
+CELLS_MAX = 600  # the most cells of a disk's map
 CLASSES = {state: state.replace("not ", "un") for state in STATES}
 
 
 def everything(told: Told, throughput_of: str, *further: str) -> list[str]:
-    """All sections of a report, `further` ones, HTML already, behind what is waited for."""
+    """Return all sections of a report; the `further` ones, HTML already, follow the section on waiting."""
     return [
         waiting(told.points, told.waiting),
         *further,
@@ -29,7 +29,7 @@ def everything(told: Told, throughput_of: str, *further: str) -> list[str]:
 
 
 def points_over_time(points: Sequence[PointFact]) -> str:
-    """How much is backed up, and what it takes; and the list of points."""
+    """Return the section on the size of the backups and of their storage, with the list of points."""
     if not points:
         return section("Recovery points", "<p>There are none yet.</p>")
     by_machine: dict[str, list[PointFact]] = defaultdict(list)
@@ -62,7 +62,7 @@ def points_over_time(points: Sequence[PointFact]) -> str:
 
 
 def bytes_by_day(points: Sequence[PointFact]) -> str:
-    """What was added on each day."""
+    """Return the section on the bytes that each day added."""
     days: Counter[str] = Counter()
     for point in points:
         days[_day(point.created)] += point.new_bytes
@@ -78,7 +78,7 @@ def bytes_by_day(points: Sequence[PointFact]) -> str:
 
 
 def thrift(points: Sequence[PointFact]) -> str:
-    """What deduplication and compression save, over all points that are there."""
+    """Return the section on the savings by deduplication and compression, over all points that are there."""
     alone, newest = sum(p.file_bytes for p in points), {p.machine: p for p in points}
     stored = sum(p.new_bytes for p in points)
     if not stored or not alone:
@@ -94,7 +94,7 @@ def thrift(points: Sequence[PointFact]) -> str:
 
 
 def throughput(disks: Sequence[DiskFact], what: str) -> str:
-    """How fast each disk was."""
+    """Return the section on the speed of each disk."""
     known = [(disk, disk.speed) for disk in disks if disk.speed]
     if not known:
         return ""
@@ -107,7 +107,7 @@ def throughput(disks: Sequence[DiskFact], what: str) -> str:
 
 
 def disks_map(disks: Sequence[DiskFact]) -> str:
-    """Each disk with what befell it, and a cell for each archive on it."""
+    """Return the section on the disks: each with its history, and a cell for each archive on it."""
     if not disks:
         return section("Disks", "<p>No disk was written so far.</p>")
     keys = "".join(f'<span class="key"><i class="{CLASSES[state]}"></i>{state}</span>' for state in STATES)
@@ -127,7 +127,7 @@ def disks_map(disks: Sequence[DiskFact]) -> str:
 
 
 def _cells(archives: Sequence[str]) -> str:
-    """A cell for each archive, or for each few of them, which looks as the worst one."""
+    """Return a cell for each archive, or for each few archives; it looks like the worst one."""
     step = -(-len(archives) // CELLS_MAX) or 1
     cells = []
     for at in range(0, len(archives), step):
@@ -140,14 +140,17 @@ def _cells(archives: Sequence[str]) -> str:
 
 
 def waiting(points: Sequence[PointFact], further: Sequence[str]) -> str:
-    """Which disk is waited for, and by how many points; and what else there is to do."""
+    """Return the section on the awaited disks, the number of waiting points, and other open tasks."""
     lines = [*waits(points), *further]
     told = "".join(f"<li>{as_html(line)}</li>" for line in lines)
     return section("What is waited for", f"<ul>{told}</ul>" if lines else "<p>Nothing.</p>")
 
 
 def waits(points: Sequence[PointFact]) -> list[str]:
-    """Each disk that points wait for, in words; and those that lack what no disk brings."""
+    """Return in words the disks that points wait for.
+
+    One more line counts the points that lack archives which no known disk brings.
+    """
     by_disk: dict[str, list[PointFact]] = defaultdict(list)
     for point in points:
         for disk in point.awaits:
@@ -167,7 +170,7 @@ def waits(points: Sequence[PointFact]) -> list[str]:
 
 
 def work(jobs: Sequence[JobFact]) -> str:
-    """What ran, the newest first."""
+    """Return the section on the jobs, the newest first."""
     if not jobs:
         return ""
     rows = [

@@ -26,7 +26,8 @@ _NO_RIGHT = ("AuthorizationPermissionMismatch", "UnauthorizedBlobOverwrite", "In
 _NO_SIGNATURE = (
     "AuthenticationFailed", "AuthorizationFailure", "InvalidAuthenticationInfo", "NoAuthenticationInformation"
 )  # fmt: skip
-# A writer with the right to create can put a blob that readers cannot read: in the archive tier, or under its own key.
+# A writer with the right to create can put a blob that readers cannot read: in the archive tier, or under a
+# key of its own.
 _UNREADABLE = (
     "BlobArchived",
     "BlobBeingRehydrated",
