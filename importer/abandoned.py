@@ -1,7 +1,8 @@
-"""Sets that their machine has given up before it finished them (SWEEP-5): what the datacenter need not keep for them.
+"""Sets that their machine gave up before it finished them (SWEEP-5): the vault need not keep them.
 
-A machine's signed word does that, and only while no manifest of the vault names the set. The machine may take it back: so what
-such a set brought is kept for a month from the word on, by the store's clock.
+A signed document of the machine gives a set up. It counts only while no manifest and no set document in the
+vault names the set. The machine may take it back. So the vault keeps the objects of such a set for a month
+from that document on, by the store's clock.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,8 +21,10 @@ from importer.vault import Vault
 def abandoned(
     vault: Vault, member: Membership, known: Mapping[MachineId, Membership], monitor: Monitor
 ) -> dict[SetId, datetime]:
-    """The sets of a machine that were given up, by itself or by a machine that took its place, each with the time from which on
-    nothing is kept for it. Raises StoreError."""
+    """Return the sets of a machine that were given up, each with the time until which it is kept.
+
+    The machine itself gave them up, or a machine that took its place. Raises StoreError.
+    """
     said = dict(_said(vault, member, known, monitor))
     if not said:
         return said
@@ -33,7 +36,10 @@ def abandoned(
 def leave_out(
     vault: Vault, result: Imported, known: Mapping[MachineId, Membership], monitor: Monitor
 ) -> None:
-    """Of a set that its machine has given up nothing is taken, unless the disk itself says that it was finished after all."""
+    """Take nothing of a set that its machine gave up, and say so.
+
+    A set with a manifest on the disk was finished after all: it is taken.
+    """
     disk = result.disk
     if any(manifest.set == disk.label.set for manifest, _ in disk.manifests):
         return
@@ -43,14 +49,17 @@ def leave_out(
 
 
 def is_over(until: datetime, now: float) -> bool:
-    """Whether the word about a set can be taken back no more at `now`, a time of the store's clock."""
+    """Return whether a given-up set can no longer be taken back at `now`, a time of the store's clock."""
     return until <= datetime.fromtimestamp(now, UTC)
 
 
 def _said(
     vault: Vault, member: Membership, known: Mapping[MachineId, Membership], monitor: Monitor
 ) -> Iterator[tuple[SetId, datetime]]:
-    """The sets that one who may say so calls given up. A key that others may have says nothing."""
+    """Yield the sets that this machine, or a machine that took its place, calls given up.
+
+    A revoked machine cannot give sets up, because others may have its key.
+    """
     for speaker in known.values():
         if speaker.status == "revoked" or member not in line_of(speaker, known):
             continue

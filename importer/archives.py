@@ -1,4 +1,4 @@
-"""Archives from a shipped disk into the vault, one by one: whole, else what is whole of them."""
+"""The copying of archives from a shipped disk into the vault: whole, or the whole records of damaged ones."""
 
 import mmap
 import threading
@@ -40,7 +40,10 @@ SALVAGED = ("object-damaged", "io-error", "ARCH-1", "ARCH-2", "ARCH-3", "IDX-1",
 
 
 def side_by_side(threads: int, action: Callable[[T], None], items: Iterable[T]) -> None:
-    """Do it for each item, by so many threads. Raises the first error, once what runs has ended; nothing more begins."""
+    """Do `action` for each item, in so many threads.
+
+    Raises the first error after the running actions have ended. No further action begins.
+    """
     with ThreadPoolExecutor(threads, thread_name_prefix="import") as pool:
         try:
             for _ in pool.map(action, items):
@@ -51,15 +54,19 @@ def side_by_side(threads: int, action: Callable[[T], None], items: Iterable[T]) 
 
 
 class Space(threading.local):
-    """What a thread reads archives into: each has its own, and what is not used of it costs nothing."""
+    """The memory into which a thread reads archives: each has its own, and unused pages cost nothing."""
 
     def __init__(self) -> None:
         self.view = memoryview(mmap.mmap(-1, ARCHIVE_SIZE_MAX))
 
 
 class Work:
-    """What the import of several disks shares: what the vault has under each key, of which sizes it `held` archives and by now
-    holds them, and who takes archives: of each disk one at a time, but over a network as many as may be in flight to the vault."""
+    """The state that the imports of several disks share.
+
+    `stocks` are the vault's archives by key. `held` maps the names of archives in the vault to their sizes,
+    and grows with the import. `takers` threads take archives from each disk: one thread for a local vault.
+    Over a network, the disks share `PUTS_MAX` archives in flight to the vault.
+    """
 
     def __init__(
         self, vault: Vault, stocks: Mapping[str, Stock], held: Iterable[tuple[str, int]], disks: int
@@ -74,13 +81,16 @@ class Work:
         self.space = Space()
 
     def has(self, need: Need, key_id: str) -> bool:
-        """Whether the vault has all that is live in an archive, under its name or another."""
+        """Return whether the vault holds all live records of an archive, in it or in others."""
         if self.held.get(layout.archive_name(need.archive.name)) == need.archive.size:
             return True
         return self.stocks[key_id].lacking(need) is None
 
     def has_copied(self, need: Need, key_id: str) -> bool:
-        """Whether the authority itself copied all that is live in an archive into others: then a disk need not bring it."""
+        """Return whether the authority itself copied all live records of an archive into others.
+
+        Then no disk need bring the archive.
+        """
         return self.stocks[key_id].proven.lacking(need) is None
 
     def sign_replacements(self) -> None:
@@ -92,8 +102,10 @@ class Work:
 
 
 def put(result: Imported, vault: Vault, name: str, data: Octets, monitor: Monitor) -> None:
-    """Put an object; where the vault holds other bytes under its name, these are damaged: a finding, and the disk's take their
-    place."""
+    """Put an object, also if the vault holds other bytes under its name.
+
+    Those bytes are damaged: they are a finding, and the disk's bytes replace them.
+    """
     if put_whole(vault, name, data):
         result.healed.add(f"vault/{name}")
         find(
@@ -109,7 +121,7 @@ def find(monitor: Monitor, code: str, subject: str, detail: str) -> None:
 
 
 def load(disk: Disk, manifest: Manifest, monitor: Monitor) -> list[Need]:
-    """What a manifest needs; nothing, and a finding, where its need list cannot be read."""
+    """Return the need list of a manifest; an unreadable list is a finding, and counts as empty."""
     try:
         return load_needs(disk.store, manifest, disk.buckets)
     except (FormatError, IntegrityError, StoreError, MediaError) as error:
@@ -118,12 +130,15 @@ def load(disk: Disk, manifest: Manifest, monitor: Monitor) -> list[Need]:
 
 
 def needed_of(disk: Disk, monitor: Monitor, result: Imported) -> list[Need]:
-    """What of this disk a manifest on it needs; in an open set, all that the inventory lists; of that what is
-    welcome."""
+    """Return the needs that this disk can meet, and count its other archives in `result.not_needed`.
+
+    The needs are those of the manifests on the disk. In an open set, they are all archives that the inventory
+    lists. Only welcome archives count.
+    """
     listed = [all_of(holding) for holding in disk.archives.values()]
     wanted: list[Need] = [] if disk.manifests else listed
     for manifest, _ in disk.manifests:
-        wanted += load(disk, manifest, monitor) or listed  # without its need list, all that there is
+        wanted += load(disk, manifest, monitor) or listed  # without its need list, all archives
     needed = [n for n in joined(wanted) if disk.welcome is None or n.archive.name in disk.welcome]
     result.not_needed = len(disk.archives.keys() - {need.archive.name for need in needed})
     return [
@@ -134,7 +149,7 @@ def needed_of(disk: Disk, monitor: Monitor, result: Imported) -> list[Need]:
 
 
 def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lock, monitor: Monitor) -> None:
-    """Put an archive that the vault lacks, or holds in name only."""
+    """Put an archive if the vault lacks it or holds other bytes under its name."""
     holding = need.archive
     name = layout.archive_name(holding.name)
     size = work.held.get(name)
@@ -143,7 +158,7 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
             result.announced += holding.archive_class == METADATA_CLASS
             result.already += 1
         result.objects[name] = Outcome("there", holding.size)
-        if holding.archive_class == METADATA_CLASS:  # it lies on every disk, and is small
+        if holding.archive_class == METADATA_CLASS:  # such an archive lies on every disk, and is small
             _check_copy(work, result, holding, reading, monitor)
         return
     if size is not None:
@@ -170,16 +185,16 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
     except (FormatError, IntegrityError, VaultError, StoreError, MediaError) as error:
         if size is None and work.has(
             need, result.member.key_id
-        ):  # its machine sent anew what is damaged here
+        ):  # its machine sent the damaged records again
             _note_elsewhere(work, result, holding)
-        elif error.code != "not-found":  # what is listed and not there is a finding already
+        elif error.code != "not-found":  # a listed archive that is not there is a finding already
             told = error.what
             if error.code in SALVAGED and size is None:
                 told += _salvage(work, result, need, reading)
             find(monitor, error.code, f"{result.disk.name}/{name}", told)
         return
     with work.puts:
-        if size is not None:  # it is on the disk until this import says otherwise
+        if size is not None:  # safe: the disk holds it until this import says otherwise
             work.vault.store.delete(name)
         new = work.vault.store.put_new(name, data)
     work.held[name] = holding.size
@@ -192,7 +207,7 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
 
 
 def _note_elsewhere(work: Work, result: Imported, holding: Holding) -> None:
-    """Note that other archives of the vault hold what is needed of one."""
+    """Note that other archives of the vault hold the needed records of an archive."""
     with work.lock:
         result.already += 1
     detail = "other archives hold what is needed of it"
@@ -202,7 +217,7 @@ def _note_elsewhere(work: Work, result: Imported, holding: Holding) -> None:
 def _check_copy(
     work: Work, result: Imported, holding: Holding, reading: threading.Lock, monitor: Monitor
 ) -> None:
-    """Say so where a disk's copy of what the vault has is damaged: the disk is not what its inventory says."""
+    """Report damage of a disk's archive that the vault holds already: the disk differs from its inventory."""
     try:
         with reading:
             fetch_archive(result.disk, holding, work.space.view)
@@ -212,7 +227,10 @@ def _check_copy(
 
 
 def _is_whole(work: Work, holding: Holding) -> bool:
-    """Whether the vault's own copy of an archive is whole: any machine may have put it, and a receipt will vouch for it."""
+    """Return whether the vault's own copy of an archive is whole.
+
+    Any machine may have put it, and a receipt will vouch for it.
+    """
     vault, name = work.vault, layout.archive_name(holding.name)
     for _ in range(2):
         with damage_aside():
@@ -223,7 +241,7 @@ def _is_whole(work: Work, holding: Holding) -> bool:
 
 
 def _salvage(work: Work, result: Imported, need: Need, reading: threading.Lock) -> str:
-    """Put what is whole of a damaged archive, as far as the vault lacks it; what was found, in words."""
+    """Put the whole records of a damaged archive that the vault lacks, and return the result in words."""
     disk, holding, key_id = result.disk, need.archive, result.member.key_id
     section = _index_on(disk, holding) or sections_in(work.vault, [holding]).get(holding.name)
     if section is None:
@@ -257,7 +275,10 @@ def _none(_: int) -> bool:
 
 
 def _index_on(disk: Disk, holding: Holding) -> Section | None:
-    """The index of an archive from its own end, or from the disk's index objects; what the disk does not give the vault may."""
+    """Return the index of an archive from its own end, or from the disk's index objects.
+
+    Return None if the disk does not give it. The vault may still have it.
+    """
     with suppress(StoreError, MediaError):
         if (section := own_index(disk.store, holding)) is not None:
             return section

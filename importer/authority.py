@@ -1,6 +1,7 @@
-"""The authority of a vault: the operator's signing identity. Its private keys lie in this home, never in a vault.
+"""The authority of a vault: the operator's signing identity.
 
-X.509 serves vault credentials alone and takes long to load, so only what makes or issues them imports it.
+Its private keys lie in this home, never in a vault. Only vault credentials need X.509, which takes long to
+load. So only the code that makes or issues credentials imports it.
 """
 
 import os
@@ -47,7 +48,7 @@ class Authority:
 
     @property
     def home(self) -> Path:
-        """The home that it lies in."""
+        """The home that holds this authority."""
         return self.path.parent.parent
 
     @property
@@ -69,7 +70,7 @@ class Authority:
 
     @cached_property
     def certificate(self) -> "x509.Certificate":
-        """The certificate that vault credentials are checked by. Raises HomeError home-damaged."""
+        """The certificate against which vault credentials are checked. Raises HomeError home-damaged."""
         from formats.documents.credential import load_certificate
 
         try:
@@ -85,7 +86,7 @@ class Authority:
 
     @classmethod
     def create(cls, home: Path, vault: VaultId, name: str, address: str, now: datetime) -> Self:
-        """Make and keep new keys, mode 0600. Raises HomeError."""
+        """Make new keys and keep them with mode 0600. Raises HomeError."""
         from cryptography.hazmat.primitives import serialization
 
         from formats.documents.credential import make_authority_certificate
@@ -123,7 +124,7 @@ class Authority:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Raises HomeError home-damaged."""
+        """Load an authority from its file. Raises HomeError home-damaged."""
         try:
             kept = _Kept.from_json(decode_json(path.read_bytes(), path.name), path.name)
             return cls(
@@ -149,14 +150,14 @@ def _damaged(path: Path) -> HomeError:
 
 
 def authorities(home: Path) -> list[Authority]:
-    """All authorities of this home, by name."""
+    """Return all authorities of this home, by name."""
     folder = home / "authorities"
     files = [path for path in folder.iterdir() if path.suffix == ".json"] if _is_there(folder) else []
     return sorted(map(Authority.load, files), key=lambda a: a.name)
 
 
 def authority_of(home: Path, vault: VaultId, name: str) -> Authority:
-    """Raises HomeError authority-missing."""
+    """Return the authority of a vault in this home. Raises HomeError authority-missing."""
     path = home / "authorities" / f"{vault}.json"
     if not _is_there(path):
         raise HomeError(
@@ -169,7 +170,7 @@ def authority_of(home: Path, vault: VaultId, name: str) -> Authority:
 
 
 def _is_there(path: Path) -> bool:
-    """Raises HomeError home-damaged where this user may not look."""
+    """Return whether a path exists. Raises HomeError home-damaged if this user may not look."""
     try:
         return path.exists()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a shipment carries: all of a recovery point that a vault has."""
+"""The cargo of a shipment: all parts of a recovery point that a vault holds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +15,12 @@ from importer.vault import Vault
 
 @dataclass(frozen=True)
 class Cargo:
-    """What a point needs that the vault has: small `objects` by name, its catalog, and what else it is made of. `known` are all
-    archives that it needs, those among them that the vault lacks: a disk may have them. It is `whole` where it lacks none."""
+    """The parts of a recovery point that the vault holds.
+
+    `objects` are the small objects by name, `catalog` the archives of the catalog, `content` all other
+    archives. `known` are these archives and also the needed ones that the vault lacks, because a disk may
+    have them. `whole` tells whether the vault lacks none.
+    """
 
     objects: dict[str, bytes]
     catalog: list[Holding]
@@ -30,7 +34,10 @@ class Cargo:
 
 
 def load_cargo(vault: Vault, point: Point, monitor: Monitor) -> Cargo:
-    """What the vault lacks is a finding. Raises FormatError, IntegrityError, StoreError."""
+    """Return the cargo of a point. Raises FormatError, IntegrityError, StoreError.
+
+    If the vault lacks a part, this is a finding.
+    """
     manifest = point.manifest
     needed = load_needs(vault.store, manifest)
     there = stocks(vault, monitor)[manifest.key_id]
@@ -57,7 +64,7 @@ def load_cargo(vault: Vault, point: Point, monitor: Monitor) -> Cargo:
 
 
 def _small(vault: Vault, point: Point) -> Iterator[tuple[str, bytes]]:
-    """The small objects that open a point, by name; the manifest last."""
+    """Yield the small objects that open a point, by name; the manifest comes last."""
     manifest = point.manifest
     prefix, key = layout.slot_prefix(manifest.machine), bytes.fromhex(point.member.public_key)
     for fact in vault.view.look(prefix, Slots, key, Tally()).facts:

@@ -1,6 +1,8 @@
-"""Compaction: what is live in archives that are mostly dead is laid into new ones, record by record, still sealed; without
-keys. The order of writes: the new archives, their indexes, then the replacement that says what they hold. The old ones are then
-needed by nobody, and prune condemns them as any other."""
+"""Compaction: live records of mostly dead archives are copied into new archives, still sealed, without keys.
+
+The order of writes: the new archives, their indexes, then the replacement that tells their contents. Then no
+point needs the old archives, and prune condemns them like any others.
+"""
 
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,13 +33,16 @@ from importer.needed import Live
 from importer.vault import Vault
 from importer.wants import copied_on, put_saved, sign_replacements
 
-GARBAGE_MAX = 0.10  # of the bytes of records: more is not left lying
+GARBAGE_MAX = 0.10  # of the bytes of records: with more garbage, compaction begins
 GARBAGE_LEFT = 0.05
 
 
 @dataclass(frozen=True)
 class Wasting:
-    """An archive of which `dead` bytes of `size` bytes of records are needed no more; the bits of the others are `live`."""
+    """An archive with `size` bytes of records: `dead` bytes of them are needed no more.
+
+    `live` has the bits of the records that are still needed.
+    """
 
     archive: Holding
     live: int
@@ -46,7 +51,10 @@ class Wasting:
 
 
 def wasting(vault: Vault, live: Live) -> list[Wasting]:
-    """What there is to gain in the archives that must stay, those first of which the most is dead; none where little is."""
+    """Return the archives that are worth compacting, those with the largest dead share first.
+
+    There are none if few bytes are dead. The archives of `live` must stay.
+    """
     partly = {archive for archive, bits in live.items() if bits.bit_count() < archive.records}
     found, total, dead = [], sum(_record_bytes(archive) for archive in live), 0
     for _, listed in index_objects(vault.store) if partly else ():
@@ -72,8 +80,11 @@ def wasting(vault: Vault, live: Live) -> list[Wasting]:
 def compact(
     vault: Vault, key_id: str, chosen: Sequence[Wasting], stock: Stock, monitor: Monitor
 ) -> list[tuple[Archive, list[Replaced]]]:
-    """Lay what is live in the archives that are `chosen` into new ones, and sign what these stand in for. What is damaged is left
-    as it is. The names and sizes of the new archives, and what they hold."""
+    """Copy the live records of the `chosen` archives into new archives, and sign the replacements.
+
+    Damaged archives stay as they are. Return the new archives without their data, each with its replacement
+    entries.
+    """
     made = []
     for archive_class in sorted({item.archive.archive_class for item in chosen}):
         items = [item for item in chosen if item.archive.archive_class == archive_class]
@@ -97,7 +108,10 @@ def compact(
 def _laid(
     vault: Vault, key_id: KeyId, archive_class: int, items: Iterable[Wasting], monitor: Monitor
 ) -> Iterator[tuple[Archive, list[tuple[Need, Section]]]]:
-    """New archives, and what of which old ones went into each. One that is given must be used before the next is asked for."""
+    """Yield new archives, each with the needs and indexes of the old archives that went into it.
+
+    The caller must use an archive before it asks for the next one.
+    """
     old = memoryview(mmap.mmap(-1, ARCHIVE_SIZE_MAX))
     space = mmap.mmap(-1, ARCHIVE_SIZE)
     sources: list[tuple[Need, Section]] = []
@@ -113,7 +127,7 @@ def _laid(
         for number, row in enumerate(section.rows(name)):
             record = data[row.offset : row.offset + row.length]
             if not need.is_live(number) or record_digest(record) != row.record_digest:
-                continue  # whoever wrote the archive said what is not so: then it stays
+                continue  # the archive's writer may have listed a wrong digest: then it stays
             if builder is not None and not builder.fits(row.length):
                 yield builder.finish(), sources
                 builder = None
@@ -131,7 +145,10 @@ def _laid(
 def _read(
     vault: Vault, archive: Holding, key_id: KeyId, name: str, space: memoryview
 ) -> tuple[Section, memoryview]:
-    """An archive, whole, and its index. Raises FormatError, IntegrityError, NotFoundError, StoreError."""
+    """Read a whole archive, and return its index and its data.
+
+    Raises FormatError, IntegrityError, NotFoundError, StoreError.
+    """
     data = space[: vault.store.get_into(name, space)]
     if digest(data) != bytes(archive.name):
         raise IntegrityError("object-damaged", "the archive is damaged", subject=name)

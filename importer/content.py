@@ -1,8 +1,9 @@
 """The content of archives, read once before a point earns a term: a name and a size prove nothing (SEEN-5).
 
-An archive need not be read again where a disk brought it, for an import reads each, nor where a point needs it that has its term. A
-service that tells its own time has checked each upload: there only what came after a manifest that names it is read. Until then nobody
-else can know its name.
+An archive is not read again if a disk brought it, because an import reads each archive. It is not read again
+either if a point that has its term needs it. A service that tells its own time has checked each upload. In
+its vaults, an archive is read only if it came after a manifest that names it. Before that manifest, no other
+machine can know its name.
 """
 
 import mmap
@@ -21,7 +22,7 @@ from importer.points import History, received_archives
 
 
 class Contents:
-    """Tells whether archives that the vault lists are the ones of their names; each is read once at most."""
+    """A check that archives in the vault have the content of their names; each is read once at most."""
 
     def __init__(self, history: History, there: Stock, monitor: Monitor) -> None:
         self._history = history
@@ -32,7 +33,11 @@ class Contents:
         self._read: set[ArchiveName] = set()
 
     def are_whole(self, needed: Iterable[Need]) -> bool:
-        """Tell it of all archives that a point needs; others that stand in for one were read before. Raises StoreError."""
+        """Return whether the archives that a point needs have the content of their names. Raises StoreError.
+
+        The caller names all archives that the point needs. Archives that replace one of them were read
+        before.
+        """
         for need in needed:
             name = need.archive.name
             if name in self._vouched or name in self._read or not self._there.holds(need.archive):
@@ -68,7 +73,7 @@ class Contents:
 
     @cached_property
     def _named(self) -> Mapping[ArchiveName, float]:
-        """When the first manifest came that names an archive, by the store's clock."""
+        """The times, by the store's clock, at which the first manifest came that names an archive."""
         found: dict[ArchiveName, float] = {}
         for at, needed in self._came():
             for need in needed:

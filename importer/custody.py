@@ -1,4 +1,4 @@
-"""Where the disks of a vault were, and when: what is told of them here, by their papers and by what was seen."""
+"""The custody of a vault's disks: steps from their papers and from the datacenter's own observations."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ def disk_key(vault: Vault, member: Membership, disk_set: SetId, number: int) -> 
 
 @dataclass(frozen=True)
 class Notes:
-    """What whoever books a disk in says of it."""
+    """Details that an operator records when a disk arrives."""
 
     at: int
     carrier: str | None = None
@@ -38,8 +38,11 @@ class Notes:
 def receive(
     vault: Vault, member: Membership, disk_set: SetId, number: int, notes: Notes, monitor: Monitor
 ) -> tuple[Custody, bool]:
-    """Book a disk in. One that was booked in before stays as it was, but where something else is said of it, or it was sent again.
-    Returns the step, and whether it is new. Raises StoreError."""
+    """Book a disk in. Return the step, and whether it is new. Raises StoreError.
+
+    A disk that was booked in before keeps its step. It gets a new one if other notes are given, or if it was
+    sent again.
+    """
     disk = disk_key(vault, member, disk_set, number)
     draft = replace(
         _draft(disk, "received"), at=notes.at, carrier=notes.carrier, tracking=notes.tracking, note=notes.note
@@ -59,8 +62,11 @@ def receive(
 
 
 def note_imports(vault: Vault, results: Sequence[Imported], monitor: Monitor) -> None:
-    """Tell of each disk what its papers say, that it came, how its import ended, and whether it may be erased; nothing twice. That it
-    cannot be told is a notice: an import hangs on none of it."""
+    """Record the steps of each imported disk; no step is recorded twice.
+
+    They are the steps from its papers, its arrival, the end of its import, and whether it may be erased. A
+    failure to record them is a notice, because no import depends on them.
+    """
     for result in results:
         disk = disk_key(vault, result.member, result.disk.label.set, result.disk.label.number)
         steps = _steps(disk, result)
@@ -69,7 +75,10 @@ def note_imports(vault: Vault, results: Sequence[Imported], monitor: Monitor) ->
 
 
 def note_erasable(vault: Vault, member: Membership, disk_set: SetId, number: int, monitor: Monitor) -> None:
-    """Tell of a disk that came earlier that it may be erased now, for its set has been finished since. As `note_imports`."""
+    """Record that an earlier disk may be erased now, because its set has been finished since.
+
+    A failure to record this is a notice, as in `note_imports`.
+    """
     disk = disk_key(vault, member, disk_set, number)
 
     def lacking(chain: Chain) -> Custody | None:
@@ -92,7 +101,7 @@ def _notice(monitor: Monitor, disk: DiskKey) -> Iterator[None]:
 
 
 def _steps(disk: DiskKey, result: Imported) -> list[Custody]:
-    """What an import tells of a disk, in order."""
+    """Return the steps that an import records of a disk, in order."""
     inventories = sorted(result.disk.rules.inventories.items())
     closed = [(n, c) for n, c in inventories if c.inventory.verified is None][-1:]
     verified = [(n, c) for n, c in inventories if c.inventory.verified is not None][-1:]
@@ -111,7 +120,10 @@ def _steps(disk: DiskKey, result: Imported) -> list[Custody]:
 
 
 def _lacking(chain: Chain, steps: Sequence[Custody]) -> Custody | None:
-    """The first of the steps that was not told: some are told once, all others once of each inventory."""
+    """Return the first of the steps that is not recorded yet, or None.
+
+    Some steps are recorded once, all others once for each inventory.
+    """
     for step in steps:
         before = chain.newest(step.event)
         once = step.event in ("written", "received")
@@ -145,8 +157,10 @@ def _add(vault: Vault, disk: DiskKey, monitor: Monitor, wanted: Callable[[Chain]
 def custody(
     vault: Vault, member: Membership, monitor: Monitor
 ) -> dict[tuple[SetId, int], tuple[Custody, ...]]:
-    """What was told of each disk of a machine, by set and number; none of which nothing can be believed. What cannot be read is a
-    notice."""
+    """Return the believed steps of each disk of a machine, by set and number.
+
+    A disk without believed steps is left out. An object that cannot be read is a notice.
+    """
     found: dict[tuple[SetId, int], tuple[Custody, ...]] = {}
     passed = Strangers()
     try:
@@ -168,12 +182,15 @@ def custody(
     return found
 
 
-# Which disk a code means.
+# The disk that a code means.
 
 
 def find(vault: Vault, code: Code, machine: str | None, monitor: Monitor) -> tuple[Membership, SetId]:
-    """The machine and the set of the disk that a label's code names; of the machine of this name, if one is given.
-    Raises VaultError machine-unknown, UsageError disk-unknown."""
+    """Return the machine and the set of the disk that a label's code names.
+
+    If `machine` is given, only disks of the machine with this name count. Raises VaultError machine-unknown,
+    UsageError disk-unknown.
+    """
     known = members(vault, monitor)
     if code.machine is not None:
         member = known.get(code.machine)
@@ -213,7 +230,7 @@ def find(vault: Vault, code: Code, machine: str | None, monitor: Monitor) -> tup
 
 
 def _sets_known(vault: Vault, known: Iterable[Membership]) -> Iterator[tuple[MachineId, SetId]]:
-    """Every set that was announced, of which a disk came, or of which anything was told."""
+    """Yield every set that has a set document, a receipt of a disk, or a step of a disk."""
     for member in known:
         yield from ((member.machine, document.set) for document in sets(vault, member, Tally()))
         yield from ((member.machine, disk_set) for disk_set, _ in custody(vault, member, Tally()))

@@ -1,4 +1,4 @@
-"""Objects that may be needed by a machine of which something cannot be read: they stay, and all others may go (SEEN-2, SEEN-3)."""
+"""Objects that a machine with unreadable documents may need: they stay, others may go (SEEN-2, SEEN-3)."""
 
 from collections.abc import Iterable
 
@@ -13,9 +13,10 @@ from importer.vault import Vault
 
 
 class Doubtful:
-    """Tells whose an object is: of an archive by the key id at its head, of a table by the archives that it names.
+    """The test whether an object may belong to a machine with unreadable documents.
 
-    It costs nothing where everything can be read.
+    The key id at its head tells the owner of an archive. The archives in a table tell the owner of the table.
+    The test costs nothing if every document can be read.
     """
 
     def __init__(self, vault: Vault, found: Needed) -> None:
@@ -26,19 +27,19 @@ class Doubtful:
 
     @property
     def all(self) -> bool:
-        """Tell whether every object is: nobody knows whose key it is that somebody cannot tell the needs of."""
+        """The flag that every object may be needed: the key of a machine with unreadable needs is unknown."""
         return ANY in self._blind
 
     def has_archive(self, name: str) -> bool:
-        """Raises StoreError."""
+        """Return whether a doubtful machine may need an archive. Raises StoreError."""
         return self._is_of(name, self._key_id(name)) if self._blind or self._doubts else False
 
     def has_index(self, name: str, listed: Iterable[Section]) -> bool:
-        """Raises StoreError."""
+        """Return whether a doubtful machine may need an index object. Raises StoreError."""
         return self._has_table(name, (section.archive.name for section in listed))
 
     def has_need(self, name: str) -> bool:
-        """Raises StoreError."""
+        """Return whether a doubtful machine may need a part of a need list. Raises StoreError."""
         if not self._blind and not self._doubts:
             return False
         with damage_aside():
@@ -53,7 +54,10 @@ class Doubtful:
         return key_id in self._blind or key_id in self._doubts
 
     def _has_table(self, name: str, archives: Iterable[ArchiveName]) -> bool:
-        """By the first of its archives that is there: a machine names none but its own. By none, it may be anybody's."""
+        """Return whether a table is doubtful, by the first of its archives that the vault holds.
+
+        A machine names its own archives only. A table without such an archive may belong to any machine.
+        """
         if not self._blind and not self._doubts:
             return False
         for archive in archives:
@@ -68,7 +72,7 @@ class Doubtful:
         return written is not None and written.timestamp() > self._doubts[key_id]
 
     def _key_id(self, archive: str) -> str | None:
-        """The key id at the head of an archive; None where it is gone, or cannot be read."""
+        """Return the key id at the head of an archive, or None if it is gone or cannot be read."""
         if archive not in self._keys:
             self._keys[archive] = None
             with damage_aside():

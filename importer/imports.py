@@ -1,17 +1,17 @@
-"""Import: from a shipped disk into the vault. Need-driven, idempotent, in any order, without keys.
+"""Import: from a shipped disk into the vault, led by needs, idempotent, in any order, without keys.
 
 The order of writes is the safety argument:
 
-    the job                                names the inventories: pins what they bring from now on
-    archives that a manifest needs         each read once into memory, hashed, and *those bytes* put; of damaged ones what
-                                           is whole, in archives of their own
-    replacements                           say what these hold of what
+    the job                                names the inventories: pins the archives that they list from now on
+    archives that a manifest needs         each read once into memory, hashed, and *those bytes* put;
+                                           of damaged ones the whole records, in archives of their own
+    replacements                           tell which records these archives hold
     index objects, need lists, slots       small objects, content-addressed
-    label and inventory                    what this disk was
+    label and inventory                    tell the state of this disk
     the manifests                          from here on the points exist in the vault
     the set documents
-    the receipt                            how it ended; it alone says that a disk may be erased
-    steps of the disk's custody            for people; nothing hangs on them
+    the receipt                            tells how it ended; only a receipt says that a disk may be erased
+    steps of the disk's custody            for people; nothing depends on them
 """
 
 import os
@@ -69,10 +69,13 @@ def accept(
     further: Collection[MachineId] = (),
     beside: Sequence[Disk] = (),
 ) -> Membership:
-    """The member whose disk this is. `further` are machines of which sets are accepted though they were replaced or revoked.
-    Of a machine that is no longer active only what counts is taken, by manifests in the vault and on the disks `beside` this.
+    """Return the member that wrote this disk. Raises VaultError.
 
-    Raises VaultError vault-foreign, machine-unknown, machine-revoked, machine-replaced.
+    `further` are machines that were replaced or revoked, but have sets that are accepted. Of a machine that
+    is no longer active, only archives that count are taken: by manifests in the vault, on this disk and on
+    the disks `beside` it.
+
+    The codes are vault-foreign, machine-unknown, machine-revoked and machine-replaced.
     """
     disk.rules.check_vault(vault.id, vault.name)
     machine = disk.label.machine
@@ -88,8 +91,10 @@ def accept(
 
 
 def _keep_what_counts(vault: Vault, disk: Disk, member: Membership, disks: Sequence[Disk]) -> None:
-    """Of a disk whose machine is no longer active: what the points need whose manifests count. Whoever has taken over its key
-    may have listed on it what he likes."""
+    """Limit the disk of a machine that is no longer active to the archives that counted manifests need.
+
+    An attacker with the machine's key may have listed any archives on the disk.
+    """
     counted = Counted(member)
     needed: set[ArchiveName] = set()
     for manifest, _ in counting(vault, member, Tally()):
@@ -105,7 +110,7 @@ def _keep_what_counts(vault: Vault, disk: Disk, member: Membership, disks: Seque
 
 
 def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor: Monitor) -> list[Imported]:
-    """Import `disks`, each accepted before. Raises MediaError disk-forked, StoreError."""
+    """Import `disks` that were accepted before. Raises MediaError disk-forked, StoreError."""
     results = _import_all(vault, disks, monitor)
     there = stocks(vault, Tally())
     machines = {result.member.machine: result.member for result in results}
@@ -125,7 +130,7 @@ def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor
 
 
 def _leave_out_expired(vault: Vault, disk: Disk, member: Membership, monitor: Monitor) -> None:
-    """Of points that have expired nothing is taken: an old disk does not bring them back (RET-4)."""
+    """Leave out points that have expired: an old disk does not bring them back (RET-4)."""
     expired = read_kept(vault.view, member.machine, Tally()).expired
     if not any(manifest.point in expired for manifest, _ in disk.manifests):
         return
@@ -137,7 +142,10 @@ def _leave_out_expired(vault: Vault, disk: Disk, member: Membership, monitor: Mo
 
 
 def _promised(documents: Iterable[SetDocument], result: Imported) -> list[SetDisk]:
-    """What the set documents say of this disk, though it was given up since: its lowest inventory that is acceptable."""
+    """Return the entries of the set documents for this disk, even if it was given up since.
+
+    Each entry names the lowest inventory of the disk that is acceptable.
+    """
     label = result.disk.label
     return [
         disk
@@ -148,7 +156,10 @@ def _promised(documents: Iterable[SetDocument], result: Imported) -> list[SetDis
 
 
 def _check_generation(vault: Vault, result: Imported, monitor: Monitor) -> None:
-    """A disk as it was before its machine closed it for the last time lacks what was written then."""
+    """Report a disk in an older state than at its last closing, or with another inventory.
+
+    Such a disk lacks the objects that its machine wrote before that closing.
+    """
     closed = result.disk.closed
     for lowest in _promised(set_documents(vault, result.member, Tally()), result):
         if result.generation < lowest.generation:
@@ -190,9 +201,9 @@ def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor:
     )
     with job_locks.held(vault, job.job):
         sweeps.wait(vault, vault.sign(layout.job_prefix(job.job), 1, job), monitor)
-        if sweeps.seen(vault) != before:  # it may have deleted what was there
+        if sweeps.seen(vault) != before:  # a sweep may have deleted archives that were there
             there = stocks(vault, monitor)
-        work = Work(vault, there, there[todo[0].member.key_id].there, len(todo))  # of every key the same
+        work = Work(vault, there, there[todo[0].member.key_id].there, len(todo))  # the same for every key
 
         def import_one(number: int) -> None:
             _import_disk(work, todo[number], monitor)
@@ -243,7 +254,7 @@ def _import_disk(work: Work, result: Imported, monitor: Monitor) -> None:
 
 
 def _well_formed(disk: Disk, manifest: Manifest) -> bool:
-    """Whether a point's need list, where it is whole, is one."""
+    """Return whether a point's need list is well-formed; a damaged one is not judged here."""
     try:
         load_needs(disk.store, manifest, disk.buckets)
     except FormatError:
@@ -254,10 +265,11 @@ def _well_formed(disk: Disk, manifest: Manifest) -> bool:
 
 
 def _check_arrived(work: Work, result: Imported, found: Sequence[Finding], monitor: Monitor) -> None:
-    """A finished set all of whose disks were here must have brought all that its point needs; what was `found` is known.
+    """Report needed archives that are missing although all disks of a finished set were here.
 
-    What another importer brought meanwhile, this one's stock does not have: so the vault is looked at again before anything
-    is said to be missing. An archive is there before the disk that brought it is remembered.
+    `found` holds the findings of this disk; they are not repeated. Another importer may have brought archives
+    that this stock lacks. So the vault is read again before an archive is reported as missing. An archive is
+    in the vault before the inventory of its disk.
     """
     disk, key_id = result.disk, result.member.key_id
     for document, _ in disk.sets:
@@ -281,21 +293,24 @@ def _check_arrived(work: Work, result: Imported, found: Sequence[Finding], monit
 
 
 def _has_come(vault: Vault, member: Membership, document: SetDocument, disk: SetDisk) -> bool:
-    """Whether an inventory of this disk is in the vault: of one that is imported beside this, there is no receipt yet."""
+    """Return whether the vault holds an inventory of this disk.
+
+    A receipt does not do: a disk that is imported beside this one has none yet.
+    """
     prefix = layout.received_prefix(document.machine, document.set, disk.number)
     key = bytes.fromhex(member.public_key)
     return bool(vault.view.look(prefix, Inventory, key, Tally(), least=max(1, disk.generation)).facts)
 
 
 def _take_objects(vault: Vault, result: Imported, monitor: Monitor) -> None:
-    """Read every object that is no archive against the inventory, and put those that a vault keeps."""
+    """Check every object that is no archive against the inventory, and put the objects that a vault keeps."""
     disk = result.disk
     inventory = disk.closed.inventory if disk.closed else None
     tables = {str(held.name): str(held.digest) for held in (inventory.tables if inventory else ())}
     expected = tables | {
         str(held.name): str(held.digest) for held in (inventory.objects if inventory else ())
     }
-    if inventory is None:  # what the manifests themselves name, without which they could not be read
+    if inventory is None:  # the need lists of the manifests: nobody can read a point without them
         expected = {
             layout.need_name(d): d.hex() for m, _ in disk.manifests for d in need_digests(disk.store, m.needs)
         }
@@ -343,9 +358,9 @@ def _remember_disk(vault: Vault, result: Imported, monitor: Monitor) -> None:
 
 
 def _done_before(vault: Vault, result: Imported, there: Stock, monitor: Monitor) -> bool:
-    """Whether a receipt says that this very inventory was imported whole, and the vault still has it all.
+    """Return whether a receipt says that this inventory was imported whole, and the vault still holds all.
 
-    Raises MediaError disk-forked where the vault knows another inventory of the same generation.
+    Raises MediaError disk-forked if the vault knows another inventory of the same generation.
     """
     disk, closed = result.disk, result.disk.closed
     if closed is None:
@@ -374,7 +389,10 @@ def _done_before(vault: Vault, result: Imported, there: Stock, monitor: Monitor)
 
 
 def _has_small(vault: Vault, result: Imported) -> bool:
-    """Whether the vault has all else that a disk gives it, whole: of archives alone the sizes are believed."""
+    """Return whether the vault holds all other objects of a disk, and holds them whole.
+
+    This check reads them, because only the sizes of archives are believed.
+    """
     disk = result.disk
     documents = ("indexes/", "needs/", "manifests/", "sets/")
     sizes = {name: size for name, size in disk.listed.items() if name.startswith(documents)}

@@ -1,4 +1,4 @@
-"""What lies on a disk, and whether it can be believed: the first look, without a vault and without keys."""
+"""The first look at a disk: its objects and whether to believe them, without a vault and without keys."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
@@ -29,17 +29,18 @@ from importer.strays import Stray
 T = TypeVar("T")
 
 FINDINGS_MAX = 10_000
-# More than any inventory can name: whoever wrote a disk must not have the datacenter's memory.
+# More than any inventory can name: the writer of a disk must not fill the datacenter's memory.
 LISTED_MAX = TABLES_MAX * ROWS_MAX + OBJECTS_MAX + 10_000
 SETS_MAX = 64  # set documents of a disk: one, and one for each time that disks were given up
 
 
 @dataclass
 class Disk:
-    """One folder `offseed/<set>-<number>/` of a disk, read and believed as far as it can be.
+    """One folder `offseed/<set>-<number>/` of a disk, read and believed as far as possible.
 
-    `closed` is None where no valid inventory closes it. `listed` are the objects there are, name → size;
-    `archives` those that the inventory lists. Only those that are `welcome` are taken; None: all.
+    `closed` is None if no valid inventory closes the folder. `listed` are the objects that are there, name →
+    size. `archives` are the archives that the inventory lists. Only archives that are `welcome` are taken;
+    None stands for all.
     """
 
     path: Path
@@ -62,7 +63,7 @@ class Disk:
 
 
 def check_disk(path: Path) -> None:
-    """Raises MediaError disk-missing where `path` is no folder: a mount point that is not there is never made."""
+    """Raise MediaError disk-missing if `path` is no folder: nothing makes a missing mount point."""
     if not path.is_dir():
         what = "this is a file, not a mounted disk" if path.exists() else "there is no disk at this path"
         raise MediaError(
@@ -71,7 +72,7 @@ def check_disk(path: Path) -> None:
 
 
 def folders(path: Path) -> Iterator[Path]:
-    """The folders of ours on the disk mounted at `path`. Raises MediaError disk-missing, disk-empty, disk-crowded."""
+    """Yield our folders on the disk at `path`. Raises MediaError disk-missing, disk-empty, disk-crowded."""
     check_disk(path)
     found = seed_folders(path)
     if not found:
@@ -88,10 +89,10 @@ def folders(path: Path) -> Iterator[Path]:
 
 
 def look(folder: Path, top: Path, monitor: Monitor) -> Disk:
-    """Read a folder's documents. Reading stops at nothing that is merely damaged. Nothing outside the disk `top` is looked at.
+    """Read a folder's documents; damage does not stop the reading.
 
-    Raises MediaError, FormatError, IntegrityError where not even the label can be believed, and
-    MediaError disk-forked.
+    The function looks at nothing outside the disk `top`. Raises MediaError, FormatError, IntegrityError if
+    not even the label can be believed, and MediaError disk-forked.
     """
     with ExitStack() as held:
         store = held.enter_context(LocalStore.open(str(folder), read_only=True))
@@ -141,7 +142,7 @@ def _look(store: LocalStore, folder: Path, top: Path, monitor: Monitor) -> Disk:
 
 
 def _listed(store: Store) -> dict[str, int]:
-    """What there is, name to size. Raises MediaError disk-crowded."""
+    """Return the objects that are there, name to size. Raises MediaError disk-crowded."""
     listed = dict(islice(store.list(""), LISTED_MAX + 1))
     if len(listed) > LISTED_MAX:
         raise MediaError(
@@ -152,7 +153,10 @@ def _listed(store: Store) -> dict[str, int]:
 
 
 def _moved_identity(store: Store, folder: Path, monitor: Monitor) -> tuple[SetId, int]:
-    """Of a folder that lost its name: what its label says. Raises MediaError disk-foreign."""
+    """Return the set and number from the label of a folder that lost its name.
+
+    Raises MediaError disk-foreign.
+    """
     label = label_of(store)
     if label is None:
         raise MediaError(
@@ -165,8 +169,10 @@ def _moved_identity(store: Store, folder: Path, monitor: Monitor) -> tuple[SetId
 
 
 def check_holdings(disk: Disk, monitor: Monitor) -> None:
-    """Compare what the inventory lists with what is there, both ways; every discrepancy is a finding, beyond ten thousand
-    one for all: whoever wrote the disk may have listed half a million."""
+    """Compare the inventory with the objects that are there, both ways; every discrepancy is a finding.
+
+    Beyond ten thousand, one finding counts all others: the writer of the disk may have listed half a million.
+    """
     found = _discrepancies(disk)
     for finding in islice(found, FINDINGS_MAX):
         monitor.finding(finding)
@@ -196,7 +202,7 @@ def _discrepancies(disk: Disk) -> Iterator[Finding]:
 
 
 def inventoried(disk: Disk) -> dict[str, tuple[int, HexDigest]]:
-    """What the inventory lists: name to size and digest."""
+    """Return the objects that the inventory lists: name to size and digest."""
     if disk.closed is None:
         return {}
     inventory = disk.closed.inventory
@@ -212,7 +218,7 @@ def _missing(disk: Disk) -> dict[str, tuple[int, HexDigest]]:
 
 
 def fetch_archive(disk: Disk, holding: Holding, buffer: memoryview) -> memoryview:
-    """A whole archive, read once into `buffer` and checked against its name.
+    """Read a whole archive once into `buffer`, and check it against its name.
 
     Raises IntegrityError, StoreError, MediaError.
     """
@@ -228,7 +234,7 @@ def fetch_archive(disk: Disk, holding: Holding, buffer: memoryview) -> memoryvie
 
 
 def fetch(disk: Disk, name: str, size_max: int, expected: str | None) -> bytes:
-    """An object read once and checked against its digest, in hex, where one is known.
+    """Read an object once, and check it against its digest in hex if one is known.
 
     Raises IntegrityError, StoreError, MediaError.
     """
@@ -242,7 +248,7 @@ def fetch(disk: Disk, name: str, size_max: int, expected: str | None) -> bytes:
 
 
 def _read_stray(stray: Stray) -> bytes:
-    """Raises NotFoundError, MediaError, StoreError."""
+    """Read an object that lies elsewhere on the disk. Raises NotFoundError, MediaError, StoreError."""
     try:
         return stray.read()
     except OSError as error:
@@ -274,7 +280,7 @@ def _documents(
 
 
 def _believed(read: Callable[[bytes, str], T], data: bytes, name: str, monitor: Monitor) -> list[T]:
-    """What `read` makes of a document; nothing, and a finding, where it is not to be believed."""
+    """Return the document that `read` decodes, or nothing and a finding if it cannot be believed."""
     try:
         return [read(data, name)]
     except (FormatError, IntegrityError, VaultError, MediaError) as error:

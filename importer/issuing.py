@@ -1,4 +1,4 @@
-"""Issuing vault credentials. No other work of a vault needs X.509, which takes long to load."""
+"""The issuing of vault credentials: no other work of a vault needs X.509, which takes long to load."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,11 @@ from importer.vault import Vault
 
 @dataclass(frozen=True)
 class Issued:
-    """A new vault credential, its file, and whether that opens the vault's storage account, too; None where none asks."""
+    """A new vault credential and its file.
+
+    `opens` tells whether the file opens the vault's storage account, too. It is None if the vault has no such
+    account.
+    """
 
     document: Credential
     data: bytes
@@ -24,7 +28,7 @@ class Issued:
 
 
 def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> Issued:
-    """A new vault credential; it ends all that were issued before."""
+    """Issue a new vault credential; it ends all credentials that were issued before."""
     number = vault.view.look("credentials", Credential, vault.key, monitor).next_number
     now = datetime.now(UTC)
     leaf, key = issue_leaf(authority.certificate, authority.certificate_key, vault.id, number, now)

@@ -1,4 +1,4 @@
-"""The lock that an import holds in its home while it lives: one that was killed keeps no sweep waiting."""
+"""The lock that an import holds in its home while it runs: a killed import keeps no sweep waiting."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ def held(vault: Vault, job: str) -> Iterator[None]:
 
 
 def was_killed(vault: Vault, job: str) -> bool:
-    """Whether a job began in this home, did not end, and nobody works on it any more."""
+    """Return whether a job began in this home, did not end, and runs no more."""
     lock = _lock(vault, job)
     if not Path(lock.lock_file).exists():
         return False

@@ -1,4 +1,7 @@
-"""What was done to a vault, by its own papers: imports, validations and sweeps, the running ones among them."""
+"""The work that was done on a vault, by its own papers: imports, validations, sweeps and exports.
+
+Work that still runs is among it.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,8 +21,11 @@ from importer.vault import Vault, members
 
 @dataclass(frozen=True)
 class Done:
-    """One piece of work. It goes on, or was stopped, where `finished` is None; `machines` are those whose disks it read; `objects`
-    and `bytes` it copied, read or deleted."""
+    """One piece of work.
+
+    `finished` is None if the work goes on or was stopped. `machines` wrote the disks that it read. `objects`
+    and `bytes` count the data that it copied, read or deleted.
+    """
 
     kind: str
     started: int
@@ -32,7 +38,7 @@ class Done:
 
 
 def jobs(vault: Vault, monitor: Monitor) -> list[Done]:
-    """All of which the vault holds papers, by the time at which they began. Raises StoreError."""
+    """Return all work that has papers in the vault, by the time at which it began. Raises StoreError."""
     found = [
         *_imports(vault, monitor),
         *_validations(vault, monitor),

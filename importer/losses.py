@@ -1,8 +1,9 @@
-"""The points of one machine of which files are lost, and the disks on which these may lie: none of these may be erased (DMG-6).
+"""The points of one machine with lost files, and the disks on which these files may lie (DMG-6).
 
-Every revision of such a point counts: the earlier ones name the archives in which the files were. A disk is innocent if it lists
-no archive that one of them needs and the vault lacks. What cannot be read makes nobody innocent. A disk that was given up never
-is: its machine has yet to take back what it brought.
+None of these disks may be erased. Every revision of such a point counts: the earlier ones name the archives
+that held the files. A disk is innocent if it lists no archive that a revision needs and the vault lacks. An
+unreadable table or need list makes no disk innocent. A disk that was given up is never innocent: its machine
+has yet to take its files back.
 """
 
 from collections.abc import Iterable, Set
@@ -26,7 +27,7 @@ from importer.vault import Vault
 
 
 class Losses:
-    """What the unexpired points of a machine have lost, by all of their `revisions`; `there` is what the vault holds."""
+    """The losses of a machine's unexpired points, in all `revisions`; `there` is the vault's stock."""
 
     def __init__(
         self, vault: Vault, member: Membership, revisions: Iterable[tuple[Manifest, Signed]], there: Stock
@@ -40,12 +41,12 @@ class Losses:
 
     @classmethod
     def of(cls, vault: Vault, member: Membership, there: Stock) -> "Losses":
-        """Read what the points of a machine have lost. Raises StoreError."""
+        """Read the losses of a machine's points. Raises StoreError."""
         kept = read_kept(vault.view, member.machine, Tally())
         return cls(vault, member, unexpired(vault, member, kept, Tally()), there)
 
     def may_lie_on(self, disk_set: SetId, number: int, generation: int, *, given_up: bool) -> bool:
-        """Return whether something of them may lie on a disk, by its inventory of that generation."""
+        """Return whether lost files may lie on a disk, by its inventory of that generation."""
         if given_up or not self._concerned:
             return bool(self._concerned)
         lists = listed_on(self._vault, self._member, disk_set, number, generation)
@@ -53,7 +54,10 @@ class Losses:
 
     @cached_property
     def _lacking(self) -> Set[ArchiveName] | None:
-        """The archives that these points need, in any revision, and the vault lacks; None where a need list cannot be read."""
+        """The archives that these points need, in any revision, and the vault lacks.
+
+        None if a need list cannot be read.
+        """
         lacking = set[ArchiveName]()
         buckets: Buckets = {}
         for manifest in self._concerned:
@@ -66,14 +70,17 @@ class Losses:
 
 
 def is_innocent(lists: Iterable[Holding] | None, lacking: Set[ArchiveName] | None) -> bool:
-    """Return whether a disk lists nothing that is lacking; None stands for what cannot be read."""
+    """Return whether a disk lists no archive that is lacking; None stands for a list that cannot be read."""
     return lists is not None and lacking is not None and lacking.isdisjoint(held.name for held in lists)
 
 
 def listed_on(
     vault: Vault, member: Membership, disk_set: SetId, number: int, generation: int
 ) -> list[Holding] | None:
-    """The archives on a disk that came, by its inventory of that generation; None where that or a table of it cannot be read."""
+    """Return the archives on a disk that came, by its inventory of that generation.
+
+    Return None if that inventory or one of its tables cannot be read.
+    """
     prefix, key = layout.received_prefix(member.machine, disk_set, number), bytes.fromhex(member.public_key)
     look = vault.view.look(prefix, Inventory, key, Tally(), least=max(1, generation), most=generation)
     try:
