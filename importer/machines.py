@@ -1,9 +1,10 @@
-"""Who may write into a vault: requests are answered here, by the credential's rules or the operator's word, and ended.
+"""The machines that may write into a vault: importers answer their requests and end their memberships.
 
-Where a machine takes the place of another, its membership is put first, and then the revision that ends the other's. A
-crash between the two leaves both active, and the first names the other: whoever answers requests next completes it, from
-what the authority has signed, whatever became of the request's credential. The other way round nobody could write until
-the request is answered, which may then need the operator.
+The credential's rules or the operator's word answer a request. If a machine takes the place of another, its
+membership is put first. Then the revision follows that ends the other membership. A crash between the two
+leaves both active, and the first names the other. The next importer that answers requests completes this,
+from the documents that the authority has signed, even if the request's credential has ended since. In the
+other order, no machine could write until the request is answered. That may need the operator.
 """
 
 import time
@@ -49,8 +50,9 @@ class Pending:
 
 
 def read_request(vault: Vault, data: bytes, where: str) -> tuple[Request, Signed]:
-    """A request signed by the machine's key, by a credential of this vault's authority, and by what proves its master key.
+    """Read a request, and check its three signatures.
 
+    The machine's key, a credential of this vault's authority and the proof key of the master key sign it.
     Raises FormatError, IntegrityError, VaultError vault-foreign.
     """
     from formats.documents import credential  # loads X.509, and most runs meet no new request
@@ -79,10 +81,10 @@ def read_request(vault: Vault, data: bytes, where: str) -> tuple[Request, Signed
 
 
 def answer_requests(vault: Vault, monitor: Monitor) -> tuple[list[Membership], list[Pending]]:
-    """Accept every new request in the vault that its credential allows, by the time at which the vault's service received
-    it; where no service tells, by this clock at first sight.
+    """Accept every new request in the vault that its credential allows.
 
-    Returns the machines accepted and the requests left to the operator.
+    The time at which the vault's service received the request counts. If no service tells that time, this
+    clock at first sight counts. Return the accepted machines and the requests that are left to the operator.
     """
     known = members(vault, monitor)
     complete_replacements(vault, known, monitor)
@@ -128,7 +130,7 @@ def admit(
     *,
     by: str,
 ) -> Membership:
-    """Write the membership, and what follows from it for the machine that is replaced; `known` learns of both.
+    """Write the membership, and end the membership of the machine that is replaced; `known` learns of both.
 
     Raises VaultError machine-name-taken, key-taken, replacement-refused.
     """
@@ -163,7 +165,10 @@ def admit(
 
 
 def complete_replacements(vault: Vault, known: dict[MachineId, Membership], monitor: Monitor) -> None:
-    """End the membership of every machine whose place an active one has taken; `known` learns of it. Raises as `revoke`."""
+    """End the membership of every machine that an active one has replaced; `known` learns of it.
+
+    Raises the same errors as `revoke`.
+    """
     for member in list(known.values()):
         before = known.get(member.replaces or MachineId(""))
         if member.status == "active" and before is not None and before.status == "active":
@@ -173,9 +178,9 @@ def complete_replacements(vault: Vault, known: dict[MachineId, Membership], moni
 def revoke(
     vault: Vault, known: dict[MachineId, Membership], machine: MachineId, monitor: Monitor
 ) -> Membership:
-    """End a machine: what the vault has of it stays good, and nothing else of it counts from here on; `known` learns of it.
+    """End a machine; `known` learns of it. Raises VaultError machine-unknown.
 
-    Raises VaultError machine-unknown.
+    The documents of the machine that the vault holds stay good. Nothing else of it counts from here on.
     """
     complete_replacements(vault, known, monitor)
     member = known.get(machine)
@@ -189,10 +194,11 @@ def revoke(
 def drop_keys(
     vault: Vault, known: dict[MachineId, Membership], machine: MachineId, monitor: Monitor
 ) -> list[str]:
-    """Remove the key slots that a machine asks to have removed, and those of the machines whose place it took; `known`
-    learns of it. Their names.
+    """Remove the key slots that a machine asks to have removed, and return their names.
 
-    The memberships first: from there on no disk brings such slots in again (SLOT-7). Raises VaultError machine-unknown.
+    The slots of the machines that it replaced go, too. `known` learns of the new memberships. They are
+    written first: from there on no disk brings such slots in again (SLOT-7). Raises VaultError
+    machine-unknown.
     """
     member = known.get(machine)
     if member is None:
@@ -238,8 +244,10 @@ def accept_further(
     status: str,
     signed: Iterable[tuple[Manifest, Signed]],
 ) -> None:
-    """By the operator's word, what a machine signed counts though the vault did not have it when the machine was replaced or
-    revoked, as `status` says: its manifests among `signed`; `known` learns of it. Raises VaultError machine-unknown, manifests-too-many.
+    """Let documents of an ended machine count by the operator's word; `known` learns of it.
+
+    They are its manifests among `signed`. The vault did not have them when the machine was replaced or
+    revoked, as `status` says. Raises VaultError machine-unknown, manifests-too-many.
     """
     member = known.get(machine)
     if member is None or member.status != status:
@@ -259,7 +267,10 @@ def accept_further(
 
 
 def _first_slots(vault: Vault, machine: MachineId, public_key: str) -> int:
-    """The lowest revision of its key slots that the vault has: those below may have been removed by a membership that is lost."""
+    """Return the lowest revision of the machine's key slots that the vault has.
+
+    A membership that is lost may have removed the revisions below.
+    """
     look = vault.view.look(layout.slot_prefix(machine), Slots, bytes.fromhex(public_key), Tally())
     return min((layout.number_of(fact.name) for fact in look.facts), default=1)
 
@@ -267,7 +278,8 @@ def _first_slots(vault: Vault, machine: MachineId, public_key: str) -> int:
 def _end(vault: Vault, member: Membership, status: str, monitor: Monitor) -> Membership:
     digests = [signed.digest for _, signed in manifests(vault, member, monitor)]
     if len(digests) > COUNTED_MAX:
-        # Nobody may make himself too large to be ended. Of one that was taken over, the first are the likeliest to be its own.
+        # No machine may make itself too large to be ended. If it was taken over, its first points are the
+        # likeliest to be its own.
         which = "first" if status == "revoked" else "last"
         digests = digests[:COUNTED_MAX] if status == "revoked" else digests[-COUNTED_MAX:]
         monitor.notice(
@@ -298,7 +310,10 @@ def _check_name(request: Request, machine: MachineId, known: dict[MachineId, Mem
 
 
 def _check_key(request: Request, machine: MachineId, known: dict[MachineId, Membership]) -> None:
-    """REV-4: what lies under a key is its machine's to offer, to ask for and to replace."""
+    """Check that no other machine has the master key (REV-4). Raises VaultError key-taken.
+
+    Only the machine of a key may offer, ask for and replace the objects under it.
+    """
     taken = request.replaces or machine
     own = {machine, taken, *(m.machine for m in (line_of(known[taken], known) if taken in known else ()))}
     for other in known.values():
@@ -314,7 +329,10 @@ def _check_key(request: Request, machine: MachineId, known: dict[MachineId, Memb
 def _check_replaced(
     request: Request, wanted: MachineId, before: Membership | None, other: Membership | None, by: str
 ) -> None:
-    """REV-2. Raises VaultError replacement-refused; `other` is the machine `wanted`, where the vault knows it."""
+    """Check that a machine may take the place of another (REV-2). Raises VaultError replacement-refused.
+
+    `other` is the machine `wanted`, or None if the vault does not know it.
+    """
     if other is None:
         why = "is not registered with this vault" if by != "operator" else ""
     elif (other.name, other.key_id) != (request.name, request.key_id):

@@ -1,6 +1,7 @@
-"""What somebody needs of a vault, as its documents say: the reading on which every deletion hangs (SWEEP-1).
+"""The needs of all machines of a vault, as its documents say: every deletion depends on them (SWEEP-1).
 
-What cannot be read is not taken for nothing: under the key that it concerns, nothing counts as dead then.
+An unreadable document does not count as empty. Then nothing counts as dead under the key that the document
+concerns.
 """
 
 from collections import Counter, defaultdict
@@ -37,24 +38,27 @@ from importer.points import (
 from importer.receipts import receipts
 from importer.vault import Vault, unreadable_members
 
-# What tells who needs what. A folder of these that nobody may look into is not taken for an empty one.
+# The documents that tell the needs. A folder of these that nobody may look into does not count as empty.
 TOLD_BY = ("machines", "manifests", "sets", "disks", "jobs", "replacements", "terms")
-ANY = ""  # in the place of a key id that nobody knows any more
+ANY = ""  # replaces a key id that is no longer known
 CANDIDATE_MAX = (
     30 * 24 * 3600.0
-)  # seconds for which a document that may have rotted unseen keeps what came with it
+)  # seconds for which a document that may have rotted unseen keeps the archives that came with it
 STAYS = "nothing of this machine's is deleted until it is repaired, or accepted as lost: importer machines accept-loss "
 JOB_MAX = 7 * 24 * 3600.0  # seconds after which an import that has not ended is over
 
-Live = dict[Holding, int]  # of each archive the bits of the records that are live
+Live = dict[Holding, int]  # of each archive the bits of its live records
 
 
 @dataclass
 class Needed:
-    """By key id, what is `live` in the archives that need lists name; the names of the small `objects` that are needed; the
-    key ids that are `blind`, for of what they need something cannot be read, with `ANY` where it may be any machine's; by key
-    id the times from which on archives are kept in `doubts`; the imports that go on. `now` is a time of the store's clock, and
-    `keys` are those of all members."""
+    """The needs of all machines of a vault.
+
+    `live` has by key id the live records of the archives that need lists name. `objects` are the names of the
+    small objects that are needed. `blind` are the key ids with needs that cannot all be read; `ANY` among
+    them stands for any machine. `doubts` has by key id the times from which on archives are kept. `importing`
+    are the imports that go on. `now` is a time of the store's clock. `keys` are the key ids of all members.
+    """
 
     stocks: Mapping[str, Stock]
     now: float
@@ -78,7 +82,10 @@ def needed(
     now: float,
     monitor: Monitor,
 ) -> Needed:
-    """Read it all. `expired` are points that are as good as expired; `now` is a time of the store's clock. Raises StoreError."""
+    """Read the needs of all machines. Raises StoreError.
+
+    `expired` are points that are as good as expired. `now` is a time of the store's clock.
+    """
     found = Needed(stocks(vault, Tally()), now, frozenset(member.key_id for member in known.values()))
     for machine, key_id in unreadable_members(vault).items():
         found.blind.add(key_id or ANY)
@@ -98,8 +105,11 @@ def needed(
 
 
 def effective(vault: Vault, found: Needed) -> dict[str, Live]:
-    """By key id, the archives that must stay, and what is live in them: those that need lists name; or, where others hold all
-    that is live in one, these."""
+    """Return by key id the archives that must stay, each with its live records.
+
+    They are the archives that need lists name. If other archives hold all live records of one, the others
+    stay instead.
+    """
     wanted = {
         archive
         for key_id, live in found.live.items()
@@ -112,8 +122,11 @@ def effective(vault: Vault, found: Needed) -> dict[str, Live]:
 
 
 def _effective(live: Live, stock: Stock, known: Mapping[ArchiveName, Section]) -> Live:
-    """An archive that is there goes only where the authority itself copied all that is live in it. By a machine's word others
-    hold it, too, and then both stay."""
+    """Return the archives of one key that must stay, each with its live records.
+
+    An archive in the vault goes only if the authority itself copied all of its live records. If a machine
+    says that other archives hold them, too, then both stay.
+    """
     stays: Live = defaultdict(int)
     copies = stock.proven
     for archive, bits in live.items():
@@ -132,9 +145,9 @@ def _effective(live: Live, stock: Stock, known: Mapping[ArchiveName, Section]) -
 
 
 def _closed(vault: Vault, known: Mapping[MachineId, Membership], found: Needed, monitor: Monitor) -> None:
-    """Hold back from deleting where a folder cannot be looked into: for its machine, or for all where it is nobody's own.
+    """Stop deletion for the machine of a folder that cannot be looked into; a shared folder stops it for all.
 
-    Raises ObstructedError where it may hold memberships.
+    Raises ObstructedError if the folder may hold memberships.
     """
     closed: set[str] = set()
 
@@ -173,7 +186,8 @@ def _of_points(
             continue
         needs = history.needed(signed)
         if needs is not None:
-            # What an earlier revision needs and the vault holds stays: a machine's later word gives nothing up (SWEEP-6).
+            # The archives that an earlier revision needs and the vault holds stay: a machine's later word
+            # gives nothing up (SWEEP-6).
             found.add(member.key_id, (n for n in needs if signed.digest in newest or stock.holds(n.archive)))
             found.objects |= {
                 layout.need_name(digest) for digest in need_digests(vault.store, manifest.needs)
@@ -189,8 +203,11 @@ def _of_points(
 
 
 def _of_damage(vault: Vault, member: Membership, found: Needed, monitor: Monitor) -> None:
-    """Manifests that cannot be read (SEEN-2, SEEN-3). One that was there, or that a later one names, makes blind. Of one that may have rotted
-    before anybody saw it, all that came after the last whole manifest is kept, until a later one decides or a month is over.
+    """Keep the archives that unreadable manifests may need (SEEN-2, SEEN-3).
+
+    An unreadable manifest that was there, or that a later one names, makes prune blind for its machine.
+    Another one may have rotted before anybody saw it. Then all archives stay that came after the last whole
+    manifest, until a later manifest decides or a month is over.
     """
     look = look_at_manifests(vault, member, Tally())
     for name in look.unreadable:
@@ -216,7 +233,7 @@ def _of_damage(vault: Vault, member: Membership, found: Needed, monitor: Monitor
 
 
 def _written(vault: Vault, name: str) -> float:
-    """When an object was written, by the store's clock, in seconds; 0 where it is gone."""
+    """Return the time at which an object was written, in seconds of the store's clock; 0 if it is gone."""
     written = vault.store.written(name)
     return written.timestamp() if written is not None else 0.0
 
@@ -224,7 +241,10 @@ def _written(vault: Vault, name: str) -> float:
 def _of_open_sets(
     vault: Vault, known: Mapping[MachineId, Membership], now: float, found: Needed, monitor: Monitor
 ) -> None:
-    """Disks that came before their set was finished: all that they list is kept until it is, or was given up long ago."""
+    """Keep all archives of disks that came before their set was finished.
+
+    They stay until the set is finished, or was given up long ago.
+    """
     for machine, member in known.items():
         ended = {document.set for document in set_documents(vault, member, Tally())}
         gone = abandoned(vault, member, known, Tally()).items()
@@ -250,7 +270,7 @@ def _of_wants(vault: Vault, key_id: str, found: Needed) -> None:
 
 
 def _importing(vault: Vault, now: float) -> Iterator[str]:
-    """The jobs that have not ended, nor are so old that they never will, nor were killed in this home."""
+    """Yield the imports that go on: not ended, not too old, and not killed in this home."""
     ended = Counter(receipt.job for receipt in receipts(vault, Tally()))
     for fact in vault.view.look("jobs", Job, vault.key, Tally(), most=1).facts:
         job = fact.document

@@ -1,4 +1,7 @@
-"""One disk of a shipment while it is written: label first, then objects; an inventory closes it as far as it has come."""
+"""One disk of a shipment while it is written: first the label, then objects, then an inventory.
+
+The inventory closes the disk as far as it is written.
+"""
 
 import os
 import time
@@ -24,7 +27,7 @@ from formats.tables.sections import Section, encode_objects
 from importer.outgoing import listed
 from importer.vault import Vault
 
-RESERVE = 4 << 20  # kept for what closes the disk, beside the indexes of its archives
+RESERVE = 4 << 20  # kept for the objects that close the disk, beside the indexes of its archives
 INDEXES_MAX = 8 << 20  # bytes of indexes held back for one index object
 OPEN_MAX = 4 << 30  # bytes of archives that no inventory lists yet, or an eighth of the disk's
 
@@ -40,7 +43,10 @@ To restore from it:   seed restore latest --from <this disk> --target <folder>
 
 
 class OutboundDisk:
-    """Writes one disk; used by one thread at a time. `held` are its archives; `full` once one more had no room."""
+    """The writer of one disk, for one thread at a time.
+
+    `held` are the archives on the disk. `full` tells that an archive had no room on it.
+    """
 
     def __init__(self, vault: Vault, label: Label, path: Path, monitor: Monitor) -> None:
         self.path = path
@@ -54,7 +60,7 @@ class OutboundDisk:
         self._sections: list[Section] = []
         self._held_bytes = 0
         self._open = 0
-        self._closed: tuple[Inventory, HexDigest] | None = None  # by which nothing was put since
+        self._closed: tuple[Inventory, HexDigest] | None = None  # None if an object was put since
         self.store = LocalStore.open(str(self._folder), writer=label.disk)
 
     @property
@@ -62,14 +68,17 @@ class OutboundDisk:
         return self.label.number
 
     def is_at(self, subject: str) -> bool:
-        """Whether the subject of an error is this disk, or something on it."""
+        """Return whether the subject of an error is this disk, or something on it."""
         return any(
             subject == at or subject.startswith(at + os.sep) for at in (str(self.path), self.store.address)
         )
 
     def begin(self, signed: bytes, known: Iterable[Holding]) -> None:
-        """Put the label, and take up what earlier runs wrote of the archives `known` of the point: what an inventory lists, as it
-        is listed; the rest read again. Raises MediaError, StoreError."""
+        """Put the label, and take up the archives of the point that earlier runs wrote.
+
+        `known` are the archives of the point. Archives that an inventory lists count as listed; the others
+        are read again. Raises MediaError, StoreError.
+        """
         wanted = {layout.archive_name(holding.name): holding for holding in known}
         self.store.sweep()
         self.put("label", signed)
@@ -94,14 +103,14 @@ class OutboundDisk:
         self._put_readme()
 
     def has_room(self, holding: Holding) -> bool:
-        """Raises MediaError, StoreError."""
+        """Return whether the disk has room for an archive. Raises MediaError, StoreError."""
         indexes = ROW.size * (sum(s.archive.records for s in self._sections) + holding.records)
         return self.store.free_bytes() >= holding.size + indexes + RESERVE
 
     def write(self, holding: Holding, data: memoryview) -> None:
-        """Put an archive that is whole; every few gigabytes an inventory closes the disk, for a run that is killed.
+        """Put a whole archive. Raises MediaError, StoreError.
 
-        Raises MediaError, StoreError.
+        Every few gigabytes an inventory closes the disk, in case the run is killed.
         """
         self.put(layout.archive_name(holding.name), data)
         self.held[holding.name] = holding
@@ -116,7 +125,7 @@ class OutboundDisk:
             self.close()
 
     def put(self, name: str, data: Octets) -> None:
-        """Put an object; where it is whole already, nothing is written. Raises MediaError, StoreError."""
+        """Put an object; one that is whole already is not written again. Raises MediaError, StoreError."""
         if not self.store.lies_at(str(self._folder)):
             raise MediaError(
                 "disk-missing", f"disk {self.number} is no longer there", subject=str(self.path),
@@ -132,7 +141,10 @@ class OutboundDisk:
             self._monitor.progress(stored=len(data))
 
     def close(self) -> tuple[Inventory, HexDigest]:
-        """Close the disk by the next inventory, which the vault keeps as well; that, and its digest. Raises MediaError, StoreError."""
+        """Close the disk by the next inventory, and return it with its digest. Raises MediaError, StoreError.
+
+        The vault keeps the inventory as well.
+        """
         if self._closed is not None:
             return self._closed
         self._put_indexes()
@@ -165,7 +177,7 @@ class OutboundDisk:
         return self._closed
 
     def _put_indexes(self) -> None:
-        """So that whoever reads need not read the ends of all archives."""
+        """Put index objects, so that a reader need not read the ends of all archives."""
         for data in encode_objects(self._sections):
             self.put(layout.index_name(digest(data)), data)
         self._sections = []
@@ -195,7 +207,10 @@ class OutboundDisk:
 
 
 def label_at(path: Path, disk_set: SetId, number: int) -> bytes | None:
-    """The label in a disk's folder of that set and number, unread; None where there is none. Raises MediaError, StoreError."""
+    """Return the unread label in the disk's folder of that set and number, or None.
+
+    Raises MediaError, StoreError.
+    """
     folder = set_folder(path, layout.disk_folder(disk_set, number))
     with LocalStore.open(str(folder), read_only=True) as store:
         try:

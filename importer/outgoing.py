@@ -1,4 +1,7 @@
-"""The shipments of a vault to machines, by its own papers: labels and inventories of their disks, and what finishes them."""
+"""The shipments of a vault to machines, by its own papers.
+
+The papers are the labels and inventories of the disks, and the set document that finishes a shipment.
+"""
 
 import time
 from collections.abc import Iterator
@@ -21,7 +24,10 @@ from importer.vault import Vault
 
 @dataclass
 class Outgoing:
-    """One shipment: by disk number its labels, and the newest inventories with their digests; the document that finished it."""
+    """One shipment: by disk number its labels, and the newest inventories with their digests.
+
+    `finished` is the set document that finished it.
+    """
 
     set: SetId
     labels: dict[int, tuple[Label, bytes]] = field(default_factory=dict)
@@ -30,17 +36,17 @@ class Outgoing:
 
     @property
     def begun(self) -> int:
-        """When its first disk was begun."""
+        """The time at which its first disk was begun."""
         return min(label.created for label, _ in self.labels.values())
 
     def closed(self) -> list[SetDisk]:
-        """Its disks that an inventory closes, in order, but for those that were given up."""
+        """Return its disks that an inventory closes, in order, without those that were given up."""
         closed = [item for _, item in sorted(self.inventories.items()) if item[0].archives]
         return [set_disk(inventory, found) for inventory, found in closed]
 
 
 def outgoing(vault: Vault, monitor: Monitor) -> list[Outgoing]:
-    """All shipments, by the time at which they began. Raises StoreError."""
+    """Return all shipments, by the time at which they began. Raises StoreError."""
     found: dict[SetId, Outgoing] = {}
     for name in sorted(name for name, _ in vault.store.list(layout.SHIPMENTS)):
         with damage_told(monitor, name):
@@ -65,7 +71,7 @@ def _take(found: dict[SetId, Outgoing], signed: Signed, key: bytes) -> None:
 
 
 def of_point(vault: Vault, point: Point, monitor: Monitor, *, again: bool) -> Outgoing:
-    """The newest shipment of a point; a new one where there is none, or one is asked for `again`."""
+    """Return the newest shipment of a point, or a new one if there is none or `again` asks for it."""
     wanted = (point.manifest.machine, point.manifest.point)
     found = [
         one
@@ -76,8 +82,11 @@ def of_point(vault: Vault, point: Point, monitor: Monitor, *, again: bool) -> Ou
 
 
 def next_disk(vault: Vault, point: Point, shipment: Outgoing) -> int:
-    """Put the label of a further disk into the vault: it takes the number. Where another station has taken it at the same time,
-    the lower name has it, and the other takes the next."""
+    """Put the label of a further disk into the vault, and return its number.
+
+    The label takes the number. If another station takes it at the same time, the lower name has it. The other
+    station takes the next.
+    """
     number = max(shipment.labels, default=0)
     while True:
         number += 1
@@ -104,9 +113,10 @@ def next_disk(vault: Vault, point: Point, shipment: Outgoing) -> int:
 
 
 def give_up(vault: Vault, shipment: Outgoing, number: int) -> None:
-    """Say that nothing of the shipment lies on a disk any more: by an inventory that only the vault has, and lists nothing.
+    """Record that no archive of the shipment lies on a disk any more. Raises UsageError.
 
-    Raises UsageError where the shipment has no such disk.
+    An inventory that lists nothing says so; only the vault has it. The error tells that the shipment has no
+    such disk.
     """
     if number not in shipment.labels:
         raise UsageError(
@@ -136,7 +146,7 @@ def give_up(vault: Vault, shipment: Outgoing, number: int) -> None:
 
 
 def set_disk(inventory: Inventory, found: HexDigest) -> SetDisk:
-    """What a set document says of a disk, by the inventory that closes it and its digest."""
+    """Return a disk's entry of a set document, by the inventory that closes the disk and its digest."""
     return SetDisk(
         number=inventory.number,
         disk=inventory.disk,
@@ -147,7 +157,7 @@ def set_disk(inventory: Inventory, found: HexDigest) -> SetDisk:
 
 
 def listed(store: Store, inventory: Inventory) -> Iterator[Holding]:
-    """The archives that an inventory lists, as far as `store` has its tables."""
+    """Yield the archives that an inventory lists, as far as `store` has its tables."""
     for table in inventory.tables:
         with damage_aside():
             yield from read_table(store, table)

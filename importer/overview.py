@@ -1,4 +1,4 @@
-"""The report of a vault: its machines and their points, what they take, the disks that came and are awaited, what was done. Without keys."""
+"""The report of a vault, made without keys: its machines, their points and sizes, its disks and its work."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +35,7 @@ Wanted = Callable[[Membership], bool]
 
 
 def overview(vault: Vault, now: int, wanted: Wanted, monitor: Monitor) -> Told:
-    """Raises StoreError."""
+    """Build the report of a vault about the machines that are `wanted`. Raises StoreError."""
     told = Told()
     known, there = members(vault, monitor), stocks(vault, monitor)
     needed: dict[MachineId, dict[ArchiveName, Need]] = {}
@@ -68,7 +68,7 @@ def _points(history: History, there: Stock) -> Iterator[PointFact]:
 
 
 def _speeds(vault: Vault, monitor: Monitor) -> dict[tuple[SetId, int], float]:
-    """At how many bytes a second each disk was read, when it brought something."""
+    """Return the bytes a second at which each disk was read, if it brought something."""
     started = {job.job: job.started for job in vault.view.documents("jobs", Job, monitor, most=1)}
     return {
         (r.disk.set, r.disk.number): r.copied_bytes / max(r.finished - started[r.job], 1)
@@ -79,7 +79,7 @@ def _speeds(vault: Vault, monitor: Monitor) -> dict[tuple[SetId, int], float]:
 
 @dataclass
 class _View:
-    """What is looked at of the disks of one machine."""
+    """The data that the report on the disks of one machine needs."""
 
     vault: Vault
     member: Membership
@@ -101,7 +101,10 @@ class _View:
         )
 
     def _archives(self, disk_set: SetId, disk: DiskStanding) -> list[Holding]:
-        """Those that the newest inventory lists, as far as its tables can be read; none of a disk that has not come."""
+        """Return the archives that a disk's newest inventory lists.
+
+        Return none if the disk has not come, or if the inventory or a table cannot be read.
+        """
         if not disk.received:
             return []
         return listed_on(self.vault, self.member, disk_set, disk.number, disk.received) or []

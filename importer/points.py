@@ -40,7 +40,7 @@ SET_DISKS_MAX = 100_000  # in the set documents of a machine; ten a day for a qu
 
 @dataclass(frozen=True)
 class Point:
-    """An admitted manifest, and how its point stands in the vault."""
+    """An admitted manifest, and the standing of its point in the vault."""
 
     manifest: Manifest
     signed: Signed
@@ -49,13 +49,16 @@ class Point:
 
 
 def load_needs(store: Store, manifest: Manifest, known: Buckets | None = None) -> list[Need]:
-    """The need list of a point from `store`, but for buckets that are `known`. Raises NotFoundError, FormatError, IntegrityError."""
+    """Load the need list of a point from `store`, without the buckets that are `known`.
+
+    Raises NotFoundError, FormatError, IntegrityError.
+    """
     where = f"needs of {manifest.point[:8]}"
     return needs.load(Digest(bytes.fromhex(manifest.needs)), lambda d: _fetch_need(store, d), where, known)
 
 
 def need_digests(store: Store, root: HexDigest) -> set[Digest]:
-    """The digests of the objects that make up a need list, as far as its root says them."""
+    """Return the digests of the objects that form a need list, as far as its root names them."""
     wanted = Digest(bytes.fromhex(root))
     with suppress(FormatError, IntegrityError, StoreError, MediaError):
         return set(needs.objects_of(wanted, lambda d: _fetch_need(store, d), "needs"))
@@ -71,20 +74,23 @@ def _fetch_need(store: Store, wanted: Digest) -> bytes:
 
 
 def received_archives(vault: Vault, *, whole: bool = False) -> Iterator[tuple[Holding, MachineId]]:
-    """Yield the archives that the disks list for which there are receipts, and the machines that wrote them.
+    """Yield the archives on disks that have receipts, and the machines that wrote them.
 
-    With `whole`, only of the disks from which all was taken. Raises StoreError.
+    With `whole`, only the disks count from which all was taken. Raises StoreError.
     """
     found = [receipt for receipt in receipts(vault, Tally()) if receipt.whole or not whole]
     for inventory in inventories(vault, found):
         for table in inventory.tables:
-            with damage_aside():  # then they count as not come
+            with damage_aside():  # damaged tables count as not come
                 yield from ((holding, inventory.machine) for holding in read_table(vault.store, table))
 
 
 def stocks(vault: Vault, monitor: Monitor) -> Mapping[str, Stock]:
-    """By key, the vault's archives, and what stands in for others by the authority's word (DMG-1): that archives hold the same
-    is their machine's word, and nobody's for what another machine has."""
+    """Return by key the vault's archives, and the replacements that the authority signed (DMG-1).
+
+    Only the machine of a key can say that archives hold the same records. Its word does not count for
+    archives of other machines.
+    """
     there = set(vault.store.list("archives"))
     found: dict[str, Stock] = defaultdict(lambda: Stock(there))
     for fact in vault.view.look(layout.REPLACEMENTS, Replacement, vault.key, monitor).facts:
@@ -98,7 +104,10 @@ def anybody(_: Membership) -> bool:
 
 
 def points(vault: Vault, monitor: Monitor, wanted: Callable[[Membership], bool] = anybody) -> Iterator[Point]:
-    """All points of the machines that are `wanted`, by machine and sequence: what is wrong with others is not told."""
+    """Yield all points of the machines that are `wanted`, by machine and sequence.
+
+    Findings about other machines are not reported.
+    """
     known = members(vault, monitor)
     there = stocks(vault, monitor)
     for member in filter(wanted, by_name(known)):
@@ -106,7 +115,10 @@ def points(vault: Vault, monitor: Monitor, wanted: Callable[[Membership], bool] 
 
 
 def arrivals(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, Iterator[int], bool]]:
-    """Yield each active machine, when its points came by the store's clock, the last one first, and whether that is doubted."""
+    """Yield each active machine, the times of its points, and whether the last point is doubted.
+
+    The times are those at which the points came, by the store's clock, the last one first.
+    """
     for member in by_name(members(vault, monitor)):
         if member.status == "active":
             facts = look_at_manifests(vault, member, Tally()).facts
@@ -118,12 +130,12 @@ def arrivals(vault: Vault, monitor: Monitor) -> Iterator[tuple[Membership, Itera
 
 
 def by_name(known: Mapping[MachineId, Membership]) -> list[Membership]:
-    """The members by name; one that was replaced before those that took its place."""
+    """Return the members by name; one that was replaced comes before those that took its place."""
     return sorted(known.values(), key=lambda m: (m.name, len(line_of(m, known)), m.machine))
 
 
 def line_of(member: Membership, known: Mapping[MachineId, Membership]) -> list[Membership]:
-    """A member, and those before it, each of whose place the next one took."""
+    """Return a member and the members before it: each took the place of the next one in the list."""
     line = [member]
     while (before := known.get(line[-1].replaces or MachineId(""))) is not None and before not in line:
         line.append(before)
@@ -131,10 +143,10 @@ def line_of(member: Membership, known: Mapping[MachineId, Membership]) -> list[M
 
 
 class History:
-    """The points of one machine that have not expired, each as it was revised last, and the disks that may still bring what
-    they need: its own and those of the machines whose place it took.
+    """The points of one machine that have not expired, and the disks that may still bring needed archives.
 
-    `all` also has the earlier revisions of these points; `found` only the last ones.
+    The disks are those of this machine and of the machines that it replaced. `all` has every revision of
+    these points; `found` has only the last ones.
     """
 
     def __init__(
@@ -153,17 +165,17 @@ class History:
         self._earlier = [item for before in self.line[1:] for item in manifests(vault, before, Tally())]
 
     def needed(self, signed: Signed) -> list[Need] | None:
-        """What a manifest of `all` needs; None where its need list cannot be read."""
+        """Return the needs of a manifest of `all`, or None if its need list cannot be read."""
         if signed.digest not in self._needed:
             (manifest,) = [manifest for manifest, other in self.all if other is signed]
             self._needed[signed.digest] = self._needs(manifest, Tally())
         return self._needed[signed.digest]
 
     def points(self, there: Stock) -> Iterator[Point]:
-        """The points by sequence, each with its standing."""
+        """Yield the points by sequence, each with its standing."""
         for manifest, signed in self.found:
             needed = self.needed(signed)
-            if needed is None:  # which of them are there, nobody can tell
+            if needed is None:  # nobody can tell which of them are there
                 archives = manifest.totals.archives
                 yield Point(manifest, signed, self.member, Standing(archives, archives))
                 continue
@@ -171,7 +183,7 @@ class History:
             yield Point(manifest, signed, self.member, standing)
 
     def sets(self) -> list[SetDocument]:
-        """Of the machine, and of those whose place it took; read once."""
+        """Return the sets of the machine and of the machines that it replaced; they are read once."""
         return self._sets
 
     @cached_property
@@ -180,15 +192,16 @@ class History:
         return [*sets(self.vault, self.member, Tally()), *chain.from_iterable(earlier)]
 
     def needed_by(self, document: SetDocument) -> set[ArchiveName]:
-        """The archives that the points need which a set brings."""
+        """Return the archives that a set's points need."""
         return {
             need.archive.name for manifest in self._brought(document) for need in self._needs_of(*manifest)
         }
 
     def in_post(self, document: SetDocument) -> set[ArchiveName]:
-        """Return the archives that only the disks of a set bring: no earlier point needs them, and no disk that came lists them.
+        """Return the archives that only the disks of a set bring.
 
-        Those of catalogs are not among them, which the vault has before the disks travel.
+        No earlier point needs them, and no disk that came lists them. Archives of catalogs are not among
+        them, because the vault has these before the disks travel.
         """
         if document.set not in self._posted:
             brought = self._brought(document)
@@ -217,7 +230,7 @@ class History:
         return self._needed[signed.digest] or []
 
     def _needs(self, manifest: Manifest, monitor: Monitor) -> list[Need] | None:
-        """The need list of a point; None, and a finding, where it cannot be read."""
+        """Return the need list of a point, or None and a finding if it cannot be read."""
         try:
             return load_needs(self.vault.store, manifest, self._buckets)
         except (FormatError, IntegrityError, NotFoundError) as error:
@@ -227,28 +240,34 @@ class History:
 
 
 def sets(vault: Vault, member: Membership, monitor: Monitor) -> list[SetDocument]:
-    """The sets of one machine, by documents that verify and count."""
+    """Return the sets of one machine, by documents that verify and count."""
     return newest_sets(set_documents(vault, member, monitor))
 
 
 def unexpired(
     vault: Vault, member: Membership, kept: Kept, monitor: Monitor
 ) -> list[tuple[Manifest, Signed]]:
-    """The points of one machine that have not expired, by sequence, in all of their revisions."""
+    """Return the points of one machine that have not expired, by sequence, in all of their revisions."""
     return [item for item in manifests(vault, member, monitor) if item[0].point not in kept.expired]
 
 
 def given_up(documents: Iterable[SetDocument], disk_set: SetId) -> dict[int, SetDisk]:
-    """The disks of a finished set that its machine has given up since, by number: an earlier revision names them, the newest does
-    not."""
+    """Return the disks of a finished set that its machine has given up since, by number.
+
+    An earlier revision names them, and the newest does not.
+    """
     revisions = [document for document in documents if document.set == disk_set]
     kept = {disk.number for document in newest_sets(revisions) for disk in document.disks}
     return {d.number: d for revision in revisions for d in revision.disks if d.number not in kept}
 
 
 def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[SetDocument]:
-    """The set documents of one machine that verify, superseded ones too, the last ones first; of one that is no longer active, those
-    that end a manifest that counts. No more than have a hundred thousand disks: who writes them without end makes nobody else wait."""
+    """Yield the set documents of one machine that verify, also superseded ones, the last ones first.
+
+    If the machine is no longer active, only documents that end a counted manifest are among them. The
+    documents together name at most a hundred thousand disks. So a machine that writes them without end makes
+    nobody else wait.
+    """
     counted = {s.digest for _, s in manifests(vault, member, Tally())} if member.status != "active" else None
     prefix, key = layout.set_prefix(member.machine), bytes.fromhex(member.public_key)
     left = SET_DISKS_MAX
@@ -270,7 +289,7 @@ def set_documents(vault: Vault, member: Membership, monitor: Monitor) -> Iterato
 
 
 def manifests(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[tuple[Manifest, Signed]]:
-    """The manifests of one machine that verify and count (REV-3), by sequence; superseded ones too."""
+    """Yield the manifests of one machine that verify and count (REV-3), by sequence, also superseded ones."""
     counted = Counted(member)
     for fact in look_at_manifests(vault, member, monitor).facts:
         if fact.signed.digest not in counted:
@@ -281,7 +300,10 @@ def manifests(vault: Vault, member: Membership, monitor: Monitor) -> Iterator[tu
 
 
 def look_at_manifests(vault: Vault, member: Membership, monitor: Monitor) -> Look[Manifest]:
-    """All that lies where the manifests of a machine do. Those of points that have expired may be gone."""
+    """Look at all objects in the place of a machine's manifests.
+
+    Manifests of points that have expired may be gone.
+    """
     expired = read_kept(vault.view, member.machine, Tally()).expired
     return vault.view.look(
         layout.manifest_prefix(member.machine),
