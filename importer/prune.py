@@ -1,18 +1,21 @@
-"""Prune: retention is applied, and what nobody needs any more is deleted. Without keys. The order of writes is the safety
-argument (SWEEP-1 to SWEEP-4):
+"""Prune: retention is applied, and objects that nobody needs any more are deleted, without keys.
 
-    the sweep begins                       an import that comes from here on waits; by this object the store tells its time
-    the terms                              complete points are admitted, those whose time has come expire
-    what is needed is read, all of it      an import whose job is there stops the sweep here
-    what was condemned a day ago           is deleted, unless somebody needs it by now; then the list that named it
+The order of writes is the safety argument (SWEEP-1 to SWEEP-4):
+
+    the sweep begins                       an import that comes from here on waits; this object gives the
+                                           store's time
+    the terms                              complete points are admitted; points after their term expire
+    all needs are read                     an import with a job in the vault stops the sweep here
+    objects condemned a day ago            are deleted, unless needed by now; then the list that named them
     the manifests of expired points        nobody counts them any more
     the sweep ends
-    new archives, replacements             what is live in archives that are mostly dead
-    a condemned list                       what nobody needs; nobody builds upon it from here on
+    new archives, replacements             the live records of archives that are mostly dead
+    a condemned list                       objects that nobody needs; nobody builds on them from here on
 
-A machine reads the lists, and what is there, less than an hour before it puts a manifest. A day is longer than an hour: so
-whatever it builds upon is either known to it as condemned, or its manifest is there when what is needed is read. Killed at any
-place, the next run finds everything as it is, and goes on.
+A machine reads the lists and the archives in the vault less than an hour before it puts a manifest. A day is
+longer than an hour. So there are two cases for an archive on which it builds. Either the machine knows it as
+condemned, or the manifest is there when prune reads the needs. After a kill at any place, the next run finds
+everything as it is, and goes on.
 """
 
 import time
@@ -47,8 +50,11 @@ GRACE = timedelta(hours=24)
 
 @dataclass
 class Pruned:
-    """What was decided, deleted, rewritten and condemned; or would be, in a rehearsal. `importing` are the imports that go on,
-    for which nothing was deleted; `blind` the machines of which something cannot be read."""
+    """The result of a prune; in a rehearsal, the result that it would have.
+
+    `importing` are the imports that go on: for them, nothing was deleted. `blind` are the machines with
+    unreadable documents.
+    """
 
     decided: list[Decided] = field(default_factory=list)
     deleted: int = 0
@@ -59,7 +65,7 @@ class Pruned:
     condemned: int = 0
     condemned_bytes: int = 0
     waiting: int = 0  # objects of lists that are not a day old
-    ripe: datetime | None = None  # when the next of these are
+    ripe: datetime | None = None  # the time at which the next of these will be
     importing: tuple[str, ...] = ()
     blind: tuple[str, ...] = ()
 
@@ -67,7 +73,7 @@ class Pruned:
 def prune(
     vault: Vault, wanted: Callable[[Membership], bool], monitor: Monitor, *, rehearse: bool = False
 ) -> Pruned:
-    """Apply the retention of the machines that are `wanted`, and delete what nobody needs. Raises StoreError."""
+    """Apply the retention of the `wanted` machines, and delete unneeded objects. Raises StoreError."""
     if not rehearse:
         register(vault, monitor)
     known = members(vault, monitor)
@@ -77,7 +83,7 @@ def prune(
     try:
         return _pruned(vault, known, wanted, sweeping, sweeping.began, monitor)
     finally:
-        with suppress(OffseedError):  # no import need wait for what has failed
+        with suppress(OffseedError):  # no import need wait for a sweep that has failed
             sweeping.end()
 
 
@@ -89,7 +95,7 @@ def _pruned(
     now: datetime,
     monitor: Monitor,
 ) -> Pruned:
-    """The same, at a time of the store's clock; only in thought where nothing is `sweeping`."""
+    """Prune at a time of the store's clock; without `sweeping`, rehearse it."""
     done = Pruned(decide(vault, known, wanted, int(now.timestamp()), monitor))
     if sweeping is not None:
         publish(vault, done.decided)
@@ -141,7 +147,10 @@ def _sweep(
 
 
 def _unneeded(vault: Vault, found: Needed, live: Mapping[str, Live]) -> Iterator[tuple[str, int]]:
-    """The objects that nobody needs, and their sizes. Where something cannot be read, what may hang on it is none of them."""
+    """Yield the objects that nobody needs, and their sizes.
+
+    If a document cannot be read, the objects that may depend on it are not among them.
+    """
     doubtful = Doubtful(vault, found)
     if doubtful.all or not found.keys:
         return
@@ -178,7 +187,10 @@ def _condemn(
     *,
     rehearse: bool,
 ) -> None:
-    """Name what nobody needs, and is a day old: of what is younger, a manifest may be on its way."""
+    """Put unneeded objects that are a day old on condemned lists.
+
+    A manifest that needs a younger object may be on its way.
+    """
     lists = [(name, document) for name, document, _ in _lists(vault, monitor)]
     before = {name for _, document in lists for name in document.names}
     names = []
@@ -238,7 +250,7 @@ def _forget_points(vault: Vault, known: Mapping[MachineId, Membership]) -> None:
 
 
 def _forget_older(vault: Vault, known: Mapping[MachineId, Membership]) -> None:
-    """Delete what a newer one has taken the place of."""
+    """Delete want lists and validations that a newer one has replaced."""
     prefixes: dict[str, type[Wants] | type[Validation]] = {
         layout.wants_prefix(member.key_id): Wants for member in known.values()
     }

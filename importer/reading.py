@@ -1,4 +1,4 @@
-"""Reading all of a disk without keys: every object has the digest that its inventory, or its name, says."""
+"""The reading of a whole disk without keys: each object has the digest in its inventory or in its name."""
 
 from dataclasses import dataclass
 from mmap import mmap
@@ -13,7 +13,7 @@ from importer.intake import Disk, inventoried
 
 @dataclass
 class ReadAll:
-    """What was read. `cached` says that the page cache may have answered in place of the medium."""
+    """The result of the reading; `cached`: the page cache may have answered instead of the medium."""
 
     objects: int = 0
     bytes: int = 0
@@ -22,8 +22,10 @@ class ReadAll:
 
 
 def read_all(disk: Disk, monitor: Monitor) -> ReadAll:
-    """Read what lies on a disk; what is not as it should be is a finding, and keeps nothing else from being read. Ends early
-    where it is to stop."""
+    """Read all objects on a disk; a wrong one is a finding, and the others are still read.
+
+    The function ends early if the monitor asks it to stop.
+    """
     done = ReadAll()
     space = memoryview(mmap(-1, ARCHIVE_SIZE_MAX))  # page-aligned, to pass the cache
     known = inventoried(disk)
@@ -49,5 +51,8 @@ def read_all(disk: Disk, monitor: Monitor) -> ReadAll:
 
 
 def _is_addressed(name: str, found: HexDigest) -> bool:
-    """Of what no inventory lists: the label was read before, all else says in its name what it is."""
+    """Return whether an object that no inventory lists has the digest in its name.
+
+    The label was read before, so it counts as right.
+    """
     return name == "label" or layout.is_name_of(name, found)

@@ -1,4 +1,4 @@
-"""How the import of a disk ended, and the receipt that says so."""
+"""The result of the import of a disk, and the receipt that records it."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Imported:
-    """How the import of one disk ended. `whole`: the vault holds everything this disk can give it; `finished`: the
-    export that it is of has ended, before which its machine may need the disk again, and it does not give back what is lost."""
+    """The result of the import of one disk.
+
+    `whole`: the vault holds everything that this disk can give it. `finished`: its export has ended, and no
+    lost files may lie on the disk. Before that, its machine may need the disk again.
+    """
 
     disk: "Disk"
     member: Membership
@@ -33,7 +36,7 @@ class Imported:
     whole: bool = False
     finished: bool = False
     abandoned: bool = False  # its machine has given up the whole export
-    given_up: bool = False  # of a finished set, by its machine
+    given_up: bool = False  # by its machine, from a finished set
     gives_back: bool = False  # points have lost files that may lie on it
     copied: int = 0
     copied_bytes: int = 0
@@ -45,10 +48,10 @@ class Imported:
     objects: dict[str, "Outcome"] = field(default_factory=dict)
     healed: set[str] = field(
         default_factory=set
-    )  # subjects: what the vault had damaged, and has from the disk now
+    )  # subjects: objects that were damaged in the vault, and are whole now from the disk
 
     def outcomes(self) -> dict[str, "Outcome"]:
-        """What became of each object that was looked at, also of those of which only a finding tells."""
+        """Return the outcome of each object of the disk, also of objects that only a finding names."""
         found = dict(self.objects)
         for finding in self.findings:
             head, _, name = finding.subject.partition("/")
@@ -59,8 +62,11 @@ class Imported:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one object: `imported`, `there` before, `damaged`, `missing`, `unlisted` or `foreign`. Of a damaged
-    archive how many of its records are whole, and the bytes, first and last, in which the others lie."""
+    """The outcome of one object: `imported`, `there` before, `damaged`, `missing`, `unlisted` or `foreign`.
+
+    Of a damaged archive, `whole` of its `records` are whole. The others lie in the `damaged` ranges of bytes,
+    first and last.
+    """
 
     state: str
     size: int = 0
@@ -81,12 +87,15 @@ STATES = {
 
 
 def receipts(vault: Vault, monitor: Monitor) -> list[Receipt]:
-    """All receipts of the vault that verify."""
+    """Return all receipts of the vault that verify."""
     return vault.view.documents("jobs", Receipt, monitor, least=2)
 
 
 def came_to(vault: Vault) -> Came:
-    """Tell which disks the vault has received, by its receipts. The returned function raises StoreError."""
+    """Return a function that tells which disks the vault has received, by its receipts.
+
+    The function raises StoreError.
+    """
     newest = cache(lambda: generations(receipts(vault, Tally())))
 
     def came(document: SetDocument, disk: SetDisk) -> bool:
@@ -96,7 +105,7 @@ def came_to(vault: Vault) -> Came:
 
 
 def generations(found: Iterable[Receipt]) -> dict[tuple[MachineId, SetId, int], int]:
-    """Return the newest generation of each disk for which there is a receipt; 0 where its inventory could not be read."""
+    """Return the newest generation of each disk with a receipt; 0 if its inventory could not be read."""
     newest: dict[tuple[MachineId, SetId, int], int] = {}
     for receipt in found:
         disk = receipt.disk
@@ -106,7 +115,10 @@ def generations(found: Iterable[Receipt]) -> dict[tuple[MachineId, SetId, int], 
 
 
 def inventories(vault: Vault, found: Iterable[Receipt]) -> Iterator[Inventory]:
-    """Yield the inventories of the disks for which there are receipts, as far as the vault has them whole. Raises StoreError."""
+    """Yield the inventories of the disks with receipts, as far as the vault has them whole.
+
+    Raises StoreError.
+    """
     named = {
         layout.numbered(
             layout.received_prefix(r.disk.machine, r.disk.set, r.disk.number),

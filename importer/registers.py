@@ -1,10 +1,10 @@
-"""Registers: the authority lists the documents that it has verified, so that nobody can lose one unnoticed (SEEN-1).
+"""Registers: the authority lists the documents that it has verified, so that each loss is noticed (SEEN-1).
 
 The order of writes is the safety argument:
 
-    copies      of the documents for which nothing else can stand in
-    a register  from here on the loss of what it lists is noticed, and whoever wants to delete is blind for that machine
-    the home    remembers the register, which no other object vouches for yet
+    copies      of the documents that no other object can replace.
+    a register  from here on the loss of a listed document is noticed, and stops deletion for its machine.
+    the home    remembers the register, because no other object vouches for it yet.
 """
 
 import time
@@ -28,7 +28,10 @@ VAULT = "vault"
 
 
 def register(vault: Vault, monitor: Monitor) -> None:
-    """List in registers all that verifies and is in none yet; keep a second copy of it. Raises StoreError, HomeError."""
+    """List in registers all documents that verify and are in none yet, and keep a second copy of them.
+
+    Raises StoreError, HomeError.
+    """
     known = members(vault, Tally())
     pins = dict(vault.view.pins)
     for subject, facts in _documents(vault, known):
@@ -41,7 +44,7 @@ def register(vault: Vault, monitor: Monitor) -> None:
             last = _put(vault, subject, entries=tuple(entries[at : at + ENTRIES_MAX]))
         if last is not None and (
             entries or before.whole
-        ):  # else the home goes on to remember the one that is lost
+        ):  # else the home still remembers the one that is lost
             heal(vault, [last], monitor)
             pins[subject] = Pin(last.document.number, last.signed.digest, key_id)
     if pins != vault.view.pins:
@@ -49,9 +52,10 @@ def register(vault: Vault, monitor: Monitor) -> None:
 
 
 def lost_of(vault: Vault, subject: str) -> list[str]:
-    """Return the names of the documents of a machine, or of the `vault`, that were there once and cannot be read any more.
+    """Return the names of documents of a machine, or of the `vault`, that were there and are lost.
 
-    Manifests of points that have expired are not among them, nor key slots that were removed. Raises StoreError.
+    Manifests of points that have expired are not among them, nor key slots that were removed. Raises
+    StoreError.
     """
     machine = MachineId(subject)
     expired = read_kept(vault.view, machine, Tally()).expired
@@ -65,7 +69,7 @@ def lost_of(vault: Vault, subject: str) -> list[str]:
 
 
 def accept_loss(vault: Vault, subject: str, names: Sequence[str]) -> None:
-    """By the operator's word nobody waits for these documents any more, nor holds back what may hang on them.
+    """Record the operator's word that these documents are lost: they stop no deletion any more.
 
     Raises StoreError, HomeError.
     """
@@ -83,7 +87,10 @@ def _put(
     entries: tuple[Entry, ...] = (),
     forgotten: tuple[str, ...] = (),
 ) -> Fact[Register]:
-    """Put the register after all that are there, or are known to have been: a lost one is still named by the next."""
+    """Put a register after all that are there or are known to have been there.
+
+    So the next register still names a lost one.
+    """
     prefix = layout.register_prefix(subject)
     look = vault.view.look(prefix, Register, vault.key, Tally())
     before = (*(fact.name for fact in look.facts), *look.unreadable)
@@ -103,7 +110,7 @@ def _put(
 
 
 def heal(vault: Vault, facts: Iterable[Fact[Any]], monitor: Monitor) -> None:
-    """Have each document twice in the vault where it is to be so: where one is damaged or gone, the other takes its place."""
+    """Keep the copied documents twice in the vault: a whole copy replaces one that is damaged or gone."""
     for fact in facts:
         if not layout.is_copied(fact.name):
             continue
@@ -118,7 +125,10 @@ def heal(vault: Vault, facts: Iterable[Fact[Any]], monitor: Monitor) -> None:
 
 
 def _documents(vault: Vault, known: Mapping[MachineId, Membership]) -> Iterator[tuple[str, list[Fact[Any]]]]:
-    """By subject, all documents that registers are to list and that verify; of the inventories those that receipts name (SEEN-4)."""
+    """Yield by subject all verified documents that belong in registers.
+
+    Of the inventories, these are the ones that receipts name (SEEN-4).
+    """
     look, quiet = vault.view.look, Tally()
     came = {receipt.disk.inventory for receipt in receipts(vault, quiet)}
     yield (

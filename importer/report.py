@@ -11,7 +11,7 @@ from importer.receipts import Imported, Outcome
 
 
 def write(path: Path, results: list[Imported], summary: dict[str, Json]) -> None:
-    """Write it to `path`: a page where that ends in .html. Raises OSError."""
+    """Write the report to `path`: as a page if the path ends in .html, else as JSON. Raises OSError."""
     if path.suffix.lower() in (".html", ".htm"):
         path.write_text(_page(results), encoding="utf-8", errors="backslashreplace")
         return
@@ -20,7 +20,7 @@ def write(path: Path, results: list[Imported], summary: dict[str, Json]) -> None
         for result in results
         for name, outcome in result.outcomes().items()
     ]
-    # A disk may bear any name, UTF-8 or not: as ASCII with escapes it can be written.
+    # A disk may have any name, UTF-8 or not: as ASCII with escapes it can be written.
     report = json.dumps({**summary, "objects": objects}, sort_keys=True)
     path.write_text(report + "\n", encoding="ascii")
 

@@ -1,6 +1,8 @@
-"""Retention, applied without keys: points that are complete are admitted, each with the time until which it is kept; those
-whose time has come expire (RET-1 to RET-5). What is said of a point is signed, stays, and is the tombstone of one that an old
-disk may bring again."""
+"""Retention, applied without keys: complete points get a term, and points expire after it (RET-1 to RET-5).
+
+The term is the time until which a point is kept. The documents about a point are signed and stay. They are
+the tombstone of a point that an old disk may bring again.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -21,8 +23,11 @@ from importer.vault import Vault
 
 @dataclass(frozen=True)
 class Decided:
-    """What is decided of a machine's points under its policy of that number, 0 where the usual one holds; `number` is that of
-    the last document before."""
+    """The decisions about a machine's points.
+
+    `policy` is the number of its policy, 0 if the usual one holds. `number` is that of the last document
+    before.
+    """
 
     member: Membership
     policy: int
@@ -38,7 +43,7 @@ def decide(
     now: int,
     monitor: Monitor,
 ) -> list[Decided]:
-    """What is to be decided now of the points of the machines that are `wanted`. Raises StoreError."""
+    """Return the decisions that are due now about the points of the `wanted` machines. Raises StoreError."""
     there = stocks(vault, Tally())
     found = []
     for member in filter(wanted, by_name(known)):
@@ -77,9 +82,10 @@ def decide(
 
 
 def policy_of(vault: Vault, member: Membership, monitor: Monitor) -> tuple[Policy | None, bool]:
-    """Return the policy that a machine asks for, None where the usual one holds: none was set, or its key may be in other hands.
+    """Return the policy that a machine asks for, and whether it is known.
 
-    Also tells whether that is known: not where the last one is lost.
+    It is unknown if the last one is lost. The policy is None if the usual one holds: the machine set none, or
+    its key may be in other hands.
     """
     if member.status != "active":
         return None, True
@@ -91,7 +97,7 @@ def policy_of(vault: Vault, member: Membership, monitor: Monitor) -> tuple[Polic
 
 
 def publish(vault: Vault, decided: Iterable[Decided]) -> None:
-    """Sign what was decided, in documents of bounded size."""
+    """Sign the decisions, in documents of bounded size."""
     for item in decided:
         machine = item.member.machine
         prefix = layout.terms_prefix(machine)
@@ -121,7 +127,10 @@ def publish(vault: Vault, decided: Iterable[Decided]) -> None:
 
 
 def _created(vault: Vault, manifest: Manifest, found: HexDigest) -> int:
-    """When a point was made: where the vault asks who comes, by the time at which it took the manifest."""
+    """Return the time at which a point was made.
+
+    A vault that checks its writers tells the time at which it took the manifest.
+    """
     if isinstance(vault.store, Guarded):
         name = layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, found)
         if (told := vault.store.written(name)) is not None:
