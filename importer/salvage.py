@@ -1,7 +1,7 @@
-"""What is left of a damaged archive: its whole records, laid into an archive of their own, still sealed. Without keys.
+"""The salvage of a damaged archive: its whole records go into an archive of their own, still sealed.
 
-A record is believed by its digest in an index that a signed document names, never by the archive's own end (DMG-4: what
-was saved is durable before anything that is damaged is deleted).
+It needs no keys. A record is believed by its digest in an index that a signed document names, never by the
+archive's own end. The saved records are durable before a damaged object is deleted (DMG-4).
 """
 
 from collections.abc import Callable
@@ -21,8 +21,11 @@ from formats.tables.sections import Section
 
 @dataclass(frozen=True)
 class Saved:
-    """How an archive of `records` was found: those that are whole, in an `archive` of their own if there are any, and the
-    ranges of bytes (first, last) in which the others lie."""
+    """The state of an archive of `records` records.
+
+    `whole` are the numbers of the whole ones. `archive` holds the wanted ones among these, if there are any.
+    The others lie in the `damaged` ranges of bytes (first, last).
+    """
 
     records: int
     whole: tuple[int, ...]
@@ -37,7 +40,7 @@ class Saved:
 
 
 def own_index(store: Store, archive: Holding) -> Section | None:
-    """The index at the end of an archive, believed by its digest alone. Raises StoreError."""
+    """Return the index at the end of an archive, believed by its digest alone, or None. Raises StoreError."""
     name = layout.archive_name(archive.name)
     size = archive.records * ROW.size
     start = archive.size - FOOTER.size - size
@@ -51,8 +54,11 @@ def own_index(store: Store, archive: Holding) -> Section | None:
 def salvage(
     store: Store, archive: Holding, section: Section, key_id: KeyId, wanted: Callable[[int], bool]
 ) -> Saved:
-    """Read the records of a damaged archive one by one. The archive of the whole ones among those that are `wanted`, by
-    their numbers, is the same whoever makes it. Raises StoreError, MediaError where the store gives nothing at all."""
+    """Read the records of a damaged archive one by one, and lay whole ones into a new archive.
+
+    The new archive holds the records that are `wanted` by their numbers. Its bytes do not depend on its
+    maker. Raises StoreError, MediaError if the store gives nothing at all.
+    """
     name = layout.archive_name(archive.name)
     rows = section.rows(name)
     whole: list[int] = []
@@ -77,7 +83,7 @@ def salvage(
 
 
 def _record(store: Store, name: str, row: Row) -> bytes | None:
-    """A record if it is whole; read twice before it is given up."""
+    """Return a record if it is whole; it is read twice before it is given up."""
     for _ in range(2):
         with damage_aside():
             data = store.get(name, row.offset, row.length)

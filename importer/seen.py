@@ -33,7 +33,7 @@ class Seen(Record):
         return {last.subject: Pin(last.number, last.digest, last.key_id) for last in self.registers}
 
     def with_more(self, address: str, pins: Mapping[str, Pin]) -> "Seen":
-        """Return the same with an address and the last registers; of a subject the one of the higher number stays."""
+        """Return a copy with an address and the last registers; of a subject, the higher number stays."""
         addresses = (
             self.addresses if address in self.addresses else (*self.addresses, address)[-ADDRESSES_MAX:]
         )
@@ -49,13 +49,19 @@ class Seen(Record):
 
 
 def load(home: Path, vault: VaultId) -> Seen:
-    """Return everything remembered about a vault; nothing where it was never worked on from here. Raises HomeError home-damaged."""
+    """Return everything that this home remembers about a vault. Raises HomeError home-damaged.
+
+    The record is empty if nobody worked on the vault from here.
+    """
     path = _path(home, vault)
     return read_record(path, Seen) if path.exists() else Seen()
 
 
 def note(home: Path, vault: VaultId, address: str, pins: Mapping[str, Pin]) -> None:
-    """Remember durably at which address a vault lies, and its last registers, beside others who do so. Raises HomeError."""
+    """Remember the address of a vault and its last registers durably. Raises HomeError.
+
+    Other processes may do so at the same time.
+    """
     from filelock import FileLock  # takes long to load
 
     path = _path(home, vault)
@@ -68,7 +74,7 @@ def note(home: Path, vault: VaultId, address: str, pins: Mapping[str, Pin]) -> N
 
 
 def forget(home: Path, vault: VaultId) -> None:
-    """Remember nothing of a vault any more: it was made again, empty. Raises HomeError."""
+    """Forget everything about a vault, because it was made again, empty. Raises HomeError."""
     path = _path(home, vault)
     try:
         path.unlink(missing_ok=True)

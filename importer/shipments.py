@@ -1,15 +1,16 @@
-"""Reverse shipment: a recovery point from a vault onto disks, for the machine that it is of. Without keys.
+"""Reverse shipment: a recovery point from a vault onto disks, for its machine, without keys.
 
 A shipment is a disk set that the authority signs. The order of writes is the safety argument:
 
-    the label, in the vault, then on the disk    no two stations give one number
-    what opens the point                         slots, need list, manifest, replacements, and its catalog: on every disk
-    archives                                     each read once into memory, hashed, and *those bytes* put, by a thread a disk
-    index objects, tables, the inventory         close the disk; the vault keeps the inventory, too
-    the set document                             once nothing is left, in the vault, then on the disks attached
+    the label, in the vault, then on the disk    no two stations give one number.
+    the objects that open the point              on every disk: slots, need list, manifest, replacements, catalog.
+    archives                                     each read once into memory, hashed, and *those bytes* put;
+                                                 by one thread for each disk.
+    index objects, tables, the inventory         close the disk; the vault keeps the inventory, too.
+    the set document                             once nothing is left; in the vault, then on attached disks.
 
-The same command goes on where one ended, with the same disks or with others: what lies on a disk that is not attached is known
-by its newest inventory in the vault. One run of a home works at a time.
+The same command goes on after one that ended, with the same disks or with others. The newest inventory in the
+vault tells the content of a disk that is not attached. One run of a home works at a time.
 """
 
 import os
@@ -60,10 +61,12 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class Shipped:
-    """How a run ended: the `sizes` of the archives that the vault has of the point, and of those that are `left` to be written.
+    """The result of a run.
 
-    It has so many `disks` by now, of which this run wrote `written`, and had to leave those at the paths `failed`; `lost` are
-    archives that the vault could not give. It was `finished`, by this run or `before` it.
+    `sizes` are those of the archives of the point in the vault, and `left` those of the archives that are
+    still to be written. The shipment has so many `disks` by now. This run wrote the disks `written`, and had
+    to leave the disks at the paths `failed`. `lost` counts archives that the vault could not give. `finished`
+    tells that the shipment is complete, by this run or `before` it.
     """
 
     set: SetId
@@ -86,10 +89,10 @@ def ship(
     without: Collection[int] = (),
     again: bool = False,
 ) -> Shipped:
-    """Write a point onto the disks mounted at `paths`. Of the disks written before, those `without` which it goes on count as
-    lost from now on; `again` begins a new shipment.
+    """Write a point onto the disks mounted at `paths`.
 
-    Raises MediaError, StoreError, FormatError, IntegrityError, UsageError, HomeError home-busy.
+    `without` are earlier disks that count as lost from now on. `again` begins a new shipment. Raises
+    MediaError, StoreError, FormatError, IntegrityError, UsageError, HomeError home-busy.
     """
     _check_paths(vault, paths)
     with _alone(vault), ExitStack() as opened:
@@ -103,7 +106,7 @@ def ship(
 
 
 def _alone(vault: Vault) -> FileLock:
-    """Held by one export of this home and vault. Raises HomeError home-busy."""
+    """Return the lock that one export of this home and vault holds. Raises HomeError home-busy."""
     assert vault.authority is not None
     lock = FileLock(vault.authority.home / f"export-{vault.id}.lock", mode=0o600)
     try:
@@ -119,7 +122,7 @@ def _alone(vault: Vault) -> FileLock:
 
 
 def _check_paths(vault: Vault, paths: Sequence[Path]) -> None:
-    """Raises MediaError disk-missing, UsageError."""
+    """Check the paths of the disks. Raises MediaError disk-missing, UsageError."""
     each(check_disk, paths)
     real = [os.path.realpath(path) for path in paths]
     if len(set(real)) < len(real):
@@ -143,7 +146,10 @@ def _lies_in(path: str, folder: str) -> bool:
 
 
 def _finished_before(shipment: Outgoing, point: Point, paths: Sequence[Path], cargo: Cargo) -> Shipped:
-    """Nothing is to be done, but for disks that were not there when the shipment was finished: they get its set document."""
+    """Put the set document onto disks that were not there when the shipment was finished.
+
+    Nothing else is to be done.
+    """
     assert shipment.finished is not None
     document, signed = shipment.finished
     for path in paths:
@@ -161,7 +167,7 @@ def _set_name(manifest: Manifest, signed: bytes) -> str:
 
 
 class _Shipping:
-    """One run: what the threads share."""
+    """One run: the state that its threads share."""
 
     def __init__(
         self, vault: Vault, point: Point, shipment: Outgoing, cargo: Cargo, monitor: Monitor
@@ -214,7 +220,7 @@ class _Shipping:
         return [disk for disk in self._disks if disk.path not in self._failed]
 
     def _on(self, path: Path, action: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> None:
-        """Do it with the disk at a path. One that fails is told of and left, and the others go on."""
+        """Do `action` with the disk at a path. A disk that fails is reported and left; the others go on."""
         try:
             action(*arguments, **named)
         except (MediaError, StoreError) as error:
@@ -226,7 +232,7 @@ class _Shipping:
             self._monitor.finding(Finding(code=error.code, subject=str(path), detail=error.what))
 
     def _attach(self, path: Path, opened: ExitStack) -> None:
-        """The disk of the shipment that is mounted at `path`, known by its label, or the next one.
+        """Attach the disk at `path`: a disk of the shipment, known by its label, or the next one.
 
         Raises MediaError disk-foreign, disk-small, StoreError.
         """
@@ -249,7 +255,10 @@ class _Shipping:
         self._disks.append(disk)
 
     def _unwritten(self) -> list[Holding]:
-        """What lies on no disk yet, neither attached nor, by its newest inventory, elsewhere."""
+        """Return the archives that lie on no disk yet.
+
+        An attached disk knows its archives. For another disk, its newest inventory counts.
+        """
         written = {name for disk in self._disks for name in disk.held}
         attached = {disk.number for disk in self._disks}
         for number, (inventory, _) in self._shipment.inventories.items():
@@ -258,7 +267,7 @@ class _Shipping:
         return [holding for holding in self._cargo.content if holding.name not in written]
 
     def _begin(self, disk: OutboundDisk) -> None:
-        """What opens the point, and its catalog."""
+        """Put the objects that open the point, and its catalog."""
         for name, data in self._cargo.objects.items():
             disk.put(name, data)
         space = memoryview(mmap(-1, ARCHIVE_SIZE_MAX))
@@ -271,7 +280,7 @@ class _Shipping:
                 disk.write(holding, archive)
 
     def _fill(self, disk: OutboundDisk) -> None:
-        """Archives from the vault onto a disk, until it is full or none is left."""
+        """Copy archives from the vault onto a disk, until it is full or none is left."""
         space = memoryview(mmap(-1, ARCHIVE_SIZE_MAX))
         while (holding := self._next()) is not None:
             carried = False
@@ -289,7 +298,7 @@ class _Shipping:
             return self._queue.popleft() if self._queue and not self._monitor.stopping() else None
 
     def _carry(self, holding: Holding, disk: OutboundDisk, space: memoryview) -> bool:
-        """False where the disk has no room for it."""
+        """Copy an archive onto a disk. Return False if the disk has no room for it."""
         if not disk.has_room(holding):
             disk.full = True
             return False
@@ -299,7 +308,7 @@ class _Shipping:
         return True
 
     def _read(self, holding: Holding, space: memoryview) -> memoryview | None:
-        """An archive, whole; None, and a finding, where the vault's is not. Raises StoreError."""
+        """Return a whole archive, or None and a finding if the vault's copy is damaged. Raises StoreError."""
         name = layout.archive_name(holding.name)
         detail = "the vault's copy is not what its name says"
         try:
@@ -321,7 +330,10 @@ class _Shipping:
         self._shipment.inventories[disk.number] = disk.close()
 
     def _finish(self) -> bool:
-        """The set document. False where a disk does not take it: then it gets it when it is attached again."""
+        """Put the set document. Return False if a disk does not take it.
+
+        Such a disk gets it when it is attached again.
+        """
         manifest = self._point.manifest
         document = SetDocument(
             vault=self._vault.id,
@@ -343,7 +355,10 @@ class _Shipping:
 
 
 def _check_room(path: Path, least: int) -> None:
-    """Raises MediaError disk-small, disk-foreign, read-only, StoreError denied, before a number is taken for the disk."""
+    """Check the room on a disk before it takes a number.
+
+    Raises MediaError disk-small, disk-foreign, read-only, StoreError denied.
+    """
     top_folder(path)
     with LocalStore.open(str(path), read_only=True) as store:
         if store.free_bytes() < RESERVE + least:

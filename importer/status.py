@@ -1,4 +1,4 @@
-"""Where the disks of each machine's sets are, as far as the vault has seen: awaited, received, safe to erase."""
+"""The standing of each machine's disks, as far as the vault has seen: awaited, received, safe to erase."""
 
 import time
 from collections import defaultdict
@@ -28,10 +28,13 @@ Generations = dict[tuple[SetId, int], int]  # the newest generation of a disk's 
 
 @dataclass(frozen=True)
 class DiskStanding:
-    """One disk: `received` is the newest generation of its inventory that came, None where none did; `whole` where the
-    vault holds all that this one lists; `finished` where no later one is to come; `given_up` where its machine has, `gives_back` where
-    points have lost files that may lie on it; `abandoned` where that has the whole export. `steps` is what was told of its
-    custody."""
+    """The standing of one disk.
+
+    `received` is the newest generation of its inventory that came, or None. `whole`: the vault holds all
+    archives that this inventory lists. `finished`: no later inventory is to come. `given_up`: its machine
+    gave the disk up. `gives_back`: points have lost files that may lie on the disk. `abandoned`: its machine
+    gave the whole export up. `steps` is the custody of the disk.
+    """
 
     number: int
     received: int | None
@@ -44,12 +47,12 @@ class DiskStanding:
 
     @property
     def may_be_erased(self) -> bool:
-        """Whether nobody will need it again."""
+        """The flag that nobody will need the disk again."""
         return self.abandoned or (self.whole and self.finished and not self.gives_back)
 
     @property
     def is_missing(self) -> bool:
-        """Whether it is still to come."""
+        """The flag that the disk is still to come."""
         return (
             self.received is None
             and not (self.given_up or self.abandoned)
@@ -76,8 +79,11 @@ class DiskStanding:
 
 @dataclass(frozen=True)
 class SetStanding:
-    """One set of a machine; not `finished` where disks came before the document that ends it. One that its machine has given up is
-    kept until then, `kept_until`, and no longer."""
+    """The standing of one set of a machine.
+
+    It is not `finished` if disks came before the document that ends it. A set that its machine has given up
+    is kept until `kept_until`, and no longer.
+    """
 
     set: SetId
     finished: bool
@@ -85,7 +91,7 @@ class SetStanding:
     kept_until: datetime | None = None
 
     def words(self) -> str:
-        """Return how its export stands."""
+        """Return the state of its export, in words."""
         if self.finished:
             return "finished"
         if self.kept_until is None:
@@ -98,7 +104,7 @@ class SetStanding:
 def standings(
     vault: Vault, monitor: Monitor, wanted: Callable[[Membership], bool] = anybody
 ) -> Iterator[tuple[Membership, list[SetStanding]]]:
-    """The sets of each machine that is `wanted`, by the machines' names."""
+    """Yield the sets of each machine that is `wanted`, by the machines' names."""
     found_receipts = receipts(vault, monitor)
     came, wholly = _by_machine(found_receipts), _by_machine(r for r in found_receipts if r.whole)
     known, there = members(vault, monitor), stocks(vault, monitor)
@@ -139,8 +145,10 @@ def standings(
 
 
 def free_others(vault: Vault, results: Sequence[Imported], monitor: Monitor) -> list[tuple[SetId, list[int]]]:
-    """Disks that came earlier, and may be erased only now that their set is finished: told of in their custody, and returned by sets.
-    Raises StoreError."""
+    """Return by set the earlier disks that may be erased only now, because their set is finished.
+
+    The function records that in the custody of each disk. Raises StoreError.
+    """
     just = {(result.disk.label.set, result.disk.label.number) for result in results}
     senders = {result.member.machine for result in results}
     found = []
@@ -156,20 +164,23 @@ def free_others(vault: Vault, results: Sequence[Imported], monitor: Monitor) -> 
 
 
 def _with(standing: SetStanding, steps: Mapping[tuple[SetId, int], tuple[Custody, ...]]) -> SetStanding:
-    """A set with what was told of the custody of its disks."""
+    """Return a set with the custody of its disks."""
     disks = tuple(replace(d, steps=steps.get((standing.set, d.number), ())) for d in standing.disks)
     return replace(standing, disks=disks)
 
 
 def _lacking(needed: Sequence[Need] | None, there: Stock) -> set[ArchiveName] | None:
-    """The archives that a point lacks; None where its need list cannot be read."""
+    """Return the archives that a point lacks, or None if its need list cannot be read."""
     return None if needed is None else {n.archive.name for n in needed if there.lacking(n) is not None}
 
 
 def _still_whole(
     vault: Vault, member: Membership, disk_set: SetId, disk: DiskStanding, lacking: Set[ArchiveName] | None
 ) -> DiskStanding:
-    """A disk of a point that lacks archives, which no other disk brings: it is needed again where it lists one of them."""
+    """Return a disk of a point that lacks archives: it is not whole if it lists one of them.
+
+    No other disk brings these archives, so that disk is needed again.
+    """
     if not disk.whole or disk.received is None:
         return disk
     listed = listed_on(vault, member, disk_set, disk.number, disk.received)
@@ -177,7 +188,7 @@ def _still_whole(
 
 
 def _giving_back(losses: Losses, disk_set: SetId, disk: DiskStanding) -> DiskStanding:
-    """Return a disk with the word whether lost files may lie on it."""
+    """Return a disk with the flag whether lost files may lie on it."""
     back = disk.received is not None and losses.may_lie_on(
         disk_set, disk.number, disk.received, given_up=disk.given_up
     )
@@ -201,7 +212,10 @@ def _disk(
 
 
 def _by_machine(found: Iterable[Receipt]) -> dict[MachineId, Generations]:
-    """The newest generation of each disk that came, by machine; anybody may put an object below `disks/`, and nobody a receipt."""
+    """Return the newest generation of each disk that came, by machine.
+
+    It follows from receipts: any machine may put an object below `disks/`, but only the authority a receipt.
+    """
     by_machine: dict[MachineId, Generations] = defaultdict(dict)
     for (machine, disk_set, number), generation in generations(found).items():
         by_machine[machine][disk_set, number] = generation

@@ -1,6 +1,6 @@
-"""What lies in a vault and is not ours: it is counted, named, and moved away on request, while the vault is listed once.
+"""Foreign things in a vault: one listing of the vault counts, names and, on request, moves them away.
 
-Nothing of it is opened. What an importer finds in the way of its own writes it moves away by itself.
+Nobody opens them. An importer moves things away by itself that stand in the way of its own writes.
 """
 
 import time
@@ -16,7 +16,7 @@ TOLD_MAX = 20  # findings; more are counted
 
 
 def clearing(monitor: Monitor) -> Callable[[str, str], None]:
-    """Return what tells of an obstacle that was set aside."""
+    """Return a function that reports an obstacle that was set aside."""
 
     def clears(path: str, place: str) -> None:
         detail = f"it stood in the way of what this command writes, and was set aside: {place}"
@@ -26,9 +26,10 @@ def clearing(monitor: Monitor) -> Callable[[str, str], None]:
 
 
 class Cleaner:
-    """Takes what a listing passes over: counts it, tells of what blocks a place of ours, and sets it `aside` if asked.
+    """The receiver of the foreign things that a listing passes over.
 
-    What cannot be moved is a finding. A folder that nobody may look into stays: objects may lie in it.
+    It counts them, reports those that block a place of ours, and sets them `aside` if asked. A thing that
+    cannot be moved is a finding. A folder that nobody may look into stays: objects may lie in it.
     """
 
     def __init__(self, store: Store, monitor: Monitor, *, aside: bool) -> None:
@@ -66,14 +67,14 @@ class Cleaner:
         self._monitor.finding(Finding(code="obstructed", subject=found.name, detail=detail))
 
     def end(self) -> None:
-        """Tell how many more there are than were told."""
+        """Report the number of foreign things beyond those that were reported."""
         if self.left > TOLD_MAX:
             detail = f"{self.left - TOLD_MAX:,} more are in the way"
             self._monitor.finding(Finding(code="obstructed", subject=self._store.address, detail=detail))
 
 
 def _is_claim(found: Foreign) -> bool:
-    """Tell whether an empty file may hold a name for a writer that is about to give it an object."""
+    """Return whether an empty file may hold a name for a writer that is about to put an object."""
     return found.kind == EMPTY and found.written > time.time() - CLAIM_SECONDS
 
 
