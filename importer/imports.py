@@ -2,16 +2,16 @@
 
 The order of writes is the safety argument:
 
-    the job                                names the inventories: pins the archives that they list from now on
+    the job                                names the inventories: pins the archives that they list from now on.
     archives that a manifest needs         each read once into memory, hashed, and *those bytes* put;
-                                           of damaged ones the whole records, in archives of their own
-    replacements                           tell which records these archives hold
-    index objects, need lists, slots       small objects, content-addressed
-    label and inventory                    tell the state of this disk
-    the manifests                          from here on the points exist in the vault
-    the set documents
-    the receipt                            tells how it ended; only a receipt says that a disk may be erased
-    steps of the disk's custody            for people; nothing depends on them
+                                           of damaged ones the whole records, in archives of their own.
+    replacements                           tell which records these archives hold.
+    index objects, need lists, slots       small objects, content-addressed.
+    label and inventory                    tell the state of this disk.
+    the manifests                          from here on the points exist in the vault.
+    the set documents.
+    the receipt                            tells how it ended; only a receipt says that a disk may be erased.
+    steps of the disk's custody            for people; nothing depends on them.
 """
 
 import os
@@ -69,13 +69,13 @@ def accept(
     further: Collection[MachineId] = (),
     beside: Sequence[Disk] = (),
 ) -> Membership:
-    """Return the member that wrote this disk. Raises VaultError.
+    """Return the member that wrote this disk.
 
-    `further` are machines that were replaced or revoked, but have sets that are accepted. Of a machine that
-    is no longer active, only archives that count are taken: by manifests in the vault, on this disk and on
-    the disks `beside` it.
+    `further` are machines with sets that are accepted although the machines were replaced or revoked. Of a
+    machine that is no longer active, only archives that count are taken: by manifests in the vault, on this
+    disk and on the disks `beside` it.
 
-    The codes are vault-foreign, machine-unknown, machine-revoked and machine-replaced.
+    Raises VaultError vault-foreign, machine-unknown, machine-revoked, machine-replaced.
     """
     disk.rules.check_vault(vault.id, vault.name)
     machine = disk.label.machine
@@ -254,7 +254,7 @@ def _import_disk(work: Work, result: Imported, monitor: Monitor) -> None:
 
 
 def _well_formed(disk: Disk, manifest: Manifest) -> bool:
-    """Return whether a point's need list is well-formed; a damaged one is not judged here."""
+    """Return whether a point's need list is well-formed; one that cannot be read counts as such."""
     try:
         load_needs(disk.store, manifest, disk.buckets)
     except FormatError:

@@ -3,14 +3,14 @@
 The order of writes is the safety argument (SWEEP-1 to SWEEP-4):
 
     the sweep begins                       an import that comes from here on waits; this object gives the
-                                           store's time
-    the terms                              complete points are admitted; points after their term expire
-    all needs are read                     an import with a job in the vault stops the sweep here
-    objects condemned a day ago            are deleted, unless needed by now; then the list that named them
-    the manifests of expired points        nobody counts them any more
-    the sweep ends
-    new archives, replacements             the live records of archives that are mostly dead
-    a condemned list                       objects that nobody needs; nobody builds on them from here on
+                                           store's time.
+    the terms                              complete points are admitted; points after their term expire.
+    all needs are read                     an import with a job in the vault stops the sweep here.
+    objects condemned a day ago            are deleted, unless needed by now; then the list that named them.
+    the manifests of expired points        nobody counts them any more.
+    the sweep ends.
+    new archives, replacements             the live records of archives that are mostly dead.
+    a condemned list                       objects that nobody needs; nobody builds on them from here on.
 
 A machine reads the lists and the archives in the vault less than an hour before it puts a manifest. A day is
 longer than an hour. So there are two cases for an archive on which it builds. Either the machine knows it as
@@ -50,10 +50,10 @@ GRACE = timedelta(hours=24)
 
 @dataclass
 class Pruned:
-    """The result of a prune; in a rehearsal, the result that it would have.
+    """The decisions of a prune, and the objects that it deleted, rewrote and condemned.
 
-    `importing` are the imports that go on: for them, nothing was deleted. `blind` are the machines with
-    unreadable documents.
+    In a rehearsal, these are the changes that it would make. `importing` are the imports that go on: because
+    of them, nothing was deleted. `blind` are the machines with unreadable documents.
     """
 
     decided: list[Decided] = field(default_factory=list)

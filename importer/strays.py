@@ -1,7 +1,8 @@
-"""Objects of a disk that are not where they belong: a checker of file systems has put them into lost+found, say, or somebody
-has moved them. Found by size and digest, below the place where the disk is mounted; names say nothing.
+"""Objects of a disk that are not in their places, found by size and digest.
 
-Nothing outside that place is looked at or read: no link is followed on the way, nor another file system entered.
+A checker of file systems has put them into lost+found, for example, or somebody has moved them. Their names
+say nothing. The search reads nothing outside the place where the disk is mounted: it follows no link and
+enters no other file system.
 """
 
 import os
@@ -23,7 +24,7 @@ READ_MIN, READ_FACTOR = 1 << 30, 4
 
 @dataclass(frozen=True)
 class Stray:
-    """A file below the disk `top`, and how long it is."""
+    """A file below the disk `top`, and its size in bytes."""
 
     top: Path
     name: str
@@ -33,7 +34,7 @@ class Stray:
         return str(self.top / self.name)
 
     def read(self) -> bytes:
-        """Return its bytes. Raises OSError, NotFoundError where it is another file by now."""
+        """Return its bytes. Raises OSError, and NotFoundError if it is another file by now."""
         root = SystemRoot(str(self.top), create=False)
         try:
             return _read(root, self)
@@ -42,8 +43,11 @@ class Stray:
 
 
 def find(top: Path, missing: Mapping[str, tuple[int, HexDigest]]) -> dict[str, Stray]:
-    """Where objects lie by now, of which name, size and digest are known. No more is read than would be worth it: whoever
-    wrote the disk may have filled it with files of these sizes."""
+    """Return the new places of `missing` objects, which are given by name, size and digest.
+
+    The search reads no more than would be worth it: the writer of the disk may have filled it with files of
+    these sizes.
+    """
     wanted: dict[int, dict[HexDigest, str]] = {}
     for name, (size, digest) in missing.items():
         if size <= ARCHIVE_SIZE_MAX:
@@ -70,14 +74,14 @@ def _read(root: Root, stray: Stray) -> bytes:
 
 
 def moved_folders(top: Path) -> Iterator[Path]:
-    """Folders that hold a label, wherever they lie."""
+    """Yield the folders that hold a label, anywhere on the disk."""
     for _, stray in _files(top):
         if stray.name.rpartition("/")[2] == "label":
             yield (top / stray.name).parent
 
 
 def _files(top: Path) -> Iterator[tuple[Root, Stray]]:
-    """The regular files below `top`, on its own file system, links not followed."""
+    """Yield the regular files below `top`, on its own file system; links are not followed."""
     left = ENTRIES_MAX
     try:
         root = SystemRoot(str(top), create=False)
@@ -94,7 +98,7 @@ def _files(top: Path) -> Iterator[tuple[Root, Stray]]:
                     if left < 0:
                         return
                     name = f"{folder}/{entry.name}" if folder else entry.name
-                    with suppress(OSError):  # of a damaged file system one entry alone may be unreadable
+                    with suppress(OSError):  # on a damaged file system, one entry alone may be unreadable
                         status = entry.stat(follow_symlinks=False)
                         if stat.S_ISDIR(status.st_mode) and status.st_dev == device:
                             folders.append(name)

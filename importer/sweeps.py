@@ -1,9 +1,11 @@
-"""Sweeps, in which prune deletes, and how an import keeps out of their way.
+"""Sweeps, in which prune deletes, and the way in which an import avoids them.
 
-Either a sweep, which reads what is needed once it has begun, sees the job of an import; or the import sees that a sweep has
-begun, and waits for its end before it looks at what is there (SWEEP-2). A sweep deletes nothing once its time is over: so whoever
-waits for one that was killed does not wait for ever. One that was killed in this very home is known by its lock, which nobody
-holds any more; where the vault is a folder, nothing of it can be on its way any more, and whoever comes next says that it is over.
+A sweep begins, then reads the needs. So there are two cases (SWEEP-2). Either the sweep sees the job of an
+import. Or the import sees that a sweep has begun, and waits for its end before it looks at the vault.
+
+A sweep deletes nothing once its time is over. So no import waits for ever for a sweep that was killed. A sweep
+that was killed in this very home is known by its lock, because no process holds it any more. If the vault is
+a folder, none of its deletions can be on its way any more. Then the next command says that the sweep is over.
 """
 
 import os
@@ -25,13 +27,13 @@ from formats.store.local import LocalStore
 from importer.vault import Vault
 
 SWEEP_MAX = 1800.0  # seconds in which a sweep deletes
-OVER = 3600.0  # seconds after which it does not, whatever its clock
+OVER = 3600.0  # seconds after which it does not, by any clock
 POLL = 1.0
 
 
 @dataclass
 class Sweeping:
-    """A sweep that has begun, at a time by the clock of the store."""
+    """A sweep that has begun; `began` is a time of the store's clock."""
 
     vault: Vault
     document: Sweep
@@ -45,7 +47,7 @@ class Sweeping:
         return time.monotonic() - self._clock > SWEEP_MAX
 
     def end(self, lists: Iterable[HexDigest] = (), objects: int = 0, size: int = 0) -> None:
-        """Say that it is over, once, and forget those before it that are."""
+        """Say once that the sweep is over, and delete the documents of earlier sweeps that are over."""
         if self._ended:
             return
         document = replace(
@@ -62,7 +64,7 @@ class Sweeping:
         _release(self._lock)
         documents = _documents(self.vault, Tally())
         over = {found.sweep for _, found in documents if found.state == "ended"}
-        # That a sweep began goes before that it has ended: no import must wait for it.
+        # The document of a beginning goes before the document of its end: no import must wait for it.
         for name, found in documents:
             if found.number < document.number and (found.sweep in over or self._was_killed(name)):
                 self.vault.store.delete(name)
@@ -73,7 +75,7 @@ class Sweeping:
 
 
 def begin(vault: Vault) -> Sweeping:
-    """Raises HomeError, StoreError."""
+    """Begin a sweep, and hold its lock. Raises HomeError, StoreError."""
     found = _documents(vault, Tally())
     _over(vault, found)
     clock = time.monotonic()
@@ -97,12 +99,12 @@ def begin(vault: Vault) -> Sweeping:
     )
     name = vault.sign(layout.SWEEPS, number, document)
     began = vault.store.written(name)
-    assert began is not None  # nobody deletes one that is newer than its own
+    assert began is not None  # no sweep deletes a document that is newer than its own
     return Sweeping(vault, document, began, clock, lock)
 
 
 def seen(vault: Vault) -> frozenset[str]:
-    """The sweeps that have left a word: of two that are equal, none lies between."""
+    """Return the names of all documents of sweeps: if two results are equal, no sweep lies between."""
     return frozenset(name for name, _ in vault.store.list(layout.SWEEPS))
 
 
@@ -120,7 +122,7 @@ def wait(vault: Vault, job: str, monitor: Monitor) -> None:
 
 
 def _under_way(vault: Vault, monitor: Monitor) -> list[datetime]:
-    """When those sweeps began that have not ended, by the clock of the store."""
+    """Return the times at which the sweeps began that have not ended, by the store's clock."""
     found = _documents(vault, monitor)
     over = _over(vault, found)
     begun = [vault.store.written(name) for name, document in found if document.sweep not in over]
@@ -128,7 +130,7 @@ def _under_way(vault: Vault, monitor: Monitor) -> list[datetime]:
 
 
 def _over(vault: Vault, found: Sequence[tuple[str, Sweep]]) -> set[str]:
-    """The sweeps that have ended. Of those that were killed in this home it says so."""
+    """Return the sweeps that have ended. Sign the end of those that were killed in this home."""
     over = {document.sweep for _, document in found if document.state == "ended"}
     for _, document in found:
         lock = _lock(vault, document.sweep)
@@ -148,7 +150,7 @@ def _over(vault: Vault, found: Sequence[tuple[str, Sweep]]) -> set[str]:
 
 
 def _lock(vault: Vault, sweep: str) -> FileLock:
-    """What a sweep of this home holds while it lives."""
+    """Return the lock that a sweep of this home holds while it runs."""
     assert vault.authority is not None
     return FileLock(vault.authority.home / "sweeps" / sweep, mode=0o600)
 

@@ -1,9 +1,10 @@
-"""Validate: what the vault holds is read and checked against its names, without keys.
+"""Validate: the objects of a vault are read and checked against their names, without keys.
 
-What is damaged is read twice before it counts as that. Of an archive, what is whole is saved first (DMG-4); then it is
-deleted, so that it can be sent again, or found on a disk. Other objects that can be sent again are deleted, too. What
-cannot be read at all is left alone: it may be the cable. A store that does not answer ends the validation. What is not ours is
-counted on the way, and set aside if asked for.
+An object is read twice before it counts as damaged. The whole records of a damaged archive are saved first
+(DMG-4). Then the archive is deleted, so that it can be sent again, or found on a disk. Other objects that can
+be sent again are deleted, too. An object that cannot be read at all is left alone: the cable may be the
+cause. A store that does not answer ends the validation. Foreign things are counted on the way, and set aside
+if asked for.
 """
 
 import math
@@ -44,12 +45,15 @@ from importer.wants import copied_on, put_saved, sections_in, sign_replacements
 SENT_AGAIN = ("indexes/", "needs/", "holdings/", "manifests/", "sets/", "copies/")
 # Nobody but their machine has them, and it may be gone: their bytes are kept in the home.
 SET_ASIDE = ("slots/", "policies/")
-UNNAMED = ("label", "custody/")  # whose names say nothing of their bytes
+UNNAMED = ("label", "custody/")  # their names say nothing of their bytes
 
 
 @dataclass
 class Validated:
-    """What was read, what of it is damaged, and where the next run goes on, if this one did not come to the end."""
+    """The result of a validation.
+
+    `after` is the name after which the next run goes on, or None if this run came to the end.
+    """
 
     objects: int = 0
     bytes: int = 0
@@ -62,9 +66,10 @@ class Validated:
 
 @dataclass(frozen=True)
 class Extent:
-    """How much of a vault is read: a `sample` of its objects, a share of 1; until `deadline`, by the monotonic clock.
+    """The part of a vault that is read: a `sample` of its objects, as a share of 1, until `deadline`.
 
-    With `aside`, what is not ours or may not be read is moved away.
+    The deadline is a time of the monotonic clock. With `aside`, foreign things are moved away, and objects
+    that this user may not read.
     """
 
     sample: float = 1.0
@@ -73,7 +78,7 @@ class Extent:
 
 
 def validate(vault: Vault, extent: Extent, monitor: Monitor) -> Validated:
-    """Read the vault's objects in the order of their names, from where the run before ended. Raises StoreError."""
+    """Read the vault's objects by their names, from the end of the run before. Raises StoreError."""
     started = int(time.time())
     look = vault.view.look("validations", Validation, vault.key, monitor)
     after = look.newest.document.after if look.newest is not None else None
@@ -118,7 +123,7 @@ def validate(vault: Vault, extent: Extent, monitor: Monitor) -> Validated:
 
 
 class _Run:
-    """Checks objects, from several threads."""
+    """The checks of objects, for several threads."""
 
     def __init__(self, vault: Vault, monitor: Monitor, *, aside: bool) -> None:
         self.done = Validated()
@@ -132,7 +137,7 @@ class _Run:
         self._known: dict[ArchiveName, set[tuple[str, Holding]]] | None = None
 
     def check(self, name: str, size: int) -> None:
-        """Read an object, and deal with it where it is damaged."""
+        """Read an object, and handle it if it is damaged."""
         why, readable = self._flaw(name, size)
         if why:
             why, readable = self._flaw(name, size)
@@ -159,8 +164,10 @@ class _Run:
         self._monitor.finding(Finding(code="object-damaged", subject=name, detail=detail))
 
     def _flaw(self, name: str, size: int) -> tuple[str, bool]:
-        """What is wrong with an object, if anything is; and whether the medium gave it. Raises StoreError, MediaError where
-        that says nothing of the object."""
+        """Return the flaw of an object, or an empty text, and whether the medium gave the object.
+
+        Raises StoreError, MediaError if the error says nothing of the object.
+        """
         try:
             data: bytes | memoryview
             if name.startswith("archives/"):
@@ -179,7 +186,7 @@ class _Run:
         return "its bytes are not those of its name" if len(data) == size else "its size has changed", True
 
     def _is_obstructed(self, name: str) -> bool:
-        """Tell whether this user may not read an object, rather than that its medium fails."""
+        """Return whether this user may not read an object; False if its medium fails."""
         try:
             self._vault.store.get(name, length=1)
         except ObstructedError as error:
@@ -189,7 +196,7 @@ class _Run:
         return False
 
     def _save(self, name: str, readable: bool) -> str:
-        """Save what is whole of a damaged archive, and delete it; what became of it, in words."""
+        """Save the whole records of a damaged archive, and delete it. Return the result in words."""
         claims = self._expected().get(ArchiveName(bytes.fromhex(name.rpartition("/")[2])))
         if claims is None:
             return "; nothing that this vault knows needs it, and it was left alone"
@@ -204,7 +211,7 @@ class _Run:
         return told
 
     def _set_aside(self, name: str) -> str:
-        """Keep a damaged object's bytes in this home, and delete it from the vault; what became of it, in words."""
+        """Move a damaged object from the vault into this home. Return the result in words."""
         assert self._vault.authority is not None
         folder = self._vault.authority.home / "set-aside" / self._vault.id
         data = self._vault.store.get(name, length=layout.size_max(name) + 1)
@@ -214,14 +221,14 @@ class _Run:
         return f"; it was set aside, {path}, so that its machine puts it there again, or an import from a disk of it"
 
     def _saved(self, key_id: str, archive: Holding) -> Saved | None:
-        """Save what is whole of an archive for the machines of a key; None where no index of it is to be had."""
+        """Save the whole records of an archive for the machines of a key. Return None if it has no index."""
         vault = self._vault
         section = sections_in(vault, [archive]).get(archive.name) or own_index(vault.store, archive)
         if section is None:
             return None
         try:
             saved = salvage(vault.store, archive, section, KeyId(bytes.fromhex(key_id)), lambda _: True)
-        except FormatError:  # whoever wrote it claims what no index can say
+        except FormatError:  # the writer of the archive claims something that no index can say
             return None
         if saved.archive is not None:
             put_saved(vault, saved.archive)
@@ -232,8 +239,11 @@ class _Run:
         return saved
 
     def _expected(self) -> Mapping[ArchiveName, set[tuple[str, Holding]]]:
-        """The archives that points need, that inventories list, or that stand in for others, and under which keys: whoever
-        claims another's wrongly harms nobody else."""
+        """Return the archives that the vault knows, each with its keys and descriptions.
+
+        Points need them, inventories list them, or they replace others. A machine that claims the archive of
+        another harms nobody else.
+        """
         if self._known is None:
             vault, found = self._vault, defaultdict[ArchiveName, set[tuple[str, Holding]]](set)
             known = members(vault, Tally())

@@ -1,4 +1,4 @@
-"""A vault: a store and its rules. Creating one, opening it, and what its authority signs about it."""
+"""A vault, a store with rules: the code that creates and opens it, and signs its documents."""
 
 import re
 import time
@@ -41,7 +41,7 @@ OPERATOR_RIGHTS = frozenset({"create", "read", "list", "delete"})
 
 @dataclass
 class Vault:
-    """An open vault. `authority` is None where this home cannot sign for it."""
+    """An open vault; `authority` is None if this home cannot sign for it."""
 
     store: Store
     descriptor: Descriptor
@@ -49,7 +49,7 @@ class Vault:
 
     @cached_property
     def view(self) -> View:
-        """What this home believes of the vault."""
+        """The documents of the vault that this home believes."""
         home = self.authority.home if self.authority is not None else None
         pins = seen.load(home, self.id).pins if home is not None else {}
         return View(self.store, self.key, self.id, pins)
@@ -67,20 +67,20 @@ class Vault:
         return bytes.fromhex(self.descriptor.authority)
 
     def signer(self, home: Path) -> Authority:
-        """Raises HomeError authority-missing."""
+        """Return the vault's authority. Raises HomeError authority-missing."""
         return self.authority or authority_of(home, self.id, self.name)
 
     def signed(self, document: Document) -> bytes:
-        """A document signed by the authority."""
+        """Return a document signed by the authority."""
         assert self.authority is not None
         return envelope.sign(document, self.authority.document_key)
 
     def sign(self, prefix: str, number: int, document: Document) -> str:
-        """Put a document signed by the authority; returns its name."""
+        """Sign a document by the authority, put it, and return its name."""
         return self.put_signed(prefix, number, document).name
 
     def put_signed(self, prefix: str, number: int, document: D) -> Fact[D]:
-        """The same, as the fact that it is from here on."""
+        """Sign and put the document, and return it as a verified fact."""
         signed = envelope.read(self.signed(document), prefix)
         name = layout.numbered(prefix, number, signed.digest)
         for place in (name, layout.copy_name(name)) if layout.is_copied(name) else (name,):
@@ -88,14 +88,17 @@ class Vault:
         return Fact(name, document, signed)
 
     def remember(self, pins: dict[str, Pin]) -> None:
-        """Keep in the home which registers are the last ones. Raises HomeError."""
+        """Keep the last registers in the home. Raises HomeError."""
         assert self.authority is not None
         seen.note(self.authority.home, self.id, self.store.address, pins)
         self.view.pins = pins
 
 
 def put_whole(vault: Vault, name: str, data: Octets) -> bool:
-    """Put an object whose name vouches for its bytes, in place of a damaged one; whether there was one. Raises StoreError."""
+    """Put an object in place of a damaged one, if any. Return whether there was one. Raises StoreError.
+
+    The name of the object vouches for its bytes.
+    """
     try:
         vault.store.put_new(name, data)
     except (NameHeldByOtherError, ObstructedError):
@@ -106,10 +109,11 @@ def put_whole(vault: Vault, name: str, data: Octets) -> bool:
 
 
 def create(home: Path, name: str, address: Address, region: str, redundancy: str | None) -> Vault:
-    """Make a vault at `address`, and its authority in `home`. The authority comes first: a vault without one
-    could never be used, an authority without a vault harms nobody.
+    """Make a vault at `address`, and its authority in `home`.
 
-    Raises UsageError name-invalid, VaultError vault-exists, redundancy-differs, rights-missing, StoreError.
+    The authority comes first: a vault without one could never be used, and an authority without a vault harms
+    nobody. Raises UsageError name-invalid, VaultError vault-exists, redundancy-differs, rights-missing,
+    StoreError.
     """
     if not re.fullmatch(VAULT_NAME, name):
         raise UsageError(
@@ -133,15 +137,15 @@ def create(home: Path, name: str, address: Address, region: str, redundancy: str
     try:
         return _describe(store, authority, region, redundancy)
     except OffseedError:
-        authority.path.unlink()  # no vault came of it, and the name is free again
+        authority.path.unlink()  # no vault was made, and the name is free again
         raise
 
 
 def recreate(home: Path, name: str, address: Address, region: str, redundancy: str | None) -> Vault:
-    """Make a vault that was lost again, empty, by its authority: the same id and keys, so that its disks are for it.
+    """Make a lost vault again, empty, by its authority.
 
-    Its machines are accepted again from the requests on their disks. Raises HomeError authority-missing, VaultError
-    vault-exists, StoreError.
+    It has the same id and keys, so the disks of the lost vault are for it. Its machines are accepted again
+    from the requests on their disks. Raises HomeError authority-missing, VaultError vault-exists, StoreError.
     """
     known = {authority.name.lower(): authority for authority in authorities(home)}
     if (authority := known.get(name.lower())) is None:
@@ -158,7 +162,10 @@ def recreate(home: Path, name: str, address: Address, region: str, redundancy: s
 
 
 def _empty_store(address: Address) -> Store:
-    """Raises VaultError vault-exists where anything lies there, rights-missing where an operator could not work there."""
+    """Open an empty store, and create it if need be. Raises VaultError vault-exists, rights-missing.
+
+    The errors say that something lies there, or that an operator could not work there.
+    """
     store = open_store(address, create=True)
     if isinstance(store, Guarded) and (lacking := OPERATOR_RIGHTS - store.rights()):
         raise VaultError(
@@ -176,7 +183,10 @@ def _empty_store(address: Address) -> Store:
 
 
 def _checked_redundancy(store: Store, wanted: str | None) -> str:
-    """As wanted, else as the account has it, else geo. Raises VaultError redundancy-differs."""
+    """Return the redundancy: as wanted, else as the account has it, else geo.
+
+    Raises VaultError redundancy-differs.
+    """
     found = store.redundancy() if isinstance(store, Guarded) else None
     if wanted is not None and found is not None and wanted != found:
         raise VaultError(
@@ -204,7 +214,10 @@ def _describe(store: Store, authority: Authority, region: str, redundancy: str) 
 
 
 def open_vault(home: Path, address: Address, monitor: Monitor) -> Vault:
-    """Raises VaultError vault-missing, StoreError."""
+    """Open the vault at an address.
+
+    Raises VaultError vault-missing, vault-ambiguous, vault-damaged, StoreError.
+    """
     try:
         store = open_store(address)
         ours = _described(home, store, monitor)
@@ -231,8 +244,11 @@ def open_vault(home: Path, address: Address, monitor: Monitor) -> Vault:
 
 
 def _described(home: Path, store: Store, monitor: Monitor) -> list[tuple[Authority, Look[Descriptor]]]:
-    """The vaults of this home that may lie in a store: the one that was opened at its address before, else all whose authority
-    signed a description there. A description says nothing of the store in which it lies: anybody can copy it.
+    """Return the vaults of this home that may lie in a store, each with its description.
+
+    If one vault was opened at this address before, only that one counts. Otherwise, all vaults count with a
+    description there that their authority signed. A description says nothing of the store in which it lies:
+    anybody can copy it.
     """
     known = authorities(home)
     here = [a for a in known if store.address in (a.address, *seen.load(home, a.vault).addresses)]
@@ -246,7 +262,10 @@ def _described(home: Path, store: Store, monitor: Monitor) -> list[tuple[Authori
 
 
 def _stranger(store: Store, address: Address) -> Descriptor:
-    """The description of a vault whose authority is not in this home; it alone says whose it is. Raises VaultError."""
+    """Return the description of a vault with no authority in this home. Raises VaultError.
+
+    The description alone names its authority.
+    """
     found: dict[str, Descriptor] = {}
     for name, _ in store.list("descriptor"):
         try:
@@ -278,7 +297,10 @@ def _missing(address: Address) -> VaultError:
 
 
 def set_redundancy(vault: Vault, redundancy: str, monitor: Monitor) -> Vault:
-    """Raises VaultError redundancy-locked once a machine is registered or asks to be, redundancy-differs."""
+    """Change the redundancy. Raises VaultError redundancy-locked, redundancy-differs.
+
+    It is locked once a machine is registered or asks to be.
+    """
     if redundancy == vault.descriptor.redundancy:
         return vault
     if is_registered_with(vault, monitor):
@@ -295,8 +317,11 @@ def set_redundancy(vault: Vault, redundancy: str, monitor: Monitor) -> Vault:
 
 
 def is_registered_with(vault: Vault, monitor: Monitor) -> bool:
-    """Return whether any machine is, or has asked to be: its user was told "Registered", and builds upon the redundancy."""
-    from importer.machines import read_request  # it builds upon this module
+    """Return whether any machine is registered, or has asked to be.
+
+    The user of such a machine was told "Registered", and relies on the redundancy.
+    """
+    from importer.machines import read_request  # it imports this module
 
     if members(vault, monitor):
         return True
@@ -308,10 +333,10 @@ def is_registered_with(vault: Vault, monitor: Monitor) -> bool:
 
 
 def grant_access(vault: Vault, policy: str, days: int) -> tuple[str, datetime]:
-    """A standing access for machines, to create, read and list, and when it ends; under a stored access policy, by which it
-    can be revoked.
+    """Return a new standing access for machines, and its end.
 
-    Raises UsageError store-unknown where the store asks nobody who comes; VaultError rights-missing; StoreError.
+    It may create, read and list. It is under a stored access policy, by which it can be revoked. Raises
+    UsageError store-unknown if the store does not check its users; VaultError rights-missing; StoreError.
     """
     ends = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
     secret = _guarded(vault).grant(ends, policy=policy)
@@ -324,7 +349,10 @@ def grant_access(vault: Vault, policy: str, days: int) -> tuple[str, datetime]:
 
 
 def revoke_access(vault: Vault, policy: str) -> bool:
-    """End all that was granted under a policy; False where there is none of that name. Raises as `grant_access`."""
+    """End all access under a policy. Return False if there is no policy of that name.
+
+    Raises the same errors as `grant_access`.
+    """
     return _guarded(vault).revoke(policy)
 
 
@@ -338,7 +366,7 @@ def _guarded(vault: Vault) -> Guarded:
 
 
 def check_machine(vault: Vault, name: str | None, monitor: Monitor) -> None:
-    """Raises UsageError machine-unknown where no member has this name, if one is given."""
+    """Check that a member has this name, if one is given. Raises UsageError machine-unknown."""
     names = sorted(member.name for member in members(vault, monitor).values())
     if name is not None and name not in names:
         raise UsageError(
@@ -348,7 +376,7 @@ def check_machine(vault: Vault, name: str | None, monitor: Monitor) -> None:
 
 
 def members(vault: Vault, monitor: Monitor) -> dict[MachineId, Membership]:
-    """The newest membership of every machine the vault knows."""
+    """Return the newest membership of every machine that the vault knows."""
     found = {}
     for machine in sorted(_machines(vault)):
         prefix = layout.member_prefix(machine)
@@ -359,7 +387,10 @@ def members(vault: Vault, monitor: Monitor) -> dict[MachineId, Membership]:
 
 
 def unreadable_members(vault: Vault) -> dict[MachineId, str | None]:
-    """The machines that the vault had, and of which it cannot tell any more whether they are active; with their key ids."""
+    """Return the machines with memberships that cannot be read any more, with their key ids.
+
+    The vault had these machines, and cannot tell whether they are active.
+    """
     found: dict[MachineId, str | None] = {}
     for machine in sorted(_machines(vault)):
         look = vault.view.look(layout.member_prefix(machine), Membership, vault.key, Tally())
@@ -370,7 +401,7 @@ def unreadable_members(vault: Vault) -> dict[MachineId, str | None]:
 
 
 def _machines(vault: Vault) -> set[MachineId]:
-    """All that have a membership in the vault or a copy of one, or that this home remembers."""
+    """Return all machines with a membership in the vault, with a copy of one, or with a pin in this home."""
     names = [name for name, _ in vault.store.list("machines")]
     copies = [layout.copied_from(name) for name, _ in vault.store.list(layout.copy_name("machines"))]
     listed = {MachineId(name.split("/")[1]) for name in (*names, *copies)}

@@ -1,4 +1,4 @@
-"""What the vault lacks of what recovery points need, and what makes it good. Without keys.
+"""The records that recovery points need and the vault lacks, and the ways to get them, without keys.
 
 The order of writes: archives are there before their replacement is signed; a want list is put when both are.
 """
@@ -41,7 +41,10 @@ from importer.vault import Vault, members, put_whole
 
 @dataclass
 class Lack:
-    """What the vault lacks under one master key, and by whose names its machines go: live bits are wanted records."""
+    """The needs that the vault lacks under one master key, and the names of the key's machines.
+
+    The live bits of the needs are the wanted records.
+    """
 
     machines: list[str] = field(default_factory=list)
     needs: list[Need] = field(default_factory=list)
@@ -56,8 +59,10 @@ class Lack:
 
 
 def mend(vault: Vault, monitor: Monitor) -> dict[str, Lack]:
-    """Sign what machines offer for what is lacking, then tell them by want lists what is still wanted. Returns that, by key
-    id."""
+    """Accept offers of machines for lacking records, then put want lists for the records that still lack.
+
+    Return the lacks by key id.
+    """
     known = members(vault, monitor)
     accept_offers(vault, known, monitor)
     wanted = lacking(vault, known, monitor)
@@ -67,7 +72,7 @@ def mend(vault: Vault, monitor: Monitor) -> dict[str, Lack]:
 
 
 def lacking(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monitor) -> dict[str, Lack]:
-    """What points need, and the vault does not hold, nor any disk is to bring (DMG-3)."""
+    """Return by key id the needs of points that the vault lacks and no disk is to bring (DMG-3)."""
     stock = stocks(vault, monitor)
     found: dict[str, Lack] = defaultdict(Lack)
     received: set[tuple[ArchiveName, MachineId]] | None = None
@@ -102,8 +107,11 @@ def lacking(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monito
 
 
 def publish(vault: Vault, key_id: str, lack: Lack, monitor: Monitor) -> None:
-    """Put the next want list, if it says anything new; what it is made of is whole from here on in any case, for a machine that
-    cannot read it sends nothing."""
+    """Put the next want list, if it says anything new.
+
+    The objects that form it are whole from here on in any case, because a machine that cannot read it sends
+    nothing.
+    """
     look = vault.view.look(layout.wants_prefix(key_id), Wants, vault.key, monitor)
     before = look.newest.document if look.newest is not None else None
     objects = tuple(sorted(lack.objects)[:WANTED_OBJECTS_MAX])
@@ -129,7 +137,10 @@ def publish(vault: Vault, key_id: str, lack: Lack, monitor: Monitor) -> None:
 
 
 def accept_offers(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monitor) -> None:
-    """Sign the replacements that machines offer, as far as they are true and the vault lacks what they stand in for (DMG-2)."""
+    """Sign the replacements that machines offer, as far as they are true and needed (DMG-2).
+
+    A replacement is needed if the vault lacks the archive that it replaces.
+    """
     there = stocks(vault, Tally())
     signed = {
         (fact.document.key_id, entry.archive.holding, entry.by.holding)
@@ -150,12 +161,12 @@ def accept_offers(vault: Vault, known: Mapping[MachineId, Membership], monitor: 
             untrue = Recorder(monitor)
             true = list(_checked(vault, member, offered, untrue))
             sign_replacements(vault, member.key_id, true, copied=False)
-            if untrue.findings:  # told of once: what is lacking still is offered again
+            if untrue.findings:  # reported once: a machine offers lacking records again
                 vault.store.delete(fact.name)
 
 
 def sign_replacements(vault: Vault, key_id: str, entries: Iterable[Replaced], *, copied: bool) -> None:
-    """Put what stands in for what, in documents of bounded size; `copied` says whether the authority copied it itself."""
+    """Put replacements, in documents of bounded size; `copied`: the authority copied the records itself."""
     number = sum(1 for _ in vault.store.list(layout.REPLACEMENTS))
     for part in in_documents(entries):
         number += 1
@@ -171,8 +182,10 @@ def sign_replacements(vault: Vault, key_id: str, entries: Iterable[Replaced], *,
 
 
 def put_saved(vault: Vault, archive: Archive) -> bool:
-    """Put what was saved of a damaged archive, and its index: that is wanted should this one be damaged, too. Whether it is
-    new."""
+    """Put an archive of saved records, after its index. Return whether it is new.
+
+    The index is wanted if this archive is damaged, too.
+    """
     for data in encode_objects([Section.of(archive)]):
         vault.store.put_new(layout.index_name(digest(data)), data)
     return vault.store.put_new(layout.archive_name(archive.name), archive.data)
@@ -181,7 +194,7 @@ def put_saved(vault: Vault, archive: Archive) -> bool:
 def _checked(
     vault: Vault, member: Membership, offered: Sequence[Replaced], monitor: Monitor
 ) -> Iterator[Replaced]:
-    """What of the offers is true, each archive that is to stand in read once and whole."""
+    """Yield the offers that are true; each archive that is to replace another is read once and whole."""
     old = sections_in(vault, [entry.archive.holding for entry in offered])
     grouped: dict[Holding, list[Replaced]] = defaultdict(list)
     for entry in offered:
@@ -211,7 +224,10 @@ def _checked(
 
 
 def _read_whole(vault: Vault, archive: Holding, key_id: str, buffer: memoryview) -> Section:
-    """The index of an archive in the vault of which every byte was read. Raises FormatError, IntegrityError, StoreError."""
+    """Read every byte of an archive in the vault, and return its index.
+
+    Raises FormatError, IntegrityError, StoreError.
+    """
     name = layout.archive_name(archive.name)
     data = buffer[: vault.store.get_into(name, buffer)]
     if digest(data) != bytes(archive.name):
@@ -227,9 +243,10 @@ def _read_whole(vault: Vault, archive: Holding, key_id: str, buffer: memoryview)
 def copied_on(
     vault: Vault, stock: Stock, sources: Iterable[tuple[Need, Section]], made: Section
 ) -> list[tuple[list[Replaced], bool]]:
-    """Return what `made` stands in for, once records of `sources` were copied into it, and whether that is proven.
+    """Return the replacements by `made`, after records of `sources` were copied into it.
 
-    It also stands in for the archives in whose place the sources stood. These claims are no better than they were.
+    Each list of replacements comes with the flag whether it is proven. `made` also replaces the archives that
+    the sources replaced. These claims are no better than they were.
     """
     sources = list(sources)
     archives = {need.archive for need, _ in sources}
@@ -241,7 +258,10 @@ def copied_on(
 def _stood_for(
     vault: Vault, replaced: Replacing, archives: Collection[Holding]
 ) -> list[tuple[Need, Section]]:
-    """Those in whose place `archives` stand, as far as their indexes are to be had, by the records that these hold of them."""
+    """Return the needs and indexes of archives that `archives` replace, as far as there are indexes.
+
+    The live records of a need are those that `archives` hold.
+    """
     held: dict[Holding, int] = {}
     for old, others in replaced.items():
         for by, bits in others.items():
@@ -252,12 +272,12 @@ def _stood_for(
 
 
 def sections_in(vault: Vault, wanted: Iterable[Holding]) -> dict[ArchiveName, Section]:
-    """The indexes of archives by the vault's index objects, as far as they have them."""
+    """Return the indexes of archives, as far as the vault's index objects have them."""
     return sections(index_objects(vault.store), wanted)[0]
 
 
 def _promised(history: History) -> set[ArchiveName]:
-    """The archives that a disk may bring which has not come yet."""
+    """Return the archives of sets with a disk that has not come yet."""
     found: set[ArchiveName] = set()
     for document in history.sets():
         if awaited(document, history.came):
