@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Run the `importer` command."""
     from formats.ending import framed
 
-    # A start makes ten thousands of objects that stay, and hardly one that is part of a cycle.
+    # A start makes tens of thousands of objects that stay, and hardly one that is part of a cycle.
     gc.set_threshold(100_000)
     sys.exit(framed("importer", _work, _logs))
 
@@ -32,7 +32,7 @@ def _work() -> int:
 
 
 def _job_ended(console: "Console") -> None:
-    """Tell who wants to be told. Only the end of a job loads what that takes."""
+    """Notify the receivers that the operator set. Only the end of a job loads the code for that."""
     from importer.cli.jobs import job_ended
 
     job_ended(console)

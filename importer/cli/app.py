@@ -1,4 +1,4 @@
-"""The commands' root, and what all of them ask the environment for."""
+"""The root of the commands, and the settings that all of them read from the environment."""
 
 import os
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ ON_THE_MACHINE = "that is done where the key is, by `seed {0}`; `seed {0} --help
 
 
 class ImporterVerbs(Program):
-    """The commands of `importer`, and what the verbs of `seed`, restic and their like are here."""
+    """The commands of `importer`, and their names for the verbs of `seed`, restic and the like."""
 
     package = "importer.cli"
     listed = COMMANDS
@@ -101,7 +101,10 @@ def main(
 
 
 def home() -> Path:
-    """Return where this side keeps its state: IMPORTER_HOME, else the platform's place. Raises HomeError home-foreign."""
+    """Return the folder of this side's state: IMPORTER_HOME, else the platform's place.
+
+    Raises HomeError home-foreign.
+    """
     chosen = os.environ.get("IMPORTER_HOME")
     path = Path(chosen) if chosen else _usual_home()
     check_own(path)
@@ -115,7 +118,7 @@ def _usual_home() -> Path:
 
 
 def vault_of(address: str | None, console: Console) -> "Vault":
-    """The vault that was named, else the only one this home knows. Raises UsageError no-vault."""
+    """Return the vault that was named, else the only one that this home knows. Raises UsageError no-vault."""
     from importer.authority import authorities
     from importer.vault import open_vault
 
@@ -134,7 +137,7 @@ def vault_of(address: str | None, console: Console) -> "Vault":
 
 
 def signing_vault(address: str | None, console: Console) -> "Vault":
-    """The same, and able to sign. Raises HomeError authority-missing."""
+    """Return the vault of an address, able to sign. Raises HomeError authority-missing."""
     from formats.store.local import LocalStore
     from importer.strangers import clearing
 
@@ -147,7 +150,7 @@ def signing_vault(address: str | None, console: Console) -> "Vault":
 
 
 def accept_machines(vault: "Vault", console: Console) -> None:
-    """Take in the machines that ask and may: a request is judged by the clock at which it is first seen."""
+    """Accept the machines that ask and may; the time at which a request is first seen counts."""
     from formats.ids import fingerprint
     from importer.machines import answer_requests
 
@@ -156,12 +159,12 @@ def accept_machines(vault: "Vault", console: Console) -> None:
 
 
 def address_of(address: str) -> "Address":
-    """Where a store is, and how one comes there: as the environment says."""
+    """Return the address of a store, and the access to it that the environment gives."""
     from formats.store.access import Address, access_in
 
     return Address(absolute(address), access_in(os.environ))
 
 
 def absolute(address: str) -> str:
-    """A path made absolute, for it is written into documents; URLs as they are."""
+    """Return a path made absolute, because it is written into documents; URLs stay as they are."""
     return address if "://" in address else os.path.abspath(address)

@@ -1,6 +1,6 @@
 """The commands of `importer`, in the order in which its help lists them.
 
-A test holds that the list says the same as the commands themselves.
+A test compares the list with the commands themselves.
 """
 
 from formats.verbs import Listed

@@ -109,7 +109,7 @@ def import_(
     welcome, refused = _admit(opened, looked, further, console)
     if refused and not welcome:
         raise together([refusal for _, refusal in refused])
-    mend(opened, console)  # what was sent for a disk that came damaged counts when it comes again
+    mend(opened, console)  # records sent for a damaged disk count when the disk comes again
     with console.working("import", sum(_bytes(disk) for disk, _ in welcome), "archive"):
         results = import_disks(opened, welcome, console)
     rows: list[Json] = [_report(result, console) for result in results]
@@ -135,8 +135,10 @@ def import_(
 def _admit(
     opened: "Vault", looked: "list[Disk]", further: dict[MachineId, str], console: Console
 ) -> "tuple[list[tuple[Disk, Membership]], list[tuple[Disk, OffseedError]]]":
-    """The disks that the vault takes in, each with its machine, and the others, each with why not. `further`: what of a
-    machine that counts no more is taken in all the same, by its status."""
+    """Return the disks that the vault takes in, each with its machine, and the others, each with its error.
+
+    `further` are machines that count no more, by status: their disks are taken in all the same.
+    """
     from importer.imports import accept
     from importer.machines import accept_further
     from importer.vault import members
@@ -177,7 +179,10 @@ def points(
 
 
 def _look(paths: list[Path], console: Console) -> "tuple[list[Disk], int]":
-    """All folders of ours on the disks, and how many paths were refused. Raises where nothing can be believed at all."""
+    """Return all our folders on the disks, and the number of refused paths.
+
+    Raises OffseedError if nothing can be believed at all.
+    """
     from importer import intake
 
     found: list[Disk] = []
@@ -195,7 +200,7 @@ def _look(paths: list[Path], console: Console) -> "tuple[list[Disk], int]":
             failures.append(error)
             refused.append(error)
     if failures and not found:
-        console.findings.clear()  # what is raised says it
+        console.findings.clear()  # the raised error says it
         raise together(failures)
     for refusal in refused:
         say_refused(console, refusal)
@@ -203,7 +208,7 @@ def _look(paths: list[Path], console: Console) -> "tuple[list[Disk], int]":
 
 
 def say_refused(console: Console, error: OffseedError) -> None:
-    """One disk of several is refused, and the others are not."""
+    """Say that one disk of several is refused, and the others are not."""
     console.aside(f"importer: {error} [{error.code}]", f"  what to do: {error.hint}")
 
 
@@ -335,8 +340,10 @@ def _show_point(point: "Point", console: Console) -> dict[str, Json]:
 
 
 def mended(vault: "Vault", console: Console) -> "Mapping[str, Lack]":
-    """What the vault lacks, once what machines ask and have sent was taken in; nothing where this home may not, or cannot,
-    write."""
+    """Take in the requests and the records that machines have sent, and return the lacks of the vault.
+
+    Return nothing if this home may not write, or cannot.
+    """
     from importer.wants import mend
 
     if vault.authority is None:
@@ -350,7 +357,7 @@ def mended(vault: "Vault", console: Console) -> "Mapping[str, Lack]":
 
 
 def say_wants(wanted: "Mapping[str, Lack]", console: Console) -> list[Json]:
-    """What the vault lacks, and who is to send it."""
+    """Say which records the vault lacks, and the machines that are to send them."""
     rows: list[Json] = []
     for key_id, lack in sorted(wanted.items()):
         if not lack:
@@ -373,7 +380,7 @@ def say_wants(wanted: "Mapping[str, Lack]", console: Console) -> list[Json]:
 
 
 def _say_others(vault: "Vault", results: "list[Imported]", console: Console) -> None:
-    """Disks that came earlier, and may be erased only now that their set is finished."""
+    """Say which earlier disks may be erased only now, because their set is finished."""
     from importer.status import free_others
 
     for disk_set, free in free_others(vault, results, console):

@@ -1,4 +1,4 @@
-"""`importer jobs` and `importer notify`: what was done to a vault and by this station, and who is told of it."""
+"""`importer jobs` and `importer notify`: the work on a vault and by this station, and notices about it."""
 
 import os
 from collections.abc import Iterator
@@ -34,7 +34,8 @@ def jobs(
 ) -> int:
     """List what was done to a vault, by its own papers: imports, validations, sweeps, exports; those that go on, too.
 
-    What this station did has an id and a log of JSON lines in its home, of which the last 400 are kept: name it to see all.
+    Each job of this station has an id and a log of JSON lines in its home. The last 400 logs are kept: name
+    an id to see its whole log.
 
     Example: importer jobs --vault /srv/vault
     """
@@ -53,7 +54,7 @@ def jobs(
 
 
 def _rows(papers: "list[Done]", logged: "list[Job]") -> Iterator[tuple[str, dict[str, Json]]]:
-    """What was done by time: the vault's papers, each with the log of this station where it did it; and what left no paper."""
+    """Yield all work by time: papers of the vault, with logs of this station, and logs without a paper."""
     left = list(logged)
     rows: list[tuple[int, str, dict[str, Json]]] = []
     for done in papers:
@@ -108,8 +109,10 @@ def _proxy(_: Path) -> str:
 
 
 def _overdue(console: Console, home: Path, notify: "Notify") -> "list[Event]":
-    """Of each vault of this home, or the one of the environment, the active machines whose last point came too long ago; and
-    vaults that cannot be read."""
+    """Return events about active machines with a late or doubted last point, and about unreadable vaults.
+
+    The vaults are all of this home, or the one of the environment.
+    """
     from formats.errors import OffseedError
     from formats.jobs.telling import Event, overdue
     from importer.authority import authorities
@@ -139,5 +142,5 @@ add_completion(app, "importer")
 
 
 def job_ended(console: Console) -> None:
-    """Tell who wants to be told."""
+    """Notify the receivers that the operator set."""
     notifying.job_ended(SIDE, console)

@@ -129,7 +129,9 @@ def machines_revoke(
     ],
     vault: VaultOption = None,
 ) -> None:
-    """Revoke a machine: what the vault has of it stays good, and nothing more of it is taken.
+    """Revoke a machine: nothing more of it is taken.
+
+    All that the vault has of it stays good.
 
     Example: importer machines revoke 3f9a-… --vault /srv/vault
     """

@@ -25,7 +25,7 @@ def prune(
 ) -> int:
     """Apply retention, and delete what no recovery point needs any more. No passphrase is needed.
 
-    What is needed no more is condemned, and deleted by a run a day later or more: so run it daily or weekly.
+    An unneeded object is condemned first. A run a day later or more deletes it: so run it daily or weekly.
 
     Example: importer prune --vault /srv/vault --dry-run
     """

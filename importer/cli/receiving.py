@@ -85,9 +85,9 @@ def _is_given_up(standing: "SetStanding | None", number: int) -> bool:
 
 
 def _check_number(standing: "SetStanding | None", number: int) -> None:
-    """Raises UsageError disk-unknown."""
+    """Check that a finished set has a disk of this number. Raises UsageError disk-unknown."""
     if standing is None or not standing.finished:
-        return  # how many disks it will have, nobody knows yet
+        return  # nobody knows yet how many disks it will have
     known = [disk.number for disk in standing.disks]
     if number not in known:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""`importer export`: a recovery point onto disks, for the machine that it is of."""
+"""`importer export`: a recovery point goes onto disks, for its machine."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""`importer status`: what the vault waits for, disk by disk."""
+"""`importer status`: the disks that the vault awaits and has, one by one."""
 
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ def status(
 
 
 def told(member: "Membership") -> str:
-    """How a machine stands, in plain words."""
+    """Return the status of a machine in plain words."""
     if member.status == "replaced":
         return f"the machine before, {fingerprint(member.machine)}: replaced {moment(member.since)}"
     if member.status == "revoked":

@@ -42,8 +42,8 @@ def validate(
 ) -> int:
     """Read what a vault holds, and check every byte. No passphrase is needed.
 
-    What is whole of a damaged archive is saved; the rest is asked of its machine by a want list. What lies in the vault and is not
-    its own is named, and with --set-aside moved away.
+    The whole records of a damaged archive are saved; a want list asks its machine for the others. Things in
+    the vault that are not its own are named, and with --set-aside moved away.
 
     Example: importer validate --max-duration 6h
     """
@@ -103,7 +103,7 @@ def _foreign(found: "Strangers") -> str:
 
 
 def _share(text: str) -> float:
-    """Raises UsageError."""
+    """Return the share of the objects that a text names. Raises UsageError."""
     if not (match := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s*%?", text)) or not 0 < float(match[1]) <= 100:
         raise UsageError(
             "usage", "this is no share of the objects", subject=text, hint="write a percentage, as 5%"
@@ -112,7 +112,7 @@ def _share(text: str) -> float:
 
 
 def _seconds(text: str) -> int:
-    """Raises UsageError."""
+    """Return the seconds that a text names. Raises UsageError."""
     if not (match := re.fullmatch(r"([1-9]\d{0,5})\s*([smhd])", text)):
         raise UsageError(
             "usage", "this is no time", subject=text, hint="write a number and its unit, as 90m, 6h or 2d"
