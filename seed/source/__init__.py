@@ -1,1 +1,1 @@
-"""Reading what is backed up."""
+"""The part of `seed` that reads the files to back up."""

@@ -1,4 +1,4 @@
-"""How much of a file a run reads: the one figure of `seed plan` and of `--dry-run`."""
+"""The bytes of a file that a run reads: the one figure of `seed plan` and of `--dry-run`."""
 
 import os
 from contextlib import suppress
@@ -7,7 +7,10 @@ from seed.source.system import Found, data_extents
 
 
 def to_read(found: Found, whole_max: int) -> int:
-    """Return the bytes that a run reads of a file: of one that is larger than `whole_max`, holes are passed over."""
+    """Return the number of bytes that a run reads of a file.
+
+    The run skips the holes of a file that is larger than `whole_max`.
+    """
     size = found.looked[7]
     if size > whole_max and found.allocated < size:  # it has holes; or the file system compresses it
         with suppress(OSError):

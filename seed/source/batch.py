@@ -1,7 +1,8 @@
-"""Reads small files, many at a time, end to end into one space: what costs little for a byte and much for a file.
+"""The reader of small files: it reads many at a time, end to end into one space.
 
-Whoever reads is told by path where a file lies and by number which it is, and opens its folder anew, part by part: so
-it may be another process than the one that walks (seed/helper.py).
+Small files cost little for a byte and much for a file. The reader finds a file by its path and knows it by
+its device and inode. It opens the folder anew, part by part. So it may be another process than the process
+that walks (seed/helper.py).
 """
 
 import errno
@@ -17,17 +18,19 @@ from seed.source.clocks import changed_ns
 from seed.source.quiet import open_quietly
 from seed.xattrs import read as xattrs_of
 
-# A file as the walk met it: path, size, mtime and ctime in seconds and nanoseconds beyond, device, inode.
+# A file as the walk met it: path, size, mtime and ctime (each in seconds and further nanoseconds), device, inode.
 Wanted = tuple[bytes, int, int, int, int, int, int, int]
-# What is told of a file that is not like most: xattrs (packed), whether it was not changed meanwhile, an errno where some
-# of the xattrs could not be read, an errno where the file could not.
+# The oddities of a file: its packed xattrs, whether it stayed unchanged during the reading, the errno of xattrs
+# that could not be read, the errno of a file that could not be read. An errno is 0 if that reading did not fail.
 Odd = tuple[bytes, bool, int, int]
 
 
 class Got(NamedTuple):
-    """What became of files, in their order: bytes read and content ids (16 bytes each) of all, and what is odd about some.
+    """The results of a batch, in the order of its files.
 
-    A file without bytes has no content id: zeros stand there.
+    `lengths` holds the bytes read and `contents` the content ids (16 bytes each) of all files. `odd` holds
+    the oddities of some files, by their numbers in the batch. A file without bytes has no content id: zeros
+    replace it.
     """
 
     lengths: list[int]
@@ -48,19 +51,22 @@ FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Folders:
-    """Opens files by path, without following links; the last folder stays open, for the next file lies mostly in it."""
+    """An opener of files by path that follows no links.
+
+    The last folder stays open, because the next file mostly lies in it too.
+    """
 
     def __init__(self) -> None:
         self._path: bytes | None = None
         self._handle = -1
 
     def open(self, path: bytes) -> int:
-        """A read handle on the file; never waits. Raises OSError."""
+        """Return a read handle on the file, without ever waiting. Raises OSError."""
         folder, _, name = path.rpartition(b"/")
         return open_quietly(name, FILE_FLAGS, self.handle(folder))
 
     def handle(self, folder: bytes) -> int:
-        """A handle on the folder, good until another is asked for. Raises OSError."""
+        """Return a handle on the folder, valid until the call for another folder. Raises OSError."""
         if folder != self._path:
             self._enter(folder)
         return self._handle
@@ -85,12 +91,18 @@ class Folders:
 
 
 def read_into(handle: int, space: memoryview) -> int:
-    """Bytes read from the handle's position on into `space`; 0 at the end. Raises OSError."""
+    """Read from the handle's position into `space`, and return the number of bytes.
+
+    Return 0 at the end of the file. Raises OSError.
+    """
     return os.readv(handle, [space])
 
 
 def read_batch(files: Sequence[Wanted], space: memoryview, key: bytes, folders: Folders) -> Got:
-    """Read each file behind the one before into `space`, which has room for all; name what was read under `key`."""
+    """Read the files one behind the other into `space`, which has room for all of them.
+
+    `key` is the key of their content ids.
+    """
     lengths: list[int] = []
     contents: list[bytes] = []
     odd: dict[int, Odd] = {}

@@ -1,11 +1,12 @@
-"""Times of change that can be trusted: a later change of the same entry always gets another one.
+"""Times of change that a run can trust: a later change of the same entry always gets another time.
 
-A clock that stamps entries stands still between two ticks. An entry that changes again within the tick of its time of
-change keeps this time. So a time counts only if its tick had ended before the reading began. Three clocks matter:
+A clock that stamps entries stands still between two ticks. An entry that changes again within the tick of its
+time of change keeps this time. So a time counts only if its tick had ended before the reading began. Three
+clocks matter:
 
 - The kernel stamps with a clock that is up to a jiffy late.
 - Some file systems keep whole seconds only, FAT every second one. Their times end in nine zeros.
-- Other machines stamp what lies on network file systems. Their clocks may be wrong.
+- Other machines stamp the files on network file systems. Their clocks may be wrong.
 """
 
 import os
@@ -15,19 +16,22 @@ from seed.source.rules import mounted_kinds
 
 LATE = 50_000_000  # nanoseconds: five jiffies of the slowest kernel
 COARSE = 2 * 10**9
-FOREIGN = 3600 * 10**9  # by so much the clock of another machine may be wrong
+FOREIGN = 3600 * 10**9  # the clock of another machine may be wrong by this much
 NETWORK = frozenset(
     ["9p", "afs", "ceph", "cifs", "coda", "fuse", "gfs2", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs", "vboxsf", "virtiofs"]
 )  # fmt: skip
 
 
 def changed_ns(status: os.stat_result) -> int:
-    """Return the time of the last change of an entry: of its inode, or of its content where the system tells no other."""
+    """Return the time of an entry's last change.
+
+    It is the change of the inode, or of the content if the system gives no other time.
+    """
     return status.st_ctime_ns or status.st_mtime_ns
 
 
 def may_hide(changed: int, grain: int, now: int) -> bool:
-    """Return whether a change after `now` may leave an entry with the time `changed` that it has; all in nanoseconds."""
+    """Return whether a change after `now` may leave an entry's time `changed` the same; in nanoseconds."""
     return changed + grain > now
 
 
@@ -39,7 +43,7 @@ class Clocks:
         self._foreign: dict[int, bool] = {}
 
     def may_hide(self, changed: int, device: int) -> bool:
-        """Return whether a change from now on may stay hidden behind the time `changed` of an entry on `device`."""
+        """Return whether the time `changed` of an entry on `device` may hide a change from now on."""
         foreign = self._foreign.get(device)
         if foreign is None:
             foreign = self._foreign[device] = self._is_foreign(device)
@@ -53,5 +57,5 @@ class Clocks:
 
 
 def grain_of(changed: int) -> int:
-    """Return the nanoseconds that the clock of a local file system may stand still, as one of its times tells."""
+    """Return for how many nanoseconds a local file system's clock may stand still, judged by one time."""
     return LATE if changed % 10**9 else LATE + COARSE

@@ -1,4 +1,4 @@
-"""What the catalog says of one file on POSIX, asked through the handle of the folder that it lies in."""
+"""The catalog's facts about one file on POSIX, read through the handle of its folder."""
 
 import os
 import stat
@@ -21,17 +21,17 @@ from seed.source.quiet import open_quietly  # noqa: E402
 
 
 class Told(Protocol):
-    """Called with a path, what went wrong there, and the code of the finding that it is."""
+    """A callback for a path, the error there, and the code of the finding about it."""
 
     def __call__(self, path: bytes, error: OSError, code: str) -> None: ...
 
 
 @dataclass(slots=True)
 class Found:
-    """An entry as a look at it told, and the way to its bytes: valid until the walk goes on.
+    """An entry as the walk found it, and the way to its bytes: valid until the walk goes on.
 
-    It is `lacking` once it was described without all of its attributes. It is `above` where it leads to an item, and only a part of
-    what it holds is backed up.
+    `lacking` becomes true if `described` cannot read all its attributes. `above` is true for a folder above
+    an item: only a part of its content is backed up.
     """
 
     path: bytes
@@ -47,11 +47,14 @@ class Found:
 
     @property
     def number(self) -> tuple[int, int]:
-        """Device and inode."""
+        """The device and the inode."""
         return self.looked[12:14]
 
     def described(self) -> Entry:
-        """All that is to be told of it but its content, its attributes among it; attributes that cannot be read are told. Raises OSError."""
+        """Return the entry with its attributes and without its content. Raises OSError.
+
+        Attributes that cannot be read are a finding, reported by `told`.
+        """
         target, rdev = b"", 0
         if self.type == SYMLINK:
             target = os.readlink(self.name, dir_fd=self.folder)
@@ -64,7 +67,10 @@ class Found:
         return Entry(*self.looked, target, rdev, xattrs)
 
     def open(self) -> int:
-        """A read handle on the file; never waits. Raises OSError, also where something else has its name now."""
+        """Return a read handle on the file, without ever waiting.
+
+        Raises OSError, also if something else has the name now.
+        """
         handle = open_quietly(self.name, FILE_FLAGS, self.folder)
         now = os.fstat(handle)
         if stat.S_ISREG(now.st_mode) and (now.st_dev, now.st_ino) == self.number:
@@ -73,7 +79,7 @@ class Found:
         raise FileNotFoundError(2, "something else has its name now")
 
     def renewed(self) -> "Found | None":
-        """The file that has its name now, as when it was saved anew; None where none has."""
+        """Return the file that has this name now, such as a newly saved one; None if no file has it."""
         try:
             found = look(self.folder, self.name, self.path, _pass_over)
         except OSError:
@@ -82,7 +88,7 @@ class Found:
 
 
 def look(folder: int, name: bytes, path: bytes, told: Told) -> Found:
-    """What has this name now, as the entry `path`. Raises OSError."""
+    """Return the entry that has this name now, as the entry `path`. Raises OSError."""
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     kind = TYPES.get(stat.S_IFMT(status.st_mode))
     if kind is None:
@@ -107,7 +113,7 @@ def look(folder: int, name: bytes, path: bytes, told: Told) -> Found:
 
 
 def found_at(path: bytes, folders: Folders) -> Found | None:
-    """The file at a path, as it is now; None where none is."""
+    """Return the file at a path, as it is now; None if no file is there."""
     folder, _, name = path.rpartition(b"/")
     try:
         found = look(folders.handle(folder), name, path, _pass_over)
@@ -117,7 +123,7 @@ def found_at(path: bytes, folders: Folders) -> Found | None:
 
 
 def _pass_over(path: bytes, error: OSError, code: str) -> None:
-    """For attributes that cannot be read: that was told when the file was met first."""
+    """Ignore attributes that cannot be read: the walk reported them when it first met the file."""
 
 
 @lru_cache(maxsize=4096)

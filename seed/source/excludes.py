@@ -1,7 +1,7 @@
-"""Excludes as somebody typed them, made to match the real paths that a walk meets.
+"""Excludes as a user typed them, made to match the real paths of a walk.
 
-A typed path may lead through links, or hold `//`, `.` and `..`: it leaves out the entry that the system finds there. The path
-of a link leaves out the link and its target. A pattern without '/' matches any name, as ever.
+A typed path may lead through links, or hold `//`, `.` and `..`. It leaves out the entry that the system finds
+there. The path of a link leaves out the link and its target. A pattern without '/' still matches any name.
 """
 
 import os
@@ -16,7 +16,7 @@ _WILD = re.compile(r"[*?\[]")
 
 @dataclass
 class Resolved:
-    """Globs in the place of those that were typed, `further` ones that belong to them, and `notes` for the user."""
+    """The globs that replace the typed ones, the `further` globs with them, and `notes` for the user."""
 
     globs: list[str] = field(default_factory=list)
     further: list[str] = field(default_factory=list)
@@ -24,14 +24,17 @@ class Resolved:
 
 
 def anchored(glob: str) -> str:
-    """Return a glob that means the same in any folder: one with `.` or `..` in it is meant from the current folder on."""
+    """Return a glob that means the same in any folder.
+
+    A glob with a part `.` or `..` starts from the current folder.
+    """
     if glob.startswith("/") or not {".", ".."} & {*glob.split("/")}:
         return glob
     return os.path.join(os.getcwd(), glob)
 
 
 def resolved(globs: Iterable[str], items: Sequence[bytes] = ()) -> Resolved:
-    """Return what these globs, which are `anchored`, mean at present, for a walk over `items`."""
+    """Return the present meaning of these globs, which are `anchored`, for a walk over `items`."""
     found = Resolved()
     for glob in globs:
         _resolve(glob, items, found)
@@ -42,7 +45,7 @@ def _resolve(glob: str, items: Sequence[bytes], found: Resolved) -> None:
     if not glob.startswith("/") or not glob.strip("/"):
         found.globs.append(glob)
         return
-    if "[" in glob and os.path.lexists(glob):  # a name may hold what looks like a set
+    if "[" in glob and os.path.lexists(glob):  # a name may hold characters that look like a set
         found.further.append(_followed(glob))
         found.globs.append(escaped(os.fsdecode(real_place(glob))))
     else:
@@ -51,7 +54,7 @@ def _resolve(glob: str, items: Sequence[bytes], found: Resolved) -> None:
 
 
 def _add_target(glob: str, items: Sequence[bytes], found: Resolved) -> None:
-    """Leave out the target, too, of a path that is a link; but none in which the link itself or an item lies."""
+    """Leave out the target of a link too, unless the link itself or an item lies in that target."""
     link = real_place(glob)
     try:
         places = led_to(link, {})
@@ -66,7 +69,7 @@ def _add_target(glob: str, items: Sequence[bytes], found: Resolved) -> None:
 
 
 def _followed(glob: str) -> str:
-    """Return a glob with the links followed that its fixed beginning leads through."""
+    """Return the glob after following the links in its fixed beginning."""
     parts = [part for part in glob.split("/") if part not in ("", ".")]
     fixed = next((at for at, part in enumerate(parts) if _WILD.search(part)), len(parts))
     if fixed == len(parts):

@@ -1,7 +1,7 @@
 """The folders that a walk is in, outermost first: a tree may be deeper than a process may hold handles.
 
-The outermost and the inner ones are held open. Those between are opened again, from the outermost on and part by part,
-once the walk comes back to them; each must be the folder that it was.
+The outermost and the inner folders stay open. The walk opens the folders between them again when it comes
+back to them, from the outermost on and part by part. Each must be the same folder as before.
 """
 
 import os
@@ -18,9 +18,10 @@ OPEN_MAX = 128
 
 @dataclass(slots=True)
 class Level:
-    """A folder, and the names in it that are still to come; `handle` is -1 while it is not held open.
+    """A folder, and the names in it that are still to come; `handle` is -1 while the folder is not open.
 
-    `device` is that of the folder, against which those in it are judged; `inode` is 0 for the outermost.
+    `device` is the device of the folder; the walk compares the devices of folders in it with this one.
+    `inode` is 0 for the outermost folder.
     """
 
     handle: int
@@ -31,7 +32,7 @@ class Level:
 
 
 class Levels:
-    """A stack of open folders. `lost` is called with what could not be opened again."""
+    """A stack of open folders; it reports to `lost` a folder that it could not open again."""
 
     def __init__(self, outermost: Level, lost: Callable[[bytes, OSError], None]) -> None:
         self._levels = [outermost]
@@ -43,11 +44,14 @@ class Levels:
         self._close_one()
 
     def leave(self) -> None:
-        """Out of the innermost folder."""
+        """Leave the innermost folder."""
         self._shut(self._levels.pop())
 
     def innermost(self) -> Level | None:
-        """The folder to go on in, held open; None at the end. Where folders were moved, one further out."""
+        """Return the folder to go on in, held open; None at the end.
+
+        If folders were moved, it is a folder further out.
+        """
         if self._levels and self._levels[-1].handle < 0:
             self._open_again()
         return self._levels[-1] if self._levels else None
@@ -61,7 +65,7 @@ class Levels:
             self._shut(self._levels[-self._most - 1])
 
     def _open_again(self) -> None:
-        """Half of what may be open, so that it is not done again for each step out."""
+        """Open again half of the folders that may be open, so that not each step out repeats it."""
         first = max(1, len(self._levels) - self._most // 2)
         for at in range(1, len(self._levels)):
             level = self._levels[at]
@@ -84,7 +88,7 @@ class Levels:
 
 
 def _opened(level: Level, above: int) -> int:
-    """A handle on the folder. Raises OSError, also where another has its name now."""
+    """Return a handle on the folder. Raises OSError, also if another folder has its name now."""
     handle = os.open(level.path.rpartition(b"/")[2], PASSING_FLAGS, dir_fd=above)
     now = os.fstat(handle)
     if (now.st_dev, now.st_ino) == (level.device, level.inode):

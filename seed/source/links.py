@@ -1,6 +1,6 @@
 """Items that are links: the walk keeps the link, and reads its target as if the user had named it too.
 
-A user who names a link to a folder means the folder. The walk never follows the links below an item.
+A user that names a link to a folder means the folder. The walk never follows the links below an item.
 """
 
 import errno
@@ -12,9 +12,9 @@ LINKS_MAX = 40  # one behind the other, as the kernel allows
 
 
 def real_place(path: str) -> bytes:
-    """Return where `path` really lies: the links on the way are followed, one at its end is not.
+    """Return the real place of `path`: it follows the links on the way, but not a link at the end.
 
-    As for the system, `..` goes back from where a link leads to.
+    As for the system, `..` goes back from the target of a link.
     """
     parent, name = os.path.split(path.rstrip("/") or "/")
     if name in (".", ".."):
@@ -25,7 +25,8 @@ def real_place(path: str) -> bytes:
 def led_to(item: bytes, kernel: Mapping[int, str]) -> list[bytes]:
     """Return the places that an item leads to, link by link; nothing for an item that is no link.
 
-    `kernel` holds the devices of kernel file systems, whose entries are not read. Raises OSError where a link leads nowhere.
+    `kernel` holds the devices of kernel file systems: the walk does not read their entries. Raises OSError if
+    a link leads nowhere.
     """
     found: list[bytes] = []
     at = item
@@ -38,7 +39,10 @@ def led_to(item: bytes, kernel: Mapping[int, str]) -> list[bytes]:
 
 
 def leading(items: Sequence[bytes], kernel: Mapping[int, str]) -> dict[bytes, list[bytes] | OSError]:
-    """Return the items that are links, each with the places that it leads to, or with the reason why it leads nowhere."""
+    """Return the items that are links, each with the places that it leads to.
+
+    An item that leads nowhere comes with the error instead.
+    """
     found: dict[bytes, list[bytes] | OSError] = {}
     for item in items:
         if not os.path.islink(item):

@@ -1,7 +1,7 @@
-"""Walks a tree on POSIX by directory handles: no path is resolved twice, none can be too long.
+"""The walk through a tree on POSIX, by directory handles: it resolves no path twice, and no path is too long.
 
-Entries come sorted by path components, each while its parent folder is held open. Whatever is done to the tree
-meanwhile, an entry comes at most once, and what cannot be had is a finding.
+Entries come sorted by path components, each while its parent folder is held open. Each entry comes at most
+once, even if the tree changes meanwhile. An entry that cannot be read is a finding.
 """
 
 import errno
@@ -27,7 +27,10 @@ _GAP_MIN = 64 << 10
 
 
 class Walk:
-    """Iterate over `roots` (absolute paths), what links among them lead to, and the folders above; each entry once, sorted."""
+    """An iterator over `roots` (absolute paths), the targets of links among them, and the folders above.
+
+    Each entry comes once, sorted.
+    """
 
     def __init__(self, roots: Sequence[bytes], rules: Rules, monitor: Monitor) -> None:
         self._kernel = kernel_devices()
@@ -67,14 +70,17 @@ class Walk:
             self.monitor.notice(f"no path matched these excludes, or others left it out already: {shown}")
 
     def _ancestors(self, root: bytes) -> Generator[Found, None, int | None]:
-        """The folders above a root, so that their owner and mode come back too; a handle on the last of them."""
+        """Yield the folders above a root, so that a restore brings back their owner and mode too.
+
+        Return a handle on the last of them, or None after an error, which is reported.
+        """
         handle, path = -1, b""
         try:
             handle = os.open("/", PASSING_FLAGS)
             for part in root.strip(b"/").split(b"/")[:-1]:
                 path = path + b"/" + part if path else part
                 found = look(handle, part, path, self._tell)
-                if found.type != FOLDER:  # it was one when the root was named
+                if found.type != FOLDER:  # it was a folder when the root was named
                     raise NotADirectoryError(
                         20, "it is no folder any more, and what was below it is not read"
                     )
@@ -96,7 +102,7 @@ class Walk:
         return handle
 
     def _below(self, above: int, root: bytes) -> Iterator[Found]:
-        """Depth first, with a stack of folders instead of recursion."""
+        """Yield the entries depth first, with a stack of folders instead of recursion."""
         try:
             outermost = self._outermost(above, root)
         except OSError as error:
@@ -119,7 +125,7 @@ class Walk:
             levels.close()
 
     def _outermost(self, above: int, root: bytes) -> Level:
-        """The level at which a root is the only name; for the root of all paths, that of the names in it."""
+        """Return the level with a root as its only name; for the root of all paths, the level of its names."""
         device = os.fstat(above).st_dev
         if root:
             parent, _, name = root.rpartition(b"/")
@@ -144,7 +150,7 @@ class Walk:
             return None
 
     def _enter(self, found: Found, level: Level, at_root: bool) -> Level | None:
-        """The folder opened, or None where what lies below it is left out."""
+        """Return the opened folder, or None if its content is left out or cannot be read."""
         path, folder = found.path, found.number
         if why := self.rules.barrier(folder, folder[0] if at_root else level.device, self._kernel):
             self._leave_out(path, why)
@@ -165,7 +171,7 @@ class Walk:
         return None
 
     def _names(self, handle: int, path: bytes) -> Iterator[bytes]:
-        """Each name once: a file that is made anew while a folder is listed may be listed twice."""
+        """Return each name once: the system may list a file twice if it is made anew meanwhile."""
         try:
             return iter(sorted({os.fsencode(name) for name in os.listdir(handle)}))
         except OSError as error:
@@ -184,9 +190,9 @@ class Walk:
 
 
 def data_extents(handle: int, size: int) -> list[tuple[int, int]]:
-    """(offset, length) of the data regions of a file with holes, one region where it has none.
+    """Return the (offset, length) of each data region of a file; one region for a file without holes.
 
-    They are at most 100,000: of a file with more, those nearest to each other are taken for one.
+    There are at most 100,000: in a file with more, regions near each other count as one.
     """
     found: list[tuple[int, int]] = []
     at, gap = 0, 0
@@ -196,7 +202,7 @@ def data_extents(handle: int, size: int) -> list[tuple[int, int]]:
             if start >= size:
                 break
             end = min(os.lseek(handle, start, os.SEEK_HOLE), size)
-            if not at <= start < end:  # a device, or it was made a hole again before we asked
+            if not at <= start < end:  # a device, or the data became a hole again meanwhile
                 return [(0, size)]
             at = end
             _join(found, start, end, gap)
@@ -206,13 +212,13 @@ def data_extents(handle: int, size: int) -> list[tuple[int, int]]:
     except OSError as error:
         if error.errno != 6:  # ENXIO: no data beyond
             return [(0, size)]
-        if os.fstat(handle).st_size < size:  # it is shorter now: whoever reads on will see where it ends
+        if os.fstat(handle).st_size < size:  # it is shorter now: the reader will find its end
             _join(found, at, size, gap)
     return found
 
 
 def _join(regions: list[tuple[int, int]], start: int, end: int, gap: int) -> None:
-    """Add a region, or make the last one longer where no more than `gap` bytes lie between."""
+    """Add a region, or extend the last one if at most `gap` bytes lie between them."""
     if regions and start - sum(regions[-1]) <= gap:
         start = regions.pop()[0]
     regions.append((start, end - start))

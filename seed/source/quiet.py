@@ -1,4 +1,4 @@
-"""Opening what is backed up without leaving a trace: its access times stay, where the system lets this user ask for it."""
+"""The opening of files without a trace: their access times stay, if the system lets this user ask for it."""
 
 import os
 
@@ -6,10 +6,13 @@ _NO_TRACE = getattr(os, "O_NOATIME", 0)  # for the owner and for root
 
 
 def open_quietly(path: str | bytes, flags: int, folder: int | None = None) -> int:
-    """Return a handle, as `os.open` does; `path` is relative to the open `folder` where one is given. Raises OSError."""
+    """Return a handle, as `os.open` does. Raises OSError.
+
+    `path` is relative to the open `folder` if one is given.
+    """
     if _NO_TRACE:
         try:
             return os.open(path, flags | _NO_TRACE, dir_fd=folder)
-        except PermissionError:  # another's file, which this user may perhaps read all the same
+        except PermissionError:  # the file of another user; this user may still be able to read it
             pass
     return os.open(path, flags, dir_fd=folder)

@@ -1,4 +1,4 @@
-"""What is left out of a backup: patterns, cache folders, kernel file systems."""
+"""The rules that leave files out of a backup: patterns, cache folders, kernel file systems."""
 
 import os
 import re
@@ -40,11 +40,12 @@ _TAG_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOC
 
 
 class Patterns:
-    """Globs that leave out files and folders, for `--exclude`. Raises UsageError for what is none, as `[z-a]` or `a/../b`.
+    """Globs that leave out files and folders, for `--exclude`.
 
-    A pattern without '/' matches any name; one that begins with '/' matches a whole path; any other matches the
-    end of a path. `*` and `?` stop at '/', `**` does not. What is matched is left out with all below it. Of `further` globs
-    nobody is told whether they match.
+    A pattern without '/' matches any name. A pattern that begins with '/' matches a whole path. Any other
+    pattern matches the end of a path. `*` and `?` stop at '/', `**` does not. A matching entry is left out
+    with everything below it. `unmet` reports no `further` globs. Raises UsageError for a text that is no
+    glob, as `[z-a]` or `a/../b`.
     """
 
     def __init__(self, patterns: Iterable[str], further: Iterable[str] = ()) -> None:
@@ -52,7 +53,7 @@ class Patterns:
         every = [self._cleaned(p) for p in (*self.globs, *further)]
         parts = [f"({self._checked(p)})" for p in every]
         self._regex = re.compile("|".join(parts), re.DOTALL) if parts else None
-        # Most paths are told by their last name alone, at a fraction of the cost.
+        # The last name alone rules out most paths, at a fraction of the cost.
         self._last = re.compile("|".join(self._translate_last(p) for p in every), re.DOTALL)
         self._met: set[int | None] = set()  # by their places in the expression, from 1 on
 
@@ -60,7 +61,7 @@ class Patterns:
         return self._regex is not None
 
     def match(self, path: bytes) -> bool:
-        """Whether the absolute `path` is left out."""
+        """Return whether the patterns leave out the absolute `path`."""
         if self._regex is None or not self._last.fullmatch(os.fsdecode(path[path.rfind(b"/") + 1 :])):
             return False
         found = self._regex.fullmatch(os.fsdecode(path))
@@ -70,7 +71,7 @@ class Patterns:
         return True
 
     def unmet(self) -> list[str]:
-        """Return the globs by which nothing was left out so far that no other left out."""
+        """Return the globs that have left out nothing so far, or only paths that another glob left out."""
         return [glob for at, glob in enumerate(self.globs, 1) if at not in self._met]
 
     @staticmethod
@@ -81,7 +82,7 @@ class Patterns:
 
     @classmethod
     def _translate_last(cls, pattern: str) -> str:
-        """What the last name of a path is that matches."""
+        """Return an expression that matches the last name of each matching path."""
         last = pattern.rpartition("/")[2]
         return ".*" if "**" in last or "[" in pattern else cls._translate("/" + last)[1:]
 
@@ -119,8 +120,11 @@ class Patterns:
 
 @dataclass(frozen=True)
 class Rules:
-    """All that decides what of the named paths is read. `pruned` are (device, inode) of folders left out, `notes`
-    what the walk tells the user beforehand."""
+    """The rules that decide which parts of the named paths are read.
+
+    `pruned` holds the (device, inode) of folders left out. `notes` holds notices that the walk gives the user
+    beforehand.
+    """
 
     excludes: Patterns = field(default_factory=lambda: Patterns(()))
     one_file_system: bool = False
@@ -129,9 +133,9 @@ class Rules:
     notes: Sequence[str] = ()
 
     def barrier(self, folder: tuple[int, int], above: int, kernel: Mapping[int, str]) -> str:
-        """Why what lies below a folder (device, inode) is left out; nothing, where it is not.
+        """Return why the content of a folder (device, inode) is left out; an empty text if it is not.
 
-        `above` is the device of the folder that it lies in, `kernel` what `kernel_devices` found.
+        `above` is the device of the parent folder. `kernel` is the result of `kernel_devices`.
         """
         if folder in self.pruned:
             return "this program's own"
@@ -141,12 +145,12 @@ class Rules:
 
 
 def kernel_devices() -> dict[int, str]:
-    """Device numbers of mounted kernel file systems, and their types. Empty where /proc does not tell."""
+    """Return the devices of mounted kernel file systems with their types; none if /proc lists no mounts."""
     return {device: kind for device, kind in mounted_kinds().items() if kind in KERNEL_FILE_SYSTEMS}
 
 
 def mounted_kinds() -> dict[int, str]:
-    """Device numbers of all mounted file systems, and their types. Empty where /proc does not tell."""
+    """Return the devices of all mounted file systems with their types; none if /proc lists no mounts."""
     found: dict[int, str] = {}
     if sys.platform == "win32":
         return found
@@ -162,7 +166,10 @@ def mounted_kinds() -> dict[int, str]:
 
 
 def tags_a_cache(path: str | bytes, folder: int | None = None) -> bool:
-    """Whether the file `path`, relative to the open `folder` if one is given, marks what it lies in as a cache."""
+    """Return whether the file `path` marks the folder that it lies in as a cache.
+
+    `path` is relative to the open `folder` if one is given.
+    """
     flags = os.O_RDONLY
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"):
         flags |= getattr(os, name, 0)
@@ -179,7 +186,7 @@ def tags_a_cache(path: str | bytes, folder: int | None = None) -> bool:
 
 
 def outermost(paths: Sequence[bytes]) -> list[bytes]:
-    """Absolute `paths` sorted by components, without those that lie inside another."""
+    """Return the absolute `paths` sorted by components, without those that lie inside another."""
     kept: list[bytes] = []
     for path in sorted(set(paths), key=lambda p: p.replace(b"/", b"\0")):
         if not kept or not (path + b"/").startswith(kept[-1].rstrip(b"/") + b"/"):

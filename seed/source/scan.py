@@ -1,7 +1,7 @@
-"""How much an export will read: a count made beside it, as cheaply as can be, for whoever shows progress.
+"""A cheap count of the files and bytes that an export will read, made beside it to show progress.
 
-It is an estimate: what cannot be looked at is not counted, nor what lies at a path too long for the system. It asks by
-path, once for each file, and spends most of its time outside the interpreter's lock.
+It is an estimate. It leaves out files that it cannot look at, and paths that are too long for the system. It
+asks by path, once for each file, and spends most of its time outside the interpreter's lock.
 """
 
 import os
@@ -20,10 +20,11 @@ WHOLE_MAX = 256 << 10  # files of up to this size are read with their holes
 
 
 def measure(roots: Sequence[bytes], rules: Rules, seen: Callable[[int, int], bool]) -> bool:
-    """Count the regular files that a walk over `roots` meets, by every name, and the bytes that are read of them.
+    """Count the regular files of a walk over `roots`, by every name, and the bytes that are read of them.
 
-    `seen` is called with files and bytes so far every half second, and at the end; where it returns False, the count
-    stops. A file of several names has its bytes once; holes have none. Returns whether the count is whole.
+    The count calls `seen` with the files and bytes so far every half second, and at the end. It stops if
+    `seen` returns False. The bytes of a file with several names count once; holes do not count. Return
+    whether the count is whole.
     """
     counting = _Counting(rules, seen)
     return all(counting.root(root) for root in outermost(roots)) and counting.tell()
@@ -43,7 +44,7 @@ class _Counting:
         return self._seen(self._files, self._bytes)
 
     def root(self, root: bytes) -> bool:
-        """Count a root; False where the count was stopped."""
+        """Count a root, and return False if the count was stopped."""
         try:
             status = os.lstat(root)
         except OSError:
@@ -78,7 +79,7 @@ class _Counting:
     def _entry(
         self, entry: os.DirEntry[str], folder: bytes, above: int, todo: list[tuple[bytes, int]]
     ) -> bool:
-        """Count a file, put a folder on the list. False where the count was stopped."""
+        """Count a file, or put a folder on the list; return False if the count was stopped."""
         path = os.path.join(folder, os.fsencode(entry.name))
         if self._rules.excludes and self._rules.excludes.match(path):
             return True

@@ -1,4 +1,4 @@
-"""The data of an open file as one stream, past its holes."""
+"""The data of an open file as one stream, without its holes."""
 
 import os
 from collections import deque
@@ -7,16 +7,16 @@ from contextlib import contextmanager
 
 from seed.source.system import read_into
 
-READ_MAX = 4 << 20  # so that progress is seen, and a wish to stop heard
+READ_MAX = 4 << 20  # bytes: short reads show progress, and hear a request to stop
 
 
 class SourceError(OSError):
-    """What went wrong with the file that is read, and not with what becomes of it."""
+    """An error of the file that is read, not of the work on its data."""
 
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Inside, an OSError is the source's."""
+    """Turn each OSError inside this context into a SourceError."""
     try:
         yield
     except OSError as error:
@@ -26,7 +26,8 @@ def reading() -> Iterator[None]:
 class Stream:
     """The data regions of a file, (offset, length) each, end to end; `at` bytes of them are passed.
 
-    `end` is where the file ended, if that was before its last region did. `heard` is called after each read.
+    `end` is the offset at which the file ended, if it ended before its last region. The stream calls `heard`
+    after each read with the number of bytes.
     """
 
     def __init__(self, handle: int, regions: Sequence[tuple[int, int]], heard: Callable[[int], None]) -> None:
@@ -38,7 +39,10 @@ class Stream:
         self.end: int | None = None
 
     def read(self, space: memoryview) -> int:
-        """Bytes put to the front of `space`; 0 at the end. Raises SourceError, and what `heard` does."""
+        """Read to the front of `space`, and return the number of bytes; 0 at the end.
+
+        Raises SourceError, and the errors of `heard`.
+        """
         if not self._ahead:
             return 0
         offset, left = self._ahead[0]

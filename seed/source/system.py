@@ -1,4 +1,4 @@
-"""The reader of the system this runs on."""
+"""The reader for the system that this runs on."""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""The place of the Windows reader. It is not written yet, and says so: `importer` and the vault side run there."""
+"""The place of the Windows reader, which is not written yet: each call raises an error that says so.
+
+`importer` and the vault side run on Windows.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,7 +47,7 @@ class Found:
 
 
 class Walk:
-    """Iterate over `roots`."""
+    """An iterator over `roots`."""
 
     roots: list[bytes]
     rules: Rules
@@ -57,7 +60,7 @@ class Walk:
 
 
 class Folders:
-    """Opens files by path."""
+    """An opener of files by path."""
 
     def open(self, path: bytes) -> int:
         raise unsupported()
