@@ -1,1 +1,1 @@
-"""Writing files back."""
+"""The part of `seed` that writes files back."""

@@ -1,4 +1,4 @@
-"""Extended attributes onto what is restored: those of the catalog, and of the access lists no others (Linux)."""
+"""Extended attributes of restored entries: those of the catalog, and no other access lists (Linux)."""
 
 import os
 import sys
@@ -13,9 +13,9 @@ ACCESS_LISTS = frozenset(["system.posix_acl_access", "system.posix_acl_default"]
 
 
 def set_xattrs(target: int | str, packed: bytes) -> Iterator[tuple[bytes, OSError]]:
-    """Set what `packed` holds on a handle, or on what a path leads to without following a last link.
+    """Set the attributes in `packed` on a handle, or on the entry at a path; a last link is not followed.
 
-    Yields the name of each that could not be set and does not stand there already.
+    Yield the name and the error of each attribute that could not be set and does not stand there already.
     """
     if sys.platform != "linux":
         return
@@ -29,7 +29,10 @@ def set_xattrs(target: int | str, packed: bytes) -> Iterator[tuple[bytes, OSErro
 
 
 def _stands(target: int | str, key: bytes, value: bytes, itself: bool) -> bool:
-    """Whether it is there from an earlier restore: of a folder that is read-only since, none can be set again."""
+    """Return whether the value is there from an earlier restore.
+
+    A folder that has been read-only since that restore lets nothing be set again.
+    """
     if sys.platform == "linux":
         with suppress(OSError):
             return os.getxattr(target, key, follow_symlinks=itself) == value
@@ -37,7 +40,7 @@ def _stands(target: int | str, key: bytes, value: bytes, itself: bool) -> bool:
 
 
 def drop_inherited(handle: int, packed: bytes = b"") -> None:
-    """Take off the access lists that a new folder was given by the one it lies in, unless `packed` has them."""
+    """Remove the access lists that a new folder inherited from its parent, unless `packed` has them."""
     if sys.platform == "linux":
         with suppress(OSError):  # a file system without attributes gives none
             for name in ACCESS_LISTS.intersection(os.listxattr(handle)):

@@ -1,4 +1,4 @@
-"""Calls of the system that Python lacks: a rename that replaces nothing, and the sync of one file system. Linux only."""
+"""System calls that Python lacks (Linux only): a rename that replaces nothing, the sync of a file system."""
 
 import ctypes
 import errno
@@ -12,7 +12,10 @@ _NOREPLACE = 1
 
 
 def rename_new(source: int, old: bytes, target: int, new: bytes) -> bool:
-    """Rename between open folders; False where system or file system cannot. Raises FileExistsError, OSError."""
+    """Rename between open folders; return False if the system or the file system cannot.
+
+    Raises FileExistsError, OSError.
+    """
     rename = _function(
         "renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
     )
@@ -26,7 +29,10 @@ def rename_new(source: int, old: bytes, target: int, new: bytes) -> bool:
 
 
 def sync_file_system(folder: int) -> bool:
-    """Wait until the file system of an open folder is on its medium; False where there is no such call. Raises OSError."""
+    """Wait until the file system of an open folder is on its medium; return False if there is no such call.
+
+    Raises OSError.
+    """
     sync = _function("syncfs", ctypes.c_int)
     if sync is None:
         return False
@@ -38,7 +44,7 @@ def sync_file_system(folder: int) -> bool:
 
 @cache
 def _function(name: str, *arguments: Any) -> Callable[..., int] | None:
-    """Return a function of the C library, None where the library lacks it."""
+    """Return a function of the C library, or None if the library lacks it."""
     try:
         function: Any = getattr(ctypes.CDLL(None, use_errno=True), name)
     except (OSError, AttributeError):

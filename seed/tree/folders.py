@@ -1,6 +1,6 @@
 """Folders below a target, held open: never one outside it, never one that a symbolic link leads to.
 
-A folder of this user's own that it may not write into is opened up for as long as the restore takes.
+A restore opens up each folder that this user owns but may not write into, for as long as the restore takes.
 """
 
 import os
@@ -22,7 +22,7 @@ _EFFECTIVE = os.access in os.supports_effective_ids
 
 
 class Folders:
-    """Open folders by path, relative to `root`; `forget` hears of each handle before it is closed."""
+    """Open folders by path, relative to `root`; `forget` gets the handle of a folder before it is closed."""
 
     def __init__(self, root: int, forget: Callable[[int], None]) -> None:
         self.root = root
@@ -42,16 +42,16 @@ class Folders:
             os.close(handle)
 
     def systems(self) -> Iterator[int]:
-        """A handle on each file system that was met below the root, its own first."""
+        """Return a handle on each file system that was met below the root, the root's own first."""
         return iter(self._systems.values())
 
     def above(self, path: bytes, *, make: bool = True) -> tuple[int, bytes]:
-        """A handle on the folder above `path`, valid until the next call, and the last name."""
+        """Return a handle on the folder above `path`, valid until the next call, and the last name."""
         folder, _, name = path.rpartition(b"/")
         return self._handle(folder, make), name
 
     def allow_changes(self) -> None:
-        """From now on folders may be opened up, the root first."""
+        """Allow this object to open up folders from now on, and open up the root first."""
         self._changes = True
         self._make_room(self.root, b"")
 
@@ -62,11 +62,11 @@ class Folders:
             self._make_room(folder, path.rpartition(b"/")[0])
 
     def finish(self, path: bytes) -> None:
-        """The folder has its own mode by now."""
+        """Forget the earlier mode of a folder, which has its own mode by now."""
         self._shut_before.pop(path, None)
 
     def restore_modes(self) -> None:
-        """Give the folders that were opened up, and did not get another mode, the one that they had."""
+        """Give the folders that were opened up their earlier mode back, unless they got another mode."""
         while self._shut_before:
             path, mode = self._shut_before.popitem()
             with suppress(OSError, IntegrityError):  # it was removed meanwhile, or replaced
@@ -75,16 +75,17 @@ class Folders:
                 os.close(handle)
 
     def spells(self, folder: int, name: bytes) -> bool:
-        """Whether the open folder lists just this name. A file system may find an entry by other spellings too.
+        """Return whether the open folder lists exactly this name.
 
-        The list is read once, and again for a name that it lacks.
+        A file system may find an entry by other spellings too. The list is read once, and again for a name
+        that it lacks.
         """
         if name not in self._names.get(folder, ()):
             self._names[folder] = _listed(folder)
         return name in self._names[folder]
 
     def rival(self, folder: int, name: bytes) -> str:
-        """Say what has the name, or is taken for it by the file system."""
+        """Return a text about the entry that has the name, or that the file system takes for it."""
         listed = _listed(folder)
         if name in listed:
             return "something else has this name by now"
@@ -93,14 +94,14 @@ class Folders:
         return f"this file system takes the name for {which}, which is there already"
 
     def open(self, path: bytes) -> int:
-        """A handle of the caller's own on a folder."""
+        """Return a handle on a folder, which the caller closes."""
         if not path:
             return os.dup(self.root)
         folder, _ = self.above(path)
         return self._enter(folder, path, make=False)
 
     def _handle(self, path: bytes, make: bool) -> int:
-        """A handle on a folder, opened from the nearest one that is open still, part by part."""
+        """Return a handle on a folder, opened part by part from the nearest folder that is still open."""
         at = path
         while at and at not in self._open:
             at = at.rpartition(b"/")[0]
@@ -143,7 +144,7 @@ class Folders:
         return os.open(name, FOLDER_FLAGS, dir_fd=parent)
 
     def _own_mode(self, parent: int, name: bytes) -> int | None:
-        """The mode of a folder that this user may open up."""
+        """Return the mode of a folder that this user may open up, else None."""
         now = os.stat(name, dir_fd=parent, follow_symlinks=False)
         own = self._changes and stat.S_ISDIR(now.st_mode) and now.st_uid == os.geteuid()
         return stat.S_IMODE(now.st_mode) if own else None
@@ -155,7 +156,7 @@ class Folders:
             and now.st_uid == os.geteuid()
             and not os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=_EFFECTIVE)
         ):
-            with suppress(OSError):  # what is to be written there says why it cannot be
+            with suppress(OSError):  # the later write reports the reason
                 os.fchmod(folder, stat.S_IMODE(now.st_mode) | 0o700)
                 self._shut_before.setdefault(path, stat.S_IMODE(now.st_mode))
         self._roomy.add(folder)
@@ -172,5 +173,5 @@ def _listed(folder: int) -> frozenset[bytes]:
 
 
 def _folded(name: bytes) -> str:
-    """What is left of a name when case, composition, and dots and spaces at its end do not count."""
+    """Return a name in a form without case, with one composition, and without dots and spaces at its end."""
     return unicodedata.normalize("NFC", os.fsdecode(name)).casefold().rstrip(". ")

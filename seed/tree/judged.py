@@ -11,7 +11,7 @@ Mark = tuple[int, int, int]  # kind, size and time of modification
 
 
 class Judged(NamedTuple):
-    """What stands under a name: a `mark` by which it is known again, None where nothing stands there."""
+    """The state of a name, and a `mark` that identifies its entry later; None if nothing stands there."""
 
     state: State
     mark: Mark | None = None
@@ -21,15 +21,18 @@ ABSENT = Judged("absent")
 
 
 def mark_of(status: os.stat_result) -> Mark:
-    """Return the mark of what a look has found. Inode numbers are no part of it: FUSE gives new ones."""
+    """Return the mark of an entry with this status.
+
+    Inode numbers are no part of it: FUSE gives new ones.
+    """
     return stat.S_IFMT(status.st_mode), status.st_size, status.st_mtime_ns
 
 
 def is_time(now: os.stat_result, wanted: int) -> bool:
-    """Whether a file has the time of modification `wanted`, as finely as its file system keeps times.
+    """Return whether a file has the time of modification `wanted`, as finely as its file system keeps times.
 
-    How finely that is shows in the time of its last change, which nobody can set: whole seconds there mean ext4 with
-    small inodes, exFAT or FAT, whose steps are of two seconds at most; whole steps of 100 ns mean NTFS.
+    The time of its last change, which nobody can set, shows these steps. Whole seconds there mean ext4 with
+    small inodes, exFAT or FAT: their steps are two seconds at most. Whole steps of 100 ns mean NTFS.
     """
     if now.st_mtime_ns == wanted:
         return True

@@ -1,4 +1,4 @@
-"""Names for files that are whole. A name in use is never taken, but for one that this run has judged."""
+"""Names for files that are whole: a name in use is never taken, unless this run has judged it."""
 
 import errno
 import fcntl
@@ -19,10 +19,10 @@ _NO_LINKS = UNSUPPORTED | {errno.EPERM, errno.EMLINK}
 
 
 def give_name(staged: int, staged_name: bytes, folder: int, name: bytes) -> None:
-    """Move a staged file to a name that nothing has. Raises FileExistsError, OSError.
+    """Move a staged file to a free name. Raises FileExistsError, OSError.
 
-    Three ways lead there: a rename that replaces nothing, a hard link, and a look before the rename. The third is for
-    exFAT and FAT alone, and two processes never take it at once.
+    There are three ways: a rename that replaces nothing, a hard link, and a look before the rename. The third
+    is for exFAT and FAT alone, and two processes never take it at once.
     """
     if not (rename_new(staged, staged_name, folder, name) or _linked(staged, staged_name, folder, name)):
         with alone(folder):
@@ -32,9 +32,9 @@ def give_name(staged: int, staged_name: bytes, folder: int, name: bytes) -> None
 
 
 def replace(staged: int, staged_name: bytes, folder: int, name: bytes, mark: Mark) -> None:
-    """Move a staged file over what has this mark; a folder is replaced only where it is empty.
+    """Move a staged file over the entry with this mark; a folder is replaced only if it is empty.
 
-    Raises FileExistsError where something else has the name by now, OSError.
+    Raises OSError, and FileExistsError if something else has the name by now.
     """
     with alone(folder):
         try:
@@ -54,7 +54,7 @@ def replace(staged: int, staged_name: bytes, folder: int, name: bytes, mark: Mar
 
 @contextmanager
 def alone(folder: int) -> Iterator[None]:
-    """Keep every other process of ours out that would look at a name in this folder and then take it."""
+    """Keep out other processes of this program that look at a name in this folder and then take it."""
     handle = os.open(".", _FOLDER_FLAGS, dir_fd=folder)
     try:
         with suppress(OSError):  # a file system without locks has no way to keep them out

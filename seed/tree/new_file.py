@@ -1,11 +1,14 @@
-"""A file in the making, as the tree writers of all systems know it."""
+"""A file in the making, for the tree writers of all systems."""
 
 from dataclasses import dataclass
 
 
 @dataclass(eq=False)
 class NewFile:
-    """`name` in the folder `folder`; `handle` is -1 while it is not held open. `modified` is its time, once it has one."""
+    """The file `name` in the folder `folder`; `handle` is -1 while the file is not open.
+
+    `modified` is its time, once it has one.
+    """
 
     folder: int
     name: bytes

@@ -1,7 +1,8 @@
-"""Writes a tree below one target on POSIX, by directory handles: never outside it, never through a symbolic link.
+"""The writer of a tree below one target on POSIX: never outside it, never through a symbolic link.
 
-A file appears under its name whole, with all its attributes, or not at all: it is written in a staging folder, made
-durable there with others, and renamed. The order of these writes stands in seed/contents.py.
+It works by directory handles. A file appears under its name whole, with all its attributes, or not at all.
+The writer writes it in a staging folder, makes it durable there with others, and renames it. seed/contents.py
+gives the order of these writes.
 """
 
 import errno
@@ -32,17 +33,23 @@ from seed.tree.staging import Staging, make_durable  # noqa: E402
 
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-NO_OWNER = (1 << 32) - 1  # to give a file to this one means to leave its owner as it is
+NO_OWNER = (1 << 32) - 1  # the call that gives a file to this id leaves its owner as it is
 _FILES_MAX = 256
 
 
 class TreeWriter:
-    """A target folder and the ways to put entries into it. `path` is always relative, checked by the catalog."""
+    """A target folder and the ways to put entries into it.
+
+    `path` is always relative, and the catalog has checked it.
+    """
 
     def __init__(
         self, target: str, monitor: Monitor, *, overwrite: bool, compare: Compare | None = None
     ) -> None:
-        """`compare` is `content` where none is given and `overwrite` is, else `times`."""
+        """Open the target, and make it if need be. Raises MediaError.
+
+        Without `compare`, the writer compares by `content` if `overwrite` is set, else by `times`.
+        """
         self.existed = os.path.isdir(target)
         try:
             os.makedirs(target, exist_ok=True)
@@ -63,7 +70,7 @@ class TreeWriter:
         self._open: OrderedDict[NewFile, None] = OrderedDict()
         self._told: set[str] = set()
         self._roomy: bytes | None = None
-        self._steady: set[int] = set()  # staging folders out of which a file has kept its time
+        self._steady: set[int] = set()  # staging folders from which a file has kept its time
 
     def close(self) -> None:
         for new in list(self._open):
@@ -73,31 +80,37 @@ class TreeWriter:
         self._folders.close()
 
     def begin(self) -> None:
-        """From now on the target may be changed. What killed restores left there goes before anything is judged."""
+        """Allow changes of the target from now on.
+
+        The leftovers of killed restores are removed before anything is judged.
+        """
         self._folders.allow_changes()
         self._staging.sweep()
 
     def make_room(self, path: bytes) -> None:
-        """Let this user write into the folder above `path`, if that is its own."""
+        """Let this user write into the folder above `path`, if the user owns it."""
         folder = path.rpartition(b"/")[0]
-        if folder != self._roomy:  # mostly the one of the entry before
+        if folder != self._roomy:  # mostly it is the folder of the entry before
             self._roomy = folder
-            with suppress(OSError, IntegrityError):  # the writing will say what is in the way
+            with suppress(OSError, IntegrityError):  # the later write reports the obstacle
                 self._folders.make_room(path)
 
     def prepare(self) -> None:
-        """Make what forks share: see `branch`."""
+        """Make the staging folder that forks share: see `branch`."""
         self._staging.place(self._folders.root)
 
     def branch(self, number: int, monitor: Monitor) -> Self:
-        """This writer in a fork, of a number of its own among those that run; ended by `settle` alone."""
+        """Return this writer for a fork; only `settle` ends it.
+
+        `number` differs from the numbers of the other forks that run.
+        """
         twin = copy(self)
         twin._monitor, twin._staging = monitor, self._staging.branch(number)
         twin._open, twin._told = OrderedDict(), set()
         return twin
 
     def judge(self, entry: Entry, path: bytes) -> Judged:
-        """Look at what has the name now."""
+        """Compare the entry that has the name now with `entry`."""
         try:
             folder, name = self._folders.above(path, make=False)
             now = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -107,7 +120,7 @@ class TreeWriter:
         return Judged(self._state(entry, now, folder, name) if spelt else "twin", mark_of(now))
 
     def rival(self, path: bytes) -> str:
-        """Say what has the name, or is taken for it by the file system."""
+        """Return a text about the entry that has the name, or that the file system takes for it."""
         return self._folders.rival(*self._folders.above(path, make=False))
 
     def _state(self, entry: Entry, now: os.stat_result, folder: int, name: bytes) -> State:
@@ -122,7 +135,11 @@ class TreeWriter:
         return "same" if same else "other"
 
     def _file_state(self, entry: Entry, now: os.stat_result) -> State:
-        """A file of another time is replaced, if that was asked for; else its content tells whether it is another."""
+        """Return how a file compares with its entry by size and time.
+
+        A file with another time counts as another with `overwrite`; without it, its content decides.
+        `compare` decides about a file with the same time.
+        """
         if now.st_size != entry.size:
             return "other"
         if not is_time(now, entry.modified):
@@ -130,7 +147,7 @@ class TreeWriter:
         return "doubt" if self.compare == "content" else "same"
 
     def open_there(self, path: bytes) -> int:
-        """A read handle on the file that has the name; nothing but a file is ever opened. Raises OSError."""
+        """Return a read handle on the file that has the name; open nothing but files. Raises OSError."""
         folder, name = self._folders.above(path, make=False)
         if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             handle = os.open(name, _READ_FLAGS, dir_fd=folder)
@@ -140,7 +157,7 @@ class TreeWriter:
         raise FileNotFoundError(errno.ENOENT, "no file is there")
 
     def make_folder(self, path: bytes) -> bool:
-        """A folder that its entry's attributes are given to later, by `finish_folder`; False where one was there.
+        """Make a folder, and return False if it was there; `finish_folder` gives it its attributes later.
 
         Raises FileExistsError, OSError.
         """
@@ -158,7 +175,7 @@ class TreeWriter:
         return True
 
     def finish_folder(self, entry: Entry, path: bytes) -> None:
-        """Give a folder its attributes; the target keeps its own where it was there before."""
+        """Give a folder its attributes; the target itself keeps its own if it was there before."""
         if not path and self.existed:
             return
         handle = self._folders.open(path)
@@ -169,7 +186,7 @@ class TreeWriter:
             os.close(handle)
 
     def open_file(self, path: bytes) -> NewFile:
-        """A file in the making; `publish` gives it its name."""
+        """Return a file in the making; `publish` gives it its name."""
         parent, _ = self._folders.above(path)
         folder, name = self._staging.place(parent)
         new = NewFile(folder, name, os.open(name, _NEW_FLAGS, 0o600, dir_fd=folder))
@@ -185,7 +202,7 @@ class TreeWriter:
             data, offset = data[written:], offset + written
 
     def set_size(self, new: NewFile, size: int) -> None:
-        """What is not written below `size` is a hole."""
+        """Set the size of the file; the unwritten parts below `size` are holes."""
         os.truncate(new.handle, size)
 
     def finish_file(self, entry: Entry, path: bytes, new: NewFile) -> None:
@@ -198,7 +215,7 @@ class TreeWriter:
             self._let_go(new)
 
     def flush(self, staged: Iterable[NewFile]) -> None:
-        """Wait until all of these are on their media, with their attributes. Raises OSError."""
+        """Wait until all these files are on their media, with their attributes. Raises OSError."""
         by_folder: dict[int, list[bytes]] = {}
         for new in staged:
             by_folder.setdefault(new.folder, []).append(new.name)
@@ -206,7 +223,7 @@ class TreeWriter:
             make_durable(folder, names)
 
     def publish(self, new: NewFile, path: bytes, mark: Mark | None) -> None:
-        """Give what is durable its name; what has that name may be replaced if its mark is this one.
+        """Give a durable file its name; it may replace the entry of that name if the entry has this mark.
 
         Raises FileExistsError, OSError.
         """
@@ -222,22 +239,28 @@ class TreeWriter:
             self._mend_time(new.folder, new.modified, folder, name)
 
     def _mend_time(self, staged: int, modified: int, folder: int, name: bytes) -> None:
-        """Set the time again where a new name changes it, as with FAT behind FUSE; once it did not, it never does."""
+        """Set the time again if the new name changed it, as with FAT behind FUSE.
+
+        Once a file has kept its time, all files from the same staging folder do.
+        """
         now = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if is_time(now, modified):
             self._steady.add(staged)
         else:
-            with suppress(OSError):  # a time that cannot be set was told already
+            with suppress(OSError):  # a time that cannot be set was reported already
                 os.utime(name, ns=(modified, modified), dir_fd=folder, follow_symlinks=False)
 
     def abandon_file(self, new: NewFile) -> None:
-        """A file whose content could not be had is not left behind; the next restore removes what stays all the same."""
+        """Remove a file that is not published, such as one without its content.
+
+        If this fails, the next restore removes the file.
+        """
         self._let_go(new)
         with suppress(OSError):
             os.unlink(new.name, dir_fd=new.folder)
 
     def make_link(self, existing: bytes, path: bytes, mark: Mark | None) -> None:
-        """A hard link on a file restored before. Raises as `publish`."""
+        """Make a hard link to a file restored before. Raises the errors of `publish`."""
         source, source_name = self._folders.above(existing)
         new = NewFile(*self._staging.place(source), -1)
         os.link(source_name, new.name, src_dir_fd=source, dst_dir_fd=new.folder, follow_symlinks=False)
@@ -247,7 +270,7 @@ class TreeWriter:
             self.abandon_file(new)  # renaming onto itself does nothing
 
     def is_link(self, existing: bytes, path: bytes) -> bool:
-        """Whether both paths are the same file already."""
+        """Return whether both paths are the same file already."""
         try:
             status = []
             for one in (existing, path):
@@ -258,7 +281,10 @@ class TreeWriter:
         return (status[0].st_dev, status[0].st_ino) == (status[1].st_dev, status[1].st_ino)
 
     def make_other(self, entry: Entry, path: bytes) -> NewFile | None:
-        """A symbolic link, FIFO, socket or device in the making. None for a device, where only root may make it."""
+        """Make a symbolic link, FIFO, socket or device, without its name yet.
+
+        Return None for a device if only root may make it.
+        """
         parent, _ = self._folders.above(path)
         folder, name = self._staging.place(parent)
         try:
@@ -275,13 +301,13 @@ class TreeWriter:
         return NewFile(folder, name, -1, entry.modified)
 
     def note(self, text: str) -> None:
-        """Tell what holds for many entries, once."""
+        """Give a notice that holds for many entries, once."""
         if text not in self._told:
             self._told.add(text)
             self._monitor.notice(text)
 
     def settle(self) -> None:
-        """All files are written: from here on only the attributes of folders change."""
+        """Close the staging: all files are written, and from here on only attributes of folders change."""
         self._staging.close()
 
     def sync(self) -> None:
@@ -291,7 +317,7 @@ class TreeWriter:
             make_durable(folder)
 
     def _hold(self, new: NewFile) -> None:
-        """Keep `new` open, and let go of the one that was not written to for longest."""
+        """Keep `new` open, and close the file with the oldest last write if too many are open."""
         self._open[new] = None
         self._open.move_to_end(new)
         if len(self._open) > self._files_max:
@@ -303,7 +329,7 @@ class TreeWriter:
             new.handle = -1
 
     def _clear(self, folder: int, name: bytes) -> None:
-        """Remove what is in the way, if that was asked for; a folder only where it is empty."""
+        """Remove the entry that is in the way, if `overwrite` allows it; a folder only if it is empty."""
         if not self.overwrite:
             raise FileExistsError(errno.EEXIST, IN_THE_WAY)
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
@@ -312,10 +338,10 @@ class TreeWriter:
             os.unlink(name, dir_fd=folder)
 
     def _attributes(self, handle: int, name: bytes | None, entry: Entry, path: bytes) -> None:
-        """Owner, extended attributes, mode, times, in the order in which none undoes or forbids another.
+        """Set owner, extended attributes, mode and times, in an order that lets none undo or forbid another.
 
-        On `handle` itself, or on `name` in the folder `handle` for what cannot be opened. What the target does not
-        take is told; the rest is as good without it.
+        Set them on `handle` itself, or on `name` in the folder `handle` for an entry that cannot be opened.
+        Report each attribute that the target does not take; the rest is as good without it.
         """
         folder, itself = (None, True) if name is None else (handle, False)
         target: int | bytes = handle if name is None else name
@@ -325,10 +351,10 @@ class TreeWriter:
                 raise PermissionError(errno.EPERM, "no file has this owner")
             os.chown(target, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=itself)
         except OSError:
-            mode &= ~0o6000  # another's program must not run with this user's rights
+            mode &= ~0o6000  # the program of another user must not run with this user's rights
             self.note("owners were not restored: only root can give files away")
         if mode & 0o6000 and not self.root and entry.type != FOLDER:
-            mode &= ~0o6000  # who sealed the catalog would let every other user run it as this one
+            mode &= ~0o6000  # else the catalog's author lets every user run it as this user
             self.note("programs were restored without set-uid and set-gid: only root restores these")
         if sys.platform == "linux":
             if entry.type == FOLDER:

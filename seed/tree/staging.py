@@ -1,7 +1,8 @@
-"""Where files lie while they are written: a folder of its own on each mount, removed at the end.
+"""The folders for files in the making: a folder of its own on each mount, removed at the end.
 
-Its name is random, so that no name in a catalog can be that of a file in the making. What a killed restore left
-behind is removed by the next one that writes there; of one that runs still the folder is locked.
+The name of a folder is random, so that no name in a catalog can be that of a file in the making. The next
+restore that writes there removes the leftovers of a killed restore. The folder of a running restore is
+locked.
 """
 
 import errno
@@ -33,10 +34,10 @@ class _Stage:
 
 
 class Staging:
-    """Gives out places, each a folder's handle and a name that is free in it.
+    """A source of places, each a folder's handle and a name that is free in it.
 
-    The folder lies in `root`; on what is mounted below, in the first folder there that is written into. A second
-    mount of one file system counts as another: nothing can be renamed from one into the other.
+    The folder lies in `root`. On a mount below, it lies in the first folder there that is written into. A
+    second mount of one file system counts as another: nothing can be renamed from one into the other.
     """
 
     def __init__(self, root: int) -> None:
@@ -49,7 +50,7 @@ class Staging:
         self._mark = b""
 
     def place(self, folder: int) -> tuple[int, bytes]:
-        """A place from which a file can be renamed into `folder`."""
+        """Return a place from which a file can be renamed into `folder`."""
         mount = self._mounts.get(folder)
         if mount is None:
             mount = self._mounts[folder] = _mount(folder)
@@ -60,10 +61,13 @@ class Staging:
         return stage.handle, b"%b%d" % (self._mark, self._count)
 
     def branch(self, number: int) -> "Staging":
-        """For a fork: the same folders, under names of its own; what it adds to them it removes itself."""
+        """Return a staging for a fork: the same folders, with file names of its own.
+
+        The fork itself removes the folders that it adds.
+        """
         twin = Staging(self._root)
         twin._mounts = dict(self._mounts)
-        # By handles of its own: the system tells each open handle once of a failed write.
+        # The fork has handles of its own: the system reports a failed write once to each open handle.
         twin._lent = {
             mount: replace(stage, handle=_open(stage.handle, b".")) for mount, stage in self._stages.items()
         }
@@ -71,18 +75,21 @@ class Staging:
         return twin
 
     def sweep(self) -> None:
-        """Remove what killed restores left in the root; nothing has been judged there yet, or written."""
+        """Remove the leftovers of killed restores in the root, before anything is judged or written there."""
         with suppress(OSError):
             for name in filter(_NAME.match, map(os.fsencode, os.listdir(self._root))):
-                with suppress(OSError):  # not one of ours, or in use, and no harm
+                with suppress(OSError):  # not a folder of a restore, or in use: no harm
                     _remove(self._root, name)
 
     def forget(self, folder: int) -> None:
-        """The handle is closed, and may come to mean another folder."""
+        """Forget a handle that will be closed: its number may come to mean another folder."""
         self._mounts.pop(folder, None)
 
     def close(self) -> None:
-        """Remove the folders and what is left in them. What a broken disk does not let go, the next restore removes."""
+        """Remove the folders and all files left in them.
+
+        The next restore removes a folder that a broken disk does not let go.
+        """
         for stage in self._stages.values():
             with suppress(OSError):
                 _empty(stage.handle)
@@ -93,7 +100,7 @@ class Staging:
 
 
 def _mount(folder: int) -> tuple[int, int]:
-    """The device of a folder and, where the system tells, the number of the mount."""
+    """Return the device of a folder and the number of its mount; 0 if the system gives no number."""
     device = os.fstat(folder).st_dev
     with suppress(OSError):
         with open(f"/proc/self/fdinfo/{folder}", encoding="ascii") as lines:
@@ -106,7 +113,7 @@ def _mount(folder: int) -> tuple[int, int]:
 def make_durable(folder: int, names: Iterable[bytes] = ()) -> None:
     """Wait until the file system of an open folder is on its medium.
 
-    A system without a call for this flushes the files of these `names` in the folder. Raises OSError.
+    On a system without a call for this, flush the files of these `names` in the folder. Raises OSError.
     """
     if not sync_file_system(folder):
         for name in names:
@@ -128,7 +135,7 @@ def _begin(folder: int) -> _Stage:
     os.mkdir(name, 0o700, dir_fd=folder)
     handle = _open(folder, name)
     _lock(handle)
-    drop_inherited(handle)  # what is made in it must not inherit in its turn
+    drop_inherited(handle)  # entries made in it must not inherit in their turn
     return _Stage(handle, os.dup(folder), name)
 
 
@@ -143,7 +150,7 @@ def _remove(folder: int, name: bytes) -> None:
 
 
 def _lock(handle: int) -> None:
-    """Mark a folder as in use while the handle is open. Raises BlockingIOError where it is marked."""
+    """Mark a folder as in use while the handle is open. Raises BlockingIOError if it is marked already."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

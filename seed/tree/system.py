@@ -1,4 +1,4 @@
-"""The writer of the system this runs on."""
+"""The writer for the system that this runs on."""
 
 import sys
 

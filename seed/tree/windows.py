@@ -1,4 +1,4 @@
-"""The place of the Windows writer. It is not written yet, and says so."""
+"""The place of the Windows writer, which is not written yet: each call raises an error that says so."""
 
 from collections.abc import Iterable
 from typing import Self
