@@ -1,1 +1,1 @@
-"""The disks that are attached, and what speaks against writing a seed onto one."""
+"""The disks that are attached, and the reasons against writing a seed onto one."""

@@ -1,4 +1,4 @@
-"""The disks that are attached: how much room each has, what of ours lies on it, what speaks against a seed on it."""
+"""The disks that are attached: the room on each, the seeds on it, and the reasons against a seed on it."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from seed.drives.device import Device
 
 ROOM_LITTLE = 1 << 30  # bytes free; or
 SHARE_LITTLE = 0.05
-INVENTORIES = 8  # of a disk are looked at: whoever wrote it may have put a million
+INVENTORIES = 8  # the newest of a disk that are read: its writer may have put a million
 FAT = {"vfat", "msdos", "fat", "fat32", "fat16"}
 
 _UNREADABLE = (FormatError, IntegrityError, MediaError, StoreError)
@@ -30,7 +30,7 @@ _UNREADABLE = (FormatError, IntegrityError, MediaError, StoreError)
 
 @dataclass(frozen=True)
 class Held:
-    """A disk of a set that lies there, by its label and the inventory that closes it."""
+    """A disk of a set, found on a device, by its label and the inventory that closes it."""
 
     label: Label
     closed: bool
@@ -39,8 +39,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Attached:
-    """A device, the bytes that are free on it, None where it is not mounted, and what of ours it holds. `unclear` where the
-    system does not tell what is mounted."""
+    """A device, the bytes that are free on it, and the disks of sets that it holds.
+
+    `free` is None if the device is not mounted. `unclear` is true if the system does not list its mounts.
+    """
 
     device: Device
     free: int | None = None
@@ -48,7 +50,7 @@ class Attached:
     unclear: bool = False
 
     def warnings(self) -> dict[str, str]:
-        """What speaks against a seed on it: a stable code, and why."""
+        """Return the reasons against a seed on it: each as a stable code and a text."""
         return dict(self._warnings())
 
     def _warnings(self) -> Iterator[tuple[str, str]]:
@@ -73,9 +75,10 @@ class Attached:
 
 
 def attached(monitor: Monitor) -> list[Attached]:
-    """The disks of this machine, those that can be unplugged first; kernel and network file systems are none.
+    """Return the disks of this machine, those that can be unplugged first.
 
-    A system that does not tell what is mounted, as one without /proc, is a notice.
+    Kernel and network file systems are no disks. A system that does not list its mounts, such as one without
+    /proc, is a notice.
     """
     mounts, unclear = list[Device](), False
     try:
@@ -91,7 +94,7 @@ def attached(monitor: Monitor) -> list[Attached]:
 
 
 def _mounts() -> list[Device]:
-    """What is known of everything that is mounted. Raises OSError where the system does not tell."""
+    """Return a device for everything that is mounted. Raises OSError if the system lists no mounts."""
     return [
         Device(m.device, m.mountpoint, m.fstype or None, read_only="ro" in m.opts.split(","))
         for m in psutil.disk_partitions(all=False)
@@ -99,7 +102,7 @@ def _mounts() -> list[Device]:
 
 
 def _devices(mounts: Sequence[Device]) -> list[Device]:
-    """What the system's programs tell of devices."""
+    """Return the devices that the system's programs report."""
     if sys.platform == "win32":
         return windows.devices()
     if sys.platform == "darwin":
@@ -108,11 +111,11 @@ def _devices(mounts: Sequence[Device]) -> list[Device]:
 
 
 def _with_mounts(devices: Sequence[Device], mounts: Sequence[Device]) -> Iterator[Device]:
-    """The devices, and what is mounted of which the system's programs told nothing."""
+    """Yield the devices, and the mounts about which the system's programs reported nothing."""
     at = {mount.path: mount for mount in reversed(mounts)}  # mounted twice: the first counts
     devices = list(
         {device.path: device for device in devices}.values()
-    )  # a volume over several disks is told with each
+    )  # a volume over several disks is listed with each
     known = {device.path for device in devices} | {device.mounted for device in devices}
     for device in devices:
         mount = at.get(device.path, device)
@@ -138,7 +141,10 @@ def _looked_at(device: Device) -> Attached:
 
 
 def _held(disk: Path) -> Iterator[Held]:
-    """The sets of which a disk lies here. What cannot be believed is passed over: `seed verify` says why."""
+    """Yield the disks of sets that lie here.
+
+    An object that cannot be believed is passed over: `seed verify` says why.
+    """
     folders: list[Path] = []
     with suppress(*_UNREADABLE):
         folders = seed_folders(disk)

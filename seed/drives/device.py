@@ -1,4 +1,4 @@
-"""A file system that a seed may be written to, or a disk without any, as the system tells of it."""
+"""A file system that can take a seed, or a disk without any, as the system describes it."""
 
 import json
 import subprocess
@@ -13,8 +13,12 @@ DIGITS_MAX = 20  # more bytes than any disk has
 
 @dataclass(frozen=True)
 class Device:
-    """`path` names it to the system; `mounted` is where, None where nowhere. `size` in bytes. `bus` as `usb` or `sata`;
-    `system` where this machine runs from the same disk; `failing` as the disk says of itself, None where it does not."""
+    """A device, as the system describes it.
+
+    `path` names it to the system. `mounted` is its mount point, or None. `size` is in bytes. `bus` is a word
+    such as `usb` or `sata`. `system` is true if this machine runs from the same disk. `failing` is the report
+    of the disk about itself, or None.
+    """
 
     path: str
     mounted: str | None = None
@@ -30,7 +34,10 @@ class Device:
 
 
 def answer(*command: str) -> bytes:
-    """What a program of the system prints, whatever its exit code; nothing where it is not there, or does not end."""
+    """Return the output of a system program, at any exit code.
+
+    It is empty if the program is missing, or does not end in time.
+    """
     try:
         done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
     except (OSError, subprocess.SubprocessError):
@@ -39,12 +46,12 @@ def answer(*command: str) -> bytes:
 
 
 def answer_json(*command: str) -> Json:
-    """As `answer`, of JSON; None where it is none."""
+    """Return the output of a system program, as `answer` does, as JSON; None if it is no JSON."""
     return parsed(answer(*command))
 
 
 def parsed(printed: bytes) -> Json:
-    """What was printed as JSON; None where it is none."""
+    """Return the value of printed JSON; None if it is no JSON."""
     try:
         return json.loads(printed)  # type: ignore[no-any-return]
     except (ValueError, RecursionError):
@@ -52,12 +59,12 @@ def parsed(printed: bytes) -> Json:
 
 
 def word(value: Json) -> str | None:
-    """A text without the blanks that disks fill their names up with; None where nothing is left."""
+    """Return a text without the blanks with which disks fill up their names; None if nothing is left."""
     return value.strip() or None if isinstance(value, str) else None
 
 
 def number(value: Json) -> int:
-    """A size, else 0; older programs print numbers as texts."""
+    """Return a size, else 0; older programs print numbers as texts."""
     if isinstance(value, str) and len(value) <= DIGITS_MAX and value.isdecimal():
         return int(value)
     return value if type(value) is int and 0 <= value < 10**DIGITS_MAX else 0
@@ -68,5 +75,5 @@ def truth(value: Json) -> bool:
 
 
 def members(value: Json) -> Sequence[dict[str, Json]]:
-    """The objects in a list, or the one that stands there without it."""
+    """Return the objects in a list, or the single object that replaces a list."""
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]

@@ -1,4 +1,7 @@
-"""What lsblk, blkid and smartctl tell of disks on Linux; any of them may be missing, or not allowed to say all."""
+"""The reports of lsblk, blkid and smartctl about disks on Linux.
+
+Each program may be missing, or may lack the right to report everything.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -10,12 +13,12 @@ from seed.drives.device import Device, answer, answer_json, members, number, tru
 COLUMNS = "NAME,PATH,TYPE,SIZE,MODEL,SERIAL,TRAN,RM,HOTPLUG,RO,FSTYPE,MOUNTPOINT"
 SYSTEM = ("/", "/boot", "/boot/efi", "/usr", "/var", "[SWAP]")
 DEPTH_MAX = 16  # a file system in a volume in a sealed one on a partition is four
-# What a disk is divided into, or what another device is made of: no place for files.
+# Parts of a disk, or of another device: no place for files.
 NO_PLACE = {"swap", "crypto_LUKS", "LVM2_member", "linux_raid_member", "zfs_member", "squashfs", "iso9660"}
 
 
 def devices() -> list[Device]:
-    """All that lsblk lists; none where it is not there."""
+    """Return all devices that lsblk lists; none if lsblk is missing."""
     told = answer_json("lsblk", "--json", "--bytes", "--output", COLUMNS)
     found = [_with_kind(device) for device in listed(told)]
     failing = {disk: is_failing(disk) for disk in {disk for _, disk in found}}
@@ -23,7 +26,7 @@ def devices() -> list[Device]:
 
 
 def listed(told: Json) -> list[tuple[Device, str]]:
-    """The file systems in lsblk's answer, and the disks that have none at all; each with the disk that it lies on."""
+    """Return the file systems in lsblk's answer, and the disks without any; each with its disk."""
     tops = members(told.get("blockdevices")) if isinstance(told, dict) else ()
     return [found for top in tops for found in _of_disk(top)]
 
@@ -62,7 +65,7 @@ def _below(node: dict[str, Json], depth: int = 0) -> Iterator[dict[str, Json]]:
 
 
 def _with_kind(found: tuple[Device, str]) -> tuple[Device, str]:
-    """Where nobody has told lsblk what lies on a device, blkid looks, if it may."""
+    """Return a device with its file system: if lsblk does not know it, blkid looks, if it may."""
     device, disk = found
     if device.filesystem is None:
         kind = word(
@@ -73,14 +76,14 @@ def _with_kind(found: tuple[Device, str]) -> tuple[Device, str]:
 
 
 def is_failing(disk: str) -> bool | None:
-    """What the disk says of its own health; None where it, or smartctl, says nothing."""
+    """Return the disk's own report about its health; None if the disk or smartctl gives none."""
     if shutil.which("smartctl") is None:
         return None
     return health(answer_json("smartctl", "--health", "--json", disk))
 
 
 def health(told: Json) -> bool | None:
-    """Whether smartctl's answer says that the disk fails."""
+    """Return whether smartctl's answer says that the disk fails; None if it does not say."""
     status = told.get("smart_status") if isinstance(told, dict) else None
     passed = status.get("passed") if isinstance(status, dict) else None
     return not passed if isinstance(passed, bool) else None

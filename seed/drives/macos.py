@@ -1,4 +1,4 @@
-"""What diskutil tells of disks on macOS."""
+"""The reports of diskutil about disks on macOS."""
 
 import plistlib
 
@@ -9,16 +9,16 @@ FAILING = {"Verified": False, "Failing": True}
 
 
 def devices(mounts: list[str]) -> list[Device]:
-    """What is mounted at these places."""
+    """Return the devices that are mounted at these places."""
     found = [described(answer("diskutil", "info", "-plist", mount)) for mount in mounts]
     return [device for device in found if device is not None]
 
 
 def described(told: bytes) -> Device | None:
-    """A file system as `diskutil info -plist` describes it; None where it does not."""
+    """Return a file system as `diskutil info -plist` describes it; None if it does not."""
     try:
         info: dict[str, Json] = plistlib.loads(told, fmt=plistlib.FMT_XML)
-    except Exception:  # plistlib ends in whatever its stack happens to lack
+    except Exception:  # broken input makes plistlib raise errors of many types
         return None
     if not isinstance(info, dict):
         return None

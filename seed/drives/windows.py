@@ -1,4 +1,4 @@
-"""What Get-Disk tells of disks on Windows."""
+"""The reports of Get-Disk about disks on Windows."""
 
 from formats.wire import Json
 from seed.drives.device import Device, answer_json, members, number, truth, word
@@ -17,12 +17,12 @@ FAILING = {"Healthy": False, "Unhealthy": True}
 
 
 def devices() -> list[Device]:
-    """All volumes with a drive letter."""
+    """Return all volumes with a drive letter."""
     return listed(answer_json("powershell", "-NoProfile", "-NonInteractive", "-Command", QUERY))
 
 
 def listed(told: Json) -> list[Device]:
-    """The volumes in PowerShell's answer: a list, or the only one."""
+    """Return the volumes in PowerShell's answer, which is a list or the only volume."""
     return [
         Device(
             path=mounted,

@@ -1,1 +1,1 @@
-"""What a seed would come to, from a walk over everything and a look into a part of it."""
+"""The estimate of a seed's size, from a walk over everything and a look into a part of it."""

@@ -12,16 +12,19 @@ from seed.sampling.content import content_of, regions_of, within
 from seed.sampling.share import Share
 
 ALIKE_MAX = 512  # files of one order of magnitude that are compared
-WHOLE_MAX = 1 << 20  # bytes: of longer files the beginning, the middle and the end are compared
+WHOLE_MAX = 1 << 20  # bytes: longer files are compared by their beginning, middle and end
 PART = 64 << 10
 RULE_OF_THREE = (
-    1.5  # of none in n it is 3/n at most, nineteen times in twenty; half of that is a standard error
+    1.5  # if none of n is seen, the share is at most 3/n, nineteen times in twenty: half is a standard error
 )
 
 
 class Alike:
-    """Files of one order of magnitude by their lengths: those of all lengths, until there are too many; then those of about every
-    second, fourth … length."""
+    """Files of one order of magnitude, by their lengths.
+
+    It keeps the files of all lengths until there are too many. Then it keeps those of about every second,
+    fourth … length.
+    """
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -53,9 +56,12 @@ class Alike:
         )
 
     def duplicate(self, stopping: Monitor) -> Share:
-        """The share of the bytes that is met again. Of lengths drawn together each is a cluster: a ratio estimate (Cochran, Sampling
-        Techniques, 1977, section 9A.1). Of a length with more files than are compared, what lies between those that
-        were seen and all of them is unknown."""
+        """Return the share of the bytes that is met again, with its standard error.
+
+        Each length that is drawn is a cluster: a ratio estimate (Cochran, Sampling Techniques, 1977, section
+        9A.1). If a length has more files than are compared, the range between the repeated share of these
+        files and the whole is unknown.
+        """
         seen: list[tuple[float, float]] = []
         unknown = 0.0
         for size, paths in self._lengths.items():
@@ -78,7 +84,10 @@ class Alike:
 
 
 def _digests(paths: list[bytes], size: int, monitor: Monitor) -> Iterator[bytes]:
-    """What tells files of one length apart; of one that cannot be read, its path. One of its kind need not be read."""
+    """Yield a digest for each file of one length, or the path of a file that cannot be read.
+
+    A file that is the only one of its length need not be read.
+    """
     if len(paths) == 1:
         yield paths[0]
         return

@@ -17,7 +17,7 @@ def located(path: bytes) -> bytes:
 
 
 def regions_of(path: bytes) -> list[Region]:
-    """The data regions of a file; none where it cannot be read any more."""
+    """Return the data regions of a file; none if it cannot be read any more."""
     with suppress(OSError):
         handle = open_quietly(located(path), READ_FLAGS)
         try:
@@ -28,7 +28,7 @@ def regions_of(path: bytes) -> list[Region]:
 
 
 def within(regions: Iterable[Region], at: int, length: int) -> Iterator[Region]:
-    """So much from there on of what is left of a file without its holes."""
+    """Yield the regions of `length` bytes of data from `at` on; holes do not count."""
     for start, size in regions:
         if at < size and length > 0:
             taken = min(size - at, length)
@@ -38,7 +38,7 @@ def within(regions: Iterable[Region], at: int, length: int) -> Iterator[Region]:
 
 
 def content_of(path: bytes, regions: Iterable[Region]) -> bytes:
-    """These parts of a file, end to end; what cannot be read any more is missing."""
+    """Return these parts of a file, end to end, without the parts that cannot be read any more."""
     parts = []
     with suppress(OSError):
         handle = open_quietly(located(path), READ_FLAGS)

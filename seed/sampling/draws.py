@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 
 class Draws:
-    """Places drawn with replacement from all bytes that pass by, of which nobody knows beforehand how many there are.
+    """Places drawn with replacement from all bytes that pass by; the number of bytes is unknown beforehand.
 
-    Each is drawn anew when the total passes its next threshold: after one at `t` bytes the next comes at `t / u`, u uniform
-    in (0, 1], so that at any time each place is equally likely to be any byte (the exponential jumps of Efraimidis and
-    Spirakis, Weighted random sampling with a reservoir, 2006, for samples of one).
+    Each place is drawn anew when the total passes its next threshold. After a threshold at `t` bytes, the
+    next one is `t / u`, with u uniform in (0, 1]. So at any time each place is equally likely to be any byte.
+    These are the exponential jumps of Efraimidis and Spirakis (Weighted random sampling with a reservoir,
+    2006), for samples of one.
     """
 
     def __init__(self, count: int, chance: random.Random) -> None:
@@ -20,7 +21,7 @@ class Draws:
         self._passed = 0
 
     def meet(self, size: int) -> Iterator[tuple[int, int]]:
-        """The places that are drawn anew from the next `size` bytes: which, and at which of these."""
+        """Yield the places drawn anew from the next `size` bytes: their numbers, and their bytes in these."""
         end = self._passed + size
         while self._due[0][0] <= end:
             threshold, number = self._due[0]

@@ -1,9 +1,11 @@
-"""What a seed would come to, from a walk over everything and a look into a part of it.
+"""A sample of the source for the estimate of a seed: a walk over everything, and a look into a part of it.
 
-Two things decide how large it is. How well content compresses is seen at places that are drawn at random from all bytes, each sealed
-as an export would seal it. What is there more than once is counted in large files where these are read through; else it is seen
-among files of equal length, for files of each order of magnitude apart: so many lengths are drawn that a few hundred files are
-read. What is estimated comes with its standard error. What is alike in parts of large files that were not read through is not seen.
+Two things decide the size of a seed: how well content compresses, and how much of it is there more than once.
+For the first, the sample draws places at random from all bytes, and seals each as an export would. For the
+second, it counts repeated content in the large files that it reads through. Otherwise it looks for equal
+files among files of equal length, for each order of magnitude apart. It draws so many lengths that a few
+hundred files are read. Each estimate comes with its standard error. The sample does not see equal parts of
+large files that it did not read through.
 """
 
 import io
@@ -32,25 +34,28 @@ from seed.source.system import Found
 
 LARGE_PLACES, SMALL_PLACES = 768, 256  # in larger files, and in bundles of small ones
 THROUGH_MAX = 8 << 30  # bytes of large files that are read through unasked: a minute of a hard disk
-CUT_BEFORE = 2  # chunks in the mean: cuts then fall as if the file were read from its beginning
+CUT_BEFORE = 2  # mean chunks before a place: cuts then fall as if the file were read from its beginning
 PLACE_FILES = 1000  # small files that one place takes in, at most
 OPENED_MAX = 30_000  # small files that are opened to see how they compress
-FEW = 8  # places: with fewer, an order of magnitude is taken for what all are
+FEW = 8  # places: an order of magnitude with fewer takes the mean of all places
 
 
 @dataclass
 class Population:
-    """All that would be read. `bytes` counts a file of several names once, and holes not at all."""
+    """Everything that a run would read.
+
+    `bytes` counts a file of several names once, and holes not at all.
+    """
 
     entries: int = 0
     files: int = 0
     bytes: int = 0
-    seconds: float = 0.0  # that the walk took
+    seconds: float = 0.0  # the duration of the walk
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """`content` is all bytes together; `through` whether large files were read to their ends."""
+    """The result: `content` is all bytes together; `through` tells if large files were read to their ends."""
 
     population: Population
     content: Stratum
@@ -59,7 +64,7 @@ class Sampled:
 
 @dataclass
 class Place:
-    """A byte of a large file, in a file of that order of magnitude; or small files that would share a bundle with the first."""
+    """A byte of a large file of this order of magnitude, or small files that would share one bundle."""
 
     paths: list[bytes]
     at: int
@@ -69,7 +74,10 @@ class Place:
 
 @dataclass(eq=False)
 class Sample:
-    """Takes in a walk; `look` then reads what was drawn. If `thorough`, large files are read through, and by `take_in` already."""
+    """A sample of the source: it takes in a walk, and `look` then reads the places that were drawn.
+
+    If it is `thorough`, `take_in` already reads all large files through.
+    """
 
     parameters: ChunkingParameters
     chance: random.Random
@@ -80,7 +88,7 @@ class Sample:
     def __post_init__(self) -> None:
         self._large = Draws(LARGE_PLACES, self.chance)
         self._small = Draws(SMALL_PLACES, self.chance)
-        # By whether they are of small files, and by number or order of magnitude.
+        # The keys say whether the files are small, and give a number or an order of magnitude.
         self._places: dict[tuple[bool, int], Place] = {}
         self._alike: dict[tuple[bool, int], Alike] = defaultdict(Alike)
         self._filling: dict[int, Place] = {}
@@ -90,7 +98,7 @@ class Sample:
         self._large_bytes = 0
 
     def take_in(self, walk: Iterable[Found], monitor: Monitor) -> None:
-        """Raises Interrupted."""
+        """Take in the entries of a walk. Raises Interrupted."""
         met = iter(walk)
         while True:
             began = time.perf_counter()
@@ -162,18 +170,18 @@ class Sample:
                 place.bytes += size
 
     def look(self, monitor: Monitor) -> Sampled:
-        """Read what was drawn. Raises Interrupted."""
+        """Read the places that were drawn, and return the result. Raises Interrupted."""
         for path, size in self._waiting:
             self._read_through(path, size, monitor)
         through = self._large_bytes <= THROUGH_MAX
-        if through:  # nothing is left to be estimated of large files
+        if through:  # of large files, nothing is left to be estimated
             self._places = {key: place for key, place in self._places.items() if key[0]}
             self._alike = {key: alike for key, alike in self._alike.items() if key[0]}
         strata = self._strata(monitor)
         return Sampled(self.population, together([*strata, self._through.stratum()]), through)
 
     def _strata(self, monitor: Monitor) -> list[Stratum]:
-        """Files of each order of magnitude, from their places."""
+        """Return a stratum for the files of each order of magnitude, from their places."""
         sealer = ChunkSealer(MasterKey.generate(), self.level)
         stored: dict[tuple[bool, int], list[float]] = defaultdict(list)
         seconds: dict[tuple[bool, int], list[float]] = defaultdict(list)
@@ -202,7 +210,7 @@ class Sample:
         return strata
 
     def _read(self, place: Place, cutter: Cutter, *, small: bool) -> bytes:
-        """A bundle of small files, or the chunk of a large one that holds the place."""
+        """Return a bundle of small files, or the chunk of a large file that holds the place."""
         if small:
             most = self.parameters.small_file_max
             return b"".join(content_of(path, [(0, most)]) for path in place.paths)

@@ -1,4 +1,4 @@
-"""Shares of a whole that were estimated, and how far they may be off."""
+"""Estimated shares of a whole, with their standard errors."""
 
 import math
 import statistics
@@ -15,7 +15,7 @@ class Share:
 
 
 def mean(values: Sequence[float]) -> Share:
-    """Of none it is all."""
+    """Return the mean of shares with its standard error; a share of 1 if there are no values."""
     if not values:
         return Share(1.0)
     error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
@@ -24,8 +24,12 @@ def mean(values: Sequence[float]) -> Share:
 
 @dataclass(frozen=True)
 class Stratum:
-    """Files of a kind: their bytes; the share of these that is there already; what is left of the others once they are sealed,
-    as a share of them; and the seconds of one processor to read and seal all."""
+    """Files of a kind.
+
+    `bytes` counts all their bytes, and `duplicate` is the share of these that is there already. `stored` is
+    the size of the others once they are sealed, as a share of them. `seconds` is the time of one processor to
+    read and seal all.
+    """
 
     bytes: int
     duplicate: Share
@@ -38,7 +42,7 @@ class Stratum:
 
 
 def together(strata: Sequence[Stratum]) -> Stratum:
-    """Several as one, each by its weight (Cochran, Sampling Techniques, 1977, section 5.3)."""
+    """Return several strata as one, each by its weight (Cochran, Sampling Techniques, 1977, section 5.3)."""
     total, unique = sum(s.bytes for s in strata), sum(s.unique for s in strata)
     if not unique:
         return Stratum(0, Share(0.0), Share(1.0), 0.0)

@@ -1,4 +1,4 @@
-"""Large files read to their ends, and cut as an export cuts them: what is in them more than once is counted."""
+"""The reading of large files to their ends, cut as an export cuts them, to count repeated content."""
 
 import os
 import random
@@ -24,7 +24,7 @@ PLACES = 768  # among all bytes that are new: the chunks they lie in are sealed
 
 
 class Through:
-    """What was read so far, under a key of its own."""
+    """The content that was read so far, under a key of its own."""
 
     def __init__(self, parameters: ChunkingParameters, chance: random.Random, level: int) -> None:
         master = MasterKey.generate()
@@ -34,11 +34,11 @@ class Through:
         self._draws = Draws(PLACES, chance)
         self._stored: dict[int, float] = {}  # by place
         self._bytes = self._unique = 0
-        self._reading = 0.0  # seconds of a processor, sealing apart
-        self._sealing = self._sealed = 0.0  # of sealing, and the bytes that were sealed
+        self._reading = 0.0  # processor seconds without sealing
+        self._sealing = self._sealed = 0.0  # processor seconds of sealing, and the sealed bytes
 
     def read(self, path: bytes, monitor: Monitor) -> None:
-        """Raises OSError where it cannot be read, or not to its end; Interrupted."""
+        """Read a file to its end. Raises Interrupted, and OSError if the file cannot be read to its end."""
 
         def heard(got: int) -> None:
             if monitor.stopping():
