@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Run the console script."""
     from formats.ending import framed
 
     # Many threads wait for the interpreter for microseconds of work: at the default 5 ms they wait for each other.
     sys.setswitchinterval(0.0001)
-    # Of millions of rows on their way hardly one is part of a cycle: at the default, looking for some took a tenth of a run.
+    # Hardly one of millions of rows is part of a cycle: at the default, the search for cycles took a tenth of a run.
     gc.set_threshold(100_000)
     sys.exit(framed("seed", _work, _logs))
 
@@ -40,7 +40,7 @@ def _work() -> int:
 
 
 def _job_ended(console: "Console") -> None:
-    """Tell who wants to be told. Only the end of a job loads what that takes."""
+    """Send the notices about an ended job; only the end of a job loads the modules for it."""
     from seed.cli.jobs import job_ended
 
     job_ended(console)

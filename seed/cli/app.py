@@ -1,4 +1,4 @@
-"""The commands' root, and what all of them ask the environment for."""
+"""The root of the commands, and the parts of the environment that all commands use."""
 
 import os
 import shlex
@@ -38,7 +38,7 @@ AT_THE_DATACENTER = "that is done at the datacenter: `importer {}`, and `importe
 
 
 class SeedVerbs(Program):
-    """The commands of `seed`, and what the verbs of restic, borg and their like are here."""
+    """The commands of `seed`, and the ones that replace the verbs of restic, borg and similar programs."""
 
     package = "seed.cli"
     listed = COMMANDS
@@ -106,7 +106,7 @@ PassphraseFileOption = Annotated[
     typer.Option(
         "--passphrase-file",
         metavar="FILE",
-        readable=False,  # to read it says more
+        readable=False,  # reading it gives a better message
         help="Read the passphrase from this file's first line; - is what is piped in.",
     ),
 ]
@@ -124,7 +124,10 @@ def main(
 
 
 def home_path() -> Path:
-    """Return where this side keeps its state: SEED_HOME, else the platform's place. Raises HomeError home-foreign."""
+    """Return the folder for this side's state: SEED_HOME, else the platform's place.
+
+    Raises HomeError home-foreign.
+    """
     chosen = os.environ.get("SEED_HOME")
     path = Path(chosen) if chosen else _usual_home()
     check_own(path)
@@ -132,7 +135,10 @@ def home_path() -> Path:
 
 
 def open_home() -> "Home":
-    """This machine's home. Raises HomeError: the command to use instead, where sudo hides the home of its caller."""
+    """Return this machine's home.
+
+    Raises HomeError. If sudo hides the home of its caller, the error names the command to use instead.
+    """
     from seed.home import Home
 
     try:
@@ -151,7 +157,10 @@ def open_home() -> "Home":
 
 
 def home_if_any(console: Console, purpose: str) -> "Home | None":
-    """The home, for what can be done without one; a notice where the one who called sudo has one."""
+    """Return the home, or None if there is none, for a command that can do without it.
+
+    If only the caller of sudo has a home, give a notice.
+    """
     from seed.home import Home
 
     if Home.exists(home_path()):
@@ -164,21 +173,24 @@ def home_if_any(console: Console, purpose: str) -> "Home | None":
 
 
 def address_of(home: "Home", chosen: str | None = None) -> "Address":
-    """Where a home's vault is, as chosen, else as the environment says, else as it was registered; and how one comes there."""
+    """Return the address of a home's vault, with the access to it.
+
+    The chosen address counts first, then that of the environment, then that of the registration.
+    """
     from formats.store.access import Address
 
     return Address(chosen or os.environ.get("SEED_VAULT") or home.identity.address, access_here())
 
 
 def brings_access() -> bool:
-    """Whether the environment brings an access to a storage account."""
+    """Return whether the environment brings an access to a storage account."""
     from formats.store.access import access_in
 
     return bool(access_in(os.environ).secret)
 
 
 def access_here() -> "Access":
-    """How one comes to a vault: by what the environment brings, and by what the home keeps, if there is one."""
+    """Return the access to a vault: from the environment, and from the home if there is one."""
     from formats.store.access import access_in
     from seed.network import Network
 
@@ -188,7 +200,7 @@ def access_here() -> "Access":
 
 @contextmanager
 def own_vault(console: Console, home: "Home", address: "Address") -> "Iterator[Store]":
-    """The vault of a run that cannot do without it, and in which no other machine has taken this one's place."""
+    """Open the vault for a run that needs it; no other machine may have taken this machine's place in it."""
     from seed.announce import reach
     from seed.keys import bring
     from seed.machines import check_active
@@ -206,7 +218,10 @@ def own_vault(console: Console, home: "Home", address: "Address") -> "Iterator[S
 
 
 def vault_of(console: Console, home: "Home", chosen: str | None) -> "tuple[Address, Store | None]":
-    """The address of a home's vault, and its store where it is reached, once it has heard of the sets that it awaits."""
+    """Return the address of a home's vault, and its store, or None if the vault is not reached.
+
+    A vault that is reached first hears of the sets that it awaits.
+    """
     from seed.announce import announce, reach_if_any
 
     address = address_of(home, chosen)
@@ -215,7 +230,7 @@ def vault_of(console: Console, home: "Home", chosen: str | None) -> "tuple[Addre
 
 
 def callers_home() -> Path | None:
-    """The registered home of who called sudo, where it is another one than this."""
+    """Return the registered home of the user that called sudo, if it is not this home; else None."""
     caller = os.environ.get("SUDO_USER")
     if sys.platform == "win32" or not caller:
         return None
@@ -230,7 +245,7 @@ def callers_home() -> Path | None:
 
 
 def as_caller() -> str:
-    """Return the advice to run this very command as the user who called sudo."""
+    """Return the advice to run this very command as the user that called sudo."""
     name = Path(sys.argv[0]).name
     program = [name] if shutil.which(name) == sys.argv[0] else started_by()
     return f"run as {os.environ['SUDO_USER']}, without sudo: {shlex.join([*program, *sys.argv[1:]])}"
@@ -243,7 +258,7 @@ def started_by() -> list[str]:
 
 
 def is_usual_home(home: Path) -> bool:
-    """Whether a home is the one of this user that needs no SEED_HOME."""
+    """Return whether a home is this user's usual one, which needs no SEED_HOME."""
     return os.path.realpath(home) == os.path.realpath(_usual_home())
 
 
@@ -254,7 +269,7 @@ def _usual_home() -> Path:
 
 
 def read_passphrase(console: Console, file: Path) -> str:
-    """The first line of `file`, or with `-` of what is piped in. Raises UsageError passphrase-missing."""
+    """Return the first line of `file`, or of standard input for `-`. Raises UsageError passphrase-missing."""
     warn_if_open(console, file)
     try:
         with nullcontext(sys.stdin) if str(file) == "-" else open(file, encoding="utf-8") as lines:
@@ -274,7 +289,10 @@ def read_passphrase(console: Console, file: Path) -> str:
 
 
 def type_passphrase(prompt: str, otherwise: str) -> str:
-    """As typed at the terminal. Raises UsageError passphrase-missing: where there is none, what to do `otherwise`."""
+    """Return a passphrase as typed at the terminal.
+
+    Raises UsageError passphrase-missing if there is no terminal, with `otherwise` as the advice.
+    """
     if not sys.stdin.isatty():
         raise UsageError(
             "passphrase-missing", "a passphrase is needed, and there is no terminal to ask at", hint=otherwise
@@ -284,9 +302,9 @@ def type_passphrase(prompt: str, otherwise: str) -> str:
 
 
 def with_passphrase(console: Console, file: Path | None, attempt: Callable[[str], T]) -> T:
-    """What `attempt` makes of the passphrase in the file, else of the one that is typed.
+    """Return the result of `attempt` with the passphrase in the file, else with the typed one.
 
-    Raises UsageError passphrase-missing, and what `attempt` raises.
+    Raises UsageError passphrase-missing, and the errors of `attempt`.
     """
     if file is not None:
         return attempt(read_passphrase(console, file))
@@ -295,7 +313,7 @@ def with_passphrase(console: Console, file: Path | None, attempt: Callable[[str]
 
 
 def insist(console: Console, attempt: Callable[[], T]) -> T:
-    """What comes of an `attempt` at typing a passphrase; a mistake is told, and asked for again."""
+    """Return the result of an `attempt` at typing a passphrase; after a mistake, say so and ask again."""
     for _ in range(ATTEMPTS - 1):
         try:
             return attempt()

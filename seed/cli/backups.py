@@ -1,4 +1,4 @@
-"""`seed backup`."""
+"""The command `seed backup`."""
 
 import time
 from typing import TYPE_CHECKING, Annotated

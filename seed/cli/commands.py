@@ -1,6 +1,6 @@
 """The commands of `seed`, in the order in which its help lists them.
 
-A test holds that the list says the same as the commands themselves.
+A test compares this list with the commands themselves.
 """
 
 from formats.verbs import Listed

@@ -1,4 +1,4 @@
-"""`seed demo`: the whole journey on this machine, each step by the very command a user would type."""
+"""The command `seed demo`: the whole journey on this machine, each step by the command of a user."""
 
 import filecmp
 import os
@@ -61,7 +61,7 @@ def demo(
 
 
 class _Journey:
-    """Runs the commands of both sides as processes of their own, each with its own home."""
+    """A runner of the commands of both sides, as processes of their own, each side with its own home."""
 
     def __init__(self, console: Console, scratch: Path) -> None:
         self.console = console
@@ -102,7 +102,7 @@ class _Journey:
         warnings: bool = False,
         environment: dict[str, str] | None = None,
     ) -> None:
-        """Print the command and run it. Raises OffseedError where it fails."""
+        """Print the command and run it. Raises OffseedError if it fails."""
         words = [str(a) for a in arguments]
         self.steps += 1
         self.console.say(f"$ {program} {' '.join(words)}")
@@ -128,7 +128,7 @@ class _Journey:
 
 
 def compare(source: Path, restored: Path) -> "list[str]":
-    """What differs between two trees: names, types, modes, times, links, content."""
+    """Return the differences between two trees: names, types, modes, times, links, content."""
     found: list[str] = []
     for folder, folders, files in os.walk(source):
         for name in (*folders, *files):

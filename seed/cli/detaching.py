@@ -1,6 +1,7 @@
-"""`--detach`: this very command once more, in a session of its own. Until it has begun it speaks for us; then to its log.
+"""The option `--detach`: it starts this very command once more, in a session of its own.
 
-It says that it has begun over a pipe, which it has in place of an input. Ended before, it has said why itself.
+Until the new process has begun, it writes to the terminal; from then on to its log. It says that it has begun
+over a pipe, which replaces its input. If it ends before, it has given the reason itself.
 """
 
 import os
@@ -31,7 +32,10 @@ _detachments: "list[Detachment]" = []
 
 
 def detach(console: Console, home: "Path") -> int:
-    """Run this command in the background, and say how to follow it. The exit code: its own, if it has ended already."""
+    """Run this command in the background, and say how to follow it.
+
+    Return the exit code of that process if it has ended already, else DONE.
+    """
     from seed.detached import last_detached
 
     listening, telling = os.pipe()
@@ -60,13 +64,13 @@ def detach(console: Console, home: "Path") -> int:
 
 
 def _again() -> list[str]:
-    """The command line of this process, with the option that says that it is the one in the background."""
+    """Return the command line of this process, with the option for the process in the background."""
     at = len(sys.orig_argv) - len(sys.argv) + 2  # behind the name of the command
     return [sys.executable, *sys.orig_argv[1:at], "--detached", *sys.orig_argv[at:]]
 
 
 def leave(console: Console, home: "Home") -> None:
-    """In the background, once all is checked: what is said from here on goes to the log. Raises HomeError."""
+    """Send all output from here on to the log, in the background, once all is checked. Raises HomeError."""
     from seed.detached import Detachment
 
     _detachments.append(detachment := Detachment(home))
@@ -79,20 +83,20 @@ def leave(console: Console, home: "Home") -> None:
 
 
 def hear_no_hangup() -> None:
-    """As under `nohup`."""
+    """Ignore the end of the terminal, as under `nohup`."""
     if sys.platform != "win32":
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def tell_begun() -> None:
-    """Let the command go that waits in the foreground, if it still does."""
+    """Let the command in the foreground end, if it still waits."""
     with suppress(OSError):
         os.write(0, BEGUN)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 
 
 def ended(code: int) -> None:
-    """Where this process went on in the background: note how it ended."""
+    """Note how this process ended, if it went on in the background."""
     for detachment in _detachments:
         with suppress(OffseedError):  # a home without room; the log has all the rest
             detachment.end(code)

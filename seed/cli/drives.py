@@ -1,4 +1,4 @@
-"""`seed disks`."""
+"""The command `seed disks`."""
 
 from typing import TYPE_CHECKING
 

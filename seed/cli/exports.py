@@ -1,4 +1,4 @@
-"""`seed export`."""
+"""The command `seed export`."""
 
 import codecs
 import os
@@ -138,7 +138,10 @@ def export(
 
 
 def _hooks(home: "Home", before: str | None, after: str | None, *, again: bool) -> tuple[Hooks, bool]:
-    """Return the commands before and after, as given, else as an unfinished set remembers them; and whether there is one."""
+    """Return the commands before and after, and whether there is an unfinished set that goes on.
+
+    Given commands count first, then those that the unfinished set remembers.
+    """
     from seed.disk_sets import current_set
 
     kept = current_set(home)
@@ -149,9 +152,9 @@ def _hooks(home: "Home", before: str | None, after: str | None, *, again: bool) 
 
 
 def _place(home: "Home", address: "Address", console: Console, stack: ExitStack) -> "Store | None":
-    """Return the vault, held open by `stack`, or None where it does not answer.
+    """Return the vault, held open by `stack`, or None if it does not answer.
 
-    Raises VaultError machine-replaced, machine-revoked, where the vault knows so.
+    Raises VaultError machine-replaced, machine-revoked, if the vault says so.
     """
     from seed.abandoning import tell_word
     from seed.announce import reach_if_any
@@ -204,7 +207,7 @@ def notice_not_root(console: Console) -> None:
 
 
 def _notice_what_matters(console: Console, to: list[Path]) -> None:
-    """What a user may not know, and is free to want."""
+    """Give notices about conditions that a user may not know of, and may still want."""
     notice_not_root(console)
     system = os.stat(os.path.abspath(os.sep)).st_dev
     for path in to:
@@ -213,11 +216,11 @@ def _notice_what_matters(console: Console, to: list[Path]) -> None:
 
 
 class Attending:
-    """Whoever sits at the terminal; nobody, where there is none."""
+    """The person at the terminal; nobody, if there is no terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self.waited = 0.0  # seconds, for people
+        self.waited = 0.0  # seconds of waiting for people
 
     def left(self) -> str:
         return self._console.left()
@@ -232,7 +235,7 @@ class Attending:
         return Path(typed).expanduser() if typed else None
 
     def _typed(self) -> str:
-        """A line; nothing once the user asks to stop."""
+        """Return a typed line; an empty text once the user asks to stop."""
         if sys.platform != "win32":
             while not select.select([sys.stdin], [], [], 0.2)[0]:
                 if self._console.stopping():
@@ -243,7 +246,7 @@ class Attending:
 def _summarise(
     console: Console, identity: "Identity", exported: "Exported", hooks: Hooks, seconds: float
 ) -> None:
-    """One screen, ending in the text to send to the datacenter."""
+    """Print one screen that ends in the text to send to the datacenter, and the result for scripts."""
     manifest, state = exported.committed.manifest, exported.state
     totals, disks = manifest.totals, [d.number for d in state.disks if not d.dropped]
     if exported.already:
@@ -303,7 +306,7 @@ def left_out(
     one_file_system: bool,
     exclude_caches: bool,
 ) -> "LeftOut":
-    """What the options of a command leave out. Raises UsageError path-not-found."""
+    """Return the exclusions that the options of a command set. Raises UsageError path-not-found."""
     from seed.home import LeftOut
 
     globs = [*(exclude or ()), *_lines(exclude_from or [])]

@@ -1,6 +1,7 @@
 """Commands before and after a backup or an export, to dump a database or hold a snapshot.
 
-If the command before fails, nothing is backed up. The command after runs however the backup ends, and hears how.
+If the command before fails, nothing is backed up. The command after always runs, and gets the result of the
+backup.
 """
 
 import os
@@ -33,7 +34,7 @@ AfterOption = Annotated[
 
 @dataclass(frozen=True)
 class Hooks:
-    """Two commands of the system's shell; an empty one is none."""
+    """Two commands of the system's shell; an empty text means no command."""
 
     before: str = ""
     after: str = ""
@@ -42,7 +43,7 @@ class Hooks:
         return bool(self.before or self.after)
 
     def but(self, before: str | None, after: str | None) -> "Hooks":
-        """Return these with what was given in their place."""
+        """Return these commands, with the given ones in their place."""
         return Hooks(
             self.before if before is None else before,
             self.after if after is None else after,
@@ -76,7 +77,10 @@ def between(console: Console, home: "Home", hooks: Hooks) -> Iterator[None]:
 
 
 def _shell(console: Console, home: "Home", words: str, result: str) -> int:
-    """Run it by the system's shell. What it prints goes where messages go. A wish to stop ends what runs before, and no more."""
+    """Run a command by the system's shell, and return its exit code.
+
+    Its output goes where messages go. A request to stop ends the command before, but not the command after.
+    """
     environment = {**os.environ, "SEED_HOME": str(home.path), "SEED_RESULT": result}
     with console.heeding():
         process = subprocess.Popen(  # noqa: S602  it is the user's own command line

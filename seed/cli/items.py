@@ -1,4 +1,4 @@
-"""`seed items`: what this machine backs up."""
+"""The command `seed items`: the paths that this machine backs up."""
 
 import os
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +31,7 @@ items_app = group(
 
 @command(items_app, "show")
 def items_show(console: Console) -> None:
-    """Show the paths that are backed up, and what of them is left out.
+    """Show the paths to back up, and the exclusions.
 
     Example: seed items show
     """
@@ -47,7 +47,9 @@ def items_set(
     one_file_system: OneFileSystemOption = False,
     exclude_caches: ExcludeCachesOption = False,
 ) -> None:
-    """Set the paths that are backed up, and what of them is left out, in place of what was set before.
+    """Set the paths to back up, and the exclusions.
+
+    They replace the paths and the exclusions that were set before.
 
     Example: seed items set /srv /etc --exclude '*.tmp'
     """
@@ -62,9 +64,10 @@ def items_set(
 
 @command(items_app, "confirm")
 def items_confirm(console: Console) -> None:
-    """Say that the last backup is right as it is, where an item is empty or mostly gone and the backup was doubted.
+    """Say that the last backup is right as it is.
 
-    The next backup is compared with that one, and is not doubted for the same reason.
+    Use it if the backup was doubted, because an item is empty or mostly gone. The next backup is compared
+    with that one, and is not doubted for the same reason.
 
     Example: seed items confirm
     """

@@ -1,4 +1,4 @@
-"""`seed jobs` and `seed notify`: what was done from this home, and who is told of it."""
+"""The commands `seed jobs` and `seed notify`: the jobs of this home, and the notices about them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,5 +73,5 @@ add_completion(app, "seed")
 
 
 def job_ended(console: Console) -> None:
-    """Tell who wants to be told."""
+    """Send the notices about an ended job."""
     notifying.job_ended(SIDE, console)

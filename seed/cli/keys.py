@@ -1,4 +1,4 @@
-"""`seed key`: the passphrases that open this machine's backups."""
+"""The command `seed key`: the passphrases that open this machine's backups."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -47,7 +47,9 @@ NewPassphraseOption = Annotated[
 def key_show(
     console: Console, vault: VaultOption = None, passphrase_file: PassphraseFileOption = None
 ) -> None:
-    """List the slots of this machine's key, each of which a passphrase opens; with a passphrase, which one that is.
+    """List the slots of this machine's key.
+
+    A passphrase opens each slot. With a passphrase, mark the slot that it opens.
 
     Example: seed key show
     """
@@ -102,7 +104,9 @@ def key_change(
     new_file: NewPassphraseOption = None,
     generate: GenerateOption = None,
 ) -> None:
-    """Put a new passphrase in place of one that you give, which opens what was written before for ever.
+    """Put a new passphrase in place of one you give.
+
+    The old passphrase still opens, for ever, the backups that were written before.
 
     Example: seed key change --generate-passphrase web1.passphrase
     """
@@ -131,7 +135,9 @@ def key_remove(
     slot: Annotated[str, typer.Argument(metavar="SLOT", help="As `seed key show` lists it.")],
     vault: VaultOption = None,
 ) -> None:
-    """Take a passphrase away; what was written before it still opens.
+    """Take a passphrase away.
+
+    It still opens backups that were written before.
 
     Example: seed key remove 3f9a02c1
     """
@@ -186,7 +192,7 @@ def _end(console: Console, home: "Home", vault: str | None, generate: Path | Non
 
 
 def _bring(console: Console, home: "Home", vault: str | None) -> bool:
-    """Whether the vault has the newest slots; it gets them, if it is reached."""
+    """Bring the newest slots to the vault if it is reached, and return whether it has them."""
     from seed.announce import reach_if_any
     from seed.keys import bring
     from seed.machines import check_active

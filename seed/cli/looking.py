@@ -1,4 +1,4 @@
-"""`seed find` and `seed diff`: what became of files from one recovery point to the next."""
+"""The commands `seed find` and `seed diff`: the changes of files from one recovery point to the next."""
 
 import os
 from typing import TYPE_CHECKING, Annotated

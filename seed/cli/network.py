@@ -1,4 +1,4 @@
-"""`seed access`, `seed proxy` and `seed throttle`: how this machine comes to its vault, and how fast."""
+"""The commands `seed access`, `seed proxy` and `seed throttle`: the way to the vault, and its speed."""
 
 import time
 from dataclasses import replace
@@ -71,7 +71,9 @@ def access_set(
 
 @command(access_app, "show")
 def access_show(console: Console) -> None:
-    """Show from where the access comes and when it ends; never the access itself.
+    """Show the source and the end of the access.
+
+    The access itself is never shown.
 
     Example: seed access show
     """
@@ -117,7 +119,9 @@ def proxy_show(console: Console) -> None:
 
 @command(proxy_app, "off")
 def proxy_off(console: Console) -> None:
-    """Use no proxy of one's own any more; those of the environment (HTTPS_PROXY) count again.
+    """Use no proxy of this home any more.
+
+    The proxies of the environment (HTTPS_PROXY) count again.
 
     Example: seed proxy off
     """
@@ -126,7 +130,10 @@ def proxy_off(console: Console) -> None:
 
 
 def proxy_of(console: Console, url: str, user: str | None, password_file: Path | None) -> str:
-    """A proxy's URL with its user and password. Raises UsageError proxy-unreadable, passphrase-missing."""
+    """Return a proxy's URL with its user and password.
+
+    Raises UsageError proxy-unreadable, passphrase-missing.
+    """
     from formats.store.access import proxy_url
 
     password = None
@@ -169,9 +176,10 @@ def throttle_set(
         str | None, typer.Option("--other-rate", metavar="RATE", help="At all other times, in the same way.")
     ] = None,
 ) -> None:
-    """Limit what backups and restores take of the network. What is not given stays as it was.
+    """Limit the network use of backups and restores.
 
-    Where a throttle was set before, a job that runs follows within seconds.
+    An option that is not given stays as it was. If a throttle was set before, a running job follows within
+    seconds.
 
     Example: seed throttle set --work-hours 09:00-18:00 --work-days mon-fri --work-rate 512kbit --other-rate 100mbit
     """
@@ -236,7 +244,7 @@ def _show_throttle(console: Console, network: "Network") -> None:
 def _change(**changes: object) -> "Network":
     from seed.network import Network
 
-    home = open_home()  # not locked: a backup that runs for days must not keep one from slowing it down
+    home = open_home()  # not locked: a backup that runs for days must not keep the user from slowing it down
     network = replace(Network.of(home.path), **changes)  # type: ignore[arg-type]
     network.save(home.path)
     return network

@@ -1,4 +1,4 @@
-"""A passphrase that is chosen: typed twice, from a file, or made and written to one."""
+"""The choice of a new passphrase: typed twice, read from a file, or made and written to a file."""
 
 import os
 from collections.abc import Iterator
@@ -30,9 +30,10 @@ GenerateOption = Annotated[
 def new_passphrase(
     console: Console, file: Path | None, generate: Path | None, *, name: str, vault: str
 ) -> Iterator[str]:
-    """A good passphrase for machine `name`. The file of one that was made goes again where what is done with it fails.
+    """Yield a good passphrase for machine `name`.
 
-    Raises UsageError passphrase-missing, passphrase-mismatch, passphrase-short, passphrase-weak, file-exists.
+    If its use fails, the file of a passphrase that was made is removed again. Raises UsageError
+    passphrase-missing, passphrase-mismatch, passphrase-short, passphrase-weak, file-exists.
     """
     from formats.keyed import passphrase as rules
 
@@ -53,7 +54,7 @@ def new_passphrase(
 
 
 def _typed_twice() -> str:
-    """A passphrase that is good, and the same twice. Raises UsageError."""
+    """Return a good passphrase, typed twice alike. Raises UsageError."""
     from formats.keyed.passphrase import check
 
     otherwise = "let one be made by --generate-passphrase FILE, or give one by --passphrase-file FILE"

@@ -1,4 +1,4 @@
-"""`seed plan`."""
+"""The command `seed plan`."""
 
 import os
 import random
@@ -99,7 +99,7 @@ def plan(
 
 
 def _scope(home: "Home | None", paths: list[str], without: "LeftOut") -> "Scope":
-    """What is named, else what this machine backs up. Raises UsageError."""
+    """Return the named paths, else the paths that this machine backs up. Raises UsageError."""
     from seed.items import Scope, choose_scope, in_any_folder, located
 
     if home is not None:
@@ -168,7 +168,7 @@ def _percent(share: "Share") -> str:
 
 
 def _terabytes(size_of_disk: int) -> str:
-    """As it stands on the disk's box."""
+    """Return a disk's size as its box shows it."""
     unit, power = ("TB", 12) if size_of_disk >= 10**12 else ("GB", 9) if size_of_disk >= 10**9 else ("MB", 6)
     return f"{size_of_disk / 10**power:g} {unit}"
 
@@ -202,5 +202,5 @@ def _interval(estimate: "Estimate") -> dict[str, Json]:
 
 
 def _share(share: "Share") -> Json:
-    """In millionths."""
+    """Return a share and its standard error in millionths."""
     return {"ppm": round(share.of * 1e6), "standard_error_ppm": round(share.error * 1e6)}

@@ -1,4 +1,4 @@
-"""`seed points`, `ls` and `restore`: from the vault, from disks, with a home or with the passphrase alone."""
+"""The commands `seed points`, `ls` and `restore`: from a vault or disks, by a home or a passphrase alone."""
 
 import os
 import time
@@ -56,7 +56,7 @@ PointArgument = Annotated[
 
 
 class Opened(NamedTuple):
-    """The stores to read from, whose keys are at hand, and the points in them that these open."""
+    """The stores to read from, the machines with keys at hand, and the points that these keys open."""
 
     union: "Union"
     machines: "list[Machine]"
@@ -64,13 +64,13 @@ class Opened(NamedTuple):
     console: Console
 
     def nothing(self) -> str:
-        """Why there may be no point, and what to do."""
+        """Return why there may be no point, and the next step."""
         from seed.standing import nothing_here
 
         return nothing_here(self.union, {m.machine for m in self.machines})
 
     def choose(self, wanted: str) -> "Point":
-        """Raises UsageError point-unknown."""
+        """Return the wanted point; if it is doubted, give notices. Raises UsageError point-unknown."""
         from formats.choosing import choose
 
         if not self.points:
@@ -87,7 +87,7 @@ class Opened(NamedTuple):
 def open_points(
     console: Console, vault: str | None, disks: list[Path] | None, machine: str | None, file: Path | None
 ) -> Opened:
-    """The points in a vault, on disks, or in both.
+    """Return the points in a vault, on disks, or in both.
 
     The key is the home's, unless a passphrase file or a machine is named or there is no home.
     """
@@ -123,7 +123,7 @@ def open_points(
 
 
 def doubts_of(point: "Point") -> "list[str]":
-    """Return in words why its machine doubts a point."""
+    """Return in words why a point's machine doubts it."""
     from seed.doubts import shown, told
 
     return [f"{shown(doubt)}: {told(doubt)}" for doubt in point.root.doubts or ()]
@@ -209,7 +209,7 @@ def ls(
 
 
 def _some(entries: "Iterable[Entry]", below: bytes) -> "Iterator[Entry]":
-    """All of them. Raises UsageError path-not-found where there are none `below` a path."""
+    """Yield all entries. Raises UsageError path-not-found if there are none `below` a path."""
     any_row = False
     for entry in entries:
         any_row = True
@@ -224,7 +224,7 @@ def _some(entries: "Iterable[Entry]", below: bytes) -> "Iterator[Entry]":
 
 
 def _list(console: Console, entries: "Iterable[Entry]") -> None:
-    """Say and tell each entry."""
+    """Print each entry, for people and for scripts."""
     from formats.keyed.catalog import TYPES
 
     for entry in entries:
@@ -266,7 +266,9 @@ def restore(
     machine: MachineOption = None,
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
-    """Restore a recovery point, or a folder of it, below DIR. What is there and equal counts as done.
+    """Restore a recovery point, or a folder of it, below DIR.
+
+    An equal entry that is there already counts as done.
 
     Example: seed restore latest:/srv/www --target /srv/restored --vault /srv/vault
     """
@@ -335,7 +337,7 @@ def restore(
 
 
 def _check_words(compare: str | None, *, verify: bool, dry_run: bool) -> None:
-    """Raises UsageError."""
+    """Check the options that restrict each other. Raises UsageError."""
     if compare not in (None, "content", "times"):
         raise UsageError(
             "usage",
@@ -352,7 +354,7 @@ def _check_words(compare: str | None, *, verify: bool, dry_run: bool) -> None:
 
 
 def _verify(console: Console, restoring: "Restore") -> dict[str, Json]:
-    """Read back what lies at the target, and say what was found."""
+    """Read the restored entries back at the target, and print and return the result."""
     with console.working("verify"):
         found = restoring.verify()
     console.say(
@@ -372,7 +374,7 @@ def _verify(console: Console, restoring: "Restore") -> dict[str, Json]:
 
 
 def split_point(text: str) -> tuple[str, bytes]:
-    """`POINT:SUBPATH` as the point and the path without its outer slashes. Raises UsageError."""
+    """Return `POINT:SUBPATH` as the point and the path without its outer slashes. Raises UsageError."""
     point, _, path = text.partition(":")
     below = os.fsencode(path).strip(b"/")
     if any(part in (b"", b".", b"..") for part in below.split(b"/")) and below:

@@ -1,4 +1,4 @@
-"""`seed register`."""
+"""The command `seed register`."""
 
 import os
 import socket
@@ -115,7 +115,10 @@ def register(
 
 
 def _way(file: "CredentialFile", vault: str | None, access_file: Path | None, proxy: str) -> "Way":
-    """How this machine comes to the vault: by an access of its own, by one in the environment, or by the credential's."""
+    """Return the way of this machine to the vault.
+
+    Its access is one of its own, one in the environment, or the credential's.
+    """
     from formats.store.access import Address, access_in
     from seed.network import Network, read_secret
     from seed.register import Way
@@ -173,7 +176,7 @@ def _tell(console: Console, registered: "Registered", generate: Path | None) -> 
 
 
 def _checked(name: str) -> str:
-    """Raises UsageError name-invalid."""
+    """Return a machine's name if it is valid. Raises UsageError name-invalid."""
     import re
 
     from formats.documents.vault import MACHINE_NAME

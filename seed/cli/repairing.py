@@ -1,4 +1,4 @@
-"""`seed repair`."""
+"""The command `seed repair`."""
 
 import time
 from contextlib import ExitStack
@@ -34,7 +34,8 @@ def repair(
 ) -> None:
     """Send what the vault found lost or damaged: made again from this machine's files, and only that.
 
-    What cannot be made again is lost: the recovery points that need it are revised, and the files are listed.
+    Data that cannot be made again is lost. The recovery points that need it are revised, and the lost files
+    are listed.
 
     Example: seed repair
     """

@@ -1,4 +1,4 @@
-"""`seed report`."""
+"""The command `seed report`."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`seed resend`."""
+"""The command `seed resend`."""
 
 import time
 from pathlib import Path
@@ -40,7 +40,7 @@ def resend(
 ) -> None:
     """Give up disks that will never come, and send what they held again, as far as the source still has it.
 
-    Makes a new recovery point, and revises older ones: what is lost of them is listed.
+    This makes a new recovery point, and revises older ones: files that they lose are listed.
 
     Example: seed resend 5f0c1a2b/2
     """

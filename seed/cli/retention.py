@@ -1,4 +1,4 @@
-"""`seed retention`: how long recovery points are kept."""
+"""The command `seed retention`: how long recovery points are kept."""
 
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -64,10 +64,11 @@ def retention_set(
         ),
     ] = None,
 ) -> None:
-    """Set how long recovery points are kept. What is not given stays as it was; 0 switches a rule off.
+    """Set how long recovery points are kept.
 
-    The datacenter applies it, by `importer prune`, to points that it admits from then on: what it has admitted before is
-    never kept shorter.
+    A rule that is not given stays as it was; 0 switches a rule off. The datacenter applies the rules, by
+    `importer prune`, to points that it admits from then on. Points that it admitted before are never kept
+    shorter.
 
     Example: seed retention set --daily 180 --weekly 104@sun --monthly 60@first-sun --yearly 10@mar
     """
@@ -97,7 +98,9 @@ def retention_set(
 
 @command(retention_app, "show")
 def retention_show(console: Console) -> None:
-    """Show the retention policy; and, where the vault is reached, until when each point is kept, and why.
+    """Show the retention policy and its effect.
+
+    If the vault is reached, show until when each point is kept, and why.
 
     Example: seed retention show
     """

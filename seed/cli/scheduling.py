@@ -1,4 +1,4 @@
-"""`seed schedule`: when this machine backs up by itself, and the system's timer that does it."""
+"""The command `seed schedule`: when this machine backs up by itself, and the system's timer that does it."""
 
 import os
 import subprocess
@@ -56,7 +56,8 @@ def schedule_set(
 ) -> None:
     """Set when this machine backs up by itself: up to three times a day, or on some days of the week.
 
-    Times are those of the machine's clock. What is not given stays as it was. `seed schedule install` makes it so.
+    Times are those of the machine's clock. An option that is not given stays as it was. `seed schedule
+    install` makes the system follow the schedule.
 
     Example: seed schedule set --daily 09:00 --daily 21:00 --before /etc/offseed/dump-databases
     """
@@ -111,9 +112,10 @@ def schedule_install(
         typer.Option("--to", metavar="FOLDER", help="Only write the files there, and start nothing."),
     ] = None,
 ) -> None:
-    """Have the system run the backups: a systemd timer, a launchd job or a task of Windows. Run it again after a change.
+    """Have the system run the backups.
 
-    For root it is the system's, else the user's own.
+    A systemd timer, a launchd job or a task of Windows runs them: for root the system's, else the user's own.
+    Run it again after a change.
 
     Example: seed schedule install
     """
@@ -144,7 +146,9 @@ def schedule_install(
 
 @command(schedule_app, "remove")
 def schedule_remove(console: Console) -> None:
-    """Take the system's timer away. What was set stays set.
+    """Take the system's timer away.
+
+    The schedule itself stays set.
 
     Example: seed schedule remove
     """
@@ -162,8 +166,11 @@ def schedule_remove(console: Console) -> None:
 
 @contextmanager
 def in_turn(console: Console, home: "Home", schedule: "Schedule | None", hooks: Hooks) -> Iterator[bool]:
-    """Hold the home, between the commands before and after; False where another command is at work, and this run is left out by
-    the rule of the `schedule`. Raises HomeError home-busy, hook-failed."""
+    """Hold the home between the commands before and after, and yield True.
+
+    Yield False if another command is at work and the rule of the `schedule` leaves this run out. Raises
+    HomeError home-busy, hook-failed.
+    """
     with ExitStack() as stack:
         while True:
             try:
@@ -184,7 +191,7 @@ def in_turn(console: Console, home: "Home", schedule: "Schedule | None", hooks: 
 
 
 def due(console: Console, home: "Home") -> "Schedule | None":
-    """The schedule, if a run counts today. Raises UsageError schedule-missing."""
+    """Return the schedule if a run is due today, else None. Raises UsageError schedule-missing."""
     schedule = _scheduled(home)
     if schedule.is_due(_now()):
         return schedule
@@ -194,14 +201,14 @@ def due(console: Console, home: "Home") -> "Schedule | None":
 
 
 def _did_nothing(console: Console, why: str) -> None:
-    """Let the job's log, and the result for scripts, say that it did nothing."""
+    """Note in the job's log, and in the result for scripts, that the run did nothing, and why."""
     if console.log is not None:
         console.log.nothing = why
     console.result({"nothing": why})
 
 
 def _now() -> datetime:
-    """By the machine's own clock and zone."""
+    """Return the time by the machine's own clock and zone."""
     return datetime.now().astimezone()
 
 
@@ -299,7 +306,7 @@ def _ends(folder: Path, job: "Job") -> list[list[str]]:
 
 
 def _tell_system(words: list[str]) -> None:
-    """Raises HomeError timer-refused."""
+    """Run a command that tells the system about a timer. Raises HomeError timer-refused."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         why = (done.stderr or done.stdout).strip().splitlines()[-1:] if done.returncode else None

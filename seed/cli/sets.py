@@ -1,4 +1,4 @@
-"""`seed set`: what the home knows of disk sets."""
+"""The command `seed set`: the facts that the home knows about disk sets."""
 
 import time
 from contextlib import closing
@@ -45,7 +45,9 @@ def set_show(
     ] = None,
     vault: VaultOption = None,
 ) -> None:
-    """Show a set disk by disk: what lies on each, whether it is closed and verified, and where it is.
+    """Show a disk set, disk by disk.
+
+    For each disk, show its archives, whether it is closed and verified, and where it is.
 
     Example: seed set show
     """
@@ -70,7 +72,9 @@ def set_ship(
     on: OnOption = None,
     vault: VaultOption = None,
 ) -> None:
-    """Note that disks were given to a courier. The vault is told, and its operators see what to wait for.
+    """Note that disks were given to a courier.
+
+    The vault is told, and its operators see the disks to wait for.
 
     Example: seed set ship 5f0c1a2b/2 --carrier DHL --tracking 00340434
     """
@@ -116,7 +120,9 @@ def set_labels(
         str | None, typer.Option("--contact", metavar="TEXT", help="Whom a finder should hand a disk to.")
     ] = None,
 ) -> None:
-    """Write what is to be printed: a label for each disk of a set, with a QR code, and the slip for their parcel.
+    """Write labels for the disks of a set, to print.
+
+    There is a label for each disk, with a QR code, and a slip for their parcel.
 
     Example: seed set labels --out labels --contact 'Example Ltd, +44 20 7946 0000'
     """
@@ -146,7 +152,10 @@ def set_labels(
 def _labelled(
     home: "Home", kept: "KeptSet", contact: str | None, console: Console
 ) -> "tuple[Sender, list[Labelled]]":
-    """Raises UsageError disk-unknown where nothing was written."""
+    """Return the sender, and the facts for the label of each disk that was written.
+
+    Raises UsageError disk-unknown if nothing was written.
+    """
     from seed.disk import read_journal
     from seed.labels import Labelled, Sender
 
@@ -157,7 +166,7 @@ def _labelled(
             "disk-unknown", "nothing was written to any disk of this set", subject=state.set[:8],
             hint="`seed export` writes one",
         )  # fmt: skip
-    of = max(disk.number for disk in there) if state.status == "finished" else 0  # as it is numbered
+    of = max(disk.number for disk in there) if state.status == "finished" else 0  # the highest number
     labelled = []
     for disk in there:
         sections = read_journal(kept, disk.number, console)
@@ -181,9 +190,10 @@ def set_abandon(
     ] = None,
     vault: VaultOption = None,
 ) -> None:
-    """Give up the export that is not finished: the next one begins a new set, and its disks may be used anew.
+    """Give up the export that is not finished.
 
-    The vault is told, and what it has of the set it keeps for 30 days: `seed set resume` takes it back.
+    The next export begins a new set, and the disks of this one may be used anew. The vault is told, and keeps
+    the objects that it has of the set for 30 days: `seed set resume` takes the set back.
 
     Example: seed set abandon
     """
@@ -229,7 +239,9 @@ def set_resume(
     ] = None,
     vault: VaultOption = None,
 ) -> None:
-    """Take back, within 30 days, that an export was given up: `seed export` then goes on with it.
+    """Take back that an export was given up.
+
+    This is possible within 30 days. `seed export` then goes on with the set.
 
     Example: seed set resume 5f0c1a2b
     """
@@ -265,7 +277,7 @@ def _say_word(console: Console, what: str, kept: "KeptSet", address: object, sto
 
 
 def show_set(console: Console, home: "Home", kept: "KeptSet", store: "Store | None") -> dict[str, Json]:
-    """Say how a set stands, disk by disk, as the home and the vault know it; the same for scripts."""
+    """Print the state of a set, disk by disk, as home and vault know it, and return it for scripts."""
     from formats.custody import to_json
     from formats.standing import awaited
     from seed.custody import history, steps_of, whereabouts

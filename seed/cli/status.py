@@ -1,4 +1,4 @@
-"""`seed status`: who this machine is, what it backs up, and where its disks are."""
+"""The command `seed status`: this machine's identity, the paths that it backs up, the places of its disks."""
 
 import os
 import time
@@ -98,9 +98,9 @@ def status(console: Console, vault: VaultOption = None) -> None:
 
 
 def _safe(rights: list[str]) -> str:
-    """What the rights that were found mean for who takes this machine over."""
+    """Return in words the power that these rights give to an attacker that takes this machine over."""
     if "delete" in rights or "write" in rights:
         return "whoever takes this machine over CAN destroy its backups; create, read and list are enough"
-    if not {"read", "list"} <= set(rights):  # whether it may create a backup will tell
+    if not {"read", "list"} <= set(rights):  # the next backup shows whether it may create
         return "too few; a machine needs create, read and list"
     return "nobody who takes this machine over can overwrite or delete its backups"

@@ -1,4 +1,4 @@
-"""What users write for sizes, and for disks."""
+"""The notations of users for sizes and for disks."""
 
 import re
 
@@ -8,7 +8,10 @@ _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([kmgtp]?)(i?)b?\Z", re.IG
 
 
 def parse_size(text: str) -> int:
-    """Bytes in `4TB`, `1.5 TiB`, `800m` or `1000000`; without an i, units are powers of 1,000. Raises UsageError."""
+    """Return the bytes in `4TB`, `1.5 TiB`, `800m` or `1000000`. Raises UsageError.
+
+    Without an i, units are powers of 1,000.
+    """
     found = _SIZE.match(text.strip())
     if found is None or (found[3] and not found[2]):
         raise UsageError("usage", "not a size", subject=text, hint="write it as 4TB, 500GB or 1.5TiB")
@@ -17,7 +20,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_disks(disks: list[str]) -> tuple[str, set[int]]:
-    """The set that is meant, and the numbers. Raises UsageError."""
+    """Return the set that the user means, and the numbers of its disks. Raises UsageError."""
     sets, numbers = set(), set()
     for text in disks:
         wanted, slash, number = text.rpartition("/")

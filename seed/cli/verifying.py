@@ -1,4 +1,4 @@
-"""`seed verify`."""
+"""The command `seed verify`."""
 
 import time
 from pathlib import Path
@@ -39,10 +39,11 @@ def verify(
 ) -> int:
     """Read disks back before they are shipped: all bytes, past the page cache, and every chunk opened.
 
-    Without a disk, read in the vault what this machine's points need; `seed repair` sends again what does not open.
+    Without a disk, read the archives that this machine's points need in the vault; `seed repair` sends
+    damaged chunks again.
 
-    With the home of the machine that wrote them it signs what was read, as the disk's next inventory. Without it, the
-    passphrase opens what there is; STORE is where its key slot lies if not on the disks.
+    With the home of the machine that wrote the disks, sign the result as each disk's next inventory. Without
+    it, the passphrase opens the disks; STORE holds the key slot if the disks do not.
 
     Example: seed verify /mnt/disk1 /mnt/disk2
     """
@@ -125,9 +126,10 @@ def _choose(
     file: Path | None,
     vault: str | None,
 ) -> "tuple[list[list[Folder]], Keys]":
-    """Of each disk the folders that a key at hand opens, and the keys: the home's own, else the passphrase's.
+    """Return the folders of each disk that a key at hand opens, and the keys.
 
-    Raises PassphraseError passphrase-wrong, slot-missing for a disk without any; UsageError passphrase-missing.
+    The home's own key counts first, then those that the passphrase opens. Raises UsageError
+    passphrase-missing, and PassphraseError passphrase-wrong, slot-missing for a disk without such a folder.
     """
     from seed.readback import Keys
     from seed.verify import is_of
@@ -171,13 +173,13 @@ def _unlock(
     stores: list[Store] = [folder.store for folder in folders]
     if vault is not None:
         stores.append(open_store(Address(vault, access_here())))
-    union, unheard = Union(stores), Tally()  # what is damaged among the slots is said when it is read back
+    union, unheard = Union(stores), Tally()  # reading the disks back reports damaged slots
     opened = with_passphrase(console, file, lambda typed: unlock(union, typed, None, unheard))
     return {m.machine: m.master for m in opened}
 
 
 def _show(verdict: "Verdict", console: Console) -> dict[str, Json]:
-    """One disk for people; the same for scripts."""
+    """Print the verdict about one disk for people, and return the same for scripts."""
     folder, read, error = verdict.folder, verdict.read, verdict.error
     of = f" of {folder.label.machine_name}" if folder.label is not None else ""
     rate = read.bytes / max(verdict.seconds, 0.001)
