@@ -1,4 +1,4 @@
-"""An export that is given up before it is finished, and taken back; and the vault's knowledge of both (SWEEP-5)."""
+"""Exports that an operator gives up unfinished, or takes back. The vault is told of both (SWEEP-5)."""
 
 import time
 from dataclasses import replace
@@ -17,12 +17,12 @@ from seed.machines import membership
 
 
 def abandon(kept: KeptSet) -> None:
-    """Give up a set that is not finished; the vault is told by `tell_word`. The home is locked by the caller."""
+    """Give up a set that is not finished. `tell_word` tells the vault. The caller has locked the home."""
     kept.change(status="abandoned", unsaid=kept.state.written, given_up_at=int(time.time()))
 
 
 def take_back(home: Home, kept: KeptSet) -> None:
-    """Go on with a set that was given up. The home is locked by the caller. Raises UsageError."""
+    """Continue a set that was given up. The caller has locked the home. Raises UsageError."""
     state = kept.state
     if state.status != "abandoned":
         raise UsageError(
@@ -44,9 +44,10 @@ def take_back(home: Home, kept: KeptSet) -> None:
 
 
 def unfinished(home: Home, wanted: str | None) -> KeptSet | None:
-    """Return the set to give up: the current one, or the one whose id begins so; None where this home knows none such.
+    """Return the set to give up: the current set, or the set with an id that begins with `wanted`.
 
-    Raises UsageError where it is finished, or was given up before.
+    Return None if this home knows no such set. Raises UsageError if the set is finished, or was given up
+    before.
     """
     matches = [k for k in kept_sets(home) if wanted is not None and k.state.set.startswith(wanted.lower())]
     if wanted is not None and len(matches) != 1:
@@ -61,10 +62,10 @@ def unfinished(home: Home, wanted: str | None) -> KeptSet | None:
 
 
 def find_lost(home: Home, wanted: str, vault: Store) -> SetId:
-    """Return the set whose id begins so, that is not finished and that this home does not know, of this machine or of one whose
-    place it took.
+    """Return the unfinished set with an id that begins with `wanted`, if this home does not know it.
 
-    Raises UsageError set-unknown, StoreError.
+    The set belongs to this machine, or to a machine that this one replaced. Raises UsageError set-unknown,
+    StoreError.
     """
     found = set()
     for machine in (home.identity.machine, *home.identity.replaced):
@@ -89,7 +90,7 @@ def find_lost(home: Home, wanted: str, vault: Store) -> SetId:
 
 
 def say(home: Home, disk_set: SetId, vault: Store, monitor: Monitor, *, given_up: bool) -> None:
-    """Have the vault know whether a set was given up. Raises StoreError."""
+    """Make the vault know whether a set was given up. Raises StoreError."""
     identity = home.identity
     prefix = layout.abandonment_prefix(identity.machine, disk_set)
     found = identity.view(vault).newest(prefix, Abandonment, identity.public_key, monitor)
@@ -108,7 +109,7 @@ def say(home: Home, disk_set: SetId, vault: Store, monitor: Monitor, *, given_up
 
 
 def tell_word(home: Home, kept: KeptSet, vault: Store, monitor: Monitor) -> bool:
-    """Tell the vault whether a set was given up. Whether it knows; that it cannot be told is a notice."""
+    """Tell the vault whether a set was given up. Return whether the vault knows it; a failure is a notice."""
     state = kept.state
     try:
         say(home, state.set, vault, monitor, given_up=state.status == "abandoned")

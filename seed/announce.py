@@ -1,7 +1,8 @@
-"""The announcement: what lets a vault list, find and compare a point while its disks travel, put there by the agent.
+"""The announcement of a set: with it a vault can list, find and compare a point while the disks travel.
 
-The order is that of every commit: metadata archives, index objects and need lists, the manifest, the set document.
-A vault that does not answer is asked once; whichever command reaches it next announces.
+The agent writes the announcement in the order of every commit: metadata archives, index objects and need
+lists, then the manifest, then the set document. A command asks a silent vault only once. The next command
+that reaches the vault announces.
 """
 
 import threading
@@ -28,7 +29,7 @@ from seed.home import Home
 from seed.joining import put_request
 from seed.machines import check_active
 
-PATIENCE = 10.0  # seconds a vault is waited for
+PATIENCE = 10.0  # seconds that a command waits for a vault
 LATER = "it is told of its sets by the next command that reaches it"
 
 
@@ -40,10 +41,10 @@ def announce(
     open_: Callable[[Address], Store] = open_store,
     again: bool = False,
 ) -> bool:
-    """Announce this home's finished sets to the vault at `address`, where that was not done. Whether all are announced.
-    With `again` those too of which the vault has lost the announcement.
+    """Announce this home's finished sets to the vault at `address`. Return whether all sets are announced.
 
-    A vault that cannot be reached, is another one, or refuses, is a notice.
+    With `again`, also announce the sets with an announcement that the vault has lost. If the vault cannot be
+    reached, is another vault or refuses, that is a notice.
     """
     if not _waiting(home, again) and not _untold(home) and not _unsaid(home):
         return True
@@ -59,7 +60,7 @@ def announce(
 
 
 def announce_to(home: Home, store: Store, monitor: Monitor, *, again: bool = False) -> bool:
-    """The same, to a vault that was reached."""
+    """Announce this home's finished sets to an open vault, as `announce` does."""
     waiting, untold, unsaid = _waiting(home, again), _untold(home), _unsaid(home)
     if not waiting and not untold and not unsaid:
         return True
@@ -91,13 +92,19 @@ def _waiting(home: Home, again: bool) -> list[KeptSet]:
 
 
 def _untold(home: Home) -> list[KeptSet]:
-    """Sets of which a disk was given to a courier, and the vault does not know it; not one that an export may be writing."""
+    """Return the sets with sent disks that the vault does not know.
+
+    Skip a set that an export may be writing.
+    """
     ended = [kept for kept in kept_sets(home) if kept.state.status != "open"]
     return [kept for kept in ended if not all(sent.told for sent in kept.state.sent)]
 
 
 def _unsaid(home: Home) -> list[KeptSet]:
-    """Sets that were given up, or that was taken back, and the vault does not know it; not one that an export may be writing."""
+    """Return the sets that were given up or taken back, if the vault does not know it.
+
+    Skip a set that an export may be writing.
+    """
     return [kept for kept in kept_sets(home) if kept.state.unsaid and kept.state.status != "open"]
 
 
@@ -117,13 +124,13 @@ def _announce(kept: KeptSet, store: Store, monitor: Monitor) -> bool:
 
 
 def _is_announced(kept: KeptSet, there: set[str]) -> bool:
-    """Whether the vault lists the set's document."""
+    """Return whether the vault lists the set's document."""
     found = hex_digest((kept.folder / "set").read_bytes())
     return kept.state.announced and any(layout.is_name_of(name, found) for name in there)
 
 
 def reach(home: Home, address: Address, monitor: Monitor) -> Store:
-    """This machine's vault, for a run that cannot do without it. Raises StoreError, VaultError vault-foreign."""
+    """Return this machine's vault, for a run that needs it. Raises StoreError, VaultError vault-foreign."""
     store = _reach(address, open_store)
     if isinstance(store, OffseedError):
         raise store
@@ -136,7 +143,10 @@ def reach(home: Home, address: Address, monitor: Monitor) -> Store:
 
 
 def reach_if_any(home: Home, address: Address, monitor: Monitor) -> Store | None:
-    """This machine's vault, where it answers and is the right one; why a storage service lets nobody in is a notice."""
+    """Return this machine's vault if it answers and is the right one.
+
+    If a storage service refuses access, the reason is a notice.
+    """
     store = _reach(address, open_store)
     if isinstance(store, OffseedError):
         if store.code not in ("store-missing", "store-unreachable"):
@@ -146,7 +156,10 @@ def reach_if_any(home: Home, address: Address, monitor: Monitor) -> Store | None
 
 
 def _reach(address: Address, open_: Callable[[Address], Store]) -> Store | OffseedError:
-    """The store at an address, if it answers in time: a file server that is away can take minutes to say so."""
+    """Return the store at an address if it answers in time.
+
+    A missing file server can take minutes to report an error.
+    """
     found: list[Store | OffseedError] = []
 
     def knock() -> None:
@@ -176,7 +189,10 @@ def is_ours(home: Home, store: Store, monitor: Monitor) -> bool:
 
 
 def _objects(kept: KeptSet) -> Iterator[tuple[str, bytes]]:
-    """What the vault is told, in its order, each checked against its name. Raises OffseedError, ValueError."""
+    """Yield the objects that the vault gets, in their order, each checked against its name.
+
+    Raises OffseedError, ValueError.
+    """
     with LocalStore.open(str(kept.cache), read_only=True) as cache:
 
         def whole(name: str) -> bytes:
@@ -191,7 +207,7 @@ def _objects(kept: KeptSet) -> Iterator[tuple[str, bytes]]:
         for need in needs.load(root, lambda d: whole(layout.need_name(d)), "needs"):
             catalog = layout.archive_name(need.archive.name)
             if need.archive.archive_class == METADATA_CLASS and not (
-                kept.state.resends and cache.head(catalog) is None  # an earlier point's
+                kept.state.resends and cache.head(catalog) is None  # an archive of an earlier point
             ):
                 yield catalog, whole(catalog)
         for prefix in ("indexes", "needs", "manifests", "sets"):

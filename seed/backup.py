@@ -1,15 +1,18 @@
-"""Backup: what changed since the last recovery point, over the network into the vault. The order of writes:
+"""Backup: send the changes since the last recovery point over the network into the vault.
 
-    further revisions of older points      of which lost files are back
-    content archives                       durable in the vault, a few at a time, and journalled in the home
-    metadata archives, index objects,      in the home's cache, then in the vault
+The order of writes:
+
+    further revisions of older points      for points with lost files that are back;
+    content archives                       durable in the vault, a few at a time, and journalled in the home;
+    metadata archives, index objects,      in the home's cache, then in the vault;
         need list
-    the manifest, in the home              its sequence number is used from here on, whatever happens
-    the manifest, in the vault             from here on the point exists
+    the manifest, in the home              its sequence number counts as used from here on;
+    the manifest, in the vault             from here on the point exists.
 
-A run that was stopped is gone on with by the next: by the rows that it journalled, and by what it had sent. A manifest
-that the home has and the vault has not is put there by the next run that reaches it. Every hour a run puts a partial
-point of what it has read: so what was sent is pinned, and a run that lost its home goes on from there.
+After a stopped run, the next run continues. It uses the journalled rows and the archives that were sent. If
+only the home has a manifest, the next run that reaches the vault puts it there. Every hour a run puts a
+partial point of the files that it has read. This pins the sent archives, so a run that lost its home
+continues from there.
 """
 
 import time
@@ -48,13 +51,16 @@ from seed.taking_back import TakenBack, take_back
 from seed.uplink import ARCHIVE_SIZE, BUFFERS
 from seed.work import Before, ChangedError, Work
 
-PARTIAL_EVERY = 3600.0  # seconds
-AGAIN = 10  # times a run goes on anew without the part of its ground that was condemned under it
+PARTIAL_EVERY = 3600.0  # seconds between two partial points
+AGAIN = 10  # times that a run starts anew without condemned archives on which it built
 
 
 @dataclass(frozen=True)
 class Options:
-    """What decides how a backup is made. `ignore_inode` where a file system gives the same file other numbers each time."""
+    """Options of a backup.
+
+    Set `ignore_inode` if a file system gives the same file other numbers each time.
+    """
 
     ignore_inode: bool = False
     level: int = LEVEL
@@ -62,8 +68,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Backed:
-    """How a backup ended: its manifest, what of it waits for disks, what was sent, what is doubted of it, and what of earlier points
-    was taken back."""
+    """The result of a backup.
+
+    It holds the manifest, and counts the archives that wait for disks and the archives that were sent. It
+    also holds the doubts about the point, and the files of earlier points that were taken back.
+    """
 
     manifest: Manifest
     digest: HexDigest
@@ -75,9 +84,9 @@ class Backed:
 
 
 def prepare(home: Home, paths: Sequence[str], left_out: LeftOut, monitor: Monitor, *, once: bool) -> Scope:
-    """What a backup of `paths` (or the remembered items) takes, judged before it begins; remembered, but for `once`.
+    """Return the scope of a backup of `paths`, or of the remembered items. Check it before the backup begins.
 
-    Raises UsageError, HomeError.
+    Remember the scope, except with `once`. Raises UsageError, HomeError.
     """
     _check_seeded(home)
     scope = choose_scope(home, paths, left_out, once=once)
@@ -88,7 +97,7 @@ def prepare(home: Home, paths: Sequence[str], left_out: LeftOut, monitor: Monito
 
 
 def _check_seeded(home: Home) -> None:
-    """Raises UsageError export-unfinished where disks are being written that will bring the first point."""
+    """Raise UsageError export-unfinished if an export still writes the disks that bring the first point."""
     kept = current_set(home) if home.state.sequence == 0 else None
     if kept is not None and kept.state.status == "open" and (kept.state.written or kept.state.given_back):
         raise UsageError(
@@ -100,9 +109,10 @@ def _check_seeded(home: Home) -> None:
 
 
 def backup(home: Home, scope: Scope, vault: Store, options: Options, monitor: Monitor) -> Backed:
-    """Put a new recovery point of what was prepared into the vault; the home is locked by the caller.
+    """Put a new recovery point of the prepared scope into the vault. The caller has locked the home.
 
-    Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
+    Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted. The same call continues
+    where it ended.
     """
     catalogs: list[Section] = []
     for _ in range(AGAIN):
@@ -113,8 +123,11 @@ def backup(home: Home, scope: Scope, vault: Store, options: Options, monitor: Mo
 
 
 def back_up(work: Work, scope: Scope, options: Options, catalogs: list[Section] | None = None) -> Backed:
-    """A new recovery point of `scope`. Where its ground is condemned, what was sealed of its catalog stays in `catalogs`, and the next
-    run with the same goes on from there. Raises as `backup`, and ChangedError."""
+    """Put a new recovery point of `scope`.
+
+    If archives on which the run builds are condemned, the sealed parts of its catalog stay in `catalogs`. The
+    next run with the same `catalogs` continues from there. Raises as `backup`, and ChangedError.
+    """
     home = work.home
     work.settle()
     if catalogs is not None:
@@ -128,14 +141,14 @@ def back_up(work: Work, scope: Scope, options: Options, catalogs: list[Section] 
     doubts = doubting.judge(catalogued.held)
     backed = _commit(work, before, catalogued, "incremental", doubts)
     doubting.remember(backed.manifest.point, doubts)
-    if not scope.once:  # what a stopped run of the usual items has done stays
+    if not scope.once:  # the work of a stopped run of the usual items stays
         home.save_state(replace(home.state, usual=backed.manifest.point))
         work.forget()
     return replace(backed, taken_back=taken_back)
 
 
 def _read(work: Work, before: Before, walk: Walk, options: Options) -> Catalogued:
-    """Read what changed, and send it. However it ends, what is done stays done."""
+    """Read the changes and send them. The finished work stays, however the run ends."""
     identity, monitor, key_id = work.home.identity, work.monitor, work.home.identity.master.key_id
     with ExitStack() as stack:
         helpers = stack.enter_context(helping(identity.master, options.level, identity.chunking.bundle_size))
@@ -163,7 +176,7 @@ def _read(work: Work, before: Before, walk: Walk, options: Options) -> Catalogue
             catalogued = run.finish()
             work.uplink.drain()
         except Exception as error:
-            with suppress(OffseedError):  # the first error is the one to tell of
+            with suppress(OffseedError):  # report only the first error
                 run.checkpoint()
                 if isinstance(error, Interrupted):
                     run.flush()
@@ -173,7 +186,7 @@ def _read(work: Work, before: Before, walk: Walk, options: Options) -> Catalogue
 
 
 def _now_and_then(walk: Iterable[Found], action: Callable[[], None]) -> Iterator[Found]:
-    """The walk; between two entries, `action` every hour."""
+    """Yield the entries of the walk. Call `action` every hour, between two entries."""
     due = time.monotonic() + PARTIAL_EVERY
     for found in walk:
         if time.monotonic() > due:
@@ -185,7 +198,7 @@ def _now_and_then(walk: Iterable[Found], action: Callable[[], None]) -> Iterator
 def _commit(
     work: Work, before: Before, catalogued: Catalogued, kind: str, doubts: Sequence[Doubt] = ()
 ) -> Backed:
-    """From a catalog to the manifest in the vault, in the order that stands above. Raises as `Work.publish`."""
+    """Write from the catalog to the manifest in the vault, in the order above. Raises as `Work.publish`."""
     home, cache = work.home, work.cache
     sections = (*before.reuse.sections, *work.uplink.sections, *cache.sections)
     needs = (*before.reuse.needs, *work.described)

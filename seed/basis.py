@@ -1,9 +1,10 @@
-"""What an earlier reading of the source found: rows in the order of the walk, by which a run passes over what is unchanged.
+"""Rows of an earlier reading of the source, in the order of the walk. With them a run skips unchanged files.
 
-A run journals its rows as they come. They count only as far as the chunks they name are known: so they need not be
-durable, nor in step with the disks. Frames: length u32, BLAKE3-128 of the rest, a catalog segment; a torn end is cut off.
+A run journals its rows as they come. A row counts only if its chunks are known. So rows need not be durable,
+nor in step with the disks. Each frame holds the length as u32, the BLAKE3-128 of the rest, and a catalog
+segment. A torn end is cut off.
 
-A run writes `rows.next` and reads `rows`; the next run first folds both into `rows`.
+A run writes `rows.next` and reads `rows`. The next run first folds both into `rows`.
 """
 
 import heapq
@@ -29,13 +30,13 @@ FOLD_CHUNK_BYTES = 4 << 20
 
 
 class RowJournal:
-    """Appends catalog segments to a file."""
+    """A file to which catalog segments are appended."""
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "ab")  # noqa: SIM115  held until close
 
     def append(self, segment: bytes) -> None:
-        """Raises HomeError home-room, home-damaged."""
+        """Append a segment. Raises HomeError home-room, home-damaged."""
         try:
             self._file.write(FRAME.pack(len(segment), blake3(segment).digest(length=16)) + segment)
             self._file.flush()
@@ -43,31 +44,31 @@ class RowJournal:
             raise unwritable(Path(self._file.name), error) from error
 
     def close(self) -> None:
-        with suppress(OSError):  # what could not be written was said by `append`
+        with suppress(OSError):  # `append` has reported failed writes
             self._file.close()
 
 
 @dataclass(eq=False)
 class Segment:
-    """A segment of an earlier catalog, in which rows of the basis stand."""
+    """A segment of an earlier catalog that contains rows of the basis."""
 
     row: PageRow
     entries: Sequence[Entry]
-    held: bool | None = None  # whether all that it refers to is known; None until that was asked
+    held: bool | None = None  # whether all its chunks are known; None before the first look
 
     @cached_property
     def chunks(self) -> frozenset[ChunkId]:
-        """What its rows refer to; `LOST` among it where something is lost."""
+        """The chunks to which its rows refer. If something is lost, `LOST` is among them."""
         distinct = {entry.chunks for entry in self.entries}
         return frozenset(ChunkId(ids[at : at + 32]) for ids in distinct for at in range(0, len(ids), 32))
 
 
-Origin = Segment | None  # the segment that a row stands in, where it may stand there again
+Origin = Segment | None  # the segment that contains a row, if the row may stand there again
 NOWHERE: tuple[None, Origin] = (None, None)
 
 
 class Basis:
-    """Looks up rows by path, for paths that are asked for in the order of the walk, each once."""
+    """Rows by path. The caller asks for paths in the order of the walk, each once."""
 
     def __init__(self, rows: Iterable[tuple[Entry, Origin]]) -> None:
         self._rows = iter(rows)
@@ -75,7 +76,10 @@ class Basis:
         self._taken = False
 
     def at(self, path: bytes) -> tuple[Entry | None, Origin]:
-        """The row of `path`, if there is one, and its segment; all chunks of a file of several rows are in it."""
+        """Return the row of `path`, if there is one, and its segment.
+
+        If a file has several rows, return them joined.
+        """
         if self._taken:
             self._next, self._taken = next(self._rows, NOWHERE), False
         entry = self._next[0]
@@ -91,12 +95,12 @@ class Basis:
 
 
 def without_origin(rows: Iterable[Entry]) -> Iterator[tuple[Entry, Origin]]:
-    """Rows that stand in no segment."""
+    """Yield rows that stand in no segment."""
     return ((row, None) for row in rows)
 
 
 def of_segments(segments: Iterable[tuple[PageRow, Sequence[Entry]]]) -> Iterator[tuple[Entry, Origin]]:
-    """The rows of a catalog, each path once."""
+    """Yield the rows of a catalog, each path once."""
     held: list[Entry] = []
     stands: Origin = None
     for row, entries in segments:
@@ -105,7 +109,7 @@ def of_segments(segments: Iterable[tuple[PageRow, Sequence[Entry]]]) -> Iterator
             if entry.part:
                 if held and entry.path == held[0].path:
                     held.append(entry)
-                    # Its further parts stand in another segment, which this one's name would be wrong for.
+                    # Its further parts stand in another segment: the name of this one would be wrong.
                     stands = stands if stands is origin else None
                 continue
             if held:
@@ -116,7 +120,7 @@ def of_segments(segments: Iterable[tuple[PageRow, Sequence[Entry]]]) -> Iterator
 
 
 def begin(folder: Path, below: Iterable[tuple[Entry, Origin]] = ()) -> tuple[Basis, RowJournal]:
-    """What earlier runs have read, over the rows of the points before; and the journal of this run."""
+    """Return the rows of earlier runs, laid over the rows of earlier points, and the journal of this run."""
     older, newer, folded = folder / "rows", folder / "rows.next", folder / "rows.folded"
     if newer.exists():
         journal = _fresh(folded)
@@ -131,13 +135,16 @@ def begin(folder: Path, below: Iterable[tuple[Entry, Origin]] = ()) -> tuple[Bas
 
 
 def forget(folder: Path) -> None:
-    """Once an export is finished there is nothing to go on with."""
+    """Delete the journals. A finished export needs none."""
     for name in ("rows", "rows.next", "rows.folded"):
         (folder / name).unlink(missing_ok=True)
 
 
 def read_rows(path: Path) -> Iterator[Entry]:
-    """The rows of a journal, each path once: a file's parts joined, and where it begins anew the later is taken."""
+    """Yield the rows of a journal, each path once.
+
+    The parts of a file are joined. If a file begins anew, the later row counts.
+    """
     held: list[Entry] = []
     for entry in _frames(path):
         if held and entry.path == held[0].path:
@@ -179,10 +186,10 @@ def _frames(path: Path) -> Iterator[Entry]:
 def over(
     below: Iterable[tuple[Entry, Origin]], above: Iterable[tuple[Entry, Origin]]
 ) -> Iterator[tuple[Entry, Origin]]:
-    """Both in one order; of a path that both have, the row of `above`."""
+    """Merge both sequences in one order. If both have a path, yield the row of `above`."""
     lower, upper = iter(below), iter(above)
     first, second = next(lower, None), next(upper, None)
-    if first is None or second is None:  # as in most runs: nothing is to be merged
+    if first is None or second is None:  # true in most runs; then there is nothing to merge
         yield from chain([row for row in (first, second) if row is not None], lower, upper)
         return
     below, above = chain([first], lower), chain([second], upper)

@@ -1,4 +1,4 @@
-"""What the last verification of the vault found broken there, kept in the home until it is repaired."""
+"""Damage that the last verification of the vault found. The home keeps it until it is repaired."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,20 +16,20 @@ BROKEN_MAX = 100_000
 
 
 class Broken(Record):
-    """Records of an archive that did not open, or that nobody holds."""
+    """Records of an archive that did not open, or that no store holds."""
 
     archive: ArchiveRow = member(nested(ArchiveRow))
     records: bytes = member(blob((RECORDS_MAX + 7) // 8))
 
 
 class Found(Record):
-    """What a verification found; kept until it is repaired."""
+    """The damage that a verification found. The home keeps it until it is repaired."""
 
     broken: tuple[Broken, ...] = member(many(nested(Broken), BROKEN_MAX), default=())
 
 
 def found_broken(home: Home) -> list[Need]:
-    """What the last verification found, and is not repaired."""
+    """Return the damage that the last verification found, if it is not repaired."""
     with suppress(HomeError, FileNotFoundError):
         if _path(home).exists():
             found = read_record(_path(home), Found)

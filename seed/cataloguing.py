@@ -1,6 +1,7 @@
-"""Rows into catalog segments and pages, sealed, in a thread of its own beside the sealing of content.
+"""The making of a catalog: a separate thread turns rows into sealed segments and pages.
 
-What was read so far is journalled by the same thread: mostly the very segments, before they are sealed.
+It runs beside the sealing of content. The same thread journals the rows so far, mostly as the same segments
+before they are sealed.
 """
 
 from collections import deque
@@ -35,13 +36,16 @@ from seed.held import Counting
 from seed.sealing import Known, seal_new
 from seed.spread import Spread
 
-QUEUED_MAX = 2  # segments: the entries of one are some megabytes
+QUEUED_MAX = 2  # segments; the entries of one take some megabytes
 
 
 @dataclass(frozen=True)
 class Catalogued:
-    """What a finished catalog amounts to. `live` holds every chunk it refers to, its own segments included; `spread`
-    knows which lie together in a file; `held` is what it has of each item."""
+    """The result of a finished catalog.
+
+    `live` holds every chunk to which the catalog refers, its own segments included. `spread` knows which
+    chunks lie together in a file. `held` tells how much of each item the catalog holds.
+    """
 
     pages: tuple[ChunkId, ...]
     entries: int
@@ -60,7 +64,7 @@ class _Segment:
 
 
 class Cataloguing:
-    """Takes sorted entries; `store` is called with every segment and page that is new."""
+    """A catalog in the making. It takes sorted entries, and calls `store` with every new segment and page."""
 
     def __init__(
         self,
@@ -80,10 +84,10 @@ class Cataloguing:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         self._queue: deque[Future[_Segment]] = deque()
         self._rows: list[Entry] = []
-        self._pending: list[Entry] = []  # those of them that no journal has yet, and no basis
+        self._pending: list[Entry] = []  # rows that neither a journal nor the basis has yet
         self._bytes = 0
         self._origin: Origin = None
-        # A segment of which the first rows came, in order, and nothing else since; and how many.
+        # The first `_stood` rows of the segment `_standing` came in order, and nothing else since.
         self._standing: Origin = None
         self._stood = 0
         self._same = True  # whether all of these rows stand in one segment
@@ -96,15 +100,21 @@ class Cataloguing:
         self.entries = self.files = self.file_bytes = 0
 
     def add(self, entry: Entry, origin: Origin = None, *, first: bool = True) -> None:
-        """The next row in order, all its chunks named; `origin` is the segment in which it stands, if it does; `first` is
-        False for a further name of a file, whose bytes count once."""
+        """Add the next row in order, with all its chunks named.
+
+        `origin` is the segment that already contains the row, if any. `first` is False for a further name of
+        a file, because the bytes of a file count once.
+        """
         if origin is not None and first and self._stands(entry, origin):
             return
         self._fall()
         self._add(entry, origin, first=first)
 
     def _stands(self, entry: Entry, origin: Segment) -> bool:
-        """Whether the rows so far are a segment's first, which is kept as it is if all the others follow."""
+        """Return whether the rows so far are the first rows of a segment.
+
+        If all its rows follow, it is kept as it is.
+        """
         if self._standing is None and not self._rows:
             self._standing, self._stood = origin, 0
         if origin is not self._standing or origin.entries[self._stood] is not entry:
@@ -118,7 +128,10 @@ class Cataloguing:
         return True
 
     def _may_end(self, origin: Segment) -> bool:
-        """Whether a segment would be cut where this one ends, if it were written now: the last of a catalog would not be."""
+        """Return whether a segment written now would end where this one ends.
+
+        The last segment of a catalog would not end there.
+        """
         rows = len(origin.entries)
         cut = rows >= SEGMENT_ROWS_MIN and self._cutter.cuts_after(origin.entries[-1].path)
         return (rows == SEGMENT_ROWS_MAX or cut) and origin.row.segment in self._known
@@ -135,13 +148,13 @@ class Cataloguing:
         self._collect_done()
 
     def _fall(self) -> None:
-        """A segment does not stand as a whole: its rows are taken one by one."""
+        """Take the rows of a segment one by one, because the segment does not stand as a whole."""
         origin, self._standing = self._standing, None
         for entry in origin.entries[: self._stood] if origin is not None else ():
             self._add(entry, origin)
 
     def _place(self, entry: Entry) -> tuple[bytes, int]:
-        """Where a row stands: behind all that came."""
+        """Return the place of a row, which must come after all earlier rows."""
         place = (sort_key(entry.path), entry.part)
         if place <= self._last:
             raise AssertionError(f"{entry.path!r} comes out of order: no reader would take such a catalog")
@@ -154,7 +167,7 @@ class Cataloguing:
             self.entries += 1
             if entry.type == FILE:
                 self.files += 1
-                if first:  # files with holes may have more bytes together than a document can tell
+                if first:  # files with holes may have more bytes together than a document can state
                     self.file_bytes = min(self.file_bytes + entry.size, SIZE_END - 1)
 
     def _add(self, entry: Entry, origin: Origin, *, first: bool = True) -> None:
@@ -175,21 +188,21 @@ class Cataloguing:
             self._cut()
 
     def checkpoint(self, reading: Sequence[Entry] = ()) -> None:
-        """Journal all rows so far that the basis has not, and `reading`, the part of a file that is not read to its end yet."""
+        """Journal all rows that the basis lacks, and `reading`, the first rows of an unfinished file."""
         rows, self._pending = [*self._pending, *reading], []
         if rows:
             self._await_journal()
             self._journalling = self._worker.submit(lambda: self._journal(encode_entries(rows)))
 
     def finish(self) -> Catalogued:
-        """Seal what is left and the pages over it all."""
+        """Seal the remaining rows and the pages over all segments."""
         self._fall()
         if self._rows:
             self._cut()
         return replace(self._catalogued(self._settled(), self._live), held=self._held.end())
 
     def so_far(self) -> Catalogued:
-        """What the catalog amounts to if it ended here; rows may be added after it."""
+        """Return the catalog as if it ended here. The caller may add rows after it."""
         self._fall()
         segments, live = self._settled(), self._live
         if self._rows:
@@ -200,7 +213,7 @@ class Cataloguing:
         return self._catalogued(segments, live)
 
     def _settled(self) -> list[PageRow]:
-        """All segments that were cut, sealed."""
+        """Return all segments that were cut, sealed."""
         self._await_journal()
         while self._queue:
             self._collect()
@@ -247,8 +260,10 @@ class Cataloguing:
         self._live |= segment.live
 
     def _is_whole(self, origin: Origin) -> bool:
-        """Whether the rows at hand are all that stand in their segment. Its bytes are not compared: they carry the
-        version of what has encoded them."""
+        """Return whether the rows at hand are all the rows of their segment.
+
+        The bytes are not compared, because they carry the version of the encoder.
+        """
         if origin is None or origin.row.segment not in self._known:  # its archive is lost
             return False
         rows, first, last = len(self._rows), self._rows[0].path, self._rows[-1].path

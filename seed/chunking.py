@@ -1,7 +1,7 @@
-"""Content into chunks: small files laid end to end into bundles, larger ones cut by content.
+"""The way of content into chunks: small files lie end to end in bundles, larger files are cut by content.
 
-A stage without I/O of its own. Bytes are read straight into buffers that are used again and again: pages that are
-touched for the first time cost more than all that is done with them after.
+This stage does no I/O of its own. Callers read bytes straight into buffers, which are used again and again.
+The first touch of a memory page costs more than all later work on it.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ WINDOW = 4 << 20
 
 @dataclass(slots=True, eq=False)
 class Buffer:
-    """Memory that chunks lie in; it goes back to `home` when none of them is in use any more."""
+    """Memory that holds chunks. It returns to `home` when no chunk in it is in use any more."""
 
     home: "list[Buffer]"
     data: memoryview
@@ -32,21 +32,27 @@ class Buffer:
 
 
 class Buffers:
-    """Equal buffers, as many as are in use at once; memory is bounded by who bounds the units in flight."""
+    """Buffers of equal size, as many as are in use at once.
+
+    The caller bounds the memory by bounding the units in flight.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._free: list[Buffer] = []
 
     def take(self) -> Buffer:
-        """A buffer with one use, its taker's."""
+        """Return a buffer with one use, that of the caller."""
         buffer = self._free.pop() if self._free else Buffer(self._free, memoryview(bytearray(self._size)))
         buffer.uses = 1
         return buffer
 
 
 class Pieces:
-    """The chunks of one file of `size` bytes, each named once it is sealed; those before `named` are."""
+    """The chunks of one file of `size` bytes.
+
+    Each gets its name once it is sealed; the chunks before `named` have one.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -59,12 +65,12 @@ class Pieces:
         return len(self.lengths) // 4
 
     def append(self, chunk: ChunkId, size: int) -> None:
-        """A chunk that is known already."""
+        """Append a chunk that is known already."""
         self.ids += chunk
         self.lengths += size.to_bytes(4, "little")
 
     def expect(self, unit: "Unit") -> None:
-        """A chunk on its way; units are named in the order in which they were expected."""
+        """Append a chunk on its way. Units get their names in the order in which they were expected."""
         unit.pieces, unit.at = self, len(self)
         self.append(UNNAMED, unit.size)
         self.waiting += 1
@@ -80,7 +86,10 @@ UNNAMED = ChunkId(bytes(32))
 
 @dataclass(slots=True, eq=False)
 class Unit:
-    """One chunk on its way: `raw`, in `buffer`, until it is sealed; `id` from then on. A bundle has no `pieces`."""
+    """One chunk on its way: it has `raw`, in `buffer`, until it is sealed, and `id` from then on.
+
+    A bundle has no `pieces`.
+    """
 
     raw: memoryview | None
     size: int
@@ -91,7 +100,7 @@ class Unit:
     at: int = 0
 
     def named(self, chunk: ChunkId) -> None:
-        """Sealed: the bytes are needed no longer."""
+        """Note that the unit is sealed, and release its bytes."""
         self.id, self.raw, self.future = chunk, None, None
         if self.buffer is not None:
             self.buffer.release()
@@ -101,7 +110,10 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A unit's id; its record, good until it was handed on, and the record's digest, None where the chunk is known already."""
+    """The id of a unit, its record and the record's digest.
+
+    The record is valid until it was handed on. It is None if the chunk is known already.
+    """
 
     chunk: ChunkId
     record: bytes | memoryview | None = None
@@ -109,16 +121,17 @@ class Sealed:
 
 
 class Cutter:
-    """Cuts streams of bytes by FastCDC with the keyed seed; how they are read makes no difference to the cuts.
+    """A cutter of byte streams, by FastCDC with the keyed seed.
 
-    Streams lie one behind the other in a buffer, so that short ones do not take a buffer each.
+    The sizes of the reads do not change the cuts. Streams lie one behind the other in a buffer, so that a
+    short stream does not take a whole buffer.
     """
 
     def __init__(self, master: MasterKey, parameters: ChunkingParameters) -> None:
         self._size_max = parameters.max_size
         self._buffers = Buffers(WINDOW + self._size_max)
         self._buffer = self._buffers.take()
-        self._used = 0  # bytes at its front that units lie in
+        self._used = 0  # bytes at its front that hold units
         self._cdc = FastCDC(
             avg_size=parameters.mean_size,
             min_size=parameters.min_size,
@@ -127,10 +140,10 @@ class Cutter:
         )
 
     def cut(self, read: Callable[[memoryview], int], size: int) -> Iterator[Unit]:
-        """The chunks of a stream of about `size` bytes.
+        """Yield the chunks of a stream of about `size` bytes.
 
-        `read` puts the stream's next bytes into a view and returns how many, 0 at the end; what it raises ends the
-        cutting, and the units handed out before stay good.
+        `read` puts the stream's next bytes into a view and returns their number, 0 at the end. An error of
+        `read` ends the cutting. The units that were yielded before stay good.
         """
         if len(self._buffer.data) - self._used < min(size + 1, WINDOW):
             self._renew(memoryview(b""))
@@ -150,8 +163,10 @@ class Cutter:
                 filled = self._renew(data[at:])
 
     def take(self, read: Callable[[memoryview], int], size: int) -> Unit | None:
-        """The next `size` bytes of a stream as one chunk, as they were cut before; what is left where it ends earlier,
-        None where nothing is."""
+        """Return the next `size` bytes of a stream as one chunk, as they were cut before.
+
+        If the stream ends earlier, return the rest, or None if nothing is left.
+        """
         if len(self._buffer.data) - self._used < size:
             self._renew(memoryview(b""))
         space = self._buffer.data[self._used : self._used + size]
@@ -174,7 +189,7 @@ class Cutter:
         return filled, False
 
     def _renew(self, carried: memoryview) -> int:
-        """Go on in another buffer, with what of this one was not cut yet. Returns its length."""
+        """Continue in another buffer, and copy the bytes that were not cut yet. Return their number."""
         before, self._buffer, self._used = self._buffer, self._buffers.take(), 0
         self._buffer.data[: len(carried)] = carried
         before.release()

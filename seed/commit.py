@@ -1,14 +1,14 @@
-"""How a recovery point comes to exist: the order of writes *is* the safety argument, and it stands here.
+"""The commit of a recovery point: the order of its writes *is* the safety argument.
 
-    content archives                       on the disks, all durable before anything names them
-    metadata archives, index objects,      in the home's cache, then on every disk that is attached: the catalog that
-        need list                          names the chunks, and what the keyless side needs
-    the manifest, in the home              from here on a second run finishes this commit, never another one
-    the manifest, on the disks             from here on the point exists
-    the inventories                        each closes its disk: all that lies on it
-    the set document                       finishes the export
+    content archives                       on the disks, all durable before anything names them;
+    metadata archives, index objects,      in the home's cache, then on every attached disk: the catalog
+        need list                          with the names of the chunks, and the lists for the keyless side;
+    the manifest, in the home              from here on a second run finishes this commit, never another one;
+    the manifest, on the disks             from here on the point exists;
+    the inventories                        each closes its disk and lists all its objects;
+    the set document                       finishes the export.
 
-A crash between any two leaves disks on which everything that is named is there, or on a disk that is named.
+After a crash between any two steps, every named object lies on these disks, or on a disk that they name.
 """
 
 import time
@@ -48,7 +48,7 @@ from seed.reuse import Reusable
 
 @dataclass(frozen=True)
 class Committed:
-    """A finished export: its manifest, the digest of that."""
+    """A finished export: its manifest and the manifest's digest."""
 
     manifest: Manifest
     digest: HexDigest
@@ -56,21 +56,21 @@ class Committed:
 
 @dataclass
 class Commit:
-    """What all steps of a commit work on: the disks attached, and the sections of those that are not."""
+    """The common state of all steps of a commit: the attached disks, and the sections of all other disks."""
 
     home: Home
     kept: KeptSet
     cache: MetadataCache
     disks: list[DiskWriter]
     monitor: Monitor
-    over: Reusable = field(default_factory=Reusable)  # what points before have, and is not written again
+    over: Reusable = field(default_factory=Reusable)  # archives of earlier points, not written again
 
     def sections(self) -> list[Section]:
-        """Every archive of the set that counts, on disks attached or not, and in the cache."""
+        """Return every archive of the set that counts: on disks, attached or not, and in the cache."""
         return [*self.cache.sections, *chain.from_iterable(self.on_disks().values())]
 
     def on_disks(self) -> dict[int, list[Section]]:
-        """The archives of each disk that counts, attached or not."""
+        """Return the archives of each disk that counts, attached or not."""
         attached = {disk.number: disk.sections for disk in self.disks}
         return {
             disk.number: attached.get(disk.number) or read_journal(self.kept, disk.number, self.monitor)
@@ -79,7 +79,7 @@ class Commit:
         }
 
     def point(self, catalogued: Catalogued, doubts: Sequence[Doubt] = ()) -> None:
-        """From the catalog to the manifest in the home; `doubts` are what is doubted of it."""
+        """Write from the catalog to the manifest in the home. `doubts` are the doubts about the point."""
         described = describe((*self.over.sections, *self.sections()), catalogued, self.over.needs)
         for name, data in described.objects.items():
             self.cache.put(name, data)
@@ -93,11 +93,14 @@ class Commit:
         settle_sequence(self.home)
 
     def take_up(self, manifest: Manifest) -> None:
-        """Go on where a run ended that had signed `manifest`: the disks at hand may be others than it had."""
+        """Continue after a run that signed `manifest`. Other disks may be attached now."""
         self._hand_out({need.archive.name for need in self._needs(manifest)})
 
     def finish(self, signed: bytes) -> Committed:
-        """From the manifest in the home to the set document. May be run again after a crash at any place in it."""
+        """Write from the manifest in the home to the set document.
+
+        It may run again after a crash at any step.
+        """
         identity = self.home.identity
         manifest = envelope.read(signed, "manifest").verify(Manifest, identity.public_key)
         prefix = layout.manifest_prefix(identity.machine)
@@ -114,7 +117,7 @@ class Commit:
         return Committed(manifest, hex_digest(signed))
 
     def holds(self, manifest: Manifest) -> bool:
-        """Whether all that a signed manifest needs is there still."""
+        """Return whether all archives that a signed manifest needs are still there."""
         held = {section.archive for section in (*self.over.sections, *self.sections())}
         try:
             return all(need.archive in held for need in self._needs(manifest))
@@ -122,9 +125,9 @@ class Commit:
             return False
 
     def forget(self, signed: bytes) -> None:
-        """Take back a manifest that was signed, and that these disks can no longer keep.
+        """Take back a signed manifest that these disks can no longer keep.
 
-        Raises MediaError disk-needed where a disk that may carry it is not attached.
+        Raises MediaError disk-needed if a disk that may carry it is not attached.
         """
         attached = {disk.number for disk in self.disks}
         if missing := [d.number for d in self.kept.state.disks if not d.dropped and d.number not in attached]:
@@ -144,7 +147,7 @@ class Commit:
         (self.kept.folder / "manifest").unlink()
 
     def _check_closed(self) -> None:
-        """Raises MediaError disk-needed for disks of the set that are neither attached nor closed."""
+        """Raise MediaError disk-needed for disks of the set that are neither attached nor closed."""
         attached = {disk.number for disk in self.disks}
         missing = []
         for disk in self.kept.state.disks:
@@ -152,7 +155,7 @@ class Commit:
                 continue
             if read_journal(self.kept, disk.number, self.monitor):
                 missing.append(disk.number)
-            else:  # nothing of the point lies there
+            else:  # no part of the point lies there
                 self.kept.know(replace(disk, dropped=True))
         if missing:
             raise _disk_needed(missing, "the run that wrote it ended before it could close it")
@@ -168,7 +171,7 @@ class Commit:
             disk.ensure(name, data)
         before = sorted(name for name, _ in store.list("inventories"))
         previous = store.get(before[-1]) if before else None
-        # Never one that was used, though its inventory were lost: two of one generation are a forked disk.
+        # Never use a generation twice, even if its inventory is lost: that would be a forked disk.
         generation = max(layout.number_of(before[-1]) if before else 0, disk.state.generation) + 1
         inventory = Inventory(
             vault=identity.vault,
@@ -191,7 +194,10 @@ class Commit:
         disk.closed(generation, hex_digest(data))
 
     def is_closed(self, disk: DiskWriter) -> bool:
-        """Whether the inventory that the home remembers is really there, and what it lists beside archives, whole."""
+        """Return whether the inventory that the home remembers lies on the disk.
+
+        The objects that it lists beside archives must be whole too.
+        """
         known = disk.state.inventory
         if known is None:
             return False
@@ -224,9 +230,10 @@ class Commit:
         return data
 
     def _hand_out(self, needed: Set[ArchiveName]) -> None:
-        """Put metadata on every disk attached; one at least must have it. A disk that cannot take it is left as it is.
+        """Put metadata on every attached disk.
 
-        Raises MediaError, StoreError; MediaError disk-needed for disks that are neither attached nor closed.
+        At least one disk must take it; a disk that cannot is closed as it is. Raises MediaError, StoreError,
+        and MediaError disk-needed for disks that are neither attached nor closed.
         """
         metadata = [s for s in self.cache.sections if s.archive.name in needed]
         failure: OffseedError | None = None
@@ -239,7 +246,7 @@ class Commit:
                     Finding(code=error.code, subject=str(disk.path), detail=f"no catalog on it: {error.what}")
                 )
                 self.disks.remove(disk)
-                with suppress(OffseedError):  # said before
+                with suppress(OffseedError):  # the finding above has reported it
                     self.close(disk)
         if not self.disks and failure is not None:
             raise failure
@@ -255,7 +262,10 @@ class Commit:
                 disk.ensure(name, self.cache.store.get(name))
 
     def _put_set_document(self, manifest: Manifest, signed: HexDigest) -> None:
-        """Put it once: where a run has signed it before, the same again, unless other disks have come since."""
+        """Put the set document.
+
+        If a run signed it before, put the same one, unless other disks have come since.
+        """
         identity, path = self.home.identity, self.kept.folder / "set"
         disks = tuple(self._closed_disks())
         if not path.exists() or envelope.read(path.read_bytes(), "set").peek(SetDocument).disks != disks:
@@ -281,17 +291,20 @@ class Commit:
 
 
 def settle_sequence(home: Home) -> None:
-    """Whoever has signed a manifest has used its sequence number, though it was killed right after."""
+    """Spend the sequence number of a signed manifest, even if the run was killed right after signing."""
     if home.state.set is not None:
         folder = home.set_folder(home.state.set)
         if (folder / "manifest").exists():
-            with suppress(HomeError):  # said by whoever needs it
+            with suppress(HomeError):  # the caller that needs the manifest reports the error
                 if (signed := signed_manifest(home, KeptSet.read(folder))) is not None:
                     home.spend(signed[1].sequence, hex_digest(signed[0]))
 
 
 def signed_manifest(home: Home, kept: KeptSet) -> tuple[bytes, Manifest] | None:
-    """The manifest of a set as this home has signed it; None before that. Raises HomeError home-damaged."""
+    """Return the manifest of a set as this home signed it, or None before that.
+
+    Raises HomeError home-damaged.
+    """
     path = kept.folder / "manifest"
     try:
         signed = path.read_bytes()
@@ -308,14 +321,14 @@ def signed_manifest(home: Home, kept: KeptSet) -> tuple[bytes, Manifest] | None:
 
 
 def _other_objects(disk: DiskWriter, tables: set[str]) -> tuple[Held, ...]:
-    """All that is neither archive, label, current table, inventory nor set document."""
+    """Return all objects except archives, label, current tables, inventories and set documents."""
     held = []
     for name, size in list(disk.store.list("")):
         if name == "label" or name in tables or name.startswith(("archives/", "inventories/", "sets/")):
             continue
         found = hex_digest(disk.store.get(name))
         if name.startswith(("indexes/", "needs/", "holdings/")) and not layout.is_name_of(name, found):
-            disk.store.delete(name)  # what is torn is signed by nobody
+            disk.store.delete(name)  # no document signs a torn object
             continue
         held.append(Held(name=name, size=size, digest=found))
     return tuple(held)

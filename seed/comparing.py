@@ -1,4 +1,7 @@
-"""What differs between two recovery points, by their catalogs alone: segments that both have are not even read."""
+"""The differences between two recovery points, found by their catalogs alone.
+
+Segments that both points have are not even read.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ Kind = Literal["added", "removed", "content", "attributes"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One path that differs: what it was, None where it is new, and what it is, None where it is gone."""
+    """One path that differs. `before` is None for a new path, `after` is None for a path that is gone."""
 
     kind: Kind
     before: Entry | None
@@ -28,7 +31,7 @@ class Change:
 
 
 def compare(before: PointReader, after: PointReader) -> Iterator[Change]:
-    """All changes in the order of paths. Raises IntegrityError, FormatError, StoreError."""
+    """Yield all changes in the order of paths. Raises IntegrityError, FormatError, StoreError."""
     common = {row.segment for row in before.page_rows()} & {row.segment for row in after.page_rows()}
     old, new = _rows(before, common), _rows(after, common)
     a, b = next(old, None), next(new, None)

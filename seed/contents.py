@@ -1,15 +1,15 @@
-"""The contents of files: fetched archive by archive, written under names of the staging folder, then named in batches.
+"""The contents of files: fetched archive by archive, written to the staging folder, then named in batches.
 
-The order of writes is what makes a restore safe against a power cut at any moment:
+This order of writes makes a restore safe against a power cut at any moment:
 
 1. Each file gets its content, then its attributes and time, under a name of the staging folder.
 2. One sync of the target's file system brings the whole batch to the medium.
 3. Only then each file gets its own name. The rename replaces nothing that this run has not judged.
 4. When all batches have their names, the folders get their attributes.
-5. A last sync brings names and folders to the medium. Only then does the command say "restored" (seed/restore.py).
+5. A last sync brings names and folders to the medium. Only then the command says "restored" (seed/restore.py).
 
-So a file under its own name is whole on the medium: no size and no time stands there before its data. What a cut
-leaves in the staging folder is removed by the next restore, which also writes what has no name yet.
+So a file under its own name is whole on the medium: no size and no time stands there before its data. After a
+cut, the next restore clears the staging folder and writes the files that have no name yet.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from seed.tree.system import TreeWriter
 
 @dataclass
 class Written:
-    """What came of a share of the files: counts, and the paths that further hard links may lead to."""
+    """The result for a share of the files: counts, and the paths that further hard links may use."""
 
     done: Restored
     linked: set[bytes]
@@ -39,7 +39,7 @@ class Written:
 
 
 class Contents:
-    """Writes files into `tree`, and counts them in `outcome`."""
+    """A writer of files into `tree`. It counts them in `outcome`."""
 
     def __init__(self, tree: TreeWriter, outcome: Outcome, sealer: ChunkSealer, fetcher: Fetcher) -> None:
         self._tree = tree
@@ -48,12 +48,12 @@ class Contents:
         self._monitor = outcome.monitor
         self._fetcher = fetcher
         self._whole: list[tuple[File, NewFile]] = []  # in the staging folder
-        self.linked: set[bytes] = set()  # paths that hold what they should, and of whose file there are more
+        self.linked: set[bytes] = set()  # correct paths with a file that has further names
 
     def write(self, files: Sequence[File]) -> None:
-        """Write a batch. What is whole gets its name also where this ends early.
+        """Write a batch. Whole files get their names even if this call ends early.
 
-        Raises Interrupted, MediaError disk-full, read-only, io-error; what concerns one file is a finding.
+        Raises Interrupted, MediaError disk-full, read-only, io-error. A fault of one file is a finding.
         """
         try:
             self._write(files)
@@ -127,7 +127,7 @@ class Contents:
             self._finish(piece.file, 1)
 
     def _finish(self, file: File, pieces: int) -> None:
-        """Count pieces down; with the last one the file gets its attributes."""
+        """Count pieces down. After the last piece, give the file its attributes."""
         file.pieces -= pieces
         if file.pieces:
             return
@@ -146,7 +146,7 @@ class Contents:
             self._outcome.done.failed += 1
 
     def _publish(self) -> None:
-        """Make the batch durable, and give it its names. Raises MediaError."""
+        """Make the batch durable, then give its files their names. Raises MediaError."""
         whole, self._whole = self._whole, []
         if not whole:
             return
@@ -168,7 +168,7 @@ class Contents:
                 self.count(file)
 
     def _yield_to(self, file: File, detail: str) -> None:
-        """Leave what came meanwhile. Another restore of the same files is no obstacle."""
+        """Keep a file that came meanwhile. The same file from another restore is no obstacle."""
         if self._tree.judge(file.entry, file.path).state != "same":
             self._outcome.leave(file.path, detail)
             return
@@ -177,12 +177,12 @@ class Contents:
             self.linked.add(file.path)
 
     def count(self, file: File) -> None:
-        """Count what has its name."""
+        """Count a file that has its name."""
         entry = file.entry
         if entry.type == FILE:
             self._outcome.done.files += 1
             self._outcome.done.file_bytes += entry.size
-            if entry.extents or not entry.chunks:  # its holes
+            if entry.extents or not entry.chunks:  # count the holes, which no chunk has counted
                 self._monitor.progress(done=entry.size - sum(n for _, n in entry.data_extents()))
         else:
             self._outcome.done.others += 1

@@ -1,4 +1,4 @@
-"""Where a disk of this home was, and when: what was done to it here, whom it was given to, and what the vault has seen of it."""
+"""The history of a disk of this home: its steps here, its couriers, and the steps that the vault has seen."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -14,7 +14,7 @@ from seed.disk_sets import SENT_MAX, DiskState, KeptSet, Sent
 from seed.home import Home
 
 AWAITED = "awaited by the vault"
-SEEN_HERE = ("written", "closed", "verified")  # what this machine did itself
+SEEN_HERE = ("written", "closed", "verified")  # steps of this machine itself
 
 
 def disk_key(home: Home, kept: KeptSet, number: int) -> DiskKey:
@@ -24,7 +24,10 @@ def disk_key(home: Home, kept: KeptSet, number: int) -> DiskKey:
 
 
 def ship(kept: KeptSet, sendings: Sequence[Sent], monitor: Monitor) -> None:
-    """Keep that disks were given to a courier; the vault is told by `tell`. Raises UsageError disk-unknown, usage."""
+    """Keep that disks were given to a courier.
+
+    `tell` tells the vault. Raises UsageError disk-unknown, usage.
+    """
     known = {number: disk for number, disk in kept.state.disks_by_number.items() if disk.label is not None}
     if strange := [sent.number for sent in sendings if sent.number not in known]:
         raise UsageError(
@@ -42,7 +45,10 @@ def ship(kept: KeptSet, sendings: Sequence[Sent], monitor: Monitor) -> None:
 
 
 def to_ship(home: Home, kept: KeptSet, vault: Store | None) -> set[int]:
-    """The disks of a set that are closed, were not sent, and have not arrived as far as is known. Raises StoreError."""
+    """Return the closed disks of a set that were neither sent nor are known to have arrived.
+
+    Raises StoreError.
+    """
     there = {disk.number for disk in kept.state.disks if disk.inventory is not None and not disk.dropped}
     gone = {sent.number for sent in kept.state.sent} | {
         disk.number for disk in kept.state.disks if disk.arrived
@@ -61,7 +67,10 @@ def _unready(disk: DiskState) -> str | None:
 
 
 def tell(home: Home, kept: KeptSet, vault: Store, monitor: Monitor) -> bool:
-    """Tell the vault of what was sent and it does not know. Whether it knows all; that it cannot be told is a notice."""
+    """Tell the vault of sendings that it does not know.
+
+    Return whether it knows all; a failure is a notice.
+    """
     for sent in kept.state.sent:
         if sent.told:
             continue
@@ -77,7 +86,7 @@ def tell(home: Home, kept: KeptSet, vault: Store, monitor: Monitor) -> bool:
 def _tell(home: Home, kept: KeptSet, sent: Sent, vault: Store, monitor: Monitor) -> None:
     draft = _draft(home, kept, sent)
 
-    def lacking(chain: Chain) -> Custody | None:  # a run that was killed may have put it
+    def lacking(chain: Chain) -> Custody | None:  # a killed run may have put it
         return None if _knows(chain.steps, sent) else draft
 
     add(vault, disk_key(home, kept, sent.number), home.identity.signing_key, monitor, lacking)
@@ -107,7 +116,7 @@ def _draft(home: Home, kept: KeptSet, sent: Sent) -> Custody:
 def steps_of(
     home: Home, kept: KeptSet, number: int, vault: Store | None, monitor: Monitor
 ) -> tuple[Custody, ...]:
-    """What the vault knows of a disk; that it cannot be read is a notice."""
+    """Return the steps of a disk that the vault knows. If they cannot be read, that is a notice."""
     if vault is None:
         return ()
     try:
@@ -118,7 +127,10 @@ def steps_of(
 
 
 def whereabouts(disk: DiskState, to_come: Collection[int] | None, steps: Sequence[Custody]) -> str:
-    """Where a disk is, in words; `to_come` are those that the vault waits for, None where it was not reached."""
+    """Return in words where a disk is.
+
+    `to_come` holds the disks that the vault awaits, or None if the vault was not reached.
+    """
     came = newest(steps, "received") is not None
     if disk.dropped:
         return "given up, though it has come" if came else "given up"
@@ -130,7 +142,7 @@ def whereabouts(disk: DiskState, to_come: Collection[int] | None, steps: Sequenc
 
 
 def history(home: Home, kept: KeptSet, disk: DiskState, steps: Sequence[Custody]) -> list[str]:
-    """What befell a disk, in words: as the home saw it, and in `steps` as the vault knows it."""
+    """Return the history of a disk in words: the steps seen by the home, and `steps`, known to the vault."""
     seen = (("label written", disk.begun), ("closed", disk.closed_at), ("verified", disk.verified_at))
     here = [sent for sent in kept.state.sent if sent.number == disk.number and not _knows(steps, sent)]
     return [
