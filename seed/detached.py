@@ -1,7 +1,7 @@
-"""The last backup that went on in the background: who it is and where its log lies while it runs, then how it ended.
+"""The last backup in the background: its process and log while it runs, then its result.
 
-It is noted in the home before it is said to have begun. While its process lives it holds a lock of its own, so that a
-note without an end tells of one that runs, or of one that was killed.
+The home notes the backup before a command says that it has begun. Its process holds a lock of its own while
+it lives. So a note without an end means that the backup still runs, or was killed.
 """
 
 import os
@@ -23,7 +23,10 @@ LOGS_MAX = 10
 
 
 class Detached(Record):
-    """A backup in the background; `ended` and `code`, its exit code, are None while it runs, and if it was killed."""
+    """A backup in the background.
+
+    `ended` and `code`, its exit code, are None while it runs or if it was killed.
+    """
 
     pid: int = member(integer())
     began: int = member(integer())
@@ -36,7 +39,7 @@ class Detached(Record):
         return os.fsdecode(self.log_path)
 
     def standing(self, runs: bool) -> str:
-        """Where it stands, in words."""
+        """Return its state in words."""
         if runs:
             return (
                 f"runs in the background since {moment(self.began)}, process {self.pid}; its log: {self.log}"
@@ -48,33 +51,36 @@ class Detached(Record):
         return f"the last one in the background {end}; its log: {self.log}"
 
     def shown(self, runs: bool) -> dict[str, Json]:
-        """The same for scripts."""
+        """Return its state for scripts."""
         found: dict[str, Json] = {"pid": self.pid, "began": self.began, "log": self.log}
         return {"running": runs, **found, "ended": self.ended, "code": self.code}
 
 
 class Detachment:
-    """This process, as it goes on in the background with a home that it has locked."""
+    """This process while it continues in the background, with a home that it has locked."""
 
     def __init__(self, home: Home) -> None:
-        """Raises HomeError where the home cannot be written."""
+        """Note the backup and take its lock. Raises HomeError if the home cannot be written."""
         self._home = home.path
         self._lock = FileLock(_lock(home.path), timeout=LOCK_PATIENCE, mode=0o600)
         try:
             self._lock.acquire()
             self.output, log = _new_log(home.path / "logs")
-        except OSError as error:  # a Timeout too: another one that was stopped has not quite ended
+        except OSError as error:  # a Timeout too: another stopped backup has not quite ended
             raise unwritable(home.path / "logs", error) from error
         self._note = Detached(pid=os.getpid(), began=int(time.time()), log_path=os.fsencode(log))
         write_record(_note(home.path), self._note)
 
     def end(self, code: int) -> None:
-        """Note how it ended. Raises HomeError."""
+        """Note the exit code. Raises HomeError."""
         write_record(_note(self._home), replace(self._note, ended=int(time.time()), code=code))
 
 
 def last_detached(home: Path) -> tuple[Detached | None, bool]:
-    """The last one, if there was any, and whether it runs. Raises HomeError home-damaged."""
+    """Return the last backup in the background, if any, and whether it runs.
+
+    Raises HomeError home-damaged.
+    """
     last = _read(home)
     if last is None or last.ended is not None:
         return last, False
@@ -94,7 +100,7 @@ def _read(home: Path) -> Detached | None:
 
 
 def _new_log(folder: Path) -> tuple[int, Path]:
-    """A new log, open for writing, in place of the oldest of many."""
+    """Return a new log, open for writing. Delete the oldest logs if there are many."""
     folder.mkdir(mode=0o700, exist_ok=True)
     for old in sorted(folder.glob("backup-*.log"))[: 1 - LOGS_MAX]:
         with suppress(OSError):

@@ -1,7 +1,7 @@
-"""One disk of a set while it is written: label first, then archives, each journalled once it is durable.
+"""One disk of a set while it is written: first the label, then archives, each journalled once it is durable.
 
-The folder `offseed/<set>-<number>/` belongs to one set and one disk; what else lies on the disk is left alone. A disk
-is known by its label, not by the path that it is mounted at.
+The folder `offseed/<set>-<number>/` belongs to one set and one disk. Other files on the disk are left alone.
+The label identifies a disk, not the path of its mount.
 """
 
 import os
@@ -29,11 +29,11 @@ from seed.sections import read_section, read_sections
 from seed.source.rules import mounted_kinds
 
 ROOM_MIN = 1 << 20  # with less, a disk is full
-RESERVE_BASE = 4 << 20  # kept for metadata, with what follows for each entry and chunk so far
-LEAST = RESERVE_BASE + ROOM_MIN  # what a disk must have left to be begun
+RESERVE_BASE = 4 << 20  # kept for metadata, plus the two reserves below for each entry and chunk so far
+LEAST = RESERVE_BASE + ROOM_MIN  # free bytes that a disk needs at its beginning
 RESERVE_ENTRY = 40
 RESERVE_CHUNK = 100
-RECHECKED = 4  # on resume the newest objects are read again until so many in a row are whole
+RECHECKED = 4  # a resumed run reads the newest objects again until this many in a row are whole
 
 README = """This disk carries a backup made by offseed: folders below offseed/, one for each server.
 
@@ -48,7 +48,7 @@ To restore from it:   seed restore latest --from <this disk> --target <folder>
 
 @dataclass
 class Extent:
-    """How much of a point has been met so far: what its metadata will describe, for which each disk keeps room."""
+    """The size of a point so far. Each disk keeps room for the metadata that will describe it."""
 
     entries: int = 0
     chunks: int = 0
@@ -59,7 +59,7 @@ class Extent:
 
 
 class DiskWriter:
-    """Writes one disk; used by one thread at a time, but for `room`."""
+    """A writer of one disk. One thread at a time uses it, except for `room`."""
 
     def __init__(
         self,
@@ -86,16 +86,16 @@ class DiskWriter:
 
     @property
     def limited(self) -> bool:
-        """Whether it may be used up to a limit only."""
+        """Whether a limit restricts the use of the disk."""
         return self._use_at_most is not None
 
     @property
     def state(self) -> DiskState:
-        """What the home keeps of this disk."""
+        """The facts that the home keeps of this disk."""
         return self._disk
 
     def begin(self) -> None:
-        """Put the label, or find it as it was put; then take up what earlier runs have written."""
+        """Put the label, or check the one that is there. Then take up the archives of earlier runs."""
         self.store.sweep()
         label = self._read_label()
         if self._disk.label is not None if label is None else label.disk != self._disk.disk:
@@ -112,7 +112,7 @@ class DiskWriter:
         self._journal = open(journal, "ab")  # noqa: SIM115  held until close
 
     def room(self, reserve: int) -> int:
-        """Bytes that a further archive may take. Raises MediaError, StoreError."""
+        """Return the number of bytes that a further archive may take. Raises MediaError, StoreError."""
         free = self.store.free_bytes()
         if self._use_at_most is not None:
             free = min(free, self._use_at_most - self._used)
@@ -123,7 +123,7 @@ class DiskWriter:
         self.adopt(Section.of(archive), archive.data)
 
     def adopt(self, section: Section, data: bytes | memoryview) -> None:
-        """`write` for an archive whose index is at hand as a section."""
+        """Put an archive, as `write` does, if its index is at hand as a section."""
         self._writing = section.archive.size
         began = time.monotonic()
         try:
@@ -136,13 +136,13 @@ class DiskWriter:
             self._writing = 0
 
     def put(self, name: str, data: bytes | memoryview) -> None:
-        """Put an object. What closed the disk before does so no longer."""
+        """Put an object. An earlier inventory no longer closes the disk."""
         if self._disk.inventory is not None:
             self._know(inventory=None)
         self.put_last(name, data)
 
     def ensure(self, name: str, data: bytes) -> None:
-        """Put an object that may have been put before, whole or torn. Where it is whole, nothing is written."""
+        """Put an object that may be there before, whole or torn. If it is whole, write nothing."""
         size = self.store.head(name)
         if size is not None:
             if size == len(data) and self.store.get(name) == data:
@@ -151,7 +151,7 @@ class DiskWriter:
         self.put(name, data)
 
     def remove(self, name: str) -> None:
-        """Remove an object. What closed the disk before does so no longer."""
+        """Remove an object. An earlier inventory no longer closes the disk."""
         if self._disk.inventory is not None:
             self._know(inventory=None)
         self.store.delete(name)
@@ -175,18 +175,21 @@ class DiskWriter:
         )
 
     def erase(self) -> None:
-        """Take the set's folder away from a disk that holds nothing of it, so that nobody ships it. Raises StoreError, MediaError."""
+        """Remove the set's folder from a disk that holds nothing of the set, so that nobody ships it.
+
+        Raises StoreError, MediaError.
+        """
         self.close()
         with told(str(self._folder)):
             shutil.rmtree(self._folder)
-        with suppress(OSError):  # the folder of another set, then the note belongs to that
+        with suppress(OSError):  # if another set has a folder there, the note belongs to that set
             self._folder.parent.rmdir()
             (self.path / layout.DISK_README).unlink()
         self._kept.forget(self._disk)
 
     def close(self) -> None:
         if hasattr(self, "_journal"):
-            with suppress(OSError):  # what could not be written was said before
+            with suppress(OSError):  # an earlier call has reported failed writes
                 self._journal.close()
         self.store.close()
 
@@ -195,7 +198,7 @@ class DiskWriter:
         self._kept.know(self._disk)
 
     def _check_there(self) -> None:
-        """What now lies at the path must be the disk that was opened. Raises MediaError disk-missing."""
+        """Raise MediaError disk-missing unless the disk that was opened still lies at the path."""
         if not self.store.lies_at(str(self._folder)):
             raise MediaError(
                 "disk-missing",
@@ -205,7 +208,7 @@ class DiskWriter:
             )
 
     def _record(self, section: Section) -> None:
-        """Journal an archive, only now that it is durable: a resumed run believes the journal."""
+        """Journal an archive only now that it is durable, because a resumed run believes the journal."""
         try:
             self._journal.write(section.encode())
             self._journal.flush()
@@ -244,9 +247,12 @@ class DiskWriter:
         self.put("label", envelope.sign(label, identity.signing_key))
 
     def _take_up(self) -> list[Section]:
-        """The archives of earlier runs, to be built upon: those in the journal that are listed with the right size,
-        the newest of them read again, and those that never reached the journal, read whole. What is damaged is
-        removed and written again."""
+        """Return the archives of earlier runs on which this run can build.
+
+        An archive in the journal counts if it is listed with the right size; the newest of them are read
+        again. An archive that never reached the journal is read whole. Damaged archives are removed and
+        written again.
+        """
         listed = dict(self.store.list("archives"))
         journal = read_journal(self._kept, self.number, self._monitor)
         kept = [s for s in journal if listed.get(layout.archive_name(s.archive.name)) == s.archive.size]
@@ -271,7 +277,7 @@ class DiskWriter:
 
 
 def read_journal(kept: KeptSet, number: int, monitor: Monitor) -> list[Section]:
-    """What is durable on a disk, as the home knows; the disk need not be attached."""
+    """Return the durable archives of a disk, as the home knows them. The disk need not be attached."""
     damaged = f"the journal of disk {number} is damaged; what it held is read or written again"
     return read_sections(kept.journal(number), damaged, monitor)
 
@@ -279,7 +285,7 @@ def read_journal(kept: KeptSet, number: int, monitor: Monitor) -> list[Section]:
 def attach(
     home: Home, kept: KeptSet, path: Path, monitor: Monitor, use_at_most: int | None = None
 ) -> DiskWriter:
-    """The disk of the set that is mounted at `path`, known by its label, or the set's next one, begun.
+    """Return the disk of the set at `path`, known by its label, or begin the set's next disk.
 
     Raises MediaError, StoreError, UsageError.
     """
@@ -322,7 +328,7 @@ def attach(
 
 
 def check_grant(use_at_most: int | None) -> None:
-    """Raises UsageError where --use-at-most grants less than any disk needs."""
+    """Raise UsageError if --use-at-most grants less than any disk needs."""
     if use_at_most is not None and use_at_most < LEAST:
         raise UsageError(
             "usage",
@@ -333,7 +339,10 @@ def check_grant(use_at_most: int | None) -> None:
 
 
 def _check_size(path: Path, use_at_most: int | None) -> None:
-    """Raises MediaError disk-small where a disk has no room even to begin with, UsageError as `check_grant`."""
+    """Raise MediaError disk-small if a disk has no room even to begin with.
+
+    Raises UsageError as `check_grant`.
+    """
     check_grant(use_at_most)
     with LocalStore.open(str(path), read_only=True) as store:
         room = store.free_bytes()
@@ -347,7 +356,10 @@ def _check_size(path: Path, use_at_most: int | None) -> None:
 
 
 def _has_own_file_system(path: Path, home: Home) -> bool:
-    """Whether `path` lies on a medium that is neither the system's own nor its memory, where /run and /media may lie."""
+    """Return whether `path` lies on a medium other than the system's own disk and its memory.
+
+    /run and /media may lie in memory.
+    """
     device = os.stat(path).st_dev
     own = {os.stat(p).st_dev for p in (os.path.abspath(os.sep), home.path)}
     return device not in own and mounted_kinds().get(device) not in ("tmpfs", "ramfs")
@@ -364,7 +376,7 @@ def _foreign(path: Path) -> MediaError:
 
 
 def check_disk(path: Path) -> None:
-    """Raises MediaError disk-missing where `path` is no folder: a mount point that is not there is never made."""
+    """Raise MediaError disk-missing if `path` is no folder. A missing mount point is never created."""
     if not path.is_dir():
         what = "there is no disk at this path"
         if path.is_block_device():

@@ -1,4 +1,4 @@
-"""The disk sets of a home: what it has written to which disk, and what it knows of them since."""
+"""The disk sets of a home: the disks that it has written, and their state since then."""
 
 import threading
 from collections.abc import Sequence
@@ -19,13 +19,17 @@ SENT_MAX = 4 * DISKS_MAX
 
 
 class DiskState(Record):
-    """One disk of a set, as this home has seen it. `dropped` once its owner gave it up, `arrived` once the vault was seen
-    to have received it.
+    """One disk of a set, as this home has seen it.
 
-    `generation` and `inventory` are those of the newest inventory, which closes it: None from the moment that more is
-    written. `closed_by` and `closed_with` are those of the one that an export has put: verifications add no object.
-    `mounted` says whether it was a file system of its own. `begun`, `closed_at` and `verified_at` are when its label was put, when it
-    was closed and when it was read back last, 0 where it never was; `write_ms` and `write_bytes` what its archives took to be durable.
+    `dropped` means that its owner gave it up. `arrived` means that the vault was seen to have received it.
+
+    `generation` and `inventory` belong to the newest inventory, which closes the disk. `inventory` is None as
+    soon as a run writes more. `closed_by` and `closed_with` belong to the inventory that an export has put,
+    because verifications add no object. `mounted` says whether the disk was a file system of its own.
+
+    `begun` is the time of its label, `closed_at` the time of closing, `verified_at` the time of the last
+    reading back. Each is 0 if it never happened. `write_ms` and `write_bytes` count the time and bytes that
+    made its archives durable.
     """
 
     number: int = member(integer(1, DISKS_MAX))
@@ -51,7 +55,7 @@ class DiskState(Record):
 
 
 class Sent(Record):
-    """That a disk was given to a courier at a time, by whom and under which number; and whether the vault was `told`."""
+    """A disk given to a courier: the time, the courier, its number, and whether the vault was `told`."""
 
     number: int = member(integer(1, DISKS_MAX))
     at: int = member(integer())
@@ -62,18 +66,22 @@ class Sent(Record):
 
     @property
     def what(self) -> tuple[int, int, str | None, str | None, str | None]:
-        """What tells one sending from another."""
+        """The fields that tell one sending from another."""
         return self.number, self.at, self.carrier, self.tracking, self.note
 
 
 class SetState(Record):
-    """One disk set of this home: open until its set document is put, or until it is given up; then `announced` once the
-    vault knows of it.
+    """One disk set of this home. It is open until its set document is put, or until it is given up.
 
-    `began` in seconds since 1970; `again` where it was begun though another one was there; `warnings` are the findings it ended with; `resends` says
-    instead of which disks it was written, and `resent` which point holds what was sent again of those that were given up. `before`
-    and `after` are the commands that run beside its export. `given_back` disks were begun and could hold nothing. `given_up_at` is when
-    the whole set was given up last; `unsaid` where the vault does not know that, or that it was taken back.
+    `announced` means that the vault knows of the finished set. `began` is in seconds since 1970. `again`
+    means that it was begun although another set was there. `warnings` counts the findings of its export.
+
+    `resends` names the disks that this set replaces. `resent` is the point with the content that was sent
+    again for disks that were given up. `before` and `after` are the commands that run beside its export.
+    `given_back` counts the disks that were begun and could hold nothing.
+
+    `given_up_at` is the time when the whole set was last given up. `unsaid` means that the vault does not
+    know that, or does not know that the set was taken back.
     """
 
     set: SetId = member(hexed(16))
@@ -103,7 +111,7 @@ class SetState(Record):
 
     @property
     def goes_on(self) -> bool:
-        """Whether it was begun on a disk, and is not finished."""
+        """Whether it was begun on a disk and is not finished."""
         return self.status == "open" and self.written
 
     @property
@@ -111,13 +119,13 @@ class SetState(Record):
         return {disk.number: disk for disk in self.disks}
 
     def with_disk(self, disk: DiskState) -> "SetState":
-        """This state with what is now known of one of its disks, in order of their numbers."""
+        """Return this state with the new state of one of its disks, in order of their numbers."""
         others = [d for d in self.disks if d.number != disk.number]
         return replace(self, disks=tuple(sorted([*others, disk], key=lambda d: d.number)))
 
 
 class KeptSet:
-    """The state of one set, kept in the home at every change; may be called from any thread."""
+    """The state of one set. The home keeps it at every change. Any thread may call it."""
 
     def __init__(self, folder: Path, state: SetState) -> None:
         self.folder = folder
@@ -126,7 +134,7 @@ class KeptSet:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Raises HomeError home-damaged."""
+        """Read the state of a set from its folder. Raises HomeError home-damaged."""
         return cls(folder, read_record(folder / "set.json", SetState))
 
     def save(self) -> None:
@@ -139,14 +147,17 @@ class KeptSet:
             self.save()
 
     def know(self, disk: DiskState) -> None:
-        """Keep what is now known of one of the set's disks."""
+        """Keep the new state of one of the set's disks."""
         with self._lock:
             self._renew()
             self.state = self.state.with_disk(disk)
             self.save()
 
     def forget(self, disk: DiskState) -> None:
-        """Keep that a disk holds nothing of the set. Its number goes to another one, unless an inventory has named it."""
+        """Keep that a disk holds nothing of the set.
+
+        If no inventory has named it, another disk gets its number.
+        """
         if disk.generation:
             self.know(replace(disk, dropped=True))
             return
@@ -177,26 +188,26 @@ class KeptSet:
             self.save()
 
     def _renew(self) -> None:
-        """Others in this process may have kept what they saw of it."""
+        """Read the state again, because others in this process may have kept changes."""
         if (self.folder / "set.json").exists():
             self.state = read_record(self.folder / "set.json", SetState)
 
     @property
     def cache(self) -> Path:
-        """The folder of the store in which the set's metadata is kept: catalog, indexes, need lists, manifest."""
+        """The folder of the store that keeps the set's metadata: catalog, indexes, need lists, manifest."""
         return self.folder / "cache"
 
     def document(self) -> SetDocument:
-        """What finished the set, as it was revised last. Raises FormatError, OSError."""
+        """Return the last revision of the set document. Raises FormatError, OSError."""
         return envelope.read((self.folder / "set").read_bytes(), "set").peek(SetDocument)
 
     def journal(self, number: int) -> Path:
-        """Where the indexes of what is durable on a disk are kept."""
+        """Return the path of the journal of a disk: the indexes of its durable archives."""
         return self.folder / f"disk-{number}.journal"
 
 
 def current_set(home: Home) -> KeptSet | None:
-    """The set that the last export wrote, unless it was given up. Raises HomeError home-damaged."""
+    """Return the set that the last export wrote, unless it was given up. Raises HomeError home-damaged."""
     if home.state.set is None:
         return None
     kept = KeptSet.read(home.set_folder(home.state.set))
@@ -204,15 +215,18 @@ def current_set(home: Home) -> KeptSet | None:
 
 
 def kept_sets(home: Home) -> list[KeptSet]:
-    """All disk sets of a home, the oldest first. Raises HomeError home-damaged, and OSError."""
+    """Return all disk sets of a home, the oldest first. Raises HomeError home-damaged, and OSError."""
     sets = home.path / "sets"
-    # Not by glob: it takes a folder that may not be read for an empty one.
+    # Not by glob: it treats an unreadable folder as empty.
     folders = [folder for folder in sets.iterdir() if (folder / "set.json").exists()] if sets.exists() else []
     return sorted(map(KeptSet.read, folders), key=lambda kept: (kept.state.began, kept.state.set))
 
 
 def find_set(home: Home, wanted: str | None) -> KeptSet:
-    """The set whose id begins so; without a wish the one that the last export wrote. Raises UsageError set-unknown."""
+    """Return the set with an id that begins with `wanted`, or without `wanted` the set of the last export.
+
+    Raises UsageError set-unknown.
+    """
     begin = home.state.set if wanted is None else wanted.lower()
     matches = [kept for kept in kept_sets(home) if begin and kept.state.set.startswith(begin)]
     if len(matches) != 1:

@@ -1,8 +1,9 @@
-"""Doubts about a backup: an item is empty or mostly gone now, and the user may not know it, as where nothing is mounted.
+"""Doubts about a backup: an item is empty or mostly gone now, perhaps because a file system is not mounted.
 
-A run compares what it found with the last good point, and signs what it doubts. A doubted point takes no other's place
-(RET-5). What is left out on purpose is no doubt, nor is a device number: it changes by itself.
-A doubt ends by the user's word, or when three runs over seven days have seen the same.
+The user may not know this. A run compares its source with the last good point, and signs its doubts. A
+doubted point replaces no other point (RET-5). Files that are left out on purpose raise no doubt. Neither do
+device numbers, which change by themselves. A doubt ends by the user's word, or when three runs over seven
+days have seen the same state.
 """
 
 import os
@@ -31,18 +32,21 @@ from seed.point_reader import PointReader
 from seed.reading import Point, Union, points
 from seed.source.rules import outermost
 
-FEW = 16  # entries: of an item with fewer, no share of them says anything
-RUNS, SPAN = 3, 7 * 86_400  # so many runs over so many seconds that saw the same end a doubt
-CANDIDATES = 10  # of the last good points are asked for the items, where the home does not know which one to compare with
+FEW = 16  # entries; of an item with fewer, no share says anything
+RUNS, SPAN = 3, 7 * 86_400  # a doubt ends after this many runs with the same state, over this many seconds
+CANDIDATES = 10  # last good points in which to look for the items, if the home does not know the good one
 
 
 class Doubting:
-    """Compares what a run found with the last good point of the same items."""
+    """A comparison of the source that a run found with the last good point of the same items."""
 
     def __init__(
         self, home: Home, scope: Scope, union: Union, found: Sequence[Point], monitor: Monitor
     ) -> None:
-        """`found` are the points of this machine in `union`, and of those whose place it took, that have not expired."""
+        """Choose the good point. `found` are the points in `union` that have not expired.
+
+        They belong to this machine, and to the machines that it replaced.
+        """
         self._home, self._scope, self._union, self._monitor = home, scope, union, monitor
         self._items = _places(scope.items)
         self._known = Remembered.of(home)
@@ -53,7 +57,7 @@ class Doubting:
         self._before = {doubt.item: doubt for point in doubted[-1:] for doubt in point.root.doubts or ()}
 
     def judge(self, held: Sequence[Held]) -> tuple[Doubt, ...]:
-        """Return what is doubted of a point that holds this of its items. Each is a finding."""
+        """Return the doubts about a point that holds `held` of its items. Each doubt is a finding."""
         held = [replace(one, mounted=is_mount(one.item)) for one in held]
         self._held = tuple(held)
         if self._good is None:
@@ -70,7 +74,7 @@ class Doubting:
         return tuple(doubts)
 
     def remember(self, point: PointId, doubts: tuple[Doubt, ...]) -> None:
-        """Keep what this run found, once its point is there. Raises HomeError."""
+        """Keep the items that this run found, once its point is there. Raises HomeError."""
         if self._scope.once:
             return
         last = PointHeld(point=point, items=self._held)
@@ -83,7 +87,10 @@ class Doubting:
     _good_held: tuple[Held, ...] | None = None
 
     def _choose(self, whole: Sequence[Point]) -> Point | None:
-        """The point to compare with: the one that the home takes for good, else the last one with something of the items."""
+        """Return the point to compare with.
+
+        It is the good point of the home, or else the last good point with any of the items.
+        """
         if self._known.good is not None and not self._scope.once:
             for point in whole:
                 if point.manifest.point == self._known.good.point:
@@ -92,7 +99,10 @@ class Doubting:
         return next(filter(self._covers, good[: -CANDIDATES - 1 : -1]), None)
 
     def _covers(self, point: Point) -> bool:
-        """Whether a point holds anything of the items. One that cannot be read is taken: whoever compares says so."""
+        """Return whether a point holds anything of the items.
+
+        Return True for a point that cannot be read, because the comparison reports it.
+        """
         items = [item.strip(b"/") for item in self._items]
         try:
             rows = list(PointReader(self._union, point, Tally()).page_rows())
@@ -120,7 +130,10 @@ class Doubting:
                 )
 
     def _held_by(self, good: Point) -> dict[bytes, Held]:
-        """What the items held in the good point: as the home remembers it, else by its catalog."""
+        """Return how much the items held in the good point.
+
+        The home remembers it, or else the catalog of the point tells it.
+        """
         known = self._known.good
         if known is None or known.point != good.manifest.point or self._scope.once:
             known = PointHeld(point=good.manifest.point, items=count_rows(self._items, self._rows(good)))
@@ -135,7 +148,10 @@ class Doubting:
             yield from entries
 
     def _is_unexplained(self, then: Held, now: Held, moved: tuple[int, int]) -> bool:
-        """Whether what is left out now does not tell why the item holds less; else a notice tells it."""
+        """Return whether the patterns and options that leave files out do not explain a smaller item.
+
+        If they explain it, a notice says so.
+        """
         left_out = self._scope.left_out
         if self._good is None or left_out == type(left_out)():
             return True
@@ -150,8 +166,10 @@ class Doubting:
         return False
 
     def _is_lost(self, path: bytes) -> bool:
-        """Whether a folder in which a file system began is an empty one now, or cannot be looked at. One that is gone, or left
-        out, says nothing."""
+        """Return whether a folder that was a mount point is empty now, or cannot be read.
+
+        A folder that is gone or left out says nothing.
+        """
         left_out = self._scope.left_out
         if left_out.one_file_system or self._is_excluded(path):
             return False
@@ -184,7 +202,10 @@ class Doubting:
         )
 
     def _settle(self, doubt: Doubt) -> Iterator[Doubt]:
-        """The doubt, with what earlier runs saw; nothing where enough of them saw the same."""
+        """Yield the doubt with the results of earlier runs.
+
+        Yield nothing if enough runs saw the same state.
+        """
         before = self._before.get(doubt.item)
         if before is not None and _is_same(before, doubt):
             span = doubt.since - before.since
@@ -203,7 +224,7 @@ class Doubting:
 
 @contextmanager
 def doubting(home: Home, scope: Scope, vault: Store | None, monitor: Monitor) -> Iterator[Doubting]:
-    """Compare with the points that the home keeps, and with those of the vault where it is reached."""
+    """Compare with the points that the home keeps, and with those of the vault if it is reached."""
     with ExitStack() as stack:
         folders = [home.path / "cache", *(k.cache for k in kept_sets(home) if k.state.status == "finished")]
         stores: list[Store] = []
@@ -225,19 +246,22 @@ def doubting(home: Home, scope: Scope, vault: Store | None, monitor: Monitor) ->
 
 
 def _places(items: Sequence[bytes]) -> list[bytes]:
-    """The items, and what links among them lead to, whether it is there or not."""
+    """Return the items and the targets of links among them, whether a target exists or not."""
     return outermost([*items, *(os.path.realpath(item) for item in items if os.path.islink(item))])
 
 
 def _gained(before: dict[bytes, Held], now: dict[bytes, Held]) -> tuple[int, int]:
-    """The entries and bytes that items have gained: what has moved there from another one is not gone."""
+    """Return the entries and bytes that items have gained. Files that moved to another item are not gone."""
     pairs = [(before.get(item), held) for item, held in now.items()]
     entries = sum(max(0, held.entries - (then.entries if then else 0)) for then, held in pairs)
     return entries, sum(max(0, held.size - (then.size if then else 0)) for then, held in pairs)
 
 
 def _why(then: Held, now: Held, moved: tuple[int, int]) -> str | None:
-    """Why an item is doubted that held something; None where it is not. So much may have `moved` from it to other items."""
+    """Return why an item that held something is doubted, or None.
+
+    Up to `moved` may have moved to other items.
+    """
     if not now.entries and not os.path.lexists(now.item):
         return "gone"
     if then.mounted and not now.mounted:
@@ -249,12 +273,12 @@ def _why(then: Held, now: Held, moved: tuple[int, int]) -> str | None:
 
 
 def _shrank(then: tuple[int, int], now: tuple[int, int]) -> bool:
-    """Whether most of the entries, or of the bytes, are gone."""
+    """Return whether most of the entries, or most of the bytes, are gone."""
     return then[0] >= FEW and any(2 * after < before for before, after in zip(then, now, strict=True))
 
 
 def _is_same(before: Doubt, now: Doubt) -> bool:
-    """Whether two runs saw the same state: the same reason, and nothing more of it is gone."""
+    """Return whether two runs saw the same state: the same reason, and nothing more is gone."""
     return before.why == now.why and not _shrank((before.entries, before.bytes), (now.entries, now.bytes))
 
 

@@ -1,4 +1,7 @@
-"""What the home remembers of its items, and what it doubts of the last backup: see `seed.doubting` for how it comes to doubt."""
+"""The home's memory of its items, and of the doubts about the last backup.
+
+`seed.doubting` explains how a doubt arises.
+"""
 
 import os
 from dataclasses import replace
@@ -17,10 +20,10 @@ MOUNTS_MAX = 200  # of an item
 
 
 class Held(Record):
-    """One item: how many entries lie in it, or 1 for a file, and the `size` of its files without
-    holes, by every name.
+    """One item: the number of its entries, 1 for a file, and the `size` of its files.
 
-    `mounted` says that it is the root of a file system. `mounts` are the folders below it where others begin and hold
+    The size counts no holes, and counts a file under each of its names. `mounted` says that the item is the
+    root of a file system. `mounts` are the folders below it where other file systems begin and hold
     something.
     """
 
@@ -32,14 +35,14 @@ class Held(Record):
 
 
 class PointHeld(Record):
-    """What the items of a point held."""
+    """The counts of the items of a point."""
 
     point: PointId = member(hexed(16))
     items: tuple[Held, ...] = member(many(nested(Held), ITEMS_MAX))
 
 
 class Remembered(Record):
-    """What the home knows of its usual items: in the last `good` point, in the last one, and what is doubted of that."""
+    """The home's knowledge of its usual items in the last `good` point and in the last point, and its doubts."""
 
     good: PointHeld | None = member(optional(nested(PointHeld)), default=None)
     last: PointHeld | None = member(optional(nested(PointHeld)), default=None)
@@ -47,22 +50,25 @@ class Remembered(Record):
 
     @classmethod
     def of(cls, home: Home) -> "Remembered":
-        """Return what the home remembers, or nothing where it cannot be read: the catalogs tell the same."""
+        """Return the memory of the home, or an empty one if it cannot be read. The catalogs tell the same."""
         try:
             return read_record(home.path / FILE, cls)
         except HomeError:
             return cls()
 
     def save(self, home: Home) -> None:
-        """Raises HomeError."""
+        """Write the memory to the home. Raises HomeError."""
         try:
             write_record(home.path / FILE, self)
-        except FormatError:  # too many items for one file: the catalog tells the same
+        except FormatError:  # too many items for one file; the catalog tells the same
             write_record(home.path / FILE, Remembered())
 
 
 def confirm(home: Home) -> tuple[Doubt, ...]:
-    """Take the last point for right, and return what was doubted of it. The home is locked by the caller. Raises HomeError."""
+    """Accept the last point as right, and return the doubts about it.
+
+    The caller has locked the home. Raises HomeError.
+    """
     known = Remembered.of(home)
     if known.doubts:
         replace(known, good=known.last, doubts=()).save(home)
@@ -70,7 +76,7 @@ def confirm(home: Home) -> tuple[Doubt, ...]:
 
 
 def shown(doubt: Doubt) -> str:
-    """Return the item that is doubted, for people."""
+    """Return the doubted item, for people."""
     return one_line(os.fsdecode(doubt.item))
 
 
@@ -80,7 +86,7 @@ def to_json(doubt: Doubt) -> dict[str, Json]:
 
 
 def told(doubt: Doubt) -> str:
-    """Return in words what is wrong with an item."""
+    """Return in words the fault of an item."""
     held = f"point {doubt.than[:8]} holds {counted(doubt.before, 'entry')} of it, {size(doubt.bytes_before)}"
     now = f"{counted(doubt.entries, 'entry')}, {size(doubt.bytes)}" if doubt.entries else "empty"
     if doubt.why == "unmounted":

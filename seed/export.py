@@ -1,4 +1,4 @@
-"""Export: a disk set from paths. What was begun is gone on with; what is finished is said to be."""
+"""Export: a disk set from paths. It continues a begun set, and reports a finished one."""
 
 import os
 import time
@@ -37,8 +37,11 @@ from seed.work import Before
 
 @dataclass(frozen=True)
 class Options:
-    """What decides how an export is made; `without` are the numbers of disks that are given up; `resends` says, in the words
-    of the command, instead of which disks it is made; `before` and `after` are commands that the set remembers, for who calls."""
+    """The options of an export. `without` holds the numbers of disks that are given up.
+
+    `resends` names, in the words of the command, the disks that the export replaces. `before` and `after` are
+    commands that the set remembers for the caller.
+    """
 
     slots_on_disk: bool = True
     again: bool = False
@@ -52,8 +55,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Exported:
-    """How an export ended. `already` where it had been finished before; `resumed` where it was begun before; `whole`
-    is the share of files that lie whole on one disk, None where it was counted in an earlier run."""
+    """The result of an export.
+
+    `already` means that it was finished before; `resumed` means that it was begun before. `whole` is the
+    share of files that lie whole on one disk, or None if an earlier run counted it.
+    """
 
     state: SetState
     committed: Committed
@@ -72,10 +78,12 @@ def export(
     over: Before | None = None,
     vault: Store | None = None,
 ) -> Exported:
-    """Write `scope` to the disks at `targets` as one set; what the points before have, `over` which it is written, is not
-    written again. It is compared with what the home has of earlier points, and the `vault` where that is reached.
+    """Write `scope` to the disks at `targets` as one set, on top of `over`, the points before.
 
-    Raises UsageError, HomeError, MediaError, Interrupted; the same call goes on where it ended.
+    The archives of those points are not written again. The export compares its source with the home's earlier
+    points, and with the `vault` if it is reached.
+
+    Raises UsageError, HomeError, MediaError, Interrupted. The same call continues where it ended.
     """
     monitor = Recorder(monitor)
     each(check_disk, targets)
@@ -92,7 +100,7 @@ def export(
     _check_without(kept, options.without, targets)
     kept.state = replace(kept.state, left_out=scope.left_out, before=options.before, after=options.after)
     kept.save()
-    home.save_state(replace(home.state, set=kept.state.set))  # a run killed from here on is gone on with
+    home.save_state(replace(home.state, set=kept.state.set))  # a run killed from here on continues
     for number in options.without:
         kept.know(replace(kept.state.disks_by_number[number], dropped=True))
     with ExitStack() as stack:
@@ -146,7 +154,7 @@ def is_finished(home: Home, scope: Callable[[], Scope], *, again: bool) -> bool:
     kept = current_set(home)
     if kept is None or again or kept.state.status != "finished":
         return False
-    with suppress(UsageError):  # what it names may be there only once the command before has run
+    with suppress(UsageError):  # its paths may exist only after the command before has run
         return scope().items == kept.state.items
     return False
 
@@ -160,9 +168,10 @@ def _write_point(
     open_disk: Callable[[Path], DiskWriter],
     attendant: Attendant,
 ) -> tuple[float | None, tuple[Doubt, ...]]:
-    """Read the source onto the disks, and sign the manifest. However it ends, what is done stays done.
+    """Read the source onto the disks, and sign the manifest. The finished work stays, however the run ends.
 
-    Returns the share of files that lie whole on one disk, where all lie on these; and what is doubted of the point.
+    Return the share of files that lie whole on one disk, if all lie on these. Return also the doubts about
+    the point.
     """
     identity, monitor, key_id = commit.home.identity, commit.monitor, commit.home.identity.master.key_id
     with ExitStack() as stack:
@@ -210,8 +219,8 @@ def _write_point(
 
 
 def _stop(commit: Commit, disks: DiskSet, run: Run, error: Exception) -> None:
-    """Keep what is done, and close the disks, so that they can be shipped or gone on with."""
-    with suppress(OffseedError):  # the first error is the one to tell of
+    """Keep the finished work, and close the disks, so that they can be shipped or continued."""
+    with suppress(OffseedError):  # report only the first error
         run.checkpoint()
         if isinstance(error, Interrupted):
             run.flush()
@@ -224,7 +233,7 @@ def _stop(commit: Commit, disks: DiskSet, run: Run, error: Exception) -> None:
 
 
 def complete(commit: Commit, disk: DiskWriter) -> None:
-    """Close a disk that is full, while others go on, and let go of it: it may be unmounted from here on."""
+    """Close a full disk while others continue, and release it. It may be unmounted from here on."""
     if not disk.sections:
         disk.erase()
         commit.monitor.notice(f"the disk at {disk.path} has no room for anything, and is none of the set")
@@ -238,7 +247,7 @@ def complete(commit: Commit, disk: DiskWriter) -> None:
 
 
 def _check_without(kept: KeptSet, numbers: Sequence[int], targets: Sequence[Path]) -> None:
-    """Raises UsageError for a disk that the set has not, or that is to be written."""
+    """Raise UsageError for a disk that the set lacks, or that is to be written."""
     known = kept.state.disks_by_number
     attached = {number_at(target, kept.state.set) for target in targets}
     for number in numbers:
@@ -257,7 +266,10 @@ def _check_without(kept: KeptSet, numbers: Sequence[int], targets: Sequence[Path
 def _open_set(
     home: Home, items: tuple[bytes, ...], options: Options, monitor: Monitor
 ) -> tuple[KeptSet, bool]:
-    """The set to go on with, or a new one; whether it was begun before. Raises UsageError items-differ."""
+    """Return the set to continue, or a new one, and whether it was begun before.
+
+    Raises UsageError items-differ.
+    """
     kept = current_set(home)
     begun = kept is not None and kept.state.goes_on
     if kept is not None and begun and kept.state.resends != options.resends:
@@ -304,7 +316,7 @@ def _open_set(
 
 
 def _unfinished(state: SetState) -> UsageError:
-    """An export is to be finished before a resend, and the other way round."""
+    """Return the error for an unfinished export before a resend, or an unfinished resend before an export."""
     begun = f"seed resend {state.resends}" if state.resends else "seed export"
     return UsageError(
         "items-differ",
@@ -315,7 +327,7 @@ def _unfinished(state: SetState) -> UsageError:
 
 
 def _goes_on(state: SetState, items: tuple[bytes, ...]) -> bool:
-    """Whether `--again` is said again of a set that it has begun."""
+    """Return whether the user repeats `--again` for a set that it has begun."""
     return state.again and state.status == "open" and state.items == items
 
 

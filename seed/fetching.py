@@ -1,6 +1,6 @@
-"""Chunks of one point, fetched in the order in which they lie in archives, each span of an archive read once.
+"""The chunks of one point, fetched in archive order. Each span of an archive is read once.
 
-A pool reads and opens ahead; nearly all of that runs outside the interpreter's lock.
+A pool reads and opens chunks ahead. Nearly all of this runs outside the interpreter's lock.
 """
 
 import os
@@ -20,8 +20,11 @@ from seed.point_reader import PointReader
 
 
 class Reach(NamedTuple):
-    """How much is read at a time: spans of at most `size` bytes and so many `records` (well compressed, a span of few bytes
-    can unfold to very many), in which up to `gap` unneeded bytes are read rather than passed; so many `ahead`."""
+    """The size of one read: a span has at most `size` bytes and at most `records` records.
+
+    If it is well compressed, a span of few bytes can unfold to very many bytes. A read includes up to `gap` unneeded bytes
+    rather than skip them. `ahead` spans are read ahead.
+    """
 
     gap: int
     size: int
@@ -37,9 +40,9 @@ Fetched = tuple[ChunkId, bytes | OffseedError]
 
 
 class Fetcher:
-    """Fetches chunks of file content; what cannot be had comes back as the error that says why.
+    """A fetcher of file content. For a chunk that it cannot get, it yields the error with the reason.
 
-    Spans are read ahead by threads, unless `ahead` is false.
+    Threads read spans ahead, unless `ahead` is false.
     """
 
     def __init__(self, reader: PointReader, *, ahead: bool = True) -> None:
@@ -56,7 +59,7 @@ class Fetcher:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def fetch(self, chunks: Iterable[ChunkId]) -> Iterator[Fetched]:
-        """Every one of `chunks` once, in archive order."""
+        """Yield every one of `chunks` once, in archive order."""
         spans = self._spans(chunks)
         if not self._ahead:
             for span in spans:
@@ -68,7 +71,7 @@ class Fetcher:
             ahead.extend(self._pool.submit(self._read, span) for span in islice(spans, 1))
 
     def _spans(self, chunks: Iterable[ChunkId]) -> Iterator[Span]:
-        """Chunks whose records are read in one go; those that have not arrived come last, in a span of their own."""
+        """Yield the chunks of each read. Chunks that have not arrived come last, in a span of their own."""
         reach = self._reach
         placed: list[tuple[Place, ChunkId]] = []
         absent: Span = []
@@ -102,7 +105,7 @@ class Fetcher:
                 self._reader.union.get(name, first.offset, last.offset + last.length - first.offset)
             )
         except OffseedError:
-            data = memoryview(b"")  # each record is tried by itself, wherever else it lies
+            data = memoryview(b"")  # then each record is tried by itself, at its other places
         found: list[Fetched] = []
         for place, chunk in span:
             assert place is not None

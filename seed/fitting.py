@@ -1,23 +1,26 @@
-"""Text in the space that a label has for it: smaller, on several lines, at last squeezed, and never cut nor over the edge.
+"""Text in the space of a label: smaller, on several lines, at last squeezed, and never cut nor over the edge.
 
-Nobody knows the font that will print it. Letters are taken to be as wide as those of the widest usual one, DejaVu Sans.
+The font of the printer is unknown. Letters count as wide as those of the widest usual font, DejaVu Sans.
 """
 
 import unicodedata
 from html import escape
 
-SMALLEST = 1.8  # millimetres: what can still be read
-LESS = 0.72  # so much of its height a line keeps, before there are several
+SMALLEST = 1.8  # millimetres: the smallest readable letters
+LESS = 0.72  # share of its height that one line keeps, before the text takes several
 STEP = 0.1
 BREAKS = " .-_/,"
-LEAP = 1.4  # from line to line, of the height
+LEAP = 1.4  # from line to line, as a share of the height
 NARROW, WIDE = "fijlrtI.,:;'|!()[]/- ", "mwMW@%—…"
 
 
 def lines(
     y: float, height: float, text: str, width: float, most: int = 1, *, bold: bool = False
 ) -> tuple[str, float]:
-    """Return `text` as SVG, on at most so many lines from `y` on, no higher than `height`; and where the next line may stand."""
+    """Return `text` as SVG, on at most `most` lines from `y` on, no higher than `height`.
+
+    Return also the place of the next line.
+    """
     size, smallest = height, height * LESS if most > 1 else SMALLEST
     while (parts := _broken(text, size, width, bold))[1:] and size > smallest:
         size = max(size - STEP, smallest)
@@ -40,7 +43,7 @@ def lines(
 
 
 def wide(text: str, bold: bool = False) -> float:
-    """Return how wide a text is at most, for letters of height 1."""
+    """Return the greatest width of a text, for letters of height 1."""
     return sum(map(_letter, text)) * (1.13 if bold else 1.0)
 
 
@@ -57,7 +60,10 @@ def _letter(letter: str) -> float:
 
 
 def _broken(text: str, size: float, width: float, bold: bool) -> list[str]:
-    """Return the lines that a text takes at a size: broken behind a space or mark of its last third, else anywhere."""
+    """Return the lines of a text at a size.
+
+    Each breaks behind a space or mark in its last third, else anywhere.
+    """
     found = []
     while text:
         end = len(text)

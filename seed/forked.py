@@ -1,7 +1,8 @@
-"""Work done by a fork of this process: it inherits all that it needs, and sends back what came of it.
+"""Work in a fork of this process. The fork inherits all that it needs, and sends back its result.
 
-Only where no thread of this process may hold what the fork needs: it reads and writes files, and opens seals. It tells
-nobody anything but its parent, which alone is interrupted, and it ends when that stops listening or dies.
+Fork only where no thread of this process may hold a lock that the fork needs. The fork reads and writes
+files, and opens seals. It reports to its parent alone, and signals interrupt the parent alone. It ends when
+the parent stops listening or dies.
 """
 
 import gc
@@ -22,7 +23,10 @@ _LOOK = 0.1  # seconds between looks at whether to stop
 
 
 class Forked(Generic[T]):
-    """A fork that does `work`. `others` are those that run already: it must not keep their pipes open."""
+    """A fork that does `work`.
+
+    `others` are the forks that run already: this one must not keep their pipes open.
+    """
 
     def __init__(self, work: Callable[[Tally], T], others: "Iterable[Forked[T]]") -> None:
         self._pipe, far = Pipe()
@@ -34,11 +38,14 @@ class Forked(Generic[T]):
                 if sys.platform != "win32":
                     _serve(work, far)
             finally:
-                os._exit(0)  # nothing of the parent's is to be put in order
+                os._exit(0)  # the fork must not tidy up for the parent
         far.close()
 
     def result(self, monitor: Monitor) -> T | None:
-        """What came of it; None where it died, failed, or is to stop: then it has not been told of."""
+        """Return the result of the work.
+
+        Return None if the fork died, failed or is to stop: then it reported none.
+        """
         try:
             while not monitor.stopping():
                 if self._pipe.poll(_LOOK):
@@ -51,7 +58,7 @@ class Forked(Generic[T]):
         return None
 
     def end(self) -> None:
-        """Let it stop, if it works still, and wait for that."""
+        """Let the fork stop if it still works, and wait for that."""
         self._pipe.close()
         os.waitpid(self._pid, 0)
 
@@ -63,7 +70,10 @@ def _fork() -> int:
 
 
 class _Relay(Tally):
-    """Remembers what it is told, sends the progress on, and stops when the parent no longer listens."""
+    """A monitor that remembers reports and sends the progress on.
+
+    It stops when the parent no longer listens.
+    """
 
     def __init__(self, pipe: Connection) -> None:
         super().__init__()
@@ -82,11 +92,11 @@ class _Relay(Tally):
 def _serve(work: Callable[[Tally], T], pipe: Connection) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    gc.disable()  # to look at all that was inherited would copy it
+    gc.disable()  # collection would copy all inherited memory
     relay = _Relay(pipe)
     try:
         done = work(relay)
         pipe.send(relay.done)
         pipe.send(done)
-    except BaseException:  # the parent does the work itself, and meets what this met
+    except BaseException:  # the parent does the work itself, and meets the same error
         return

@@ -1,7 +1,7 @@
-"""The key slots that lie in some stores, in the order in which a passphrase is tried at them.
+"""The key slots in some stores, in the order in which a passphrase is tried at them.
 
-Each user who may create objects may add forged slots, and a guess at each one takes a tenth of a second. Forged slots
-never come before the slots of a machine that registered earlier:
+Any user with the right to create objects may add forged slots. A guess at each one takes a tenth of a second.
+Forged slots never come before the slots of a machine that registered earlier:
 
 1. Slots come first that their own machine signed: its public key stands in a membership or label, and gives its id.
 2. Then cheap slots come before dear ones, and the newest slots of each machine before its older ones.
@@ -30,7 +30,10 @@ AT_ONCE = 16  # requests to a storage service
 
 
 class FoundSlot(NamedTuple):
-    """A key slot. Its machine has `rank` slots that are tried earlier; its machine's first object came at the time `age`."""
+    """A key slot.
+
+    Its machine has `rank` slots that are tried earlier, and its first object came at the time `age`.
+    """
 
     machine: MachineId
     where: str
@@ -52,7 +55,7 @@ class FoundSlot(NamedTuple):
 
 @dataclass(frozen=True)
 class _Object:
-    """An object with slots, and the store's time of it; `found` is the fault where it could not be read."""
+    """An object with slots, and the store's time of it. `found` is the fault if it could not be read."""
 
     name: str
     written: float
@@ -71,9 +74,9 @@ class _Object:
 
 
 def find_slots(union: "Union", wanted: Collection[MachineId] | None, monitor: Monitor) -> list[FoundSlot]:
-    """Return the slots of the `wanted` machines, or of all, in the order of the guesses. What is damaged is a finding.
+    """Return the slots of the `wanted` machines, or of all, in the order of the guesses.
 
-    Raises StoreError.
+    A damaged object is a finding. Raises StoreError.
     """
     names = [name for name in union.list("slots") if wanted is None or _machine_of(name) in wanted]
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -87,7 +90,7 @@ def find_slots(union: "Union", wanted: Collection[MachineId] | None, monitor: Mo
 
 
 def _of_machine(objects: Collection[_Object], key: bytes | None, monitor: Monitor) -> Iterator[FoundSlot]:
-    """Yield the slots in a machine's objects: its newest signed revision first, then the object that came first."""
+    """Yield the slots in a machine's objects: the newest signed revision first, then the oldest object."""
     age = min(one.written for one in objects)
     signed = {one.name for one in objects if one.is_signed_by(key)}
     rank = 0
@@ -113,7 +116,7 @@ def _slots_in(one: _Object, monitor: Monitor) -> Iterator[Slot]:
 
 
 def _read(union: "Union", name: str) -> _Object:
-    """Raises StoreError, where more is wrong than that object."""
+    """Read an object with slots. Raises StoreError if more is wrong than that object."""
     times = [time for store in union.stores if (time := store.written(name)) is not None]
     written = min((time.timestamp() for time in times), default=0.0)
     try:
@@ -125,7 +128,10 @@ def _read(union: "Union", name: str) -> _Object:
 
 
 def _key_of(union: "Union", machine: MachineId) -> bytes | None:
-    """Return the public key of a machine, from a membership or a label: its digest is the machine's id. None without one."""
+    """Return the public key of a machine, from a membership or a label, or None if neither has it.
+
+    The digest of the key is the machine's id.
+    """
     for store in union.stores:
         for name, _ in store.list(layout.member_prefix(machine)):
             with damage_aside():

@@ -1,8 +1,8 @@
-"""The archives that a run may reuse beside those of the last points: what any point needs that stays.
+"""The archives that a run may reuse beside those of the last points: all that any staying point needs.
 
-A point stays if it will not expire within two days: so a run seldom loses what it builds upon. The lists of what points need, and the
-indexes of their archives, come from the vault once. From then on they lie in the home's cache, each under its digest. The indexes are
-read there whenever they are needed, and take no memory meanwhile.
+A point stays if it will not expire within two days. So a run seldom loses archives on which it builds. The
+need lists, and the indexes of their archives, come from the vault once. From then on they lie in the home's
+cache, each under its digest. A run reads the indexes there when it needs them. Meanwhile they take no memory.
 """
 
 import time
@@ -35,10 +35,11 @@ def staying(
     kept: Callable[[MachineId], Kept],
     is_complete: Callable[[Point], bool],
 ) -> list[Point]:
-    """Return the points that will not expire within two days; `kept` tells the terms of a machine's points.
+    """Return the points that will not expire within two days. `kept` tells the terms of a machine's points.
 
-    A point without a term is judged by the term that it would get now. The last complete point of a machine stays, and all after it
-    do. The clock of this machine counts. Where it is wrong, too little is reused, or a part of a run is done again.
+    A point without a term is judged by the term that it would get now. The last complete point of a machine
+    stays, and all points after it stay. The clock of this machine counts. If it is wrong, too little is
+    reused, or a part of a run is done again.
     """
     now = int(time.time())
     machines = defaultdict[MachineId, list[Point]](list)
@@ -56,7 +57,7 @@ def staying(
 
 @dataclass(frozen=True)
 class Further:
-    """Archives that may be reused, each with the name of the object in which its index stands, in `union`."""
+    """Archives that may be reused, each with the name of the object in `union` that holds its index."""
 
     places: Mapping[ArchiveName, str] = field(default_factory=dict)
     union: Union | None = None
@@ -66,7 +67,10 @@ class Further:
         return Further({n: place for n, place in self.places.items() if n not in names}, self.union)
 
     def sections(self) -> Iterator[Section]:
-        """Read the indexes of all these archives. Raises IntegrityError, NotFoundError, StoreError, MediaError."""
+        """Read the indexes of all these archives.
+
+        Raises IntegrityError, NotFoundError, StoreError, MediaError.
+        """
         for name in dict.fromkeys(self.places.values()):
             yield from self._read(name)
 
@@ -82,10 +86,13 @@ class Further:
 
 
 class Cached:
-    """The objects of a vault by way of the home's cache: one that was fetched is not fetched again."""
+    """The objects of a vault by way of the home's cache. A fetched object is not fetched again."""
 
     def __init__(self, kept: Union, vault: Union, cache: MetadataCache, monitor: Monitor) -> None:
-        """`kept` is all that the home has, `cache` the part of it that takes in what the `vault` gives."""
+        """Prepare the cache.
+
+        `kept` is all that the home has; its part `cache` takes in the objects of the `vault`.
+        """
         self._kept = kept
         self._vault = vault
         self._cache = cache
@@ -93,7 +100,10 @@ class Cached:
         self._listed = {prefix: set(kept.list(prefix)) for prefix in ("manifests", "needs", "indexes")}
 
     def get(self, name: str, expected: bytes) -> bytes:
-        """Return an object of that digest. Raises IntegrityError, NotFoundError, StoreError, MediaError, HomeError."""
+        """Return an object of that digest.
+
+        Raises IntegrityError, NotFoundError, StoreError, MediaError, HomeError.
+        """
         if name in self._listed[name.partition("/")[0]]:
             with damage_aside():
                 return self._kept.get_checked(name, expected)
@@ -102,9 +112,10 @@ class Cached:
         return data
 
     def holdings(self, points: Iterable[Point]) -> list[Holding]:
-        """Return the archives that the points need. A need list that cannot be read is a finding, and costs its point only.
+        """Return the archives that the points need.
 
-        Raises StoreError, MediaError where the vault does not answer.
+        An unreadable need list is a finding, and costs its point only. Raises StoreError, MediaError if the
+        vault does not answer.
         """
         rows, known = set[bytes](), set[Digest]()
         for point in points:
@@ -122,8 +133,11 @@ class Cached:
         return found
 
     def indexes(self, wanted: Iterable[Holding]) -> Iterator[tuple[str, list[Section]]]:
-        """Yield the indexes of the `wanted` archives, by the objects in which they stand. What no object says of an archive is read
-        from its end, and kept in the cache as an object of its own. Raises StoreError, MediaError where the vault does not answer."""
+        """Yield the indexes of the `wanted` archives, by the objects that hold them.
+
+        If no object holds the index of an archive, it is read from the archive's end. The cache keeps it as
+        an object of its own. Raises StoreError, MediaError if the vault does not answer.
+        """
         left = {archive.name: archive for archive in wanted}
         for name, data in self._index_objects() if left else ():
             found: list[Section] = []
@@ -143,12 +157,12 @@ class Cached:
             yield name, decode_object(data, name)
 
     def further(self, wanted: Iterable[Holding]) -> Further:
-        """Find the indexes of the `wanted` archives, and where they stand. Raises as `indexes`."""
+        """Find the indexes of the `wanted` archives and their places. Raises as `indexes`."""
         places = {s.archive.name: name for name, found in self.indexes(wanted) for s in found}
         return Further(places, Union([*self._kept.stores, *self._vault.stores]))
 
     def _index_objects(self) -> Iterator[tuple[str, bytes]]:
-        """Those in the home, then those in the vault alone; whole ones."""
+        """Yield the whole index objects: first those in the home, then those in the vault alone."""
         mine = self._listed["indexes"]
         names = chain(sorted(mine), (name for name in self._vault.list("indexes") if name not in mine))
         for name in names:
@@ -159,7 +173,7 @@ class Cached:
         return self.get(layout.need_name(wanted), wanted)
 
     def _keep(self, name: str, data: bytes, *, anew: bool = False) -> None:
-        """Keep an object; `anew` also where the cache has its name, and what lies there is damaged."""
+        """Keep an object. With `anew`, replace a damaged one that has its name in the cache."""
         listed = self._listed[name.partition("/")[0]]
         if name in listed:
             if not anew:
@@ -173,5 +187,5 @@ NOTHING_FURTHER = Further()
 
 
 def _said(name: str) -> bytes:
-    """The digest in the name of an object."""
+    """Return the digest in the name of an object."""
     return bytes.fromhex(name.rpartition("/")[2])

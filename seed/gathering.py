@@ -1,7 +1,7 @@
-"""Small files, read, stored and sealed by helpers, some batches at once.
+"""Small files, which helpers read, store and seal, several batches at once.
 
-Which helper a batch goes to makes no difference to what is stored, but for which files lie in one bundle. What is decided
-here alone is which files are stored already: only then does a helper lay the others into its bundle.
+The choice of a helper for a batch changes only the files that share a bundle. This module alone decides which
+files are stored already. Only then does a helper lay the other files into its bundle.
 """
 
 from collections import deque
@@ -25,14 +25,14 @@ class _Batch:
 
 
 class Desk:
-    """One helper, the bundle that it fills, and what is asked of it and not answered yet."""
+    """One helper, the bundle that it fills, and the questions that it has not answered yet."""
 
     def __init__(self, helper: Helper, size_max: int) -> None:
         self.helper = helper
         self._size_max = size_max
         self._bundle = Unit(None, 0, None)
         self.asked: deque[_Batch | Unit | None] = deque()  # a batch to read; a bundle to seal, or none
-        self.batches = 0  # that are not decided upon yet
+        self.batches = 0  # batches without a decision yet
         self._verdict = bytearray()
         self._closed: Unit | None = None
 
@@ -42,11 +42,11 @@ class Desk:
         self.helper.ask("read", batch.wanted)
 
     def skip(self) -> None:
-        """The next file of the batch at hand is not kept."""
+        """Note that the next file of the batch at hand is not kept."""
         self._verdict.append(SKIP)
 
     def lay(self, length: int) -> Place:
-        """The next file of the batch at hand is kept: where it will lie."""
+        """Note that the next file of the batch at hand is kept, and return its place."""
         if self._bundle.size + length <= self._size_max:
             self._verdict.append(LAY)
         else:
@@ -57,7 +57,7 @@ class Desk:
         return place
 
     def decided(self) -> None:
-        """Tell what is kept of the batch at hand. No more than one bundle is full by it."""
+        """Tell the helper which files of the batch at hand are kept. This fills at most one bundle."""
         self.batches -= 1
         self.asked.append(self._closed)
         self.helper.ask("keep", bytes(self._verdict))
@@ -75,13 +75,16 @@ Take = Callable[[Desk, Sequence[Row], Got], None]
 
 
 class Gathering:
-    """`take` is called with the rows of a batch and what became of them, and tells of each in turn whether it is kept;
-    `deliver` with each bundle that was sealed. Neither may ask for more, but by `add` once they have returned."""
+    """The desks of all helpers.
+
+    `take` gets the rows of a batch and their results. It decides about each file in turn. `deliver` gets each
+    sealed bundle. Neither may ask for more itself; the caller may use `add` once they have returned.
+    """
 
     def __init__(
         self, helpers: Sequence[Helper], size_max: int, take: Take, deliver: Callable[[Unit, Sealed], None]
     ) -> None:
-        """Files of a batch, and a bundle, have at most `size_max` bytes together."""
+        """Open the desks. The files of a batch together, and a bundle, have at most `size_max` bytes."""
         self._desks = [Desk(helper, size_max) for helper in helpers]
         self._size_max = size_max
         self._take = take
@@ -89,7 +92,7 @@ class Gathering:
         self._batch = _Batch()
 
     def add(self, row: Row, wanted: Wanted) -> None:
-        """A file to be read. Raises HomeError helper-ended."""
+        """Add a file to be read. Raises HomeError helper-ended."""
         size = wanted[1]
         batch = self._batch
         if batch.size + size > self._size_max or len(batch.rows) == BATCH_FILES:
@@ -100,7 +103,7 @@ class Gathering:
         batch.size += size
 
     def drain(self) -> None:
-        """Until all files so far were read, and all bundles sealed. Raises HomeError helper-ended."""
+        """Wait until all files so far are read, and all bundles are sealed. Raises HomeError helper-ended."""
         self._send()
         self._hear_all()
         for desk in self._desks:
@@ -127,7 +130,7 @@ class Gathering:
             self._wait()
 
     def _wait(self) -> None:
-        """Until one helper has answered, or one with most to do has."""
+        """Wait until a helper has answered. If none has, wait for one with the most questions."""
         asked = [desk for desk in self._desks if desk.asked]
         ready = [desk for desk in asked if desk.helper.is_ready()]
         for desk in ready or [max(asked, key=lambda desk: len(desk.asked))]:
