@@ -1,1 +1,1 @@
-"""The agent: runs on the machine that is backed up and holds its keys."""
+"""The agent: it runs on the machine that is backed up, and holds its keys."""

@@ -1,4 +1,4 @@
-"""`python -m seed` does the same as the command `seed`."""
+"""The entry of `python -m seed`, which does the same as the command `seed`."""
 
 from seed.cli import main
 

@@ -1,4 +1,4 @@
-"""Backup: send the changes since the last recovery point over the network into the vault.
+"""The backup over the network: it sends the changes since the last recovery point into the vault.
 
 The order of writes:
 

@@ -42,7 +42,10 @@ class PointHeld(Record):
 
 
 class Remembered(Record):
-    """The home's knowledge of its usual items in the last `good` point and in the last point, and its doubts."""
+    """The home's knowledge of its usual items.
+
+    `good` is the last good point with their counts. `last` is the last point, if `doubts` about it are open.
+    """
 
     good: PointHeld | None = member(optional(nested(PointHeld)), default=None)
     last: PointHeld | None = member(optional(nested(PointHeld)), default=None)

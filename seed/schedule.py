@@ -1,6 +1,7 @@
-"""When this machine backs up by itself: up to three times a day, or on some days of every n-th week. Kept in the home.
+"""The schedule of this machine's backups: up to three times a day, or on some days of every n-th week.
 
-No daemon of ours waits for it: the system's own timers run `seed backup --scheduled` (seed/timers.py).
+The home keeps it. No daemon of offseed waits for it: the system's own timers run `seed backup --scheduled`
+(seed/timers.py).
 """
 
 import os
@@ -24,9 +25,13 @@ _MONDAY = date(2000, 1, 3).toordinal()
 
 
 class Schedule(Record):
-    """At these `times`, in minutes of the day by the machine's clock; on the `days` alone, Monday being 0, of every n-th week,
-    counted from that of the day `since` (by `date.toordinal`). `overlap`: a run that finds another at work is left out, or waits.
-    `before` and `after` are commands of the system's shell."""
+    """The times of backups, and the commands around them.
+
+    `times` are in minutes of the day, by the machine's clock. They apply on the `days`, Monday being 0, of
+    every n-th week. Weeks count from the week of the day `since` (by `date.toordinal`). `overlap` says
+    whether a run that finds another at work is left out, or waits. `before` and `after` are commands of the
+    system's shell.
+    """
 
     times: tuple[int, ...] = member(many(integer(0, MINUTES - 1), TIMES_MAX))
     days: tuple[int, ...] = member(many(integer(0, 6), 7), default=tuple(range(7)))
@@ -38,7 +43,7 @@ class Schedule(Record):
 
     @classmethod
     def of(cls, home: Path) -> "Schedule | None":
-        """Raises HomeError home-damaged."""
+        """Return the schedule of a home, or None without one. Raises HomeError home-damaged."""
         return read_record(home / FILE, cls) if os.path.exists(home / FILE) else None
 
     def save(self, home: Path) -> None:
@@ -49,8 +54,11 @@ class Schedule(Record):
         return len(self.days) == 7
 
     def is_due(self, now: datetime) -> bool:
-        """Whether a run counts that begins now, by the machine's clock: timers that know no n-th week run every week, and catch
-        up later what was missed. What counts is the moment that was the last to come round."""
+        """Return whether a run that begins now counts, by the machine's clock.
+
+        Timers that know no n-th week run every week. Timers also catch up later on missed runs. So the last
+        scheduled moment before now decides.
+        """
         minute = now.hour * 60 + now.minute
         days = [now.date().toordinal() - back for back in range(8)]
         last = next(
@@ -64,7 +72,7 @@ class Schedule(Record):
         return [f"{at // 60:02d}:{at % 60:02d}" for at in self.times]
 
     def words(self) -> str:
-        """The schedule as people say it."""
+        """Return the schedule in words."""
         times = ", ".join(self.clock_times())
         if self.is_daily:
             return f"every day at {times}"
@@ -75,8 +83,10 @@ class Schedule(Record):
 def timed(
     known: Schedule | None, daily: list[str], weekly: str | None, every: int | None, today: date
 ) -> Schedule:
-    """The schedule that was `known`, with the times that are given. Raises UsageError usage, schedule-unreadable,
-    rate-unreadable."""
+    """Return the schedule that was `known`, with the given times.
+
+    Raises UsageError usage, schedule-unreadable, rate-unreadable.
+    """
     if known is None and not daily and weekly is None:
         raise UsageError("usage", "nothing says when", hint="give --daily HH:MM, or --weekly DAYS@HH:MM")
     if daily and weekly is not None:
@@ -95,7 +105,7 @@ def timed(
 
 
 def parse_daily(texts: list[str]) -> tuple[int, ...]:
-    """From 09:00, at most three. Raises UsageError schedule-unreadable."""
+    """Return the times from texts such as 09:00, at most three. Raises UsageError schedule-unreadable."""
     times = tuple(sorted({_minutes(text) for text in texts}))
     if len(times) > TIMES_MAX:
         raise _unreadable(
@@ -105,7 +115,10 @@ def parse_daily(texts: list[str]) -> tuple[int, ...]:
 
 
 def parse_weekly(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Days and times, from sat,sun@22:00. Raises UsageError schedule-unreadable, rate-unreadable."""
+    """Return days and times from a text such as sat,sun@22:00.
+
+    Raises UsageError schedule-unreadable, rate-unreadable.
+    """
     days, at, when = text.partition("@")
     if not at:
         raise _unreadable("these are no days and time", text, "write them as sat,sun@22:00")

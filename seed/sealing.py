@@ -1,6 +1,7 @@
-"""Names, deduplicates and seals units on all processors, and hands them on in the order they came.
+"""The naming, deduplication and sealing of units, on all processors.
 
-Threads, for all that costs (BLAKE3, zstd, AES) runs outside the interpreter's lock.
+Units leave in the order in which they came. Threads do the work, because all costly steps (BLAKE3, zstd, AES)
+run outside the interpreter's lock.
 """
 
 import mmap
@@ -18,20 +19,20 @@ from formats.tables.sections import Section
 from seed.chunking import Sealed, Unit
 from seed.id_table import IdTable
 
-IN_FLIGHT_MAX = 6 << 20  # bytes of raw chunks waiting for a processor or for their turn
+IN_FLIGHT_MAX = 6 << 20  # bytes of raw chunks that wait for a processor or for their turn
 ADDED_AT_ONCE = 4 << 20  # bytes of index
-ROOMS_MAX = 4  # kept for records to come; each has grown to the largest that it ever held
+ROOMS_MAX = 4  # rooms kept for further records; each has grown to its largest record so far
 
 
 class Known:
-    """The chunks that need not be stored again: of this run, of the set resumed, of the basis."""
+    """The chunks that need not be stored again: those of this run, of the resumed set and of the basis."""
 
     def __init__(self) -> None:
         self._ids = IdTable()
         self._lock = threading.Lock()
 
     def claim(self, chunk: ChunkId) -> bool:
-        """True for the first to ask for `chunk`, who must store it."""
+        """Return True to the first caller that asks for `chunk`. This caller must store it."""
         with self._lock:
             if chunk in self._ids:
                 return False
@@ -44,7 +45,7 @@ class Known:
                 self._ids.put(chunk)
 
     def add_sections(self, sections: Iterable[Section]) -> None:
-        """Add what lies in many archives, in a fraction of the time."""
+        """Add the chunks of many archives, in a fraction of the time."""
         rows = bytearray()
         for section in sections:
             rows += section.index
@@ -59,7 +60,7 @@ class Known:
 
     @property
     def size(self) -> int:
-        """Bytes of memory that they take."""
+        """The bytes of memory that they take."""
         return self._ids.size
 
     def __contains__(self, chunk: ChunkId) -> bool:
@@ -67,15 +68,17 @@ class Known:
             return chunk in self._ids
 
     def missing(self, chunks: Collection[ChunkId]) -> set[ChunkId]:
-        """Those that are not known; many are asked for in a fraction of the time."""
+        """Return the chunks that are not known. For many chunks this takes a fraction of the time."""
         with self._lock:
             found = self._ids.find(chunks)
         return {chunk for chunk, there in zip(chunks, found, strict=True) if there is None}
 
 
 class Sealing:
-    """Bounded parallel stage. `deliver` is called with each unit and what became of it, in order; the record lies in room
-    that is used again once `deliver` has returned."""
+    """A bounded parallel stage. `deliver` gets each unit and its result, in order.
+
+    The record lies in a room that is used again once `deliver` has returned.
+    """
 
     def __init__(
         self, sealer: ChunkSealer, known: Known, kind: int, deliver: Callable[[Unit, Sealed], None]
@@ -90,7 +93,7 @@ class Sealing:
         self._bytes = 0
 
     def submit(self, unit: Unit) -> None:
-        """Hand over `unit`; waits while too much is in flight."""
+        """Take over `unit`. Wait while too much is in flight."""
         while self._queue and self._bytes + unit.size > IN_FLIGHT_MAX:
             self._collect()
         self._bytes += unit.size
@@ -100,7 +103,7 @@ class Sealing:
             self._collect()
 
     def drain(self) -> None:
-        """Wait until all that was handed over has been delivered."""
+        """Wait until all units so far are delivered."""
         while self._queue:
             self._collect()
 
@@ -126,7 +129,7 @@ class Sealing:
         try:
             room = self._rooms.pop()
         except IndexError:
-            room = memoryview(mmap.mmap(-1, RAW_SIZE_MAX + RECORD_OVERHEAD))  # what is not used costs nothing
+            room = memoryview(mmap.mmap(-1, RAW_SIZE_MAX + RECORD_OVERHEAD))  # unused pages cost nothing
         return room[: self._sealer.seal_into(kind, chunk, raw, room, probe=True)]
 
 
@@ -137,7 +140,7 @@ def seal_new(
     raw: bytes | memoryview,
     seal: Callable[[int, ChunkId, bytes | memoryview], bytes | memoryview] | None = None,
 ) -> Sealed:
-    """Name a chunk, and seal it unless it is known; by `seal`, where that is given."""
+    """Name a chunk, and seal it unless it is known. Use `seal` if it is given."""
     chunk = sealer.chunk_id(kind, raw)
     if not known.claim(chunk):
         return Sealed(chunk)

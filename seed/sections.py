@@ -1,4 +1,4 @@
-"""The indexes of archives: read back from the archives in a store of ours, or from a journal in the home."""
+"""The indexes of archives, read back from the archives in a store of ours, or from a journal in the home."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from formats.tables.sections import Section, scan
 
 
 def read_section(store: Store, name: str, key_id: KeyId) -> Section | None:
-    """The index of an archive that is whole and under our key; None where it is not.
+    """Return the index of an archive, or None if the archive is damaged or under another key.
 
     Raises StoreError, MediaError.
     """
@@ -31,7 +31,10 @@ def read_section(store: Store, name: str, key_id: KeyId) -> Section | None:
 
 
 def read_sections(path: Path, damaged: str, monitor: Monitor) -> list[Section]:
-    """The whole sections of a journal; none where there is none, or where it is damaged: a notice, that begins so."""
+    """Return the whole sections of a journal, or none if it is missing or damaged.
+
+    Damage is a notice, which begins with `damaged`.
+    """
     try:
         return scan(memoryview(path.read_bytes()), str(path))[0]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What of a recovery point a command is about: a path and what lies below it, globs that take in or leave out."""
+"""The part of a recovery point for a command: a path with its contents, and globs that include or exclude."""
 
 import os
 import re
@@ -11,7 +11,10 @@ from seed.source.rules import Patterns
 
 @dataclass(frozen=True)
 class Selection:
-    """What of a point is restored: `below` a path, only what `includes` match, nothing that `excludes` match."""
+    """The part of a point that is restored.
+
+    It lies `below` a path. It has only the paths that `includes` match, and no path that `excludes` match.
+    """
 
     below: bytes = b""
     includes: Patterns | None = None
@@ -22,13 +25,16 @@ class Selection:
         return not self.below and self.includes is None and not self.excludes
 
     def words(self) -> str:
-        """As its options would be written."""
+        """Return the selection as its options would be written."""
         globs = [("--include", self.includes), ("--exclude", self.excludes)]
         shown = [f"{option} {g}" for option, patterns in globs if patterns for g in patterns.globs]
         return ", ".join(["/" + os.fsdecode(self.below)] * bool(self.below or not shown) + shown)
 
     def select(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """Those that are taken, in order; a folder in which only some of it is included comes with the first of that."""
+        """Yield the selected entries in order.
+
+        A folder with only some of its contents included comes with the first of these.
+        """
         above: list[Entry] = []
         taken = False
         for entry in entries:
@@ -50,7 +56,7 @@ class Selection:
 
     @staticmethod
     def _any(patterns: Patterns, path: bytes) -> bool:
-        """Whether the path or a folder above it matches."""
+        """Return whether the path or a folder above it matches."""
         return bool(patterns) and any(patterns.match(path[:end]) for end in _ends(path))
 
 

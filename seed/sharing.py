@@ -1,7 +1,8 @@
-"""Files shared out among forks: each writes those that lie in its part of the archives, so that each is read once.
+"""Files shared out among forks.
 
-The interpreter runs one thread at a time, and a small file is nearly all interpreter: threads do not help. What a
-fork did not tell of, because it died or failed, is written again by the one that asked.
+Each fork writes the files of its part of the archives, so each archive is read once. The interpreter runs one
+thread at a time, and a small file costs mostly interpreter time. So threads do not help. If a fork dies or
+fails, its parent writes again the files that the fork did not report.
 """
 
 import os
@@ -24,8 +25,8 @@ from seed.point_reader import PointReader
 from seed.tree.system import TreeWriter
 
 FORKS_MAX = 4
-FILES_MIN = 1_000  # below, and for few large files, the threads of one process do as well
-_FILE_COST = 64 << 10  # to make a file takes as long as to unfold so many bytes
+FILES_MIN = 1_000  # with fewer, and for few large files, the threads of one process do as well
+_FILE_COST = 64 << 10  # making a file takes as long as unfolding this many bytes
 _NOWHERE = Place(-1, 0, 0, 0)
 
 
@@ -33,7 +34,7 @@ Share = tuple[Forked[Written], list[File]]
 
 
 class Shares:
-    """Files that are being written, by forks where that pays; `join` waits for them."""
+    """Files that are being written, by forks if that pays. `join` waits for the forks."""
 
     def __init__(self, reader: PointReader, tree: TreeWriter, outcome: Outcome) -> None:
         self._reader = reader
@@ -48,21 +49,24 @@ class Shares:
 
     @property
     def linked(self) -> set[bytes]:
-        """Paths that hold what they should, of whose file there are more."""
+        """The correct paths with a file that has further names."""
         return self._contents.linked
 
     def write(self, files: Sequence[File]) -> None:
-        """Raises as `Contents.write`."""
+        """Write files in this process. Raises as `Contents.write`."""
         self._contents.write(files)
 
     def begin(self, files: Sequence[File]) -> int:
-        """Write `files`, or let it begin: by so many forks. Raises as `Contents.write`."""
+        """Write `files`, or start forks that write them.
+
+        Return the number of forks. Raises as `Contents.write`.
+        """
         if self._forks < 2 or len(files) < FILES_MIN:
             self._contents.write(files)
             return 0
         try:
             self._tree.prepare()
-        except OSError:  # each file will say why nothing can be written
+        except OSError:  # each file will report why nothing can be written
             self._contents.write(files)
             return 0
         before = len(self._running)
@@ -72,7 +76,7 @@ class Shares:
         return len(self._running) - before
 
     def join(self, forks: int) -> None:
-        """Wait for so many of them, the oldest. Raises as `Contents.write`."""
+        """Wait for the `forks` oldest forks. Raises as `Contents.write`."""
         for _ in range(forks):
             fork, share = self._running[0]
             written = fork.result(self._monitor)
@@ -91,7 +95,7 @@ class Shares:
                 self._tree.note(text)
 
     def _left(self, share: Sequence[File]) -> Iterator[File]:
-        """What a fork that ended early has not put in its place."""
+        """Yield the files that a fork which ended early has not put in place."""
         for file in share:
             now = self._tree.judge(file.entry, file.path)
             if file.doubt or now.mark == file.mark:
@@ -102,7 +106,7 @@ class Shares:
                 yield replace(file, doubt=now.state == "doubt")
 
     def end(self) -> None:
-        """Let go of what runs still."""
+        """Stop all forks that still run."""
         while self._running:
             self._running.pop()[0].end()
         self._fetcher.close()
@@ -121,7 +125,7 @@ class Shares:
         return work
 
     def _divide(self, files: Sequence[File]) -> Iterator[list[File]]:
-        """Shares of like cost, in archive order; what lies in one bundle stays together."""
+        """Yield shares of similar cost, in archive order. Files of one bundle stay together."""
         made_of = [file for file in files if file.entry.chunks]
         firsts = list({ChunkId(file.entry.chunks[:32]) for file in made_of})
         places = dict(zip(firsts, self._reader.first_places(firsts), strict=True))
@@ -143,5 +147,8 @@ class Shares:
 
 
 def _may_fork(reader: PointReader) -> bool:
-    """A connection is nothing to share, and forks would each keep to a limit of their own."""
+    """Return whether forks may read the stores.
+
+    Forks cannot share a connection, and each would keep its own limit.
+    """
     return all(isinstance(store, LocalStore) and not store.limited for store in reader.union.stores)

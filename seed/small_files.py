@@ -1,4 +1,4 @@
-"""Where the content of each small file lies, in 24 bytes a file: there may be a hundred million of them."""
+"""The place of each small file's content, in 24 bytes a file. There may be a hundred million files."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ Place = tuple[Unit, int]
 
 
 class SmallFiles:
-    """Content id → bundle and offset in it."""
+    """A table from content id to bundle and offset in it."""
 
     def __init__(self) -> None:
         self._bundles: list[Unit] = []
@@ -27,11 +27,11 @@ class SmallFiles:
         return self._place(self._table.get(content))
 
     def find(self, contents: Sequence[ContentId]) -> list[Place | None]:
-        """As `get` of each, in a fraction of the time."""
+        """Return the places of many contents, as `get` does for each, in a fraction of the time."""
         return [self._place(number) for number in self._table.find(contents)]
 
     def get_new(self, content: ContentId) -> Place | None:
-        """As `get`, of one that was asked for by `find` just before, and was not there."""
+        """Return the place of a content, as `get` does, if a call of `find` just before did not find it."""
         return self._place(self._table.get_new(content))
 
     def put(self, content: ContentId, bundle: Unit, offset: int) -> None:
@@ -41,14 +41,17 @@ class SmallFiles:
         self._table.put(content, len(self._bundles) - 1 << _OFFSET_BITS | offset)
 
     def remember(self, content: ContentId, chunk: ChunkId, offset: int) -> None:
-        """Remember a content in a bundle that an earlier run has stored; mostly the one of the content before."""
+        """Remember a content in a bundle that an earlier run stored.
+
+        Mostly it is the bundle of the content before.
+        """
         if self._table.get_new(content) is None:
             if self._stored.id != chunk:
                 self._stored = Unit(None, 0, None, chunk)
             self.put(content, self._stored, offset)
 
     def learn(self, rows: Sequence[tuple[bytes, ChunkId, int]], known: Known) -> None:
-        """Remember the contents of a catalog segment that are not there yet, and whose bundles are `known`."""
+        """Remember the new contents of a catalog segment, if their bundles are `known`."""
         missing = known.missing({chunk for _, chunk, _ in rows})
         places = self._table.find([content for content, _, _ in rows])
         for (content, chunk, offset), place in zip(rows, places, strict=True):

@@ -1,4 +1,7 @@
-"""How many files lie whole on one disk: of those, one disk alone can be restored from, if the others are lost."""
+"""The number of files that lie whole on one disk.
+
+If the other disks are lost, that disk alone restores them.
+"""
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,14 +16,14 @@ CHUNK = 32
 
 
 class Spread:
-    """Remembers of which chunks each file is made: 8 bytes a reference and 4 a file."""
+    """The chunks of each file, in 8 bytes a reference and 4 a file."""
 
     def __init__(self) -> None:
         self._chunks = array("Q")
         self._counts = array("I")
 
     def add(self, entries: Sequence[Entry]) -> None:
-        """Catalog rows, in order."""
+        """Add catalog rows, in order."""
         files = [entry for entry in entries if entry.chunks and entry.type == FILE]
         ids = np.frombuffer(b"".join([file.chunks for file in files]), dtype="<u8").reshape(-1, CHUNK // 8)
         self._chunks.frombytes(ids[:, 0].tobytes())
@@ -31,7 +34,10 @@ class Spread:
                 self._counts.append(len(file.chunks) // CHUNK)
 
     def whole(self, disks: Mapping[int, Iterable[Section]]) -> float:
-        """The share of files, 0 to 1, all of whose chunks lie on one of `disks`; 1 where no file has any."""
+        """Return the share of files, 0 to 1, with all their chunks on one of `disks`.
+
+        Return 1 if no file has any.
+        """
         if not self._counts:
             return 1.0
         names, numbers = [], []

@@ -1,4 +1,4 @@
-"""How recovery points stand in the stores at hand, and what to say where none of them holds the one that is wanted."""
+"""The state of recovery points in the stores at hand, and the message if no store holds the wanted one."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -24,7 +24,7 @@ from seed.reading import Point, Union, needed_of
 def standings(
     union: Union, wanted: Iterable[Point], points: Iterable[Point]
 ) -> Iterator[tuple[Point, Standing]]:
-    """Each of the `wanted` with its standing in `union`; `points` are all that can be read there."""
+    """Yield each of the `wanted` with its standing in `union`. `points` are all that can be read there."""
     stock = cache(union.stock)
     arrivals = cache(partial(Arrivals, union.stores))
     points = list(points)
@@ -33,7 +33,7 @@ def standings(
             needed = needed_of(union, point)
         except (FormatError, IntegrityError, StoreError, MediaError):
             archives = point.manifest.totals.archives
-            yield point, Standing(archives, archives)  # which are there, nobody can tell
+            yield point, Standing(archives, archives)  # nobody can tell which of them are there
             continue
         history = [p for p in points if p.manifest.key_id == point.manifest.key_id]
         sets = partial(_sets, union, history)
@@ -48,14 +48,17 @@ def _sets(union: Union, points: Sequence[Point]) -> list[SetDocument]:
 
 
 def _shipments(union: Union) -> Iterator[SetDocument]:
-    """The shipments that disks at hand are of, by what vaults said on them: only to tell which disk to attach."""
+    """Yield the shipments to which disks at hand belong, by the labels that vaults wrote.
+
+    They only tell which disk to attach.
+    """
     labels = [label for store in union.stores if (label := label_of(store)) is not None and label.authority]
     for machine, key in sorted({(label.machine, label.signer) for label in labels}):
         yield from _signed_sets(union, machine, key)
 
 
 def sets_behind(union: Union, points: Iterable[Point]) -> list[SetDocument]:
-    """The sets of the machines that made `points`, by the documents that these signed."""
+    """Return the sets of the machines that made `points`, by the documents that these machines signed."""
     machines = sorted({(p.manifest.machine, p.root.public_key) for p in points})
     return newest_sets(
         d for machine, key in machines for d in _signed_sets(union, machine, bytes.fromhex(key))
@@ -69,7 +72,7 @@ def _signed_sets(union: Union, machine: MachineId, key: bytes) -> Iterator[SetDo
 
 
 def _needed_by(union: Union, points: Sequence[Point], document: SetDocument) -> set[ArchiveName]:
-    """The archives that the points need which a set brings, as far as their need lists can be read."""
+    """Return the archives that a set brings and the points need, as far as their need lists can be read."""
     names: set[ArchiveName] = set()
     for point in points:
         if brings(document, point.manifest, point.digest):
@@ -81,7 +84,10 @@ def _needed_by(union: Union, points: Sequence[Point], document: SetDocument) -> 
 def _in_post(
     union: Union, points: Sequence[Point], arrived: Arrivals, document: SetDocument
 ) -> set[ArchiveName]:
-    """The archives that only the disks of a set bring: no earlier point needs them, and no disk that came lists them."""
+    """Return the archives that only the disks of a set bring.
+
+    No earlier point needs them, and no disk that came lists them.
+    """
     brought = [point for point in points if brings(document, point.manifest, point.digest)]
     first = min((point.manifest.sequence for point in brought), default=0)
     found: set[ArchiveName] = set()
@@ -98,8 +104,11 @@ def _in_post(
 
 
 def check_latest(home: Home, vault: Store, monitor: Monitor) -> None:
-    """Say so where this machine's vault has neither the last point that it has taken from it, whole, nor a later one, and it has not
-    expired: an operator may withhold what he cannot forge. Raises StoreError, MediaError."""
+    """Report a finding if this machine's vault has lost the last point that it took from the machine.
+
+    The vault is fine if it has this point whole, or a later one, or if the point has expired. An operator may
+    withhold a document, but cannot forge one. Raises StoreError, MediaError.
+    """
     identity, known = home.identity, home.state.acknowledged
     cached, prefix = home.path / "cache", layout.manifest_prefix(home.identity.machine)
     if known is None or not cached.is_dir():
@@ -125,7 +134,7 @@ def check_latest(home: Home, vault: Store, monitor: Monitor) -> None:
 
 
 def nothing_here(union: Union, machines: Collection[MachineId]) -> str:
-    """Why no point of `machines` may be in `union`, and what to do."""
+    """Return in words why no point of `machines` may be in `union`, and the remedy."""
     labels = [label for store in union.stores if (label := label_of(store)) is not None]
     if not labels:
         return "no export of this machine was announced to this vault so far, nor imported into it"

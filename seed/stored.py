@@ -1,4 +1,7 @@
-"""Which contents of small files are stored, and where: those of this run, and of the points before once they are needed."""
+"""The stored contents of small files and their places.
+
+They are those of this run, and once they are needed also those of the points before.
+"""
 
 from collections.abc import Sequence
 
@@ -9,7 +12,10 @@ from seed.small_files import Place, SmallFiles
 
 
 class Stored:
-    """What the points before hold is looked up once a small file is to be stored: `contents` knows it, if there are any."""
+    """A table of stored contents. `contents` knows those of the points before, if there are any.
+
+    They are loaded once a small file is to be stored.
+    """
 
     def __init__(self, known: Known, contents: Contents | None) -> None:
         self._known = known
@@ -18,7 +24,7 @@ class Stored:
         self._remembering = contents is None
 
     def find(self, contents: Sequence[ContentId]) -> list[Place | None]:
-        """Of each content where it is stored, if it is."""
+        """Return for each content its place, if it is stored."""
         if not self._remembering:
             self._remembering = True
             if self._contents is not None:
@@ -26,13 +32,16 @@ class Stored:
         return self._small.find(contents)
 
     def get_new(self, content: ContentId) -> Place | None:
-        """Where a content is stored that was not when `find` was asked for it, with at most a batch of others."""
+        """Return the place of a content that was not there when `find` was called.
+
+        Since then, at most a batch of other contents was stored.
+        """
         return self._small.get_new(content)
 
     def put(self, content: ContentId, place: Place) -> None:
         self._small.put(content, *place)
 
     def remember(self, content: bytes, chunk: bytes, offset: int) -> None:
-        """That a small file's content, if it is one, is stored already."""
+        """Remember that the content of a small file, if it has one, is stored already."""
         if self._remembering and content:
             self._small.remember(ContentId(content), ChunkId(chunk), offset)

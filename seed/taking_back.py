@@ -1,7 +1,8 @@
-"""Lost files that are back: a disk that was given up came after all, or what was damaged in the vault is whole again.
+"""Lost files that are back: a disk that was given up came after all, or damage in the vault is mended.
 
-An earlier revision of the point still names the archives of such files. So a further revision is made from the earlier one,
-and put only if fewer files are lost by it (DMG-5). Nothing is read for this where no point has lost files.
+An earlier revision of the point still names the archives of such files. So a further revision is made from
+the earlier one. It is put only if it loses fewer files (DMG-5). If no point has lost files, nothing is read
+for this.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +36,7 @@ TRIED_MAX = 10_000
 
 @dataclass(frozen=True)
 class TakenBack:
-    """A point of which so many `files` counted as lost, and are whole again."""
+    """A point with `files` that counted as lost and are whole again."""
 
     point: PointId
     files: int
@@ -49,9 +50,9 @@ class TakenBack:
 
 
 def take_back(work: Work, found: Sequence[Point], level: int) -> tuple[TakenBack, ...]:
-    """Put a further revision of each of the points `found` of which lost files are back, and tell of it.
+    """Put a further revision of each point in `found` with lost files that are back, and report it.
 
-    Raises as `Work.publish`; the same call goes on where it ended.
+    Raises as `Work.publish`. The same call continues where it ended.
     """
     machine = work.home.identity.machine
     lossy = [p for p in found if p.manifest.totals.lost and p.manifest.machine == machine]
@@ -59,13 +60,16 @@ def take_back(work: Work, found: Sequence[Point], level: int) -> tuple[TakenBack
 
 
 class Tried(Record):
-    """For which states of points nothing could be taken back."""
+    """The states of points for which nothing could be taken back."""
 
     states: tuple[HexDigest, ...] = member(many(hexed(32), TRIED_MAX), default=())
 
 
 class _Losses:
-    """What of lost files may be in the vault again. `coming` is what disks may bring yet."""
+    """The lost files that may be in the vault again.
+
+    `coming` is the set of archives that disks may still bring.
+    """
 
     def __init__(self, work: Work, found: Sequence[Point]) -> None:
         self._work = work
@@ -75,7 +79,10 @@ class _Losses:
         self._buckets: Buckets = {}
 
     def taken_back(self, lossy: Sequence[Point], level: int) -> Iterator[TakenBack]:
-        """Renew those of the points of which something is back. What was tried in vain is tried again once something changes."""
+        """Renew the points with files that are back.
+
+        A failed attempt is repeated once something changes.
+        """
         work, bad = self._work, set[ArchiveName]()
         known, vain = _tried(work.home), set[HexDigest]()
         chosen: list[tuple[Point, list[Point], HexDigest]] = []
@@ -95,7 +102,7 @@ class _Losses:
             if revision is None or base is None:
                 continue
             if base.lost >= lost:
-                if not bad:  # else what lies under a name may become whole, and the state stays the same
+                if not bad:  # else a bad archive may become whole, and the state stays the same
                     vain.add(state)
                 continue
             manifest = revision.renew(newest, base)
@@ -106,7 +113,10 @@ class _Losses:
             write_record(_path(work.home), Tried(states=tuple(sorted(vain)[:TRIED_MAX])))
 
     def _revision(self, bad: set[ArchiveName], bases: Sequence[Point], level: int) -> Revision | None:
-        """Return what makes revisions from the `bases`, if there are any. What is lacking and what is `bad` is gone."""
+        """Return the maker of revisions from the `bases`, or None without bases.
+
+        Lacking and `bad` archives count as gone.
+        """
         if not bases:
             return None
         lacking = {
@@ -118,7 +128,10 @@ class _Losses:
         return Revision(self._work, bad | (lacking - self._coming), level, bases)
 
     def _state(self, newest: Point, before: Iterable[Point]) -> HexDigest:
-        """Return what tells whether anything has changed: the newest revision, and what the vault has of those before it."""
+        """Return a digest of the newest revision and of the archives of earlier ones that the vault has.
+
+        It changes if a further attempt may succeed.
+        """
         names = {
             layout.archive_name(archive.name)
             for base in before
@@ -129,7 +142,10 @@ class _Losses:
         return hex_digest("\n".join((newest.digest, *sorted(names))).encode())
 
     def _earlier(self, lossy: Sequence[Point]) -> Iterator[tuple[Point, list[Point]]]:
-        """Yield each point with its revisions before the newest one. The first comes first: it names the most."""
+        """Yield each point with its revisions before the newest one.
+
+        The first revision comes first, because it names the most archives.
+        """
         machines = own_machines(self._work.home.identity, [self._work.vault], Tally())
         known = sorted(revisions(self._work.own, machines, Tally()), key=lambda p: p.manifest.revision)
         for newest in lossy:
@@ -145,15 +161,21 @@ class _Losses:
             )
 
     def _back(self, newest: Point, before: Iterable[Point]) -> set[ArchiveName]:
-        """Return the archives of content that the vault has, and that earlier revisions need and the newest does not. Return none
-        where the newest lacks archives that no disk brings: `seed repair` or `seed resend` revises it first."""
+        """Return the content archives in the vault that earlier revisions need and the newest does not.
+
+        If the newest lacks archives that no disk brings, return none. `seed repair` or `seed resend` revises
+        it first.
+        """
         needs = self._needed(newest)
         if any(n.archive.name not in self._coming and self._there.lacking(n) is not None for n in needs):
             return set()
         return set[ArchiveName]().union(*map(self._at_hand, before)) - self._at_hand(newest)
 
     def _at_hand(self, point: Point) -> set[ArchiveName]:
-        """Return the archives of content that a point needs and the vault has, or those there in place of them."""
+        """Return the content archives that a point needs and the vault has.
+
+        Include the replacements of others.
+        """
         there = self._there
         return {
             archive.name
@@ -163,8 +185,11 @@ class _Losses:
         }
 
     def _wrong(self, before: Iterable[Point], back: set[ArchiveName]) -> set[ArchiveName]:
-        """Return those of the archives that are not what their names say. Some of their records are opened, taken at random: anybody
-        who can write to the vault can put something under a name."""
+        """Return the archives that do not hold the content that their names promise.
+
+        Some of their records, taken at random, are opened. Anybody with write access to the vault can put
+        something under a name.
+        """
         work = self._work
         known: dict[ArchiveName, tuple[Need, Section]] = {}
         for base in before if back else ():
@@ -178,7 +203,7 @@ class _Losses:
         return bad | (back - known.keys())
 
     def _needed(self, point: Point) -> list[Need]:
-        """Return what a point needs; nothing where its need list cannot be read."""
+        """Return the needs of a point, or nothing if its need list cannot be read."""
         with damage_aside():
             return needed_of(self._work.own, point, self._buckets)
         return []

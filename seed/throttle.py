@@ -1,7 +1,7 @@
-"""How fast bytes may travel to the vault and from it: one rate in working hours, another at all other times.
+"""The speed of bytes to the vault and from it: one rate in working hours, another at all other times.
 
-The clock on the wall counts, in this machine's zone, so that a change to summer time is followed. A rate is asked for at
-every few kilobytes: one that begins, or is set anew, while a job runs holds from then on.
+The clock of this machine's zone counts, so that a change to summer time is followed. The rate is asked for
+every few kilobytes. So a rate that begins or changes during a job applies from then on.
 """
 
 import re
@@ -16,8 +16,8 @@ from formats.errors import UsageError
 RATE_MIN, RATE_MAX = 512_000, 1_023_000_000  # bits a second, as the Azure Backup agent has them
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY = 24 * 60  # minutes
-CATCH_UP = 0.2  # seconds by which one who came late may hurry
-NAP_MIN = 0.005  # seconds: shorter ones take longer than they should
+CATCH_UP = 0.2  # seconds by which a late caller may hurry
+NAP_MIN = 0.005  # seconds; shorter naps take longer than they should
 
 _RATE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([kmg]?)(bit|B)(?:/s|ps)?\Z", re.IGNORECASE)
 _HOURS = re.compile(r"([0-9]{1,2}):([0-9]{2}) ?- ?([0-9]{1,2}):([0-9]{2})\Z")
@@ -26,8 +26,11 @@ _RATE_MEMBER = optional(integer(RATE_MIN, RATE_MAX))
 
 
 class Throttle(Record):
-    """Minutes of the day from which and to which it is working time, on days counted from Monday; bits a second, None for
-    as many as go."""
+    """The working time and the rates.
+
+    `begin` and `end` are minutes of the day. `days` count from Monday. Rates are in bits a second, None for
+    no limit.
+    """
 
     begin: int = member(integer(0, DAY - 1), default=9 * 60)
     end: int = member(integer(0, DAY), default=18 * 60)
@@ -39,7 +42,7 @@ class Throttle(Record):
     def parse(
         cls, hours: str | None, days: str | None, work_rate: str | None, other_rate: str | None, before: Self
     ) -> Self:
-        """What is given, and the rest as it was `before`. Raises UsageError rate-unreadable."""
+        """Return the given values, and the rest as it was `before`. Raises UsageError rate-unreadable."""
         begin, end = parse_hours(hours) if hours is not None else (before.begin, before.end)
         return cls(
             begin=begin,
@@ -50,7 +53,10 @@ class Throttle(Record):
         )
 
     def at_work(self, moment: time.struct_time) -> bool:
-        """Whether it is working time. Hours that pass midnight belong to the day on which they begin."""
+        """Return whether it is working time.
+
+        Hours that pass midnight belong to the day on which they begin.
+        """
         minute, day = moment.tm_hour * 60 + moment.tm_min, moment.tm_wday
         if self.begin < self.end:
             return day in self.days and self.begin <= minute < self.end
@@ -59,21 +65,22 @@ class Throttle(Record):
         )
 
     def rate(self, moment: time.struct_time) -> int | None:
-        """Bits a second at that moment of local time, None without a limit."""
+        """Return the bits a second at that moment of local time, or None without a limit."""
         return self.work_rate if self.at_work(moment) else self.other_rate
 
     def hours(self) -> str:
         return f"{_clock(self.begin)}-{_clock(self.end)}"
 
     def weekdays(self) -> str:
-        """The days as `parse_days` reads them."""
+        """Return the days as `parse_days` reads them."""
         return ",".join(DAYS[day] for day in sorted(self.days)) or "none"
 
 
 class Pace:
-    """A limiter that keeps to a throttle. All who ask share one rate, and are served in turn.
+    """A limiter that keeps to a throttle. All callers share one rate, and are served in turn.
 
-    Each is given the next free piece of time; it may come a moment late for that, and hurry, so that the mean is met.
+    Each caller gets the next free piece of time. A caller may wake a moment late for it, and then hurry, so
+    that the mean is met.
     """
 
     def __init__(
@@ -103,7 +110,7 @@ class Pace:
 
 
 def parse_rate(text: str) -> int | None:
-    """Bits a second; None for `unlimited`. Raises UsageError rate-unreadable."""
+    """Return the bits a second, or None for `unlimited`. Raises UsageError rate-unreadable."""
     if text.lower() in ("unlimited", "none"):
         return None
     bits = parse_bits(text, "; or unlimited")
@@ -113,7 +120,7 @@ def parse_rate(text: str) -> int | None:
 
 
 def parse_bits(text: str, otherwise: str = "") -> int:
-    """Bits a second, however few or many. Raises UsageError rate-unreadable."""
+    """Return the bits a second, however few or many. Raises UsageError rate-unreadable."""
     match = _RATE.match(text)
     if match is None or (match[3].lower() == "b" and match[3] != "B"):
         raise _unreadable("this is no rate", text, f"say bit or B, as 512kbit, 100mbit or 12.5MB{otherwise}")
@@ -121,7 +128,10 @@ def parse_bits(text: str, otherwise: str = "") -> int:
 
 
 def parse_hours(text: str) -> tuple[int, int]:
-    """From 09:00-18:00, or 22:00-06:00, in minutes. Raises UsageError rate-unreadable."""
+    """Return the minutes from a text such as 09:00-18:00 or 22:00-06:00.
+
+    Raises UsageError rate-unreadable.
+    """
     match = _HOURS.match(text)
     numbers = [int(n) for n in match.groups()] if match is not None else [0, 0, 0, 0]
     begin, end = numbers[0] * 60 + numbers[1], numbers[2] * 60 + numbers[3]
@@ -131,7 +141,10 @@ def parse_hours(text: str) -> tuple[int, int]:
 
 
 def parse_days(text: str) -> tuple[int, ...]:
-    """From mon-fri, sat-mon, or mon,wed,fri. Raises UsageError rate-unreadable."""
+    """Return the days from a text such as mon-fri, sat-mon or mon,wed,fri.
+
+    Raises UsageError rate-unreadable.
+    """
     found: set[int] = set()
     for part in text.lower().split(","):
         first, dash, last = part.strip().partition("-")
@@ -144,7 +157,7 @@ def parse_days(text: str) -> tuple[int, ...]:
 
 
 def shown(rate: int | None) -> str:
-    """A rate as `parse_rate` reads it."""
+    """Return a rate as `parse_rate` reads it."""
     if rate is None:
         return "unlimited"
     for name, unit in (("mbit", 10**6), ("kbit", 10**3)):

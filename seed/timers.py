@@ -1,8 +1,9 @@
-"""What the system's own timers are told, for each system: text alone, written by whoever installs it.
+"""The files for the system's own timers, for each system. This is text alone, which the caller writes.
 
-systemd: a service and a timer that catches up what was missed while the machine was off; by systemd.service(5) and
-systemd.timer(5). launchd: a property list; launchd.plist(5). Windows: a task for `schtasks /Create /XML`, by the schema of the Task
-Scheduler. All run at low priority, for processor and disks.
+systemd: a service, and a timer that catches up on runs missed while the machine was off; by
+systemd.service(5) and systemd.timer(5). launchd: a property list; launchd.plist(5). Windows: a task for
+`schtasks /Create /XML`, by the schema of the Task Scheduler. All run at low priority, for processor and
+disks.
 """
 
 import hashlib
@@ -28,8 +29,10 @@ _WINDOWS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to run: the program's path and its arguments, and the home that it works on. `mark` is in the names of the
-    timer where others of this system may be those of other homes."""
+    """The job of a timer: the program's path, its arguments, and its home.
+
+    `mark` is in the names of the timer if other homes of this system may have timers too.
+    """
 
     program: str
     arguments: Sequence[str]
@@ -47,7 +50,10 @@ class Job:
         return f"{LABEL}.{self.mark}" if self.mark else LABEL
 
     def check(self) -> None:
-        """Refuse words that could end a line of a timer's file and begin another. Raises HomeError timer-refused."""
+        """Refuse words that could end a line of a timer's file and begin another.
+
+        Raises HomeError timer-refused.
+        """
         for word in (self.program, *self.arguments, self.home):
             if not word.isprintable() or (sys.platform == "win32" and set(word) & set('%"')):
                 raise HomeError(
@@ -57,18 +63,18 @@ class Job:
 
 
 def mark_of(home: str) -> str:
-    """Return what tells the timers of the home at this path from those of others."""
+    """Return the mark that tells the timers of the home at this path from those of others."""
     return hashlib.sha256(os.fsencode(home)).hexdigest()[:8]
 
 
 def calendars(schedule: Schedule) -> list[str]:
-    """When, as systemd.time(7) says it: by the machine's clock, whatever daylight saving does."""
+    """Return the times in the form of systemd.time(7), by the machine's clock, despite daylight saving."""
     days = "" if schedule.is_daily else ",".join(_SYSTEMD[day] for day in schedule.days) + " "
     return [f"{days}*-*-* {at}:00" for at in schedule.clock_times()]
 
 
 def systemd(schedule: Schedule, job: Job) -> dict[str, str]:
-    """The files of a service and its timer, by name."""
+    """Return the files of a service and its timer, by name."""
     command = " ".join(_quoted(word).replace("$", "$$") for word in (job.program, *job.arguments))
     service = f"""[Unit]
 Description={ABOUT}
@@ -99,7 +105,7 @@ WantedBy=timers.target
 
 
 def launchd(schedule: Schedule, job: Job) -> bytes:
-    """The property list of an agent or daemon."""
+    """Return the property list of an agent or daemon."""
     moments: list[dict[str, int]] = []
     for at in schedule.times:
         moment = {"Hour": at // 60, "Minute": at % 60}
@@ -119,7 +125,7 @@ def launchd(schedule: Schedule, job: Job) -> bytes:
 
 
 def windows(schedule: Schedule, job: Job, today: date) -> bytes:
-    """A task in UTF-16, as `schtasks` reads it."""
+    """Return a task in UTF-16, as `schtasks` reads it."""
     task = ElementTree.Element("Task", {"version": "1.2", "xmlns": TASK})
     _add(_add(task, "RegistrationInfo"), "Description", ABOUT)
     triggers = _add(task, "Triggers")
@@ -131,7 +137,7 @@ def windows(schedule: Schedule, job: Job, today: date) -> bytes:
             _add(_add(trigger, "ScheduleByDay"), "DaysInterval", "1")
         else:
             week = _add(trigger, "ScheduleByWeek")
-            _add(week, "WeeksInterval", "1")  # of every n-th week the command itself knows
+            _add(week, "WeeksInterval", "1")  # the command itself knows the n-th week
             days = _add(week, "DaysOfWeek")
             for day in schedule.days:
                 _add(days, _WINDOWS[day])
@@ -158,7 +164,9 @@ def _add(parent: ElementTree.Element, name: str, value: str = "") -> ElementTree
 
 
 def _quoted(word: str) -> str:
-    """One word of a unit file: quoted, and nothing in it a specifier; systemd.service(5), "Command lines", where a dollar sign is
-    doubled beside."""
+    """Return one word of a unit file, quoted and without specifiers, by systemd.service(5), "Command lines".
+
+    The caller doubles dollar signs besides.
+    """
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'

@@ -1,4 +1,4 @@
-"""The home's cache made smaller: of points that have expired it keeps nothing."""
+"""The trimming of the home's cache: it keeps nothing of expired points."""
 
 from collections.abc import Collection
 
@@ -15,10 +15,10 @@ from formats.tables.sections import decode_object
 
 
 def trim(cache: Store, expired: Collection[PointId], standing_in: Collection[ArchiveName]) -> None:
-    """Forget the manifests of points that have `expired`, last of all, and what only they consist of. Where what the others
-    consist of cannot be read, forget only the manifests. Of archives that are `standing_in` for others the indexes stay.
+    """Delete the objects that only `expired` points need, and last the manifests of these points.
 
-    Raises StoreError, MediaError.
+    If the needs of the other points cannot be read, delete the manifests alone. The indexes of archives that
+    are `standing_in` for others stay. Raises StoreError, MediaError.
     """
     found = {name: _manifest(cache, name) for name, _ in cache.list("manifests")}
     gone = {name for name, manifest in found.items() if manifest is not None and manifest.point in expired}
@@ -32,7 +32,10 @@ def trim(cache: Store, expired: Collection[PointId], standing_in: Collection[Arc
 
 
 def needed_in(cache: Store, manifest: Manifest) -> tuple[list[Need], set[str]]:
-    """What a point needs, and the names of the objects that say so. Raises FormatError, IntegrityError, NotFoundError."""
+    """Return the needs of a point, and the names of the objects that list them.
+
+    Raises FormatError, IntegrityError, NotFoundError.
+    """
     names: set[str] = set()
 
     def fetch(wanted: Digest) -> bytes:

@@ -1,4 +1,4 @@
-"""What of the basis still holds: by size, times and number of a file, and by what is known of its content."""
+"""The part of the basis that still holds, by size, times and number of a file, and by the known chunks."""
 
 from formats.keyed.catalog import FILE, Entry, Looked
 from seed.basis import Segment
@@ -6,7 +6,10 @@ from seed.sealing import Known
 
 
 def seen(entry: Entry) -> tuple[int, int, int]:
-    """By these a file is known to be unchanged, unless its row has no time of change: that one is to be read again."""
+    """Return the values that show a file as unchanged.
+
+    If its row has no time of change, the file is read again.
+    """
     return entry.size, entry.modified, entry.changed
 
 
@@ -17,17 +20,21 @@ def timed_as(entry: Entry, before: Entry) -> Entry:
 
 
 class Unchanged:
-    """Compares what the walk meets with its row in the basis. With `ignore_inode`, files may have been numbered anew."""
+    """A comparison of entries of the walk with their rows in the basis.
+
+    With `ignore_inode`, a file system may have numbered its files anew.
+    """
 
     def __init__(self, known: Known) -> None:
         self._known = known
         self.ignore_inode = False
 
     def stands(self, looked: Looked, before: Entry, origin: Segment) -> bool:
-        """Whether a row can stand as it is: by a look nothing has changed, and all that its segment refers to is known.
+        """Return whether a row can stand as it is.
 
-        Then the attributes beyond a look, of which a change is a change of ctime, are not asked for. Names of one file
-        are: which of them comes first must be known. The device may have another number, after a restart.
+        A look must show no change, and all chunks of its segment must be known. Then further attributes are
+        not read, because their change also changes ctime. Files with several names do not stand, because the
+        first of the names must be known. The device may have another number after a restart.
         """
         if not (before.ctime or before.ctime_ns) or before[:12] != looked[:12] or before[14] != looked[14]:
             return False
@@ -40,23 +47,29 @@ class Unchanged:
         return origin.held
 
     def is_same(self, entry: Entry, before: Entry) -> bool:
-        """Whether an entry is what it was, as far as its numbers tell."""
+        """Return whether an entry is the same as before, as far as its numbers tell."""
         return before.type == entry.type and (self.ignore_inode or before.inode == entry.inode)
 
     def is_changed(self, entry: Entry, before: Entry) -> bool:
-        """Whether a file is to be read, by what a look tells."""
+        """Return whether a file must be read, as far as a look tells."""
         return not before.changed or not self.is_same(entry, before) or seen(before) != seen(entry)
 
     def settled(self, entry: Entry, before: Entry) -> Entry:
-        """An unchanged entry under the numbers that it had: a file system may be mounted as another device, or number its
-        files anew. Names of one file find each other by these numbers, so such entries keep their own."""
+        """Return an unchanged entry under the numbers that it had.
+
+        A file system may be mounted as another device, or number its files anew. Names of one file find each
+        other by these numbers, so such entries keep their own.
+        """
         numbers = before.device, before.inode
         if (entry.type == FILE and entry.links > 1) or (entry.device, entry.inode) == numbers:
             return entry
         return entry._replace(device=before.device, inode=before.inode)
 
     def reused(self, entry: Entry, before: Entry) -> Entry | None:
-        """An unchanged file with the content that it had; None where that is not known, and it must be read."""
+        """Return an unchanged file with its earlier content.
+
+        Return None if that is not known: then it must be read.
+        """
         if not all(chunk in self._known for chunk in before.chunk_ids()):
             return None
         if before.lengths and sum(before.chunk_lengths()) != sum(n for _, n in before.data_extents()):

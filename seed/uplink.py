@@ -1,6 +1,6 @@
-"""The way to the vault: archives go there, a few at a time, while the next ones are packed.
+"""The way to the vault: a few archives at a time go there, while the next ones are packed.
 
-What is sent is journalled in the home, so that a run that was stopped does not send it again.
+The home journals the sent archives, so that the next run does not send them again.
 """
 
 import threading
@@ -24,9 +24,10 @@ ARCHIVE_SIZE = 16 << 20
 
 
 class Uplink:
-    """A `Placer` for the content of a network run. `sections` are the archives of this run that are durable.
+    """A `Placer` for the content of a network run. `sections` are the durable archives of this run.
 
-    `journal` is the file in which these are kept; what an earlier run left there counts where the vault holds it, and will.
+    The file `journal` keeps them. A section of an earlier run counts if the vault holds its archive and has
+    not condemned it.
     """
 
     def __init__(
@@ -42,22 +43,25 @@ class Uplink:
         self._monitor = monitor
         self._lock = threading.Lock()
         self._path = journal
-        # Without what was torn, or never came.
+        # Without torn sections, and archives that never came.
         write_private(journal, b"".join(s.encode() for s in self.sections))
         self._journal = open(journal, "ab")  # noqa: SIM115  held until close
         self._pool = ThreadPoolExecutor(PUTS_MAX, thread_name_prefix="uplink")
         self._sending: deque[Future[None]] = deque()
 
-    def room(self, least: int, most: int) -> int:  # noqa: ARG002  a vault that is full says so when it is put to
+    def room(self, least: int, most: int) -> int:  # noqa: ARG002  a full vault fails at the next put
         self._settle()
         return most
 
     def place(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
-        """Send an archive. Raises what went wrong with one that was sent before: StoreError, MediaError, HomeError."""
+        """Send an archive.
+
+        Raises the error of an archive that was sent before: StoreError, MediaError, HomeError.
+        """
         self._sending.append(self._pool.submit(self._send, archive, done, buffer))
 
     def drain(self) -> None:
-        """Wait until all that was placed is durable. Raises as `place`."""
+        """Wait until all placed archives are durable. Raises as `place`."""
         while self._sending:
             self._sending.popleft().result()
 
@@ -72,7 +76,7 @@ class Uplink:
     def _send(self, archive: Archive, done: BufferPool, buffer: Buffer) -> None:
         section = Section.of(archive)
         try:
-            # Before the archive: a section counts where the vault holds that, and nowhere else.
+            # Journal before the archive: a section counts only if the vault holds its archive.
             self._journal_section(section)
             self._store.put_new(archive_name(archive.name), archive.data)
         finally:

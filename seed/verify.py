@@ -1,9 +1,11 @@
-"""Verify: read disks back with the keys before they leave, and certify it by the next inventory.
+"""The verification of disks: they are read back with the keys, before they leave, and certified.
 
-A certificate is the inventory of the next generation: the same list, and the figures of the reading. Only the machine
-that wrote a disk can sign one, and only for a disk that an inventory closes. It is put last, once all was read: a
-reading that is stopped leaves nothing behind. Of a set that is still open, what is damaged is struck from what the home
-believes to be durable, and small objects are removed, so that the same export writes them again.
+The certificate is the inventory of the next generation: the same list, and the figures of the reading. Only
+the machine that wrote a disk can sign one, and only for a disk that an inventory closes. It is put last,
+after the whole reading. A stopped reading leaves nothing behind.
+
+If a set is still open, damaged archives are struck from the home's journal of durable archives, and small
+objects are removed. So the same export writes them again.
 """
 
 import os
@@ -30,10 +32,10 @@ from seed.readback import Folder, Keys, Readback
 
 @dataclass(frozen=True)
 class Verdict:
-    """How the verification of one folder ended: with what was read, or an `error` that ended it.
+    """The result of verifying one folder: the reading, or an `error` that ended it.
 
-    `generation` is that of the inventory which closes the disk now, 0 where none does; `certified` where it was
-    written by this verification.
+    `generation` belongs to the inventory that closes the disk now, 0 without one. `certified` says that this
+    verification wrote it.
     """
 
     folder: Folder
@@ -45,23 +47,24 @@ class Verdict:
 
 
 def is_of(home: Home, folder: Folder) -> bool:
-    """Whether the folder is of the machine of this home, which wrote it, or to which a vault has sent it."""
+    """Return whether the folder belongs to this home's machine, which wrote it or got it from a vault."""
     if folder.label is None:
         return home.set_folder(folder.set).exists()
     return folder.label.machine == home.identity.machine
 
 
 def is_own(home: Home, folder: Folder) -> bool:
-    """Whether the machine of this home wrote the folder."""
+    """Return whether the machine of this home wrote the folder."""
     return is_of(home, folder) and (folder.label is None or folder.label.authority is None)
 
 
 def verify(
     disks: Sequence[Sequence[Folder]], keys: Keys, home: Home | None, monitor: Monitor
 ) -> list[Verdict]:
-    """Read back the folders on each of `disks`, all disks at once; certify what the machine of `home` wrote.
+    """Read back the folders on each of `disks`, all disks at once.
 
-    The home is locked by the caller. Raises Interrupted, HomeError.
+    Certify those that the machine of `home` wrote. The caller has locked the home. Raises Interrupted,
+    HomeError.
     """
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool, ThreadPoolExecutor(len(disks)) as threads:
         work = _Work(keys, home, _kept_sets(home, disks), pool, monitor)
@@ -70,7 +73,7 @@ def verify(
 
 
 def _kept_sets(home: Home | None, disks: Sequence[Sequence[Folder]]) -> dict[SetId, KeptSet]:
-    """What the home knows of its own sets among these."""
+    """Return the home's state of its own sets among these."""
     if home is None:
         return {}
     sets = {f.set for folders in disks for f in folders if is_own(home, f)}
@@ -79,7 +82,7 @@ def _kept_sets(home: Home | None, disks: Sequence[Sequence[Folder]]) -> dict[Set
 
 @dataclass(frozen=True)
 class _Work:
-    """What the threads share."""
+    """The state that the threads share."""
 
     keys: Keys
     home: Home | None
@@ -88,7 +91,7 @@ class _Work:
     monitor: Monitor
 
     def disk(self, folders: Sequence[Folder]) -> list[Verdict]:
-        buffer = memoryview(mmap(-1, ARCHIVE_SIZE_MAX))  # page-aligned; what is not used takes no memory
+        buffer = memoryview(mmap(-1, ARCHIVE_SIZE_MAX))  # page-aligned; unused pages take no memory
         return [self._folder(folder, buffer) for folder in folders]
 
     def _folder(self, folder: Folder, buffer: memoryview) -> Verdict:
@@ -118,7 +121,7 @@ class _Work:
         )
 
     def _certify(self, read: Readback, state: DiskState | None) -> bool:
-        """Put the next inventory, if that can be, and say why where it cannot."""
+        """Put the next inventory if possible. Otherwise report the reason."""
         folder, home = read.folder, self.home
         why = ""
         if home is None or not is_own(home, folder):
@@ -142,7 +145,10 @@ class _Work:
         return not why
 
     def _put(self, home: Home, read: Readback) -> None:
-        """Raises MediaError, StoreError, HomeError."""
+        """Put the next inventory with the figures of the reading.
+
+        Raises MediaError, StoreError, HomeError.
+        """
         assert read.closed is not None
         folder, now = read.folder, int(time.time())
         inventory: Inventory = replace(
@@ -169,7 +175,7 @@ class _Work:
             kept.know(replace(state, generation=inventory.generation, inventory=digest, verified_at=now))
 
     def _strike(self, kept: KeptSet, read: Readback) -> None:
-        """Have the export go on with what is damaged, where it can; and say what is to be done."""
+        """Make the export continue with the damaged objects, if it can. Tell the operator the next step."""
         folder, home = read.folder, self.home
         where = f"disk {folder.number} of set {folder.set[:8]}, at {folder.disk},"
         assert home is not None
@@ -195,7 +201,10 @@ class _Work:
 
 
 def _make_way(home: Home, read: Readback) -> None:
-    """Remove what is damaged and is written again when the disk is closed; and write again what would not be."""
+    """Remove damaged objects that are written again when the disk is closed.
+
+    Write damaged documents of the machine again, because the closing would not.
+    """
     folder, documents = read.folder, home.identity.documents
     for name in read.damaged:
         if name != "label" and not name.startswith("archives/"):
@@ -205,7 +214,7 @@ def _make_way(home: Home, read: Readback) -> None:
 
 
 def _known(kept: KeptSet | None, folder: Folder) -> DiskState | None:
-    """What the home knows of this very disk, unless it was given up."""
+    """Return the home's state of this very disk, unless it was given up."""
     for disk in kept.state.disks if kept is not None else ():
         same = folder.label is None or folder.label.disk == disk.disk
         if disk.number == folder.number and same and not disk.dropped:

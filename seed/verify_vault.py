@@ -1,6 +1,7 @@
-"""Verify a vault: what the points of this machine need is read from there and opened, with the keys.
+"""The verification of a vault: it reads and opens, with the keys, the records that this machine needs.
 
-What does not open is kept in the home: the next repair makes it again, whether the datacenter has noticed or not.
+The home keeps the records that do not open. The next repair makes them again, even if the datacenter has not
+noticed.
 """
 
 import os
@@ -37,7 +38,7 @@ from seed.work import Work
 
 @dataclass
 class Verdict:
-    """What was read: archives, their bytes, records opened; and of which archives records are missing or do not open."""
+    """The result: archives, their bytes, opened records, and the archives with missing or broken records."""
 
     archives: int = 0
     bytes: int = 0
@@ -46,7 +47,10 @@ class Verdict:
 
 
 def verify_vault(work: Work) -> Verdict:
-    """Read all that the points of this machine need and that has arrived. Raises Interrupted, StoreError, HomeError."""
+    """Read all archives that the points of this machine need and that have arrived.
+
+    Raises Interrupted, StoreError, HomeError.
+    """
     monitor = work.monitor
     todo, unheld = _needed(work)
     monitor.expect(total=sum(need.archive.size for need, _ in todo), files=0, final=True)
@@ -66,7 +70,7 @@ def verify_vault(work: Work) -> Verdict:
             try:
                 data = buffer[: work.vault.get_into(name, buffer)]
             except NotFoundError:
-                continue  # it waits for a disk, or the vault has said by a want list that it lacks it
+                continue  # it waits for a disk, or a want list of the vault says that the vault lacks it
             except (IntegrityError, StoreError, MediaError) as error:
                 if not is_damage(error):
                     raise
@@ -94,7 +98,10 @@ def verify_vault(work: Work) -> Verdict:
 
 
 def _check_slots(work: Work) -> None:
-    """Say so where the vault holds this machine's key slots damaged: without its home no passphrase would open anything."""
+    """Report a finding if the vault holds this machine's key slots damaged, or not at all.
+
+    Without the home, no passphrase would then open anything.
+    """
     identity, signed = work.home.identity, work.home.identity.slots
     name = layout.numbered(
         layout.slot_prefix(identity.machine), slots_of(work.home).number, hex_digest(signed)
@@ -117,8 +124,10 @@ def _check_slots(work: Work) -> None:
 
 
 def _needed(work: Work) -> tuple[list[tuple[Need, Section]], list[Need]]:
-    """What the points need, each archive once, with its index; and what nobody holds of those that others are said to stand in
-    for."""
+    """Return the needs of the points, each archive once, with its index.
+
+    Return also the needed records of replaced archives that no archive holds.
+    """
     needs: list[Need] = []
     unheld: list[Need] = []
     indexes: dict[bytes, Section] = {}
@@ -136,7 +145,7 @@ def _needed(work: Work) -> tuple[list[tuple[Need, Section]], list[Need]]:
 def _broken(
     need: Need, section: Section, data: memoryview, sealer: ChunkSealer, pool: ThreadPoolExecutor
 ) -> list[int]:
-    """The numbers of the needed records that do not open."""
+    """Return the numbers of the needed records that do not open."""
     name = layout.archive_name(need.archive.name)
     rows = [(number, row) for number, row in enumerate(section.rows(name)) if need.is_live(number)]
 

@@ -1,4 +1,4 @@
-"""What the vault's authority says that it lacks of this machine."""
+"""The records and objects of this machine that the vault lacks, as the vault's authority says."""
 
 from pathlib import Path
 
@@ -16,13 +16,19 @@ from seed.reading import Union, believed
 
 
 def newest_wants(home: Home, vault: Store, monitor: Monitor) -> Wants | None:
-    """What the vault's authority said last that it lacks of this machine; None where it never lacked anything."""
+    """Return the newest want list of the authority for this machine.
+
+    Return None if the vault lacked nothing.
+    """
     prefix = layout.wants_prefix(home.identity.master.key_id.hex())
     return home.identity.view(vault).newest(prefix, Wants, home.identity.authority_key, monitor)
 
 
 def read_wants(home: Home, path: Path) -> Wants:
-    """A want list that came as a file. Raises UsageError path-not-found, FormatError, IntegrityError, VaultError."""
+    """Return a want list that came as a file.
+
+    Raises UsageError path-not-found, FormatError, IntegrityError, VaultError.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -41,8 +47,10 @@ def read_wants(home: Home, path: Path) -> Wants:
 
 
 def wanted_records(wants: Wants | None, union: Union) -> list[Need]:
-    """The archives of a want list, live in each the records that are wanted. Raises VaultError wants-damaged, StoreError,
-    MediaError."""
+    """Return the archives of a want list. The wanted records are live in each.
+
+    Raises VaultError wants-damaged, StoreError, MediaError.
+    """
     if wants is None or wants.needs is None:
         return []
     root = Digest(bytes.fromhex(wants.needs))
@@ -58,7 +66,7 @@ def wanted_records(wants: Wants | None, union: Union) -> list[Need]:
 
 
 def still_wanted(home: Home, vault: Store, monitor: Monitor) -> int:
-    """How many records and small objects the vault wants, and was not sent."""
+    """Return the number of records and small objects that the vault wants and has not got."""
     wants = newest_wants(home, vault, monitor)
     if wants is None or (wants.needs is None and not wants.objects):
         return 0
@@ -67,5 +75,5 @@ def still_wanted(home: Home, vault: Store, monitor: Monitor) -> int:
     try:
         short = [rest for need in wanted_records(wants, union) if (rest := there.lacking(need)) is not None]
     except (VaultError, StoreError, MediaError):
-        return wants.records  # by the list's own word
+        return wants.records  # by the list's own number
     return sum(need.live_count() for need in short) + sum(vault.head(name) is None for name in wants.objects)

@@ -1,5 +1,7 @@
-"""What every run over earlier points works on: the vault, the home's cache, the way to the vault, and what of those points
-may be built upon.
+"""The common state of every run over earlier points.
+
+It holds the vault, the home's cache, the way to the vault, and the parts of those points on which the run may
+build.
 """
 
 import time
@@ -49,12 +51,12 @@ from seed.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, in_post, promised, reus
 from seed.trimming import needed_in, trim
 from seed.uplink import Uplink
 
-REACH = 3600.0  # seconds from the last look at what is condemned to the manifest, at most (SWEEP-3)
-FULLER = 7  # whole points before the last one, of which one may be much fuller
+REACH = 3600.0  # seconds from the last look at the condemned list to the manifest, at most (SWEEP-3)
+FULLER = 7  # whole points before the last one in which to look for a much fuller one
 
 
 class ChangedError(VaultError):
-    """What a run builds upon was condemned while it went on."""
+    """An error: archives on which a run builds were condemned while it went on."""
 
     def __init__(self, vault: str, archives: int) -> None:
         super().__init__(
@@ -66,21 +68,24 @@ class ChangedError(VaultError):
 
 
 class _Moment:
-    """A time on two clocks: one is never set, the other goes on while the machine sleeps."""
+    """A time on two clocks. Nobody sets the first; the second goes on while the machine sleeps."""
 
     def __init__(self) -> None:
         self._clocks = time.monotonic(), time.time()
 
     @property
     def is_late(self) -> bool:
-        """Whether a manifest may no longer follow what was read then."""
+        """Whether it is too late to put a manifest after a reading at that time."""
         return max(time.monotonic() - self._clocks[0], time.time() - self._clocks[1]) > REACH
 
 
 @dataclass
 class Work:
-    """What all steps of a backup work on. `folder` holds what a stopped run has done, `kept` what the home knows of this
-    machine's points, `own` all that is known of them: from the home, and what is not there from the vault."""
+    """The common state of all steps of a backup.
+
+    `folder` holds the work of a stopped run. `kept` holds the home's knowledge of this machine's points.
+    `own` holds all knowledge of them: from the home, and the rest from the vault.
+    """
 
     home: Home
     vault: Store
@@ -90,7 +95,7 @@ class Work:
     uplink: Uplink
     folder: Path
     monitor: Monitor
-    described: tuple[Need, ...] = ()  # by a partial point of this run
+    described: tuple[Need, ...] = ()  # of a partial point of this run
     _terms: dict[MachineId, Kept] = field(default_factory=dict)
 
     @classmethod
@@ -109,7 +114,7 @@ class Work:
         stores: list[Store] = [cache.store]
         for kept in kept_sets(home):
             if kept.state.status != "finished" or not kept.cache.is_dir():
-                continue  # it may never become a point; or the vault has what the home has lost
+                continue  # it may never become a point; or the vault has the objects that the home has lost
             store = LocalStore.open(str(kept.cache), read_only=True)
             stack.callback(store.close)
             stores.append(store)
@@ -120,20 +125,20 @@ class Work:
         return cls(home, vault, Union(stores), own, cache, uplink, folder, monitor)
 
     def points(self) -> list[Point]:
-        """All points of this machine, and of those whose place it took, that have not expired."""
+        """Return all unexpired points of this machine, and of the machines that it replaced."""
         machines = own_machines(self.home.identity, [self.vault], self.monitor)
         expired = self._expired()
         found = points(self.own, machines, self.monitor)
         return [point for point in found if point.manifest.point not in expired]
 
     def stock(self) -> Stock:
-        """What the vault holds that is not condemned by now, and what stands in for others there."""
+        """Return the vault's archives that are not condemned by now, and their replacements there."""
         return self._stock(self._condemned())
 
     def _stock(self, gone: Collection[str]) -> Stock:
         key_id = self.home.identity.master.key_id
         found = Union([self.vault], believed(self.home), gone).stock(key_id.hex())
-        # Where it lies nowhere, what others are said to hold of it was found to be untrue.
+        # If a broken archive is not in the vault, its replacements were found to be untrue.
         for need in found_broken(self.home):
             if not found.holds(need.archive):
                 found.replaced.pop(need.archive, None)
@@ -143,21 +148,24 @@ class Work:
         return condemned(self.home.identity.view(self.vault), self.monitor)
 
     def kept_of(self, machine: MachineId) -> Kept:
-        """Return what the authority has decided about a machine's points; read once. Raises StoreError."""
+        """Return the authority's decisions about a machine's points. Read them once. Raises StoreError."""
         if machine not in self._terms:
             view = self.home.identity.view(self.vault)
             self._terms[machine] = read_kept(view, machine, self.monitor)
         return self._terms[machine]
 
     def _expired(self) -> set[PointId]:
-        """The expired points of this machine, and of those whose place it took."""
+        """Return the expired points of this machine, and of the machines that it replaced."""
         identity = self.home.identity
         return {
             p for machine in (identity.machine, *identity.replaced) for p in self.kept_of(machine).expired
         }
 
     def settle(self) -> None:
-        """Have the vault know what this machine has told it: a run was killed, or the vault was rolled back or made again."""
+        """Put again the objects of this machine that the vault lacks.
+
+        A run may have been killed before it put them, or the vault was rolled back or made again.
+        """
         for name in put_request(self.vault, self.home.identity):
             detail = "damaged there; have the datacenter run `importer validate`, and the next backup puts it again"
             self._find("object-damaged", f"{self.vault.address}/{name}", detail)
@@ -171,7 +179,7 @@ class Work:
         for folder in ("archives", "indexes", "needs") if missing else ():
             for name, _ in self.cache.store.list(folder):
                 self._put_again(name)
-        for name in filter(self._may_put, missing):  # again, for what went before may have taken long
+        for name in filter(self._may_put, missing):  # ask again, because the steps before may have taken long
             if layout.is_name_of(name, self.home.state.acknowledged or HexDigest("")):
                 detail = (
                     "the vault lists it no longer: it was rolled back, or has lost it; it is put there again"
@@ -180,8 +188,11 @@ class Work:
             self._put_again(name)
 
     def _may_put(self, name: str) -> bool:
-        """Whether a manifest that the vault lacks may be put now. One that it never took is given up where it builds upon what
-        was condemned or deleted meanwhile (SWEEP-3): the next point has all that is there."""
+        """Return whether a manifest that the vault lacks may be put now.
+
+        A manifest that the vault never took is given up if archives on which it builds were condemned or
+        deleted meanwhile (SWEEP-3). The next point has all that is there.
+        """
         known = self.home.state.acknowledged or HexDigest("")
         taken = [n for n, _ in self.cache.store.list("manifests") if layout.is_name_of(n, known)]
         if any(layout.number_of(name) <= layout.number_of(n) for n in taken):
@@ -200,14 +211,17 @@ class Work:
         return False
 
     def take_up(self, catalogs: list[Section]) -> None:
-        """Go on with the archives of catalogs that a run has sealed whose ground was condemned. What this one seals comes to them."""
+        """Reuse the catalog archives of a run that stopped because of condemned archives.
+
+        The catalog archives that this run seals are added to `catalogs`.
+        """
         there = {n for n, _ in self.cache.store.list("archives") if n not in self.own.condemned}
         catalogs[:] = [s for s in catalogs if layout.archive_name(s.archive.name) in there]
         self.cache.sections = catalogs
 
     @contextmanager
     def ground(self) -> Iterator[None]:
-        """Take for condemned what cannot be read any more of the indexes of what is built upon. Raises ChangedError."""
+        """Treat unreadable indexes of archives on which the run builds as condemned. Raises ChangedError."""
         try:
             yield
         except (IntegrityError, NotFoundError) as error:
@@ -216,9 +230,10 @@ class Work:
     def publish(
         self, described: Description, signed: bytes, waiting: Collection[ArchiveName] = ()
     ) -> Manifest:
-        """From a new manifest's metadata to the manifest in the vault; archives that are `waiting` it need not have.
+        """Write from a new manifest's metadata to the manifest in the vault.
 
-        Raises VaultError machine-replaced where another machine took this one's place meanwhile; ChangedError.
+        The vault may lack the `waiting` archives. Raises VaultError machine-replaced if another machine
+        replaced this one meanwhile. Raises ChangedError.
         """
         check_active(self.home.identity, self.vault, self.monitor)
         for section in self.cache.sections:
@@ -242,10 +257,10 @@ class Work:
         return manifest
 
     def _look_again(self, described: Description, waiting: Collection[ArchiveName]) -> "_Moment":
-        """The last thing before a manifest (SWEEP-3): nothing that it builds upon is condemned, or gone. What comes after this
-        reading and is condemned then is read again before it is deleted, and the manifest is there by that time.
+        """Check last before a manifest that nothing on which it builds is condemned or gone (SWEEP-3).
 
-        Returns when the reading began. Raises ChangedError.
+        Prune looks again before it deletes an object that was condemned after this reading. By that time the
+        manifest is there. Return the time when the reading began. Raises ChangedError.
         """
         while True:
             began, gone = _Moment(), self._condemned()
@@ -258,18 +273,18 @@ class Work:
     def _lacking(
         self, needed: Iterable[Need], waiting: Collection[ArchiveName], gone: Collection[str]
     ) -> list[Need]:
-        """What is needed, is not `waiting` to come, and is not in the vault, or is condemned there."""
+        """Return the needs that are not `waiting` to come, and are missing or condemned in the vault."""
         there = self._stock(gone)
         return [n for n in needed if n.archive.name not in waiting and there.lacking(n) is not None]
 
     def forget(self) -> None:
-        """What is finished is not gone on with."""
+        """Delete the state of a finished run."""
         self.uplink.close()
         basis.forget(self.folder)
         (self.folder / "sent").unlink(missing_ok=True)
 
     def _put_again(self, name: str) -> None:
-        """Put an object of the cache, if it is whole there; what the vault holds under its name stays."""
+        """Put an object of the cache, if it is whole there. The vault's object under its name stays."""
         data = self.cache.store.get(name)
         try:
             if not layout.is_name_of(name, hex_digest(data)):
@@ -286,8 +301,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Before:
-    """The points that a new one follows, and what of them and of others may be reused. `contents` knows where small files lie;
-    `points` are all that this machine has."""
+    """The points before a new one, and the parts of them and of others that may be reused.
+
+    `contents` knows the places of small files. `points` are all the points of this machine.
+    """
 
     readers: tuple[PointReader, ...] = ()
     reuse: Reusable = field(default_factory=Reusable)
@@ -296,9 +313,9 @@ class Before:
 
     @classmethod
     def of(cls, work: Work, *, further: bool = True) -> "Before":
-        """Judge what this run may build upon; beside the last points upon others, if `further` is set."""
+        """Return the points on which this run may build: the last ones, and with `further` also others."""
         found = work.points()
-        if found:  # another home of this machine, or the one before, may have made the newest
+        if found:  # another home of this machine, or the machine before, may have made the newest
             work.home.spend(found[-1].manifest.sequence, found[-1].digest)
         readers = tuple(_last(work, found))
         sample = SAMPLE_REBUILT if rebuild(readers, work.kept, work.vault, work.cache) else SAMPLE
@@ -317,7 +334,10 @@ class Before:
         return cls(readers, reuse, contents, tuple(found))
 
     def rows(self, monitor: Monitor) -> Iterator[tuple[Entry, basis.Origin]]:
-        """The catalogs of these points as one. One that cannot be read ends early: files are read anew then."""
+        """Yield the catalogs of these points as one.
+
+        An unreadable one ends early, and its further files are read anew.
+        """
         rows: Iterator[tuple[Entry, basis.Origin]] = iter(())
         for reader in self.readers:
             rows = basis.over(rows, basis.of_segments(_readable(reader, monitor)))
@@ -325,7 +345,7 @@ class Before:
 
 
 def _judging(union: Union, stock: Stock) -> Callable[[Point], bool]:
-    """Whether the vault has all that a point needs."""
+    """Return a function that tells whether the vault has all needs of a point."""
     buckets: Buckets = {}
 
     def is_complete(point: Point) -> bool:
@@ -337,13 +357,17 @@ def _judging(union: Union, stock: Stock) -> Callable[[Point], bool]:
 
 
 def _last(work: Work, found: Sequence[Point]) -> list[PointReader]:
-    """Readers of the points that a run follows, those first whose rows count least: one that is much fuller than the last, for the
-    source may have been away then; the last of the usual items; the last whole point; the partial ones after it. If the need list of a
-    whole point is damaged, the one before it is taken."""
+    """Return readers of the points that a run follows.
+
+    The row of a later reader replaces that of an earlier one. First comes a point that is much fuller than
+    the last, because the source may have been away at the last. Then come the last point of the usual items,
+    the last whole point, and the partial points after it. If the need list of a whole point is damaged, the
+    point before it is taken.
+    """
     rest, whole, partial = [*found], list[PointReader](), list[PointReader]()
     while rest and not whole:
         point = rest.pop()
-        with damage_aside():  # said when the need lists of all points are read
+        with damage_aside():  # reported when the need lists of all points are read
             kind = partial if point.manifest.point_kind == "partial" else whole
             kind.insert(0, PointReader(work.own, point, work.monitor))
     earlier = [point for point in rest if point.manifest.point_kind != "partial"]

@@ -1,4 +1,4 @@
-"""Extended attributes as one column of the catalog: raw bytes, ACLs and capabilities among them (CAT-7)."""
+"""Extended attributes as one column of the catalog: raw bytes, with ACLs and capabilities (CAT-7)."""
 
 import errno
 import os
@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 _UNSUPPORTED, _GONE = 95, 61  # EOPNOTSUPP, ENODATA
 KEPT_MAX = 4 << 20  # bytes of one entry, packed: its row in the catalog is one piece
-TOO_MANY = -1  # where an errno stands: there are more than are kept
+TOO_MANY = -1  # in place of an errno: there are more attributes than are kept
 
 
 def read(where: int | bytes) -> tuple[bytes, int]:
-    """Return the attributes of an open file, or of what has a name and is no link that is followed, packed; and an errno
-    or `TOO_MANY` where some are lacking, else 0.
+    """Return the packed attributes of an open file, or of a path without following a link.
 
-    Of too many those come first that the system itself uses: `security`, `system` and `trusted` sort before `user`.
+    Return also an errno or `TOO_MANY` if some attributes are lacking, else 0. If there are too many, the
+    attributes that the system itself uses come first: `security`, `system` and `trusted` sort before `user`.
     """
     if sys.platform != "linux":
         return b"", 0
@@ -53,14 +53,14 @@ def why(failure: int) -> str:
 
 
 def pack(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Name length u16, name, value length u32, value, for each; little-endian."""
+    """Return for each pair: name length u16, name, value length u32, value, all little-endian."""
     return b"".join(
         struct.pack("<H", len(name)) + name + struct.pack("<I", len(value)) + value for name, value in pairs
     )
 
 
 def unpack(packed: bytes) -> list[tuple[bytes, bytes]]:
-    """The inverse of `pack`; what is cut short at the end is dropped."""
+    """Return the pairs of packed attributes. Drop a pair that is cut short at the end."""
     pairs: list[tuple[bytes, bytes]] = []
     at = 0
     while at + 2 <= len(packed):
