@@ -1,4 +1,4 @@
-"""How many handles a part of the program may hold: less than usual where the system allows a process few of them."""
+"""The number of handles that a part of the program may hold: smaller if the system allows few."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""What each item of a backup holds, counted from rows that come in the order of a catalog.
+"""The files and bytes that each item of a backup holds, counted from rows in the order of a catalog.
 
-A count needs no second walk: the run counts the rows that it hands to its catalog. `count_rows` counts an earlier catalog
-in the same way, so both figures mean the same.
+A count needs no second walk: the run counts the rows that it hands to its catalog. `count_rows` counts an
+earlier catalog in the same way, so both figures mean the same.
 """
 
 import os
@@ -12,11 +12,11 @@ from seed.doubts import MOUNTS_MAX, Held
 from seed.home import LeftOut
 from seed.source.rules import CACHE_TAG, Patterns, outermost
 
-UNKNOWN = -1  # the device of what has no row
+UNKNOWN = -1  # the device of a path without a row
 
 
 class Counting:
-    """A count that takes rows one by one. Rows of no item are passed over."""
+    """A count that takes rows one by one, and skips rows outside all items."""
 
     def __init__(self, items: Iterable[bytes]) -> None:
         self._items = [item.strip(b"/") for item in outermost(list(items))]
@@ -45,7 +45,7 @@ class Counting:
             self._devices[0] = (b"", entry.device)
 
     def end(self) -> tuple[Held, ...]:
-        """Return what the items held by the rows so far."""
+        """Return the counts of the items, from the rows so far."""
         while self._item is not None:
             self._finish()
         return tuple(self._held)
@@ -58,7 +58,7 @@ class Counting:
         self._entries = self._bytes = 0
         self._mounted = False
         self._mounts: list[bytes] = []
-        # Where file systems begin, and their devices, the innermost last.
+        # The paths at which file systems begin, and their devices, the innermost last.
         self._devices: list[tuple[bytes, int]] = [(b"", UNKNOWN)]
         self._crossed: bytes | None = None
 
@@ -76,7 +76,10 @@ class Counting:
         self._begin()
 
     def _turns(self, entry: Entry) -> bool:
-        """Whether the row counts although it does not lie below the item: then it is the item itself, and no folder."""
+        """Turn to the item of the row, if that is a later one; return whether the row counts.
+
+        The row of the item itself counts unless it is a folder.
+        """
         key = sort_key(entry.path)
         while self._item is not None and sort_key(self._item) < key and not self._is_below(entry.path):
             self._finish()
@@ -111,7 +114,7 @@ class Counting:
 
 
 def count_rows(items: Iterable[bytes], rows: Iterable[Entry]) -> tuple[Held, ...]:
-    """Return what the items hold by the rows of a catalog."""
+    """Return the counts of the items, from the rows of a catalog."""
     counting = Counting(items)
     for entry in rows:
         counting.add(entry)
@@ -127,7 +130,7 @@ def is_mount(path: bytes) -> bool:
 
 
 def tagged_folders(rows: Iterable[Entry]) -> frozenset[bytes]:
-    """Return the folders that hold a file which marks a cache."""
+    """Return the folders with a file that marks them as caches."""
     tag = os.fsencode("/" + CACHE_TAG)
     return frozenset(entry.path[: -len(tag)] for entry in rows if entry.path.endswith(tag))
 
@@ -135,7 +138,10 @@ def tagged_folders(rows: Iterable[Entry]) -> frozenset[bytes]:
 def without(
     item: bytes, rows: Iterable[Entry], left_out: LeftOut, tagged: frozenset[bytes]
 ) -> Iterator[Entry]:
-    """Yield the rows that a run over `item` would meet which leaves this out; `tagged` are the folders that are caches."""
+    """Yield the rows that a run over `item` would meet with these exclusions.
+
+    `tagged` are the folders that are caches.
+    """
     excludes = Patterns(map(os.fsdecode, left_out.excludes))
     root = item.strip(b"/")
     pruned: bytes | None = None
@@ -145,7 +151,7 @@ def without(
             continue
         pruned = None
         if root and entry.path != root and not entry.path.startswith(root + b"/"):
-            yield entry  # no pattern is asked for what lies above an item
+            yield entry  # patterns do not apply to folders above an item
             continue
         if excludes and excludes.match(b"/" + entry.path):
             pruned = entry.path + b"/"

@@ -1,9 +1,11 @@
-"""Reads small files, lays those that are kept end to end into bundles and seals these, for whoever walks and decides.
+"""Helpers that read small files, lay the kept ones end to end into bundles, and seal these.
 
-For a small file the interpreter's work is most of what it costs, and threads of one process do that in turns. So where
-the system can fork, a helper is a process: measured on the Linux source, all of it in threads took twice the time. What
-a helper reads, it also seals: the bytes stay in its processor's cache. All order, and what is known already, stay with
-the one who asks. Answers come in the order of the questions.
+Most of the cost of a small file is the interpreter's work, and threads of one process do that in turns. So a
+helper is a process if the system can fork: measured on the Linux source, threads alone took twice the time. A
+helper also seals the files that it reads: their bytes stay in the cache of its processor.
+
+The process that asks keeps the order, and knows the chunks that exist already. Answers come in the order of
+the questions.
 """
 
 import gc
@@ -29,21 +31,24 @@ from formats.keyed.keys import MasterKey
 from formats.tables.index import CONTENT, record_digest
 from seed.source.system import Folders, Got, Wanted, read_batch
 
-AHEAD = 3  # batches that a helper is given before the first of them is decided upon
+AHEAD = 3  # batches that a helper receives before the asker decides about the first of them
 SKIP, LAY, LAY_NEXT = range(
     3
-)  # of a file: not kept; into the open bundle; into the next one, once the open one is sealed
+)  # for each file: drop it; put it into the open bundle; seal the open bundle, and put it into the next
 
 Record = tuple[
     ChunkId, bytes, int, int
-]  # of a sealed bundle: id, the record's digest, where in the space, length
+]  # a sealed bundle: id, digest of the record, its offset in the space, its length
 
 
 class Bundler:
-    """What a helper does. Of records, the last `AHEAD + 2` are good in `space`, which has `space_for` bytes."""
+    """The work of a helper.
+
+    Its records lie in `space`, which has `space_for` bytes; the last `AHEAD + 2` of them stay valid.
+    """
 
     def __init__(self, sealer: ChunkSealer, size_max: int, space: memoryview) -> None:
-        """A bundle, and the files of a batch together, have at most `size_max` bytes."""
+        """Prepare the buffers. A bundle, or the files of a batch, have at most `size_max` bytes."""
         self._sealer = sealer
         self._folders = Folders()
         self._spaces = cycle([memoryview(bytearray(size_max)) for _ in range(AHEAD + 1)])
@@ -61,7 +66,10 @@ class Bundler:
         return got
 
     def keep(self, verdict: bytes) -> Record | None:
-        """Of each file of the oldest batch read, what becomes of it; the bundle that is sealed thereby."""
+        """Lay the files of the oldest batch that was read, as `verdict` says for each.
+
+        Returns the bundle that was sealed in doing so, if any.
+        """
         space, lengths = self._read.popleft()
         sealed = None
         at = 0
@@ -87,29 +95,29 @@ class Bundler:
 
 
 def space_for(size_max: int) -> int:
-    """Bytes of the space that records lie in."""
+    """Return the bytes of the space that records lie in."""
     return (AHEAD + 2) * (size_max + RECORD_OVERHEAD)
 
 
 class Helper(Protocol):
-    """Asked by the name of what a Bundler does; `records` is where the records lie."""
+    """A worker with the methods of a Bundler, asked by their names. The records lie in `records`."""
 
     records: memoryview
 
     def ask(self, verb: str, *what: object) -> None:
-        """Raises HomeError helper-ended."""
+        """Ask the helper to do this. Raises HomeError helper-ended."""
 
     def answer(self) -> Any:
-        """The answer to the oldest question; waits for it. Raises HomeError helper-ended."""
+        """Return the answer to the oldest question, after waiting for it. Raises HomeError helper-ended."""
 
     def is_ready(self) -> bool:
-        """Whether an answer is there."""
+        """Return whether an answer is there."""
 
     def close(self) -> None: ...
 
 
 class Here:
-    """A helper that does all of it at once, in this very process."""
+    """A helper that does all of it at once, in the same process."""
 
     def __init__(self, sealer: ChunkSealer, size_max: int) -> None:
         self.records = memoryview(bytearray(space_for(size_max)))
@@ -136,13 +144,15 @@ HELPERS_MAX = 6
 def helping(
     master: MasterKey, level: int, size_max: int, count: int | None = None
 ) -> Iterator[Sequence[Helper]]:
-    """As many helpers as there are processors. They are copies of this process as it now is: make them before it has grown,
-    and before it has threads."""
+    """Yield as many helpers as there are processors, or `count`.
+
+    They are copies of this process as it is now. Make them before it has grown, and before it has threads.
+    """
     sealer = ChunkSealer(master, level)
     count = min(os.cpu_count() or 1, HELPERS_MAX) if count is None else count
     found: list[Helper] = []
     if sys.platform == "linux":
-        with suppress(OSError):  # no room for one more process: fewer do it too
+        with suppress(OSError):  # no room for one more process: fewer do the work
             while len(found) < count:
                 found.append(Forked(sealer, size_max))
     helpers = found or [Here(sealer, size_max)]
@@ -156,10 +166,10 @@ def helping(
 if sys.platform == "linux":
 
     class Forked:
-        """A helper that is a process of its own. Raises OSError where none can be made."""
+        """A helper that is a process of its own. Raises OSError if the system cannot make one."""
 
         def __init__(self, sealer: ChunkSealer, size_max: int) -> None:
-            self.records = memoryview(mmap.mmap(-1, space_for(size_max)))  # shared with the copy
+            self.records = memoryview(mmap.mmap(-1, space_for(size_max)))  # shared with the child
             questions, self._questions = _pipe()
             self._answers, answers = _pipe()
             self.process = os.fork()
@@ -186,7 +196,7 @@ if sys.platform == "linux":
             return bool(self._poll.poll(0))
 
         def close(self) -> None:
-            """It ends once it has done what it was asked for."""
+            """Let the helper finish its open questions and end."""
             self._questions.close()
             self._answers.close()
             with suppress(ChildProcessError):
@@ -202,10 +212,10 @@ if sys.platform == "linux":
     def _live(
         questions: Connection, answers: Connection, sealer: ChunkSealer, size_max: int, space: memoryview
     ) -> None:
-        """All that the copy ever does; it does not return, and nothing of what it was copied from is touched."""
+        """Do the whole work of the child. This does not return, and touches nothing that the parent owns."""
         try:
             gc.disable()
-            # In a session of its own no key of the terminal reaches it: it ends when the pipe does.
+            # In a session of its own, no key of the terminal reaches the child: it ends when the pipe does.
             os.setsid()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
@@ -215,7 +225,7 @@ if sys.platform == "linux":
             os._exit(0)
 
     def _let_go(*kept: int) -> None:
-        """Disks, locks and pipes that were open are held by the one process that opened them."""
+        """Close all handles but `kept`: the parent alone holds the disks, locks and pipes that it opened."""
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in range(3):
             os.dup2(nothing, standard)
@@ -226,7 +236,10 @@ if sys.platform == "linux":
         os.closerange(at, os.sysconf("SC_OPEN_MAX"))
 
     def _serve(questions: Connection, answers: Connection, bundler: Bundler) -> None:
-        """Questions are taken in by a thread, so that whoever asks never waits for a helper that waits to be heard."""
+        """Answer questions.
+
+        A thread receives them, so the asker never waits for a helper that waits until the asker reads.
+        """
         asked: SimpleQueue[bytes] = SimpleQueue()
 
         def listen() -> None:
@@ -242,13 +255,13 @@ if sys.platform == "linux":
             answers.send_bytes(_packed(*answer) if answer is not None else b"")
 
     def _packed(*what: Any) -> bytes:
-        """Plain values alone: both ends are this very program."""
+        """Return the bytes of plain values; both ends are this same program."""
         return marshal.dumps(what)
 
     def _unpacked(message: bytes) -> Any:
         return marshal.loads(message) if message else None  # noqa: S302
 
     def _pipe() -> tuple[Connection, Connection]:
-        """The end to read from, and the one to write to."""
+        """Return the end to read from, and the end to write to."""
         source, sink = os.pipe()
         return Connection(source, writable=False), Connection(sink, readable=False)

@@ -1,4 +1,4 @@
-"""The state an agent keeps on its machine: who it is, its keys, what it backs up. Mode 0700, files 0600."""
+"""The state that an agent keeps on its machine: its identity, its keys, its paths. Mode 0700, files 0600."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,11 +47,11 @@ LOST = (
     "bring this file back from a copy; or register again into another home (SEED_HOME): all that was backed up stays "
     "readable with the passphrase"
 )
-LOCK_PATIENCE = 5.0  # seconds: a command that only announces or verifies a little is soon done
+LOCK_PATIENCE = 5.0  # seconds: a command that only announces or verifies a little ends soon
 
 
 class Parameters(Record):
-    """`ChunkingParameters` as they are kept."""
+    """The `ChunkingParameters`, as the home stores them."""
 
     min_size: int = member(integer())
     mean_size: int = member(integer())
@@ -61,8 +61,11 @@ class Parameters(Record):
 
 
 class Identity(Record):
-    """Written by registration, but for `slots`, the newest revision of the key's. `replaced` are the machines whose place
-    this one took, the last one first."""
+    """The identity of a machine, as registration writes it.
+
+    `slots` is the newest revision of the key slots, and `policy` the retention policy: both can change later.
+    `replaced` are the machines that this one replaced, the last one first.
+    """
 
     name: str = member(text(63, MACHINE_NAME))
     vault: VaultId = member(hexed(16))
@@ -93,13 +96,13 @@ class Identity(Record):
         return bytes.fromhex(self.authority)
 
     def view(self, store: "Store") -> "View":
-        """What this machine believes of a store that is to be its vault: its authority's key came with the credential."""
+        """Return this machine's view of its vault's store. The authority's key came with the credential."""
         from formats.documents.view import View
 
         return View(store, self.authority_key, self.vault, own=(self.machine, *self.replaced))
 
     def came_to(self, vault: "Store") -> "Came":
-        """Tell which disks have come to a store that is to be this machine's vault."""
+        """Return a function that tells whether a disk has come to `vault`, this machine's vault."""
         from formats.standing import Arrivals
 
         return Arrivals([vault], self.authority_key, self.vault).came
@@ -110,8 +113,11 @@ class Identity(Record):
 
     @property
     def documents(self) -> dict[str, bytes]:
-        """What a disk or a vault is told of this machine, by name: its retention policy, its key slots, and then its request, so
-        that who is accepted can be read by the passphrase."""
+        """The documents about this machine for a disk or a vault, by name.
+
+        The order is retention policy, key slots, request. The slots come before the request, so the
+        passphrase can open the data of every machine that an operator accepts.
+        """
         slots = envelope.read(self.slots, "slots")
         number = slots.peek(Slots).number
         request = envelope.read(self.request, "request")
@@ -137,15 +143,18 @@ class Identity(Record):
 
 
 class LeftOut(Record):
-    """What of the items is not backed up: what matches `excludes` (globs), what lies on another file system than its
-    item, cache folders."""
+    """The parts of the items that a backup leaves out.
+
+    These are paths that match `excludes` (globs), files on another file system than their item, and cache
+    folders.
+    """
 
     excludes: tuple[bytes, ...] = member(many(ITEM, EXCLUDES_MAX), default=())
     one_file_system: bool = member(flag(), default=False)
     exclude_caches: bool = member(flag(), default=False)
 
     def __or__(self, other: "LeftOut") -> "LeftOut":
-        """What either leaves out."""
+        """Return everything that one or the other leaves out."""
         return LeftOut(
             excludes=tuple(dict.fromkeys((*self.excludes, *other.excludes))),
             one_file_system=self.one_file_system or other.one_file_system,
@@ -154,10 +163,10 @@ class LeftOut(Record):
 
 
 class State(Record):
-    """What changes from run to run: the machine's sequence and the paths it backs up.
+    """The values that change from run to run: the machine's sequence and the paths that it backs up.
 
-    `manifest` is the last one that was signed, `acknowledged` the last one that the vault has taken from a backup,
-    `usual` the last point of these items.
+    `manifest` is the last one that was signed. `acknowledged` is the last one that the vault has taken from a
+    backup. `usual` is the last point of these items.
     """
 
     sequence: int = member(integer(), default=0)
@@ -170,7 +179,7 @@ class State(Record):
 
 
 class Home:
-    """A registered machine's home. Open it with `Home.open`, make one with `Home.create`."""
+    """The home of a registered machine. Open it with `Home.open`, make one with `Home.create`."""
 
     def __init__(self, path: Path, identity: Identity, state: State) -> None:
         self.path = path
@@ -182,11 +191,11 @@ class Home:
         try:
             return (path / "identity.json").exists()
         except OSError:
-            return True  # another user's: to read it will say so
+            return True  # the folder belongs to another user: reading it will raise the error
 
     @classmethod
     def check_free(cls, path: Path) -> None:
-        """Raises HomeError home-registered."""
+        """Raise HomeError home-registered if a home is here already."""
         if cls.exists(path):
             raise HomeError(
                 "home-registered",
@@ -197,7 +206,7 @@ class Home:
 
     @classmethod
     def create(cls, path: Path, identity: Identity, state: State, network: Network | None = None) -> Self:
-        """Raises HomeError home-registered."""
+        """Write a new home. Raises HomeError home-registered."""
         cls.check_free(path)
         write_record(path / "state.json", state)
         if network is not None:
@@ -207,7 +216,7 @@ class Home:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Raises HomeError home-missing, home-damaged."""
+        """Read a home. Raises HomeError home-missing, home-damaged."""
         if not cls.exists(path):
             raise HomeError(
                 "home-missing",
@@ -222,12 +231,12 @@ class Home:
         )
 
     def save_slots(self, slots: bytes) -> None:
-        """Raises HomeError."""
+        """Save a new revision of the slots. Raises HomeError."""
         self.identity = replace(self.identity, slots=slots)
         write_record(self.path / "identity.json", self.identity)
 
     def save_policy(self, policy: bytes) -> None:
-        """Raises HomeError."""
+        """Save a new retention policy. Raises HomeError."""
         self.identity = replace(self.identity, policy=policy)
         write_record(self.path / "identity.json", self.identity)
 
@@ -236,7 +245,7 @@ class Home:
         self.state = state
 
     def spend(self, sequence: int, manifest: HexDigest) -> None:
-        """A sequence number is used once: from here on the next manifest follows this one."""
+        """Mark a sequence number as used, for ever: the next manifest follows this one."""
         if sequence > self.state.sequence:
             self.save_state(replace(self.state, sequence=sequence, manifest=manifest))
 
@@ -245,11 +254,11 @@ class Home:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the home against other commands; a short one is waited for, and what it did is known from here on.
+        """Hold the home against other commands, and read again the facts that a command before has changed.
 
-        Raises HomeError home-busy, home-damaged.
+        A short command is waited for. Raises HomeError home-busy, home-damaged.
         """
-        from filelock import FileLock, Timeout  # takes long to load, and who only reads locks nothing
+        from filelock import FileLock, Timeout  # slow to load, and a command that only reads needs no lock
 
         try:
             lock = FileLock(self.path / "lock", timeout=LOCK_PATIENCE, mode=0o600)
@@ -266,7 +275,7 @@ class Home:
             lock.release()
 
     def _busy(self) -> HomeError:
-        from seed.detached import last_detached  # it builds upon this module
+        from seed.detached import last_detached  # that module imports this one
 
         last, runs = last_detached(self.path)
         return HomeError(

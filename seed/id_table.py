@@ -1,12 +1,13 @@
-"""Ids in sorted columns of machine words: 16 bytes an id, and 8 for a number to each where there is one.
+"""Ids in sorted columns of machine words: 16 bytes an id, and 8 for its number if the ids have numbers.
 
-Of an id its first 128 bits count: ids are keyed hashes, of which among 10^8 two begin alike with a chance of 10^-23.
-New ones gather in a dict. When it is full it becomes a sorted level, and a level not much larger than the next is
-merged with it: so an id is moved log n times at most (a log-structured merge, O'Neil et al. 1996, in memory). To look
-many up at once costs a fraction of a microsecond each; to look up one costs some microseconds a level.
+Only the first 128 bits of an id count. Ids are keyed hashes: among 10^8 of them, two begin alike with a
+chance of 10^-23. New ids gather in a dict. A full dict becomes a sorted level. A level not much larger than
+the next is merged with it, so an id moves log n times at most. This is a log-structured merge (O'Neil et al.
+1996), in memory. A search for many ids at once costs a fraction of a microsecond each. A search for one id
+costs some microseconds a level.
 
-Levels are merged column by column, and what was merged is let go: so no second table lies beside the first. Whoever
-has several threads put and look up must see to it that one of them does so at a time.
+Levels are merged column by column, and each merged column is freed at once. So no second table lies beside
+the first. A caller with several threads must let only one of them put or look up at a time.
 """
 
 from collections.abc import Collection
@@ -18,18 +19,18 @@ Words = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 
 NEW_MAX = 1 << 16
-RANGE = 64  # ids that are searched for one
-GROWTH = 4  # a level is at least so many times larger than the next: fewer levels to search, more to be moved
+RANGE = 64  # ids among which one is searched
+GROWTH = 4  # a level is at least so many times larger than the next: fewer levels to search, more ids to move
 SIZE = 16  # bytes of an id that count
 _PAIR = np.dtype("<u8")
 _NONE = np.empty(0, np.uint64)
 
 
 class _Level:
-    """Ids sorted by their first half, those that came first before their equals.
+    """Ids sorted by their first half; equal ones stand in the order in which they came.
 
-    `columns` are their first halves, their second halves, and their numbers if they have any. The ids whose first bits
-    are b lie from `starts[b]` on, some sixty of them: the only ones that are searched.
+    `columns` are the first halves, the second halves, and the numbers if there are any. The ids with the
+    first bits b begin at `starts[b]`. They are some sixty, and a lookup searches only these.
     """
 
     __slots__ = ("columns", "shift", "starts", "widest")
@@ -47,7 +48,7 @@ class _Level:
         return self.columns[2] if len(self.columns) > 2 else None
 
     def absorb(self, later: "_Level") -> None:
-        """Take over the ids of a level that came later, which is empty then."""
+        """Take over the ids of a level that came later, and leave that level empty."""
         (high, *_), (further, *_) = self.columns, later.columns
         is_later = np.zeros(len(high) + len(further), np.bool_)
         is_later[np.searchsorted(high, further, side="right") + np.arange(len(further))] = True
@@ -60,7 +61,7 @@ class _Level:
         self._count()
 
     def find(self, high: Words, low: Words) -> Places:
-        """Where each id stands first, -1 where it does not."""
+        """Return the first place of each id, -1 for an absent one."""
         at = self._first(high)
         near = np.minimum(at, len(self) - 1)
         alike = self.columns[0][near] == high
@@ -71,7 +72,7 @@ class _Level:
         return found
 
     def places(self, high: np.uint64, low: np.uint64) -> Places:
-        """All places of one id, in the order in which they came."""
+        """Return all places of one id, in the order in which they came."""
         highs, lows = self.columns[:2]
         first, end = np.searchsorted(highs, high), np.searchsorted(highs, high, side="right")
         return np.flatnonzero(lows[first:end] == low) + first
@@ -81,10 +82,10 @@ class _Level:
         firsts = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
         self.starts = np.append(np.searchsorted(self.columns[0], firsts), len(self))
         self.shift = np.uint64(64 - bits)
-        self.widest = int(np.diff(self.starts).max())  # most ids of like first bits
+        self.widest = int(np.diff(self.starts).max())  # the largest number of ids with equal first bits
 
     def _first(self, high: Words) -> Places:
-        """How many ids are less: by bisection, of all queries at once."""
+        """Return how many ids are less than each query, by bisection of all queries at once."""
         highs = self.columns[0]
         bucket = (high >> self.shift).astype(np.int64)
         first, end = self.starts[bucket], self.starts[bucket + 1]
@@ -105,12 +106,12 @@ class IdTable:
         self._levels: list[_Level] = []
 
     def __len__(self) -> int:
-        """How many there are; one that was put again may count again."""
+        """Return the number of ids; an id that was put again may count again."""
         return len(self._new) + sum(map(len, self._levels))
 
     @property
     def size(self) -> int:
-        """Bytes of its columns."""
+        """The bytes of the columns."""
         columns = 3 if self._numbered else 2
         return sum(8 * columns * len(level) + level.starts.nbytes for level in self._levels)
 
@@ -118,7 +119,10 @@ class IdTable:
         return self.get(key) is not None
 
     def get(self, key: bytes) -> int | None:
-        """A number that was put to the id, 0 if they are not numbered; None for one that was never put."""
+        """Return a number that was put with the id, None for an id that was never put.
+
+        In a table without numbers, the number is 0.
+        """
         value = self._new.get(key[:SIZE])
         if value is not None or not self._levels:
             return value
@@ -130,7 +134,10 @@ class IdTable:
         return None
 
     def find(self, keys: Collection[bytes]) -> list[int | None]:
-        """As `get` of each. As many may be put afterwards as were asked for, and each is at hand at once."""
+        """Return the result of `get` for each id.
+
+        Afterwards the caller may put as many ids as it asked for, and `get_new` finds each of these at once.
+        """
         if len(self._new) + len(keys) > NEW_MAX:
             self._settle()
         if not self._levels:
@@ -138,11 +145,11 @@ class IdTable:
         return self._find(keys)
 
     def get_new(self, key: bytes) -> int | None:
-        """As `get`, of an id that was asked for by `find` just before, and was not there."""
+        """Return the result of `get` for an id that the last `find` asked for and did not find."""
         return self._new.get(key[:SIZE])
 
     def find_all(self, key: bytes) -> list[int]:
-        """All numbers of an id, in the order in which they were put."""
+        """Return all numbers of an id, in the order in which they were put."""
         self._settle()
         high, low = _halves([key])
         found: list[int] = []
@@ -157,13 +164,13 @@ class IdTable:
         self._new[key[:SIZE]] = value
 
     def put_all(self, keys: Collection[bytes], values: Words | None = None) -> None:
-        """Many at once; those that were put before keep their numbers too."""
+        """Put many ids at once; ids that were put before keep their numbers too."""
         self._settle()
         if keys:
             self._push(_Level(*_halves(keys), values))
 
     def put_rows(self, rows: bytes, size: int) -> None:
-        """Put many ids at once that have no number: each begins a row of `size` bytes."""
+        """Put many ids without numbers at once: each begins a row of `size` bytes."""
         self._settle()
         if rows:
             row = np.dtype(
@@ -173,7 +180,7 @@ class IdTable:
             self._push(_Level(columns["high"], columns["low"], None))
 
     def compact(self) -> None:
-        """Merge all levels, once no more are put: to look up is fastest then."""
+        """Merge all levels, after the last put: then a search is fastest."""
         self._settle()
         while len(self._levels) > 1:
             self._merge_last()
@@ -199,7 +206,7 @@ class IdTable:
         new = self._new
         high, low = _halves(keys)
         there, values = np.zeros(len(keys), np.bool_), np.zeros(len(keys), np.uint64)
-        left = np.argsort(high)  # in their order, what lies together is searched together
+        left = np.argsort(high)  # in sorted order, neighbouring ids are searched together
         high, low = high[left], low[left]
         for level in self._levels:
             at = level.find(high, low)

@@ -1,4 +1,4 @@
-"""What an export is asked to do, judged before anything is written."""
+"""The paths and exclusions that an export is asked for, judged before anything is written."""
 
 import os
 from collections.abc import Sequence, Set
@@ -15,21 +15,28 @@ from seed.source.excludes import anchored, resolved
 from seed.source.links import real_place
 from seed.source.rules import Patterns, Rules
 
-HOME_ROOM_BASE = 32 << 20  # bytes, and for each MiB of data the rows of the chunks it becomes
+HOME_ROOM_BASE = 32 << 20  # bytes; each MiB of data needs `HOME_ROOM_MIB` more, for the rows of its chunks
 HOME_ROOM_MIB = 200
-CACHE_SHARE_ADVISED = 0.05  # the Azure agent asks for so much of the data
+CACHE_SHARE_ADVISED = 0.05  # the share of the data that the Azure agent asks for
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What is backed up: absolute paths, and what of them is left out. Remembered, unless it is for `once`."""
+    """The absolute paths to back up, and the exclusions below them.
+
+    The home remembers both, unless they are for `once`.
+    """
 
     items: tuple[bytes, ...]
     left_out: LeftOut
     once: bool = False
 
     def rules(self, own: Set[tuple[int, int]], *further: str) -> Rules:
-        """For the walk: `own` are (device, inode) of what this program writes, `further` globs of it."""
+        """Return the rules of the walk.
+
+        `own` are the (device, inode) pairs of the folders that this program writes, `further` are globs of
+        them.
+        """
         found = resolved(map(os.fsdecode, self.left_out.excludes), self.items)
         excludes = Patterns(found.globs, [*found.further, *further])
         return Rules(
@@ -37,7 +44,7 @@ class Scope:
         )
 
     def exactly(self, left_out: LeftOut) -> "Scope":
-        """The same paths, to be remembered with this left out and no more."""
+        """Return the same paths, to be remembered with these exclusions and no others."""
         return Scope(self.items, in_any_folder(left_out))
 
     def remember(self, home: Home, monitor: Monitor | None = None) -> None:
@@ -55,7 +62,10 @@ class Scope:
 
 
 def choose_scope(home: Home, paths: Sequence[str], left_out: LeftOut, *, once: bool) -> Scope:
-    """What is named, else what is remembered; what was left out before is left out again. Raises UsageError."""
+    """Return the paths that were named, else those remembered. Raises UsageError.
+
+    For remembered paths, the exclusions remembered with them apply again.
+    """
     left_out = in_any_folder(left_out)
     items = _choose_items(home, paths, once=once)
     known = home.state.left_out if home.state.items == items else LeftOut()
@@ -63,14 +73,17 @@ def choose_scope(home: Home, paths: Sequence[str], left_out: LeftOut, *, once: b
 
 
 def in_any_folder(left_out: LeftOut) -> LeftOut:
-    """Return what is left out in words that do not depend on the current folder. Raises UsageError for what is no glob."""
+    """Return the exclusions in words that do not depend on the current folder.
+
+    Raises UsageError for an invalid glob.
+    """
     globs = [anchored(os.fsdecode(glob)) for glob in left_out.excludes]
     Patterns(resolved(globs).globs)
     return replace(left_out, excludes=tuple(map(os.fsencode, globs)))
 
 
 def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[bytes, ...]:
-    """The absolute paths to back up. Raises UsageError."""
+    """Return the absolute paths to back up. Raises UsageError."""
     known = home.state.items
     if not paths:
         if not known:
@@ -94,14 +107,14 @@ def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[byte
 
 
 def located(paths: Sequence[str]) -> tuple[bytes, ...]:
-    """Return the absolute paths of what is named, all of it there. Raises UsageError."""
+    """Return the absolute paths of named items, all of which must exist. Raises UsageError."""
     items = locate(paths)
     check_there(items)
     return items
 
 
 def locate(paths: Sequence[str]) -> tuple[bytes, ...]:
-    """Return the absolute paths of what is named, whether it is there or not. Raises UsageError."""
+    """Return the absolute paths of named items, whether they exist or not. Raises UsageError."""
     items = tuple(sorted({real_place(p) for p in paths}))
     if len(items) > ITEMS_MAX:
         raise UsageError(
@@ -124,15 +137,15 @@ def out_of_reach(items: Sequence[bytes]) -> dict[bytes, OSError]:
 
 
 def check_there(items: Sequence[bytes]) -> None:
-    """Refuse items of which one is out of reach. Raises UsageError path-not-found."""
+    """Raise UsageError path-not-found if one of the items is out of reach."""
     for item, error in out_of_reach(items).items():
         raise _not_there(item, error)
 
 
 def check_any_there(items: Sequence[bytes]) -> None:
-    """Refuse items of which all are out of reach: a run would back up nothing. Raises UsageError path-not-found.
+    """Raise UsageError path-not-found if all items are out of reach: a run would back up nothing.
 
-    One that is left is backed up. The walk reports each of the others as a finding.
+    Else the run backs up the items that it can reach. The walk reports each of the others as a finding.
     """
     missing = out_of_reach(items)
     if items and len(missing) == len(items):
@@ -152,13 +165,13 @@ def _not_there(item: bytes, error: OSError) -> UsageError:
 
 
 def identity_of(path: Path) -> tuple[int, int]:
-    """(device, inode), by which the walk knows what must not be read because it is being written."""
+    """Return (device, inode): by these the walk skips the files and folders that this program writes."""
     status = os.stat(path)
     return status.st_dev, status.st_ino
 
 
 def _place_of(item: bytes) -> tuple[int, int] | None:
-    """Return the device and inode of an item, or of what it leads to; None while that is out of reach."""
+    """Return the device and inode of an item, or of its link's target; None while that is out of reach."""
     try:
         status = os.stat(item)
     except OSError:
@@ -167,13 +180,16 @@ def _place_of(item: bytes) -> tuple[int, int] | None:
 
 
 def own_folders(home: Home, vault: str) -> set[tuple[int, int]]:
-    """What this program writes, which is no part of a backup: the home, and a vault in a folder."""
+    """Return the identities of the folders that this program writes: the home, and a vault in a folder.
+
+    They are no part of a backup.
+    """
     folders = [home.path, Path(vault.removeprefix("file://"))]
     return {identity_of(folder) for folder in folders if folder.is_dir()}
 
 
 def check_targets(targets: Sequence[Path], items: Sequence[bytes]) -> None:
-    """Raises UsageError where nothing would be left to read once the targets are left out, or one is named twice."""
+    """Raise UsageError if a target is named twice, or nothing is left to read without the targets."""
     check_any_there(items)
     seen: set[tuple[int, int]] = set()
     for target in targets:
@@ -195,9 +211,10 @@ def check_targets(targets: Sequence[Path], items: Sequence[bytes]) -> None:
 
 
 def check_home_room(home: Home, items: Sequence[bytes], monitor: Monitor) -> None:
-    """The journal takes little, but without it nothing can be gone on with. Raises HomeError home-room.
+    """Raise HomeError home-room if the home has too little room.
 
-    How much data there is nobody knows before it is read; what the file systems hold is the most it can be.
+    The journal takes little, but without it no run can continue. The size of the data is unknown before it is
+    read. The bytes in use on the file systems are the most that it can be.
     """
     data = sum({place[0]: _used(item) for item in items if (place := _place_of(item))}.values())
     needed = HOME_ROOM_BASE + (data >> 20) * HOME_ROOM_MIB
@@ -217,7 +234,7 @@ def check_home_room(home: Home, items: Sequence[bytes], monitor: Monitor) -> Non
 
 
 def _used(item: bytes) -> int:
-    """Return the bytes in use on the file system of an item, 0 where the system does not tell."""
+    """Return the bytes in use on the file system of an item, 0 if the system does not tell."""
     try:
         return int(psutil.disk_usage(os.fsdecode(item)).used)
     except OSError:

@@ -1,4 +1,4 @@
-"""The request of a machine to join a vault, put there. Nothing here reads a credential."""
+"""The request of a machine to join a vault, and how it is put there. Nothing here reads a credential."""
 
 from formats.documents.view import put_document
 from formats.errors import MediaError, NameHeldByOtherError, StoreError
@@ -8,7 +8,7 @@ from seed.home import Identity
 
 
 def ask_to_join(store: Store, identity: Identity, monitor: Monitor) -> bool:
-    """Put the request into the vault, as far as it takes it; else a notice."""
+    """Put the request into the vault. Return False, after a notice, if the vault does not take it."""
     try:
         put_request(store, identity)
     except (StoreError, MediaError) as error:
@@ -18,7 +18,10 @@ def ask_to_join(store: Store, identity: Identity, monitor: Monitor) -> bool:
 
 
 def put_request(store: Store, identity: Identity) -> list[str]:
-    """Put the key slots into the vault, and the request, if they are not there. Returns the names under which other bytes are."""
+    """Put the key slots, the policy and the request into the vault, if they are not there.
+
+    Returns the names under which the vault holds other bytes.
+    """
     damaged = []
     for name, data in identity.documents.items():
         if store.head(name) != len(data):

@@ -1,12 +1,15 @@
-"""The passphrases of a machine's key. Each opens a slot of its own; the slots stand in revisions of one signed document.
+"""The passphrases of a machine's key.
+
+Each opens a slot of its own. The slots stand in revisions of one signed document.
 
 The order of writes:
 
     the home      the new revision, durable: from here on it goes onto disks
-    the vault     the same: until then the revision before opens there, and whoever writes to the vault next puts it
+    the vault     the same: until then the revision before opens there. The next writer to the vault puts it
     the vault     revisions before are removed, by the operator's word: a machine that was taken over could ask it, too
 
-What a passphrase opened once it opens for ever: on disks that were written before, and in copies that others have made.
+A passphrase that opened the key once opens it for ever: on disks written before, and in copies that others
+have made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +29,7 @@ from seed.machines import opened_by, passphrase_wrong
 
 @dataclass(frozen=True)
 class KeySlot:
-    """One slot as it is shown: `id` are the first digits of its salt; what a guess at its passphrase costs."""
+    """One slot as it is shown: `id`, the first digits of its salt, and the cost of a guess."""
 
     id: str
     memory_kib: int
@@ -41,18 +44,21 @@ class KeySlot:
 
 
 def slots_of(home: Home) -> Slots:
-    """The newest revision, as the home has it."""
+    """Return the newest revision of the slots that the home has."""
     return envelope.read(home.identity.slots, "slots").peek(Slots)
 
 
 def opened(slots: Slots, passphrase: str) -> KeySlot | None:
-    """The slot that a passphrase opens. Raises FormatError, IntegrityError."""
+    """Return the slot that a passphrase opens, if any. Raises FormatError, IntegrityError."""
     found = opened_by(slots, passphrase, "key slots")
     return KeySlot.of(found[0]) if found is not None else None
 
 
 def add(home: Home, passphrase: str) -> KeySlot:
-    """One more passphrase. Raises UsageError passphrase-short, passphrase-weak, slots-full; HomeError."""
+    """Add a passphrase.
+
+    Raises UsageError passphrase-short, passphrase-weak, slots-full; HomeError.
+    """
     slots = slots_of(home)
     if len(slots.slots) == SLOTS_MAX:
         raise UsageError(
@@ -65,7 +71,7 @@ def add(home: Home, passphrase: str) -> KeySlot:
 
 
 def change(home: Home, old: str, passphrase: str) -> KeySlot:
-    """A new passphrase in place of `old`; the vault is asked to remove what that opens.
+    """Put a new passphrase in place of `old`; ask the vault to remove the revisions that `old` opens.
 
     Raises PassphraseError passphrase-wrong, UsageError passphrase-short, passphrase-weak, HomeError.
     """
@@ -79,7 +85,10 @@ def change(home: Home, old: str, passphrase: str) -> KeySlot:
 
 
 def remove(home: Home, slot_id: str) -> KeySlot:
-    """Take a slot away; the vault is asked to do the same. Raises PassphraseError slot-missing, slot-last; HomeError."""
+    """Remove a slot, and ask the vault to do the same.
+
+    Raises PassphraseError slot-missing, slot-last; HomeError.
+    """
     slots = slots_of(home)
     known = [(slot, KeySlot.of(slot)) for slot in slots.slots]
     found = [shown for _, shown in known if shown.id == slot_id.lower()]
@@ -98,8 +107,10 @@ def remove(home: Home, slot_id: str) -> KeySlot:
 
 
 def bring(home: Home, vault: Store) -> None:
-    """Put into the vault what it may not have heard of: a revision of the slots, of which the first came with the registration, or
-    the retention policy. Raises StoreError."""
+    """Put into the vault a revision of the slots or a retention policy that it may lack. Raises StoreError.
+
+    The first revision of the slots came with the registration.
+    """
     if slots_of(home).number > 1 or home.identity.policy is not None:
         put_request(vault, home.identity)
 

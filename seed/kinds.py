@@ -1,4 +1,4 @@
-"""Kinds of entries as a system's mode bits have them."""
+"""The kinds of entries, as the mode bits of a system give them."""
 
 import stat
 

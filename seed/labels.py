@@ -1,7 +1,7 @@
-"""What is stuck onto disks and put into their parcel: a label for each, as SVG, and a packing slip, as a page to print.
+"""Labels to stick onto disks, as SVG, and a packing slip for their parcel, as a page to print.
 
-A label tells nothing that is not on the disk in the clear already; the slip also where the vault is. The QR code is what `importer
-receive` reads.
+A label shows nothing that is not on the disk in the clear already. The slip also shows where the vault is.
+The command `importer receive` reads the QR code.
 """
 
 import shlex
@@ -16,9 +16,9 @@ from formats.ids import MachineId, SetId, fingerprint
 from formats.words import counted, instant, size
 from seed.fitting import lines
 
-WIDTH, HEIGHT = 105, 74  # millimetres: a quarter of A5, which is A7
+WIDTH, HEIGHT = 105, 74  # millimetres: A7, a quarter of A5
 QR = 38  # millimetres
-COLUMN = WIDTH - QR - 9  # what stands beside the QR code
+COLUMN = WIDTH - QR - 9  # the width beside the QR code
 FOUND = (
     "All content is encrypted: nobody but its owner can read it.",
     "If you have found this, please do not change it, and",
@@ -40,7 +40,7 @@ td.number, td code, th, .whole { white-space: nowrap } .whole { display: inline-
 
 @dataclass(frozen=True)
 class Labelled:
-    """One disk of a set as its label tells of it; `of` disks where the set is finished, else 0."""
+    """One disk of a set, as its label shows it; `of` is the number of disks in a finished set, else 0."""
 
     number: int
     of: int
@@ -56,7 +56,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Sender:
-    """Whose disks they are, for which vault, and whom a finder should ask."""
+    """The machine that the disks belong to, its vault, and the contact for a finder."""
 
     machine: MachineId
     name: str
@@ -67,7 +67,7 @@ class Sender:
 
     @property
     def finder(self) -> tuple[str, ...]:
-        """What a finder should do."""
+        """The instructions to a finder."""
         return (
             *FOUND,
             f"hand it to: {self.contact}"
@@ -77,7 +77,7 @@ class Sender:
 
 
 def label(sender: Sender, disk: Labelled) -> str:
-    """The label of a disk, a whole SVG file of 105 × 74 mm."""
+    """Return the label of a disk, a whole SVG file of 105 × 74 mm."""
     heads = (
         (8, 4.2, "offseed: encrypted backup"),
         (20, 10.0, disk.words),
@@ -111,12 +111,12 @@ def label(sender: Sender, disk: Labelled) -> str:
 
 
 def page(sender: Sender, disks: Sequence[Labelled]) -> str:
-    """All labels, to be printed and cut out."""
+    """Return a page with all labels, to print and cut out."""
     return _page("Disk labels", f'<div class="labels">{"".join(label(sender, disk) for disk in disks)}</div>')
 
 
 def slip(sender: Sender, disks: Sequence[Labelled]) -> str:
-    """What lies in the parcel: for the datacenter, and for whoever finds it."""
+    """Return the page that lies in the parcel, for the datacenter and for any finder."""
     rows = "".join(
         f'<tr><td><span class="box"></span><td class="whole">{escape(disk.words)}<td class="number" data-k="archives">{disk.archives:,}'
         f'<td class="number">{size(disk.bytes)}<td data-k="closed">{_when(disk.closed_at, "not yet")}'
@@ -142,7 +142,7 @@ def slip(sender: Sender, disks: Sequence[Labelled]) -> str:
 
 
 def qr_svg(sender: Sender, number: int) -> str:
-    """The disk's code as an SVG element without a size of its own."""
+    """Return the disk's code as an SVG element without a size of its own."""
     return str(qr(sender, number).svg_inline(omitsize=True, border=2))
 
 
@@ -155,7 +155,7 @@ def _placed(element: str, x: float, y: float) -> str:
 
 
 def _when(seconds: int, otherwise: str) -> str:
-    """A time that breaks between day and time, and nowhere else."""
+    """Return a time that breaks between day and time, and nowhere else; `otherwise` if it is 0."""
     day, _, rest = instant(seconds).partition(" ")
     return f'<span class="whole">{day}</span> <span class="whole">{rest}</span>' if seconds else otherwise
 

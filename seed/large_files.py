@@ -1,4 +1,4 @@
-"""Files of their own chunks: cut by content while they are read, each chunk handed on as it comes."""
+"""Large files, cut into chunks by content while they are read; each chunk is passed on at once."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,11 @@ from seed.source.stream import Stream
 
 
 class LargeFiles:
-    """`submit` is called with each chunk that may be new, `kept` with the bytes of each that is known and was passed over."""
+    """A reader of large files.
+
+    It calls `submit` with each chunk that may be new, and `kept` with the size of each known chunk that it
+    skips.
+    """
 
     def __init__(
         self,
@@ -28,15 +32,18 @@ class LargeFiles:
         self._kept = kept
 
     def read(self, entry: Entry, stream: Stream, pieces: Pieces, before: Entry | None) -> Entry:
-        """Read a file to its end into `pieces`. Of one that was read before, what is known is passed over, the rest cut there
-        again. Returns it as it was read: it may have ended early. Raises what the stream does."""
+        """Read a file to its end into `pieces`, and return its entry: the file may have ended early.
+
+        `before` is the entry of an earlier reading. Its known chunks are skipped, and the others are cut at
+        the same places. Raises the errors of the stream.
+        """
         if before is None or before.extents != entry.extents or self._again(before, stream, pieces):
             for unit in self._cutter.cut(stream.read, entry.size - stream.at):
                 self._expect(pieces, unit)
         return shrunk(entry, stream.regions, stream.at) if stream.end is not None else entry
 
     def _again(self, before: Entry, stream: Stream, pieces: Pieces) -> bool:
-        """Go through the chunks that were cut before, reading what is not known. False where the file ended."""
+        """Go through the earlier chunks, and read the unknown ones. Return False if the file ended."""
         for chunk, length in zip(before.chunk_ids(), before.chunk_lengths(), strict=True):
             if chunk in self._known:
                 pieces.append(chunk, length)

@@ -1,4 +1,4 @@
-"""The machines whose keys are at hand: this home's own and those whose place it took, or what a passphrase opens."""
+"""The machines with a key at hand: this home's, those it replaced, or those that a passphrase opens."""
 
 import math
 import re
@@ -38,14 +38,17 @@ if TYPE_CHECKING:
 
 FINGERPRINT = re.compile("[0-9a-f]{32}")
 MACHINES_MANY = 16
-GUESSES_FURTHER = 64  # some seconds of guesses, once one machine is open
+GUESSES_FURTHER = 64  # some seconds of guesses, after one machine is open
 ONE_ALONE = "--machine FINGERPRINT tries those of one machine alone"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine whose key is at hand, and which of its manifests count; those points have `expired`, by the addresses of the vaults
-    that say so."""
+    """A machine with its key at hand.
+
+    `counted` tells which of its manifests count. `expired` holds the points that have expired, by the
+    addresses of the vaults that say so.
+    """
 
     machine: MachineId
     master: MasterKey
@@ -54,8 +57,10 @@ class Machine:
 
 
 def own_machines(identity: "Identity", stores: Iterable[Store], monitor: Monitor) -> list[Machine]:
-    """This machine, and those whose place it took: their points are its own history, as far as a vault among `stores`
-    lets them count."""
+    """Return this machine, and those that it replaced.
+
+    Their points are its own history, as far as a vault among `stores` lets them count.
+    """
     stores = list(stores)
     return [
         _judged(machine, identity.master, identity.vault, identity.authority, stores, monitor)
@@ -71,7 +76,7 @@ def _judged(
     stores: Sequence[Store],
     monitor: Monitor,
 ) -> Machine:
-    """A machine, and what the authority of its vault has decided about it and its points, as far as a store tells."""
+    """Return a machine with its authority's decisions on it and its points, as far as a store tells."""
     key, expired = bytes.fromhex(authority), dict[str, Collection[PointId]]()
     for store in stores:
         if kept := read_kept(View(store, key, vault, own=(machine,)), machine, Tally()).expired:
@@ -82,7 +87,11 @@ def _judged(
 def _counted(
     machine: MachineId, vault: VaultId, authority: str, stores: Iterable[Store], monitor: Monitor
 ) -> Counted:
-    """By the first of the stores in which the authority of this vault has ended the machine; it has in none, where they are disks."""
+    """Return the manifests that count, by the first store that says how the machine ended.
+
+    Only the authority of this vault can end it. Disks hold no such decision: if all stores are disks, all
+    manifests count.
+    """
     key = bytes.fromhex(authority)
     for store in stores:
         view = View(store, key, vault, own=(machine,))
@@ -93,13 +102,16 @@ def _counted(
 
 
 def membership(identity: "Identity", machine: MachineId, store: Store, monitor: Monitor) -> Membership | None:
-    """What the authority of this home's vault says of a machine, where `store` is that vault."""
+    """Return the statement of this vault's authority about a machine, if `store` is that vault."""
     prefix = layout.member_prefix(machine)
     return identity.view(store).newest(prefix, Membership, identity.authority_key, monitor)
 
 
 def check_active(identity: "Identity", store: Store, monitor: Monitor) -> None:
-    """Raises VaultError machine-replaced where the vault knows another machine in this one's place, machine-revoked."""
+    """Raise VaultError if the vault takes nothing more from this machine.
+
+    The error is machine-replaced if the vault knows another machine in its place, else machine-revoked.
+    """
     found = membership(identity, identity.machine, store, monitor)
     if found is not None and found.status == "revoked":
         raise VaultError(
@@ -121,10 +133,10 @@ def check_active(identity: "Identity", store: Store, monitor: Monitor) -> None:
 
 
 def unlock(union: "Union", passphrase: str, name: str | None, monitor: Monitor) -> list[Machine]:
-    """Return the machines whose key slots the passphrase opens; with `name`, only those of that name or fingerprint.
+    """Return the machines that the passphrase opens; with `name`, only those of that name or fingerprint.
 
-    Once one machine is open, the others get a limited number of guesses, and the slots that are left are told of.
-    Raises PassphraseError passphrase-wrong, slot-missing; UsageError point-unknown; StoreError.
+    Once one machine is open, the others get a limited number of guesses, and a notice counts the slots not
+    tried. Raises PassphraseError passphrase-wrong, slot-missing; UsageError point-unknown; StoreError.
     """
     wanted = _machines_wanted(union, name) if name is not None else None
     unheard = Tally()
@@ -173,8 +185,11 @@ def _opened(slot: Slot, passphrase: str) -> MasterKey | None:
 
 
 def _machine(union: "Union", machine: MachineId, master: MasterKey, monitor: Monitor) -> Machine:
-    """A machine whose key was opened. The authority that may have ended it is the one that its own points name inside the seal:
-    anybody may put another's description into a vault."""
+    """Return a machine after its key was opened.
+
+    The authority that may have ended it is the one that its own points name inside the seal: anybody may put
+    the description of another authority into a vault.
+    """
     for name in union.list(layout.manifest_prefix(machine)):
         with damage_aside():
             manifest = envelope.read(union.get_document(name), name).peek(Manifest)
@@ -184,7 +199,10 @@ def _machine(union: "Union", machine: MachineId, master: MasterKey, monitor: Mon
 
 
 def open_slots(slots: Slots, passphrase: str, where: str) -> tuple[MasterKey, ChunkingParameters] | None:
-    """What lies in the slot that the passphrase opens; None where it opens none. Raises FormatError, IntegrityError."""
+    """Return the content of the slot that the passphrase opens; None if it opens none.
+
+    Raises FormatError, IntegrityError.
+    """
     found = opened_by(slots, passphrase, where)
     return found[1] if found is not None else None
 
@@ -192,7 +210,7 @@ def open_slots(slots: Slots, passphrase: str, where: str) -> tuple[MasterKey, Ch
 def opened_by(
     slots: Slots, passphrase: str, where: str
 ) -> tuple[Mapping[str, Json], tuple[MasterKey, ChunkingParameters]] | None:
-    """The slot that the passphrase opens, and what lies in it. Raises as `open_slots`."""
+    """Return the slot that the passphrase opens, and its content. Raises as `open_slots`."""
     for slot, reading in product(slots.slots, readings(passphrase)):
         try:
             return slot, open_slot(slot_from_json(dict(slot), where), reading)

@@ -1,4 +1,7 @@
-"""Whether a file on the target holds what the catalog says: its bytes are named anew, and the names compared."""
+"""The comparison of a file on the target with the catalog.
+
+The ids of the file's bytes are computed anew, and compared with the ids in the catalog.
+"""
 
 import os
 import sys
@@ -19,9 +22,9 @@ _PIECE = 1 << 20
 
 
 def holds(handle: int, entry: Entry, sealer: ChunkSealer) -> bool:
-    """Compare all bytes of an open file with an entry of the catalog; a hole equals zeros.
+    """Return whether all bytes of an open file are those of an entry of the catalog; a hole equals zeros.
 
-    False also where the catalog does not know the content, because it was lost. Raises OSError.
+    Returns False also if the catalog does not know the content, because it was lost. Raises OSError.
     """
     if os.fstat(handle).st_size != entry.size or entry.is_lost:
         return False
@@ -42,7 +45,7 @@ def holds(handle: int, entry: Entry, sealer: ChunkSealer) -> bool:
 def settled(
     file: File, tree: TreeWriter, outcome: Outcome, sealer: ChunkSealer
 ) -> Literal["same", "other", "left"]:
-    """Settle a doubt by the content: what is there is the same and counted, is to be replaced, or left alone."""
+    """Settle a doubt by the content: count the same file, have it replaced, or leave it alone."""
     try:
         handle = tree.open_there(file.path)
         try:
@@ -67,7 +70,7 @@ def settled(
 
 @dataclass
 class Verified:
-    """What a verification has found at the target: entries, the files among them and their bytes, and what differs."""
+    """The counts of a verification: entries, the files among them and their bytes, and differences."""
 
     entries: int = 0
     files: int = 0
@@ -76,17 +79,17 @@ class Verified:
 
 
 class Verification:
-    """Compares entries of a point with what lies at the target; each that differs is a finding."""
+    """A comparison of a point's entries with the target; each difference is a finding."""
 
     def __init__(self, tree: TreeWriter, outcome: Outcome, sealer: ChunkSealer) -> None:
         self._tree = tree
         self._outcome = outcome
         self._sealer = sealer
-        self._lacking = b""  # the beginning of all paths below a folder that lacks
+        self._lacking = b""  # the beginning of all paths below a missing folder
         self.done = Verified()
 
     def check(self, entry: Entry, path: bytes) -> None:
-        """Read a file back, past the page cache where the system allows it; look at anything else."""
+        """Read a file back, past the page cache where the system allows it; only look at other entries."""
         below = bool(self._lacking) and path.startswith(self._lacking)
         try:
             why = "the folder above it is lacking" if below else self._difference(entry, path)
@@ -129,7 +132,7 @@ class _Regions:
         self._at = self._end = 0
 
     def read(self, length: int) -> bytes:
-        """The next so many bytes; fewer where the file is shorter by now."""
+        """Return the next `length` bytes; fewer if the file is shorter by now."""
         found: list[bytes] = []
         while length:
             if self._at == self._end:
@@ -145,7 +148,7 @@ class _Regions:
 
 
 def _gaps(regions: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
-    """Where holes begin and end."""
+    """Yield the start and end of each hole."""
     at = 0
     for start, length in regions:
         if start > at:
@@ -156,7 +159,7 @@ def _gaps(regions: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]
 
 
 def _is_zero(handle: int, start: int, end: int) -> bool:
-    """Whether nothing but zeros lies there. Holes are passed over where the system tells them."""
+    """Return whether only zeros lie between `start` and `end`; skip holes that the system tells."""
     while start < end:
         start = _next_data(handle, start, end)
         part = _read(handle, start, min(_PIECE, end - start))
@@ -174,10 +177,10 @@ def _read(handle: int, offset: int, length: int) -> bytes:
 
 
 def _next_data(handle: int, start: int, end: int) -> int:
-    """Where data follow, as far as the system tells; `end` at the latest."""
+    """Return the offset of the next data, as far as the system tells; `end` at the latest."""
     if sys.platform == "win32":
         return start
     try:
         return min(os.lseek(handle, start, os.SEEK_DATA), end)
     except OSError as error:
-        return end if error.errno == 6 else start  # ENXIO: nothing but a hole follows
+        return end if error.errno == 6 else start  # ENXIO: only a hole follows

@@ -1,4 +1,4 @@
-"""How much there is to read, counted beside the reading."""
+"""The number of files and bytes to read, counted beside the reading."""
 
 import threading
 
@@ -6,11 +6,11 @@ from formats.monitor import Monitor
 from seed.source.scan import measure
 from seed.source.system import Walk
 
-MEASURED_AFTER = 10.0  # seconds: what takes no longer needs no total
+MEASURED_AFTER = 10.0  # seconds: a shorter run needs no total
 
 
 class Measuring(threading.Thread):
-    """While inside, tells the monitor what to expect, unless the work ends at once."""
+    """A thread that tells the monitor the expected total, unless the work ends at once."""
 
     def __init__(self, walk: Walk, monitor: Monitor) -> None:
         super().__init__(name="measure", daemon=True)

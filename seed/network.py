@@ -1,4 +1,7 @@
-"""How this machine comes to its vault: its access to the storage account, a proxy, a throttle. Kept in the home, mode 0600."""
+"""The way of a machine to its vault: access to the storage account, a proxy, a throttle.
+
+The home keeps it, with mode 0600.
+"""
 
 import os
 import time
@@ -19,7 +22,10 @@ FOLLOW = 2.0  # seconds after which a change of the throttle is noticed
 
 
 class Network(Record):
-    """`secret` is the operator's, given for good (`standing`), or came with the credential and ends with it."""
+    """The network settings of a machine.
+
+    The operator gave `secret` for good (`standing`), or it came with the credential and ends with it.
+    """
 
     secret: str = member(text(4000), default="")
     standing: bool = member(flag(), default=False)
@@ -31,14 +37,14 @@ class Network(Record):
 
     @classmethod
     def of(cls, home: Path) -> "Network":
-        """Raises HomeError home-damaged."""
+        """Return the settings of a home. Raises HomeError home-damaged."""
         return read_record(home / FILE, cls) if os.path.exists(home / FILE) else cls()
 
     def save(self, home: Path) -> None:
         write_record(home / FILE, self)
 
     def access(self, home: Path, environment: Access) -> Access:
-        """As one comes to the vault: what the `environment` brings goes before what is kept."""
+        """Return the access to the vault; a secret of the `environment` goes before the kept one."""
         return replace(
             environment,
             secret=environment.secret or self.secret,
@@ -47,12 +53,12 @@ class Network(Record):
         )
 
     def ends(self) -> datetime | None:
-        """When the kept access ends, if it says so."""
+        """Return the time at which the kept access ends, if it tells."""
         signature = signature_of(self.secret) if self.secret else None
         return signature.ends if signature is not None else None
 
     def warning(self) -> str:
-        """What to say of an access that ends soon; nothing of one that does not, nor of a credential's first days."""
+        """Return a warning about an access that ends soon or has ended, else an empty text."""
         ends = self.ends()
         if ends is None:
             return ""
@@ -67,7 +73,7 @@ class Network(Record):
 
 
 class _Followed:
-    """The throttle as it is kept now: a change holds for what runs already."""
+    """The throttle as it is kept now: a change also applies to commands that run already."""
 
     def __init__(self, home: Path, throttle: Throttle) -> None:
         self._home = home
@@ -83,7 +89,7 @@ class _Followed:
 
 
 def read_secret(path: Path) -> str:
-    """The access in a file. Raises UsageError access-unreadable."""
+    """Return the access in a file. Raises UsageError access-unreadable."""
     try:
         data = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError) as error:

@@ -1,4 +1,7 @@
-"""A new recovery point beside its archives: index objects and need list, then the signed manifest with its sealed root."""
+"""A new recovery point beside its archives: index objects, need list, then the signed manifest.
+
+The manifest contains the sealed root.
+"""
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,8 +24,11 @@ from seed.reading import Point
 
 @dataclass(frozen=True)
 class Description:
-    """What those without a key must know of a point: the archives it `needed`, the objects that say so by their names
-    in the order in which they are put, and the digest of the need list's root."""
+    """The facts about a point that readers without a key must know.
+
+    `needed` are the archives that it needs. `objects` tell these to readers, by name, in the order in which
+    they are put. `root` is the digest of the need list's root.
+    """
 
     needed: tuple[needs.Need, ...]
     objects: Mapping[str, bytes]
@@ -40,10 +46,10 @@ def describe(
     condemned: Collection[str] = (),
     further: Further = NOTHING_FURTHER,
 ) -> Description:
-    """Describe a point whose chunks lie in `sections`, or in `further` archives that other points need. `before` is what the point
-    needs that it follows, if any. Its need list is none that is `condemned`.
+    """Describe a point with its chunks in `sections`, or in `further` archives that other points need.
 
-    Raises as `Further.sections`.
+    `before` is the need list of the point that it follows, if any. The new need list contains no object that
+    is `condemned`. Raises as `Further.sections`.
     """
     needed = need_list(sections, catalogued, before, further.sections())
     indexed = {need.archive.name for need in before} | further.places.keys()
@@ -64,10 +70,10 @@ def need_list(
     before: Sequence[needs.Need] = (),
     further: Iterable[Section] = (),
 ) -> list[needs.Need]:
-    """The archives that hold what the catalog refers to, each chunk counted where it lies first.
+    """Return the archives that hold the chunks of the catalog; a chunk counts where it lies first.
 
-    What was counted `before` stays where it was counted: where nothing changed, the need list is the same. `further` sections are
-    asked for as long as a chunk lies in none of the others.
+    Chunks that were counted `before` stay where they were counted: without changes, the need list is the
+    same. `further` sections are asked for only while a chunk lies in none of the others.
     """
     wanted = set(catalogued.live)
     sections = list({section.archive.name: section for section in sections}.values())
@@ -101,7 +107,10 @@ def sign_manifest(
     disk_set: SetId | None = None,
     doubts: Sequence[Doubt] = (),
 ) -> bytes:
-    """The signed manifest of a point: the next in this machine's sequence; `doubts` are what is doubted of it."""
+    """Return the signed manifest of a point, the next in this machine's sequence.
+
+    `doubts` are the doubts about the point.
+    """
     identity = home.identity
     return _signed(
         home,
@@ -131,7 +140,10 @@ def sign_manifest(
 def sign_revision(
     home: Home, catalogued: Catalogued, described: Description, before: Point, lost: int
 ) -> bytes:
-    """The signed manifest that takes the place of that of `before`, of the same point; `lost` of its files are lost."""
+    """Return the signed manifest that replaces that of `before`, for the same point.
+
+    `lost` of its files are lost.
+    """
     manifest = replace(before.manifest, revision=before.manifest.revision + 1)
     return _signed(home, catalogued, described, manifest, lost, before.root.doubts)
 
@@ -147,7 +159,7 @@ def _signed(
     lost: int = 0,
     doubts: tuple[Doubt, ...] | None = None,
 ) -> bytes:
-    """`manifest` with what it is about, its sealed root, and the machine's signature."""
+    """Return `manifest` with its totals, its sealed root, and the machine's signature."""
     identity = home.identity
     totals = Totals(
         entries=catalogued.entries,

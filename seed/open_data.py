@@ -1,7 +1,7 @@
-"""The catalog of a recovery point as a Parquet file that other programs read: DuckDB, pandas, a spreadsheet.
+"""The catalog of a recovery point as a Parquet file for other programs: DuckDB, pandas, a spreadsheet.
 
-One row per name. Nothing in it is encrypted, so it is its owner's only (mode 0600). `path` is text: bytes that are no UTF-8 stand there
-as `\\xNN`, and `path_bytes` has them as they are.
+Each name has one row. Nothing in the file is encrypted, so only its owner may read it (mode 0600). `path` is
+text: bytes outside UTF-8 stand there as `\\xNN`. `path_bytes` has them as they are.
 """
 
 import os
@@ -44,17 +44,17 @@ SCHEMA = pa.schema(
         pa.field("target", pa.string()),
         pa.field(
             "content", pa.string()
-        ),  # equal content of small files, or of large ones, has equal letters here
+        ),  # small files with equal content have equal text here; so have large ones
     ]
 )
 _SIZE_MAX = (1 << 63) - 1
-_TIME_MIN, _TIME_MAX = -(1 << 62) // 10**6, (1 << 62) // 10**6  # seconds that microseconds of 64 bits reach
+_TIME_MIN, _TIME_MAX = -(1 << 62) // 10**6, (1 << 62) // 10**6  # seconds that 64-bit microseconds reach
 
 
 def write(path: Path, manifest: Manifest, entries: Iterable[Entry]) -> int:
-    """Write all `entries` to a new file, which is there whole or not at all; returns how many rows it has.
+    """Write all `entries` to a new file, which is there whole or not at all; return the number of its rows.
 
-    Raises UsageError file-exists, path-not-found, and what the reading of `entries` raises.
+    Raises UsageError file-exists, path-not-found, and the errors of reading `entries`.
     """
     if os.path.lexists(path):
         raise UsageError(
@@ -96,7 +96,7 @@ def _groups(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
 
 
 def _rows(manifest: Manifest, entries: Iterable[Entry]) -> Iterator[Sequence[Any]]:
-    """A row for each name; a file whose entry spans several has one."""
+    """Yield one row for each name, also for a file with several entries."""
     head = (manifest.point, _micros(manifest.created, 0))
     first: Entry | None = None
     chunks = blake3()

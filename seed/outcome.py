@@ -1,4 +1,4 @@
-"""What came of a restore, or of a share of it: counts, and what could not be done."""
+"""The result of a restore, or of a share of it: counts, and the entries that failed."""
 
 import os
 from dataclasses import dataclass, fields
@@ -12,9 +12,9 @@ FULL_OR_READ_ONLY = (28, 30, 122)
 
 @dataclass
 class Restored:
-    """Counts of what was done: `same` were there already, `other` stood in the way and were left alone.
+    """Counts of a restore: `same` were there already, `other` stood in the way and were left alone.
 
-    Of the `same`, so many files were taken `by_time`: their content was not read.
+    `by_time` of the `same` files were taken by their time: their content was not read.
     """
 
     files: int = 0
@@ -27,7 +27,7 @@ class Restored:
     failed: int = 0
 
     def add(self, more: "Restored") -> None:
-        """Count what another did."""
+        """Add the counts of another share."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(more, each.name))
 
@@ -36,14 +36,17 @@ IN_THE_WAY = "something else is there; --overwrite replaces it"
 
 
 class Outcome:
-    """Counts, and tells the monitor what concerns one entry."""
+    """The counts of a restore; it reports to the monitor about single entries."""
 
     def __init__(self, monitor: Monitor) -> None:
         self.monitor = monitor
         self.done = Restored()
 
     def fail(self, path: bytes, error: OSError | OffseedError) -> None:
-        """What concerns one entry is a finding. Raises MediaError disk-full, read-only: that ends the restore."""
+        """Report an error with one entry as a finding.
+
+        Raises MediaError disk-full, read-only: such an error ends the restore.
+        """
         if isinstance(error, OSError) and error.errno in FULL_OR_READ_ONLY:
             raise target_error(error, os.fsdecode(path)) from error
         code = error.code if isinstance(error, OffseedError) else "target-failed"
@@ -58,17 +61,17 @@ class Outcome:
             self.done.others += 1
 
     def leave(self, path: bytes, detail: str) -> None:
-        """Count what was left alone, because something else stands at its place, and tell of it."""
+        """Count and report an entry that was left alone, because something else stands at its place."""
         self.done.other += 1
         self.find(path, code="target-exists", detail=detail)
 
     def find(self, path: bytes, *, code: str, detail: str) -> None:
-        """Tell of a discrepancy."""
+        """Report a discrepancy."""
         self.monitor.finding(Finding(code=code, subject=os.fsdecode(path), detail=detail))
 
 
 def target_error(error: OSError, subject: str) -> MediaError:
-    """Return what ends a restore whose target cannot go on."""
+    """Return the error that ends a restore if its target cannot go on."""
     if error.errno in FULL_OR_READ_ONLY:
         return MediaError(
             "read-only" if error.errno == 30 else "disk-full",

@@ -1,4 +1,7 @@
-"""Sealed records into archives, in buffers from one pool; the pool's size bounds the memory of the whole writer."""
+"""The packing of sealed records into archives, in buffers from one pool.
+
+The size of the pool bounds the memory of the whole writer.
+"""
 
 import mmap
 import queue
@@ -12,28 +15,28 @@ from formats.tables.index import decode_index
 POOL_BYTES = 128 << 20
 ARCHIVE_SIZES = (64 << 20, 32 << 20, 16 << 20, 8 << 20)
 METADATA_SIZE = 8 << 20  # few bytes describe many files, and these archives go to every disk
-WORTH_KEEPING_TOGETHER = 0.75  # an archive so full is closed rather than that a file be cut at its end
+WORTH_KEEPING_TOGETHER = 0.75  # an archive this full is closed, so that no file is cut at its end
 
-Buffer = mmap.mmap  # whose pages cost nothing until they are written
+Buffer = mmap.mmap  # its pages cost nothing until they are written
 
 
 class Placer(Protocol):
-    """Where finished archives go. `place` may return before the archive is durable."""
+    """The destination of finished archives. `place` may return before the archive is durable."""
 
     def room(self, least: int, most: int) -> int:
-        """How large the next archive may be, `least` to `most` bytes. Raises MediaError disk-full."""
+        """Return the size of the next archive, `least` to `most` bytes. Raises MediaError disk-full."""
 
     def place(self, archive: Archive, done: "BufferPool", buffer: Buffer) -> None:
-        """Write `archive`, whose bytes lie in `buffer`; give the buffer back to the pool when done."""
+        """Write `archive` from `buffer`; give the buffer back to the pool when done."""
 
 
 def archive_size(writers: int, total: int = POOL_BYTES) -> int:
-    """The size at which each of `writers` and the packer have a buffer of the pool (PROTOCOL 3)."""
+    """Return the archive size that leaves a buffer for each of `writers` and the packer (PROTOCOL 3)."""
     return next((s for s in ARCHIVE_SIZES if (writers + 1) * s <= total), ARCHIVE_SIZES[-1])
 
 
 class BufferPool:
-    """A fixed number of equal buffers, lent and given back."""
+    """A fixed number of equal buffers, to lend and take back."""
 
     def __init__(self, size: int, count: int) -> None:
         self.size = size
@@ -43,7 +46,7 @@ class BufferPool:
             self._free.put(mmap.mmap(-1, size))
 
     def take(self) -> Buffer:
-        """A buffer; waits until one is free."""
+        """Return a buffer; wait until one is free."""
         return self._free.get()
 
     def give(self, buffer: Buffer) -> None:
@@ -51,7 +54,7 @@ class BufferPool:
 
 
 class Packer:
-    """Lays records of one class into archives and sends each on when it is full."""
+    """A packer that lays records of one class into archives, and sends each archive on when it is full."""
 
     def __init__(self, pool: BufferPool, placer: Placer, archive_class: int, key_id: KeyId) -> None:
         self._pool = pool
@@ -62,7 +65,7 @@ class Packer:
         self._builder: ArchiveBuilder | None = None
 
     def add(self, kind: int, chunk: ChunkId, record: bytes | memoryview, record_digest: bytes) -> bool:
-        """Take in a record; whether an archive was sent on for it."""
+        """Take in a record; return whether an archive was sent on to make room for it."""
         sent = self._builder is not None and not self._builder.fits(len(record)) and self.flush()
         if self._builder is None:
             self._begin(len(record))
@@ -71,14 +74,18 @@ class Packer:
         return sent
 
     def keep_together(self, size: int) -> bool:
-        """Before the records of a file of `size` bytes: begin a new archive where they would only fit in that."""
+        """Begin a new archive if only that has room for all records of a file of `size` bytes.
+
+        The caller asks before it adds these records. An archive filled less than `WORTH_KEEPING_TOGETHER` stays open.
+        Returns whether an archive was sent on.
+        """
         builder = self._builder
         if builder is None or size > builder.limit or builder.at < builder.limit * WORTH_KEEPING_TOGETHER:
             return False
         return builder.at + size > builder.limit and self.flush()
 
     def flush(self) -> bool:
-        """Finish the open archive and send it on; whether there was one."""
+        """Finish the open archive and send it on; return whether there was one."""
         if self._builder is None or self._buffer is None:
             return False
         builder, buffer = self._builder, self._buffer
@@ -93,7 +100,7 @@ class Packer:
 
 
 def split(archive: Archive, key_id: KeyId, limit: int) -> Iterator[tuple[Archive, BufferPool, Buffer]]:
-    """The records of an archive that fits nowhere, still sealed, in archives of at most `limit` bytes.
+    """Yield the records of an archive that fits nowhere, still sealed, in archives of at most `limit` bytes.
 
     A record that is larger than that gets an archive of its own size.
     """

@@ -1,4 +1,4 @@
-"""Files in the making, and the pieces of chunks that they are made of."""
+"""Files in the making, and the pieces of chunks that compose them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from seed.tree.new_file import NewFile
 class File:
     """A file, or an entry of another kind, in the making; the last of its `pieces` finishes it.
 
-    It may replace what has this `mark`, and nothing where that is None. In `doubt`, it is written only if what is there
-    has another content.
+    It may replace only a file with this `mark`, and nothing if `mark` is None. In `doubt`, it is written only
+    if the file there has another content.
     """
 
     entry: Entry
@@ -29,7 +29,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """`length` bytes from `chunk_offset` of a chunk on, written at `file_offset`."""
+    """A piece of `length` bytes: it begins at `chunk_offset` of a chunk, and is written at `file_offset`."""
 
     file: File
     file_offset: int
@@ -38,8 +38,10 @@ class Piece:
 
 
 def pieces(file: File) -> Iterator[tuple[ChunkId, Piece]]:
-    """The chunks a file is made of, and where their bytes go: past its holes. Raises FormatError CAT-5 where there is more data
-    than chunks have, or less."""
+    """Yield the chunks of a file, and the places of their bytes in it: past its holes.
+
+    Raises FormatError CAT-5 if the data have more or fewer bytes than the chunks.
+    """
     entry = file.entry
     chunks = entry.chunk_ids()
     if chunks and not entry.lengths:

@@ -1,4 +1,4 @@
-"""Where the records of a point lie, by the chunks in them, in 37 bytes a record."""
+"""The places of a point's records, by the chunks in them, in 37 bytes a record."""
 
 from array import array
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from seed.id_table import NEW_MAX, IdTable
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record lies: archive number in the point's need list, offset, length, kind."""
+    """The place of a record: archive number in the point's need list, offset, length, kind."""
 
     archive: int
     offset: int
@@ -22,7 +22,7 @@ class Place:
 
 
 class Places:
-    """Chunk → its records, of which there is one mostly."""
+    """A map from each chunk to its records; most chunks have one."""
 
     def __init__(self) -> None:
         self._table = IdTable(numbered=True)
@@ -32,11 +32,11 @@ class Places:
 
     @property
     def size(self) -> int:
-        """Bytes of memory that they take."""
+        """The bytes of memory that the map takes."""
         return self._table.size + sum(len(column) * column.itemsize for column in self._columns)
 
     def add(self, archive: int, rows: Sequence[Row]) -> None:
-        """The index of one archive."""
+        """Add the index of one archive."""
         self._waiting += [row.chunk for row in rows]
         archives, offsets, lengths, kinds = self._columns
         archives.extend([archive] * len(rows))
@@ -47,20 +47,20 @@ class Places:
             self._settle()
 
     def of(self, chunk: ChunkId) -> list[Place]:
-        """Every place where `chunk` is said to lie, in the order of archives. May be asked by many threads."""
+        """Return all places of `chunk` by the indexes, in the order of archives. Many threads may ask."""
         asked, places = self._asked
-        if asked != chunk:  # files that lie in one bundle come one after the other
+        if asked != chunk:  # files of one bundle come one after the other
             numbers = self._table.find_all(chunk)
             places = list(map(self._place, numbers))
             self._asked = chunk, places
         return places
 
     def first(self, chunks: Sequence[ChunkId]) -> list[Place | None]:
-        """Of each chunk the first of its places, if it has any; in a fraction of the time."""
+        """Return the first place of each chunk, if any, in a fraction of the time of `of`."""
         return [None if number is None else self._place(number) for number in self._table.find(chunks)]
 
     def end(self) -> None:
-        """All archives were added."""
+        """Finish the map after the last archive."""
         self._settle()
         self._table.compact()
 
