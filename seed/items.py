@@ -107,7 +107,7 @@ def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[byte
 
 
 def located(paths: Sequence[str]) -> tuple[bytes, ...]:
-    """Return the absolute paths of named items, all of which must exist. Raises UsageError."""
+    """Return the absolute paths of named items, after a check that all exist. Raises UsageError."""
     items = locate(paths)
     check_there(items)
     return items

@@ -14,8 +14,8 @@ from seed.tree.new_file import NewFile
 class File:
     """A file, or an entry of another kind, in the making; the last of its `pieces` finishes it.
 
-    It may replace only a file with this `mark`, and nothing if `mark` is None. In `doubt`, it is written only
-    if the file there has another content.
+    It may replace only an object with this `mark`, and nothing if `mark` is None. In `doubt`, it is written only
+    if the object there has another content.
     """
 
     entry: Entry

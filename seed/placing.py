@@ -1,11 +1,11 @@
-"""Where archives go: content to whichever disk of the set is ready, metadata into the home until the run ends.
+"""The destinations of archives: content goes to any ready disk of the set, metadata into the home.
 
-Each disk is written by a thread of its own, which takes the next archive that fits. A disk that can take no further
-archive while another can is full: it is closed at once, and may be removed. What a disk that fails, or fills
-unforeseen, could not write goes to the others, packed anew where it is too large for them. When none has room, the
-attendant is asked for another disk.
+Metadata stays in the home until the run ends. Each disk has a thread of its own, which takes the next archive
+that fits. A disk that can take no further archive while another can is full: it is closed at once, and may be
+removed. If a disk fails, or fills unforeseen, its unwritten archives go to the other disks. They are packed
+anew if they are too large for these. When no disk has room, the attendant is asked for another disk.
 
-`room` and `place` are called by one thread; it is the one that waits, packs anew and asks.
+One thread calls `room` and `place`; it is the one that waits, packs anew and asks.
 """
 
 import threading
@@ -31,18 +31,18 @@ RECHECK = 1.0  # seconds
 
 
 class Attendant(Protocol):
-    """Whoever changes the disks."""
+    """The person or program that changes the disks."""
 
     def next_disk(self, words: str) -> Path | None:
-        """Where a further disk is mounted; None where there is none, or nobody to ask."""
+        """Return the path at which a further disk is mounted; None without a disk or a person to ask."""
 
     def left(self) -> str:
-        """How much is still to be read, in words."""
+        """Return in words how much is still to be read."""
 
 
 @dataclass(eq=False)
 class _Load:
-    """An archive on its way to a disk, and the buffer it lies in."""
+    """An archive on its way to a disk, and the buffer that holds it."""
 
     archive: Archive
     pool: BufferPool
@@ -82,7 +82,7 @@ class DiskSet:
         self._monitor = monitor
         self._changed = threading.Condition()
         self._pending: deque[_Load] = deque()
-        self._written: set[DiskWriter] = set()  # disks that are being written to at this moment
+        self._written: set[DiskWriter] = set()  # disks with a write in progress
         self._threads: dict[DiskWriter, threading.Thread] = {}
         self._ending = False
         self._fault: HomeError | None = None
@@ -106,7 +106,7 @@ class DiskSet:
                 if best < max(least, ROOM_MIN) and not self._in_use:
                     self._another()
                 elif best < max(least, ROOM_MIN) or self._in_use >= self._buffers:
-                    self._changed.wait(RECHECK)  # room may come back unasked
+                    self._changed.wait(RECHECK)  # room may come back without a signal
                 else:
                     self._retire(rooms, most)
                     return min(best, most)
@@ -118,16 +118,16 @@ class DiskSet:
             self._changed.notify_all()
 
     def drain(self) -> None:
-        """Wait until all that was placed is durable. Raises MediaError where it cannot be."""
+        """Wait until all placed archives are durable. Raises MediaError if they cannot be."""
         with self._changed:
             while True:
                 self._settle()
                 if not self._in_use:
                     return
-                self._changed.wait(RECHECK)  # room may come back unasked
+                self._changed.wait(RECHECK)  # room may come back without a signal
 
     def stop(self) -> None:
-        """Let the disks' threads end; what was placed and is not written is dropped."""
+        """End the threads of the disks; drop placed archives that are not written."""
         with self._changed:
             while self._pending:
                 self._pending.popleft().done()
@@ -138,7 +138,7 @@ class DiskSet:
 
     @property
     def _in_use(self) -> int:
-        """Archives that are not durable yet."""
+        """The number of archives that are not durable yet."""
         return len(self._pending) + len(self._written)
 
     def _start(self, disk: DiskWriter) -> None:
@@ -148,7 +148,7 @@ class DiskSet:
         thread.start()
 
     def _rooms(self) -> dict[DiskWriter, int]:
-        """What each open disk can take. One that cannot even tell has failed."""
+        """Return the room of each open disk. A disk that cannot even tell has failed."""
         rooms = {}
         for disk in self.open:
             try:
@@ -158,7 +158,10 @@ class DiskSet:
         return rooms
 
     def _retire(self, left: Mapping[DiskWriter, int], size: int) -> None:
-        """Disks that cannot take a whole archive are full, where another can, beyond what is promised to it."""
+        """Mark a disk as full if it cannot take a whole archive and another disk can.
+
+        The other disk must have that room besides the archives that are promised to it.
+        """
         for disk, room in self._rooms().items():
             others = max((rest for other, rest in left.items() if other is not disk), default=0)
             if room < size <= others and disk not in self._written:
@@ -166,13 +169,13 @@ class DiskSet:
                 self._changed.notify_all()
 
     def _settle(self) -> None:
-        """Pack anew, or find another disk for, what fits none of the disks as it is."""
+        """Pack anew the archives that fit no disk as they are, or find another disk for them."""
         while True:
             if self._fault is not None:
                 raise self._fault
             best = max(self._rooms().values(), default=0)
             stuck = next((load for load in self._pending if load.archive.size > best), None)
-            if stuck is None or self._written:  # looked at again when what is being written has ended
+            if stuck is None or self._written:  # it is looked at again after the present writes
                 return
             if best < ROOM_MIN or stuck.archive.records == 1:
                 self._another()
@@ -186,12 +189,12 @@ class DiskSet:
             self._changed.notify_all()
 
     def _another(self) -> None:
-        """All disks are full or have failed. Raises MediaError where there is no other."""
+        """Ask for another disk: all disks are full or have failed. Raises MediaError if there is none."""
         failures = list(self.failed.values())
         for disk in self.open:
             self.full.append(disk)
         self._changed.notify_all()
-        self._changed.release()  # their threads close the disks, and say so
+        self._changed.release()  # meanwhile their threads close the disks, and say so
         try:
             for disk in self.full:
                 self._threads[disk].join()
@@ -223,7 +226,7 @@ class DiskSet:
         )
 
     def _serve(self, disk: DiskWriter) -> None:
-        """The life of one disk's thread."""
+        """Write to one disk until it is full or has failed, or until the run ends."""
         while (load := self._take(disk)) is not None:
             error = self._write(disk, load)
             with self._changed:
@@ -256,7 +259,7 @@ class DiskSet:
                             self._written.add(disk)
                             return load
                 if disk not in self.failed:
-                    self._changed.wait(RECHECK)  # room may come back unasked
+                    self._changed.wait(RECHECK)  # room may come back without a signal
             return None
 
     def _write(self, disk: DiskWriter, load: _Load) -> OffseedError | None:
@@ -277,7 +280,7 @@ class DiskSet:
 
     @contextmanager
     def _failing(self, disk: DiskWriter) -> Iterator[None]:
-        """What goes wrong inside concerns this disk, and no other."""
+        """Take an error inside as a failure of this disk, and of no other."""
         try:
             yield
         except OffseedError as error:
@@ -287,10 +290,13 @@ class DiskSet:
 
 
 class MetadataCache:
-    """Archives of catalogs, kept in the home: a `Placer` for metadata. They go to the disks when the run ends."""
+    """The archives of catalogs, kept in the home: a `Placer` for metadata.
+
+    They go to the disks when the run ends.
+    """
 
     def __init__(self, path: Path, writer: str, key_id: KeyId, *, take_up: bool = True) -> None:
-        """With `take_up` what lies there counts as written by this run."""
+        """Open the cache. With `take_up`, archives that lie there count as written by this run."""
         path.mkdir(mode=0o700, exist_ok=True)
         self.store = LocalStore.open(str(path), writer=writer)
         self.store.sweep()
@@ -313,7 +319,7 @@ class MetadataCache:
         self.sections.append(Section.of(archive))
 
     def put(self, name: str, data: bytes | memoryview) -> None:
-        """Raises HomeError home-room."""
+        """Put an object. Raises HomeError home-room, home-damaged."""
         try:
             self.store.put_new(name, data)
         except MediaError as error:

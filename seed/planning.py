@@ -1,6 +1,7 @@
-"""Whether disks should travel at all: sizes, times and the advice, from what a sample tells. Nothing here is read or asked.
+"""The choice between disks and the uplink: sizes, times and the advice, from a sample.
 
-All errors are two standard errors of what was sampled: nineteen times in twenty the truth lies within them.
+Nothing here reads a file or asks a question. All errors are two standard errors of the sample: nineteen times
+in twenty the truth lies within them.
 """
 
 import math
@@ -9,31 +10,31 @@ from dataclasses import dataclass
 
 from seed.sampling.sample import Sampled
 
-ENTRY_BYTES = 30  # of the catalog, as exports of source code and of a server's /usr have them
-CHUNK_BYTES = 100  # of indexes, need lists and inventories
+ENTRY_BYTES = 30  # in the catalog, as in exports of source code and of a server's /usr
+CHUNK_BYTES = 100  # in indexes, need lists and inventories
 CHUNK_MEAN = 512 << 10
 METADATA_ERROR = 0.5
-CATALOG_SHARE = 1.1  # what is done for an entry beside walking takes about as long again
+CATALOG_SHARE = 1.1  # times the time of the walk: the other work for an entry takes about as long again
 USABLE = 0.95  # of a disk's nominal size: ext4 keeps a twentieth, others less
 CERTAIN = 2.0  # standard errors
 START = 1.2  # seconds, most of them for the passphrase's keys
-SIDE_BY_SIDE = 1.2  # times longer a processor takes when all of them work
+SIDE_BY_SIDE = 1.2  # times the usual time of a processor, when all of them work
 COPY_SPEED = 1.5e9  # bytes a second that one processor hands to the system
-READ_SPEED = 1e9  # bytes a second that one thread reads and cuts, and no more than one does
-SPEED_ERROR = 0.3  # of these, as seen on a few machines
-USE_OF_LINE = 0.95  # of an uplink's bits carry content
-IMPORT_SPEED = 130e6  # bytes a second, of a hard disk that is read at the datacenter
+READ_SPEED = 1e9  # bytes a second that one thread reads and cuts; only one thread does so
+SPEED_ERROR = 0.3  # the share by which these may be wrong, as seen on a few machines
+USE_OF_LINE = 0.95  # the share of an uplink's bits that carry content
+IMPORT_SPEED = 130e6  # bytes a second, of a hard disk in the datacenter
 DAY = 86_400.0
 SPEEDS = {"a hard disk": 130e6, "an SSD": 400e6}  # bytes a second over USB 3
 RATES = (10e6, 20e6, 50e6, 100e6, 1000e6)  # bits a second
 DISK_SIZES = (10**12, 2 * 10**12, 4 * 10**12, 8 * 10**12)
-CLEARLY = 1.5  # times faster, or it is not worth a change of ways
-AT_ONCE = 2 * DAY  # who can wait so long needs no disk
+CLEARLY = 1.5  # times faster; a smaller gain is not worth a change of ways
+AT_ONCE = 2 * DAY  # an upload that takes no longer needs no disk
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and how far it may be off, either way."""
+    """A number, and its error in both directions."""
 
     of: float
     error: float = 0.0
@@ -58,7 +59,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a seed comes to: bytes, disks of each size at least and at most, seconds."""
+    """The estimates for a seed: bytes, disks of each size at least and at most, seconds."""
 
     seed: Estimate
     disks: dict[int, tuple[int, int]]
@@ -72,7 +73,10 @@ class Plan:
 def plan(
     sampled: Sampled, *, processors: int, uplink: float | None, disk_size: int | None, courier_days: float
 ) -> Plan:
-    """`uplink` in bits a second, None where it is not known; `disk_size` in bytes, None for the usual ones."""
+    """Return the plan for a sampled source.
+
+    `uplink` is in bits a second, None if it is not known. `disk_size` is in bytes, None for the usual sizes.
+    """
     seed, prepare = seed_size(sampled), preparing(sampled, processors)
     export = {name: seed.times(1 / speed).at_least(prepare) for name, speed in SPEEDS.items()}
     rates = RATES if uplink is None else (uplink,)
@@ -92,7 +96,7 @@ def plan(
 
 
 def seed_size(sampled: Sampled) -> Estimate:
-    """The bytes of a seed: what is left of the content, and the metadata."""
+    """Return the bytes of a seed: the content without duplicates, compressed, and the metadata."""
     there, content = sampled.population, sampled.content
     unique = content.unique
     metadata = there.entries * ENTRY_BYTES + unique / CHUNK_MEAN * CHUNK_BYTES
@@ -103,7 +107,10 @@ def seed_size(sampled: Sampled) -> Estimate:
 
 
 def preparing(sampled: Sampled, processors: int) -> Estimate:
-    """The seconds that this machine takes to read, compress, seal and write everything, if no disk lets it wait."""
+    """Return the seconds that this machine takes to read, compress, seal and write everything.
+
+    The estimate holds if the machine never waits for a disk.
+    """
     content = sampled.content
     work = content.seconds + content.unique * content.stored.of / COPY_SPEED
     done = max(work * SIDE_BY_SIDE / processors, content.bytes / READ_SPEED)
@@ -112,19 +119,19 @@ def preparing(sampled: Sampled, processors: int) -> Estimate:
 
 
 def disks_of(seed: Estimate, size: int) -> tuple[int, int]:
-    """How many disks of that size it takes, at least and at most."""
+    """Return how many disks of that size are needed, at least and at most."""
     least, most = (max(math.ceil(bytes_ / (size * USABLE)), 1) for bytes_ in (seed.low, seed.high))
     return least, most
 
 
 def advised(upload: Estimate, travel: Estimate) -> str:
-    """`ship`, `send`, or `either` where the times are too near to each other to say."""
+    """Return `ship`, `send`, or `either` if the times are too near to each other to say."""
     if upload.high <= AT_ONCE or upload.high * CLEARLY <= travel.low:
         return "send"
     return "ship" if travel.high * CLEARLY <= upload.low else "either"
 
 
 def span(bounds: Sequence[int]) -> str:
-    """`3`, or `3 to 4`."""
+    """Return `3`, or `3 to 4`."""
     least, most = bounds
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"

@@ -1,6 +1,7 @@
-"""Reading one recovery point: its catalog, and the chunks that its files are made of.
+"""The reading of one recovery point: its catalog, and the chunks of its files.
 
-A restore trusts the master key alone: it believes an index by the digest in the need list, and a chunk by its seal.
+A restore trusts the master key alone: it believes an index by the digest in the need list, and a chunk by its
+seal.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +46,7 @@ from seed.reading import Point, Union, needed_of
 
 
 class PointReader:
-    """Reads one point: its catalog, and the chunks its files are made of."""
+    """A reader of one point: its catalog, and the chunks of its files."""
 
     def __init__(self, union: Union, point: Point, monitor: Monitor) -> None:
         self.union = union
@@ -53,27 +54,27 @@ class PointReader:
         self.sealer = ChunkSealer(point.master)
         self._monitor = monitor
         self._places = Places()
-        self.indexes: list[str] = []  # the index objects that hold these
-        self.unheld: list[Need] = []  # what others are said to hold in an archive's place, and do not
-        self.needed = needed_of(union, point)  # by its need list; `needs` are those at hand
+        self.indexes: list[str] = []  # the index objects that hold the indexes of its archives
+        self.unheld: list[Need] = []  # records that replacing archives are said to hold, and do not
+        self.needed = needed_of(union, point)  # the archives of its need list; `needs` are those at hand
         standing = list(self._standing(self.needed))
         self.needs = [need for need, _ in standing]
-        self.sections = [section for _, section in standing]  # None where no index is to be had
+        self.sections = [section for _, section in standing]  # None for an archive without an index
         for number, section in enumerate(self.sections):
             if section is not None:
                 self._places.add(number, section.rows(layout.archive_name(section.archive.name)))
         self._places.end()
 
     def places(self, chunk: ChunkId) -> list[Place]:
-        """Every place where `chunk` is said to lie; none where it has not arrived."""
+        """Return every place of `chunk` by the indexes; none if it has not arrived."""
         return self._places.of(chunk)
 
     def first_places(self, chunks: Sequence[ChunkId]) -> list[Place | None]:
-        """Of each chunk the first place where it is said to lie; None where it has not arrived."""
+        """Return the first place of each chunk by the indexes; None if it has not arrived."""
         return self._places.first(chunks)
 
     def is_there(self, chunk: ChunkId) -> bool:
-        """Whether a chunk lies in an archive that is at hand, as the stores list them."""
+        """Return whether a chunk lies in an archive that is at hand, as the stores list them."""
         return any(self._archives_there[place.archive] for place in self.places(chunk))
 
     @cached_property
@@ -82,7 +83,7 @@ class PointReader:
         return [(layout.archive_name(n.archive.name), n.archive.size) in listed for n in self.needs]
 
     def chunk(self, chunk: ChunkId, kind: int) -> bytes:
-        """A chunk's raw bytes; every candidate is tried before an error.
+        """Return a chunk's raw bytes; every candidate is tried before an error.
 
         Raises IntegrityError content-lost, chunk-missing, seal-broken.
         """
@@ -111,9 +112,9 @@ class PointReader:
         )
 
     def entries(self, below: bytes = b"") -> Iterator[Entry]:
-        """The catalog's rows in order; with `below`, those at or under that path. Segments outside are not read.
+        """Yield the rows of the catalog in order; with `below`, those at or under that path.
 
-        Raises IntegrityError, FormatError, StoreError.
+        Segments outside that path are not read. Raises IntegrityError, FormatError, StoreError.
         """
         if not below:
             for _, entries in self.segments():
@@ -127,7 +128,10 @@ class PointReader:
             yield from taken
 
     def segments(self, below: bytes = b"") -> Iterator[tuple[PageRow, list[Entry]]]:
-        """The catalog's segments in order; with `below`, those that may hold rows at or under that path. Raises as `entries`."""
+        """Yield the segments of the catalog in order; with `below`, those that may hold rows of that path.
+
+        Rows of that path are those at or under it. Raises as `entries`.
+        """
         first, last = sort_key(below), sort_key(below) + b"\1"
         before: Entry | None = None
         for row in self.page_rows():
@@ -141,23 +145,23 @@ class PointReader:
                 yield row, entries
 
     def segment(self, row: PageRow) -> list[Entry]:
-        """The rows of one segment. Raises as `entries`."""
+        """Return the rows of one segment. Raises as `entries`."""
         return decode_entries(self.chunk(row.segment, CATALOG), f"segment {row.segment.hex()[:16]}")
 
     def page_rows(self) -> Iterator[PageRow]:
-        """The segments of the catalog, in order. Raises as `entries`."""
+        """Yield the segments of the catalog, in order. Raises as `entries`."""
         for page_id in self.point.root.pages:
             yield from decode_page(
                 self.chunk(ChunkId(bytes.fromhex(page_id)), CATALOG), f"page {page_id[:16]}"
             )
 
     def small_files(self) -> Iterator[list[tuple[bytes, ChunkId, int]]]:
-        """Of each small file its content id, the bundle it lies in, and where in it; by segments. Raises as `entries`."""
+        """Yield each segment's small files: content id, bundle, offset in the bundle. Raises as `entries`."""
         for row in self.page_rows():
             yield list(small_files(self.chunk(row.segment, CATALOG)))
 
     def _standing(self, needed: Sequence[Need]) -> Iterator[tuple[Need, Section | None]]:
-        """What is needed, with its indexes; in place of archives that are not there, those that stand in for them."""
+        """Yield the needed archives, or those that replace missing ones, with their indexes."""
         there = self.union.stock(self.point.manifest.key_id) if self.union.replacements() else Stock(set())
         stand_ins = {by for need in needed for by in there.stand_ins(need.archive)}
         found = self._indexes([*(need.archive for need in needed), *stand_ins])
@@ -176,7 +180,7 @@ class PointReader:
             yield need, found.get(need.archive.name)
 
     def _indexes(self, archives: Sequence[Holding]) -> dict[ArchiveName, Section]:
-        """The indexes of archives, from index objects or the archives' own ends."""
+        """Return the indexes of archives, from index objects or the archives' own ends."""
         found, self.indexes = sections(self._index_objects(), archives)
         for archive in archives:
             if (
@@ -194,8 +198,10 @@ class PointReader:
 
 
 def own_index(union: Union, archive: Holding, monitor: Monitor) -> Section | None:
-    """Return what an archive says at its end that it holds, believed by the digest in the need list. None where it is not to be had:
-    a finding, unless the archive is not there."""
+    """Return the index at an archive's own end, believed by the digest in the need list.
+
+    Returns None if there is no such index. That is a finding, unless the archive is not there.
+    """
     name = layout.archive_name(archive.name)
     try:
         footer = union.get(name, archive.size - FOOTER.size, FOOTER.size)

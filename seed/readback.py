@@ -1,8 +1,9 @@
-"""Reading back all that lies in one folder of a disk, past the page cache, with the keys. Nothing is written.
+"""The reading back of one folder of a disk, past the page cache, with the keys. Nothing is written.
 
-Every object is read once and whole, and has the digest that its name and its inventory say, or is a finding; so is one
-that is listed and not there, or there and not listed. Every record of every archive is opened, and the index of an
-archive is the one that is listed. What is damaged in one place keeps nothing else from being read.
+Every object is read once and whole. It must have the digest that its name and its inventory say, else it is a
+finding. An object that is listed and missing is a finding, and so is one that is there and not listed. Every
+record of every archive is opened, and the index of an archive must be the listed one. Damage in one place
+keeps nothing else from being read.
 """
 
 import os
@@ -40,8 +41,8 @@ from formats.tables.sections import decode_object
 from seed.disk import check_disk
 from seed.disk_sets import DiskState
 
-UNREADABLE = 8  # objects, after which a disk that gave none of them has gone
-PARTS = 4  # an archive's records are opened in so many parts for each thread, as they take different times
+UNREADABLE = 8  # objects: a disk that gave none of so many has gone
+PARTS = 4  # the parts of an archive's records for each thread; parts take different times
 
 
 class Keys:
@@ -54,7 +55,10 @@ class Keys:
 
 @dataclass(frozen=True)
 class Folder:
-    """One folder `offseed/<set>-<number>/` of a disk, and what lies in it. Its label is None if not to be believed."""
+    """One folder `offseed/<set>-<number>/` of a disk, and its objects.
+
+    The label is None if it is not to be believed.
+    """
 
     disk: Path
     set: SetId
@@ -73,7 +77,10 @@ class Folder:
 
 
 def folders_on(disk: Path) -> list[Folder]:
-    """Our folders on the disk mounted at `disk`. Raises MediaError disk-missing, disk-empty, StoreError."""
+    """Return our folders on the disk mounted at `disk`.
+
+    Raises MediaError disk-missing, disk-empty, StoreError.
+    """
     check_disk(disk)
     found = []
     for folder in seed_folders(disk):
@@ -95,15 +102,16 @@ def _believed_label(store: LocalStore, rules: DiskAcceptance) -> Label | None:
     try:
         return rules.read_label(store.get("label", length=SIZE_MAX + 1))
     except (FormatError, IntegrityError, MediaError, StoreError):
-        return None  # said when it is read back
+        return None  # the reading back reports it
 
 
 class Readback:
-    """Reads back one folder into `buffer`, which is page-aligned; `run` does it, the rest is what it found.
+    """The reading back of one folder into `buffer`, which is page-aligned; `run` does it.
 
-    `state` is what this machine's home knows of the disk, and `journal` what it believes to be durable there.
-    `closed` is the newest inventory if that is valid and lists all; without it `damaged` names what is not whole in
-    itself, or is journalled and not there. `cached` says that the page cache may have answered.
+    `state` is the knowledge of this machine's home about the disk. `journal` lists the archives that the home
+    believes to be durable there. The other attributes are results. `closed` is the newest inventory if that
+    is valid and lists all. Without it, `damaged` names the objects that are damaged in themselves, or are
+    journalled and missing. `cached` says that the page cache may have answered.
     """
 
     def __init__(
@@ -135,7 +143,7 @@ class Readback:
         self._once_read: str | None = None
 
     def run(self) -> None:
-        """Raises Interrupted, MediaError disk-missing, disk-forked."""
+        """Read the folder back. Raises Interrupted, MediaError disk-missing, disk-forked."""
         with self._judging("label"):
             self._label = self._rules.read_label(bytes(self._read("label")))
         self._read_inventories()
@@ -152,7 +160,10 @@ class Readback:
             self._bad(name, "object-missing", "listed, not there")
 
     def _read(self, name: str) -> memoryview:
-        """The whole object, in the buffer until the next one. Raises Interrupted, StoreError, MediaError."""
+        """Return the whole object, in the buffer until the next call.
+
+        Raises Interrupted, StoreError, MediaError.
+        """
         if self._monitor.stopping():
             raise Interrupted(2)
         self._met.add(name)
@@ -166,7 +177,7 @@ class Readback:
 
     @contextmanager
     def _judging(self, name: str) -> Iterator[None]:
-        """What is refused inside is damage to this object, unless the disk has gone."""
+        """Report an error inside as damage to this object, unless the disk has gone."""
         try:
             yield
         except NotFoundError:
@@ -185,7 +196,10 @@ class Readback:
         self._monitor.finding(Finding(code=code, subject=subject, detail=detail))
 
     def _check_there(self, *, io_error: bool) -> None:
-        """Raises MediaError disk-missing: a disk that was pulled out is not a disk of which each object is damaged."""
+        """Raise MediaError disk-missing if the disk has gone.
+
+        A disk that was pulled out is not a disk on which each object is damaged.
+        """
         folder = self.folder
         try:
             same = os.stat(folder.store.address).st_dev == folder.store.device()
@@ -201,14 +215,17 @@ class Readback:
         )
 
     def _answers(self) -> bool:
-        """Whether the disk gives again what it gave before, and gives anything at all. Raises StoreError, MediaError."""
+        """Return whether the disk gives an object again that it gave before. Raises StoreError, MediaError.
+
+        A disk that gave none yet still counts as answering for the first `UNREADABLE` objects.
+        """
         if self._once_read is None:
             return len(self._met) < UNREADABLE
         self.folder.store.get_uncached_into(self._once_read, self._buffer)
         return True
 
     def _read_inventories(self) -> None:
-        """Find the inventory that closes the disk. Where the newest is not valid, no other one counts."""
+        """Find the inventory that closes the disk. If the newest is not valid, no other one counts."""
         found: list[tuple[str, bytes]] = []
         newest = 0
         for name in [n for n in self.folder.listed if n.startswith("inventories/")]:
@@ -229,7 +246,7 @@ class Readback:
             self.closed = closed
 
     def _unfinished(self, closed: Closed | None, newest: int) -> str:
-        """Why the disk is not closed; nothing where it is. Raises MediaError disk-forked."""
+        """Return why the disk is not closed, an empty text if it is. Raises MediaError disk-forked."""
         state = self._state
         if state is not None and state.inventory is None:
             return "its export goes on: no inventory lists all that was written"
@@ -267,7 +284,7 @@ class Readback:
 
     def _is_listed(self, name: str) -> bool:
         if self.closed is None:
-            return True  # nobody has listed it yet
+            return True  # no inventory lists it yet
         if name.startswith("archives/"):
             return name in self._holdings or not self._tables_whole
         return name in self._held or name.startswith(layout.set_prefix(self.closed.inventory.machine) + "/")
@@ -281,7 +298,7 @@ class Readback:
         _check_named(name, found)
 
     def _check_object(self, name: str, data: bytes) -> None:
-        """Raises FormatError, IntegrityError, VaultError for a document that is not to be believed."""
+        """Raise FormatError, IntegrityError, VaultError if a document is not to be believed."""
         if name.startswith("indexes/"):
             for section in decode_object(data, name):
                 other = self._holdings.get(layout.archive_name(section.archive.name), section.archive)
@@ -320,7 +337,7 @@ class Readback:
             raise IntegrityError("seal-broken", f"{broken:,} of {len(rows):,} chunks in it do not open")
 
     def _damage(self, name: str, data: memoryview) -> str:
-        """How far the damage to an archive goes."""
+        """Return in words how far the damage to an archive goes."""
         listed = self._holdings.get(name)
         if listed is not None and listed.size != len(data):
             return f"{len(data)} bytes, not {listed.size}"
@@ -332,7 +349,10 @@ class Readback:
         return f"{broken:,} of {len(parsed.rows):,} chunks in it are damaged"
 
     def _open(self, parsed: Parsed, name: str, data: memoryview) -> int:
-        """Open every record; how many cannot be opened. Raises IntegrityError object-damaged for another's key."""
+        """Open every record; return how many do not open.
+
+        Raises IntegrityError object-damaged for another key.
+        """
         sealer = self._keys.sealers.get(parsed.key_id)
         if sealer is None:
             raise _other_key()
@@ -345,7 +365,7 @@ class Readback:
 
 
 def _broken(sealer: ChunkSealer, rows: Sequence[Row], name: str, data: memoryview) -> int:
-    """How many of these records do not open."""
+    """Return how many of these records do not open."""
     broken = 0
     for row in rows:
         try:
@@ -356,7 +376,7 @@ def _broken(sealer: ChunkSealer, rows: Sequence[Row], name: str, data: memoryvie
 
 
 def _check_named(name: str, found: HexDigest) -> None:
-    """Raises IntegrityError where `name` ends in another digest than the one found."""
+    """Raise IntegrityError if `name` ends in another digest than the one found."""
     if not layout.is_name_of(name, found):
         raise IntegrityError("object-damaged", "its bytes are not those that were written")
 

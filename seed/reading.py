@@ -1,7 +1,8 @@
-"""Reading recovery points from wherever they lie: a vault, disks, or both, as one union of stores.
+"""The reading of recovery points from a vault, disks, or both, as one union of stores.
 
-Restore trusts the master key alone: a point counts once its sealed root is opened and agrees with the manifest, a
-need list by the digest in it, an index by the digest in the need list, a chunk by its seal.
+Restore trusts the master key alone. A point counts once its sealed root is opened and agrees with the
+manifest. A need list counts by the digest in the manifest, an index by the digest in the need list, a chunk
+by its seal.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -40,10 +41,10 @@ from seed.machines import Machine
 
 
 class Union:
-    """Several stores read as one; an object is taken from the first that gives it whole.
+    """Several stores read as one; an object comes from the first store that gives it whole.
 
-    Whoever builds upon what stands in for what gives the `signers` that it believes: where their replacements lie, and their
-    keys. Whoever only reads believes the seals, and looks wherever anybody says.
+    Callers that write must pass `signers`, the trusted replacement keys, by the prefixes below which their
+    replacements lie. Callers that only read believe the seals, and follow any replacement.
     """
 
     def __init__(
@@ -58,7 +59,10 @@ class Union:
         self._replacements: dict[str, Replacement] = {}
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        """Raises NotFoundError where no store has it, else what the last one raised."""
+        """Return the bytes of an object from the first store that gives them.
+
+        Raises NotFoundError if no store has it, else the error of the last store that failed.
+        """
         failure: OffseedError = NotFoundError(name, ", ".join(s.address for s in self.stores))
         for store in self.stores:
             try:
@@ -70,7 +74,7 @@ class Union:
         raise failure
 
     def get_document(self, name: str) -> bytes:
-        """A document, whose name ends in 32 digits of its digest; from the first store where it is whole.
+        """Return a document from the first store that has it whole. Its name ends in 32 digits of its digest.
 
         Raises IntegrityError, NotFoundError, StoreError, MediaError.
         """
@@ -79,7 +83,7 @@ class Union:
         )
 
     def get_checked(self, name: str, expected: bytes) -> bytes:
-        """An object of that digest, from the first store where it is whole. Raises as `get_document`."""
+        """Return the object of that digest, from the first store with all of it. Raises as `get_document`."""
         return self._whole(name, lambda data: digest(data) == expected)
 
     def _whole(self, name: str, is_whole: Callable[[bytes], bool], length: int | None = None) -> bytes:
@@ -99,7 +103,7 @@ class Union:
         raise failure
 
     def replacements(self) -> Collection[Replacement]:
-        """What stands in for what, by the word of the signers."""
+        """Return the replacements by the signers; without signers, those in `replacements/` by anybody."""
         anybody: Mapping[str, bytes | None] = {"replacements": None}
         for store in self.stores:
             for prefix, key in (self._signers if self._signers is not None else anybody).items():
@@ -108,7 +112,7 @@ class Union:
         return self._replacements.values()
 
     def stock(self, key_id: str) -> Stock:
-        """The archives at hand that are not condemned, and what stands in for others under that key."""
+        """Return the archives at hand that are not condemned, and the replacements under that key."""
         there = {archive for store in self.stores for archive in store.list("archives")}
         found = Stock({(name, size) for name, size in there if name not in self.condemned})
         for document in self.replacements():
@@ -126,8 +130,11 @@ class Union:
 
 
 def believed(home: Home) -> dict[str, bytes]:
-    """Whose replacements this machine builds upon: the authority's, and its own. Anybody else's might name an archive that
-    only claims to hold what is then not sent."""
+    """Return the keys of the replacements that this machine builds upon, by the prefixes of these.
+
+    They are the authority's key and its own. A replacement by anybody else might name an archive that only
+    claims to hold records. These would then not be sent.
+    """
     identity = home.identity
     return {
         layout.REPLACEMENTS: identity.authority_key,
@@ -136,7 +143,10 @@ def believed(home: Home) -> dict[str, bytes]:
 
 
 def disk_stores(paths: Iterable[Path]) -> list[Store]:
-    """The stores of all our folders on the disks. Raises MediaError disk-missing, disk-empty, disk-crowded, StoreError."""
+    """Return the stores of all our folders on the disks.
+
+    Raises MediaError disk-missing, disk-empty, disk-crowded, StoreError.
+    """
     return [store for stores in each(_stores_on, paths) for store in stores]
 
 
@@ -153,7 +163,7 @@ def _stores_on(path: Path) -> list[Store]:
 
 
 def check_vault(store: Store) -> None:
-    """Raises VaultError vault-missing where neither a vault's description nor a point lies in a store."""
+    """Raise VaultError vault-missing if a store holds neither the description of a vault nor a point."""
     if not any(any(True for _ in store.list(prefix)) for prefix in ("descriptor", "manifests")):
         raise VaultError(
             "vault-missing", "there is no vault at this address", subject=store.address,
@@ -163,7 +173,7 @@ def check_vault(store: Store) -> None:
 
 @dataclass(frozen=True)
 class Point:
-    """A recovery point whose root was opened."""
+    """A recovery point with its root opened."""
 
     manifest: Manifest
     digest: HexDigest
@@ -172,8 +182,10 @@ class Point:
 
 
 def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[Point]:
-    """All points of `machines`, by sequence, each as it was revised last. What does not open or agree is a finding. Raises
-    StoreError."""
+    """Return all points of `machines`, by sequence, each in its last revision. Raises StoreError.
+
+    A point that does not open or agree is a finding.
+    """
     ordered = newest_points(revisions(union, machines, monitor), lambda p: p.manifest)
     for before, point in pairwise(ordered):
         same = (before.manifest.machine, before.manifest.sequence)
@@ -211,7 +223,10 @@ def revisions(union: Union, machines: Sequence[Machine], monitor: Monitor) -> li
 
 
 def _has_expired(union: Union, machine: Machine, manifest: Manifest, name: str) -> bool:
-    """Tell whether a point has expired wherever its manifest lies: somebody put it into the vault again. On a disk it still counts."""
+    """Return whether a point has expired wherever its manifest lies: somebody put it into the vault again.
+
+    On a disk it still counts.
+    """
     if not any(manifest.point in expired for expired in machine.expired.values()):
         return False
     others = [s for s in union.stores if manifest.point not in machine.expired.get(s.address, ())]
@@ -219,7 +234,10 @@ def _has_expired(union: Union, machine: Machine, manifest: Manifest, name: str) 
 
 
 def needed_of(union: Union, point: Point, known: Buckets | None = None) -> list[Need]:
-    """The need list of a point; buckets that are `known` are not read again. Raises IntegrityError, FormatError, StoreError, MediaError."""
+    """Return the need list of a point; buckets that are `known` are not read again.
+
+    Raises IntegrityError, FormatError, StoreError, MediaError.
+    """
     root = Digest(bytes.fromhex(point.manifest.needs))
     where = f"needs of {point.manifest.point[:8]}"
     return needs.load(root, lambda d: union.get_checked(layout.need_name(d), d), where, known)

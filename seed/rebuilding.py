@@ -1,6 +1,7 @@
-"""The home's cache made whole again: what the points that a run builds upon consist of, and the home has lost.
+"""The home's cache made whole again: the lost objects of the points that a run builds upon.
 
-It comes from the vault, each object checked against its name; what it is believed for is judged where it is read.
+They come from the vault, and each object is checked against its name. The code that reads an object decides
+whether to believe it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,9 +18,10 @@ from seed.reading import Union
 
 
 def rebuild(readers: Iterable[PointReader], kept: Union, vault: Store, cache: MetadataCache) -> bool:
-    """Bring into the cache what the points of `readers` consist of and the home, `kept`, lacks. Whether that was anything.
+    """Bring into the cache the objects of the points of `readers` that the home, `kept`, lacks.
 
-    Raises HomeError home-room; StoreError, MediaError where the vault does not answer.
+    Returns whether it brought any. Raises HomeError home-room; StoreError, MediaError if the vault does not
+    answer.
     """
     brought = False
     for reader in readers:
@@ -30,7 +32,7 @@ def rebuild(readers: Iterable[PointReader], kept: Union, vault: Store, cache: Me
 
 
 def _names(reader: PointReader) -> Iterator[str]:
-    """The objects of a point, but for those that hold content."""
+    """Yield the names of a point's objects, but not of archives with content."""
     manifest = reader.point.manifest
     yield layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, reader.point.digest)
     yield from reader.indexes
@@ -45,12 +47,12 @@ def _names(reader: PointReader) -> Iterator[str]:
 
 
 def _bring(name: str, vault: Store, cache: MetadataCache) -> bool:
-    """Whether an object of the vault came whole."""
+    """Bring an object of the vault; return whether it came whole."""
     try:
         data = vault.get(name)
     except NotFoundError:
         return False
     if not layout.is_name_of(name, hex_digest(data)):
-        return False  # who reads it says so
+        return False  # its reader says so
     cache.put(name, data)
     return True
