@@ -28,13 +28,13 @@ from seed.home import Home, Identity, Parameters, State
 from seed.joining import ask_to_join
 from seed.network import Network
 
-# A vault that is out of reach today, and to which nobody has said no.
+# Errors of a vault that is only out of reach today, and has refused nothing.
 AWAY = ("store-missing", "store-unreachable", "store-busy", "access-missing")
 
 
 @dataclass(frozen=True)
 class Keys:
-    """A master key, the chunking parameters that go with it, and the slots that both lie in."""
+    """A master key, its chunking parameters, and the slots that hold both."""
 
     master: MasterKey
     chunking: ChunkingParameters
@@ -54,8 +54,11 @@ class Registered:
 
 @dataclass(frozen=True)
 class Way:
-    """How a machine that registers comes to the vault: `chosen` where the user named it, else the credential did.
-    `network` is what is kept of it."""
+    """The way of a machine that registers to its vault.
+
+    With `chosen`, the user named the address, else the credential did. `network` holds the settings that the
+    home keeps.
+    """
 
     address: Address
     chosen: bool
@@ -65,8 +68,10 @@ class Way:
 def register(
     path: Path, file: CredentialFile, name: str, passphrase: str, way: Way, monitor: Monitor
 ) -> Registered:
-    """Make this machine's keys and home, and ask the vault to join. The home is durable before the vault hears
-    of it, so a crash leaves a request that travels on the disk, never a member without keys.
+    """Make this machine's keys and home, and ask the vault to join.
+
+    The home is durable before the vault hears of it. So a crash leaves a request that travels on the disk,
+    never a member without keys.
 
     Raises VaultError credential-expired, credential-replaced, machine-name-taken, vault-foreign; HomeError.
     """
@@ -81,7 +86,7 @@ def register(
 
 
 def check_issued(store: Store, document: Credential, monitor: Monitor) -> None:
-    """What a vault can already say against a credential. Raises VaultError vault-foreign, credential-replaced."""
+    """Raise VaultError vault-foreign, credential-replaced if the vault speaks against a credential."""
     authority = bytes.fromhex(document.authority)
     view = View(store, authority, document.vault, own=())
     if view.newest("descriptor", Descriptor, authority, monitor) is None:
@@ -102,7 +107,7 @@ def check_issued(store: Store, document: Credential, monitor: Monitor) -> None:
 
 
 def _check_name(store: Store, document: Credential, name: str, monitor: Monitor) -> None:
-    """Raises VaultError machine-name-taken."""
+    """Raise VaultError machine-name-taken if another machine has the name."""
     view = View(store, bytes.fromhex(document.authority), document.vault, own=())
     if name in _names(view, monitor):
         raise VaultError(
@@ -114,7 +119,7 @@ def _check_name(store: Store, document: Credential, name: str, monitor: Monitor)
 
 
 def _names(view: View, monitor: Monitor) -> set[str]:
-    """The names of active members and of those who asked to join."""
+    """Return the names of active members, and of machines that asked to join."""
     found, store = set(), view.store
     known = {MachineId(n.split("/")[1]) for n, _ in store.list("machines")}
     for machine in known:
@@ -130,8 +135,11 @@ def _names(view: View, monitor: Monitor) -> set[str]:
 
 
 def _reach(way: Way, monitor: Monitor) -> Store | None:
-    """Return the vault's store; None, and a notice, where it is only away. Raises StoreError, MediaError: what refuses this machine,
-    and what does not work though it was given for this very command."""
+    """Return the store of the vault; None, after a notice, if it is only away.
+
+    Raises StoreError, MediaError if the vault refuses this machine. They are also raised if the way does not
+    work although it was given for this command.
+    """
     try:
         return open_store(way.address)
     except (StoreError, MediaError) as error:
@@ -152,7 +160,10 @@ def make_identity(
     *,
     replaced: tuple[MachineId, ...] = (),
 ) -> Identity:
-    """A machine with a new signing key, and its request, in place of the first of those that were `replaced`."""
+    """Return the identity of a machine with a new signing key, and its request.
+
+    The request asks for the place of the first of the `replaced` machines.
+    """
     document, key = file.document, Ed25519PrivateKey.generate()
     public, key_id = key.public_key().public_bytes_raw(), keys.master.key_id.hex()
     request = Request(

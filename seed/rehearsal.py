@@ -1,4 +1,4 @@
-"""`--dry-run`: what an export would do, by the same walk, without writing a byte."""
+"""`--dry-run`: the effect of an export, by the same walk, without writing a byte."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from seed.source.system import Walk
 
 @dataclass
 class Rehearsed:
-    """What would be read, holes of large files apart, and the bytes that each disk may take."""
+    """The data that an export would read, without holes of large files, and the room on each disk."""
 
     items: tuple[bytes, ...]
     rooms: list[tuple[Path, int]]
@@ -30,7 +30,7 @@ class Rehearsed:
 
     @property
     def lacking(self) -> int | None:
-        """How many bytes too many there are, if nothing can be compressed; None where no disk was named."""
+        """The bytes that find no room if nothing can be compressed; None if no disk was named."""
         if not self.rooms:
             return None
         return max(self.file_bytes - sum(room for _, room in self.rooms), 0)
@@ -43,7 +43,10 @@ def rehearse(
     options: Options,
     monitor: Monitor,
 ) -> Rehearsed:
-    """Raises UsageError, MediaError, Interrupted. `scope` need not be what is remembered."""
+    """Return the figures of an export. Raises UsageError, MediaError, Interrupted.
+
+    `scope` need not be the remembered one.
+    """
     for target in targets:
         check_disk(target)
     check_targets(targets, scope.items)

@@ -1,8 +1,7 @@
-"""Chunks made again: from their sealed records on another disk or in the home, else from the source by what the catalogs
-say lay in them.
+"""Chunks made again: from sealed records on another disk or in the home, else from the source.
 
-A chunk counts as made again if it has its id. What is found of a bundle that cannot be had as a whole is the content of
-its files, one by one, by their content ids.
+The catalogs tell which files lay in the chunks. A chunk counts as made again if it has its id. If a bundle
+cannot be had as a whole, its files are found one by one, by their content ids.
 """
 
 import os
@@ -28,8 +27,10 @@ from seed.source.system import Folders
 
 
 class Lain(NamedTuple):
-    """A small file in a bundle, or a stretch of a larger file: `skip` bytes of its data, (offset, length) each, are before
-    it."""
+    """A small file in a bundle, or a stretch of a larger file.
+
+    `regions` are the data of that file, (offset, length) each; `skip` bytes of them come before the stretch.
+    """
 
     path: bytes
     length: int
@@ -39,12 +40,12 @@ class Lain(NamedTuple):
 
 
 class Remaking:
-    """Makes the chunks of `wanted` again, as far as the source has what lay in them; `learn` says what that is."""
+    """The making of the chunks of `wanted`, as far as the source has the files that `learn` finds."""
 
     def __init__(self, sealer: ChunkSealer, wanted: Collection[ChunkId]) -> None:
         self._sealer = sealer
         self._wanted = wanted
-        # Where each chunk's bytes lay, by their offset in it: the newest point's word first.
+        # The files and stretches of each chunk, by their offsets in it: those of the newest point first.
         self._lain: dict[ChunkId, dict[int, list[Lain]]] = {}
         self._learnt: set[ChunkId] = set()
         self._folders = Folders()
@@ -53,7 +54,10 @@ class Remaking:
         self._folders.close()
 
     def learn(self, reader: PointReader) -> None:
-        """What a point's catalog says of the chunks. Raises IntegrityError, FormatError, StoreError, MediaError."""
+        """Learn the files of the chunks from a point's catalog.
+
+        Raises IntegrityError, FormatError, StoreError, MediaError.
+        """
         rows = (row for row in reader.page_rows() if row.segment not in self._learnt)
         for entry, origin in of_segments((row, reader.segment(row)) for row in rows):
             if origin is not None:
@@ -73,7 +77,7 @@ class Remaking:
                 skip += length
 
     def make(self, chunk: ChunkId) -> bytes | None:
-        """A chunk's bytes, if the source has them all."""
+        """Return the bytes of a chunk, None if the source does not have them all."""
         raw = bytearray()
         places = self._lain.get(chunk, {})
         for at in sorted(places):
@@ -85,7 +89,7 @@ class Remaking:
         return made if made and self._sealer.chunk_id(CONTENT, made) == chunk else None
 
     def files(self, chunk: ChunkId) -> Iterator[tuple[ContentId, bytes]]:
-        """The small files that lay in a bundle and are still there, each content once."""
+        """Yield the small files of a bundle that are still there, each content once."""
         done: set[bytes] = set()
         for places in self._lain.get(chunk, {}).values():
             for place in places:
@@ -102,7 +106,7 @@ class Remaking:
 
     def _read_any(self, places: Iterable[Lain]) -> bytes | None:
         for place in places:
-            with suppress(OSError):  # it is no longer there, or not to be read
+            with suppress(OSError):  # it is no longer there, or cannot be read
                 data = self._read(place)
                 if len(data) == place.length and (
                     not place.content or content_id(data, self._sealer.content_key) == place.content
@@ -127,7 +131,7 @@ class Remaking:
 
 
 def sealed_copy(stores: Sequence[Store], need: Need, row: Row) -> bytes | None:
-    """A record as it lies, whole, in one of `stores`. Raises StoreError."""
+    """Return a record as it lies, whole, in one of `stores`; None if none has it. Raises StoreError."""
     for store in stores:
         with damage_aside():
             record = store.get(layout.archive_name(need.archive.name), row.offset, row.length)
@@ -137,6 +141,6 @@ def sealed_copy(stores: Sequence[Store], need: Need, row: Row) -> bytes | None:
 
 
 def wanted_rows(need: Need, section: Section) -> list[Row]:
-    """The rows of the records that are live in `need`. Raises FormatError."""
+    """Return the rows of the records that are live in `need`. Raises FormatError."""
     rows = section.rows(layout.archive_name(need.archive.name))
     return [row for number, row in enumerate(rows) if need.is_live(number)]

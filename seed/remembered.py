@@ -1,12 +1,13 @@
-"""Where the contents of small files lie, by the catalogs of all points that stay.
+"""The places of the contents of small files, by the catalogs of all points that stay.
 
-They are kept in a file of the home, so each table of a catalog is read once. The file is a sequence of frames (seed/basis.py), and a
-torn end is cut off. A frame names the pages and segments that were read, by their chunk ids, and the small files in them:
+They are kept in a file of the home, so each table of a catalog is read once. The file is a sequence of frames
+(seed/basis.py), and a torn end is cut off. A frame names the pages and segments that were read, by their
+chunk ids, and the small files in them:
 
-    pages u32, segments u32, bundles u32, files u32, ids of these pages, segments and bundles (32 bytes each), then of each file:
-    content id 16, number of its bundle u32, offset in it u32
+    pages u32, segments u32, bundles u32, files u32, ids of these pages, segments and bundles (32 bytes each).
+    Then for each file: content id 16, number of its bundle u32, offset in it u32
 
-Nothing is believed because it stands there: a file counts if its bundle lies in an archive that may be reused.
+The file alone proves nothing: a small file counts if its bundle lies in an archive that may be reused.
 """
 
 import os
@@ -53,10 +54,10 @@ File = tuple[bytes, ChunkId, int]  # content id, bundle, offset in it
 
 
 class Contents(Protocol):
-    """Knowledge of small files of earlier points."""
+    """Knowledge of the small files of earlier points."""
 
     def teach(self, small: SmallFiles, known: Known) -> None:
-        """Tell `small` of those whose bundles are `known`."""
+        """Tell `small` of the files with `known` bundles."""
 
 
 class OfReaders:
@@ -67,14 +68,14 @@ class OfReaders:
 
     def teach(self, small: SmallFiles, known: Known) -> None:
         for reader in self._readers:
-            # What cannot be read was said when its rows were.
+            # Errors here were reported when the rows of the catalogs were read.
             with suppress(FormatError, IntegrityError, StoreError, MediaError):
                 for files in reader.small_files():
                     small.learn(files, known)
 
 
 class Remembered:
-    """The small files of points, by the file in the home and by the tables of their catalogs that it does not name yet."""
+    """The small files of points, by the file in the home and the catalog tables not named in it yet."""
 
     def __init__(
         self,
@@ -85,7 +86,11 @@ class Remembered:
         union: Union,
         monitor: Monitor,
     ) -> None:
-        """`catalogs` reads the indexes of the archives in which the catalogs of `points` lie, first those of the last points."""
+        """Prepare for the `points`.
+
+        `catalogs` reads the indexes of the archives with the catalogs of `points`, first those of the last
+        points.
+        """
         self._path = path
         self._sealer = sealer
         self._pages = {point.manifest.point: _pages(point) for point in points}
@@ -94,7 +99,10 @@ class Remembered:
         self._monitor = monitor
 
     def teach(self, small: SmallFiles, known: Known) -> None:
-        """Tell `small` of those whose bundles are `known`. Raises HomeError; StoreError, MediaError where a vault does not answer."""
+        """Tell `small` of the files with `known` bundles.
+
+        Raises HomeError; StoreError, MediaError if a vault does not answer.
+        """
         wanted = {page for pages in self._pages.values() for page in pages}
         pages, segments = self._named(wanted)
         for frame in _frames(self._path):
@@ -117,8 +125,10 @@ class Remembered:
                     )
 
     def _named(self, wanted: set[ChunkId]) -> tuple[set[ChunkId], set[ChunkId]]:
-        """The pages and segments that the file names. A torn end is cut off. A file is given up if most of its pages belong to
-        points that are gone."""
+        """Return the pages and segments that the file names.
+
+        A torn end is cut off. The file is given up if most of its pages belong to points that are gone.
+        """
         pages, segments, end = set[ChunkId](), set[ChunkId](), 0
         for frame in _frames(self._path):
             pages |= frame.pages
@@ -133,7 +143,7 @@ class Remembered:
 
 
 class _Learning:
-    """Reads tables of catalogs that were not read before, and writes down what stands in them."""
+    """A reader of catalog tables that were not read before; it writes their small files down."""
 
     def __init__(
         self,
@@ -154,7 +164,10 @@ class _Learning:
         self._new: list[ChunkId] = []  # segments
 
     def learn(self, pages: Iterable[ChunkId]) -> None:
-        """Read the pages of a catalog. Raises IntegrityError, FormatError, StoreError, MediaError, HomeError."""
+        """Read the pages of a catalog.
+
+        Raises IntegrityError, FormatError, StoreError, MediaError, HomeError.
+        """
         for page in pages:
             if page in self._pages:
                 continue
@@ -193,7 +206,10 @@ class _Learning:
 
 
 class _Catalogs:
-    """Tables of the catalogs of many points. Indexes are taken in as far as they are needed, twice as many each time."""
+    """The tables of the catalogs of many points.
+
+    Indexes are taken in only as far as they are needed, twice as many each time.
+    """
 
     def __init__(self, sealer: ChunkSealer, sections: Iterator[Section], union: Union) -> None:
         self._sealer = sealer
@@ -203,7 +219,10 @@ class _Catalogs:
         self._taken: list[Places] = []
 
     def chunk(self, chunk: ChunkId) -> bytes:
-        """Raises IntegrityError chunk-missing; StoreError, MediaError where a store does not answer."""
+        """Return a table.
+
+        Raises IntegrityError chunk-missing; StoreError, MediaError if a store does not answer.
+        """
         for number in count():
             if number == len(self._taken) and not self._take_more():
                 break
@@ -219,7 +238,7 @@ class _Catalogs:
         )
 
     def _take_more(self) -> bool:
-        """Whether there were any."""
+        """Take in more indexes; return whether there were any."""
         more = list(islice(self._sections, len(self._names) + TAKEN_MIN))
         places = Places()
         for section in more:
@@ -232,7 +251,7 @@ class _Catalogs:
 
 
 class _Frame(NamedTuple):
-    """A frame, whose last byte stands before `end`."""
+    """A frame that ends before the offset `end`."""
 
     data: bytes
     end: int
@@ -262,7 +281,7 @@ class _Frame(NamedTuple):
 
 
 def _frames(path: Path) -> Iterator[_Frame]:
-    """The whole frames at the start of a file, if it is there."""
+    """Yield the whole frames at the start of a file, if it is there."""
     end = 0
     with suppress(FileNotFoundError), open(path, "rb") as file:
         while len(head := file.read(FRAME.size)) == FRAME.size:

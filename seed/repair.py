@@ -1,13 +1,18 @@
-"""Repair: what the vault lacks is made again and sent, and only that; what cannot be made again is named as lost. The
-order of writes:
+"""Repair: the records that the vault lacks are made again and sent; the others are named as lost.
 
-    archives of what was made again        records of the same ids, durable in the vault
-    indexes                                of these, and of those that they are for: by them the authority judges what follows
-    this machine's replacement             says what of which archive they hold, or others that are there; the authority signs
-                                           the like of it once it has read them
-    archives of what is left of bundles    of which a file has changed since: the other files, laid anew
-    a revision of each point               that needs what is lost for good: it takes the point's place, and names that
-    a further revision of each point       of which lost files are back
+Nothing else is sent. The order of writes:
+
+    archives of records made again         the records have the same ids, and are durable in the vault.
+    indexes                                of these archives, and of those that they are for. By them the
+                                           authority judges the next document.
+    this machine's replacement             names the old archives, and the records of these that they hold,
+                                           or that other archives hold. The authority signs one like it after
+                                           reading them.
+    archives of files from old bundles     some files of these bundles have changed since; the others are
+                                           laid anew.
+    a revision of each point               that needs records lost for good. It takes the point's place, and
+                                           names the lost files.
+    a further revision of each point       that lost files, if these are back.
 
 The same command goes on after a crash at any place in it.
 """
@@ -47,8 +52,12 @@ Short = tuple[Need, Section]  # records that are lacking, and the index of their
 
 @dataclass(frozen=True)
 class Repaired:
-    """How it ended: so many records `wanted`, of them `made` again; small objects sent; archives sent, and their bytes; the
-    points that were revised, and the files of which a version is lost; and what was taken back of earlier losses."""
+    """The result of a repair.
+
+    Of the `wanted` records, so many were `made` again. `objects` counts the small objects sent. `archives`
+    and `archive_bytes` count the archives sent. `revised` are the points that were revised. `lost` are the
+    files that lost a version. `taken_back` are earlier losses that are losses no longer.
+    """
 
     wanted: int = 0
     made: int = 0
@@ -61,7 +70,7 @@ class Repaired:
 
 
 def repair(work: Work, disks: Sequence[Store], level: int, wants: Wants | None) -> Repaired:
-    """Answer a want list, from the home, `disks` and the source; the home is locked by the caller.
+    """Answer a want list, from the home, `disks` and the source; the caller has locked the home.
 
     Raises HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
     """
@@ -78,7 +87,7 @@ def repair(work: Work, disks: Sequence[Store], level: int, wants: Wants | None) 
         left = _make_again(work, short, disks, remaking, sending)
         rest = _offer(work, short, work.uplink.sections)
         there = work.stock()
-        # Of what the datacenter has not noticed yet, a later run revises what cannot be made again.
+        # Losses that the datacenter has not noticed yet are left to a later run.
         gone = {need.archive.name for need, _ in rest if not there.holds(need.archive)}
         revised, lost = list[Manifest](), set[bytes]()
         if gone:
@@ -95,7 +104,10 @@ def repair(work: Work, disks: Sequence[Store], level: int, wants: Wants | None) 
 
 
 class _Sending:
-    """Records of one run, packed and sent to the vault. What a stopped run has sent is not sent again."""
+    """The records of one run, packed and sent to the vault.
+
+    Records that a stopped run has sent are not sent again.
+    """
 
     def __init__(self, work: Work, level: int) -> None:
         identity = work.home.identity
@@ -120,27 +132,29 @@ class _Sending:
         self._packers[archive_class].add(kind, chunk, record, record_digest(record))
 
     def seal(self, raw: bytes) -> ChunkId:
-        """Send content, unless it is sent."""
+        """Send content, unless it is sent already; return its id."""
         chunk = self.sealer.chunk_id(CONTENT, raw)
         if chunk not in self:
             self.add(CONTENT_CLASS, CONTENT, chunk, self.sealer.seal(CONTENT, chunk, raw))
         return chunk
 
     def drain(self) -> None:
-        """Wait until all is durable."""
+        """Wait until everything is durable."""
         for packer in self._packers.values():
             packer.flush()
         self._uplink.drain()
 
     def close(self) -> None:
-        """However it ends, what was made is sent."""
-        with suppress(StoreError, MediaError):  # the first error is the one to tell of
+        """Send everything that was made, however the run ends."""
+        with suppress(StoreError, MediaError):  # the caller reports the first error
             self.drain()
 
 
 def _short(work: Work, wanted: Sequence[Need], broken: Sequence[Need], disks: Sequence[Store]) -> list[Short]:
-    """What is wanted, or was found broken, and not there by now. What cannot be named, for no index is to be had, is a
-    finding."""
+    """Return the records that are wanted or were found broken, and are still not there.
+
+    Records that cannot be named, because there is no index, are a finding.
+    """
     if not wanted and not broken:
         return []
     there = work.stock()
@@ -164,7 +178,10 @@ def _content_ids(short: Iterable[Short]) -> set[ChunkId]:
 def _make_again(
     work: Work, short: Sequence[Short], disks: Sequence[Store], remaking: Remaking, sending: _Sending
 ) -> list[ChunkId]:
-    """Send what can be made again under its id; the ids of what cannot. The source is asked last: it may have changed."""
+    """Send the records that can be made again under their ids; return the ids of the others.
+
+    The source is asked last: it may have changed.
+    """
     stores = [*(store for store in work.own.stores if store is not work.vault), *disks]
     rest = []
     for need, section in short:
@@ -192,15 +209,15 @@ def _make_again(
 
 
 def _learn(work: Work, remaking: Remaking) -> None:
-    """What all points say of what is wanted, the newest first."""
+    """Learn the files of the wanted chunks from all points, the newest first."""
     for point in reversed(work.points()):
-        # What cannot be read of a catalog says nothing; a point that is revised says so.
+        # A damaged catalog is passed over here; a point that is revised reports it.
         with damage_aside():
             remaking.learn(PointReader(work.own, point, work.monitor))
 
 
 def _offer(work: Work, short: Sequence[Short], sections: Iterable[Section]) -> list[Short]:
-    """Say what of the lacking records lies in which of these archives. Returns what is lacking still."""
+    """Tell the vault which lacking records lie in these archives; return those still lacking."""
     entries: list[Replaced] = []
     indexes: dict[ArchiveName, Section] = {}
     rest = list(short)
@@ -216,7 +233,7 @@ def _offer(work: Work, short: Sequence[Short], sections: Iterable[Section]) -> l
             if not rest:
                 break
     if entries:
-        # By these the authority judges the offer: it may have lost them.
+        # The authority judges the offer by these indexes: it may have lost them.
         for data in encode_objects(indexes.values()):
             work.vault.put_new(layout.index_name(digest(data)), data)
         _put_offer(work, entries)
@@ -242,7 +259,7 @@ def _put_offer(work: Work, entries: Sequence[Replaced]) -> None:
 
 
 def _elsewhere(work: Work) -> Iterator[Section]:
-    """The archives in the vault that points of this machine need, the newest first."""
+    """Yield the indexes of archives in the vault that points of this machine need, the newest first."""
     there, seen = work.stock(), set[ArchiveName]()
     for point in reversed(work.points()):
         needed: Sequence[Section | None] = ()
@@ -257,7 +274,10 @@ def _elsewhere(work: Work) -> Iterator[Section]:
 def _lay_anew(
     left: Sequence[ChunkId], remaking: Remaking, revision: Revision, sending: _Sending
 ) -> list[tuple[bytes, ChunkId, int]]:
-    """The files of broken bundles that are still there, and lie nowhere else, in bundles anew."""
+    """Lay into new bundles the files of broken bundles that are still there, and lie nowhere else.
+
+    Returns for each file the content id, the bundle and the offset in it.
+    """
     laid: list[tuple[bytes, ChunkId, int]] = []
     bundle, waiting = bytearray(), list[tuple[ContentId, int]]()
     done: set[ContentId] = set()
@@ -284,7 +304,7 @@ def _lay_anew(
 
 
 def _send_objects(work: Work, wants: Wants) -> int:
-    """Send the small objects that the vault lacks and this home has."""
+    """Send the small objects that the vault lacks and this home has; return how many were sent."""
     sent = 0
     kept = Union([store for store in work.own.stores if store is not work.vault])
     for name in wants.objects:

@@ -1,10 +1,12 @@
-"""Replacement: a rebuilt server takes the place of the one before it, under the same master key. The order of writes:
+"""Replacement: a rebuilt server takes the place of the one before it, under the same master key.
 
-    nothing                                until the vault answers, has the machine before, and the passphrase opens its key
-    the home                               durable before the vault hears of it
-    the key slots, the request             in the vault, signed by the new machine key: the importer does the rest
+The order of writes:
 
-The points of the machine before are this one's history: its sequence goes on where that one's ended.
+    nothing                        until the vault answers, has the machine before, and the passphrase opens its key.
+    the home                       durable before the vault hears of it.
+    the key slots, the request     in the vault, signed by the new machine key: the importer does the rest.
+
+The points of the machine before are this one's history: its sequence goes on where the earlier one ended.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +33,7 @@ from seed.register import Keys, Registered, Way, check_issued, make_identity
 
 @dataclass(frozen=True)
 class _Before:
-    """The machine whose place is taken, and those whose place it took itself."""
+    """The machine to replace, and the machines that it replaced itself."""
 
     member: Membership
     machines: tuple[MachineId, ...]
@@ -45,10 +47,12 @@ def replace(
     with_passphrase: Callable[[Callable[[str], Keys]], Keys],
     monitor: Monitor,
 ) -> Registered:
-    """Take the place of the active machine `name`; `with_passphrase` asks for the passphrase that its attempt opens.
+    """Take the place of the active machine `name`.
 
-    Raises StoreError where the vault is not reached; VaultError credential-expired, credential-replaced, vault-foreign,
-    machine-unknown; PassphraseError passphrase-wrong, slot-missing; HomeError.
+    `with_passphrase` asks for the passphrase that opens its key.
+
+    Raises StoreError if the vault is not reached. Raises VaultError credential-expired, credential-replaced,
+    vault-foreign, machine-unknown; PassphraseError passphrase-wrong, slot-missing; HomeError.
     """
     document = file.document
     credential.check_time(file.leaf, datetime.now(UTC))
@@ -65,7 +69,7 @@ def replace(
 
 
 def _find(store: Store, document: Credential, name: str, monitor: Monitor) -> _Before:
-    """Raises VaultError machine-unknown."""
+    """Return the active machine of that name. Raises VaultError machine-unknown."""
     known = dict(_members(View(store, bytes.fromhex(document.authority), document.vault, own=()), monitor))
     active = {m.name: m for m in known.values() if m.status == "active"}
     if (member := active.get(name)) is None:
@@ -90,8 +94,10 @@ def _members(view: View, monitor: Monitor) -> Iterator[tuple[MachineId, Membersh
 
 
 def _open(store: Store, member: Membership, passphrase: str, monitor: Monitor) -> Keys:
-    """The master key of `member`, from the newest of its slots that the passphrase opens; with the newest slots of all, for
-    what was taken away before is not to come back."""
+    """Return the master key of `member`, from the newest of its slots that the passphrase opens.
+
+    The newest slots of all go with it, so a slot that was removed before does not come back.
+    """
     newest_slots: Slots | None = None
     for name in sorted((n for n, _ in store.list(layout.slot_prefix(member.machine))), reverse=True):
         try:

@@ -1,4 +1,7 @@
-"""The report of a server: its points, what they take, its disks, its jobs; from its home, and from the vault where that is reached."""
+"""The report of a server: its points and their sizes, its disks, its jobs.
+
+The facts come from its home, and from the vault if that is reached.
+"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -40,7 +43,7 @@ ON_ITS_WAY = "on its way, as far as is known here"
 
 
 def report(home: Home, vault: Store | None, now: int, monitor: Monitor) -> Told:
-    """Raises StoreError."""
+    """Build the report. Raises StoreError."""
     told, identity = Told(), home.identity
     with ExitStack() as stack:
         union = Union([*_kept_stores(home, stack), *([vault] if vault is not None else [])])
@@ -80,7 +83,7 @@ def report(home: Home, vault: Store | None, now: int, monitor: Monitor) -> Told:
 
 
 def _kept_stores(home: Home, stack: ExitStack) -> Iterator[Store]:
-    """What the home keeps of catalogs and need lists."""
+    """Yield the stores of the home that hold catalogs and need lists."""
     folders = [
         home.path / "cache",
         *(kept.cache for kept in kept_sets(home) if kept.state.status == "finished"),
@@ -104,7 +107,7 @@ def _points(home: Home, union: Union, vault: Store | None, monitor: Monitor) -> 
 
 
 def _needed(union: Union, point: Point) -> dict[ArchiveName, Need]:
-    """The archives that a point builds upon; none where its list cannot be read."""
+    """Return the archives that a point builds upon; none if its need list cannot be read."""
     with suppress(FormatError, IntegrityError, StoreError, MediaError):
         return {need.archive.name: need for need in needed_of(union, point)}
     return {}
