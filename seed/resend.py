@@ -1,11 +1,14 @@
-"""Resend: disks that will never come are given up, and what they held is sent again as far as the source still has it,
-over the network or on the disks of a further set. The order of writes:
+"""Resend: disks that will never come are given up, and their contents are sent again.
 
-    the disks are given up, in the home     from here on nothing counts on them
-    a new recovery point                    with it goes what the source still has
-    a revision of each older point          that needs what they held: it takes the point's place, and names what is lost
-    a further revision of each point        of which files that were lost before are back
-    the set, revised                        without the disks that were given up
+The run sends the data that the source still has, over the network or on the disks of a further set. The order
+of writes:
+
+    the disks are given up, in the home     from here on nothing counts on them.
+    a new recovery point                    with it goes everything that the source still has.
+    a revision of each older point          that needs the archives of the disks. It takes the point's place,
+                                            and names the lost files.
+    a further revision of each point        that lost files before, if these are back.
+    the set, revised                        without the disks that were given up.
 
 The same command goes on after a crash at any place in it.
 """
@@ -48,7 +51,7 @@ from seed.work import Before, Work
 
 @dataclass(frozen=True)
 class Sent:
-    """The point that holds what was sent again, and what that was; `state` of the set that it went onto, if any."""
+    """The point with the data sent again, the archives sent, and the set and disks that took them, if any."""
 
     manifest: Manifest
     archives: int
@@ -59,8 +62,12 @@ class Sent:
 
 @dataclass(frozen=True)
 class Resent:
-    """How it ended: what was sent, None where that was done before or nothing of the source is there any more; the points
-    that were revised; the files of which a version is lost; and what was taken back of earlier losses."""
+    """The result of a resend.
+
+    `sent` is None if the data was sent before, or if nothing of the source is there any more. `revised` are
+    the points that were revised. `lost` are the files that lost a version. `taken_back` are earlier losses
+    that are losses no longer.
+    """
 
     sent: Sent | None
     revised: tuple[Manifest, ...]
@@ -80,11 +87,13 @@ def resend(
     *,
     booked_in: bool = False,
 ) -> Resent:
-    """Give up disks of a finished set, and send what they held again: to `targets`, else over the network; the home is
-    locked by the caller, who has seen that no other machine took its place. `booked_in`: also disks that are at the datacenter
-    by what it tells of their custody.
+    """Give up disks of a finished set, and send their contents again: to `targets`, else over the network.
 
-    Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
+    The caller has locked the home, and has seen that no other machine took its place. With `booked_in`, a
+    disk may also be at the datacenter, as the datacenter tells of its custody.
+
+    Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where
+    it ended.
     """
     _check(home, kept, numbers, vault)
     if not booked_in:
@@ -113,7 +122,7 @@ def resend(
 
 
 def _check(home: Home, kept: KeptSet, numbers: Collection[int], vault: Store) -> None:
-    """Raises UsageError where these disks are not to be given up."""
+    """Raise UsageError if these disks must not be given up."""
     state = kept.state
     if state.status != "finished":
         again = " ".join(f"--without {n}" for n in sorted(numbers))
@@ -139,7 +148,7 @@ def _check(home: Home, kept: KeptSet, numbers: Collection[int], vault: Store) ->
 def _check_custody(
     home: Home, kept: KeptSet, numbers: Collection[int], vault: Store, monitor: Monitor
 ) -> None:
-    """Raises UsageError where one of the disks is at the datacenter, and can still be imported."""
+    """Raise UsageError if one of the disks is at the datacenter, and can still be imported."""
     for number in sorted(numbers):
         came = newest(steps_of(home, kept, number, vault, monitor), "received")
         if came is not None and not kept.state.disks_by_number[number].dropped:
@@ -152,8 +161,10 @@ def _check_custody(
 
 
 def _scope(home: Home, kept: KeptSet, monitor: Monitor) -> Scope:
-    """What the set held and what is backed up usually, as far as it is there: files may have moved from the one to the
-    other. Left out is what both leave out."""
+    """Return the paths of the set and the usual ones, as far as they are there.
+
+    Files may have moved from the ones to the others. An exclusion applies only if both have it.
+    """
     usual, then = home.state, kept.state
     missing = out_of_reach([*usual.items, *then.items])
     for item in then.items:
@@ -170,7 +181,7 @@ def _scope(home: Home, kept: KeptSet, monitor: Monitor) -> Scope:
 
 
 def _is_needed(home: Home, vault: Store, checked: dict[ArchiveName, bool], monitor: Monitor) -> bool:
-    """Whether a point of this machine needs what is gone."""
+    """Return whether a point of this machine needs the archives that are gone."""
     with Work.open(home, vault, monitor) as work:
         return bool(unmet(work, work.points(), _gone(work, checked)))
 
@@ -191,10 +202,13 @@ def _to_disks(
     monitor: Monitor,
     attendant: Attendant,
 ) -> Sent:
-    """An export over what the points before have and the vault has or awaits: a set of its own, announced at once."""
+    """Export onto further disks, beside the archives that earlier points need and the vault has or awaits.
+
+    The export is a set of its own, and is announced at once.
+    """
     with Work.open(home, vault, monitor) as work:
         work.settle()
-        # Disks may travel for weeks before the vault hears of them: they build only upon what the last points need.
+        # Disks may travel for weeks before the vault hears of them. So they build only on the last points.
         over = Before.of(work, further=False)
         wanted = export.Options(again=True, resends=resends, level=options.level)
         exported = export.export(home, scope, targets, wanted, monitor, attendant, over, vault)
@@ -209,8 +223,11 @@ def _to_disks(
 
 
 def _gone(work: Work, checked: dict[ArchiveName, bool]) -> set[ArchiveName]:
-    """The archives that lay on disks which were given up, and have not come. One that the vault lists all the same is read once: the
-    disk did not bring it, so it may be somebody's junk; `checked` remembers what was found."""
+    """Return the archives of the disks that were given up, without those that have come.
+
+    If the vault lists such an archive all the same, it is read once: the disk did not bring it, so it may be
+    somebody's junk. `checked` remembers the results.
+    """
     there = dict(work.vault.list("archives"))
     for name in given_up(work.home, work.monitor):
         if name not in checked:
@@ -219,7 +236,7 @@ def _gone(work: Work, checked: dict[ArchiveName, bool]) -> set[ArchiveName]:
 
 
 def _revise_set(work: Work, kept: KeptSet) -> None:
-    """Put the set's document without the disks that were given up, in the home and in the vault."""
+    """Put the set document without the disks that were given up, in the home and in the vault."""
     identity, before = work.home.identity, kept.document()
     brought = next((p for p in work.points() if p.manifest.point == before.point), None)
     if brought is None:

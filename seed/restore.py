@@ -1,9 +1,11 @@
 """Restore: from a recovery point into a folder. Archives are read in their order, each span once.
 
-The catalog is taken in windows of bounded size. In each, folders are made, then contents are fetched archive by
-archive and written, special files among them, then further hard links are made; attributes of folders come last of
-all, so that nothing written into them disturbs their times. Where there are many files, forks write them, and the
-next window is read meanwhile: threads would only fight for the interpreter's lock at every call.
+The catalog is taken in windows of bounded size. In each window, folders are made first. Then contents are
+fetched archive by archive and written, special files among them. Then further hard links are made. Attributes
+of folders come last of all, so no write into a folder disturbs its times.
+
+If there are many files, forks write them, and the next window is read meanwhile: threads would only fight for
+the interpreter's lock at every call.
 """
 
 import errno
@@ -24,7 +26,7 @@ from seed.tree.system import TreeWriter
 
 WINDOW_ROWS = 20_000
 WINDOW_BYTES = 2 << 30
-# The target cannot have this link: it knows none, or not that many, or not from one mount to another.
+# The target cannot make this link: it supports none, or not that many, or none across mounts.
 UNLINKABLE = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 LACKING = "the folder above it could not be made"
@@ -48,13 +50,13 @@ class Restore:
         self._monitor = monitor
         self._folders: list[tuple[Entry, bytes]] = []
         self._links: dict[SameFile, bytes] = {}
-        self._standing: set[bytes] = set()  # paths that were whole before, and of whose file there are more
+        self._standing: set[bytes] = set()  # paths that were whole before, and have further hard links
         self._lacking = b""  # the beginning of all paths below a folder that could not be made
         self._alone: dict[bytes, File] = {}  # further links to be written as files of their own
         self._outcome = Outcome(monitor)
 
     def plan(self, *, target_exists: bool) -> Restored:
-        """What `run` would do, without writing: the same counts, and findings for what could not be had.
+        """Return the counts that `run` would give, without writing, and report files that could not be had.
 
         Raises as `run`.
         """
@@ -99,7 +101,7 @@ class Restore:
         return settled(File(entry, path), self._tree, self._outcome, self._reader.sealer) != "other"
 
     def verify(self) -> Verified:
-        """Compare what lies at the target with the point, entry by entry. Raises as `run`."""
+        """Compare the target with the point, entry by entry. Raises as `run`."""
         self._tree = self._open_tree()
         try:
             verification = Verification(self._tree, self._outcome, self._reader.sealer)
@@ -116,8 +118,11 @@ class Restore:
         return all(self._reader.is_there(chunk) for chunk in entry.chunk_ids())
 
     def run(self) -> Restored:
-        """Raises Interrupted, UsageError path-not-found, IntegrityError (the catalog is damaged), MediaError,
-        StoreError. When it returns, all that it counts as restored is on the medium."""
+        """Restore all selected entries. At the return, everything counted as restored is on the medium.
+
+        Raises Interrupted, UsageError path-not-found, IntegrityError (the catalog is damaged), MediaError,
+        StoreError.
+        """
         rows = self._rows()
         self._tree = self._open_tree()
         self._tree.begin()
@@ -128,7 +133,7 @@ class Restore:
             while window := self._window(rows):
                 files, its_links = self._make_folders(window)
                 begun = self._shares.begin(files)
-                self._shares.join(forks)  # of the window before: at most two are being written
+                self._shares.join(forks)  # those of the window before: at most two windows are being written
                 self._make_links(links)
                 forks, links = begun, its_links
             self._shares.join(forks)
@@ -143,7 +148,7 @@ class Restore:
         return self._outcome.done
 
     def _rows(self) -> Iterator[Entry]:
-        """The entries that are taken; nothing is written where there are none."""
+        """Return the selected entries. Raise UsageError path-not-found before any write if there are none."""
         rows = self._joined(self._selection.select(self._reader.entries(self._selection.below)))
         if (first := next(rows, None)) is None:
             raise UsageError(
@@ -157,7 +162,7 @@ class Restore:
 
     @staticmethod
     def _joined(entries: Iterable[Entry]) -> Iterator[Entry]:
-        """The rows of a file that spans several become one."""
+        """Yield one entry for each file, also for a file that spans several rows."""
         held: list[Entry] = []
         for entry in entries:
             if entry.part:
@@ -181,7 +186,7 @@ class Restore:
         return window
 
     def _make_folders(self, window: Sequence[Entry]) -> tuple[list[File], Links]:
-        """Make folders; what is to be written into them, and the further links to be made after that."""
+        """Make folders; return the files to write into them, and the further links to make after that."""
         if self._monitor.stopping():
             raise Interrupted(2)
         files: list[File] = []
@@ -200,7 +205,7 @@ class Restore:
 
     def _make_links(self, links: Links) -> None:
         while links:
-            later: Links = []  # links on what is written only now
+            later: Links = []  # links to files that are only written now
             for entry, path in links:
                 if self._links[_same_file(entry)] in self._alone:
                     later.append((entry, path))
@@ -217,14 +222,14 @@ class Restore:
             raise target_error(error, "") from error
 
     def _first_link(self, entry: Entry, path: bytes) -> bytes | None:
-        """The path restored before for the same file, where the entry is a further hard link on it."""
+        """Return the path restored before for the same file, if the entry is a further hard link to it."""
         if entry.type == FOLDER or entry.links < 2:
             return None
         first = self._links.setdefault(_same_file(entry), path)
         return None if first == path else first
 
     def _to_write(self, entry: Entry, path: bytes) -> File | None:
-        """The file to be written; None where what is there already stays."""
+        """Return the file to write; None if the object already there stays."""
         now = self._judge(entry, path)
         if now is None or self._stays(entry, path, now):
             return None
@@ -234,7 +239,7 @@ class Restore:
         return File(entry, path, now.mark, doubt)
 
     def _stays(self, entry: Entry, path: bytes, now: Judged) -> bool:
-        """Whether what is there already is left alone."""
+        """Return whether the object already there is left alone; count it if so."""
         if now.state in ("absent", "doubt") or (now.state == "other" and self._tree.overwrite):
             return False
         if now.state == "same":
@@ -248,7 +253,7 @@ class Restore:
         return True
 
     def _judge(self, entry: Entry, path: bytes) -> Judged | None:
-        """What stands there; None, and counted as failed, where that cannot be told."""
+        """Return the state of the path; None, after counting a failure, if the system cannot tell."""
         try:
             return self._tree.judge(entry, path)
         except (OSError, OffseedError) as error:
@@ -272,7 +277,7 @@ class Restore:
             self._outcome.done.same += bool(path) and not made
 
     def _make_link(self, entry: Entry, path: bytes) -> None:
-        """A further hard link; a file of its own where there is nothing to link it with, or no way to."""
+        """Make a further hard link, or note it as a file of its own if no link can be made."""
         first = self._links[_same_file(entry)]
         if first in self._standing or first in self._shares.linked:
             now = self._tree.judge(entry, path)
@@ -297,7 +302,7 @@ class Restore:
             self._alone[path] = file
 
     def _link_stands(self, entry: Entry, now: Judged, path: bytes, first: bytes) -> bool:
-        """Whether what is there already, where a further hard link belongs, is left alone."""
+        """Return whether the object already there, in place of a further hard link, is left alone."""
         if now.state == "twin":
             return self._stays(entry, path, now)
         if self._tree.is_link(first, path):
@@ -309,7 +314,7 @@ class Restore:
         return True
 
     def _path(self, entry: Entry) -> bytes:
-        """Where the entry goes: its full path, or what is left of it below the chosen folder."""
+        """Return the entry's place in the target: its full path, or its path below the chosen folder."""
         below = self._selection.below
         if not below:
             return entry.path
@@ -326,6 +331,9 @@ class Restore:
 
 
 def _same_file(entry: Entry) -> SameFile:
-    """Equal for all hard links on one file, pipe, device or symbolic link, as long as it was not changed between them."""
+    """Return a value that is equal for all hard links to one file, pipe, device or symbolic link.
+
+    It holds as long as the file was not changed between the readings of its links.
+    """
     content = entry.content or entry.chunks[:32] or entry.target
     return entry.type, entry.device, entry.inode, entry.size, entry.modified, content

@@ -1,4 +1,7 @@
-"""How long this machine wants its recovery points kept: a signed policy, which the datacenter applies without keys."""
+"""The time for which this machine wants its recovery points kept: a signed policy.
+
+The datacenter applies the policy without keys.
+"""
 
 import re
 import time
@@ -17,8 +20,11 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 
 @dataclass(frozen=True)
 class Planned:
-    """Until when a point is kept, and by which rules; `admitted`, or as it would be now. The `last` complete one of a machine is
-    kept in any case; `until` is None where a point is not complete, or is doubted, and none can be told."""
+    """The end of a point's time, and the rules that give it.
+
+    The time is `admitted`, or the one that the point would get now. The `last` complete point of a machine is
+    kept in any case. `until` is None if a point is not complete, or is doubted: then no time can be told.
+    """
 
     manifest: Manifest
     until: int | None
@@ -28,7 +34,7 @@ class Planned:
 
 
 def policy_of(home: Home) -> Policy | None:
-    """The policy that was set last; None where the usual one holds."""
+    """Return the policy that was set last; None if the usual one holds."""
     signed = home.identity.policy
     return envelope.read(signed, "policy").peek(Policy) if signed is not None else None
 
@@ -39,7 +45,10 @@ def rules_of(home: Home) -> Rules:
 
 
 def set_policy(home: Home, rules: Rules) -> Policy:
-    """Sign the next policy; days begin as they do here and now. The home is locked by the caller. Raises HomeError, UsageError."""
+    """Sign the next policy; the caller has locked the home. Raises HomeError, UsageError.
+
+    The days of the policy begin as they do here and now.
+    """
     if not any((rules.every, rules.daily, rules.weekly, rules.monthly, rules.yearly)):
         raise UsageError(
             "retention-unreadable", "by this policy no point but the last would be kept",
@@ -66,9 +75,9 @@ def parse_rules(
     monthly: str | None,
     yearly: str | None,
 ) -> Rules:
-    """`before` with what is given: a number, and behind an @ the day or month, as 104@sun, 60@first-sun or 60@15, 10@mar.
+    """Return `before` with the given changes: a number, and behind an @ the day or month.
 
-    Raises UsageError retention-unreadable.
+    Examples are 104@sun, 60@first-sun or 60@15, 10@mar. Raises UsageError retention-unreadable.
     """
     rules = before
     if every is not None:
@@ -94,7 +103,10 @@ def parse_rules(
 
 
 def calendar(home: Home, kept: Kept, found: Sequence[tuple[Manifest, bool]], now: int) -> list[Planned]:
-    """Of points by sequence, each with whether it is complete, until when they are kept and why."""
+    """Return until when each point is kept, and why.
+
+    `found` are the points by sequence, each with whether it is complete.
+    """
     policy = policy_of(home)
     rules, zone = (policy.rules, policy.zone) if policy is not None else (USUAL, 0)
     whole = [m for m, complete in found if complete and m.point_kind != "partial"]

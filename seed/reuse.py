@@ -1,8 +1,9 @@
-"""What of earlier recovery points a run may build upon, judged before it is believed (PROTOCOL 10).
+"""The archives of earlier recovery points that a run may build upon, judged before use (PROTOCOL 10).
 
-An archive may be reused if the vault lists it at its right size, or if it is promised: it lies on a disk of a finished
-set that has not come to the vault yet. Of what the vault holds, some records are fetched and opened, more of them where
-the home had lost what it knew. What is neither there nor promised is lost: what lay in it is read and sent again.
+An archive may be reused if the vault lists it at its right size, or if it is promised. A promised archive
+lies on a disk of a finished set that has not come to the vault yet. Some records of the archives in the vault
+are fetched and opened; more of them if the home had lost its knowledge. An archive that is neither there nor
+promised is lost: its files are read and sent again.
 """
 
 import secrets
@@ -41,8 +42,12 @@ Needed = dict[ArchiveName, tuple[Need, Section | None]]
 
 @dataclass(frozen=True)
 class Reusable:
-    """The archives that may be reused: of the last points those that are there, then those that are not yet; and `further` ones,
-    which other points need. The `promised` ones among all of them are not there yet."""
+    """The archives that may be reused.
+
+    `needs` and `sections` are those of the last points: first those that are there, then those that are not
+    yet. `further` are archives that other points need. The `promised` ones among all of them are not there
+    yet.
+    """
 
     needs: tuple[Need, ...] = ()
     sections: tuple[Section, ...] = ()
@@ -55,7 +60,7 @@ class Reusable:
         yield from self.further.sections()
 
     def catalogs(self) -> Iterator[Section]:
-        """Yield the indexes of those that hold catalogs, of the last points first. Raises as `Further.sections`."""
+        """Yield the indexes of archives of catalogs, last points first. Raises as `Further.sections`."""
         yield from (s for s in self.all_sections() if s.archive.archive_class == METADATA_CLASS)
 
 
@@ -73,13 +78,14 @@ def reusable(
     sample: int = SAMPLE,
     further: bool = True,
 ) -> Reusable:
-    """Return what may be reused of the archives that the points need which `stay`: those of `readers`, the last points; and the
-    `further` ones, if these are asked for.
+    """Return the archives that may be reused, among those that the points in `stay` need.
 
-    `points` are all that this machine has, `stock` is what the vault holds and has not condemned. A lost archive of the last points
-    is a finding. Disks that the vault has received are noted in the home. `sample` records are fetched and opened.
+    They are the archives of `readers`, the last points, and `further` ones if these are asked for. `points`
+    are all that this machine has. `stock` are the archives that the vault holds and has not condemned. A lost
+    archive of the last points is a finding. The home notes the disks that the vault has received. `sample`
+    records are fetched and opened.
 
-    Raises StoreError, MediaError where the vault does not answer.
+    Raises StoreError, MediaError if the vault does not answer.
     """
     if not readers:
         return Reusable()
@@ -124,14 +130,17 @@ def reusable(
 def _not_whole(
     vault: Store, names: Iterable[ArchiveName], wanted: Mapping[ArchiveName, Holding], stock: Stock
 ) -> Iterator[ArchiveName]:
-    """Of disks that were given up, the archives that the vault lists and that are somebody's junk: such a disk brought nothing."""
+    """Yield the archives of given-up disks that the vault lists, although their bytes are somebody's junk.
+
+    Such a disk brought nothing.
+    """
     for name in names:
         if name in wanted and stock.holds(wanted[name]) and not is_whole(vault, name):
             yield name
 
 
 def is_whole(vault: Store, archive: ArchiveName) -> bool:
-    """Read an archive in the vault whole, and tell whether it is the one of its name. Raises StoreError, MediaError."""
+    """Return whether an archive in the vault, read whole, has its name. Raises StoreError, MediaError."""
     place = layout.archive_name(archive)
     with damage_aside():
         return layout.is_name_of(place, hex_digest(vault.get(place)))
@@ -141,7 +150,7 @@ def is_whole(vault: Store, archive: ArchiveName) -> bool:
 def _ground(
     needed: Iterable[Holding], stock: Stock, coming: Collection[ArchiveName]
 ) -> Iterator[tuple[ArchiveName, Holding]]:
-    """Those of the `needed` archives that are there or promised; and what stands in for those that are not there."""
+    """Yield the `needed` archives that are there or promised, and the replacements of those not there."""
     for archive in needed:
         if stock.holds(archive) or archive.name in coming:
             yield archive.name, archive
@@ -150,7 +159,10 @@ def _ground(
 
 
 def _as_held(archives: Needed, stock: Stock, cached: Cached) -> Needed:
-    """The same by the archives that stand in, where these alone are in the vault: of a catalog the home may have the old one."""
+    """Return the needs by replacing archives, for archives that only these hold in the vault.
+
+    Of a catalog, the home may still have the old archive.
+    """
     gone = [
         need
         for need, _ in archives.values()
@@ -166,7 +178,7 @@ def _as_held(archives: Needed, stock: Stock, cached: Cached) -> Needed:
         others = [found[by.name] for by in stand_ins if by.name in found]
         said = reduce(or_, stand_ins.values())
         if index and len(others) == len(stand_ins) and unheld(old, index, said, others):
-            held[old.archive.name] = old, index  # whoever says that they hold it errs: it is lost
+            held[old.archive.name] = old, index  # the replacement claims too much: the archive is lost
             continue
         for by, bits in stand_ins.items():
             if (section := found.get(by.name)) is not None:
@@ -179,8 +191,11 @@ def _as_held(archives: Needed, stock: Stock, cached: Cached) -> Needed:
 def promised(
     home: Home, points: Sequence[Point], vault: Store, union: Union, monitor: Monitor
 ) -> Iterator[ArchiveName]:
-    """The archives on disks that did not come: by the home's journals; of a set that this home does not know, all that
-    its point needs, unless all its disks have come."""
+    """Yield the archives on disks that did not come, by the home's journals.
+
+    For a set that this home does not know, these are all archives that its point needs, unless all its disks
+    have come.
+    """
     kept = {k.state.set: k for k in kept_sets(home)}
     known = {point.manifest.point: point for point in points}
     came = home.identity.came_to(vault)
@@ -195,8 +210,10 @@ def promised(
 def in_post(
     home: Home, points: Sequence[Point], vault: Store, union: Union, monitor: Monitor
 ) -> Iterator[ArchiveName]:
-    """Yield the archives of content that this home has written onto disks which have not come: the vault can hold none of them, whatever
-    it lists under such a name. Raises StoreError."""
+    """Yield the archives of content that this home wrote onto disks that have not come. Raises StoreError.
+
+    The vault can hold none of them, even if it lists such a name.
+    """
     kept = {k.state.set: k for k in kept_sets(home)}
     came = home.identity.came_to(vault)
     for document in sets_behind(union, points):
@@ -208,7 +225,10 @@ def in_post(
 def _on_its_way(
     kept: KeptSet, document: SetDocument, waiting: Collection[int], monitor: Monitor
 ) -> Iterator[Holding]:
-    """The archives of a set on disks that never came: what has come once, and may be erased, is promised by nobody."""
+    """Yield the archives of a set on disks that never came.
+
+    A disk that has come once may be erased, so its archives are promised no longer.
+    """
     numbers = {disk.number for disk in document.disks}
     for disk in kept.state.disks:
         if disk.number not in numbers:
@@ -220,7 +240,7 @@ def _on_its_way(
 
 
 def given_up(home: Home, monitor: Monitor) -> Iterator[ArchiveName]:
-    """The archives on disks that their owner gave up."""
+    """Yield the archives on disks that their owner gave up."""
     for kept in kept_sets(home):
         for disk in kept.state.disks:
             if disk.dropped:
@@ -236,7 +256,10 @@ def untrue(
     sample: int,
     monitor: Monitor,
 ) -> set[ArchiveName]:
-    """Those of the `archives` of which a record that was asked for is not what it should be; then others are asked for."""
+    """Return those of the `archives` with a wrong record in the sample.
+
+    After a wrong record, the sample begins anew among the other archives.
+    """
     bad: set[ArchiveName] = set()
     good = [*archives]
     left = sample

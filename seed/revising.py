@@ -1,7 +1,8 @@
-"""Revisions: an old recovery point of which archives are lost, as far as it can still be had.
+"""Revisions: an old recovery point that lost archives, as far as it can still be had.
 
-What of it lies in other archives is found again by its id: chunks of large files as they are, small files in whichever
-bundle holds them now. In place of the rest stands `LOST`. Rows keep their segments, so what did not change is shared.
+Contents in other archives are found again by their ids: chunks of large files as they are, small files in the
+bundle that holds them now. `LOST` replaces the rest. Rows keep their segments, so unchanged segments are
+shared.
 """
 
 from collections.abc import Callable, Sequence, Set
@@ -38,8 +39,10 @@ class Revised:
 
 
 class Revising:
-    """Revises points of one master key. `known` are the chunks that can be had; `store` is called with every segment and
-    page that is new."""
+    """A reviser of the points of one master key.
+
+    `known` are the chunks that can be had. `store` is called with every segment and page that is new.
+    """
 
     def __init__(self, sealer: ChunkSealer, known: Known, store: Callable[[Sealed], None]) -> None:
         self._sealer = sealer
@@ -49,9 +52,9 @@ class Revising:
         self._learnt: set[ChunkId] = set()
 
     def learn(self, reader: PointReader) -> None:
-        """Where the small files of a point lie, in segments not learnt before.
+        """Learn where the small files of a point lie, from segments not learnt before.
 
-        Raises IntegrityError, FormatError, StoreError, MediaError where its catalog cannot be read to its end.
+        Raises IntegrityError, FormatError, StoreError, MediaError if its catalog cannot be read to its end.
         """
         for row in reader.page_rows():
             if row.segment in self._learnt:
@@ -60,15 +63,18 @@ class Revising:
             self._learnt.add(row.segment)
 
     def has(self, content: ContentId) -> bool:
-        """Whether a small file's content lies in a bundle that can be had."""
+        """Return whether a small file's content lies in a bundle that can be had."""
         return self._small.get(content) is not None
 
     def remember(self, files: Sequence[tuple[bytes, ChunkId, int]]) -> None:
-        """Where small files lie by now: content id, bundle, offset in it."""
+        """Note where small files lie by now: content id, bundle, offset in it."""
         self._small.learn(files, self._known)
 
     def revise(self, reader: PointReader) -> Revised:
-        """The point as it can be had now. Raises IntegrityError, FormatError, StoreError where its catalog cannot be read."""
+        """Return the point as it can be had now.
+
+        Raises IntegrityError, FormatError, StoreError if its catalog cannot be read.
+        """
         lost: dict[bytes, None] = {}
         live: set[ChunkId] = set()
         segments = [self._segment(reader, row, live, lost) for row in reader.page_rows()]
@@ -81,7 +87,7 @@ class Revising:
         return Revised(catalogued, tuple(lost))
 
     def lost(self, reader: PointReader) -> set[bytes]:
-        """Return the files that would be lost if this point was revised; nothing is stored. Raises as `revise`."""
+        """Return the files that a revision of this point would lose; store nothing. Raises as `revise`."""
         return {
             entry.path
             for row in reader.page_rows()
@@ -103,13 +109,13 @@ class Revising:
         return PageRow(segment, row.rows, row.first, row.last)
 
     def _rows(self, raw: bytes, row: PageRow) -> tuple[list[Entry], list[Entry]]:
-        """Return the rows of a segment, and the same as they can be had now."""
+        """Return the rows of a segment as they are, and as they can be had now."""
         entries = decode_entries(raw, f"segment {row.segment.hex()[:16]}")
         missing = self._known.missing({chunk for entry in entries for chunk in entry.chunk_ids()})
         return entries, [self._mended(entry, missing) for entry in entries] if missing else entries
 
     def _mended(self, entry: Entry, missing: Set[ChunkId]) -> Entry:
-        """A row that points to what can be had."""
+        """Return the row with references to chunks that can be had, and `LOST` in place of the others."""
         ids = entry.chunk_ids()
         if missing.isdisjoint(ids):
             return entry

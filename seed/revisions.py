@@ -1,4 +1,7 @@
-"""Recovery points revised: those that need what is gone, so that they name what can still be had, and what is lost."""
+"""Revised recovery points: they replace points that need lost archives.
+
+They name the contents that can still be had, and the files that are lost.
+"""
 
 import os
 from collections.abc import Collection, Iterable, Sequence
@@ -26,7 +29,10 @@ Needs = dict[ArchiveName, Need]
 
 
 def unmet(work: Work, found: Sequence[Point], gone: Collection[ArchiveName]) -> list[Point]:
-    """The points that this machine signed and that need what is gone. One that cannot be read is a finding."""
+    """Return the points that this machine signed and that need archives which are gone.
+
+    A point that cannot be read is a finding.
+    """
     found_unmet = []
     there = work.stock().without(gone)
     for point in found:
@@ -43,7 +49,7 @@ def unmet(work: Work, found: Sequence[Point], gone: Collection[ArchiveName]) -> 
 
 @dataclass(frozen=True)
 class Base:
-    """A revision from which a further one may be made, and of how many files something would be `lost` in that."""
+    """A base for a further revision, and the number of files that would be `lost` in that."""
 
     reader: PointReader
     stood: Needs
@@ -51,13 +57,19 @@ class Base:
 
 
 class Revision:
-    """Revises every point that needs archives which are `gone`. What is elsewhere, or may come yet, is left as it is."""
+    """The revision of every point that needs archives which are `gone`.
+
+    Points are left as they are if their records lie elsewhere, or may come yet.
+    """
 
     def __init__(
         self, work: Work, gone: Collection[ArchiveName], level: int, earlier: Sequence[Point] = ()
     ) -> None:
-        """Takes in what any point has, the newest first; before these the `earlier` revisions, from which points are renewed. What
-        cannot be read is said of the points that are revised."""
+        """Learn the contents of all points, the newest first; before these, of the `earlier` revisions.
+
+        Points are renewed from the `earlier` revisions. Only the points that are revised report a catalog
+        that cannot be read.
+        """
         self._work = work
         self._gone = gone
         found = work.points()
@@ -67,7 +79,7 @@ class Revision:
         self._metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, master.key_id)
         self._known = Known()
         self._revising = Revising(ChunkSealer(master, level), self._known, self._store)
-        # The archives of all points that are not gone: their indexes, and what is counted in them.
+        # The archives of all points that are not gone: their indexes, and the records that count in them.
         self._sections: dict[ArchiveName, Section] = {}
         self._needs: Needs = {}
         for point in (*earlier, *reversed(found)) if self.short or earlier else ():
@@ -75,18 +87,21 @@ class Revision:
                 self._learn(PointReader(work.own, point, work.monitor))
 
     def has(self, content: ContentId) -> bool:
-        """Whether a small file's content lies somewhere."""
+        """Return whether a small file's content lies somewhere."""
         return self._revising.has(content)
 
     def add(self, sections: Iterable[Section], files: Sequence[tuple[bytes, ChunkId, int]]) -> None:
-        """Content was laid anew: archives, and of small files their content id, bundle and offset in it."""
+        """Take in content that was laid anew: archives, and small files by content id, bundle and offset."""
         for section in sections:
             self._sections[section.archive.name] = section
             self._known.add_all(section.chunks())
         self._revising.remember(files)
 
     def publish(self) -> tuple[list[Manifest], set[bytes]]:
-        """The new manifests, put into the vault, and the files of which a version is lost. Raises as `Work.publish`."""
+        """Put the new manifests into the vault; return them, and the files that lost a version.
+
+        Raises as `Work.publish`.
+        """
         work, manifests, lost = self._work, list[Manifest](), set[bytes]()
         for point in self.short:
             try:
@@ -113,7 +128,10 @@ class Revision:
         return self._put(self._revising.revise(base.reader), base.stood, newest)
 
     def _read(self, point: Point) -> tuple[PointReader, Needs]:
-        """Open a point, and say what of its needs is not gone. Raises IntegrityError, FormatError, StoreError, MediaError."""
+        """Return a reader of a point, and those of its needs that are not gone.
+
+        Raises IntegrityError, FormatError, StoreError, MediaError.
+        """
         reader = PointReader(self._work.own, point, self._work.monitor)
         stood = {n.archive.name: n for n in reader.needs if n.archive.name not in self._gone}
         if unread := stood.keys() - self._sections.keys():
@@ -121,7 +139,7 @@ class Revision:
         return reader, stood
 
     def _put(self, revised: Revised, stood: Needs, before: Point) -> Manifest:
-        """Put what takes the place of `before`. Raises as `Work.publish`."""
+        """Put the revision that takes the place of `before`. Raises as `Work.publish`."""
         work = self._work
         self._metadata.flush()
         sections = [*self._sections.values(), *work.cache.sections]

@@ -1,4 +1,4 @@
-"""A catalog row in the making: an entry as the walk met it, and where its content lies, as far as that is named yet."""
+"""A catalog row in the making: an entry as the walk met it, and the place of its content, if named yet."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,13 @@ ATTEMPTS = 2  # at a file that is replaced while it is read
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """An entry whose content lies in `bundle`, or in `pieces`, or nowhere; `awaited` until it was read, `gone` where it
-    could not be. A further name of a file has the row of its first as `same`, and its own row of the basis as `before`.
+    """An entry with its content in `bundle`, or in `pieces`, or nowhere.
 
-    The next run reads an entry again that `hides` something: a change since its reading may have left it with the same time
-    of change, or it is lacking attributes.
+    It is `awaited` until it was read, `gone` if it could not be read. A further name of a file has the row of
+    its first name as `same`, and its own row of the basis as `before`.
+
+    The next run reads an entry again that `hides` something: a change after its reading that left the same
+    time of change, or attributes that are lacking.
     """
 
     entry: Entry
@@ -47,11 +49,11 @@ class Row:
 
     @property
     def dated(self) -> Entry:
-        """The entry; without its time of change where the next run is to read it again."""
+        """The entry; without its time of change if the next run must read it again."""
         return self.entry._replace(ctime=0, ctime_ns=0) if self.hides else self.entry
 
     def finished(self) -> Entry:
-        """The entry with its chunk references."""
+        """Return the entry with its chunk references."""
         if self.same is not None:
             first = self.same.finished()
             entry = self.entry._replace(size=first.size, extents=first.extents)
@@ -65,7 +67,7 @@ class Row:
         return self.dated
 
     def so_far(self) -> list[Entry]:
-        """What the journal does not know yet of a file in reading: a row of its next chunks."""
+        """Return a row of the next chunks of a file in reading, if the journal does not know them yet."""
         if self.pieces is None or self.pieces.named <= self.journalled:
             return []
         first, last = self.journalled, self.pieces.named
@@ -76,7 +78,7 @@ class Row:
 
 
 def shrunk(entry: Entry, regions: Sequence[tuple[int, int]], data: int) -> Entry:
-    """A file that ended early, after so many bytes of data: it is kept as the file that it then was."""
+    """Return the entry of a file that ended early, after `data` bytes of data: the file as it was then."""
     kept: list[tuple[int, int]] = []
     for offset, length in regions:
         if data:

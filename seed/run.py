@@ -1,7 +1,7 @@
 """One motion: source → chunking → dedup → sealing → packing → placing; the commit is the caller's next step.
 
-Rows are handed to the catalog in the order of the walk, each as soon as all its chunks are named. What an earlier run
-found and that is unchanged, by its row in the basis, is not opened again, as far as its chunks are known.
+The catalog receives rows in the order of the walk, each as soon as all its chunks are named. A file that is
+unchanged since an earlier run, by its row in the basis, is not opened again if its chunks are known.
 """
 
 import errno
@@ -40,7 +40,7 @@ PROGRESS_FILES = 1000
 
 
 class Run:
-    """Reads entries, sends archives on by two packers; `finish` returns what the catalog amounts to."""
+    """A run that reads entries and sends archives on by two packers; `finish` ends the catalog."""
 
     def __init__(
         self,
@@ -56,7 +56,11 @@ class Run:
         contents: Contents | None = None,
         items: Sequence[bytes] = (),
     ) -> None:
-        """`contents` knows where small files of earlier points lie, if there are any; `items` are counted one by one."""
+        """Prepare the run.
+
+        `contents` knows where small files of earlier points lie, if there are any. `items` are counted one by
+        one.
+        """
         master, parameters = identity.master, identity.chunking
         self.monitor = monitor
         self.unchanged = Unchanged(known)
@@ -74,7 +78,7 @@ class Run:
         self._catalog = Cataloguing(master, sealer, known, self._store_metadata, journal.append, items)
         self._rows: deque[Row] = deque()
         self._reading: Row | None = None  # a long file
-        self._missed: deque[tuple[Row, int]] = deque()  # that could not be read, and why
+        self._missed: deque[tuple[Row, int]] = deque()  # rows of files that could not be read, and the errors
         self._folders = Folders()
         self._clocks = Clocks()
         self._links: dict[tuple[int, int], Row] = {}
@@ -86,7 +90,7 @@ class Run:
         return self._catalog.entries
 
     def read(self, source: Iterable[Found]) -> None:
-        """Take in a whole source. Raises Interrupted once the user asks to stop."""
+        """Take in a whole source. Raises Interrupted when the user asks to stop."""
         for found in source:
             if self.monitor.stopping():
                 raise Interrupted(2)
@@ -113,7 +117,7 @@ class Run:
                 self._emit()
 
     def finish(self) -> Catalogued:
-        """Seal and send on all that is still held."""
+        """Seal and send on everything that is still held; return the facts of the catalog."""
         self.flush()
         self._emit()
         self._tell_progress()
@@ -123,20 +127,20 @@ class Run:
         return catalogued
 
     def so_far(self) -> Catalogued:
-        """What all that was read until now amounts to; sent on as `flush` does. More may be read after it."""
+        """Send on as `flush` does; return the facts of the catalog so far. More may be read afterwards."""
         self.flush()
         catalogued = self._catalog.so_far()
         self._metadata.flush()
         return catalogued
 
     def flush(self) -> None:
-        """Send on the content read so far: what a stopped run has done is not done again."""
+        """Send on the content read so far: the work of a stopped run is not done again."""
         self._settle()
         self._content.flush()
         self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Journal the rows so far. What their chunks lie in need not be durable yet."""
+        """Journal the rows so far. The archives of their chunks need not be durable yet."""
         self._emit()
         self._catalog.checkpoint(self._reading.so_far() if self._reading is not None else ())
 
@@ -147,7 +151,7 @@ class Run:
         self._journal.close()
 
     def _progress(self, done: int) -> None:
-        """Say what was read, not for every file."""
+        """Report progress, but not for every file."""
         self._done += done
         if self._done >= PROGRESS_STEP or self._files >= PROGRESS_FILES:
             self._tell_progress()
@@ -178,7 +182,7 @@ class Run:
             return
         if before is not None and self.unchanged.is_same(entry, before):
             entry = self.unchanged.settled(entry, before)
-            if found.above:  # it changes with what is not backed up, and its row would be sent for nothing
+            if found.above:  # it changes with files outside the backup: its row would be sent for nothing
                 entry = timed_as(entry, before)
         hides |= found.lacking
         self._rows.append(Row(entry, hides, origin=None if hides or entry != before else origin))
@@ -211,14 +215,14 @@ class Run:
             self._links[found.number] = row
 
     def _take_over(self, row: Row, same: Row) -> None:
-        """A further name of a file: its content is not read again."""
+        """Take in a further name of a file: its content is not read again."""
         self._rows.append(row)
         same.others = [*(same.others or ()), row]
         if len(same.others) + 1 >= row.entry.links:
             del self._links[row.entry.device, row.entry.inode]
 
     def _reused(self, entry: Entry, before: Entry) -> Entry | None:
-        """An unchanged file of which all chunks are known; None where it must be read."""
+        """Return the entry of an unchanged file if all its chunks are known; None if it must be read."""
         reused = self.unchanged.reused(entry, before)
         if reused is not None:
             self._stored.remember(reused.content, reused.chunks, reused.offset)
@@ -226,7 +230,7 @@ class Run:
         return reused
 
     def _take_in(self, desk: Desk, rows: Sequence[Row], got: Got) -> None:
-        """A batch of small files was read, as far as it could be. What is not stored yet is kept."""
+        """Take in a batch of small files, as far as it could be read. Contents not stored yet are kept."""
         contents = [ContentId(got.contents[at : at + 16]) for at in range(0, len(got.contents), 16)]
         stored = self._stored
         places = stored.find(contents)
@@ -264,7 +268,7 @@ class Run:
             self._tell(row.entry.path, why(xattrs_failure), code="source-xattrs")
 
     def _read_missed(self) -> None:
-        """Files that were saved anew since the walk met them are read as they are now; what is left cannot be had."""
+        """Read files that were saved anew since the walk met them, as they are now; give up the others."""
         while self._missed:
             row, failure = self._missed.popleft()
             again = failure == errno.ENOENT and row.attempts
@@ -288,7 +292,7 @@ class Run:
                 self._opened(fresh, row, None, in_order=False)
 
     def _lose(self, row: Row, why: str) -> None:
-        """A file that cannot be read is left out, but by another of its names perhaps it can."""
+        """Leave out a file that cannot be read; try its next name, if it has one."""
         self._skip(row.entry.path, why)
         row.gone, row.awaited = True, False
         if row.others:
@@ -299,7 +303,7 @@ class Run:
             self._missed.append((first, errno.ENOENT))
 
     def _opened(self, found: Found, row: Row, before: Entry | None, *, in_order: bool = True) -> Row:
-        """Read a file that is large or empty; where that fails it is missed."""
+        """Read a file that is large or empty; if that fails, note it as missed."""
         row.awaited = True
         handle = -1
         try:
@@ -324,7 +328,7 @@ class Run:
         if regions != [(0, entry.size)]:
             row.entry = entry._replace(extents=packed(regions))
         self._beside += entry.size
-        if in_order and self._beside > LONG:  # so that all rows before this one can be journalled before it
+        if in_order and self._beside > LONG:  # then all rows before this one can be journalled before it
             self._gather_all()
         if in_order and entry.size > LONG:
             self._reading = row
@@ -339,7 +343,7 @@ class Run:
             raise Interrupted(2)
 
     def _check_unchanged(self, entry: Entry, handle: int) -> None:
-        """Raises SourceError where it is no longer the file that the walk met."""
+        """Raise SourceError if it is no longer the file that the walk met."""
         with reading():
             now = os.fstat(handle)
         if (now.st_dev, now.st_ino) != (entry.device, entry.inode):
@@ -357,7 +361,7 @@ class Run:
         self.monitor.finding(Finding(code=code, subject="/" + os.fsdecode(path), detail=detail))
 
     def _settle(self) -> None:
-        """Read, seal and name all that is on its way."""
+        """Read, seal and name everything that is on its way."""
         self._gather_all()
         self._sealing.drain()
 
@@ -370,7 +374,7 @@ class Run:
             self._gathering.drain()
 
     def _sealed(self, unit: Unit, sealed: Sealed) -> None:
-        """A bundle was sealed; it is handed on unless the like of it is stored."""
+        """Store the sealed bundle unless it is a duplicate."""
         self._deliver(unit, sealed if self._known.claim(sealed.chunk) else Sealed(sealed.chunk))
 
     def _deliver(self, unit: Unit, sealed: Sealed) -> None:
@@ -389,7 +393,7 @@ class Run:
         self._metadata.add(CATALOG, sealed.chunk, sealed.record, sealed.record_digest)
 
     def _emit(self) -> None:
-        """Hand on rows whose chunks are all named. Units are named in order."""
+        """Hand on the rows with all chunks named. Units are named in order."""
         rows = self._rows
         while rows and rows[0].named:
             row = rows.popleft()
