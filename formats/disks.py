@@ -6,10 +6,10 @@ The writer of the disk may have put links there; this code follows none.
 import os
 from pathlib import Path
 
-from formats.documents.acceptance import folder_identity
 from formats.errors import MediaError, UsageError
 from formats.ids import SetId
 from formats.layout import DISK_FOLDER
+from formats.rules.acceptance import folder_identity
 from formats.store.failures import meaning, told
 
 FOLDERS_MAX = 128  # each is held open while it is read
@@ -82,3 +82,16 @@ def _own(disk: Path, folder: Path) -> Path:
                 hint="somebody put it there: look at it, and give another disk",
             )  # fmt: skip
     return folder
+
+
+def check_disk(path: Path) -> None:
+    """Raise MediaError disk-missing if `path` is no folder. A missing mount point is never created."""
+    if not path.is_dir():
+        what = "there is no disk at this path"
+        if path.is_block_device():
+            what = "this is a device, not the folder that it is mounted at"
+        elif path.exists():
+            what = "this is a file, not the folder of a disk"
+        raise MediaError(
+            "disk-missing", what, subject=str(path), hint="mount the disk and give the path it is mounted at"
+        )

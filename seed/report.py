@@ -9,35 +9,29 @@ from contextlib import ExitStack, suppress
 from formats.documents.custody import Custody
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import ArchiveName
-from formats.jobs.listing import jobs
 from formats.monitor import Monitor, Tally
-from formats.replaced import Stock
-from formats.reports import sections
-from formats.reports.facts import (
-    DiskFact,
-    JobFact,
-    PointFact,
-    Told,
-    new_bytes,
-    state_of,
-)
-from formats.reports.page import page
-from formats.retention import read_kept
-from formats.standing import Standing, awaited
+from formats.rules.completeness import Standing, awaited
+from formats.rules.replacements import Stock
+from formats.rules.retention import read_kept
+from formats.shell.jobs.listing import jobs
+from formats.shell.reports import sections
+from formats.shell.reports.facts import DiskFact, JobFact, PointFact, Told, new_bytes, state_of
+from formats.shell.reports.page import page
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables.needs import Need
 from formats.words import counted, moment, size
-from seed.custody import AWAITED, history, steps_of, whereabouts
-from seed.disk import read_journal
-from seed.disk_sets import DiskState, KeptSet, kept_sets
-from seed.doubts import Remembered, shown
-from seed.doubts import told as why
-from seed.home import Home
-from seed.machines import own_machines
-from seed.reading import Point, Union, needed_of, points
-from seed.standing import standings
-from seed.wanted import still_wanted
+from seed.disks.custody import AWAITED, history, steps_of, whereabouts
+from seed.home.disk_sets import DiskState, KeptSet, kept_sets
+from seed.home.doubt_records import Remembered, shown
+from seed.home.doubt_records import told as why
+from seed.home.home import Home
+from seed.points.completeness import standings
+from seed.points.layered_store import Union
+from seed.points.machine_keys import own_machines
+from seed.points.points import Point, needed_of, points
+from seed.repair.want_list import still_wanted
+from seed.targets.disk_writer import read_journal
 
 ON_ITS_WAY = "on its way, as far as is known here"
 

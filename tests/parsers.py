@@ -5,9 +5,7 @@ import plistlib
 from collections.abc import Callable
 
 from formats import layout
-from formats.codes import parse_code
 from formats.documents import envelope
-from formats.documents.acceptance import DiskAcceptance, folder_identity
 from formats.documents.codec import Record
 from formats.documents.credential import check_leaf, load_certificate
 from formats.documents.credential_file import CredentialFile
@@ -20,18 +18,20 @@ from formats.keyed.passphrase import check, readings
 from formats.keyed.root import Root
 from formats.keyed.slots import open_slot, slot_from_json
 from formats.monitor import Tally
-from formats.sending import parse_moment
+from formats.rules.acceptance import DiskAcceptance, folder_identity
+from formats.rules.disk_code import parse_code
+from formats.shell.custody_options import parse_moment
 from formats.store.access import Access, check_secret, proxy_url
 from formats.store.azblob.service import connect, parse_address
 from formats.tables import archive, holdings, needs, sections
 from formats.tables.index import CONTENT, decode_index
 from formats.wire import Json, decode_json, encode_json
-from seed import xattrs
 from seed.cli.values import parse_size
-from seed.drives import linux, macos, windows
-from seed.drives.device import parsed
-from seed.home import State
-from seed.throttle import parse_days, parse_hours, parse_rate
+from seed.disks.drives import linux, macos, windows
+from seed.disks.drives.device import parsed
+from seed.home.home import State
+from seed.home.throttle import parse_days, parse_hours, parse_rate
+from seed.source import xattrs
 from tests.vectors.catalog import ENTRIES, REPEATED, SEALER
 from tests.vectors.documents import (
     CERTIFICATE,

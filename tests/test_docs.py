@@ -13,7 +13,7 @@ import markdown_it as markdown
 import pytest
 import typer
 
-from formats.verbs import Program
+from formats.shell.command_groups import Program
 from importer.cli.app import app as importer_app
 from seed.cli.app import app as seed_app
 

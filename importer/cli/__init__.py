@@ -8,12 +8,12 @@ TYPE_CHECKING = False  # for mypy; to import typing takes longer than all this
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from formats.console import Console
+    from formats.shell.console import Console
 
 
 def main() -> None:
     """Run the `importer` command."""
-    from formats.ending import framed
+    from formats.shell.crash_guard import framed
 
     # A start makes tens of thousands of objects that stay, and hardly one that is part of a cycle.
     gc.set_threshold(100_000)
@@ -21,8 +21,8 @@ def main() -> None:
 
 
 def _work() -> int:
-    from formats.completion import hear_shell, variable
-    from formats.console import run
+    from formats.shell.completion import hear_shell, variable
+    from formats.shell.console import run
     from importer.cli.app import app
 
     if variable("importer") in os.environ:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from formats.console import Console, command
 from formats.errors import UsageError
-from formats.files import create_private
-from formats.verbs import group
+from formats.shell.command_groups import group
+from formats.shell.console import Console, command
+from formats.shell.user_files import create_private
 from formats.words import instant
 from importer.cli.app import VaultOption, app, vault_of
 
@@ -40,7 +40,7 @@ def access_issue(
 
     Example: importer access issue --vault azblob://account/backups --out web1.access
     """
-    from importer.vault import grant_access
+    from importer.vault.vault import grant_access
 
     opened = vault_of(vault, console)
     handle = create_private(out)
@@ -72,7 +72,7 @@ def access_revoke(
 
     Example: importer access revoke --vault azblob://account/backups
     """
-    from importer.vault import revoke_access
+    from importer.vault.vault import revoke_access
 
     opened = vault_of(vault, console)
     if not revoke_access(opened, policy):

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from formats.console import Console, print_version
 from formats.errors import UsageError
 from formats.homes import check_own
-from formats.verbs import Program
+from formats.shell.command_groups import Program
+from formats.shell.console import Console, print_version
 from importer.cli.commands import COMMANDS
 
 if TYPE_CHECKING:
     from formats.store.access import Address
-    from importer.vault import Vault
+    from importer.vault.vault import Vault
 
 START = """To make a vault, let a machine register with it, and take in the disk that it sends:
   importer vault create Backups --at /srv/vault --region west-europe
@@ -119,8 +119,8 @@ def _usual_home() -> Path:
 
 def vault_of(address: str | None, console: Console) -> "Vault":
     """Return the vault that was named, else the only one that this home knows. Raises UsageError no-vault."""
-    from importer.authority import authorities
-    from importer.vault import open_vault
+    from importer.vault.authority import authorities
+    from importer.vault.vault import open_vault
 
     if address is None:
         known = authorities(home())
@@ -139,7 +139,7 @@ def vault_of(address: str | None, console: Console) -> "Vault":
 def signing_vault(address: str | None, console: Console) -> "Vault":
     """Return the vault of an address, able to sign. Raises HomeError authority-missing."""
     from formats.store.local import LocalStore
-    from importer.strangers import clearing
+    from importer.upkeep.strangers import clearing
 
     vault = vault_of(address, console)
     vault.authority = vault.signer(home())
@@ -152,7 +152,7 @@ def signing_vault(address: str | None, console: Console) -> "Vault":
 def accept_machines(vault: "Vault", console: Console) -> None:
     """Accept the machines that ask and may; the time at which a request is first seen counts."""
     from formats.ids import fingerprint
-    from importer.machines import answer_requests
+    from importer.vault.machines import answer_requests
 
     for member in answer_requests(vault, console)[0]:
         console.say(f"machine {member.name} is accepted ({fingerprint(member.machine)})")

@@ -3,7 +3,7 @@
 A test compares the list with the commands themselves.
 """
 
-from formats.verbs import Listed
+from formats.shell.command_groups import Listed
 
 COMMANDS = (
     Listed("inspect", "imports", "Show what is on disks, whose they are and whether they are whole."),

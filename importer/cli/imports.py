@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import FAILED, Console, command
 from formats.errors import MediaError, OffseedError, StoreError, together
-from formats.files import check_writable
 from formats.ids import MachineId, fingerprint, parse_fingerprint
 from formats.monitor import Finding
+from formats.shell.console import FAILED, Console, command
+from formats.shell.user_files import check_writable
 from formats.wire import Json
 from formats.words import counted, instant, numbered, one_line, size
 from importer.cli.app import MachineOption, VaultOption, accept_machines, app, home, signing_vault, vault_of
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from formats.documents.vault import Membership
-    from importer.intake import Disk
-    from importer.points import Point
-    from importer.reading import ReadAll
-    from importer.receipts import Imported
-    from importer.vault import Vault
-    from importer.wants import Lack
+    from importer.intake.disk_check import ReadAll
+    from importer.intake.import_result import Imported
+    from importer.intake.intake import Disk
+    from importer.vault.points import Point
+    from importer.vault.vault import Vault
+    from importer.vault.want_lists import Lack
 
 DisksArgument = Annotated[list[Path], typer.Argument(metavar="DISK", help="Where the disks are mounted.")]
 
@@ -40,8 +40,8 @@ def inspect(
 
     Example: importer inspect /mnt/disk --read
     """
-    from importer import intake
-    from importer.reading import read_all
+    from importer.intake import intake
+    from importer.intake.disk_check import read_all
 
     rows: list[Json] = []
     found, refused = _look(disks, console)
@@ -94,10 +94,10 @@ def import_(
 
     Example: importer import /mnt/disk --vault /srv/vault
     """
-    from importer.imports import import_disks
-    from importer.points import points as all_points
-    from importer.report import write as write_report
-    from importer.wants import mend
+    from importer.intake.import_job import import_disks
+    from importer.reports.import_report import write as write_report
+    from importer.vault.points import points as all_points
+    from importer.vault.want_lists import mend
 
     if report is not None:
         check_writable(report)
@@ -139,9 +139,9 @@ def _admit(
 
     `further` are machines that count no more, by status: their disks are taken in all the same.
     """
-    from importer.imports import accept
-    from importer.machines import accept_further
-    from importer.vault import members
+    from importer.intake.import_job import accept
+    from importer.vault.machines import accept_further
+    from importer.vault.vault import members
 
     known = members(opened, console)
     for machine, status in further.items():
@@ -165,8 +165,8 @@ def points(
 
     Example: importer points --vault /srv/vault
     """
-    from importer.points import points as all_points
-    from importer.vault import check_machine
+    from importer.vault.points import points as all_points
+    from importer.vault.vault import check_machine
 
     opened = vault_of(vault, console)
     check_machine(opened, machine, console)
@@ -183,7 +183,7 @@ def _look(paths: list[Path], console: Console) -> "tuple[list[Disk], int]":
 
     Raises OffseedError if nothing can be believed at all.
     """
-    from importer import intake
+    from importer.intake import intake
 
     found: list[Disk] = []
     refused: list[OffseedError] = []
@@ -344,7 +344,7 @@ def mended(vault: "Vault", console: Console) -> "Mapping[str, Lack]":
 
     Return nothing if this home may not write, or cannot.
     """
-    from importer.wants import mend
+    from importer.vault.want_lists import mend
 
     if vault.authority is None:
         return {}
@@ -381,7 +381,7 @@ def say_wants(wanted: "Mapping[str, Lack]", console: Console) -> list[Json]:
 
 def _say_others(vault: "Vault", results: "list[Imported]", console: Console) -> None:
     """Say which earlier disks may be erased only now, because their set is finished."""
-    from importer.status import free_others
+    from importer.reports.status import free_others
 
     for disk_set, free in free_others(vault, results, console):
         console.say(f"{numbered('Disk', free)} of set {disk_set[:8]}, imported before: may be erased as well")

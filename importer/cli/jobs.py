@@ -5,20 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from formats.completion import add_completion
-from formats.console import DONE, Console, command
-from formats.jobs import commands, notifying
-from formats.jobs.commands import AllOption, FollowOption, JobArgument
-from formats.jobs.notifying import Side, add_notify
+from formats.shell.completion import add_completion
+from formats.shell.console import DONE, Console, command
+from formats.shell.jobs import commands, notifying
+from formats.shell.jobs.commands import AllOption, FollowOption, JobArgument
+from formats.shell.jobs.notifying import Side, add_notify
 from formats.wire import Json
 from formats.words import counted, moment, size
 from importer.cli.app import MachineOption, VaultOption, address_of, app, vault_of
 from importer.cli.app import home as home_path
 
 if TYPE_CHECKING:
-    from formats.jobs.listing import Job
-    from formats.jobs.telling import Event, Notify
-    from importer.jobs import Done
+    from formats.shell.jobs.listing import Job
+    from formats.shell.jobs.telling import Event, Notify
+    from importer.reports.jobs import Done
 
 DID = {"import": "copied", "validate": "read", "prune": "deleted", "export": "written"}
 
@@ -39,9 +39,9 @@ def jobs(
 
     Example: importer jobs --vault /srv/vault
     """
-    from formats.jobs.listing import jobs as logged
-    from importer.jobs import jobs as found
-    from importer.vault import check_machine
+    from formats.shell.jobs.listing import jobs as logged
+    from importer.reports.jobs import jobs as found
+    from importer.vault.vault import check_machine
 
     if (code := commands.of_one(console, home_path(), job, following=follow)) is not None:
         return code
@@ -99,7 +99,7 @@ def _shown(done: "Done", log: "Job | None") -> dict[str, Json]:
 
 
 def _name(home: Path) -> str:
-    from importer.authority import authorities
+    from importer.vault.authority import authorities
 
     return ", ".join(authority.name for authority in authorities(home)) or "importer"
 
@@ -114,10 +114,10 @@ def _overdue(console: Console, home: Path, notify: "Notify") -> "list[Event]":
     The vaults are all of this home, or the one of the environment.
     """
     from formats.errors import OffseedError
-    from formats.jobs.telling import Event, overdue
-    from importer.authority import authorities
-    from importer.points import arrivals
-    from importer.vault import open_vault
+    from formats.shell.jobs.telling import Event, overdue
+    from importer.vault.authority import authorities
+    from importer.vault.points import arrivals
+    from importer.vault.vault import open_vault
 
     events = []
     chosen = os.environ.get("IMPORTER_VAULT")

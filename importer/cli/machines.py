@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from formats.console import Console, command
 from formats.errors import FormatError, IntegrityError, OffseedError, VaultError, damage_aside
 from formats.ids import fingerprint, machine_id, parse_fingerprint
 from formats.layout import numbered
+from formats.shell.command_groups import group
+from formats.shell.console import Console, command
 from formats.store.contract import Guarded, Store
-from formats.verbs import group
 from formats.wire import Json
 from formats.words import counted, moment
 from importer.cli.app import VaultOption, app, signing_vault, vault_of
@@ -30,9 +30,9 @@ def machines_list(console: Console, vault: VaultOption = None) -> None:
 
     Example: importer machines list --vault /srv/vault
     """
-    from importer.machines import answer_requests
-    from importer.points import by_name
-    from importer.vault import members
+    from importer.vault.machines import answer_requests
+    from importer.vault.points import by_name
+    from importer.vault.vault import members
 
     opened = vault_of(vault, console)
     accepted, pending = answer_requests(opened, console) if opened.authority else ([], [])
@@ -81,9 +81,9 @@ def machines_accept(
 
     Example: importer machines accept 3f9a-… --vault /srv/vault --from /mnt/disk
     """
-    from importer import intake
-    from importer.machines import admit, read_request
-    from importer.vault import members
+    from importer.intake import intake
+    from importer.vault.machines import admit, read_request
+    from importer.vault.vault import members
 
     opened = signing_vault(vault, console)
     fetched = list(_requests(opened.store, [name for name, _ in opened.store.list("requests")]))
@@ -135,8 +135,8 @@ def machines_revoke(
 
     Example: importer machines revoke 3f9a-… --vault /srv/vault
     """
-    from importer.machines import revoke
-    from importer.vault import members
+    from importer.vault.machines import revoke
+    from importer.vault.vault import members
 
     opened = signing_vault(vault, console)
     known = members(opened, console)
@@ -173,7 +173,7 @@ def machines_accept_loss(
 
     Example: importer machines accept-loss 3f9a-… --dry-run
     """
-    from importer.registers import accept_loss, lost_of
+    from importer.vault.registers import accept_loss, lost_of
 
     opened = signing_vault(vault, console)
     machine = parse_fingerprint(wanted)
@@ -206,8 +206,8 @@ def machines_drop_keys(
 
     Example: importer machines drop-keys 3f9a-… --vault /srv/vault
     """
-    from importer.machines import drop_keys
-    from importer.vault import members
+    from importer.vault.machines import drop_keys
+    from importer.vault.vault import members
 
     opened = signing_vault(vault, console)
     machine = parse_fingerprint(wanted)

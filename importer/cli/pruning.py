@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
+from formats.shell.console import Console, command
 from formats.wire import Json
 from formats.words import counted, instant, moment, size
 from importer.cli.app import MachineOption, VaultOption, accept_machines, app, home, signing_vault, vault_of
 
 if TYPE_CHECKING:
-    from importer.prune import Pruned
-    from importer.retention import Decided
+    from importer.upkeep.prune import Pruned
+    from importer.vault.retention import Decided
 
 
 @command(app, "prune", job=home)
@@ -29,9 +29,9 @@ def prune(
 
     Example: importer prune --vault /srv/vault --dry-run
     """
-    from importer.prune import prune as run
-    from importer.vault import check_machine
-    from importer.wants import mend
+    from importer.upkeep.prune import prune as run
+    from importer.vault.vault import check_machine
+    from importer.vault.want_lists import mend
 
     opened = vault_of(vault, console) if dry_run else signing_vault(vault, console)
     check_machine(opened, machine, console)

@@ -5,16 +5,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
 from formats.errors import UsageError
 from formats.ids import fingerprint
-from formats.sending import LONG, CarrierOption, NoteOption, OnOption, TrackingOption, checked, parse_moment
+from formats.shell.console import Console, command
+from formats.shell.custody_options import (
+    LONG,
+    CarrierOption,
+    NoteOption,
+    OnOption,
+    TrackingOption,
+    checked,
+    parse_moment,
+)
 from formats.wire import Json
 from importer.cli.app import MachineOption, VaultOption, accept_machines, app, signing_vault
 
 if TYPE_CHECKING:
-    from importer.status import SetStanding
-    from importer.vault import Vault
+    from importer.reports.status import SetStanding
+    from importer.vault.vault import Vault
 
 
 @command(app, "receive")
@@ -37,11 +45,11 @@ def receive(
 
     Example: importer receive 5f0c1a2b/2 --vault /srv/vault
     """
-    from formats.codes import parse_code
-    from formats.custody import to_json, words
-    from importer.custody import Notes, find
-    from importer.custody import receive as book_in
-    from importer.vault import check_machine
+    from formats.rules.custody import to_json, words
+    from formats.rules.disk_code import parse_code
+    from importer.intake.custody_log import Notes, find
+    from importer.intake.custody_log import receive as book_in
+    from importer.vault.vault import check_machine
 
     at = parse_moment(on) if on is not None else int(time.time())
     notes = Notes(at, checked(carrier), checked(tracking), checked(note, LONG))
@@ -74,7 +82,7 @@ def receive(
 
 def _standing(opened: "Vault", machine: str, disk_set: str) -> "SetStanding | None":
     from formats.monitor import Tally
-    from importer.status import standings
+    from importer.reports.status import standings
 
     found = [s for _, sets in standings(opened, Tally(), lambda m: m.machine == machine) for s in sets]
     return next((standing for standing in found if standing.set == disk_set), None)

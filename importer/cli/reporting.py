@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from formats.console import Console, command
-from formats.files import check_writable
+from formats.shell.console import Console, command
+from formats.shell.user_files import check_writable
 from importer.cli.app import MachineOption, VaultOption, app, vault_of
 
 
@@ -22,9 +22,9 @@ def report(
 
     Example: importer report --vault /srv/vault --out vault.html
     """
-    from formats.reports.saying import write
-    from importer.overview import overview
-    from importer.vault import check_machine
+    from formats.shell.reports.saying import write
+    from importer.reports.overview import overview
+    from importer.vault.vault import check_machine
 
     check_writable(out)
     opened = vault_of(vault, console)

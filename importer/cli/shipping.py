@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import NOT_FINISHED, Console, command
+from formats.shell.console import NOT_FINISHED, Console, command
 from formats.words import counted, instant, one_line, size
 from importer.cli.app import MachineOption, VaultOption, app, home, signing_vault
 from importer.cli.imports import mended
 
 if TYPE_CHECKING:
-    from importer.points import Point
-    from importer.shipments import Shipped
+    from importer.outbound.shipment import Shipped
+    from importer.vault.points import Point
 
 
 @command(app, "export", job=home)
@@ -44,10 +44,10 @@ def export(
 
     Example: importer export latest --machine web1 --to /mnt/disk --vault /srv/vault
     """
-    from formats.choosing import choose
-    from importer.points import points
-    from importer.shipments import ship
-    from importer.vault import check_machine
+    from formats.shell.point_choice import choose
+    from importer.outbound.shipment import ship
+    from importer.vault.points import points
+    from importer.vault.vault import check_machine
 
     opened = signing_vault(vault, console)
     mended(opened, console)

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from formats.console import Console, command
 from formats.ids import fingerprint
+from formats.shell.console import Console, command
 from formats.wire import Json
 from formats.words import moment
 from importer.cli.app import MachineOption, VaultOption, app, vault_of
@@ -11,7 +11,7 @@ from importer.cli.imports import mended, say_wants
 
 if TYPE_CHECKING:
     from formats.documents.vault import Membership
-    from importer.status import SetStanding
+    from importer.reports.status import SetStanding
 
 
 @command(app, "status")
@@ -24,8 +24,8 @@ def status(
 
     Example: importer status --vault /srv/vault
     """
-    from importer.status import standings
-    from importer.vault import check_machine
+    from importer.reports.status import standings
+    from importer.vault.vault import check_machine
 
     opened = vault_of(vault, console)
     check_machine(opened, machine, console)
@@ -53,8 +53,8 @@ def told(member: "Membership") -> str:
 
 
 def _show(console: Console, found: "SetStanding") -> dict[str, Json]:
-    from formats.custody import to_json
-    from formats.custody import told as told_of
+    from formats.rules.custody import to_json
+    from formats.rules.custody import told as told_of
 
     console.say(f"  set {found.set[:8]}: {found.words()}")
     disks: list[Json] = []

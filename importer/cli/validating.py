@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
 from formats.errors import UsageError
+from formats.shell.console import Console, command
 from formats.words import counted, one_line, size
 from importer.cli.app import VaultOption, accept_machines, app, home, signing_vault
 from importer.cli.imports import say_wants
@@ -47,9 +47,9 @@ def validate(
 
     Example: importer validate --max-duration 6h
     """
-    from importer.validate import Extent
-    from importer.validate import validate as run
-    from importer.wants import mend
+    from importer.upkeep.validate import Extent
+    from importer.upkeep.validate import validate as run
+    from importer.vault.want_lists import mend
 
     share = _share(sample)
     seconds = _seconds(max_duration) if max_duration is not None else None

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
 from formats.errors import UsageError
-from formats.files import create_private
 from formats.ids import fingerprint, machine_id
-from formats.verbs import group
+from formats.shell.command_groups import group
+from formats.shell.console import Console, command
+from formats.shell.user_files import create_private
 from formats.wire import Json
 from formats.words import instant, moment
 from importer.cli.app import VaultOption, address_of, app, home, signing_vault, vault_of
 
 if TYPE_CHECKING:
-    from importer.vault import Vault
+    from importer.vault.vault import Vault
 
 vault_app = group(
     app,
@@ -66,7 +66,7 @@ def vault_create(
 
     Example: importer vault create Backups --at /srv/vault --region west-europe
     """
-    from importer.vault import create
+    from importer.vault.vault import create
 
     vault = create(home(), name, address_of(at), region, _redundancy(redundancy))
     assert vault.authority is not None
@@ -97,7 +97,7 @@ def vault_recreate(
 
     Example: importer vault recreate Backups --at /srv/vault --region west-europe
     """
-    from importer.vault import recreate
+    from importer.vault.vault import recreate
 
     vault = recreate(home(), name, address_of(at), region, _redundancy(redundancy))
     console.say(f"Vault {vault.name} made again at {vault.store.address}, empty")
@@ -112,7 +112,8 @@ def vault_show(console: Console, vault: VaultOption = None) -> None:
 
     Example: importer vault show --vault /srv/vault
     """
-    from importer.vault import is_registered_with, members
+    from importer.vault.redundancy import is_registered_with
+    from importer.vault.vault import members
 
     shown = vault_of(vault, console)
     count = len(members(shown, console))
@@ -141,7 +142,7 @@ def vault_set_redundancy(
 
     Example: importer vault set-redundancy local --vault /srv/vault
     """
-    from importer.vault import set_redundancy
+    from importer.vault.redundancy import set_redundancy
 
     changed = set_redundancy(signing_vault(vault, console), _redundancy(redundancy) or "geo", console)
     console.say(f"Vault {changed.name}: redundancy {changed.descriptor.redundancy}")
@@ -158,7 +159,7 @@ def credentials_issue(
 
     Example: importer credentials issue --vault /srv/vault --out web1.credential
     """
-    from importer.issuing import issue_credential
+    from importer.vault.credentials import issue_credential
 
     opened = signing_vault(vault, console)
     assert opened.authority is not None

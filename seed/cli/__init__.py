@@ -8,12 +8,12 @@ TYPE_CHECKING = False  # for mypy; to import typing takes longer than all this
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from formats.console import Console
+    from formats.shell.console import Console
 
 
 def main() -> None:
     """Run the console script."""
-    from formats.ending import framed
+    from formats.shell.crash_guard import framed
 
     # Many threads wait for the interpreter for microseconds of work: at the default 5 ms they wait for each other.
     sys.setswitchinterval(0.0001)
@@ -23,8 +23,8 @@ def main() -> None:
 
 
 def _work() -> int:
-    from formats.completion import hear_shell, variable
-    from formats.console import FAILED, run
+    from formats.shell.completion import hear_shell, variable
+    from formats.shell.console import FAILED, run
     from seed.cli.app import app
     from seed.cli.detaching import ended
 

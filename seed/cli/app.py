@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 import typer
 
-from formats.console import Console, print_version, warn_if_open
 from formats.errors import HomeError, PassphraseError, UsageError
 from formats.homes import check_own
-from formats.verbs import Program
+from formats.shell.command_groups import Program
+from formats.shell.console import Console, print_version, warn_if_open
 from seed.cli.commands import COMMANDS
 
 if TYPE_CHECKING:
     from formats.store.access import Access, Address
     from formats.store.contract import Store
-    from seed.home import Home
+    from seed.home.home import Home
 
 START = """To back up this machine, with the credential file that the datacenter sent, and to restore:
   seed register --credential web1.credential --generate-passphrase web1.passphrase
@@ -139,7 +139,7 @@ def open_home() -> "Home":
 
     Raises HomeError. If sudo hides the home of its caller, the error names the command to use instead.
     """
-    from seed.home import Home
+    from seed.home.home import Home
 
     try:
         return Home.open(home_path())
@@ -161,7 +161,7 @@ def home_if_any(console: Console, purpose: str) -> "Home | None":
 
     If only the caller of sudo has a home, give a notice.
     """
-    from seed.home import Home
+    from seed.home.home import Home
 
     if Home.exists(home_path()):
         return open_home()
@@ -192,7 +192,7 @@ def brings_access() -> bool:
 def access_here() -> "Access":
     """Return the access to a vault: from the environment, and from the home if there is one."""
     from formats.store.access import access_in
-    from seed.network import Network
+    from seed.home.network import Network
 
     home = home_path()
     return Network.of(home).access(home, access_in(os.environ))
@@ -201,10 +201,10 @@ def access_here() -> "Access":
 @contextmanager
 def own_vault(console: Console, home: "Home", address: "Address") -> "Iterator[Store]":
     """Open the vault for a run that needs it; no other machine may have taken this machine's place in it."""
-    from seed.announce import reach
-    from seed.keys import bring
-    from seed.machines import check_active
-    from seed.network import Network
+    from seed.backup.announce import reach
+    from seed.home.network import Network
+    from seed.identity.passphrases import bring
+    from seed.points.machine_keys import check_active
 
     if address.is_service and (warning := Network.of(home.path).warning()):
         console.notice(warning)
@@ -222,7 +222,7 @@ def vault_of(console: Console, home: "Home", chosen: str | None) -> "tuple[Addre
 
     A vault that is reached first hears of the sets that it awaits.
     """
-    from seed.announce import announce, reach_if_any
+    from seed.backup.announce import announce, reach_if_any
 
     address = address_of(home, chosen)
     announce(home, address, console)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import DONE, Console, command
+from formats.shell.console import DONE, Console, command
 from formats.words import counted, size
 from seed.cli.app import VaultOption, address_of, app, home_path, open_home, own_vault
 from seed.cli.detaching import detach as detach_
@@ -24,7 +24,7 @@ from seed.cli.hooks import AfterOption, BeforeOption, Hooks
 from seed.cli.scheduling import due, in_turn
 
 if TYPE_CHECKING:
-    from seed.backup import Backed
+    from seed.backup.backup import Backed
 
 
 @command(app, "backup", job=home_path)
@@ -58,11 +58,11 @@ def backup(
 
     Example: seed backup
     """
-    from seed.announce import announce_to
-    from seed.backup import Options, prepare
-    from seed.backup import backup as run
-    from seed.memory import be_lean
-    from seed.wanted import still_wanted
+    from seed.backup.announce import announce_to
+    from seed.backup.backup import Options, prepare
+    from seed.backup.backup import backup as run
+    from seed.repair.want_list import still_wanted
+    from seed.source.memory import be_lean
 
     if detach and not detached:
         return detach_(console, home_path())
@@ -99,7 +99,7 @@ def backup(
 
 
 def _summarise(console: Console, backed: "Backed", seconds: float) -> None:
-    from seed.doubts import to_json
+    from seed.home.doubt_records import to_json
 
     manifest, totals = backed.manifest, backed.manifest.totals
     console.say(f"Backed up in {seconds:.1f} s.")

@@ -3,7 +3,7 @@
 A test compares this list with the commands themselves.
 """
 
-from formats.verbs import Listed
+from formats.shell.command_groups import Listed
 
 COMMANDS = (
     Listed("export", "exports", "Write the seed: all that PATHs hold, encrypted, onto disks."),

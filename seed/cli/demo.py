@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from formats.console import FAILED, Console, command
 from formats.errors import OffseedError, UsageError
+from formats.shell.console import FAILED, Console, command
 from seed.cli.app import app
 
 SAMPLE = Path(os.__file__).parent  # Python's own library: a few thousand real files

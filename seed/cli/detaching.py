@@ -11,15 +11,15 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from formats.console import DONE, Console
 from formats.errors import OffseedError
+from formats.shell.console import DONE, Console
 from formats.words import moment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from seed.detached import Detachment
-    from seed.home import Home
+    from seed.home.background_job import Detachment
+    from seed.home.home import Home
 
 BEGUN = b"begun"
 INTERVAL = 600.0  # seconds between two lines of progress in the log
@@ -36,7 +36,7 @@ def detach(console: Console, home: "Path") -> int:
 
     Return the exit code of that process if it has ended already, else DONE.
     """
-    from seed.detached import last_detached
+    from seed.home.background_job import last_detached
 
     listening, telling = os.pipe()
     with open(listening, "rb") as pipe:
@@ -71,9 +71,9 @@ def _again() -> list[str]:
 
 def leave(console: Console, home: "Home") -> None:
     """Send all output from here on to the log, in the background, once all is checked. Raises HomeError."""
-    from seed.detached import Detachment
+    from seed.home.background_job import Detachment
 
-    _detachments.append(detachment := Detachment(home))
+    _detachments.append(detachment := Detachment(home.path))
     sys.stdout.flush()
     sys.stderr.flush()
     for stream in (1, 2):

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from formats.console import Console, command
+from formats.shell.console import Console, command
 from formats.wire import Json
 from formats.words import one_line, size
 from seed.cli.app import app
 
 if TYPE_CHECKING:
-    from seed.drives.attached import Attached, Held
+    from seed.disks.drives.attached import Attached, Held
 
 
 @command(app, "disks")
@@ -17,7 +17,7 @@ def disks(console: Console) -> None:
 
     Example: seed disks
     """
-    from seed.drives.attached import attached
+    from seed.disks.drives.attached import attached
 
     found = attached(console)
     for disk in found:

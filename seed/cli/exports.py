@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
 from formats.errors import UsageError, each
 from formats.ids import fingerprint
+from formats.shell.console import Console, command
 from formats.words import counted, instant, listed, numbered, percent, size
 from seed.cli.app import GLOBS, address_of, app, home_path, open_home
 from seed.cli.hooks import AfterOption, BeforeOption, Hooks, between
@@ -22,9 +22,9 @@ from seed.cli.values import parse_size
 if TYPE_CHECKING:
     from formats.store.access import Address
     from formats.store.contract import Store
-    from seed.export import Exported, Options
-    from seed.home import Home, Identity, LeftOut
-    from seed.items import Scope
+    from seed.backup.export import Exported, Options
+    from seed.home.home import Home, Identity, LeftOut
+    from seed.home.items import Scope
 
 
 ExcludeOption = Annotated[
@@ -88,12 +88,12 @@ def export(
 
     Example: seed export /srv /etc --to /mnt/disk1 --to /mnt/disk2
     """
-    from seed.announce import announce
-    from seed.disk import check_disk
-    from seed.export import Options, is_finished
-    from seed.export import export as run
-    from seed.items import choose_scope
-    from seed.memory import be_lean
+    from formats.disks import check_disk
+    from seed.backup.announce import announce
+    from seed.backup.export import Options, is_finished
+    from seed.backup.export import export as run
+    from seed.home.items import choose_scope
+    from seed.source.memory import be_lean
 
     home, disks = open_home(), to or []
     if not disks and not dry_run:
@@ -142,7 +142,7 @@ def _hooks(home: "Home", before: str | None, after: str | None, *, again: bool) 
 
     Given commands count first, then those that the unfinished set remembers.
     """
-    from seed.disk_sets import current_set
+    from seed.home.disk_sets import current_set
 
     kept = current_set(home)
     state = kept.state if kept is not None else None
@@ -156,10 +156,10 @@ def _place(home: "Home", address: "Address", console: Console, stack: ExitStack)
 
     Raises VaultError machine-replaced, machine-revoked, if the vault says so.
     """
-    from seed.abandoning import tell_word
-    from seed.announce import reach_if_any
-    from seed.disk_sets import current_set
-    from seed.machines import check_active
+    from seed.backup.announce import reach_if_any
+    from seed.disks.abandonment import tell_word
+    from seed.home.disk_sets import current_set
+    from seed.points.machine_keys import check_active
 
     if (store := reach_if_any(home, address, console)) is not None:
         stack.callback(store.close)
@@ -170,7 +170,7 @@ def _place(home: "Home", address: "Address", console: Console, stack: ExitStack)
 
 
 def _rehearse(console: Console, home: "Home", scope: "Scope", to: list[Path], options: "Options") -> None:
-    from seed.rehearsal import rehearse
+    from seed.backup.dry_run import rehearse
 
     with console.working("count"):
         found = rehearse(home, scope, to, options, console)
@@ -307,7 +307,7 @@ def left_out(
     exclude_caches: bool,
 ) -> "LeftOut":
     """Return the exclusions that the options of a command set. Raises UsageError path-not-found."""
-    from seed.home import LeftOut
+    from seed.home.home import LeftOut
 
     globs = [*(exclude or ()), *_lines(exclude_from or [])]
     return LeftOut(

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console
 from formats.errors import HomeError, Interrupted
 from formats.monitor import Finding
+from formats.shell.console import Console
 
 if TYPE_CHECKING:
-    from seed.home import Home
+    from seed.home.home import Home
 
 LOOK = 0.2  # seconds between two looks at a command that runs
 BeforeOption = Annotated[

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
-from formats.verbs import group
+from formats.shell.command_groups import group
+from formats.shell.console import Console, command
 from formats.wire import Json
 from formats.words import one_line
 from seed.cli.app import app, open_home
@@ -19,7 +19,7 @@ from seed.cli.exports import (
 )
 
 if TYPE_CHECKING:
-    from seed.home import State
+    from seed.home.home import State
 
 items_app = group(
     app,
@@ -53,7 +53,7 @@ def items_set(
 
     Example: seed items set /srv /etc --exclude '*.tmp'
     """
-    from seed.items import choose_scope
+    from seed.home.items import choose_scope
 
     home = open_home()
     with home.locked():
@@ -71,7 +71,7 @@ def items_confirm(console: Console) -> None:
 
     Example: seed items confirm
     """
-    from seed.doubts import confirm, shown, to_json, told
+    from seed.home.doubt_records import confirm, shown, to_json, told
 
     home = open_home()
     with home.locked():

@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from formats.completion import add_completion
-from formats.console import DONE, Console, command
-from formats.jobs import commands, notifying
-from formats.jobs.commands import AllOption, FollowOption, JobArgument
-from formats.jobs.notifying import Side, add_notify
+from formats.shell.completion import add_completion
+from formats.shell.console import DONE, Console, command
+from formats.shell.jobs import commands, notifying
+from formats.shell.jobs.commands import AllOption, FollowOption, JobArgument
+from formats.shell.jobs.notifying import Side, add_notify
 from seed.cli.app import app, open_home
 
 if TYPE_CHECKING:
-    from formats.jobs.telling import Event, Notify
+    from formats.shell.jobs.telling import Event, Notify
 
 BACKUPS = ("backup", "export")
 
@@ -26,7 +26,7 @@ def jobs(
 
     Example: seed jobs --follow
     """
-    from formats.jobs.listing import jobs as found
+    from formats.shell.jobs.listing import jobs as found
 
     home = open_home().path
     if (code := commands.of_one(console, home, job, following=follow)) is not None:
@@ -37,21 +37,21 @@ def jobs(
 
 
 def _name(home: Path) -> str:
-    from seed.home import Home
+    from seed.home.home import Home
 
     return Home.open(home).identity.name
 
 
 def _proxy(home: Path) -> str:
-    from seed.network import Network
+    from seed.home.network import Network
 
     return Network.of(home).proxy
 
 
 def _overdue(_: Console, home: Path, notify: "Notify") -> "list[Event]":
-    from formats.jobs.listing import jobs as found
-    from formats.jobs.telling import believed, doubt, stale
-    from seed.doubts import Remembered
+    from formats.shell.jobs.listing import jobs as found
+    from formats.shell.jobs.telling import believed, doubt, stale
+    from seed.home.doubt_records import Remembered
 
     done = found(home)
     registered = int((home / "identity.json").stat().st_mtime)

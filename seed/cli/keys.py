@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
 from formats.errors import MediaError, StoreError, UsageError, VaultError
-from formats.verbs import group
+from formats.shell.command_groups import group
+from formats.shell.console import Console, command
 from formats.words import counted
 from seed.cli.app import (
     PassphraseFileOption,
@@ -22,8 +22,8 @@ from seed.cli.app import (
 from seed.cli.passphrases import GenerateOption, new_passphrase
 
 if TYPE_CHECKING:
-    from seed.home import Home
-    from seed.keys import KeySlot
+    from seed.home.home import Home
+    from seed.identity.passphrases import KeySlot
 
 key_app = group(
     app,
@@ -53,7 +53,7 @@ def key_show(
 
     Example: seed key show
     """
-    from seed.keys import KeySlot, opened, slots_of
+    from seed.identity.passphrases import KeySlot, opened, slots_of
 
     home = open_home()
     slots = slots_of(home)
@@ -87,7 +87,7 @@ def key_add(
 
     Example: seed key add --generate-passphrase second.passphrase
     """
-    from seed.keys import add
+    from seed.identity.passphrases import add
 
     home = _home(new_file, generate)
     with home.locked(), _new(console, home, new_file, generate) as passphrase:
@@ -110,8 +110,8 @@ def key_change(
 
     Example: seed key change --generate-passphrase web1.passphrase
     """
-    from seed.keys import change, opened, slots_of
-    from seed.machines import passphrase_wrong
+    from seed.identity.passphrases import change, opened, slots_of
+    from seed.points.machine_keys import passphrase_wrong
 
     home = _home(new_file, generate)
 
@@ -141,7 +141,7 @@ def key_remove(
 
     Example: seed key remove 3f9a02c1
     """
-    from seed.keys import remove
+    from seed.identity.passphrases import remove
 
     home = open_home()
     with home.locked():
@@ -193,9 +193,9 @@ def _end(console: Console, home: "Home", vault: str | None, generate: Path | Non
 
 def _bring(console: Console, home: "Home", vault: str | None) -> bool:
     """Bring the newest slots to the vault if it is reached, and return whether it has them."""
-    from seed.announce import reach_if_any
-    from seed.keys import bring
-    from seed.machines import check_active
+    from seed.backup.announce import reach_if_any
+    from seed.identity.passphrases import bring
+    from seed.points.machine_keys import check_active
 
     store = reach_if_any(home, address_of(home, vault), console)
     if store is not None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
 from formats.errors import UsageError
+from formats.shell.console import Console, command
 from formats.words import counted, moment, one_line, size
 from seed.cli.app import PassphraseFileOption, VaultOption, app
 from seed.cli.reading import FromOption, MachineOption, open_points
@@ -34,7 +34,7 @@ def find(
     Example: seed find '*.conf'
     """
     from formats.keyed.catalog import TYPES
-    from seed.point_reader import PointReader
+    from seed.points.point_reader import PointReader
     from seed.source.rules import Patterns
 
     patterns = Patterns(globs)
@@ -89,8 +89,8 @@ def diff(
 
     Example: seed diff 3f9a latest
     """
-    from seed.comparing import compare
-    from seed.point_reader import PointReader
+    from seed.points.diff import compare
+    from seed.points.point_reader import PointReader
 
     opened = open_points(console, vault, disks, machine, passphrase_file)
     readers = [PointReader(opened.union, opened.choose(p), console) for p in (before, after)]

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command, warn_if_open
 from formats.errors import UsageError
-from formats.verbs import group
+from formats.shell.command_groups import group
+from formats.shell.console import Console, command, warn_if_open
 from formats.wire import Json
 from seed.cli.app import app, open_home, read_passphrase, type_passphrase
 
 if TYPE_CHECKING:
-    from seed.network import Network
+    from seed.home.network import Network
 
 access_app = group(
     app,
@@ -60,7 +60,7 @@ def access_set(
 
     Example: seed access set web1.access
     """
-    from seed.network import read_secret
+    from seed.home.network import read_secret
 
     warn_if_open(console, file)
     secret = read_secret(file)
@@ -77,7 +77,7 @@ def access_show(console: Console) -> None:
 
     Example: seed access show
     """
-    from seed.network import Network
+    from seed.home.network import Network
 
     _show_access(console, Network.of(open_home().path))
 
@@ -112,7 +112,7 @@ def proxy_show(console: Console) -> None:
 
     Example: seed proxy show
     """
-    from seed.network import Network
+    from seed.home.network import Network
 
     _show_proxy(console, Network.of(open_home().path))
 
@@ -183,8 +183,8 @@ def throttle_set(
 
     Example: seed throttle set --work-hours 09:00-18:00 --work-days mon-fri --work-rate 512kbit --other-rate 100mbit
     """
-    from seed.network import Network
-    from seed.throttle import Throttle
+    from seed.home.network import Network
+    from seed.home.throttle import Throttle
 
     if all(given is None for given in (hours, days, work_rate, other_rate)):
         raise UsageError("usage", "nothing to set was given", hint="give --work-rate, --other-rate or both")
@@ -200,7 +200,7 @@ def throttle_show(console: Console) -> None:
 
     Example: seed throttle show
     """
-    from seed.network import Network
+    from seed.home.network import Network
 
     _show_throttle(console, Network.of(open_home().path))
 
@@ -216,7 +216,7 @@ def throttle_off(console: Console) -> None:
 
 
 def _show_throttle(console: Console, network: "Network") -> None:
-    from seed.throttle import shown
+    from seed.home.throttle import shown
 
     throttle = network.throttle
     if throttle is None:
@@ -242,7 +242,7 @@ def _show_throttle(console: Console, network: "Network") -> None:
 
 
 def _change(**changes: object) -> "Network":
-    from seed.network import Network
+    from seed.home.network import Network
 
     home = open_home()  # not locked: a backup that runs for days must not keep the user from slowing it down
     network = replace(Network.of(home.path), **changes)  # type: ignore[arg-type]

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from formats.console import Console
 from formats.errors import UsageError
-from formats.files import create_private
+from formats.shell.console import Console
+from formats.shell.user_files import create_private
 from seed.cli.app import insist, read_passphrase, type_passphrase
 
 GENERATED = """{passphrase}

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
 from formats.errors import UsageError
+from formats.shell.console import Console, command
 from formats.wire import Json
 from formats.words import counted, lasting, percent, size
 from seed.cli.app import app, home_if_any
@@ -25,11 +25,11 @@ from seed.cli.values import parse_size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seed.home import Home, LeftOut
-    from seed.items import Scope
-    from seed.planning import Estimate, Plan
-    from seed.sampling.sample import Sampled
-    from seed.sampling.share import Share
+    from seed.home.home import Home, LeftOut
+    from seed.home.items import Scope
+    from seed.plan.estimate import Estimate, Plan
+    from seed.plan.sampling.sample import Sampled
+    from seed.plan.sampling.share import Share
 
 COURIER_DAYS = 2.0
 ADVICE = {
@@ -69,10 +69,10 @@ def plan(
     Example: seed plan /srv --uplink 20mbit --disk-size 4TB
     """
     from formats.keyed.slots import ChunkingParameters
-    from seed.planning import plan as planned
-    from seed.sampling.sample import Sample
+    from seed.home.throttle import parse_bits
+    from seed.plan.estimate import plan as planned
+    from seed.plan.sampling.sample import Sample
     from seed.source.system import Walk
-    from seed.throttle import parse_bits
 
     rate = None if uplink is None else float(parse_bits(uplink))
     if rate == 0:
@@ -100,7 +100,7 @@ def plan(
 
 def _scope(home: "Home | None", paths: list[str], without: "LeftOut") -> "Scope":
     """Return the named paths, else the paths that this machine backs up. Raises UsageError."""
-    from seed.items import Scope, choose_scope, in_any_folder, located
+    from seed.home.items import Scope, choose_scope, in_any_folder, located
 
     if home is not None:
         return choose_scope(home, paths, without, once=True)
@@ -110,13 +110,13 @@ def _scope(home: "Home | None", paths: list[str], without: "LeftOut") -> "Scope"
 
 
 def _own(home: "Home | None") -> set[tuple[int, int]]:
-    from seed.items import own_folders
+    from seed.home.items import own_folders
 
     return set() if home is None else own_folders(home, home.identity.address)
 
 
 def _say(console: Console, sampled: "Sampled", made: "Plan", courier_days: float) -> None:
-    from seed.planning import span
+    from seed.plan.estimate import span
 
     there = sampled.population
     console.say(
@@ -162,7 +162,7 @@ def _about(estimate: "Estimate", shown: "Callable[[float], str]") -> str:
 
 
 def _percent(share: "Share") -> str:
-    from seed.planning import CERTAIN
+    from seed.plan.estimate import CERTAIN
 
     return f"{percent(share.of)} ± {percent(CERTAIN * share.error)}" if share.error else percent(share.of)
 

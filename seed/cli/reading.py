@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from formats.console import Console, command
 from formats.errors import UsageError
+from formats.shell.console import Console, command
 from formats.wire import Json
 from formats.words import counted, moment, one_line, size
 from seed.cli.app import (
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from formats.keyed.catalog import Entry
-    from seed.machines import Machine
-    from seed.reading import Point, Union
-    from seed.restore import Restore
-    from seed.tree.judged import Compare
+    from seed.points.layered_store import Union
+    from seed.points.machine_keys import Machine
+    from seed.points.points import Point
+    from seed.restore.restore import Restore
+    from seed.restore.tree.judged import Compare
 
 FromOption = Annotated[
     list[Path] | None, typer.Option("--from", metavar="DISK", help="Read from this disk; may be repeated.")
@@ -65,13 +66,13 @@ class Opened(NamedTuple):
 
     def nothing(self) -> str:
         """Return why there may be no point, and the next step."""
-        from seed.standing import nothing_here
+        from seed.points.completeness import nothing_here
 
         return nothing_here(self.union, {m.machine for m in self.machines})
 
     def choose(self, wanted: str) -> "Point":
         """Return the wanted point; if it is doubted, give notices. Raises UsageError point-unknown."""
-        from formats.choosing import choose
+        from formats.shell.point_choice import choose
 
         if not self.points:
             raise UsageError(
@@ -93,10 +94,11 @@ def open_points(
     """
     from formats.store.access import Address
     from formats.store.address import open_store
-    from seed.announce import announce, is_ours
-    from seed.machines import own_machines, unlock
-    from seed.reading import Union, check_vault, disk_stores, points
-    from seed.standing import check_latest
+    from seed.backup.announce import announce, is_ours
+    from seed.points.completeness import check_latest
+    from seed.points.layered_store import Union
+    from seed.points.machine_keys import own_machines, unlock
+    from seed.points.points import check_vault, disk_stores, points
 
     home = home_if_any(console, "read") if file is None and machine is None else None
     stores = disk_stores(disks or [])
@@ -124,7 +126,7 @@ def open_points(
 
 def doubts_of(point: "Point") -> "list[str]":
     """Return in words why a point's machine doubts it."""
-    from seed.doubts import shown, told
+    from seed.home.doubt_records import shown, told
 
     return [f"{shown(doubt)}: {told(doubt)}" for doubt in point.root.doubts or ()]
 
@@ -141,7 +143,7 @@ def points(
 
     Example: seed points --from /mnt/disk --passphrase-file web1.passphrase
     """
-    from seed.standing import standings
+    from seed.points.completeness import standings
 
     opened = open_points(console, vault, disks, machine, passphrase_file)
     rows: list[Json] = []
@@ -192,7 +194,7 @@ def ls(
 
     Example: seed ls latest:/etc --from /mnt/disk
     """
-    from seed.point_reader import PointReader
+    from seed.points.point_reader import PointReader
 
     wanted, below = split_point(point)
     opened = open_points(console, vault, disks, machine, passphrase_file)
@@ -201,7 +203,7 @@ def ls(
     if parquet is None:
         _list(console, entries)
         return
-    from seed.open_data import write
+    from seed.points.parquet_export import write
 
     rows = write(parquet, chosen.manifest, entries)
     console.say(f"{counted(rows, 'entry')} of point {chosen.manifest.point[:8]} in {parquet}")
@@ -272,12 +274,12 @@ def restore(
 
     Example: seed restore latest:/srv/www --target /srv/restored --vault /srv/vault
     """
-    from seed.point_reader import PointReader
-    from seed.restore import Restore
-    from seed.selection import Selection
+    from seed.points.completeness import standings
+    from seed.points.point_reader import PointReader
+    from seed.points.selection import Selection
+    from seed.restore.restore import Restore
+    from seed.restore.tree.system import TreeWriter
     from seed.source.rules import Patterns
-    from seed.standing import standings
-    from seed.tree.system import TreeWriter
 
     _check_words(compare, verify=verify, dry_run=dry_run)
     by: Compare | None = "content" if compare == "content" else "times" if compare else None
@@ -389,7 +391,7 @@ def _line(entry: "Entry", path: str) -> str:
     import stat
 
     from formats.keyed.catalog import SYMLINK
-    from seed.kinds import FORMATS
+    from seed.source.file_types import FORMATS
 
     mode = stat.filemode(FORMATS[entry.type] | entry.mode)
     owner = f"{entry.user or entry.uid}:{entry.group or entry.gid}"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command, warn_if_open
 from formats.errors import UsageError, VaultError
+from formats.shell.console import Console, command, warn_if_open
 from seed.cli.app import (
     PassphraseFileOption,
     VaultOption,
@@ -24,7 +24,7 @@ from seed.cli.passphrases import GenerateOption, new_passphrase
 
 if TYPE_CHECKING:
     from formats.documents.credential_file import CredentialFile
-    from seed.register import Registered, Way
+    from seed.identity.registration import Registered, Way
 
 AccessFileOption = Annotated[
     Path | None,
@@ -80,8 +80,8 @@ def register(
     Example: seed register --credential web1.credential --generate-passphrase web1.passphrase
     """
     from formats.documents.credential_file import CredentialFile
-    from seed.home import Home
-    from seed.replace import replace as take_place
+    from seed.home.home import Home
+    from seed.identity.replacement import replace as take_place
 
     machine_name = _checked(name or socket.gethostname())
     Home.check_free(home_path())
@@ -120,8 +120,8 @@ def _way(file: "CredentialFile", vault: str | None, access_file: Path | None, pr
     Its access is one of its own, one in the environment, or the credential's.
     """
     from formats.store.access import Address, access_in
-    from seed.network import Network, read_secret
-    from seed.register import Way
+    from seed.home.network import Network, read_secret
+    from seed.identity.registration import Way
 
     secret = read_secret(access_file) if access_file is not None else file.access or ""
     network = Network(secret=secret, standing=access_file is not None, proxy=proxy)
@@ -137,7 +137,7 @@ def _join(
     passphrase_file: Path | None,
     generate: Path | None,
 ) -> "Registered":
-    from seed.register import register
+    from seed.identity.registration import register
 
     names = {"name": name, "vault": file.document.name}
     with new_passphrase(console, passphrase_file, generate, **names) as passphrase:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
+from formats.shell.console import Console, command
 from formats.words import counted, size
 from seed.cli.app import VaultOption, address_of, app, home_path, open_home, own_vault
 from seed.cli.exports import LevelOption, notice_not_root
 
 if TYPE_CHECKING:
-    from seed.repair import Repaired
+    from seed.repair.repair import Repaired
 
 
 @command(app, "repair", job=home_path)
@@ -39,12 +39,12 @@ def repair(
 
     Example: seed repair
     """
-    from seed.announce import announce_to
-    from seed.memory import be_lean
-    from seed.reading import disk_stores
-    from seed.repair import repair as run
-    from seed.wanted import newest_wants, read_wants
-    from seed.work import Work
+    from seed.backup.announce import announce_to
+    from seed.points.points import disk_stores
+    from seed.repair.repair import repair as run
+    from seed.repair.want_list import newest_wants, read_wants
+    from seed.session.session import Work
+    from seed.source.memory import be_lean
 
     home = open_home()
     address = address_of(home, vault)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from formats.console import Console, command
-from formats.files import check_writable
+from formats.shell.console import Console, command
+from formats.shell.user_files import check_writable
 from seed.cli.app import VaultOption, app, open_home, vault_of
 
 
@@ -21,7 +21,7 @@ def report(
 
     Example: seed report --out report.html
     """
-    from formats.reports.saying import write
+    from formats.shell.reports.saying import write
     from seed.report import report as made
 
     check_writable(out)

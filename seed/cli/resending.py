@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
+from formats.shell.console import Console, command
 from formats.words import counted, numbered, size
 from seed.cli.app import VaultOption, address_of, app, home_path, open_home, own_vault
 from seed.cli.exports import Attending, LevelOption, notice_not_root
 from seed.cli.values import parse_disks
 
 if TYPE_CHECKING:
-    from seed.disk_sets import KeptSet
-    from seed.resend import Resent
+    from seed.home.disk_sets import KeptSet
+    from seed.repair.resend import Resent
 
 
 @command(app, "resend", job=home_path)
@@ -44,11 +44,11 @@ def resend(
 
     Example: seed resend 5f0c1a2b/2
     """
-    from seed.announce import announce_to
-    from seed.backup import Options
-    from seed.disk_sets import find_set
-    from seed.memory import be_lean
-    from seed.resend import resend as run
+    from seed.backup.announce import announce_to
+    from seed.backup.backup import Options
+    from seed.home.disk_sets import find_set
+    from seed.repair.resend import resend as run
+    from seed.source.memory import be_lean
 
     home = open_home()
     wanted, numbers = parse_disks(disks)

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
-from formats.verbs import group
+from formats.shell.command_groups import group
+from formats.shell.console import Console, command
 from formats.wire import Json
 from formats.words import moment
 from seed.cli.app import app, open_home, vault_of
 
 if TYPE_CHECKING:
     from formats.store.contract import Store
-    from seed.home import Home
-    from seed.retention import Planned
+    from seed.home.home import Home
+    from seed.identity.retention_policy import Planned
 
 WORDS = {
     "every": "as every point",
@@ -73,8 +73,8 @@ def retention_set(
     Example: seed retention set --daily 180 --weekly 104@sun --monthly 60@first-sun --yearly 10@mar
     """
     from formats.errors import UsageError
-    from seed.joining import put_request
-    from seed.retention import parse_rules, rules_of, set_policy
+    from seed.identity.join_request import put_request
+    from seed.identity.retention_policy import parse_rules, rules_of, set_policy
 
     given = (every, daily, weekly, monthly, yearly)
     if all(value is None for value in given):
@@ -120,11 +120,12 @@ def retention_show(console: Console) -> None:
 
 def _planned(home: "Home", store: "Store", console: Console) -> "list[Planned]":
     from formats.monitor import Tally
-    from formats.retention import read_kept
-    from seed.machines import own_machines
-    from seed.reading import Union, points
-    from seed.retention import calendar
-    from seed.standing import standings
+    from formats.rules.retention import read_kept
+    from seed.identity.retention_policy import calendar
+    from seed.points.completeness import standings
+    from seed.points.layered_store import Union
+    from seed.points.machine_keys import own_machines
+    from seed.points.points import points
 
     union = Union([store])
     machine = home.identity.machine
@@ -136,8 +137,8 @@ def _planned(home: "Home", store: "Store", console: Console) -> "list[Planned]":
 
 
 def _show_policy(home: "Home", console: Console) -> None:
-    from formats.retention import shown
-    from seed.retention import policy_of, rules_of
+    from formats.rules.retention import shown
+    from seed.identity.retention_policy import policy_of, rules_of
 
     policy = policy_of(home)
     console.say(
@@ -149,7 +150,7 @@ def _show_policy(home: "Home", console: Console) -> None:
 
 
 def _policy_json(home: "Home") -> dict[str, Json]:
-    from seed.retention import policy_of, rules_of
+    from seed.identity.retention_policy import policy_of, rules_of
 
     policy = policy_of(home)
     return {"policy": policy.number if policy is not None else 0, "rules": rules_of(home).to_json()}

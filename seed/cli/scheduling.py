@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
 from formats.errors import HomeError, UsageError
-from formats.verbs import group
+from formats.shell.command_groups import group
+from formats.shell.console import Console, command
 from seed.cli.app import app, is_usual_home, open_home, started_by
 from seed.cli.hooks import AfterOption, BeforeOption, Hooks, between
 
 if TYPE_CHECKING:
     from formats.wire import Json
-    from seed.home import Home
-    from seed.schedule import Schedule
-    from seed.timers import Job
+    from seed.home.home import Home
+    from seed.home.schedule import Schedule
+    from seed.home.timers import Job
 
 schedule_app = group(
     app,
@@ -61,9 +61,9 @@ def schedule_set(
 
     Example: seed schedule set --daily 09:00 --daily 21:00 --before /etc/offseed/dump-databases
     """
-    from seed.home import LeftOut
-    from seed.items import choose_scope
-    from seed.schedule import Schedule, timed
+    from seed.home.home import LeftOut
+    from seed.home.items import choose_scope
+    from seed.home.schedule import Schedule, timed
 
     home = open_home()
     known = Schedule.of(home.path)
@@ -93,7 +93,7 @@ def schedule_show(console: Console) -> None:
 
     Example: seed schedule show
     """
-    from seed.schedule import Schedule
+    from seed.home.schedule import Schedule
 
     home = open_home()
     schedule = Schedule.of(home.path)
@@ -213,7 +213,7 @@ def _now() -> datetime:
 
 
 def _scheduled(home: "Home") -> "Schedule":
-    from seed.schedule import Schedule
+    from seed.home.schedule import Schedule
 
     schedule = Schedule.of(home.path)
     if schedule is None:
@@ -251,7 +251,7 @@ def _show(console: Console, home: "Home", schedule: "Schedule") -> None:
 def _job(home: "Home") -> "Job":
     import shutil
 
-    from seed.timers import Job, mark_of
+    from seed.home.timers import Job, mark_of
 
     called, *words = started_by()
     program = Path(shutil.which(called) or called).absolute()
@@ -261,7 +261,7 @@ def _job(home: "Home") -> "Job":
 
 
 def _texts(schedule: "Schedule", job: "Job") -> dict[str, bytes]:
-    from seed import timers
+    from seed.home import timers
 
     if sys.platform == "win32":
         return {f"{job.name}.xml": timers.windows(schedule, job, _now().date())}

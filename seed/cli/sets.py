@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import Console, command
 from formats.errors import UsageError
-from formats.sending import LONG, CarrierOption, NoteOption, OnOption, TrackingOption, checked, parse_moment
+from formats.shell.command_groups import group
+from formats.shell.console import Console, command
+from formats.shell.custody_options import (
+    LONG,
+    CarrierOption,
+    NoteOption,
+    OnOption,
+    TrackingOption,
+    checked,
+    parse_moment,
+)
 from formats.store.failures import told as told_of
-from formats.verbs import group
 from formats.wire import Json
 from formats.words import counted, moment, numbered, size
 from seed.cli.app import VaultOption, app, open_home, vault_of
@@ -20,9 +28,9 @@ from seed.cli.values import parse_disks
 
 if TYPE_CHECKING:
     from formats.store.contract import Store
-    from seed.disk_sets import KeptSet
-    from seed.home import Home
-    from seed.labels import Labelled, Sender
+    from seed.disks.labels import Labelled, Sender
+    from seed.home.disk_sets import KeptSet
+    from seed.home.home import Home
 
 set_app = group(
     app,
@@ -51,7 +59,7 @@ def set_show(
 
     Example: seed set show
     """
-    from seed.disk_sets import find_set
+    from seed.home.disk_sets import find_set
 
     home = open_home()
     kept = find_set(home, which)
@@ -78,8 +86,8 @@ def set_ship(
 
     Example: seed set ship 5f0c1a2b/2 --carrier DHL --tracking 00340434
     """
-    from seed.custody import ship, tell, to_ship
-    from seed.disk_sets import Sent, find_set
+    from seed.disks.custody import ship, tell, to_ship
+    from seed.home.disk_sets import Sent, find_set
 
     home = open_home()
     wanted, numbers = parse_disks(disks) if disks else (None, set())
@@ -126,8 +134,8 @@ def set_labels(
 
     Example: seed set labels --out labels --contact 'Example Ltd, +44 20 7946 0000'
     """
-    from seed.disk_sets import find_set
-    from seed.labels import label, page, slip
+    from seed.disks.labels import label, page, slip
+    from seed.home.disk_sets import find_set
 
     home = open_home()
     sender, disks = _labelled(home, find_set(home, which), checked(contact), console)
@@ -156,8 +164,8 @@ def _labelled(
 
     Raises UsageError disk-unknown if nothing was written.
     """
-    from seed.disk import read_journal
-    from seed.labels import Labelled, Sender
+    from seed.disks.labels import Labelled, Sender
+    from seed.targets.disk_writer import read_journal
 
     state, identity = kept.state, home.identity
     there = [disk for disk in state.disks if disk.label is not None and not disk.dropped]
@@ -197,7 +205,7 @@ def set_abandon(
 
     Example: seed set abandon
     """
-    from seed.abandoning import abandon, unfinished
+    from seed.disks.abandonment import abandon, unfinished
 
     home = open_home()
     with home.locked():
@@ -217,7 +225,7 @@ def set_abandon(
 
 def _abandon_lost(console: Console, home: "Home", which: str, address: object, store: "Store | None") -> None:
     """Give up a set that this home does not know. Raises UsageError set-unknown, StoreError."""
-    from seed.abandoning import find_lost, say
+    from seed.disks.abandonment import find_lost, say
 
     if store is None:
         raise UsageError(
@@ -245,8 +253,8 @@ def set_resume(
 
     Example: seed set resume 5f0c1a2b
     """
-    from seed.abandoning import take_back, tell_word
-    from seed.disk_sets import find_set
+    from seed.disks.abandonment import take_back, tell_word
+    from seed.home.disk_sets import find_set
 
     home = open_home()
     with home.locked():
@@ -261,7 +269,7 @@ def set_resume(
 
 
 def _say_word(console: Console, what: str, kept: "KeptSet", address: object, store: "Store | None") -> None:
-    from seed.disk_sets import KeptSet
+    from seed.home.disk_sets import KeptSet
 
     if store is not None:
         store.close()
@@ -278,10 +286,10 @@ def _say_word(console: Console, what: str, kept: "KeptSet", address: object, sto
 
 def show_set(console: Console, home: "Home", kept: "KeptSet", store: "Store | None") -> dict[str, Json]:
     """Print the state of a set, disk by disk, as home and vault know it, and return it for scripts."""
-    from formats.custody import to_json
-    from formats.standing import awaited
-    from seed.custody import history, steps_of, whereabouts
-    from seed.disk import read_journal
+    from formats.rules.completeness import awaited
+    from formats.rules.custody import to_json
+    from seed.disks.custody import history, steps_of, whereabouts
+    from seed.targets.disk_writer import read_journal
 
     state = kept.state
     expected: tuple[int, ...] | None = None

@@ -3,8 +3,8 @@
 import os
 import time
 
-from formats.console import Console, command
 from formats.ids import fingerprint
+from formats.shell.console import Console, command
 from formats.store.access import without_password
 from formats.store.contract import Guarded
 from formats.wire import Json
@@ -19,16 +19,16 @@ def status(console: Console, vault: VaultOption = None) -> None:
 
     Example: seed status
     """
-    from seed.detached import last_detached
-    from seed.disk_sets import kept_sets
-    from seed.doubts import Remembered, to_json
-    from seed.doubts import shown as doubted
-    from seed.doubts import told as why
-    from seed.machines import membership
-    from seed.network import Network
-    from seed.standing import check_latest
-    from seed.throttle import shown
-    from seed.wanted import still_wanted
+    from seed.home.background_job import last_detached
+    from seed.home.disk_sets import kept_sets
+    from seed.home.doubt_records import Remembered, to_json
+    from seed.home.doubt_records import shown as doubted
+    from seed.home.doubt_records import told as why
+    from seed.home.network import Network
+    from seed.home.throttle import shown
+    from seed.points.completeness import check_latest
+    from seed.points.machine_keys import membership
+    from seed.repair.want_list import still_wanted
 
     home = open_home()
     identity, state = home.identity, home.state

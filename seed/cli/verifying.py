@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.console import FAILED, Console, command
 from formats.errors import PassphraseError, UsageError, each, together
+from formats.shell.console import FAILED, Console, command
 from formats.wire import Json
 from formats.words import counted, size
 from seed.cli.app import (
@@ -22,9 +22,9 @@ from seed.cli.app import (
 
 if TYPE_CHECKING:
     from formats.keyed.keys import MasterKey
-    from seed.home import Home
-    from seed.readback import Folder, Keys
-    from seed.verify import Verdict
+    from seed.home.home import Home
+    from seed.verify.readback import Folder, Keys
+    from seed.verify.verify_disks import Verdict
 
 
 @command(app, "verify", job=home_path)
@@ -49,7 +49,7 @@ def verify(
     """
     from contextlib import ExitStack
 
-    from seed.readback import folders_on
+    from seed.verify.readback import folders_on
 
     if not disks:
         return _verify_vault(console, vault)
@@ -66,7 +66,7 @@ def verify(
 
 
 def _verify(console: Console, disks: "list[list[Folder]]", keys: "Keys", home: "Home | None") -> int:
-    from seed.verify import verify as run
+    from seed.verify.verify_disks import verify as run
 
     with console.working("verify", sum(folder.size for folders in disks for folder in folders)):
         verdicts = run(disks, keys, home, console)
@@ -80,9 +80,9 @@ def _verify(console: Console, disks: "list[list[Folder]]", keys: "Keys", home: "
 
 def _verify_vault(console: Console, vault: str | None) -> int:
     from seed.cli.app import address_of, open_home, own_vault
-    from seed.standing import check_latest
-    from seed.verify_vault import verify_vault
-    from seed.work import Work
+    from seed.points.completeness import check_latest
+    from seed.session.session import Work
+    from seed.verify.verify_vault import verify_vault
 
     home = open_home()
     address = address_of(home, vault)
@@ -131,8 +131,8 @@ def _choose(
     The home's own key counts first, then those that the passphrase opens. Raises UsageError
     passphrase-missing, and PassphraseError passphrase-wrong, slot-missing for a disk without such a folder.
     """
-    from seed.readback import Keys
-    from seed.verify import is_of
+    from seed.verify.readback import Keys
+    from seed.verify.verify_disks import is_of
 
     own = [[f for f in folders if home is not None and is_of(home, f)] for folders in disks]
     masters = [home.identity.master] if home is not None else []
@@ -167,8 +167,8 @@ def _unlock(
     from formats.store.access import Address
     from formats.store.address import open_store
     from formats.store.contract import Store
-    from seed.machines import unlock
-    from seed.reading import Union
+    from seed.points.layered_store import Union
+    from seed.points.machine_keys import unlock
 
     stores: list[Store] = [folder.store for folder in folders]
     if vault is not None:

@@ -2,7 +2,7 @@
 
 Small files cost little for a byte and much for a file. The reader finds a file by its path and knows it by
 its device and inode. It opens the folder anew, part by part. So it may be another process than the process
-that walks (seed/helper.py).
+that walks (seed/pipeline/small_file_worker.py).
 """
 
 import errno
@@ -16,7 +16,7 @@ from formats.ids import content_id
 from formats.keyed.catalog import Looked
 from seed.source.clocks import changed_ns
 from seed.source.quiet import open_quietly
-from seed.xattrs import read as xattrs_of
+from seed.source.xattrs import read as xattrs_of
 
 # A file as the walk met it: path, size, mtime and ctime (each in seconds and further nanoseconds), device, inode.
 Wanted = tuple[bytes, int, int, int, int, int, int, int]

@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, SYMLINK, Entry, Looked
-from seed.kinds import TYPES
-from seed.xattrs import read, why
+from seed.source.file_types import TYPES
+from seed.source.xattrs import read, why
 
 assert sys.platform != "win32"
 import grp  # noqa: E402

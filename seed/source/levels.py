@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 assert sys.platform != "win32"
-from seed.handles import share  # noqa: E402
 from seed.source.batch import PASSING_FLAGS  # noqa: E402
+from seed.source.handles import share  # noqa: E402
 
 OPEN_MAX = 128
 

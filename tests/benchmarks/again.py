@@ -213,9 +213,9 @@ import gc, os, tracemalloc
 from pathlib import Path
 from formats.monitor import Tally
 from formats.store.address import open_store
-from seed.home import Home
-from seed.sealing import Known
-from seed.work import Before, Work
+from seed.home.home import Home
+from seed.pipeline.sealing import Known
+from seed.session.session import Before, Work
 
 home = Home.open(Path(os.environ["SEED_HOME"]))
 with Work.open(home, open_store(home.identity.address), Tally()) as work:

@@ -22,9 +22,9 @@ from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
 from formats.store.access import Address
 from formats.store.address import open_store
-from seed.home import Home, State
-from seed.joining import put_request
-from seed.register import Keys, make_identity
+from seed.home.home import Home, State
+from seed.identity.join_request import put_request
+from seed.identity.registration import Keys, make_identity
 from tests.benchmarks.measure import StepFailedError, run, scratch_folder
 from tests.benchmarks.memory import Memory, Watch
 from tests.journeys.stage import PASSPHRASE, Stage, prepared
@@ -36,9 +36,9 @@ SMALL_FILE = 64  # bytes: thousands of files share a bundle, so that they add no
 FOLDER = 200  # files of one folder
 COMMANDS = ("export", "verify", "import", "backup", "restore", "validate", "prune")
 CHUNKS, FILES, ARCHIVES = (46_000, 549_000), (20_000, 120_000), (2_000, 12_000)
-ARCHIVES_OF = """import seed.packing, seed.uplink
-seed.packing.ARCHIVE_SIZES = ({size},)
-seed.uplink.ARCHIVE_SIZE = {size}"""
+ARCHIVES_OF = """import seed.pipeline.packing, seed.targets.vault_upload
+seed.pipeline.packing.ARCHIVE_SIZES = ({size},)
+seed.targets.vault_upload.ARCHIVE_SIZE = {size}"""
 MIB = 1 << 20
 
 

@@ -25,11 +25,11 @@ from formats.keyed.catalog import FILE, Entry, decode_entries
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG, CONTENT, Row
-from seed.cataloguing import Cataloguing
-from seed.chunking import Sealed
-from seed.id_table import IdTable
-from seed.places import Places
-from seed.sealing import Known
+from seed.pipeline.catalog_writer import Cataloguing
+from seed.pipeline.chunking import Sealed
+from seed.pipeline.sealing import Known
+from seed.tables.id_table import IdTable
+from seed.tables.record_table import Places
 from tests.benchmarks.measure import StepFailedError
 
 assert sys.platform != "win32"

@@ -22,9 +22,9 @@ from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Tally
 from formats.tables.archive import ARCHIVE_SIZE, CONTENT_CLASS, ArchiveBuilder
 from formats.tables.index import CONTENT, record_digest
-from seed.chunking import Cutter
-from seed.helper import Bundler, space_for
-from seed.sealing import Known
+from seed.pipeline.chunking import Cutter
+from seed.pipeline.sealing import Known
+from seed.pipeline.small_file_worker import Bundler, space_for
 from seed.source.rules import Rules
 
 assert sys.platform != "win32"

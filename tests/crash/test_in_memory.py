@@ -14,17 +14,17 @@ from formats.store.access import Address
 from formats.store.contract import Store
 from formats.store.memory import MemoryStore
 from formats.tables.archive import CONTENT_CLASS, parse
-from importer import intake
-from importer.imports import accept, import_disks
-from importer.machines import answer_requests
-from importer.points import points
-from importer.validate import Extent, validate
-from importer.vault import Vault, members, open_vault
-from importer.wants import mend
-from seed.home import Home
-from seed.repair import Repaired, repair
-from seed.wanted import newest_wants
-from seed.work import Work
+from importer.intake import intake
+from importer.intake.import_job import accept, import_disks
+from importer.upkeep.validate import Extent, validate
+from importer.vault.machines import answer_requests
+from importer.vault.points import points
+from importer.vault.vault import Vault, members, open_vault
+from importer.vault.want_lists import mend
+from seed.home.home import Home
+from seed.repair.repair import Repaired, repair
+from seed.repair.want_list import newest_wants
+from seed.session.session import Work
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, backup, disks, flip, to
 from tests.store.faulty import BreaksAt, Died, FaultyStore, dies_at, fails_at, io_error, unreachable

@@ -8,7 +8,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from formats.documents import envelope
-from formats.documents.acceptance import DiskAcceptance, folder_identity
 from formats.documents.codec import Document
 from formats.documents.disk import SetDocument
 from formats.documents.envelope import PrivateKey, raw_public
@@ -17,6 +16,7 @@ from formats.documents.vault import Membership, Request, Slots
 from formats.errors import FormatError, IntegrityError, MediaError, VaultError
 from formats.ids import HexDigest, MachineId, SetId, VaultId, fingerprint, hex_digest, machine_id
 from formats.monitor import Tally
+from formats.rules.acceptance import DiskAcceptance, folder_identity
 from tests.tables.flaws import Outcome, outcome
 from tests.vectors.documents import (
     AUTHORITY_KEY,

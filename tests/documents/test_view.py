@@ -12,11 +12,11 @@ from formats.documents.codec import Document
 from formats.documents.envelope import SIZE_MAX, PrivateKey
 from formats.documents.register import Entry, Register
 from formats.documents.vault import Descriptor, Membership
-from formats.documents.view import Look, Pin, View
 from formats.errors import FormatError
 from formats.ids import MachineId, hex_digest
 from formats.monitor import Tally
 from formats.store.memory import MemoryStore
+from formats.view import Look, Pin, View
 from tests.vectors.documents import AUTHORITY, AUTHORITY_KEY, LABEL, MACHINE, VAULT, samples
 
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))

@@ -8,14 +8,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats import custody, layout
-from formats.custody import Chain, DiskKey, add, to_json, words
+from formats import layout
 from formats.documents import envelope
 from formats.documents.custody import STEPS_MAX, Custody
 from formats.documents.envelope import raw_public
 from formats.errors import FormatError
 from formats.ids import MachineId, SetId, VaultId
 from formats.monitor import Tally
+from formats.rules import custody
+from formats.rules.custody import Chain, DiskKey, add, to_json, words
 from formats.store.memory import MemoryStore
 
 KEYS = {role: Ed25519PrivateKey.generate() for role in ("machine", "authority")}

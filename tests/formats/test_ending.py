@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from formats.ending import FAILED, STOPPED, framed
+from formats.shell.crash_guard import FAILED, STOPPED, framed
 
 
 def test_ctrl_c_while_python_makes_a_class_is_a_stop(

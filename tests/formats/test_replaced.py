@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from formats import layout
 from formats.documents.damage import ArchiveRow, Replaced
 from formats.ids import ArchiveName, ChunkId, digest
-from formats.replaced import Stock, joined, stand_in, translated
+from formats.rules.replacements import Stock, joined, stand_in, translated
 from formats.tables.archive import CONTENT_CLASS
 from formats.tables.holdings import Holding
 from formats.tables.index import CONTENT, Row, encode_row

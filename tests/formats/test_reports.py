@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats.replaced import Stock
-from formats.reports import charts, sections
-from formats.reports.facts import (
+from formats.rules.replacements import Stock
+from formats.shell.reports import charts, sections
+from formats.shell.reports.facts import (
     ARRIVED,
     AWAITED,
     DAMAGED,
@@ -24,7 +24,7 @@ from formats.reports.facts import (
     state_of,
     worst,
 )
-from formats.reports.page import page, section, table
+from formats.shell.reports.page import page, section, table
 from formats.tables.needs import all_of
 from formats.words import size
 from tests.vectors.tables import holding

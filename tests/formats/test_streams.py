@@ -11,7 +11,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import typer
-from formats.console import command, run
+from formats.shell.console import command, run
 from formats.errors import UsageError
 from formats.monitor import Finding
 app = typer.Typer()

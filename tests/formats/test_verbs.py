@@ -9,7 +9,7 @@ import pkgutil
 import pytest
 import typer.main
 
-from formats.verbs import Program
+from formats.shell.command_groups import Program
 
 PROGRAMS = ("seed", "importer")
 

@@ -20,7 +20,7 @@ from formats.tables.archive import Archive, ArchiveBuilder, parse
 from formats.tables.holdings import Holding, decode_table, encode_tables
 from formats.tables.index import record_digest
 from formats.tables.sections import Section
-from seed.home import Home
+from seed.home.home import Home
 from tests.journeys.stage import Stage
 
 assert sys.platform == "linux"

@@ -34,7 +34,7 @@ from formats.tables import archive, needs
 from formats.tables.holdings import Holding
 from formats.tables.index import record_digest
 from formats.tables.sections import Section, decode_object
-from importer.vault import open_vault
+from importer.vault.vault import open_vault
 from tests.hostile import forging
 from tests.journeys.stage import Copy, Stage, disks, prepared, refused, snapshot, stored, to
 
@@ -481,7 +481,7 @@ def test_a_folder_with_more_files_than_any_seed_is_refused(copy_of: Copy, export
     junk.mkdir(exist_ok=True)
     for number in range(1100):
         (junk / f"ab{number:062x}").write_bytes(b"x")
-    stage.command = prepared("import importer.intake as i; i.LISTED_MAX = 1000")
+    stage.command = prepared("import importer.intake.intake as i; i.LISTED_MAX = 1000")
     words = ("importer", "import", stage.disk, "--vault", stage.at, "--json")
     before = snapshot(stage.vault)
     refused(stage.run(*words, code=1), "disk-crowded")

@@ -9,7 +9,7 @@ import pytest
 
 from formats import layout
 from formats.ids import SetId, hex_digest
-from importer import strays
+from importer.intake import strays
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, below, prepared, refused
 

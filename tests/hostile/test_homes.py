@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from formats.homes import check_own, make_private
-from formats.jobs.telling import Notify
 from formats.records import write_private
-from seed.schedule import Schedule
+from formats.shell.jobs.telling import Notify
+from seed.home.schedule import Schedule
 from tests.journeys.stage import NOBODY, Copy, Stage, prepared, refused
 
 assert sys.platform == "linux"
@@ -145,7 +145,7 @@ def test_metrics_go_through_no_link(copy_of: Copy, opened: Stage, tmp_path: Path
 def test_with_a_home_no_slot_is_tried(copy_of: Copy, imported: Stage) -> None:
     """Nobody who can bring slots in has a say where the key is at hand."""
     stage = copy_of(imported)
-    stage.command = prepared("import seed.machines as m; m.open_slot = m.find_slots = None")
+    stage.command = prepared("import seed.points.machine_keys as m; m.open_slot = m.find_slots = None")
     stage.run("seed", "points", "--vault", stage.at)
     stage.run("seed", "ls", "latest", "--vault", stage.at)
     stage.run("seed", "restore", "latest", "--vault", stage.at, "--target", stage.folder / "back")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from formats.console import Console
 from formats.errors import HomeError, OffseedError
 from formats.monitor import Finding
-from seed.timers import Job
+from formats.shell.console import Console
+from seed.home.timers import Job
 from tests.hostile import test_vaults
 from tests.journeys.stage import Copy, Stage, refused
 

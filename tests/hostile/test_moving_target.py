@@ -14,9 +14,9 @@ import pytest
 from formats.errors import OffseedError
 from formats.keyed.catalog import FIFO, FILE, FOLDER, SYMLINK, Entry
 from formats.monitor import Tally
-from seed.tree.new_file import NewFile
-from seed.tree.system import TreeWriter
-from seed.xattrs import pack
+from seed.restore.tree.new_file import NewFile
+from seed.restore.tree.system import TreeWriter
+from seed.source.xattrs import pack
 
 assert sys.platform == "linux"
 

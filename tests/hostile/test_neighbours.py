@@ -23,11 +23,11 @@ from formats.store.local import LocalStore
 from formats.tables import needs
 from formats.tables.needs import all_of
 from formats.tables.sections import Section, encode_objects
-from importer.points import set_documents
-from importer.vault import members, open_vault
-from seed.home import Home
-from seed.joining import put_request
-from seed.register import Keys, make_identity
+from importer.vault.points import set_documents
+from importer.vault.vault import members, open_vault
+from seed.home.home import Home
+from seed.identity.join_request import put_request
+from seed.identity.registration import Keys, make_identity
 from tests.hostile import forging
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, below, refused

@@ -32,7 +32,7 @@ from formats.store.contract import Store
 from formats.tables import needs
 from formats.tables.needs import bitmap
 from formats.tables.sections import Section, encode_objects
-from seed.home import Home
+from seed.home.home import Home
 from tests.azurite import Azurite
 from tests.hostile import forging
 from tests.journeys import trees

@@ -19,8 +19,8 @@ from formats.keyed.catalog import (
     encode_entries,
 )
 from formats.monitor import Tally
-from seed.tree.system import TreeWriter
-from seed.xattrs import pack
+from seed.restore.tree.system import TreeWriter
+from seed.source.xattrs import pack
 from tests.hostile import test_vaults
 from tests.journeys.stage import Copy, Stage
 

@@ -25,7 +25,7 @@ def everything(*folders: Path) -> bytes:
 
 
 def secrets_of(stage: Stage) -> list[bytes]:
-    from seed.home import Home
+    from seed.home.home import Home
 
     identity = Home.open(stage.home).identity
     raw = [identity.master_key, identity.private_key]
@@ -35,13 +35,13 @@ def secrets_of(stage: Stage) -> list[bytes]:
 @pytest.mark.parametrize(
     ("module", "function", "words"),
     [
-        ("seed.machines", "unlock", ("points", "--vault", "VAULT", "--passphrase-file", "SECRET")),
+        ("seed.points.machine_keys", "unlock", ("points", "--vault", "VAULT", "--passphrase-file", "SECRET")),
         (
-            "seed.keys",
+            "seed.identity.passphrases",
             "change",
             ("key", "change", "--passphrase-file", "SECRET", "--new-passphrase-file", "SECRET"),
         ),
-        ("seed.backup", "backup", ("backup",)),
+        ("seed.backup.backup", "backup", ("backup",)),
     ],
 )
 def test_a_fault_tells_no_secret(

@@ -16,8 +16,8 @@ from formats.ids import HexDigest, hex_digest
 from formats.monitor import Tally
 from formats.store.local import LocalStore
 from formats.store.memory import MemoryStore
-from importer.points import points
-from importer.receipts import receipts
+from importer.vault.points import points
+from importer.vault.receipts import receipts
 from tests.crash import test_in_memory
 from tests.journeys.stage import Copy, Stage
 

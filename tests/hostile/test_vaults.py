@@ -17,15 +17,15 @@ from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership
 from formats.ids import hex_digest
 from formats.monitor import Tally
-from formats.replaced import index_objects
+from formats.rules.replacements import index_objects
 from formats.store.access import Address
 from formats.store.local import LocalStore
 from formats.tables.archive import METADATA_CLASS
 from formats.tables.needs import all_of
-from importer.authority import authorities
-from importer.vault import open_vault
-from importer.wants import sign_replacements
-from seed.home import Home
+from importer.vault.authority import authorities
+from importer.vault.vault import open_vault
+from importer.vault.want_lists import sign_replacements
+from seed.home.home import Home
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, backup, below, prepared, refused, snapshot
 
@@ -262,8 +262,8 @@ encode = c.encode_entries
 def forged(entries):
     return encode([{change} for e in entries])
 c.encode_entries = forged
-import seed.cataloguing
-seed.cataloguing.encode_entries = forged
+import seed.pipeline.catalog_writer
+seed.pipeline.catalog_writer.encode_entries = forged
 """
 
 
@@ -335,7 +335,7 @@ def test_a_segment_that_stands_twice_in_a_catalog_is_refused(
     source = room / "source"
     trees.small_file(source / "planted", b"planted")
     twice = """
-import seed.cataloguing as s
+import seed.pipeline.catalog_writer as s
 from dataclasses import replace
 entries, page = s.encode_entries, s.encode_page
 s.encode_entries = lambda rows: entries([e for e in rows if e.path.endswith(b'/planted')])

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from formats.jobs import telling
-from formats.jobs.telling import Event, Notify, tell
+from formats.shell.jobs import telling
+from formats.shell.jobs.telling import Event, Notify, tell
 
 assert sys.platform != "win32"
 

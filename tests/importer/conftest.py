@@ -9,11 +9,11 @@ import pytest
 from formats.documents.credential_file import CredentialFile
 from formats.monitor import Tally
 from formats.store.access import Address
-from importer.issuing import issue_credential
-from importer.vault import Vault, create
-from seed.home import Identity
-from seed.joining import put_request
-from seed.register import Keys, make_identity
+from importer.vault.credentials import issue_credential
+from importer.vault.vault import Vault, create
+from seed.home.home import Identity
+from seed.identity.join_request import put_request
+from seed.identity.registration import Keys, make_identity
 
 
 @dataclass(frozen=True)

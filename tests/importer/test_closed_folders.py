@@ -12,9 +12,9 @@ from formats.documents.vault import Membership
 from formats.errors import ObstructedError
 from formats.ids import MachineId
 from formats.monitor import Tally
-from importer.machines import answer_requests
-from importer.needed import Needed, needed
-from importer.vault import Vault
+from importer.vault.machines import answer_requests
+from importer.vault.reachability import Needed, needed
+from importer.vault.vault import Vault
 from tests.importer.conftest import Asked
 from tests.journeys.stage import NOBODY
 

@@ -5,10 +5,10 @@ import pytest
 from formats import layout
 from formats.documents.job import Validation
 from formats.monitor import Tally
-from importer.machines import answer_requests
-from importer.points import anybody
-from importer.prune import prune
-from importer.wants import Lack, publish
+from importer.upkeep.prune import prune
+from importer.vault.machines import answer_requests
+from importer.vault.points import anybody
+from importer.vault.want_lists import Lack, publish
 from tests.importer.conftest import Asked
 
 

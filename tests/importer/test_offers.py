@@ -7,13 +7,13 @@ from formats.documents import envelope
 from formats.documents.damage import ArchiveRow, Replaced, Replacement
 from formats.ids import ChunkId, KeyId, digest, hex_digest
 from formats.monitor import Tally
-from formats.replaced import replacements
+from formats.rules.replacements import replacements
 from formats.tables.archive import CONTENT_CLASS, Archive, ArchiveBuilder
 from formats.tables.index import CONTENT, record_digest
 from formats.tables.sections import Section, encode_objects
-from importer.machines import answer_requests, revoke
-from importer.vault import Vault, members
-from importer.wants import accept_offers
+from importer.vault.machines import answer_requests, revoke
+from importer.vault.vault import Vault, members
+from importer.vault.want_lists import accept_offers
 from tests.importer.conftest import Asked
 
 RECORD = bytes(range(100))

@@ -8,8 +8,9 @@ from formats import layout
 from formats.errors import VaultError
 from formats.ids import hex_digest
 from formats.monitor import Tally
-from importer.machines import answer_requests
-from importer.vault import Vault, set_redundancy
+from importer.vault.machines import answer_requests
+from importer.vault.redundancy import set_redundancy
+from importer.vault.vault import Vault
 from tests.importer.conftest import Asked
 
 
@@ -27,7 +28,7 @@ class Moved:
 def test_a_request_within_the_time_of_its_credential_is_accepted(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
-    monkeypatch.setattr("importer.machines.datetime", Moved(timedelta(hours=hours)))
+    monkeypatch.setattr("importer.vault.machines.datetime", Moved(timedelta(hours=hours)))
     accepted, pending = answer_requests(asked.vault, Tally())
     assert ([member.name for member in accepted], pending) == (["web1"], [])
 
@@ -36,7 +37,7 @@ def test_a_request_within_the_time_of_its_credential_is_accepted(
 def test_a_request_out_of_the_time_of_its_credential_waits_for_the_operator(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, hours: int, why: str
 ) -> None:
-    monkeypatch.setattr("importer.machines.datetime", Moved(timedelta(hours=hours)))
+    monkeypatch.setattr("importer.vault.machines.datetime", Moved(timedelta(hours=hours)))
     accepted, (waiting,) = answer_requests(asked.vault, Tally())
     assert accepted == []
     assert waiting.request.name == "web1"

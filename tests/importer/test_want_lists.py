@@ -9,8 +9,8 @@ from formats.monitor import Tally
 from formats.tables.archive import ARCHIVE_SIZE_MIN
 from formats.tables.holdings import Holding
 from formats.tables.needs import all_of
-from importer.vault import Vault
-from importer.wants import Lack, publish
+from importer.vault.vault import Vault
+from importer.vault.want_lists import Lack, publish
 
 KEY_ID = "5" * 32
 ARCHIVE = Holding(ArchiveName(bytes(32)), Digest(bytes(32)), ARCHIVE_SIZE_MIN + 1000, 1, 1)

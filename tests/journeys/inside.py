@@ -83,7 +83,7 @@ class Striker:
 
     def wrap_console(self) -> None:
         """Learn when the command has heard a signal."""
-        from formats.console import Console
+        from formats.shell.console import Console
 
         on_signal, hears = Console._on_signal, self._hears
 

@@ -14,7 +14,7 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import Abandonment
 from formats.ids import MachineId, SetId, fingerprint, hex_digest
-from seed.home import Home
+from seed.home.home import Home
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, backup, below, disks, refused, to
 

@@ -106,7 +106,7 @@ def test_a_run_that_was_killed_is_gone_on_with(copy_of: Copy, opened: Stage, roo
 
 # Partial points often, not every hour; killed once one of them has some of the large files.
 KILLED_WITHIN = """
-import os, signal, seed.backup as backup
+import os, signal, seed.backup.backup as backup
 backup.PARTIAL_EVERY, commit = 0.02, backup._commit
 def committed(work, before, catalogued, kind):
     commit(work, before, catalogued, kind)
@@ -371,7 +371,7 @@ def test_sixty_four_handles_are_enough(copy_of: Copy, opened: Stage, room: Path)
 
 
 REWRITES = """
-from seed.run import Run
+from seed.pipeline.pipeline import Run
 finish = Run.finish
 def finish_and_rewrite(self):
     catalogued = finish(self)

@@ -42,7 +42,7 @@ def test_the_second_restore_finds_everything_there(
 ) -> None:
     stage, source = saved
     if forked:
-        stage.command = prepared("import seed.sharing; seed.sharing.FILES_MIN = 2")
+        stage.command = prepared("import seed.restore.parallel; seed.restore.parallel.FILES_MIN = 2")
     words = (f"latest:{source}", "--target", rack.disk(64 * MIB, kind).path / "back", "--vault", stage.at)
     first = stage.run("seed", "restore", *words)
     assert first.stderr.count("note: times were restored as finely as") == 1

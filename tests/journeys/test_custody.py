@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from formats import layout
-from formats.codes import code_of
 from formats.ids import MachineId, SetId
+from formats.rules.disk_code import code_of
 from tests.journeys.stage import Copy, Stage, disks, refused, to
 
 assert sys.platform == "linux"

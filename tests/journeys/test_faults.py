@@ -237,7 +237,7 @@ def test_a_small_disk_fills_first_and_the_others_go_on(
 # The export stops itself as soon as it has said of a disk that it may go.
 STOPPED_WHEN_SAFE = """
 import signal, threading
-from formats.console import Console
+from formats.shell.console import Console
 notice = Console.notice
 def notice_one(self, text):
     notice(self, text)

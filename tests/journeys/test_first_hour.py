@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from formats.console import Console
+from formats.shell.console import Console
 from tests.commands import PATIENCE, installed, processor_seconds
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Result, Stage, as_nobody, below, in_parallel, prepared, refused
@@ -128,13 +128,13 @@ def test_an_example_is_never_broken_over_lines(stage: Stage) -> None:
 LINE = re.compile(
     r"export: [0-9.]+ [KMGT]?i?B( of (≥ )?[0-9.]+ [KMGT]?i?B)? read(, [0-9,]+ files)?(, [0-9.]+ [KMGT]?i?B written)?, [0-9.]+ [KMGT]?i?B/s"
 )
-OFTEN = prepared("from formats.console import Console; Console.interval = 0.05")
+OFTEN = prepared("from formats.shell.console import Console; Console.interval = 0.05")
 
 
 # No archive is placed before a line has told of some MiB.
 TOLD = """
 import threading
-from formats.console import Console
+from formats.shell.console import Console
 from formats.store.local import LocalStore as S
 told, aside, put = threading.Event(), Console.aside, S.put_new
 def aside_one(self, text, **named):
@@ -269,15 +269,15 @@ def test_a_home_that_may_not_be_read_is_told_plainly(opened: Stage, small_tree: 
 # Faults of ours
 
 FAULTS = {
-    "in the main thread": "import seed.reading as r; r.points = None",
+    "in the main thread": "import seed.points.points as r; r.points = None",
     "in a command's module": "import sys; sys.modules['seed.cli.reading'] = None",
     "in the parser's own": "import sys; sys.modules['typer'] = None",
     "in a thread": (
-        "import threading, seed.reading as r\n"
+        "import threading, seed.points.points as r\n"
         "r.points = lambda *_: threading.Thread(target=lambda: 1 / 0).start() or threading.Event().wait()"
     ),
     "in a pool": (
-        "import seed.reading as r; from concurrent.futures import ThreadPoolExecutor as P\n"
+        "import seed.points.points as r; from concurrent.futures import ThreadPoolExecutor as P\n"
         "r.points = lambda *_: P().submit(lambda: 1 / 0).result()"
     ),
 }
@@ -302,7 +302,7 @@ def test_a_fault_is_told_without_a_traceback_and_kept_in_a_log(exported: Stage, 
 
 
 def test_a_fault_that_cannot_be_logged_is_told_all_the_same(exported: Stage) -> None:
-    nowhere = "import tempfile; tempfile.mkstemp = None; import seed.reading as r; r.points = None"
+    nowhere = "import tempfile; tempfile.mkstemp = None; import seed.points.points as r; r.points = None"
     done = subprocess.run(
         [*prepared(nowhere)("seed"), "points", "--from", str(exported.disk)],
         env=exported.environment({}), cwd="/", capture_output=True, text=True, check=False, timeout=PATIENCE,

@@ -142,7 +142,7 @@ def test_a_stopped_restore_leaves_folders_as_closed_as_they_were(
 
 STOPPED = """
 from formats.errors import Interrupted
-from seed.tree.system import TreeWriter
+from seed.restore.tree.system import TreeWriter
 def stop(*words):
     raise Interrupted(2)
 TreeWriter.settle = stop

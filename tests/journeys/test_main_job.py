@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from formats.keyed.catalog import TYPES
-from seed.kinds import TYPES as BY_MODE
+from seed.source.file_types import TYPES as BY_MODE
 from tests.conftest import LoopDisks
 from tests.facilities import LoopDisk
 from tests.journeys import trees

@@ -27,7 +27,7 @@ FILES = 300
 # The process cuts the power of the target at the n-th such step, and ends as if with it, or goes on.
 CUT = """
 import fcntl, os, shutil
-import seed.contents as contents, seed.sharing as sharing, seed.tree.posix as posix
+import seed.restore.file_writer as contents, seed.restore.parallel as sharing, seed.restore.tree.posix as posix
 from itertools import count
 sharing.FILES_MIN = {least}
 calls, disk = count(1), os.open({disk!r}, os.O_RDONLY)

@@ -12,8 +12,8 @@ from formats.documents.credential_file import CredentialFile
 from formats.ids import MachineId
 from formats.store.access import Address
 from formats.store.address import open_store
-from seed.joining import put_request
-from seed.register import Keys, make_identity
+from seed.identity.join_request import put_request
+from seed.identity.registration import Keys, make_identity
 from tests.journeys import trees
 from tests.journeys.stage import (
     PASSPHRASE,
@@ -184,7 +184,7 @@ def test_what_the_machine_before_signs_later_does_not_count(lived: Stage, source
     machines(stage)
     plain = stage.command
     stage.command = prepared(
-        "import seed.machines; seed.machines.check_active = lambda *_: None; import seed.announce, seed.backup"
+        "import seed.points.machine_keys; seed.points.machine_keys.check_active = lambda *_: None; import seed.backup.announce, seed.backup.backup"
     )
     (source / "docs/forged").write_text("forged")
     stage.run("seed", "backup", "--json", SEED_HOME=old(stage))
@@ -309,7 +309,9 @@ def test_an_acceptance_that_was_killed_is_completed_by_the_next_command(lived: S
     lose_home(stage)
     replace(stage)
     plain = stage.command
-    stage.command = prepared("import os, importer.machines as m; m._revise = lambda *_, **__: os._exit(9)")
+    stage.command = prepared(
+        "import os, importer.vault.machines as m; m._revise = lambda *_, **__: os._exit(9)"
+    )
     stage.run("importer", "machines", "list", "--vault", stage.at, code=9)
     stage.command = plain
     stage.issue()  # whatever became of the credential

@@ -208,7 +208,7 @@ def test_what_another_point_has_is_not_lost(halved: Halved, source: Path, room: 
     """The first resend ends after its point; what it sent counts for the older one, though the source has it no more."""
     state = kept(source, room, "as exported")
     plain = halved.stage.command
-    halved.stage.command = prepared("import os, seed.resend as r; r.Revision = lambda *_: os._exit(9)")
+    halved.stage.command = prepared("import os, seed.repair.resend as r; r.Revision = lambda *_: os._exit(9)")
     name = f"{the_set(halved.stage)[:8]}/{halved.lost}"
     halved.stage.run("seed", "resend", name, code=9)
     halved.stage.command = plain

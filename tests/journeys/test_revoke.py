@@ -10,7 +10,7 @@ from formats.documents import envelope
 from formats.documents.manifest import Manifest
 from formats.ids import MachineId, PointId, fingerprint, hex_digest
 from formats.keyed.root import clear_digest, open_root, seal_root
-from seed.home import Home
+from seed.home.home import Home
 from tests.journeys import trees
 from tests.journeys.stage import (
     Copy,
@@ -28,10 +28,8 @@ from tests.journeys.stage import (
 
 assert sys.platform == "linux"
 
-FEW = "import importer.machines; importer.machines.COUNTED_MAX = 1"
-UNASKED = (
-    "import seed.machines; seed.machines.check_active = lambda *_: None; import seed.announce, seed.backup"
-)
+FEW = "import importer.vault.machines; importer.vault.machines.COUNTED_MAX = 1"
+UNASKED = "import seed.points.machine_keys; seed.points.machine_keys.check_active = lambda *_: None; import seed.backup.announce, seed.backup.backup"
 Rows = list[dict[str, object]]
 
 

@@ -72,7 +72,7 @@ def test_commands_stand_before_and_after(copy_of: Copy, opened: Stage, room: Pat
 # A command that says when it has found another at work on the home.
 SAYS_BUSY = """
 import os
-from seed.home import Home
+from seed.home.home import Home
 busy = Home._busy
 def busy_one(self):
     os.write(2, b"busy\\n")

@@ -308,8 +308,8 @@ def restoring(number: int) -> Program:
 # The step is done for a large file; the thread goes on once the command has heard the signal, if it lives.
 AT_FILE = """
 import os, signal
-from formats.console import Console
-from seed.tree.system import TreeWriter
+from formats.shell.console import Console
+from seed.restore.tree.system import TreeWriter
 step, hear, pipe, left = TreeWriter.{method}, Console._on_signal, os.pipe(), [1]
 def step_once(*words):
     step(*words)

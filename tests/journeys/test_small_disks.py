@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seed.disk import LEAST
+from seed.targets.disk_writer import LEAST
 from tests.conftest import LoopDisks
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, below, refused, snapshot

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from formats.console import ONE_REQUEST
+from formats.shell.console import ONE_REQUEST
 from tests.commands import Process
 from tests.effort import seeded
 from tests.journeys import moments, trees
@@ -149,7 +149,7 @@ S.put_new, S.free_bytes = put_new, free_bytes
 """
 HANGS = b"the disk hangs"
 # A bar of which no picture is left out.
-ALWAYS_SHOWN = "import formats.progress; formats.progress.PAUSE = 0\n"
+ALWAYS_SHOWN = "import formats.shell.progress; formats.shell.progress.PAUSE = 0\n"
 # Of two threads that are always at work, beside the command.
 BUSY = """
 import threading
@@ -204,7 +204,7 @@ def test_a_signal_that_is_sent_twice_at_once_is_one_request(
     """As `timeout` sends it, to the process and to its group; for this story a moment lasts for ever."""
     stage = copy_of(opened)
     twice = moments.at("asked", signal.SIGTERM, stage.disk, times=2)
-    one_request = "import formats.console; formats.console.ONE_REQUEST = float('inf')"
+    one_request = "import formats.shell.console; formats.shell.console.ONE_REQUEST = float('inf')"
     stage.command = prepared(f"{one_request}; {twice.prelude}")
     stopped = stage.run("seed", "export", long_tree, "--to", stage.disk, code=128 + signal.SIGTERM)
     assert stopped.stderr.count("stopping") == 1
@@ -238,7 +238,7 @@ def test_at_a_terminal_a_bar_shows_and_ctrl_c_twice_clears_it(
 def test_a_bar_shows_how_fast_it_goes(opened: Stage) -> None:
     stage = Stage(opened.folder)
     stage.command = prepared(
-        "import time; from formats.progress import Bar, PAUSE; bar = Bar('export')\n"
+        "import time; from formats.shell.progress import Bar, PAUSE; bar = Bar('export')\n"
         "for n in range(4): bar.show(n << 20, 9 << 20, True, ['3 files']); time.sleep(1.5 * PAUSE)\n"
         "bar.close()"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from formats.errors import HomeError
-from seed.basis import RowJournal
+from seed.points.previous_rows import RowJournal
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, below
 

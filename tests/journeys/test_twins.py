@@ -16,7 +16,7 @@ assert sys.platform == "linux"
 pytestmark = pytest.mark.needs("root")
 
 MIB = devices.MIB
-FORKED = "import seed.sharing; seed.sharing.FILES_MIN = 2"  # else few files are written by one process
+FORKED = "import seed.restore.parallel; seed.restore.parallel.FILES_MIN = 2"  # else few files are written by one process
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_an_export_that_was_killed_leaves_an_open_disk(
 
 # Ctrl-C while the first archive is read, however busy the machine is.
 INTERRUPTED = """
-import signal, threading, seed.readback as readback
+import signal, threading, seed.verify.readback as readback
 read = readback.Readback._read
 def interrupted(self, name):
     if name.startswith("archives/"):

@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 
 from formats.errors import FormatError
 from formats.ids import ChunkId
-from formats.keyed.catalog import (
-    ENTRIES as TABLE_OF_ENTRIES,
-)
+from formats.keyed.catalog import ENTRIES as TABLE_OF_ENTRIES
 from formats.keyed.catalog import (
     ENTRY_SCHEMA,
     FILE,
@@ -42,7 +40,7 @@ from formats.keyed.catalog import (
     sort_key,
 )
 from formats.keyed.keys import MasterKey
-from seed.xattrs import pack
+from seed.source.xattrs import pack
 from tests.effort import examples
 from tests.tables.flaws import outcome, patched
 from tests.vectors.catalog import ENTRIES, PAGE, chunks, lengths, regions

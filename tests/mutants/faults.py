@@ -18,7 +18,7 @@ FAULTS = (
     ),
     Fault(
         name="revision-rolled-back",
-        file="formats/documents/view.py",
+        file="formats/view.py",
         line="            or number not in (None, layout.number_of(name))",
         changed="            or (number or 0) > layout.number_of(name)",
         breaks="An older revision under a higher number does not take the place of the newest one.",
@@ -74,7 +74,7 @@ FAULTS = (
     ),
     Fault(
         name="warnings-end-in-success",
-        file="formats/console.py",
+        file="formats/shell/console.py",
         line="            raise typer.Exit(WITH_FINDINGS if code == DONE and console.findings else code)",
         changed="            raise typer.Exit(code)",
         breaks="A command with findings ends with exit code 3, so that scripts hear of them.",
@@ -84,7 +84,7 @@ FAULTS = (
     ),
     Fault(
         name="term-a-second-too-long",
-        file="formats/retention.py",
+        file="formats/rules/retention.py",
         line="        if sequence < last and (term := found.terms.get(point)) is not None and term.until <= now",
         changed="        if sequence < last and (term := found.terms.get(point)) is not None and term.until < now",
         breaks="A point expires in the second in which its term ends, as both sides count it.",
@@ -93,7 +93,7 @@ FAULTS = (
     # The datacenter.
     Fault(
         name="archive-digest-unchecked",
-        file="importer/intake.py",
+        file="importer/intake/intake.py",
         line="    if digest(data) != bytes(holding.name):",
         changed="    if len(data) != holding.size:",
         breaks="An archive that was damaged on its way does not get into the vault as a whole one.",
@@ -103,7 +103,7 @@ FAULTS = (
     ),
     Fault(
         name="credential-for-ever",
-        file="importer/machines.py",
+        file="importer/vault/machines.py",
         line="    credential.check_time(leaf, told or datetime.now(UTC))",
         changed="    credential.check_time(leaf, told or leaf.not_before)",
         breaks="A credential that has expired lets no machine in.",
@@ -111,7 +111,7 @@ FAULTS = (
     ),
     Fault(
         name="replaced-machine-goes-on",
-        file="importer/points.py",
+        file="importer/vault/points.py",
         line="        if fact.signed.digest not in counted:",
         changed='        if member.status == "revoked" and fact.signed.digest not in counted:',
         breaks="What a machine signs after another took its place does not count.",
@@ -121,7 +121,7 @@ FAULTS = (
     ),
     Fault(
         name="wants-never-end",
-        file="importer/wants.py",
+        file="importer/vault/want_lists.py",
         line="    if (before.needs, before.objects) == (wanted, objects) if before else not lack:",
         changed="    if not lack or (before and (before.needs, before.objects) == (wanted, objects)):",
         breaks="Once all has come, a new want list says that nothing is wanted.",
@@ -129,7 +129,7 @@ FAULTS = (
     ),
     Fault(
         name="prune-without-grace",
-        file="importer/prune.py",
+        file="importer/upkeep/prune.py",
         line="    return written is not None and now - written >= GRACE",
         changed="    return written is not None",
         breaks="What is younger than a day is not condemned: its manifest may be on its way.",
@@ -139,7 +139,7 @@ FAULTS = (
     ),
     Fault(
         name="importer-reaches-keys",
-        file="importer/archives.py",
+        file="importer/intake/archive_copy.py",
         line="from formats.ids import KeyId, digest",
         changed="from formats.keyed.keys import KeyId, digest",
         breaks="The datacenter's side never reaches the code that opens seals.",
@@ -164,7 +164,7 @@ FAULTS = (
     ),
     Fault(
         name="holes-filled",
-        file="seed/tree/posix.py",
+        file="seed/restore/tree/posix.py",
         line="        os.truncate(new.handle, size)",
         changed="        os.posix_fallocate(new.handle, 0, size)",
         breaks="A sparse file comes back with its holes.",
@@ -172,7 +172,7 @@ FAULTS = (
     ),
     Fault(
         name="two-links-two-files",
-        file="seed/restore.py",
+        file="seed/restore/restore.py",
         line="        if entry.type == FOLDER or entry.links < 2:",
         changed="        if entry.type == FOLDER or entry.links <= 2:",
         breaks="A file of two names comes back as one file, not as two.",

@@ -32,7 +32,7 @@ PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not nightly")
 
 PROBE = Fault(
     name="probe",
-    file="formats/console.py",
+    file="formats/shell/console.py",
     line="    _consoles.clear()",
     changed="    sys.exit(77)",
     breaks="Both commands end at once, with an exit code that no other fault gives.",

@@ -18,9 +18,9 @@ from tests.packaging import tree
 SOME = (
     "formats/__init__.py",
     "formats/SPEC.md",
-    "importer/vault.py",
-    "seed/timers.py",
-    "seed/sampling/share.py",
+    "importer/vault/vault.py",
+    "seed/home/timers.py",
+    "seed/plan/sampling/share.py",
 )
 
 
@@ -138,14 +138,14 @@ def test_a_file_that_was_not_installed_is_named(checkout: Path, site: Path) -> N
 
 
 def test_a_file_that_was_installed_and_is_gone_is_named(checkout: Path, site: Path) -> None:
-    (checkout / "seed/timers.py").unlink()
-    assert found_in(checkout, site) == ["seed/timers.py is installed, and not in the checkout"]
+    (checkout / "seed/home/timers.py").unlink()
+    assert found_in(checkout, site) == ["seed/home/timers.py is installed, and not in the checkout"]
 
 
 def test_a_stale_file_is_named(checkout: Path, site: Path) -> None:
-    with (site / "importer/vault.py").open("a", encoding="utf-8") as file:
+    with (site / "importer/vault/vault.py").open("a", encoding="utf-8") as file:
         file.write("\n")
-    assert found_in(checkout, site) == ["importer/vault.py is installed in another version"]
+    assert found_in(checkout, site) == ["importer/vault/vault.py is installed in another version"]
 
 
 def test_stale_dependencies_are_noticed(checkout: Path, site: Path) -> None:

@@ -242,7 +242,7 @@ def test_what_is_missing_is_noticed(clean: Path, tmp_path: Path) -> None:
     for old, new in (
         (
             "[tool.setuptools.packages.find]\n",
-            '[tool.setuptools.packages.find]\nexclude = ["seed.sampling"]\n',
+            '[tool.setuptools.packages.find]\nexclude = ["seed.plan.sampling"]\n',
         ),
         ('"*" = ["*.md"]', '"seed" = ["*.md"]'),
     ):
@@ -251,11 +251,11 @@ def test_what_is_missing_is_noticed(clean: Path, tmp_path: Path) -> None:
     project.write_text(text, encoding="utf-8")
     (wheel,) = build(spoilt, tmp_path / "dist", "--wheel").glob("*.whl")
     names = tree.product(tree.ROOT)
-    sampling = {name for name in names if name.startswith("seed/sampling/")}
+    sampling = {name for name in names if name.startswith("seed/plan/sampling/")}
     assert {*names} - packed(wheel) == sampling | {name for name in names if name.endswith(".md")}
 
     environment = Environment(tmp_path / "environment", wheel, without=["segno"])
     failed = environment.answer(IMPORT_ALL, tree.modules(names))
-    assert {*tree.modules([*sampling]), "seed.planning"} <= failed.keys()
+    assert {*tree.modules([*sampling]), "seed.plan.estimate"} <= failed.keys()
     assert "segno" in environment.answer(FIND_ALL, tree.modules(names))
     assert environment.run("seed", "plan", spoilt).returncode == 1

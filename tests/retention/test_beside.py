@@ -24,7 +24,7 @@ assert sys.platform == "linux"
 
 ROUNDS = 4
 # A backup builds also upon points whose time is over already: they expire under it.
-HASTY = "import seed.further; seed.further.STAYS = -10**9\n"
+HASTY = "import seed.session.further_archives; seed.session.further_archives.STAYS = -10**9\n"
 WRITTEN = 3  # objects at least, by each prune here: that it begins, a term, and that it has ended
 
 

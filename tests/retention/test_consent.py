@@ -8,12 +8,12 @@ from formats.documents import envelope
 from formats.documents.damage import ArchiveRow, Replaced, Replacement
 from formats.documents.manifest import Manifest
 from formats.ids import HexDigest, digest, hex_digest
-from formats.retention import DAY
+from formats.rules.retention import DAY
 from formats.tables import needs
 from formats.tables.holdings import Holding
 from formats.tables.needs import bitmap
 from formats.tables.sections import Section, encode_objects
-from importer.points import load_needs
+from importer.vault.points import load_needs
 from tests.hostile import forging
 from tests.retention.world import HOUR, World, media
 

@@ -14,13 +14,13 @@ from formats import layout
 from formats.errors import OffseedError
 from formats.ids import HexDigest, hex_digest
 from formats.monitor import Tally
-from formats.retention import DAY
+from formats.rules.retention import DAY
 from formats.tables.index import CATALOG
-from importer.validate import Extent, validate
-from seed.machines import unlock
-from seed.point_reader import PointReader
-from seed.reading import Union
-from seed.reading import points as readable
+from importer.upkeep.validate import Extent, validate
+from seed.points.layered_store import Union
+from seed.points.machine_keys import unlock
+from seed.points.point_reader import PointReader
+from seed.points.points import points as readable
 from tests import effort
 from tests.crash import test_in_memory
 from tests.journeys import trees

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from formats.documents.retention import Rules
 from formats.ids import PointId
 from formats.monitor import Tally
-from formats.retention import DAY, Claim, Kept, admit, expiring
-from seed.backup import Backed, Options, backup, prepare
-from seed.doubting import FEW
-from seed.doubts import FILE, Remembered, confirm
-from seed.home import LeftOut
+from formats.rules.retention import DAY, Claim, Kept, admit, expiring
+from seed.backup.backup import Backed, Options, backup, prepare
+from seed.backup.doubting import FEW
+from seed.home.doubt_records import FILE, Remembered, confirm
+from seed.home.home import LeftOut
 from tests.journeys import trees
 from tests.journeys.stage import below, kept
 from tests.retention.test_policy import RULE_SETS, START, YEARS, ZONES

@@ -4,7 +4,7 @@ import pytest
 
 from formats.documents.retention import Term
 from formats.ids import PointId
-from formats.retention import Kept, expiring
+from formats.rules.retention import Kept, expiring
 
 OLD, LAST = PointId("1" * 32), PointId("2" * 32)
 UNTIL = 1000

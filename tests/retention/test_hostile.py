@@ -12,11 +12,12 @@ from formats.documents.job import Job, Receipt
 from formats.documents.retention import Condemned, Policy, Sweep, Term, Terms
 from formats.ids import hex_digest
 from formats.monitor import Tally
-from formats.retention import DAY, USUAL
-from importer import sweeps
-from importer.points import load_needs
-from seed.machines import own_machines, unlock
-from seed.reading import Union, points
+from formats.rules.retention import DAY, USUAL
+from importer.vault import sweeps
+from importer.vault.points import load_needs
+from seed.points.layered_store import Union
+from seed.points.machine_keys import own_machines, unlock
+from seed.points.points import points
 from tests.journeys.stage import PASSPHRASE
 from tests.retention.world import HOUR, LAST, World, media, trial_disk
 

@@ -8,7 +8,19 @@ from hypothesis import strategies as st
 
 from formats.documents.retention import MONTH_DAYS, RULES, WEEKDAYS, Rules, Term
 from formats.ids import PointId
-from formats.retention import DAY, USUAL, Claim, Kept, admit, day_of, ends, expiring, lengths, period, shown
+from formats.rules.retention import (
+    DAY,
+    USUAL,
+    Claim,
+    Kept,
+    admit,
+    day_of,
+    ends,
+    expiring,
+    lengths,
+    period,
+    shown,
+)
 
 NOTHING = Rules(
     every=0, daily=0, weekly=0, weekday="sun", monthly=0, month_day="first-sun", yearly=0, month=3

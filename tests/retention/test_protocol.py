@@ -14,8 +14,9 @@ from typing import Literal
 
 import pytest
 
-from importer import prune, sweeps
-from seed import work
+from importer.upkeep import prune
+from importer.vault import sweeps
+from seed.session import session as work
 
 
 @dataclass(frozen=True)

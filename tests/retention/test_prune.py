@@ -10,14 +10,14 @@ import pytest
 from formats import layout
 from formats.errors import OffseedError, VaultError
 from formats.monitor import Tally
-from formats.retention import DAY
-from importer import sweeps
-from importer.compaction import Wasting, compact
-from importer.needed import effective, needed
-from importer.vault import members
-from seed import backup as backups
-from seed import work as seed_work
-from seed.work import ChangedError
+from formats.rules.retention import DAY
+from importer.upkeep.compaction import Wasting, compact
+from importer.vault import sweeps
+from importer.vault.reachability import effective, needed
+from importer.vault.vault import members
+from seed.backup import backup as backups
+from seed.session import session as seed_work
+from seed.session.session import ChangedError
 from tests.journeys import trees
 from tests.journeys.stage import below, kept
 from tests.retention.world import HOUR, LAST, SHORT, World, media, trial_disk
@@ -103,7 +103,7 @@ def test_a_rehearsal_writes_nothing_and_tells_what_would_be(world: World) -> Non
     world.clock.sleep(2 * DAY)
     before = world.saved()
     monitor = Tally()
-    from importer.prune import prune
+    from importer.upkeep.prune import prune
 
     done = prune(world.vault, lambda _: True, monitor, rehearse=True)
     assert world.memory.objects == before
@@ -326,7 +326,7 @@ def test_a_manifest_that_was_late_is_given_up(world: World) -> None:
 
 
 def _needed(world: World) -> list[bytes]:
-    from importer.points import load_needs
+    from importer.vault.points import load_needs
 
     return [need.archive.name for need in load_needs(world.store, world.points()[0].manifest)]
 

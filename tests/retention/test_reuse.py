@@ -14,14 +14,14 @@ from formats.documents.retention import Condemned, Rules
 from formats.errors import OffseedError
 from formats.ids import ChunkId
 from formats.monitor import Tally
-from formats.retention import DAY
-from importer.points import load_needs
-from importer.prune import prune
-from importer.vault import Vault
-from seed import remembered
-from seed import work as seed_work
-from seed.home import Home
-from seed.work import ChangedError
+from formats.rules.retention import DAY
+from importer.upkeep.prune import prune
+from importer.vault.points import load_needs
+from importer.vault.vault import Vault
+from seed.home.home import Home
+from seed.pipeline import remembered_contents as remembered
+from seed.session import session as seed_work
+from seed.session.session import ChangedError
 from tests.effort import NIGHTLY, seeded
 from tests.journeys import trees
 from tests.journeys.stage import below

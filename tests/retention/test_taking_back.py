@@ -11,15 +11,15 @@ from formats.monitor import Tally
 from formats.store.local import LocalStore
 from formats.store.memory import MemoryStore
 from formats.tables.archive import CONTENT_CLASS, parse
-from importer.points import manifests
-from importer.vault import members
-from importer.wants import mend
-from seed.backup import Backed
-from seed.home import Home
-from seed.repair import Repaired, repair
-from seed.taking_back import take_back
-from seed.wanted import newest_wants
-from seed.work import Work
+from importer.vault.points import manifests
+from importer.vault.vault import members
+from importer.vault.want_lists import mend
+from seed.backup.backup import Backed
+from seed.home.home import Home
+from seed.repair.repair import Repaired, repair
+from seed.repair.want_list import newest_wants
+from seed.revision.recovered_files import take_back
+from seed.session.session import Work
 from tests.journeys import trees
 from tests.journeys.stage import below, kept
 from tests.retention.world import World, media

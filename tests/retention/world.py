@@ -12,26 +12,26 @@ from formats.documents.job import JobDisk
 from formats.documents.retention import Rules
 from formats.ids import HexDigest, MachineId, SetId
 from formats.monitor import Monitor, Tally
-from formats.retention import DAY, USUAL
+from formats.rules.retention import DAY, USUAL
 from formats.store.access import Address
 from formats.store.contract import Store
 from formats.store.memory import MemoryStore
-from importer.points import Point, points
-from importer.prune import Pruned, prune
-from importer.vault import Vault, open_vault
-from importer.wants import mend
-from seed.backup import Backed, Options, backup, prepare
-from seed.home import Home, LeftOut
-from seed.joining import put_request
-from seed.machines import own_machines
-from seed.point_reader import PointReader
-from seed.reading import Union
-from seed.reading import points as readable
-from seed.restore import Restore
-from seed.retention import set_policy
-from seed.selection import Selection
+from importer.upkeep.prune import Pruned, prune
+from importer.vault.points import Point, points
+from importer.vault.vault import Vault, open_vault
+from importer.vault.want_lists import mend
+from seed.backup.backup import Backed, Options, backup, prepare
+from seed.home.home import Home, LeftOut
+from seed.identity.join_request import put_request
+from seed.identity.retention_policy import set_policy
+from seed.points.layered_store import Union
+from seed.points.machine_keys import own_machines
+from seed.points.point_reader import PointReader
+from seed.points.points import points as readable
+from seed.points.selection import Selection
+from seed.restore.restore import Restore
+from seed.restore.tree.system import TreeWriter
 from seed.source.rules import Patterns
-from seed.tree.system import TreeWriter
 from tests.journeys.stage import Stage
 
 HOUR = 3600

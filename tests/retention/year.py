@@ -21,14 +21,14 @@ from blake3 import blake3
 from formats.documents.retention import Rules
 from formats.keyed.catalog import FILE
 from formats.monitor import Tally
-from formats.replaced import index_objects
-from formats.retention import DAY, USUAL, day_of, ends, lengths, period
-from importer.needed import effective, needed
-from importer.vault import members
-from seed.machines import own_machines
-from seed.point_reader import PointReader
-from seed.reading import Union
-from seed.reading import points as readable
+from formats.rules.replacements import index_objects
+from formats.rules.retention import DAY, USUAL, day_of, ends, lengths, period
+from importer.vault.reachability import effective, needed
+from importer.vault.vault import members
+from seed.points.layered_store import Union
+from seed.points.machine_keys import own_machines
+from seed.points.point_reader import PointReader
+from seed.points.points import points as readable
 from tests.journeys import trees
 from tests.journeys.stage import Stage, below
 from tests.retention.world import HOUR, Clock, World

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.keyed.catalog import FILE, ROW_CHUNKS_MAX, Entry, encode_entries, in_parts, sort_key
-from seed import basis
+from seed.points import previous_rows as basis
 from tests.effort import examples
 
 NAMES = st.lists(st.sampled_from([b"a", b"b", b"a b", b"a-", b"\xff\n"]), min_size=1, max_size=4).map(

@@ -8,8 +8,8 @@ from formats.ids import ChunkId
 from formats.keyed.catalog import FILE, PATH_MAX, ROW_CHUNKS_MAX, SIZE_END, Entry, PageRow, encode_page, pages
 from formats.keyed.chunk import RECORD_OVERHEAD
 from formats.tables.archive import smallest_for
-from seed.packing import METADATA_SIZE
-from seed.xattrs import KEPT_MAX, pack
+from seed.pipeline.packing import METADATA_SIZE
+from seed.source.xattrs import KEPT_MAX, pack
 from tests.seed.test_kept_segments import Stored, catalogue, segments
 
 EXTENTS = 100_000  # most regions of one file that the reader tells

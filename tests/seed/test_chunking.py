@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from formats.ids import ChunkId
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
-from seed.chunking import Buffers, Cutter, Unit
+from seed.pipeline.chunking import Buffers, Cutter, Unit
 from tests.effort import examples
 
 PARAMETERS = ChunkingParameters(

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from formats.ids import ChunkId
 from formats.keyed.catalog import FILE, Entry, PageRow
-from seed.basis import Segment
-from seed.row import Row
-from seed.sealing import Known
+from seed.pipeline.change_detection import Unchanged
+from seed.pipeline.row import Row
+from seed.pipeline.sealing import Known
+from seed.points.previous_rows import Segment
 from seed.source import clocks
 from seed.source.clocks import COARSE, FOREIGN, LATE, Clocks, grain_of, may_hide
-from seed.unchanged import Unchanged
 from tests.effort import examples
 from tests.facilities import LoopDisk
 

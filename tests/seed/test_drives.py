@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seed.drives import linux, macos, windows
-from seed.drives.attached import Attached
-from seed.drives.device import Device, answer, answer_json
+from seed.disks.drives import linux, macos, windows
+from seed.disks.drives.attached import Attached
+from seed.disks.drives.device import Device, answer, answer_json
 
 GIB = 1 << 30
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from formats.errors import UsageError
 from formats.monitor import Tally
-from seed.home import LeftOut
-from seed.items import Scope, in_any_folder
+from seed.home.home import LeftOut
+from seed.home.items import Scope, in_any_folder
 from seed.source.excludes import escaped
 from seed.source.rules import Patterns
 from seed.source.system import Walk

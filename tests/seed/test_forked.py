@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from formats.monitor import Tally
-from seed.forked import Forked
+from seed.restore.fork import Forked
 
 assert sys.platform != "win32"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux alone")

@@ -21,10 +21,10 @@ from formats.keyed.catalog import FILE, Entry
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CONTENT, record_digest
-from seed.chunking import Sealed, Unit
-from seed.gathering import Desk, Gathering
-from seed.helper import Helper, Here, helping
-from seed.row import Row
+from seed.pipeline.chunking import Sealed, Unit
+from seed.pipeline.row import Row
+from seed.pipeline.small_file_batches import Desk, Gathering
+from seed.pipeline.small_file_worker import Helper, Here, helping
 from seed.source.system import Got, Wanted
 from tests.effort import examples
 

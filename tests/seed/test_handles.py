@@ -9,7 +9,7 @@ import pytest
 
 from formats.errors import StoreError, is_damage
 from formats.store.failures import meaning
-from seed.handles import LEAST, share
+from seed.source.handles import LEAST, share
 
 if sys.platform == "win32":
     pytest.skip("Windows has no such limit", allow_module_level=True)

@@ -5,9 +5,9 @@ import struct
 import pytest
 
 from formats.keyed.catalog import FILE, FOLDER, Entry
-from seed.doubts import Held
-from seed.held import count_rows, tagged_folders, without
-from seed.home import LeftOut
+from seed.home.doubt_records import Held
+from seed.home.home import LeftOut
+from seed.points.item_totals import count_rows, tagged_folders, without
 
 CHUNK = bytes(range(32))
 ROWS = [

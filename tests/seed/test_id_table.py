@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seed import id_table
-from seed.id_table import IdTable
+from seed.tables import id_table
+from seed.tables.id_table import IdTable
 
 # Some begin alike, in their first bits or in all of their first half.
 KEYS = [

@@ -6,21 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from formats.ids import ChunkId
-from formats.keyed.catalog import (
-    FILE,
-    ROW_CHUNKS_MAX,
-    Entry,
-    PageRow,
-    decode_entries,
-    decode_page,
-    in_parts,
-)
+from formats.keyed.catalog import FILE, ROW_CHUNKS_MAX, Entry, PageRow, decode_entries, decode_page, in_parts
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG
-from seed.basis import Segment, of_segments
-from seed.cataloguing import Catalogued, Cataloguing
-from seed.sealing import Known
+from seed.pipeline.catalog_writer import Catalogued, Cataloguing
+from seed.pipeline.sealing import Known
+from seed.points.previous_rows import Segment, of_segments
 
 MASTER = MasterKey.generate()
 Stored = dict[ChunkId, bytes]

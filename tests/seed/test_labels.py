@@ -10,11 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from formats.codes import Code, code_of, parse_code
 from formats.errors import UsageError
 from formats.ids import MachineId, SetId, fingerprint
-from seed.fitting import SMALLEST
-from seed.labels import HEIGHT, QR, WIDTH, Labelled, Sender, label, page, qr, slip
+from formats.rules.disk_code import Code, code_of, parse_code
+from seed.disks.labels import HEIGHT, QR, WIDTH, Labelled, Sender, label, page, qr, slip
+from seed.disks.text_fitting import SMALLEST
 
 MACHINE, SET = MachineId("0123456789abcdef" * 2), SetId("fedcba9876543210" * 2)
 SENDER = Sender(MACHINE, "web1", "Backups", "/srv/vault", SET, "Example Ltd")

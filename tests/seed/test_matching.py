@@ -12,7 +12,7 @@ from formats.keyed.catalog import FILE, LOST, Entry
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CONTENT
-from seed.matching import holds
+from seed.restore.content_match import holds
 
 if sys.platform == "win32":
     pytest.skip("trees are not written on Windows yet", allow_module_level=True)

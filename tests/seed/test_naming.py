@@ -14,8 +14,8 @@ if sys.platform == "win32":
     pytest.skip("trees are not written on Windows yet", allow_module_level=True)
 assert sys.platform != "win32"
 
-from seed.tree import naming  # noqa: E402
-from seed.tree.judged import mark_of  # noqa: E402
+from seed.restore.tree import naming  # noqa: E402
+from seed.restore.tree.judged import mark_of  # noqa: E402
 
 WAYS = ["rename", "link", "look"]
 

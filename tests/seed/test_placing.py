@@ -16,9 +16,9 @@ from formats.keyed.keys import MasterKey
 from formats.monitor import Finding, Tally
 from formats.tables.archive import CONTENT_CLASS, Archive, parse
 from formats.tables.index import CONTENT, record_digest
-from seed import placing
-from seed.disk import DiskWriter, Extent
-from seed.packing import BufferPool, Packer, archive_size
+from seed.pipeline.packing import BufferPool, Packer, archive_size
+from seed.targets import disk_pool as placing
+from seed.targets.disk_writer import DiskWriter, Extent
 from tests.effort import examples
 
 KEY = MasterKey(bytes(32)).key_id

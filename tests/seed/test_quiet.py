@@ -16,7 +16,7 @@ assert sys.platform == "linux"
 from formats.keyed.catalog import FILE  # noqa: E402
 from formats.keyed.slots import ChunkingParameters  # noqa: E402
 from formats.monitor import Tally  # noqa: E402
-from seed.sampling.sample import Sample  # noqa: E402
+from seed.plan.sampling.sample import Sample  # noqa: E402
 from seed.source.batch import Folders, read_batch, wanted  # noqa: E402
 from seed.source.quiet import open_quietly  # noqa: E402
 from seed.source.rules import CACHE_TAG_SIGNATURE, Rules  # noqa: E402

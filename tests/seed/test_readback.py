@@ -12,7 +12,7 @@ from formats.ids import digest
 from formats.layout import archive_name
 from formats.monitor import Tally
 from formats.store.local import LocalStore
-from seed.readback import Folder, Keys, Readback, folders_on
+from seed.verify.readback import Folder, Keys, Readback, folders_on
 from tests.vectors.documents import LABEL, signed
 from tests.vectors.keyed import MASTER
 from tests.vectors.tables import content, drawn

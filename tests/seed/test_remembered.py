@@ -19,11 +19,12 @@ from formats.store.memory import MemoryStore
 from formats.tables.archive import METADATA_CLASS, ArchiveBuilder
 from formats.tables.index import CATALOG, record_digest
 from formats.tables.sections import Section
-from seed import remembered
-from seed.reading import Point, Union
-from seed.remembered import Remembered
-from seed.sealing import Known
-from seed.small_files import SmallFiles
+from seed.pipeline import remembered_contents as remembered
+from seed.pipeline.remembered_contents import Remembered
+from seed.pipeline.sealing import Known
+from seed.pipeline.small_file_table import SmallFiles
+from seed.points.layered_store import Union
+from seed.points.points import Point
 
 MASTER = MasterKey.generate()
 SEALER = ChunkSealer(MASTER, 1)

@@ -16,11 +16,11 @@ from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Tally
 from formats.tables.index import CONTENT
-from seed.planning import DAY, Estimate, advised, disks_of, plan, preparing, seed_size
-from seed.sampling.alike import ALIKE_MAX, Alike
-from seed.sampling.draws import Draws
-from seed.sampling.sample import PLACE_FILES, Population, Sample, Sampled
-from seed.sampling.share import Share, Stratum, together
+from seed.plan.estimate import DAY, Estimate, advised, disks_of, plan, preparing, seed_size
+from seed.plan.sampling.alike import ALIKE_MAX, Alike
+from seed.plan.sampling.draws import Draws
+from seed.plan.sampling.sample import PLACE_FILES, Population, Sample, Sampled
+from seed.plan.sampling.share import Share, Stratum, together
 from seed.source.rules import Rules
 from seed.source.system import Walk
 from tests.effort import examples
@@ -152,7 +152,7 @@ def test_large_files_are_read_through_if_that_is_little_or_wished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_images(tmp_path)
-    monkeypatch.setattr("seed.sampling.sample.THROUGH_MAX", 24 * MIB)
+    monkeypatch.setattr("seed.plan.sampling.sample.THROUGH_MAX", 24 * MIB)
     looked_into = sampled_from(tmp_path)
     assert not looked_into.through
     assert looked_into.content.duplicate.of == 0
@@ -249,7 +249,7 @@ def test_files_in_two_pieces_are_no_worse_than_whole_ones(tmp_path: Path) -> Non
 def test_of_very_many_tiny_files_few_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3000):
         (tmp_path / f"{number:04}").write_bytes(b"%d" % number * 3)
-    monkeypatch.setattr("seed.sampling.sample.OPENED_MAX", 5000)
+    monkeypatch.setattr("seed.plan.sampling.sample.OPENED_MAX", 5000)
     sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3), Tally()
     sample.take_in(Walk([os.fsencode(tmp_path)], Rules(), monitor), monitor)
     assert max(len(place.paths) for place in sample._places.values()) <= PLACE_FILES

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.errors import UsageError
-from seed.schedule import Schedule, parse_daily, parse_weekly
-from seed.timers import TASK, Job, calendars, launchd, systemd, windows
+from seed.home.schedule import Schedule, parse_daily, parse_weekly
+from seed.home.timers import TASK, Job, calendars, launchd, systemd, windows
 from tests import facilities
 
 DATA = Path(__file__).parent / "timers"

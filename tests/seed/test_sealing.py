@@ -11,10 +11,10 @@ from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.archive import CONTENT_CLASS, Archive, parse, smallest_for
 from formats.tables.index import CONTENT
-from seed import sealing
-from seed.chunking import Buffers, Sealed, Unit
-from seed.packing import Buffer, BufferPool, Packer
-from seed.sealing import Known, Sealing
+from seed.pipeline import sealing
+from seed.pipeline.chunking import Buffers, Sealed, Unit
+from seed.pipeline.packing import Buffer, BufferPool, Packer
+from seed.pipeline.sealing import Known, Sealing
 
 MASTER = MasterKey(bytes(range(32)))
 

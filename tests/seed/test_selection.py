@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.keyed.catalog import FILE, FOLDER, Entry, sort_key
-from seed.selection import Selection
+from seed.points.selection import Selection
 from seed.source.rules import Patterns
 
 NAMES = st.sampled_from([b"a", b"b", b"c.py"])

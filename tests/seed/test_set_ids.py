@@ -14,7 +14,7 @@ import pytest
 
 from formats.keyed.catalog import FILE, FOLDER, Entry
 from formats.monitor import Tally
-from seed.tree.system import TreeWriter
+from seed.restore.tree.system import TreeWriter
 from tests.journeys.stage import NOBODY
 
 if sys.platform == "win32":

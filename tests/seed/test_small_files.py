@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.ids import ChunkId, ContentId
-from seed import id_table
-from seed.chunking import Unit
-from seed.sealing import Known
-from seed.small_files import SmallFiles
+from seed.pipeline.chunking import Unit
+from seed.pipeline.sealing import Known
+from seed.pipeline.small_file_table import SmallFiles
+from seed.tables import id_table
 
 
 def content(number: int) -> ContentId:

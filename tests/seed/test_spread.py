@@ -11,7 +11,7 @@ from formats.tables.archive import CONTENT_CLASS, FOOTER, HEAD
 from formats.tables.holdings import Holding
 from formats.tables.index import CONTENT, Row, encode_row
 from formats.tables.sections import Section
-from seed.spread import Spread
+from seed.tables.disk_spread import Spread
 from tests.effort import examples
 
 

@@ -11,7 +11,7 @@ if sys.platform == "win32":
     pytest.skip("trees are not written on Windows yet", allow_module_level=True)
 assert sys.platform != "win32"
 
-from seed.tree.staging import Staging  # noqa: E402
+from seed.restore.tree.staging import Staging  # noqa: E402
 
 LEFT = ".offseed-restoring-" + "0123456789abcdef"
 

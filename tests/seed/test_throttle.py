@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.errors import UsageError
-from seed.throttle import DAYS, RATE_MAX, RATE_MIN, Pace, Throttle, parse_days, parse_hours, parse_rate, shown
+from seed.home.throttle import (
+    DAYS,
+    RATE_MAX,
+    RATE_MIN,
+    Pace,
+    Throttle,
+    parse_days,
+    parse_hours,
+    parse_rate,
+    shown,
+)
 
 OFFICE = Throttle(work_rate=512_000, other_rate=100_000_000)
 NIGHT = Throttle(begin=22 * 60, end=6 * 60, days=(0, 4), work_rate=512_000, other_rate=None)

@@ -24,8 +24,8 @@ from formats.keyed.slots import (
 )
 from formats.monitor import Tally
 from formats.store.memory import MemoryStore
-from seed import machines
-from seed.reading import Union
+from seed.points import machine_keys as machines
+from seed.points.layered_store import Union
 from tests.vectors.keyed import LOW_COST, PASSPHRASE
 
 OWN, OTHER = MachineId("b" * 32), MachineId("f" * 32)

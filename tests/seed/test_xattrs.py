@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seed import xattrs
-from seed.xattrs import KEPT_MAX, TOO_MANY, pack, unpack
+from seed.source import xattrs
+from seed.source.xattrs import KEPT_MAX, TOO_MANY, pack, unpack
 
 PAIRS = st.lists(st.tuples(st.binary(min_size=1, max_size=255), st.binary(max_size=4096)), max_size=8)
 

@@ -26,7 +26,7 @@ from formats.ids import HexDigest, PointId, SetId, VaultId, digest, hex_digest, 
 from formats.keyed.keys import MasterKey
 from formats.keyed.root import Root, clear_digest, seal_root
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
-from formats.retention import USUAL
+from formats.rules.retention import USUAL
 from formats.tables import needs
 from formats.wire import Json, encode_json
 from tests.vectors.generate import readable, vector

@@ -21,7 +21,7 @@ from formats.ids import Digest
 from formats.tables import needs
 from formats.tables.archive import parse
 from formats.tables.sections import decode_object
-from seed.home import Home, Identity
+from seed.home.home import Home, Identity
 from tests.journeys import moments, trees
 from tests.journeys.stage import PASSPHRASE, Stage, a_day_later, backup, keep_firsts
 

@@ -13,7 +13,7 @@ import pytest
 from formats.ids import MachineId
 from formats.store.access import Access
 from formats.store.azblob.store import AzureStore
-from seed.home import Home
+from seed.home.home import Home
 from tests.azurite import Azurite
 from tests.journeys import trees
 from tests.journeys.containers import ContainerStage

@@ -1,0 +1,1 @@
+"""Decisions that both sides take alike: acceptance, retention, replacements, completeness, custody."""

@@ -1,0 +1,1 @@
+"""Shipped disks: the first look, the check, the import, and its report."""

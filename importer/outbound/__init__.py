@@ -1,0 +1,1 @@
+"""Shipments from a vault to a machine."""

@@ -1,0 +1,1 @@
+"""Reports to the operator: status, overview, jobs."""

@@ -1,0 +1,1 @@
+"""Upkeep of a vault: prune, validate, compaction."""

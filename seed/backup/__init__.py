@@ -1,0 +1,1 @@
+"""Export and backup: from paths to a recovery point."""

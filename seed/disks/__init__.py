@@ -1,0 +1,1 @@
+"""Disks as things: labels, custody, attached drives, sets that are given up."""

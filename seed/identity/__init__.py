@@ -1,0 +1,1 @@
+"""The identity of a machine: registration, replacement, passphrases, the retention that it asks for."""

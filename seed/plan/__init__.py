@@ -1,0 +1,1 @@
+"""Planning: whether disks should travel, by a sample of the source."""

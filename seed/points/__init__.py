@@ -1,0 +1,1 @@
+"""Recovery points, read from wherever they lie: catalogs, keys, completeness, differences."""

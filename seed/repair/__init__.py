@@ -1,0 +1,1 @@
+"""Repair and resend: what the vault lacks is sent, and only that."""

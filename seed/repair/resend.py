@@ -1,0 +1,260 @@
+"""Resend: disks that will never come are given up, and their contents are sent again.
+
+The run sends the data that the source still has, over the network or on the disks of a further set. The order
+of writes:
+
+    the disks are given up, in the home     from here on nothing counts on them.
+    a new recovery point                    with it goes everything that the source still has.
+    a revision of each older point          that needs the archives of the disks. It takes the point's place,
+                                            and names the lost files.
+    a further revision of each point        that lost files before, if these are back.
+    the set, revised                        without the disks that were given up.
+
+The same command goes on after a crash at any place in it.
+"""
+
+import os
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from formats import layout
+from formats.disks import check_disk
+from formats.documents import envelope
+from formats.documents.manifest import Manifest
+from formats.errors import HomeError, UsageError
+from formats.ids import ArchiveName, hex_digest
+from formats.monitor import Finding, Monitor
+from formats.records import write_private
+from formats.rules.completeness import awaited
+from formats.rules.custody import newest
+from formats.store.contract import Store
+from formats.store.local import LocalStore
+from formats.words import instant
+from formats.words import listed as numbers_listed
+from seed.backup import export
+from seed.backup.announce import announce_to
+from seed.backup.backup import Options, back_up
+from seed.disks.custody import steps_of
+from seed.home.disk_sets import KeptSet
+from seed.home.home import Home, LeftOut
+from seed.home.items import Scope, check_targets, out_of_reach
+from seed.points.machine_keys import check_active
+from seed.points.points import needed_of
+from seed.revision.point_revisions import Revision, unmet
+from seed.revision.recovered_files import TakenBack, take_back
+from seed.session.reuse import given_up, is_whole
+from seed.session.session import Before, Work
+from seed.targets.disk_pool import Attendant
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The point with the data sent again, the archives sent, and the set and disks that took them, if any."""
+
+    manifest: Manifest
+    archives: int
+    archive_bytes: int
+    disk_set: str | None = None
+    disks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Resent:
+    """The result of a resend.
+
+    `sent` is None if the data was sent before, or if nothing of the source is there any more. `revised` are
+    the points that were revised. `lost` are the files that lost a version. `taken_back` are earlier losses
+    that are losses no longer.
+    """
+
+    sent: Sent | None
+    revised: tuple[Manifest, ...]
+    lost: frozenset[bytes]
+    taken_back: tuple[TakenBack, ...] = ()
+
+
+def resend(
+    home: Home,
+    kept: KeptSet,
+    numbers: Collection[int],
+    targets: Sequence[Path],
+    vault: Store,
+    options: Options,
+    monitor: Monitor,
+    attendant: Attendant,
+    *,
+    booked_in: bool = False,
+) -> Resent:
+    """Give up disks of a finished set, and send their contents again: to `targets`, else over the network.
+
+    The caller has locked the home, and has seen that no other machine took its place. With `booked_in`, a
+    disk may also be at the datacenter, as the datacenter tells of its custody.
+
+    Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where
+    it ended.
+    """
+    _check(home, kept, numbers, vault)
+    if not booked_in:
+        _check_custody(home, kept, numbers, vault, monitor)
+    for target in targets:
+        check_disk(target)
+    scope = _scope(home, kept, monitor)
+    check_targets(targets, scope.items)
+    for number in numbers:
+        if not (disk := kept.state.disks_by_number[number]).dropped:
+            kept.know(replace(disk, dropped=True))
+            kept.change(resent=None)
+    sent, checked = None, dict[ArchiveName, bool]()
+    if scope.items and kept.state.resent is None and _is_needed(home, vault, checked, monitor):
+        if targets:
+            named = " ".join(f"{kept.state.set[:8]}/{n}" for n in sorted(numbers))
+            sent = _to_disks(home, scope, targets, named, vault, options, monitor, attendant)
+        else:
+            sent = _over_the_network(home, scope, vault, options, monitor)
+        kept.change(resent=sent.manifest.point)
+    with Work.open(home, vault, monitor) as work:
+        revised, lost = Revision(work, _gone(work, checked), options.level).publish()
+        taken_back = take_back(work, work.points(), options.level)
+        _revise_set(work, kept)
+    return Resent(sent, tuple(revised), frozenset(lost), taken_back)
+
+
+def _check(home: Home, kept: KeptSet, numbers: Collection[int], vault: Store) -> None:
+    """Raise UsageError if these disks must not be given up."""
+    state = kept.state
+    if state.status != "finished":
+        again = " ".join(f"--without {n}" for n in sorted(numbers))
+        raise UsageError(
+            "usage", "the export of this set is not finished", subject=state.set[:8],
+            hint=f"run it again, with {again}: what only that disk held is read again",
+        )  # fmt: skip
+    waiting = awaited(kept.document(), home.identity.came_to(vault))
+    for number in sorted(numbers):
+        disk = state.disks_by_number.get(number)
+        if disk is None:
+            raise UsageError(
+                "usage", f"the set has no disk {number}", subject=f"{state.set[:8]}/{number}",
+                hint=f"its disks are {numbers_listed([d.number for d in state.disks])}",
+            )  # fmt: skip
+        if not disk.dropped and number not in waiting:
+            raise UsageError(
+                "usage", f"disk {number} has arrived in the vault", subject=f"{state.set[:8]}/{number}",
+                hint="there is nothing to send again",
+            )  # fmt: skip
+
+
+def _check_custody(
+    home: Home, kept: KeptSet, numbers: Collection[int], vault: Store, monitor: Monitor
+) -> None:
+    """Raise UsageError if one of the disks is at the datacenter, and can still be imported."""
+    for number in sorted(numbers):
+        came = newest(steps_of(home, kept, number, vault, monitor), "received")
+        if came is not None and not kept.state.disks_by_number[number].dropped:
+            raise UsageError(
+                "disk-booked-in", f"disk {number} has come to the datacenter, {instant(came.at)}, and is to be imported there",
+                subject=f"{kept.state.set[:8]}/{number}",
+                hint="ask the datacenter to import it: `seed repair` then sends what came damaged. Where it cannot be read there at "
+                "all, give it up by --booked-in",
+            )  # fmt: skip
+
+
+def _scope(home: Home, kept: KeptSet, monitor: Monitor) -> Scope:
+    """Return the paths of the set and the usual ones, as far as they are there.
+
+    Files may have moved from the ones to the others. An exclusion applies only if both have it.
+    """
+    usual, then = home.state, kept.state
+    missing = out_of_reach([*usual.items, *then.items])
+    for item in then.items:
+        if item in missing:
+            detail = missing[item].strerror or "it is no longer there"
+            monitor.finding(Finding(code="source-unreadable", subject=os.fsdecode(item), detail=detail))
+    items = tuple(i for i in sorted({*usual.items, *then.items}) if i not in missing)
+    left_out = LeftOut(
+        excludes=tuple(e for e in usual.left_out.excludes if e in then.left_out.excludes),
+        one_file_system=usual.left_out.one_file_system and then.left_out.one_file_system,
+        exclude_caches=usual.left_out.exclude_caches and then.left_out.exclude_caches,
+    )
+    return Scope(items, left_out, once=(items, left_out) != (usual.items, usual.left_out))
+
+
+def _is_needed(home: Home, vault: Store, checked: dict[ArchiveName, bool], monitor: Monitor) -> bool:
+    """Return whether a point of this machine needs the archives that are gone."""
+    with Work.open(home, vault, monitor) as work:
+        return bool(unmet(work, work.points(), _gone(work, checked)))
+
+
+def _over_the_network(home: Home, scope: Scope, vault: Store, options: Options, monitor: Monitor) -> Sent:
+    with Work.open(home, vault, monitor) as work:
+        backed = back_up(work, scope, options)
+    return Sent(backed.manifest, backed.archives, backed.archive_bytes)
+
+
+def _to_disks(
+    home: Home,
+    scope: Scope,
+    targets: Sequence[Path],
+    resends: str,
+    vault: Store,
+    options: Options,
+    monitor: Monitor,
+    attendant: Attendant,
+) -> Sent:
+    """Export onto further disks, beside the archives that earlier points need and the vault has or awaits.
+
+    The export is a set of its own, and is announced at once.
+    """
+    with Work.open(home, vault, monitor) as work:
+        work.settle()
+        # Disks may travel for weeks before the vault hears of them. So they build only on the last points.
+        over = Before.of(work, further=False)
+        wanted = export.Options(again=True, resends=resends, level=options.level)
+        exported = export.export(home, scope, targets, wanted, monitor, attendant, over, vault)
+    announce_to(home, vault, monitor)
+    manifest, state = exported.committed.manifest, exported.state
+    reused = {need.archive.name for need in over.reuse.needs}
+    with Work.open(home, vault, monitor) as work:
+        (point,) = [p for p in work.points() if p.manifest.point == manifest.point]
+        new = [n.archive for n in needed_of(work.own, point) if n.archive.name not in reused]
+    disks = tuple(disk.number for disk in state.disks if not disk.dropped)
+    return Sent(manifest, len(new), sum(a.size for a in new), state.set, disks)
+
+
+def _gone(work: Work, checked: dict[ArchiveName, bool]) -> set[ArchiveName]:
+    """Return the archives of the disks that were given up, without those that have come.
+
+    If the vault lists such an archive all the same, it is read once: the disk did not bring it, so it may be
+    somebody's junk. `checked` remembers the results.
+    """
+    there = dict(work.vault.list("archives"))
+    for name in given_up(work.home, work.monitor):
+        if name not in checked:
+            checked[name] = layout.archive_name(name) in there and is_whole(work.vault, name)
+    return {name for name, is_whole in checked.items() if not is_whole}
+
+
+def _revise_set(work: Work, kept: KeptSet) -> None:
+    """Put the set document without the disks that were given up, in the home and in the vault."""
+    identity, before = work.home.identity, kept.document()
+    brought = next((p for p in work.points() if p.manifest.point == before.point), None)
+    if brought is None:
+        raise HomeError(
+            "home-damaged", "the point that the set brings cannot be read", subject=before.point[:8],
+            hint="the vault may hold it: run the same command again where it can be reached",
+        )  # fmt: skip
+    dropped = {disk.number for disk in kept.state.disks if disk.dropped}
+    stay = tuple(disk for disk in before.disks if disk.number not in dropped)
+    document = replace(before, disks=stay, manifest=brought.digest)
+    path = kept.folder / "set"
+    if document != before:
+        revised = replace(document, revision=before.revision + 1, created=int(time.time()))
+        write_private(path, envelope.sign(revised, identity.signing_key))
+    data = path.read_bytes()
+    sequence = brought.manifest.sequence
+    name = layout.numbered(layout.set_prefix(identity.machine), sequence, hex_digest(data))
+    with LocalStore.open(str(kept.cache), create=True) as cache:
+        cache.put_new(name, data)
+    check_active(identity, work.vault, work.monitor)
+    work.vault.put_new(name, data)

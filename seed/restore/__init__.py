@@ -1,0 +1,1 @@
+"""Restore: from a recovery point into a folder."""

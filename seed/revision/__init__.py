@@ -1,0 +1,1 @@
+"""Revisions of points: files that are lost, and files that are back."""

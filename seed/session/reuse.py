@@ -1,0 +1,280 @@
+"""The archives of earlier recovery points that a run may build upon, judged before use (PROTOCOL 10).
+
+An archive may be reused if the vault lists it at its right size, or if it is promised. A promised archive
+lies on a disk of a finished set that has not come to the vault yet. Some records of the archives in the vault
+are fetched and opened; more of them if the home had lost its knowledge. An archive that is neither there nor
+promised is lost: its files are read and sent again.
+"""
+
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
+
+from formats import layout
+from formats.documents.disk import SetDocument
+from formats.errors import FormatError, IntegrityError, NotFoundError, damage_aside
+from formats.ids import ArchiveName, hex_digest
+from formats.keyed.chunk import ChunkSealer
+from formats.monitor import Finding, Monitor
+from formats.rules.completeness import awaited
+from formats.rules.replacements import Stock, joined, translated, unheld
+from formats.store.contract import Store
+from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
+from formats.tables.holdings import Holding
+from formats.tables.needs import Need
+from formats.tables.sections import Section
+from seed.home.broken_records import found_broken
+from seed.home.disk_sets import KeptSet, kept_sets
+from seed.home.home import Home
+from seed.points.completeness import sets_behind
+from seed.points.layered_store import Union
+from seed.points.point_reader import PointReader
+from seed.points.points import Point, needed_of
+from seed.session.further_archives import NOTHING_FURTHER, Cached, Further
+from seed.targets.disk_writer import read_journal
+
+SAMPLE, SAMPLE_REBUILT = 16, 64  # records
+
+
+Needed = dict[ArchiveName, tuple[Need, Section | None]]
+
+
+@dataclass(frozen=True)
+class Reusable:
+    """The archives that may be reused.
+
+    `needs` and `sections` are those of the last points: first those that are there, then those that are not
+    yet. `further` are archives that other points need. The `promised` ones among all of them are not there
+    yet.
+    """
+
+    needs: tuple[Need, ...] = ()
+    sections: tuple[Section, ...] = ()
+    promised: frozenset[ArchiveName] = frozenset()
+    further: Further = NOTHING_FURTHER
+
+    def all_sections(self) -> Iterator[Section]:
+        """Yield the indexes of all of them. Raises as `Further.sections`."""
+        yield from self.sections
+        yield from self.further.sections()
+
+    def catalogs(self) -> Iterator[Section]:
+        """Yield the indexes of archives of catalogs, last points first. Raises as `Further.sections`."""
+        yield from (s for s in self.all_sections() if s.archive.archive_class == METADATA_CLASS)
+
+
+def reusable(
+    home: Home,
+    readers: Sequence[PointReader],
+    points: Sequence[Point],
+    stay: Sequence[Point],
+    vault: Store,
+    stock: Stock,
+    union: Union,
+    cached: Cached,
+    monitor: Monitor,
+    *,
+    sample: int = SAMPLE,
+    further: bool = True,
+) -> Reusable:
+    """Return the archives that may be reused, among those that the points in `stay` need.
+
+    They are the archives of `readers`, the last points, and `further` ones if these are asked for. `points`
+    are all that this machine has. `stock` are the archives that the vault holds and has not condemned. A lost
+    archive of the last points is a finding. The home notes the disks that the vault has received. `sample`
+    records are fetched and opened.
+
+    Raises StoreError, MediaError if the vault does not answer.
+    """
+    if not readers:
+        return Reusable()
+    last: Needed = {}
+    for reader in readers:
+        for need, section in zip(reader.needs, reader.sections, strict=True):
+            last.setdefault(need.archive.name, (need, section))
+    gone = union.condemned
+    coming = {n for n in promised(home, points, vault, union, monitor) if layout.archive_name(n) not in gone}
+    holdings = {holding.name: holding for holding in cached.holdings(stay)}
+    wanted = {**holdings, **{name: need.archive for name, (need, _) in last.items()}}
+    abandoned = set(given_up(home, monitor))
+    stock = stock.without(_not_whole(vault, abandoned, wanted, stock))
+    last = _as_held(last, stock, cached)
+    ground = dict(_ground(holdings.values(), stock, coming))
+    last = {name: item for name, item in last.items() if name in ground or name in holdings}
+    known = {n: (need, s) for n, (need, s) in last.items() if s is not None and n in ground}
+    broken = {need.archive.name for need in found_broken(home)}
+    left = [a for n, a in ground.items() if n not in last and n not in broken] if further else []
+    others = cached.further(left)
+    here = [
+        a.name for a in ground.values() if stock.holds(a) and (a.name in known or a.name in others.places)
+    ]
+    bad = untrue(readers[0].sealer, vault, here, known, others, sample, monitor)
+    lost = last.keys() - (known.keys() - bad) - abandoned
+    lost = {name for name in lost if layout.archive_name(name) not in gone}
+    lost |= {need.archive.name for reader in readers for need in reader.unheld}
+    if lost:
+        detail = (
+            f"the vault has lost {len(lost):,} of the {len(last):,} archives that the last points need, or holds them "
+            "damaged; what lay in them is read and sent again"
+        )
+        monitor.finding(Finding(code="vault-lost", subject=vault.address, detail=detail))
+    kept = sorted(
+        (item for name, item in known.items() if name not in bad),
+        key=lambda item: not stock.holds(item[0].archive),
+    )
+    awaited = frozenset(a.name for a in ground.values() if not stock.holds(a))
+    return Reusable(tuple(n for n, _ in kept), tuple(s for _, s in kept), awaited, others.without(bad))
+
+
+def _not_whole(
+    vault: Store, names: Iterable[ArchiveName], wanted: Mapping[ArchiveName, Holding], stock: Stock
+) -> Iterator[ArchiveName]:
+    """Yield the archives of given-up disks that the vault lists, although their bytes are somebody's junk.
+
+    Such a disk brought nothing.
+    """
+    for name in names:
+        if name in wanted and stock.holds(wanted[name]) and not is_whole(vault, name):
+            yield name
+
+
+def is_whole(vault: Store, archive: ArchiveName) -> bool:
+    """Return whether an archive in the vault, read whole, has its name. Raises StoreError, MediaError."""
+    place = layout.archive_name(archive)
+    with damage_aside():
+        return layout.is_name_of(place, hex_digest(vault.get(place)))
+    return False
+
+
+def _ground(
+    needed: Iterable[Holding], stock: Stock, coming: Collection[ArchiveName]
+) -> Iterator[tuple[ArchiveName, Holding]]:
+    """Yield the `needed` archives that are there or promised, and the replacements of those not there."""
+    for archive in needed:
+        if stock.holds(archive) or archive.name in coming:
+            yield archive.name, archive
+        if not stock.holds(archive):
+            yield from ((by.name, by) for by in stock.stand_ins(archive))
+
+
+def _as_held(archives: Needed, stock: Stock, cached: Cached) -> Needed:
+    """Return the needs by replacing archives, for archives that only these hold in the vault.
+
+    Of a catalog, the home may still have the old archive.
+    """
+    gone = [
+        need
+        for need, _ in archives.values()
+        if not stock.holds(need.archive) and stock.stand_ins(need.archive) and stock.lacking(need) is None
+    ]
+    if not gone:
+        return archives
+    wanted = {by for need in gone for by in stock.stand_ins(need.archive)}
+    found = {s.archive.name: s for _, sections in cached.indexes(wanted) for s in sections}
+    held = {name: item for name, item in archives.items() if item[0] not in gone}
+    for old in gone:
+        stand_ins, index = stock.stand_ins(old.archive), archives[old.archive.name][1]
+        others = [found[by.name] for by in stand_ins if by.name in found]
+        said = reduce(or_, stand_ins.values())
+        if index and len(others) == len(stand_ins) and unheld(old, index, said, others):
+            held[old.archive.name] = old, index  # the replacement claims too much: the archive is lost
+            continue
+        for by, bits in stand_ins.items():
+            if (section := found.get(by.name)) is not None:
+                need = translated(old, index, bits, section)
+                before = [held[by.name][0]] if by.name in held else []
+                held[by.name] = (joined([*before, need])[0], section)
+    return held
+
+
+def promised(
+    home: Home, points: Sequence[Point], vault: Store, union: Union, monitor: Monitor
+) -> Iterator[ArchiveName]:
+    """Yield the archives on disks that did not come, by the home's journals.
+
+    For a set that this home does not know, these are all archives that its point needs, unless all its disks
+    have come.
+    """
+    kept = {k.state.set: k for k in kept_sets(home)}
+    known = {point.manifest.point: point for point in points}
+    came = home.identity.came_to(vault)
+    for document in sets_behind(union, points):
+        waiting = awaited(document, came)
+        if document.set in kept:
+            yield from (a.name for a in _on_its_way(kept[document.set], document, waiting, monitor))
+        elif waiting and (point := known.get(document.point)) is not None:
+            yield from (need.archive.name for need in needed_of(union, point))
+
+
+def in_post(
+    home: Home, points: Sequence[Point], vault: Store, union: Union, monitor: Monitor
+) -> Iterator[ArchiveName]:
+    """Yield the archives of content that this home wrote onto disks that have not come. Raises StoreError.
+
+    The vault can hold none of them, even if it lists such a name.
+    """
+    kept = {k.state.set: k for k in kept_sets(home)}
+    came = home.identity.came_to(vault)
+    for document in sets_behind(union, points):
+        if document.set in kept:
+            listed = _on_its_way(kept[document.set], document, awaited(document, came), monitor)
+            yield from (archive.name for archive in listed if archive.archive_class == CONTENT_CLASS)
+
+
+def _on_its_way(
+    kept: KeptSet, document: SetDocument, waiting: Collection[int], monitor: Monitor
+) -> Iterator[Holding]:
+    """Yield the archives of a set on disks that never came.
+
+    A disk that has come once may be erased, so its archives are promised no longer.
+    """
+    numbers = {disk.number for disk in document.disks}
+    for disk in kept.state.disks:
+        if disk.number not in numbers:
+            continue
+        if disk.number not in waiting and not disk.arrived:
+            kept.know(replace(disk, arrived=True))
+        elif not disk.arrived and not disk.dropped:
+            yield from (section.archive for section in read_journal(kept, disk.number, monitor))
+
+
+def given_up(home: Home, monitor: Monitor) -> Iterator[ArchiveName]:
+    """Yield the archives on disks that their owner gave up."""
+    for kept in kept_sets(home):
+        for disk in kept.state.disks:
+            if disk.dropped:
+                yield from (section.archive.name for section in read_journal(kept, disk.number, monitor))
+
+
+def untrue(
+    sealer: ChunkSealer,
+    vault: Store,
+    archives: Iterable[ArchiveName],
+    known: Mapping[ArchiveName, tuple[Need, Section]],
+    further: Further,
+    sample: int,
+    monitor: Monitor,
+) -> set[ArchiveName]:
+    """Return those of the `archives` with a wrong record in the sample.
+
+    After a wrong record, the sample begins anew among the other archives.
+    """
+    bad: set[ArchiveName] = set()
+    good = [*archives]
+    left = sample
+    while left and good:
+        chosen = secrets.choice(good)
+        section = known[chosen][1] if chosen in known else further.section(chosen)
+        row = secrets.choice(section.rows("sample"))
+        name = layout.archive_name(chosen)
+        try:
+            sealer.open(row.kind, row.chunk, vault.get(name, row.offset, row.length), name)
+            left -= 1
+        except (FormatError, IntegrityError, NotFoundError) as error:
+            monitor.finding(Finding(code=error.code, subject=f"{vault.address}/{name}", detail=error.what))
+            bad.add(chosen)
+            good.remove(chosen)
+            left = sample
+    return bad

@@ -1,0 +1,391 @@
+"""The common state of every run over earlier points.
+
+It holds the vault, the home's cache, the way to the vault, and the parts of those points on which the run may
+build.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from formats import layout
+from formats.documents import envelope
+from formats.documents.manifest import Manifest
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    MediaError,
+    NameHeldByOtherError,
+    NotFoundError,
+    StoreError,
+    VaultError,
+    damage_aside,
+)
+from formats.ids import ArchiveName, HexDigest, MachineId, PointId, hex_digest
+from formats.keyed.catalog import Entry, PageRow
+from formats.monitor import Finding, Monitor
+from formats.rules.replacements import Stock
+from formats.rules.retention import Kept, condemned, read_kept
+from formats.store.contract import Store
+from formats.store.local import LocalStore
+from formats.tables.needs import Buckets, Need
+from formats.tables.sections import Section
+from formats.view import put_document
+from seed.home.broken_records import found_broken
+from seed.home.disk_sets import kept_sets
+from seed.home.home import Home
+from seed.identity.join_request import put_request
+from seed.pipeline.remembered_contents import Contents, OfReaders, Remembered
+from seed.points import previous_rows as basis
+from seed.points.layered_store import Union, believed
+from seed.points.machine_keys import check_active, own_machines
+from seed.points.point_reader import PointReader
+from seed.points.points import Point, needed_of, points
+from seed.session.cache_rebuild import rebuild
+from seed.session.commit import settle_sequence
+from seed.session.further_archives import Cached, staying
+from seed.session.new_manifest import Description
+from seed.session.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, in_post, promised, reusable
+from seed.targets.cache_trim import needed_in, trim
+from seed.targets.disk_pool import MetadataCache
+from seed.targets.vault_upload import Uplink
+
+REACH = 3600.0  # seconds from the last look at the condemned list to the manifest, at most (SWEEP-3)
+FULLER = 7  # whole points before the last one in which to look for a much fuller one
+
+
+class ChangedError(VaultError):
+    """An error: archives on which a run builds were condemned while it went on."""
+
+    def __init__(self, vault: str, archives: int) -> None:
+        super().__init__(
+            code="vault-changed",
+            what=f"while this went on, the datacenter condemned what it builds upon ({archives:,} archives)",
+            subject=vault,
+            hint="run the same command again: what is condemned is read and sent anew",
+        )
+
+
+class _Moment:
+    """A time on two clocks. Nobody sets the first; the second goes on while the machine sleeps."""
+
+    def __init__(self) -> None:
+        self._clocks = time.monotonic(), time.time()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it is too late to put a manifest after a reading at that time."""
+        return max(time.monotonic() - self._clocks[0], time.time() - self._clocks[1]) > REACH
+
+
+@dataclass
+class Work:
+    """The common state of all steps of a backup.
+
+    `folder` holds the work of a stopped run. `kept` holds the home's knowledge of this machine's points.
+    `own` holds all knowledge of them: from the home, and the rest from the vault.
+    """
+
+    home: Home
+    vault: Store
+    kept: Union
+    own: Union
+    cache: MetadataCache
+    uplink: Uplink
+    folder: Path
+    monitor: Monitor
+    described: tuple[Need, ...] = ()  # of a partial point of this run
+    _terms: dict[MachineId, Kept] = field(default_factory=dict)
+
+    @classmethod
+    @contextmanager
+    def open(cls, home: Home, vault: Store, monitor: Monitor) -> Iterator["Work"]:
+        with ExitStack() as stack:
+            yield cls._opened(home, vault, monitor, stack)
+
+    @classmethod
+    def _opened(cls, home: Home, vault: Store, monitor: Monitor, stack: ExitStack) -> "Work":
+        key_id = home.identity.master.key_id
+        folder = home.path / "run"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        cache = MetadataCache(home.path / "cache", home.identity.machine, key_id, take_up=False)
+        stack.callback(cache.close)
+        stores: list[Store] = [cache.store]
+        for kept in kept_sets(home):
+            if kept.state.status != "finished" or not kept.cache.is_dir():
+                continue  # it may never become a point; or the vault has the objects that the home has lost
+            store = LocalStore.open(str(kept.cache), read_only=True)
+            stack.callback(store.close)
+            stores.append(store)
+        gone = condemned(home.identity.view(vault), monitor)
+        uplink = Uplink(vault, folder / "sent", monitor, gone)
+        stack.callback(uplink.close)
+        own = Union([*stores, vault], believed(home), gone)
+        return cls(home, vault, Union(stores), own, cache, uplink, folder, monitor)
+
+    def points(self) -> list[Point]:
+        """Return all unexpired points of this machine, and of the machines that it replaced."""
+        machines = own_machines(self.home.identity, [self.vault], self.monitor)
+        expired = self._expired()
+        found = points(self.own, machines, self.monitor)
+        return [point for point in found if point.manifest.point not in expired]
+
+    def stock(self) -> Stock:
+        """Return the vault's archives that are not condemned by now, and their replacements there."""
+        return self._stock(self._condemned())
+
+    def _stock(self, gone: Collection[str]) -> Stock:
+        key_id = self.home.identity.master.key_id
+        found = Union([self.vault], believed(self.home), gone).stock(key_id.hex())
+        # If a broken archive is not in the vault, its replacements were found to be untrue.
+        for need in found_broken(self.home):
+            if not found.holds(need.archive):
+                found.replaced.pop(need.archive, None)
+        return found
+
+    def _condemned(self) -> frozenset[str]:
+        return condemned(self.home.identity.view(self.vault), self.monitor)
+
+    def kept_of(self, machine: MachineId) -> Kept:
+        """Return the authority's decisions about a machine's points. Read them once. Raises StoreError."""
+        if machine not in self._terms:
+            view = self.home.identity.view(self.vault)
+            self._terms[machine] = read_kept(view, machine, self.monitor)
+        return self._terms[machine]
+
+    def _expired(self) -> set[PointId]:
+        """Return the expired points of this machine, and of the machines that it replaced."""
+        identity = self.home.identity
+        return {
+            p for machine in (identity.machine, *identity.replaced) for p in self.kept_of(machine).expired
+        }
+
+    def settle(self) -> None:
+        """Put again the objects of this machine that the vault lacks.
+
+        A run may have been killed before it put them, or the vault was rolled back or made again.
+        """
+        for name in put_request(self.vault, self.home.identity):
+            detail = "damaged there; have the datacenter run `importer validate`, and the next backup puts it again"
+            self._find("object-damaged", f"{self.vault.address}/{name}", detail)
+        settle_sequence(self.home)
+        standing_in = {e.by.holding.name for said in self.own.replacements() for e in said.replaced}
+        trim(self.cache.store, self._expired(), standing_in)
+        prefix = layout.manifest_prefix(self.home.identity.machine)
+        there = {name for name, _ in self.vault.list(prefix)}
+        lacking = [name for name, _ in self.cache.store.list(prefix) if name not in there]
+        missing = [name for name in lacking if self._may_put(name)]
+        for folder in ("archives", "indexes", "needs") if missing else ():
+            for name, _ in self.cache.store.list(folder):
+                self._put_again(name)
+        for name in filter(self._may_put, missing):  # ask again, because the steps before may have taken long
+            if layout.is_name_of(name, self.home.state.acknowledged or HexDigest("")):
+                detail = (
+                    "the vault lists it no longer: it was rolled back, or has lost it; it is put there again"
+                )
+                self._find("vault-lost", f"{self.vault.address}/{name}", detail)
+            self._put_again(name)
+
+    def _may_put(self, name: str) -> bool:
+        """Return whether a manifest that the vault lacks may be put now.
+
+        A manifest that the vault never took is given up if archives on which it builds were condemned or
+        deleted meanwhile (SWEEP-3). The next point has all that is there.
+        """
+        known = self.home.state.acknowledged or HexDigest("")
+        taken = [n for n, _ in self.cache.store.list("manifests") if layout.is_name_of(n, known)]
+        if any(layout.number_of(name) <= layout.number_of(n) for n in taken):
+            return True
+        gone = self._condemned()
+        with damage_aside():
+            manifest = envelope.read(self.cache.store.get(name), name).peek(Manifest)
+            needed, objects = needed_in(self.cache.store, manifest)
+            waiting = set(promised(self.home, self.points(), self.vault, self.own, self.monitor))
+            if gone.isdisjoint(objects) and not self._lacking(needed, waiting, gone):
+                return True
+        self.monitor.notice(
+            "a point that the vault never took builds upon what is condemned or gone, and is given up"
+        )
+        self.cache.store.delete(name)
+        return False
+
+    def take_up(self, catalogs: list[Section]) -> None:
+        """Reuse the catalog archives of a run that stopped because of condemned archives.
+
+        The catalog archives that this run seals are added to `catalogs`.
+        """
+        there = {n for n, _ in self.cache.store.list("archives") if n not in self.own.condemned}
+        catalogs[:] = [s for s in catalogs if layout.archive_name(s.archive.name) in there]
+        self.cache.sections = catalogs
+
+    @contextmanager
+    def ground(self) -> Iterator[None]:
+        """Treat unreadable indexes of archives on which the run builds as condemned. Raises ChangedError."""
+        try:
+            yield
+        except (IntegrityError, NotFoundError) as error:
+            raise ChangedError(self.vault.address, 1) from error
+
+    def publish(
+        self, described: Description, signed: bytes, waiting: Collection[ArchiveName] = ()
+    ) -> Manifest:
+        """Write from a new manifest's metadata to the manifest in the vault.
+
+        The vault may lack the `waiting` archives. Raises VaultError machine-replaced if another machine
+        replaced this one meanwhile. Raises ChangedError.
+        """
+        check_active(self.home.identity, self.vault, self.monitor)
+        for section in self.cache.sections:
+            if section.archive.name in described.archives:
+                name = layout.archive_name(section.archive.name)
+                self.vault.put_new(name, self.cache.store.get(name))
+        listed = dict(self.vault.list("needs"))  # most of a need list is that of the point before
+        for name, data in described.objects.items():
+            self.cache.put(name, data)
+            if listed.get(name) != len(data):
+                self.vault.put_new(name, data)
+        looked = self._look_again(described, waiting)
+        manifest = envelope.read(signed, "manifest").peek(Manifest)
+        found = hex_digest(signed)
+        name = layout.numbered(layout.manifest_prefix(manifest.machine), manifest.sequence, found)
+        self.home.spend(manifest.sequence, found)
+        self.cache.put(name, signed)
+        if looked.is_late:  # this machine was asleep
+            self._look_again(described, waiting)
+        put_document(self.vault, name, signed)
+        return manifest
+
+    def _look_again(self, described: Description, waiting: Collection[ArchiveName]) -> "_Moment":
+        """Check last before a manifest that nothing on which it builds is condemned or gone (SWEEP-3).
+
+        Prune looks again before it deletes an object that was condemned after this reading. By that time the
+        manifest is there. Return the time when the reading began. Raises ChangedError.
+        """
+        while True:
+            began, gone = _Moment(), self._condemned()
+            lacking = self._lacking(described.needed, waiting, gone)
+            if lacking or not gone.isdisjoint(described.objects):
+                raise ChangedError(self.vault.address, len(lacking))
+            if not began.is_late:
+                return began
+
+    def _lacking(
+        self, needed: Iterable[Need], waiting: Collection[ArchiveName], gone: Collection[str]
+    ) -> list[Need]:
+        """Return the needs that are not `waiting` to come, and are missing or condemned in the vault."""
+        there = self._stock(gone)
+        return [n for n in needed if n.archive.name not in waiting and there.lacking(n) is not None]
+
+    def forget(self) -> None:
+        """Delete the state of a finished run."""
+        self.uplink.close()
+        basis.forget(self.folder)
+        (self.folder / "sent").unlink(missing_ok=True)
+
+    def _put_again(self, name: str) -> None:
+        """Put an object of the cache, if it is whole there. The vault's object under its name stays."""
+        data = self.cache.store.get(name)
+        try:
+            if not layout.is_name_of(name, hex_digest(data)):
+                raise IntegrityError(
+                    "object-damaged", "the home's copy is damaged, and was not put there again"
+                )
+            put_document(self.vault, name, data)
+        except (IntegrityError, NameHeldByOtherError) as error:
+            self._find(error.code, f"{self.vault.address}/{name}", error.what)
+
+    def _find(self, code: str, subject: str, detail: str) -> None:
+        self.monitor.finding(Finding(code=code, subject=subject, detail=detail))
+
+
+@dataclass(frozen=True)
+class Before:
+    """The points before a new one, and the parts of them and of others that may be reused.
+
+    `contents` knows the places of small files. `points` are all the points of this machine.
+    """
+
+    readers: tuple[PointReader, ...] = ()
+    reuse: Reusable = field(default_factory=Reusable)
+    contents: Contents | None = None
+    points: tuple[Point, ...] = ()
+
+    @classmethod
+    def of(cls, work: Work, *, further: bool = True) -> "Before":
+        """Return the points on which this run may build: the last ones, and with `further` also others."""
+        found = work.points()
+        if found:  # another home of this machine, or the machine before, may have made the newest
+            work.home.spend(found[-1].manifest.sequence, found[-1].digest)
+        readers = tuple(_last(work, found))
+        sample = SAMPLE_REBUILT if rebuild(readers, work.kept, work.vault, work.cache) else SAMPLE
+        cached = Cached(work.kept, Union([work.vault]), work.cache, work.monitor)
+        monitor = work.monitor
+        stock = work.stock().without(in_post(work.home, found, work.vault, work.own, monitor))
+        stay = staying(work.home, found, work.kept_of, _judging(work.own, stock))
+        reuse = reusable(
+            work.home, readers, found, stay, work.vault, stock, work.own, cached, monitor,
+            sample=sample, further=further,
+        )  # fmt: skip
+        if not further or not readers:
+            return cls(readers, reuse, OfReaders(readers) if readers else None, tuple(found))
+        path = work.home.path / "contents"
+        contents = Remembered(path, readers[0].sealer, stay, reuse.catalogs, work.own, monitor)
+        return cls(readers, reuse, contents, tuple(found))
+
+    def rows(self, monitor: Monitor) -> Iterator[tuple[Entry, basis.Origin]]:
+        """Yield the catalogs of these points as one.
+
+        An unreadable one ends early, and its further files are read anew.
+        """
+        rows: Iterator[tuple[Entry, basis.Origin]] = iter(())
+        for reader in self.readers:
+            rows = basis.over(rows, basis.of_segments(_readable(reader, monitor)))
+        return rows
+
+
+def _judging(union: Union, stock: Stock) -> Callable[[Point], bool]:
+    """Return a function that tells whether the vault has all needs of a point."""
+    buckets: Buckets = {}
+
+    def is_complete(point: Point) -> bool:
+        with damage_aside():
+            return all(stock.lacking(need) is None for need in needed_of(union, point, buckets))
+        return False
+
+    return is_complete
+
+
+def _last(work: Work, found: Sequence[Point]) -> list[PointReader]:
+    """Return readers of the points that a run follows.
+
+    The row of a later reader replaces that of an earlier one. First comes a point that is much fuller than
+    the last, because the source may have been away at the last. Then come the last point of the usual items,
+    the last whole point, and the partial points after it. If the need list of a whole point is damaged, the
+    point before it is taken.
+    """
+    rest, whole, partial = [*found], list[PointReader](), list[PointReader]()
+    while rest and not whole:
+        point = rest.pop()
+        with damage_aside():  # reported when the need lists of all points are read
+            kind = partial if point.manifest.point_kind == "partial" else whole
+            kind.insert(0, PointReader(work.own, point, work.monitor))
+    earlier = [point for point in rest if point.manifest.point_kind != "partial"]
+    least = 2 * whole[0].point.manifest.totals.files if whole else 0
+    fuller = [point for point in earlier[-FULLER:] if point.manifest.totals.files > least][-1:]
+    usual = [p for p in earlier if p.manifest.point == work.home.state.usual and p not in fuller]
+    before = list[PointReader]()
+    for point in (*fuller, *usual) if whole else ():
+        with damage_aside():
+            before.append(PointReader(work.own, point, work.monitor))
+    return [*before, *whole, *partial]
+
+
+def _readable(reader: PointReader, monitor: Monitor) -> Iterator[tuple[PageRow, list[Entry]]]:
+    try:
+        yield from reader.segments()
+    except (FormatError, IntegrityError, StoreError, MediaError) as error:
+        subject = f"catalog of point {reader.point.manifest.point[:8]}"
+        detail = f"{error.what}; files that it lists from there on are read again"
+        monitor.finding(Finding(code=error.code, subject=subject, detail=detail))

@@ -1,0 +1,1 @@
+"""Compact columns in memory: ids, records, indexes of archives. Pure values."""

@@ -1,0 +1,1 @@
+"""Verification: disks and vaults, read back with the keys."""
