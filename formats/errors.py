@@ -1,6 +1,6 @@
 """The error tree: every failure that a user can meet is one of these errors, and says how to continue.
 
-The second level says *whose* problem it is. Each error carries a stable code, the object at fault and a hint.
+The second level names the owner of the problem. Each error carries a stable code, the object at fault and a hint.
 A `FormatError`'s code is the anchor of the rule in SPEC.md that the bytes break. All other codes are in
 `CODES`. A problem that does not stop the work is a finding. Its code is the code of the matching error, or
 one of `FINDINGS`.

@@ -38,7 +38,7 @@ STARTS: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
     ("importer", "points", *VAULT): ((*HEAVY, *KEYED), 220),
     ("importer", "status", *VAULT): ((*HEAVY, *KEYED), 230),
     ("importer", "import", "{disk}", *VAULT): ((*HEAVY, *KEYED), 310),
-    ("importer", "validate", *VAULT): ((*HEAVY, *KEYED), 265),
+    ("importer", "validate", *VAULT): ((*HEAVY, *KEYED), 290),
     ("seed", "--help"): ((*HEAVY, *KEYED, "cryptography"), 155),
     ("seed", "points"): ((*HEAVY, "filelock"), 275),
     ("seed", "points", *VAULT): ((*HEAVY, "filelock"), 275),

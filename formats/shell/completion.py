@@ -29,7 +29,9 @@ def add_completion(app: typer.Typer, program: str) -> None:
         console: Console,
         shell: Annotated[str, typer.Argument(metavar="SHELL", help=f"One of {', '.join(SHELLS)}.")],
     ) -> None:
-        """Print what makes a shell complete commands and options; where it goes is for the shell to say."""
+        """Print the shell completion of this program.
+
+        The manual of the shell says where the script goes."""
         from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
         if shell not in SHELLS:

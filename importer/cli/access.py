@@ -16,7 +16,7 @@ from importer.cli.app import VaultOption, app, vault_of
 access_app = group(
     app,
     "access",
-    "Give machines a standing access to the storage account of a vault, and take it back.",
+    "Give or revoke machines' standing access.",
     "importer access issue --vault azblob://account/backups --out web1.access",
 )
 

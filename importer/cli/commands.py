@@ -6,45 +6,43 @@ A test compares the list with the commands themselves.
 from formats.shell.command_groups import Listed
 
 COMMANDS = (
-    Listed("inspect", "imports", "Show what is on disks, whose they are and whether they are whole."),
+    Listed("inspect", "imports", "Show the seeds on disks, and check them."),
     Listed("import", "imports", "Import disks into a vault."),
-    Listed("points", "imports", "List the recovery points of a vault and whether they are complete."),
+    Listed("points", "imports", "List the recovery points of a vault."),
     Listed(
         "jobs",
         "jobs",
-        "List what was done to a vault, by its own papers: imports, validations, sweeps, exports; those that go on, too.",
+        "List the jobs of a vault, by its documents.",
     ),
     Listed(
         "completion",
         "jobs",
-        "Print what makes a shell complete commands and options; where it goes is for the shell to say.",
+        "Print the shell completion of this program.",
     ),
-    Listed("prune", "pruning", "Apply retention, and delete what no recovery point needs any more."),
+    Listed("prune", "pruning", "Apply retention and delete unneeded data."),
     Listed(
         "receive",
         "receiving",
-        "Book disks in as they come out of the parcel, before anything is read of them.",
+        "Book disks in as they come out of the parcel.",
     ),
     Listed(
         "report",
         "reporting",
-        "Write a page to look at: machines and points, bytes by day, each disk and its archives, what is awaited, what was done.",
+        "Write a report of a vault, as a page.",
     ),
-    Listed("export", "shipping", "Write a recovery point onto disks, to be sent to its machine."),
+    Listed("export", "shipping", "Write a recovery point onto disks."),
     Listed(
         "status",
         "status",
-        "Show the disk sets of each machine, disk by disk: awaited, received, may be erased.",
+        "Show the disk sets of each machine.",
     ),
-    Listed("validate", "validating", "Read what a vault holds, and check every byte."),
+    Listed("validate", "validating", "Read a whole vault, and check every byte."),
     Listed(
         "access",
         "access",
-        "Give machines a standing access to the storage account of a vault, and take it back.",
+        "Give or revoke machines' standing access.",
     ),
-    Listed(
-        "notify", "jobs", "Show and set who is told how jobs end: a command, a webhook, a file of metrics."
-    ),
+    Listed("notify", "jobs", "Show and set the notices about ended jobs."),
     Listed("machines", "machines", "List, accept and revoke machines; remove old keys."),
     Listed("vault", "vaults", "Create and show vaults."),
     Listed("credentials", "vaults", "Issue vault credentials."),

@@ -36,7 +36,9 @@ def inspect(
         bool, typer.Option("--read", help="Read all of it, past the page cache, and check every digest.")
     ] = False,
 ) -> int:
-    """Show what is on disks, whose they are and whether they are whole. Needs no vault and no key.
+    """Show the seeds on disks, and check them.
+
+    It tells of each seed its machine and whether it is whole. It needs neither a vault nor a key.
 
     Example: importer inspect /mnt/disk --read
     """
@@ -161,7 +163,9 @@ def points(
     vault: VaultOption = None,
     machine: MachineOption = None,
 ) -> None:
-    """List the recovery points of a vault and whether they are complete.
+    """List the recovery points of a vault.
+
+    Each is complete, or waits for disks.
 
     Example: importer points --vault /srv/vault
     """

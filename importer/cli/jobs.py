@@ -32,7 +32,9 @@ def jobs(
     follow: FollowOption = False,
     every: AllOption = False,
 ) -> int:
-    """List what was done to a vault, by its own papers: imports, validations, sweeps, exports; those that go on, too.
+    """List the jobs of a vault, by its documents.
+
+    Imports, validations, sweeps and exports; running ones too.
 
     Each job of this station has an id and a log of JSON lines in its home. The last 400 logs are kept: name
     an id to see its whole log.

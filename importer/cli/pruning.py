@@ -23,7 +23,9 @@ def prune(
         bool, typer.Option("--dry-run", help="Only tell what would be done; nothing is written.")
     ] = False,
 ) -> int:
-    """Apply retention, and delete what no recovery point needs any more. No passphrase is needed.
+    """Apply retention and delete unneeded data.
+
+    No passphrase is needed.
 
     An unneeded object is condemned first. A run a day later or more deletes it: so run it daily or weekly.
 

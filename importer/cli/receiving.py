@@ -41,7 +41,9 @@ def receive(
     note: NoteOption = None,
     on: OnOption = None,
 ) -> None:
-    """Book disks in as they come out of the parcel, before anything is read of them.
+    """Book disks in as they come out of the parcel.
+
+    Nothing is read of them yet.
 
     Example: importer receive 5f0c1a2b/2 --vault /srv/vault
     """

@@ -18,7 +18,9 @@ def report(
     vault: VaultOption = None,
     machine: MachineOption = None,
 ) -> None:
-    """Write a page to look at: machines and points, bytes by day, each disk and its archives, what is awaited, what was done.
+    """Write a report of a vault, as a page.
+
+    It shows machines and points, bytes by day, each disk and its archives, awaited disks and jobs.
 
     Example: importer report --vault /srv/vault --out vault.html
     """

@@ -20,7 +20,9 @@ def status(
     vault: VaultOption = None,
     machine: MachineOption = None,
 ) -> None:
-    """Show the disk sets of each machine, disk by disk: awaited, received, may be erased.
+    """Show the disk sets of each machine.
+
+    Each disk is awaited, received, or may be erased.
 
     Example: importer status --vault /srv/vault
     """

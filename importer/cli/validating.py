@@ -40,7 +40,9 @@ def validate(
         typer.Option("--set-aside", help="Move away what is not the vault's, into its folder set-aside/."),
     ] = False,
 ) -> int:
-    """Read what a vault holds, and check every byte. No passphrase is needed.
+    """Read a whole vault, and check every byte.
+
+    No passphrase is needed.
 
     The whole records of a damaged archive are saved; a want list asks its machine for the others. Things in
     the vault that are not its own are named, and with --set-aside moved away.

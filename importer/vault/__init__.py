@@ -1,1 +1,1 @@
-"""A vault as its documents say: machines, points, receipts, registers, terms, wants, and what is needed."""
+"""A vault as its documents say: machines, points, receipts, registers, terms, want lists and needs."""

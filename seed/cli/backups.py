@@ -52,7 +52,9 @@ def backup(
     ] = False,
     detached: Annotated[bool, typer.Option("--detached", hidden=True)] = False,
 ) -> int:
-    """Back up now, over the network: what changed since the last recovery point goes into the vault.
+    """Back up all changes now, over the network.
+
+    All that changed since the last recovery point goes into the vault.
 
     The disks of the seed may still be on their way. Run it again to go on after a stop.
 

@@ -27,7 +27,9 @@ def demo(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the scratch folder behind.")] = False,
 ) -> int:
-    """The whole journey here, in a scratch folder: vault, registration, export, import, restore, compare.
+    """Run the whole journey in a scratch folder.
+
+    Make a vault, register, export, import, restore and compare.
 
     Example: seed demo /usr/share/doc
     """

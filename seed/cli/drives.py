@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 @command(app, "disks")
 def disks(console: Console) -> None:
-    """Show the disks that are attached: model, serial, room, what of a seed lies on each, what speaks against it.
+    """Show the attached disks and the seeds on them.
+
+    Each with its model, serial number and free space, and with all that speaks against it.
 
     Example: seed disks
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 items_app = group(
     app,
     "items",
-    "Show, set and confirm what this machine backs up.",
+    "Show, set and confirm the items of backups.",
     "seed items show",
 )
 

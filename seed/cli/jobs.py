@@ -20,7 +20,9 @@ BACKUPS = ("backup", "export")
 def jobs(
     console: Console, job: JobArgument = None, follow: FollowOption = False, every: AllOption = False
 ) -> int:
-    """List what was done from this home: backups, exports, restores and the like; those that run, too.
+    """List the jobs of this home.
+
+    Backups, exports, restores and others; running ones too.
 
     Each has a log of JSON lines in the home; the last 400 are kept.
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 key_app = group(
     app,
     "key",
-    "Show and change the passphrases that open this machine's backups.",
+    "Show and change the passphrases of backups.",
     "seed key change --generate-passphrase web1.passphrase",
 )
 

@@ -29,7 +29,9 @@ def find(
     machine: MachineOption = None,
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
-    """Find files in all recovery points: each once for every version, and where it was gone.
+    """Find files in all recovery points.
+
+    Each is listed once for every version, and where it was gone.
 
     Example: seed find '*.conf'
     """
@@ -85,7 +87,9 @@ def diff(
     machine: MachineOption = None,
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
-    """Show what differs between two recovery points: + added, - removed, M content, m attributes.
+    """Compare two recovery points.
+
+    + added, - removed, M content, m attributes.
 
     Example: seed diff 3f9a latest
     """

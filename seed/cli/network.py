@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 access_app = group(
     app,
     "access",
-    "Show and set this machine's access to the storage account of its vault.",
+    "Show and set the access to the vault.",
     "seed access set web1.access",
 )
 proxy_app = group(
     app,
     "proxy",
-    "Show and set the proxy through which the vault is reached.",
+    "Show and set the proxy to the vault.",
     "seed proxy set http://proxy:3128 --user web1",
 )
 throttle_app = group(
     app,
     "throttle",
-    "Show and set how much of the network backups and restores may take.",
+    "Show and set the share of the network.",
     "seed throttle set --work-hours 09:00-18:00 --work-days mon-fri --work-rate 512kbit --other-rate 100mbit",
 )
 

@@ -64,7 +64,9 @@ def plan(
         bool, typer.Option("--thorough", help="Read all large files, to see what they have in common.")
     ] = False,
 ) -> None:
-    """Say how large a seed of PATHs would be, how many disks and how long it takes, and whether to send disks at all.
+    """Estimate a seed: its size, disks and time.
+
+    It also says whether to send disks at all.
 
     Example: seed plan /srv --uplink 20mbit --disk-size 4TB
     """

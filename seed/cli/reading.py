@@ -190,7 +190,9 @@ def ls(
         typer.Option("--parquet", metavar="FILE", help="Write it to a table that DuckDB and pandas read."),
     ] = None,
 ) -> None:
-    """List what a recovery point holds. With --json one object a line.
+    """List the entries of a recovery point.
+
+    With --json each is one object on a line.
 
     Example: seed ls latest:/etc --from /mnt/disk
     """
@@ -268,7 +270,9 @@ def restore(
     machine: MachineOption = None,
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
-    """Restore a recovery point, or a folder of it, below DIR.
+    """Restore a recovery point, or a part of it.
+
+    It comes below DIR.
 
     An equal entry that is there already counts as done.
 

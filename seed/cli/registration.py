@@ -75,7 +75,9 @@ def register(
     proxy_user: ProxyUserOption = None,
     proxy_password: ProxyPasswordOption = None,
 ) -> None:
-    """Register this machine with a vault, and choose the passphrase that opens its backups.
+    """Register this machine with a vault.
+
+    Choose the passphrase that opens its backups.
 
     Example: seed register --credential web1.credential --generate-passphrase web1.passphrase
     """

@@ -32,7 +32,9 @@ def repair(
     vault: VaultOption = None,
     level: LevelOption = 3,
 ) -> None:
-    """Send what the vault found lost or damaged: made again from this machine's files, and only that.
+    """Send again the data that the vault has lost.
+
+    It is made again from this machine's files, and only that.
 
     Data that cannot be made again is lost. The recovery points that need it are revised, and the lost files
     are listed.

@@ -17,7 +17,9 @@ def report(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to: a page for a browser.")],
     vault: VaultOption = None,
 ) -> None:
-    """Write a page to look at: points over time, bytes by day, what is saved, each disk and its archives, what is awaited.
+    """Write a report of this machine, as a page.
+
+    It shows points over time, bytes by day, savings, each disk and its archives, and awaited disks.
 
     Example: seed report --out report.html
     """

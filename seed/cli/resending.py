@@ -38,7 +38,9 @@ def resend(
     vault: VaultOption = None,
     level: LevelOption = 3,
 ) -> None:
-    """Give up disks that will never come, and send what they held again, as far as the source still has it.
+    """Give up lost disks and send their data again.
+
+    Data that the source no longer has is named as lost.
 
     This makes a new recovery point, and revises older ones: files that they lose are listed.
 

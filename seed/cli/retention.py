@@ -27,7 +27,7 @@ WORDS = {
 retention_app = group(
     app,
     "retention",
-    "Show and set how long recovery points are kept.",
+    "Show and set how long points are kept.",
     "seed retention set --daily 180 --weekly 104@sun --monthly 60@first-sun --yearly 10@mar",
 )
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 schedule_app = group(
     app,
     "schedule",
-    "Show, set and install when this machine backs up by itself.",
+    "Show, set and install the schedule of backups.",
     "seed schedule set --daily 09:00 --daily 21:00",
 )
 

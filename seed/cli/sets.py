@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 set_app = group(
     app,
     "set",
-    "Show a disk set disk by disk, print its labels, note that it was sent, give it up or go on; `seed status` shows all sets.",
+    "Show, label, ship or give up a disk set.",
     "seed set show",
 )
 
 
 @set_app.callback()
 def main() -> None:
-    """Show a disk set disk by disk, print its labels, note that it was sent, give it up or go on; `seed status` shows all sets."""
+    """Show, label, ship or give up a disk set."""
 
 
 @command(set_app, "show")

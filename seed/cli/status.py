@@ -15,7 +15,7 @@ from seed.cli.sets import show_set
 
 @command(app, "status")
 def status(console: Console, vault: VaultOption = None) -> None:
-    """Show this machine's registration, what it backs up, and its disk sets disk by disk.
+    """Show the registration, items and disk sets.
 
     Example: seed status
     """

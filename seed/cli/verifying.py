@@ -37,7 +37,9 @@ def verify(
     passphrase_file: PassphraseFileOption = None,
     vault: VaultOption = None,
 ) -> int:
-    """Read disks back before they are shipped: all bytes, past the page cache, and every chunk opened.
+    """Read disks back before they are shipped.
+
+    All bytes are read, past the page cache, and every chunk is opened.
 
     Without a disk, read the archives that this machine's points need in the vault; `seed repair` sends
     damaged chunks again.

@@ -1,1 +1,1 @@
-"""Repair and resend: what the vault lacks is sent, and only that."""
+"""Repair and resend: only the data that the vault lacks is sent."""

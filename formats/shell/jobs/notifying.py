@@ -57,7 +57,7 @@ class Side:
 
 def add_notify(app: typer.Typer, side: Side) -> None:
     """Add the command group `notify` to `app`."""
-    about = "Show and set who is told how jobs end: a command, a webhook, a file of metrics."
+    about = "Show and set the notices about ended jobs."
     example = f"{side.program} notify set --command 'mail -s offseed root' --on failure,stale --days 2"
     commands, below = _Commands(side), group(app, "notify", about, example)
     command(below, "set", example=f"{side.program} notify set --on failure,stale")(commands.set)
