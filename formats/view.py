@@ -100,13 +100,17 @@ class Pin:
 
 @dataclass(frozen=True)
 class Registered:
-    """The entries of all registers of a subject, by name. Not `whole` if one of them cannot be read."""
+    """The entries of all registers of a subject, by name.
+
+    Not `whole` where one of them cannot be read. `forgotten` are those that were accepted as lost.
+    """
 
     entries: Mapping[str, Entry]
     facts: tuple[Fact[Register], ...]
     last: Fact[Register] | None
     whole: bool
     key_id: str | None
+    forgotten: tuple[Entry, ...] = ()
 
 
 class View:
@@ -196,15 +200,19 @@ class View:
     def _read_registers(self, subject: str, monitor: Monitor) -> Registered:
         found = self.look(layout.register_prefix(subject), Register, self.authority, monitor)
         entries: dict[str, Entry] = {}
+        lost: dict[str, Entry] = {}
         key_id = self.pins[subject].key_id if subject in self.pins else None
         for fact in found.facts:
             if fact.document.subject == subject:
+                lost |= {name: entries[name] for name in fact.document.forgotten if name in entries}
                 entries = {
                     name: entry for name, entry in entries.items() if name not in fact.document.forgotten
                 }
                 entries |= {entry.name: entry for entry in fact.document.entries}
         key_id = key_id or next((entry.key_id for entry in entries.values() if entry.key_id), None)
-        return Registered(entries, found.facts, found.newest, not found.unreadable, key_id)
+        forgotten = tuple(entry for name, entry in lost.items() if name not in entries)
+        whole = not found.unreadable
+        return Registered(entries, found.facts, found.newest, whole, key_id, forgotten)
 
     def lost(self, subject: str) -> list[Entry]:
         """Return the registered documents of a subject that are lost: their bytes lie in neither place.

@@ -82,11 +82,12 @@ def machines_accept(
     Example: importer machines accept 3f9a-… --vault /srv/vault --from /mnt/disk
     """
     from importer.intake import intake
-    from importer.vault.machines import admit, read_request
-    from importer.vault.vault import members
+    from importer.vault.machines import REQUEST_MAX, admit, read_request
+    from importer.vault.vault import members, put_whole
 
     opened = signing_vault(vault, console)
-    fetched = list(_requests(opened.store, [name for name, _ in opened.store.list("requests")]))
+    there = [name for name, size in opened.store.list("requests") if size <= REQUEST_MAX]
+    fetched = list(_requests(opened.store, there))
     for path in source or []:
         for folder in [path] if (path / "label").exists() else list(intake.folders(path)):
             disk = intake.look(folder, path, console)
@@ -100,7 +101,7 @@ def machines_accept(
             continue
         machine = machine_id(bytes.fromhex(request.public_key))
         if machine == parse_fingerprint(wanted):
-            opened.store.put_new(numbered("requests", 1, signed.digest), data)
+            put_whole(opened, numbered("requests", 1, signed.digest), data)
             member = admit(opened, request, signed, members(opened, console), console, by="operator")
             console.say(f"Machine {member.name} is accepted ({fingerprint(machine)}).")
             if member.replaces:

@@ -21,8 +21,8 @@ from formats.tables.needs import Need, all_of
 from formats.tables.sections import Section
 from importer.intake.import_result import Imported, Outcome
 from importer.intake.intake import Disk, fetch_archive
-from importer.intake.salvage import own_index, salvage
 from importer.vault.points import load_needs
+from importer.vault.salvage import own_index, salvage
 from importer.vault.vault import Vault, put_whole
 from importer.vault.want_lists import put_saved, sections_in, sign_replacements
 

@@ -153,8 +153,9 @@ class OutboundDisk:
             self.put(name, data)
             self._vault.store.put_new(name, data)
         prefix = layout.shipment_prefix(self.label.set, self.number)
-        used = [name for name, _ in (*self.store.list("inventories"), *self._vault.store.list(prefix))]
-        generation = max(map(layout.number_of, used), default=0) + 1
+        used = max((layout.number_of(name) for name, _ in self.store.list("inventories")), default=0)
+        known = self._vault.view.look(prefix, Inventory, self._vault.key, self._monitor, least=1)
+        generation = max(used + 1, known.next_number)
         inventory = Inventory(
             vault=self.label.vault,
             machine=self.label.machine,

@@ -6,17 +6,17 @@ The papers are the labels and inventories of the disks, and the set document tha
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from formats import layout
-from formats.documents import envelope
 from formats.documents.disk import Inventory, Label, SetDisk, SetDocument
-from formats.documents.envelope import Signed
 from formats.errors import UsageError, damage_aside
 from formats.ids import HexDigest, SetId, hex_digest, random_id
-from formats.monitor import Monitor, damage_told
+from formats.monitor import Finding, Monitor, Tally
 from formats.rules.completeness import read_table
 from formats.store.contract import Store
 from formats.tables.holdings import Holding
+from formats.view import Fact
 from formats.words import numbered
 from importer.vault.points import Point
 from importer.vault.vault import Vault
@@ -48,26 +48,30 @@ class Outgoing:
 def outgoing(vault: Vault, monitor: Monitor) -> list[Outgoing]:
     """Return all shipments, by the time at which they began. Raises StoreError."""
     found: dict[SetId, Outgoing] = {}
-    for name in sorted(name for name, _ in vault.store.list(layout.SHIPMENTS)):
-        with damage_told(monitor, name):
-            signed = envelope.read(vault.store.get(name, length=envelope.SIZE_MAX + 1), name)
-            _take(found, signed, vault.key)
+    damaged = set[str]()
+    for kind, least, most in ((Label, 0, 0), (Inventory, 1, None), (SetDocument, 1, None)):
+        look = vault.view.look(layout.SHIPMENTS, kind, vault.key, Tally(), least=least, most=most)
+        damaged |= set(look.damaged)
+        for fact in look.facts:
+            _take(found, fact)
+    for name in sorted(damaged):
+        monitor.finding(
+            Finding(code="object-damaged", subject=name, detail="its bytes are not those of its name")
+        )
     return sorted((one for one in found.values() if one.labels), key=lambda one: one.begun)
 
 
-def _take(found: dict[SetId, Outgoing], signed: Signed, key: bytes) -> None:
-    kind = signed.envelope.payloadType
-    if kind == Label.payload_type():
-        label = signed.verify(Label, key)
-        found.setdefault(label.set, Outgoing(label.set)).labels.setdefault(label.number, (label, signed.data))
-    elif kind == Inventory.payload_type():
-        inventory = signed.verify(Inventory, key)
-        newest = found.setdefault(inventory.set, Outgoing(inventory.set)).inventories
-        if inventory.number not in newest or newest[inventory.number][0].generation < inventory.generation:
-            newest[inventory.number] = inventory, signed.digest
+def _take(found: dict[SetId, Outgoing], fact: Fact[Any]) -> None:
+    document, signed = fact.document, fact.signed
+    one = found.setdefault(document.set, Outgoing(document.set))
+    if isinstance(document, Label):
+        one.labels.setdefault(document.number, (document, signed.data))
+    elif isinstance(document, Inventory):
+        newest = one.inventories.get(document.number)
+        if newest is None or newest[0].generation < document.generation:
+            one.inventories[document.number] = document, signed.digest
     else:
-        document = signed.verify(SetDocument, key)
-        found.setdefault(document.set, Outgoing(document.set)).finished = document, signed.data
+        one.finished = document, signed.data
 
 
 def of_point(vault: Vault, point: Point, monitor: Monitor, *, again: bool) -> Outgoing:
@@ -107,7 +111,8 @@ def next_disk(vault: Vault, point: Point, shipment: Outgoing) -> int:
         prefix = layout.shipment_prefix(shipment.set, number)
         name = layout.numbered(prefix, 0, hex_digest(signed))
         vault.store.put_new(name, signed)
-        if name == min(other for other, _ in vault.store.list(prefix) if layout.number_of(other) == 0):
+        look = vault.view.look(prefix, Label, vault.key, Tally(), most=0)  # anybody may have put junk there
+        if name == min(fact.name for fact in look.facts):
             shipment.labels[number] = label, signed
             return number
 
@@ -125,7 +130,7 @@ def give_up(vault: Vault, shipment: Outgoing, number: int) -> None:
         )  # fmt: skip
     label, signed = shipment.labels[number]
     prefix = layout.shipment_prefix(shipment.set, number)
-    generation = max((layout.number_of(name) for name, _ in vault.store.list(prefix)), default=0) + 1
+    generation = vault.view.look(prefix, Inventory, vault.key, Tally(), least=1).next_number
     inventory = Inventory(
         vault=label.vault,
         machine=label.machine,

@@ -99,6 +99,8 @@ def _pruned(
     done = Pruned(decide(vault, known, wanted, int(now.timestamp()), monitor))
     if sweeping is not None:
         publish(vault, done.decided)
+        if any(item.admitted or item.expired for item in done.decided):
+            register(vault, monitor)  # a term that rots before the next run would be missed by nobody
     expired = {item.member.machine: {manifest.point for manifest in item.expired} for item in done.decided}
     found = needed(vault, known, expired, now.timestamp(), monitor)
     live = effective(vault, found)

@@ -12,8 +12,9 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from formats import layout
 from formats.documents.job import Validation
@@ -24,6 +25,7 @@ from formats.errors import (
     NotFoundError,
     ObstructedError,
     StoreError,
+    VaultError,
     is_damage,
 )
 from formats.ids import ArchiveName, KeyId, hex_digest
@@ -35,10 +37,11 @@ from formats.tables.holdings import Holding
 from formats.tables.needs import all_of
 from formats.tables.sections import Section
 from importer.intake.archive_copy import PUTS_MAX, Space, side_by_side
-from importer.intake.salvage import Saved, own_index, salvage
 from importer.upkeep.strangers import Cleaner
+from importer.vault.machines import REQUEST_MAX, read_request
 from importer.vault.points import History, by_name, received_archives, stocks
 from importer.vault.registers import register
+from importer.vault.salvage import Saved, own_index, salvage
 from importer.vault.vault import Vault, members
 from importer.vault.want_lists import copied_on, put_saved, sections_in, sign_replacements
 
@@ -160,6 +163,9 @@ class _Run:
             elif name.startswith(SENT_AGAIN) and readable:
                 self._vault.store.delete(name)
                 detail += "; it was deleted, so that it can be sent again"
+            elif readable and self._aside and not self._is_vouched_for(name):
+                detail += f"; it was set aside: {self._vault.store.set_aside(name)}"
+                self.done.set_aside += 1
             self.done.damaged.append(name)
         self._monitor.finding(Finding(code="object-damaged", subject=name, detail=detail))
 
@@ -182,8 +188,36 @@ class _Run:
                 raise
             return error.what, isinstance(error, IntegrityError) and not isinstance(error, ObstructedError)
         if name.startswith(UNNAMED) or layout.is_name_of(name, hex_digest(data)):
-            return "", True
+            return self._no_request(name, bytes(data)) if name.startswith("requests/") else "", True
         return "its bytes are not those of its name" if len(data) == size else "its size has changed", True
+
+    def _no_request(self, name: str, data: bytes) -> str:
+        """Return the reason why these bytes are no machine's request, though they are those of their name; nothing if they are one."""
+        if hex_digest(data) in self._answered:
+            return ""
+        try:
+            if len(data) > REQUEST_MAX:
+                return "it is larger than any request"
+            read_request(self._vault, data, name)
+        except (FormatError, IntegrityError, VaultError) as error:
+            return f"it is no request: {error.what}"
+        return ""
+
+    @cached_property
+    def _answered(self) -> Set[str]:
+        """The digests of the requests that were verified when their machines were admitted."""
+        return {member.request for member in members(self._vault, Tally()).values()}
+
+    def _is_vouched_for(self, name: str) -> bool:
+        """Tell whether a register lists a document, or may: else anybody may have put it there, and it would be told of for ever."""
+        if (subject := layout.subject_of(name)) is not None:
+            registered = self._vault.view.registered(subject, Tally())
+            return not registered.whole or name in registered.entries
+        head, _, rest = name.partition("/")
+        return (
+            head == layout.REGISTERS
+            and not self._vault.view.registered(rest.partition("/")[0], Tally()).whole
+        )
 
     def _is_obstructed(self, name: str) -> bool:
         """Return whether this user may not read an object; False if its medium fails."""

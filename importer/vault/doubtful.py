@@ -24,6 +24,7 @@ class Doubtful:
         self._blind = found.blind
         self._doubts = found.doubts
         self._keys: dict[str, str | None] = {}
+        self._buckets: dict[str, bool] = {}
 
     @property
     def all(self) -> bool:
@@ -45,10 +46,19 @@ class Doubtful:
         with damage_aside():
             data = self._store.get(name)
             if not data.startswith(needs.ROOT_MAGIC):
-                return self._has_table(name, (holding.name for holding in needs.archives_of(data, name)))
-            buckets = [bucket for bucket in needs.decode_root(data, name) if bucket is not None]
-            return not buckets or any(self.has_need(layout.need_name(bucket)) for bucket in buckets)
+                return self._has_bucket(name)
+            buckets = {bucket for bucket in needs.decode_root(data, name) if bucket is not None}
+            return not buckets or any(self._has_bucket(layout.need_name(bucket)) for bucket in buckets)
         return True
+
+    def _has_bucket(self, name: str) -> bool:
+        """Each is read once: anybody may have put roots that name one a thousand times, or one another."""
+        if name not in self._buckets:
+            self._buckets[name] = True
+            with damage_aside():
+                listed = needs.archives_of(self._store.get(name), name)
+                self._buckets[name] = self._has_table(name, (holding.name for holding in listed))
+        return self._buckets[name]
 
     def has_key(self, key_id: str) -> bool:
         return key_id in self._blind or key_id in self._doubts

@@ -1,13 +1,19 @@
-"""The lock that an import holds in its home while it runs: a killed import keeps no sweep waiting."""
+"""The lock that an import holds in its home while it lives.
 
+So neither a killed import nor a lost receipt keeps a sweep waiting. The file of the lock stays for as long as a sweep would wait.
+"""
+
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from formats.records import unwritable
 from importer.vault.vault import Vault
+
+KEPT = 8 * 24 * 3600.0  # seconds: a day longer than an import that has not ended keeps sweeps waiting
 
 
 @contextmanager
@@ -17,18 +23,21 @@ def held(vault: Vault, job: str) -> Iterator[None]:
     path = Path(lock.lock_file)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for other in path.parent.iterdir():
+            with suppress(OSError):
+                if other.stat().st_mtime < time.time() - KEPT:
+                    other.unlink()
         lock.acquire()
     except OSError as error:
         raise unwritable(path, error) from error
     try:
         yield
-        path.unlink(missing_ok=True)  # it has ended: its receipts tell how
     finally:
         lock.release()
 
 
 def was_killed(vault: Vault, job: str) -> bool:
-    """Return whether a job began in this home, did not end, and runs no more."""
+    """Whether a job began in this home, and nobody works on it any more."""
     lock = _lock(vault, job)
     if not Path(lock.lock_file).exists():
         return False

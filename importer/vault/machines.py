@@ -31,9 +31,12 @@ from formats.errors import FormatError, IntegrityError, NotFoundError, VaultErro
 from formats.ids import MachineId, fingerprint, hex_digest, machine_id
 from formats.monitor import Finding, Monitor, Tally
 from formats.store.contract import Guarded
+from formats.wire import refuse
 from importer.vault.points import line_of, manifests
 from importer.vault.registers import register
 from importer.vault.vault import Vault, members, unreadable_members
+
+REQUEST_MAX = 64 << 10  # bytes; a certificate of 4 KiB is the largest that one holds
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,10 @@ def answer_requests(vault: Vault, monitor: Monitor) -> tuple[list[Membership], l
     lost = unreadable_members(
         vault
     )  # one of them may have been revoked: only the operator's word lets it in again
-    for name, _ in list(vault.store.list("requests")):
+    for name, size in list(vault.store.list("requests")):
         try:
+            if size > REQUEST_MAX:  # anybody may put some there, and to parse them takes long
+                refuse("ENV-1", "larger than any request", name)
             data = vault.store.get(name)
             if hex_digest(data) in answered:
                 continue

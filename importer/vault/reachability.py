@@ -12,15 +12,16 @@ from operator import or_
 
 from formats import layout
 from formats.documents.damage import Replacement, Wants
-from formats.documents.disk import Inventory
-from formats.documents.job import Job
+from formats.documents.disk import TAKEN_BACK_DAYS, Inventory, SetDocument
+from formats.documents.job import Job, Receipt
 from formats.documents.vault import COUNTED_SIZE, Counted, Membership
 from formats.errors import FormatError, IntegrityError, NotFoundError
-from formats.ids import ArchiveName, HexDigest, MachineId, PointId, fingerprint
+from formats.ids import ArchiveName, HexDigest, MachineId, PointId, SetId, fingerprint
 from formats.monitor import Finding, Monitor, Tally
 from formats.rules.acceptance import folder_identity
-from formats.rules.completeness import read_table
+from formats.rules.completeness import awaited, read_table
 from formats.rules.replacements import Stock, index_objects, sections, translated
+from formats.rules.retention import DAY
 from formats.store.foreign import CLOSED, Foreign
 from formats.store.obstacles import obstructed
 from formats.tables.holdings import Holding
@@ -172,6 +173,8 @@ def _of_points(
 ) -> None:
     history = History(vault, member, known, Tally())
     gone = history.kept.expired | expired
+    accepted = vault.view.registered(member.machine, Tally()).forgotten
+    lost = {PointId(entry.point) for entry in accepted if entry.point}
     points = {manifest.point for manifest, _ in history.found}
     newest = {signed.digest for _, signed in history.found}
     stock = found.stocks[member.key_id]
@@ -180,20 +183,38 @@ def _of_points(
             continue
         needs = history.needed(signed)
         if needs is not None:
-            # The archives that an earlier revision needs and the vault holds stay: a machine's later word
-            # gives nothing up (SWEEP-6).
-            found.add(member.key_id, (n for n in needs if signed.digest in newest or stock.holds(n.archive)))
+            # The archives that an earlier revision needs and the vault holds, there or copied, stay: a machine's
+            # later word gives nothing up (SWEEP-6).
+            at_hand = (n for n in needs if stock.holds(n.archive) or stock.stand_ins(n.archive))
+            found.add(member.key_id, needs if signed.digest in newest else at_hand)
             found.objects |= {
                 layout.need_name(digest) for digest in need_digests(vault.store, manifest.needs)
             }
         elif signed.digest in newest:
             _blind(found, member, f"the need list of point {manifest.point[:8]}", monitor)
-    for point in history.kept.terms.keys() - points - gone:
+    _of_lost(vault, member, history, found, monitor)
+    for point in history.kept.terms.keys() - points - gone - lost:
         _blind(found, member, f"the manifest of point {point[:8]}", monitor)
     _of_damage(vault, member, found, monitor)
     for document in set_documents(vault, member, Tally()):
-        if document.point not in points | gone:
+        if document.point not in points | gone | lost:
             _blind(found, member, f"the manifest that ends set {document.set[:8]}", monitor)
+
+
+def _of_lost(vault: Vault, member: Membership, history: History, found: Needed, monitor: Monitor) -> None:
+    """Hold back where an archive is gone for good, with all of its indexes: nobody can tell which others hold its records."""
+    stock, waiting = found.stocks[member.key_id], set[ArchiveName]()
+    lacking = {
+        n.archive for _, s in history.found for n in history.needed(s) or () if stock.lacking(n) is not None
+    }
+    for document in history.sets() if lacking else ():
+        if awaited(document, history.came):
+            waiting |= history.needed_by(document)
+    lost = {archive for archive in lacking if archive.name not in waiting}
+    known = sections(index_objects(vault.store), lost)[0] if lost else {}
+    for archive in lost:
+        if archive.name not in known:
+            _blind(found, member, f"the index of {layout.archive_name(archive.name)}", monitor)
 
 
 def _of_damage(vault: Vault, member: Membership, found: Needed, monitor: Monitor) -> None:
@@ -206,12 +227,18 @@ def _of_damage(vault: Vault, member: Membership, found: Needed, monitor: Monitor
     look = look_at_manifests(vault, member, Tally())
     for name in look.unreadable:
         _blind(found, member, name, monitor)
-    if not vault.view.registered(member.machine, Tally()).whole:
+    registered = vault.view.registered(member.machine, Tally())
+    if not registered.whole:
         _blind(found, member, layout.register_prefix(member.machine), monitor)
+    # Anybody knows the digest of a manifest that is there, is listed or has expired, and may have put junk under it.
+    listed = (*registered.entries, *(e.name for e in registered.forgotten), *(f.name for f in look.facts))
+    known = {name.rpartition("-")[2] for name in listed}
     came = {fact.name: _written(vault, fact.name) for fact in look.facts} if look.candidates else {}
     counted = Counted(member)
     for name in look.candidates:
         said = name.rpartition("-")[2]
+        if said in known:
+            continue
         if member.status != "active":
             if len(said) == 2 * COUNTED_SIZE and HexDigest(said) in counted:
                 _blind(found, member, name, monitor)
@@ -227,8 +254,10 @@ def _of_damage(vault: Vault, member: Membership, found: Needed, monitor: Monitor
 
 
 def _written(vault: Vault, name: str) -> float:
-    """Return the time at which an object was written, in seconds of the store's clock; 0 if it is gone."""
+    """When an object was written, by the store's clock, in seconds, or its copy where the object is gone; 0 where both are."""
     written = vault.store.written(name)
+    if written is None and layout.is_copied(name):
+        written = vault.store.written(layout.copy_name(name))
     return written.timestamp() if written is not None else 0.0
 
 
@@ -240,7 +269,7 @@ def _of_open_sets(
     They stay until the set is finished, or was given up long ago.
     """
     for machine, member in known.items():
-        ended = {document.set for document in set_documents(vault, member, Tally())}
+        ended = _ended(vault, member, now)
         gone = abandoned(vault, member, known, Tally()).items()
         ended |= {disk_set for disk_set, until in gone if is_over(until, now)}
         key = bytes.fromhex(member.public_key)
@@ -255,6 +284,32 @@ def _of_open_sets(
                     found.add(member.key_id, map(all_of, read_table(vault.store, table)))
             except (FormatError, IntegrityError, NotFoundError):
                 _blind(found, member, fact.name, monitor)
+
+
+def _ended(vault: Vault, member: Membership, now: float) -> set[SetId]:
+    """Return the sets of a machine that are finished.
+
+    A set that was finished only after its disks had come is not among them for thirty days, like one that was given up:
+    the end of a set is a machine's word as well.
+    """
+    ended = {document.set for document in set_documents(vault, member, Tally())}
+    if not ended:
+        return ended
+    prefix, key = layout.set_prefix(member.machine), bytes.fromhex(member.public_key)
+    said: dict[SetId, float] = {}
+    for fact in vault.view.look(prefix, SetDocument, key, Tally()).facts:
+        at = _written(vault, fact.name)
+        said[fact.document.set] = min(at, said.get(fact.document.set, at))
+    fresh = {disk_set for disk_set in ended if now < said[disk_set] + TAKEN_BACK_DAYS * DAY}
+    for receipt in vault.view.look("jobs", Receipt, vault.key, Tally(), least=2).facts if fresh else ():
+        disk = receipt.document.disk
+        if (
+            disk.machine == member.machine
+            and disk.set in fresh
+            and _written(vault, receipt.name) < said[disk.set]
+        ):
+            ended.discard(disk.set)
+    return ended
 
 
 def _of_wants(vault: Vault, key_id: str, found: Needed) -> None:

@@ -24,14 +24,21 @@ def receipts(vault: Vault, monitor: Monitor) -> list[Receipt]:
 
 
 def came_to(vault: Vault) -> Came:
-    """Return a function that tells which disks the vault has received, by its receipts.
+    """Return a function that tells which disks the vault has received.
 
+    It believes the receipts. Where one is lost, it believes the registers, which list the inventories of received disks.
     The function raises StoreError.
     """
     newest = cache(lambda: generations(receipts(vault, Tally())))
 
     def came(document: SetDocument, disk: SetDisk) -> bool:
-        return newest().get((document.machine, document.set, disk.number), -1) >= disk.generation
+        if newest().get((document.machine, document.set, disk.number), -1) >= disk.generation:
+            return True
+        prefix = layout.received_prefix(document.machine, document.set, disk.number)
+        names = vault.view.registered(document.machine, Tally()).entries
+        return any(
+            name.startswith(f"{prefix}/") and layout.number_of(name) >= disk.generation for name in names
+        )
 
     return came
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from formats.errors import VaultError
 from formats.monitor import Monitor, damage_told
+from importer.vault.machines import REQUEST_MAX, read_request
 from importer.vault.vault import Vault, checked_redundancy, members
 
 
@@ -33,11 +34,9 @@ def is_registered_with(vault: Vault, monitor: Monitor) -> bool:
 
     The user of such a machine was told "Registered", and relies on the redundancy.
     """
-    from importer.vault.machines import read_request  # it imports this module
-
     if members(vault, monitor):
         return True
-    for name, _ in list(vault.store.list("requests")):
+    for name in [name for name, size in vault.store.list("requests") if size <= REQUEST_MAX]:
         with damage_told(monitor, name), suppress(VaultError):
             read_request(vault, vault.store.get(name), name)
             return True

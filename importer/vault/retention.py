@@ -50,9 +50,11 @@ def decide(
         history = History(vault, member, known, Tally())
         whole, partial = dict[str, Manifest](), list[Manifest]()
         claims, contents = [], Contents(history, there[member.key_id], monitor)
+        # A point that was whole once does not become partial by a later revision: a machine's word shortens nothing.
+        once = {m.point for m, _ in history.all if m.point_kind != "partial"} | history.kept.terms.keys()
         for point in history.points(there[member.key_id]):
             manifest = point.manifest
-            if manifest.point_kind == "partial":
+            if manifest.point_kind == "partial" and manifest.point not in once:
                 partial.append(manifest)
             elif point.standing.complete and (
                 manifest.point in history.kept.terms or contents.are_whole(history.needed(point.signed) or ())

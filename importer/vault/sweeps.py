@@ -97,7 +97,13 @@ def begin(vault: Vault) -> Sweeping:
         objects=0,
         bytes=0,
     )
-    name = vault.sign(layout.SWEEPS, number, document)
+    while True:
+        name = vault.sign(layout.SWEEPS, document.number, document)
+        last = max(other.number for _, other in _documents(vault, Tally()))
+        if last == document.number:
+            break
+        vault.store.delete(name)  # another has ended meanwhile: this would pass for one that was put back
+        document = replace(document, number=last + 1)
     began = vault.store.written(name)
     assert began is not None  # no sweep deletes a document that is newer than its own
     return Sweeping(vault, document, began, clock, lock)
@@ -122,11 +128,16 @@ def wait(vault: Vault, job: str, monitor: Monitor) -> None:
 
 
 def _under_way(vault: Vault, monitor: Monitor) -> list[datetime]:
-    """Return the times at which the sweeps began that have not ended, by the store's clock."""
+    """Return the times at which the sweeps began that have not ended, by the clock of the store.
+
+    A sweep that came after the end of one with a higher number is over: somebody has put its first word back.
+    """
     found = _documents(vault, monitor)
     over = _over(vault, found)
-    begun = [vault.store.written(name) for name, document in found if document.sweep not in over]
-    return [began for began in begun if began is not None]
+    times = {name: at for name, _ in found if (at := vault.store.written(name)) is not None}
+    ended = [(d.number, times[name]) for name, d in found if d.state == "ended" and name in times]
+    begun = [(d.number, times[name]) for name, d in found if d.sweep not in over and name in times]
+    return [at for number, at in begun if not any(other > number and end < at for other, end in ended)]
 
 
 def _over(vault: Vault, found: Sequence[tuple[str, Sweep]]) -> set[str]:

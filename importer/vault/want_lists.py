@@ -11,9 +11,14 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from formats import layout
-from formats.documents.damage import WANTED_OBJECTS_MAX, Replaced, Replacement, Wants
+from formats.documents.damage import WANTED_OBJECTS_MAX, ArchiveRow, Replaced, Replacement, Wants
 from formats.documents.vault import Membership
-from formats.errors import IntegrityError, OffseedError, is_damage
+from formats.errors import (
+    IntegrityError,
+    OffseedError,
+    damage_aside,
+    is_damage,
+)
 from formats.ids import ArchiveName, MachineId, digest, hex_digest
 from formats.monitor import Finding, Monitor, Recorder, Tally
 from formats.rules.completeness import awaited
@@ -27,11 +32,13 @@ from formats.rules.replacements import (
     stand_in,
 )
 from formats.tables import needs
-from formats.tables.archive import ARCHIVE_SIZE_MAX, Archive, parse
+from formats.tables.archive import ARCHIVE_SIZE_MAX, HEAD, Archive, parse, parse_head
 from formats.tables.holdings import Holding
-from formats.tables.needs import Need, of_bits
+from formats.tables.index import record_digest
+from formats.tables.needs import Need, bitmap, of_bits
 from formats.tables.sections import Section, encode_objects
 from importer.vault.points import History, by_name, line_of, need_digests, received_archives, stocks
+from importer.vault.salvage import own_index
 from importer.vault.vault import Vault, members, put_whole
 
 
@@ -62,6 +69,13 @@ def mend(vault: Vault, monitor: Monitor) -> dict[str, Lack]:
     known = members(vault, monitor)
     accept_offers(vault, known, monitor)
     wanted = lacking(vault, known, monitor)
+    found = {
+        key_id: list(_copies(vault, key_id, lack.needs)) for key_id, lack in wanted.items() if lack.needs
+    }
+    for key_id, entries in found.items():
+        sign_replacements(vault, key_id, entries, copied=True)
+    if any(found.values()):
+        wanted = lacking(vault, known, monitor)
     for key_id, lack in wanted.items():
         publish(vault, key_id, lack, monitor)
     return wanted
@@ -159,6 +173,69 @@ def accept_offers(vault: Vault, known: Mapping[MachineId, Membership], monitor: 
             sign_replacements(vault, member.key_id, true, copied=False)
             if untrue.findings:  # reported once: a machine offers lacking records again
                 vault.store.delete(fact.name)
+
+
+def _copies(vault: Vault, key_id: str, short: Sequence[Need]) -> Iterator[Replaced]:
+    """Find the lacking records, byte for byte, in other archives of the vault: the replacement that names them may be lost.
+
+    An id is anybody's claim. The digest of the record stands in the index of the archive that is lacking, which is signed.
+    """
+    there, old = set(vault.store.list("archives")), sections_in(vault, [need.archive for need in short])
+    wanted: dict[tuple[bytes, bytes], list[tuple[Holding, int]]] = defaultdict(list)
+    for need in short:
+        section = old.get(need.archive.name)
+        for number, row in enumerate(section.rows("lacking") if section is not None else ()):
+            if need.is_live(number):
+                wanted[row.chunk, row.record_digest].append((need.archive, number))
+    buffer = memoryview(mmap.mmap(-1, ARCHIVE_SIZE_MAX)) if wanted else memoryview(b"")
+    seen = set[Holding]()
+    for _, listed in index_objects(vault.store) if wanted else ():
+        for section in listed:
+            by = section.archive
+            if by in seen or (layout.archive_name(by.name), by.size) not in there:
+                continue
+            seen.add(by)
+            with damage_aside():
+                if any((row.chunk, row.record_digest) in wanted for row in section.rows("copy")):
+                    yield from _copied_in(vault, by, key_id, wanted, buffer)
+    indexed = {layout.archive_name(archive.name) for archive in seen}
+    for name, _ in sorted(there) if wanted else ():
+        with damage_aside():
+            if name not in indexed and (found := _described(vault, name, key_id, buffer)) is not None:
+                yield from _copied_in(vault, found, key_id, wanted, buffer)
+
+
+def _described(vault: Vault, name: str, key_id: str, buffer: memoryview) -> Holding | None:
+    """Return the row of an archive that no index object lists; None if it is of another key. Raises as `_copied_in`."""
+    if parse_head(vault.store.get(name, 0, HEAD.size), name)[1].hex() != key_id:
+        return None
+    data = buffer[: vault.store.get_into(name, buffer)]
+    parsed = parse(data, name)
+    archive = ArchiveName(bytes.fromhex(name[-64:]))
+    return Holding(archive, parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class)
+
+
+def _copied_in(
+    vault: Vault,
+    by: Holding,
+    key_id: str,
+    wanted: Mapping[tuple[bytes, bytes], Sequence[tuple[Holding, int]]],
+    buffer: memoryview,
+) -> Iterator[Replaced]:
+    """Return the `wanted` records that lie in an archive, each compared with its digest.
+
+    Raises FormatError, IntegrityError, StoreError.
+    """
+    if own_index(vault.store, by) is None:
+        return  # an index object may claim anything
+    held: dict[Holding, list[int]] = defaultdict(list)
+    for row in _read_whole(vault, by, key_id, buffer).rows("copy"):
+        if record_digest(buffer[row.offset : row.offset + row.length]) == row.record_digest:
+            for archive, number in wanted.get((row.chunk, row.record_digest), ()):
+                held[archive].append(number)
+    for archive, numbers in held.items():
+        bits = bitmap(archive.records, sorted(set(numbers)))
+        yield Replaced(archive=ArchiveRow.of(archive), by=ArchiveRow.of(by), held=bits)
 
 
 def sign_replacements(vault: Vault, key_id: str, entries: Iterable[Replaced], *, copied: bool) -> None:

@@ -102,6 +102,26 @@ def test_what_is_not_what_its_name_says_earns_no_term(copy_of: Copy, opened: Sta
     assert second in {point["point"] for point in found["points"]}, "once it is whole"
 
 
+@pytest.mark.parametrize("flip", [True, False], ids=["flipped", "gone"])
+def test_a_disk_of_which_the_receipt_is_lost_has_come(copy_of: Copy, exported: Stage, flip: bool) -> None:
+    """A register lists its inventory: its point waits for nothing, and prune for no import."""
+    stage = copy_of(exported)
+    stage.run("importer", "points", "--vault", stage.at)  # it accepts the machine
+    stage.import_()
+    before = points(stage)
+    (receipt,) = stage.vault.glob("jobs/*/0000000002-*")
+    data = bytearray(receipt.read_bytes())
+    data[len(data) // 2] ^= 1
+    if flip:
+        receipt.write_bytes(data)
+    else:
+        receipt.unlink()
+    assert points(stage) == before
+    assert all(point["complete"] for point in before)
+    pruned = stage.run("importer", "prune", "--vault", stage.at, "--json", code=None)
+    assert pruned.json["importing"] == []
+
+
 def archives(folder: Path) -> list[Path]:
     return sorted((folder / "archives").glob("*/*"))
 

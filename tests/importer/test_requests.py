@@ -1,5 +1,6 @@
 """Requests to join are answered by the time at which they come, and only within that of their credential."""
 
+import time
 from datetime import datetime, timedelta, tzinfo
 
 import pytest
@@ -53,6 +54,17 @@ def test_the_redundancy_is_fixed_from_the_moment_a_machine_asks(asked: Asked) ->
 def test_what_is_no_request_fixes_no_redundancy(vault: Vault) -> None:
     vault.store.put_new(layout.numbered("requests", 1, hex_digest(b"junk")), b"junk")
     assert set_redundancy(vault, "local", Tally()).descriptor.redundancy == "local"
+
+
+def test_large_documents_among_the_requests_cost_nothing(asked: Asked) -> None:
+    """Each would take a third of a second to parse, in every command."""
+    for number in range(40):
+        junk = b'{"payload":"","payloadType":"x","signatures":[' + b"[]," * 600_000 + b"%d]}" % number
+        asked.vault.store.put_new(layout.numbered("requests", 1, hex_digest(junk)), junk)
+    began = time.monotonic()
+    accepted, _ = answer_requests(asked.vault, Tally())
+    assert time.monotonic() - began < 3
+    assert [member.name for member in accepted] == ["web1"]
 
 
 @pytest.mark.parametrize("size", [1, layout.size_max("requests/0000000001-" + "0" * 32) + 1])

@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.disk import Abandonment
-from formats.ids import MachineId, SetId, fingerprint, hex_digest
+from formats.documents.disk import Abandonment, Inventory, SetDisk, SetDocument
+from formats.documents.manifest import Manifest, Totals
+from formats.ids import HexDigest, MachineId, PointId, SetId, digest, fingerprint, hex_digest
+from formats.tables import needs
 from seed.home.home import Home
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, backup, below, disks, refused, to
@@ -220,3 +222,46 @@ def test_a_set_that_a_point_names_is_not_given_up(stage: Stage, source: Path, ro
     assert state(stage)["finished"]
     stage.run("seed", "restore", "latest", "--target", room / "back", "--vault", stage.at)
     assert trees.differences(source, below(room / "back", source)) == []
+
+
+def test_nor_does_a_thief_end_it_by_a_point_that_needs_nothing(stage: Stage) -> None:
+    """A set is finished by its machine's word alone, too: what its disks brought before stays as long as if it had been given up."""
+    identity = Home.open(stage.home).identity
+    (path,) = [p for p in objects(stage, f"disks/{identity.machine}") if not p.name.startswith("0000000000-")]
+    inventory = envelope.read(path.read_bytes(), path.name)
+    disk = inventory.peek(Inventory)
+    root, _ = needs.encode([])
+    put(stage, layout.need_name(digest(root)), root)
+    nothing = Totals(entries=0, files=0, file_bytes=0, archives=0, archive_bytes=0, lost=0)
+    manifest = Manifest(
+        vault=identity.vault, machine=identity.machine, machine_name="web1", key_id=identity.master.key_id.hex(),
+        point=PointId("7" * 32), revision=1, sequence=7, created=int(time.time()), point_kind="seed", totals=nothing,
+        needs=HexDigest(hex_digest(root)), root=b"nothing",
+    )  # fmt: skip
+    signed = envelope.sign(manifest, identity.signing_key)
+    put(stage, layout.numbered(layout.manifest_prefix(identity.machine), 7, hex_digest(signed)), signed)
+    whole = SetDisk(
+        number=1, disk=disk.disk, label=disk.label, inventory=inventory.digest, generation=disk.generation
+    )
+    document = SetDocument(
+        vault=identity.vault, machine=identity.machine, set=SetId(disk.set), point=manifest.point, revision=1,
+        manifest=hex_digest(signed), created=int(time.time()), disks=(whole,),
+    )  # fmt: skip
+    data = envelope.sign(document, identity.signing_key)
+    put(stage, layout.numbered(layout.set_prefix(identity.machine), 7, hex_digest(data)), data)
+    held = archives(stage)
+    for _ in range(3):
+        days_later(stage, 1.1)
+        prune(stage)
+    assert archives(stage) == held
+    days_later(stage, 30)
+    prune(stage)
+    days_later(stage, 1.1)
+    prune(stage)
+    assert archives(stage) < held
+
+
+def put(stage: Stage, name: str, data: bytes) -> None:
+    path = stage.vault / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

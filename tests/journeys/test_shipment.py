@@ -341,3 +341,21 @@ def test_wrong_paths_are_refused_before_anything_is_written(sent: Stage, room: P
         refused(result, "disk-missing")
     assert snapshot(sent.vault) == before
     assert not (room / "nowhere").exists()
+
+
+def test_no_number_that_anybody_takes_stands_in_the_way_of_a_shipment(sent: Stage, source: Path) -> None:
+    """Junk that would be a label of each further disk, and an inventory beyond all."""
+    one, two = disks(sent, 2)
+    shipment = ship(sent, "latest", "--to", one)["set"]
+    never_finished(sent, shipment)
+    for number in range(2, 1001):
+        junk(sent, f"shipments/{shipment}-{number}/0000000000-{'0' * 32}")
+    junk(sent, f"shipments/{shipment}-1/9999999999-{'0' * 32}")
+    found = ship(sent, "latest", "--to", two, "--without", "1", code=3)
+    assert (found["finished"], found["disks"][0]["number"]) == (True, 2)  # type: ignore[index]
+
+
+def junk(stage: Stage, name: str) -> None:
+    path = stage.vault / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"junk")

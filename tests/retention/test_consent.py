@@ -15,7 +15,7 @@ from formats.tables.needs import bitmap
 from formats.tables.sections import Section, encode_objects
 from importer.vault.points import load_needs
 from tests.hostile import forging
-from tests.retention.world import HOUR, World, media
+from tests.retention.world import HOUR, LAST, World, media
 
 assert sys.platform == "linux"
 
@@ -93,6 +93,27 @@ def test_a_revision_is_gone_with_its_point(world: World) -> None:
     assert two_days(world) > 0
 
 
+def test_nor_after_the_authority_has_laid_it_into_others(world: World) -> None:
+    """The archive that the earlier revision names is gone, and a copy of what is live in it stands in."""
+    world.policy(LAST)
+    for number in range(4):
+        media(world, f"large/{number}", number)
+    world.backup()
+    world.prune()
+    for number in range(3):
+        (world.source / f"large/{number}").unlink()
+    world.clock.sleep(2 * DAY)
+    world.backup()
+    two_days(world)
+    two_days(world)
+    assert list(world.store.list(layout.REPLACEMENTS)) != []
+    before = world.objects("archives")
+    empty_revision(world)
+    two_days(world)
+    two_days(world)
+    assert world.objects("archives") == before
+
+
 def test_an_offer_for_what_is_there_is_not_accepted(world: World) -> None:
     media(world, "large/one", 1)
     world.backup()
@@ -126,3 +147,20 @@ def test_an_offer_accepted_while_the_archive_was_gone_does_not_delete_it_when_it
 def largest(world: World) -> str:
     sizes = dict(world.store.list("archives"))
     return max(sizes, key=lambda name: sizes[name])
+
+
+def test_what_was_whole_once_does_not_become_partial(world: World) -> None:
+    """A point that a stopped run left expires as soon as a whole one follows it: a revision may not say that of a whole one."""
+    media(world, "large/one", 1)
+    world.backup()
+    world.prune()
+    (point,) = world.points()
+    (world.source / "large/one").unlink()
+    world.clock.sleep(DAY)
+    world.backup()
+    before = world.objects("archives")
+    lie = replace(point.manifest, revision=point.manifest.revision + 1, point_kind="partial")
+    put_signed(world, layout.manifest_prefix(lie.machine), lie.sequence, lie)
+    two_days(world)
+    assert before <= world.objects("archives")
+    assert [found.manifest.point for found in world.points()][:1] == [point.manifest.point]

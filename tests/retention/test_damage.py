@@ -17,6 +17,7 @@ from formats.monitor import Tally
 from formats.rules.retention import DAY
 from formats.tables.index import CATALOG
 from importer.upkeep.validate import Extent, validate
+from importer.vault.registers import accept_loss, lost_of
 from seed.points.layered_store import Union
 from seed.points.machine_keys import unlock
 from seed.points.point_reader import PointReader
@@ -140,3 +141,111 @@ def test_a_vault_without_members_is_not_taken_for_one_that_needs_nothing(grown: 
     world.sweep()
     assert Restorable().points(world) == before
     assert world.objects("archives") == archives
+
+
+def test_what_is_left_of_a_manifest_in_its_second_place_keeps_what_came_with_it(world: World) -> None:
+    """One is gone and the copy is flipped, before an importer has seen either: two objects, and a point that its machine can send
+    again only if its archives are there."""
+    world.backup()
+    world.prune()
+    before = world.objects("manifests")
+    world.clock.sleep(DAY)
+    media(world, "large/new", 9)
+    world.backup()
+    (name,) = world.objects("manifests") - before
+    copy, there = layout.copy_name(name), world.objects("archives")
+    flipped = damaged(world.memory.get(copy), "flipped")
+    assert flipped is not None
+    world.memory.delete(name)
+    world.memory.delete(copy)
+    world.memory.put_new(copy, flipped)
+    for _ in range(3):
+        world.clock.sleep(DAY + HOUR)
+        world.prune()
+    assert there <= world.objects("archives")
+
+
+def test_terms_that_rot_right_after_they_were_signed_are_missed(world: World) -> None:
+    """Both places: else the point would be admitted anew, under the shorter policy that holds by now."""
+    media(world, "large/one", 1)
+    world.backup()
+    world.prune()
+    (kept,) = world.points()
+    (name,) = world.objects("terms")
+    for place in (name, layout.copy_name(name)):
+        flipped = damaged(world.memory.get(place), "flipped")
+        assert flipped is not None
+        world.memory.delete(place)
+        world.memory.put_new(place, flipped)
+    world.policy(LAST)
+    (world.source / "large/one").unlink()
+    world.clock.sleep(DAY)
+    world.backup()
+    there = world.objects("archives")
+    for _ in range(5):
+        world.clock.sleep(DAY + HOUR)
+        world.prune()
+    assert kept.manifest.point in [point.manifest.point for point in world.points()]
+    assert there <= world.objects("archives")
+
+
+@pytest.mark.parametrize("index", [None, 0, 1, 2])
+@pytest.mark.parametrize("how", HOW)
+def test_what_stands_in_stays_though_the_word_that_says_so_is_damaged(
+    world: World, how: str, index: int | None
+) -> None:
+    """Prune has laid what is live into a new archive and deleted the old one; one document tells what the new one holds. With it one of
+    the index objects, by which the same records could be found again, may be damaged."""
+    world.policy(LAST)
+    for number in range(4):
+        media(world, f"large/{number}", number)
+    world.backup()
+    world.prune()
+    for number in range(3):
+        (world.source / f"large/{number}").unlink()
+    world.clock.sleep(2 * DAY)
+    world.backup()
+    for _ in range(5):
+        world.clock.sleep(DAY + HOUR)
+        world.prune()
+    (name,) = world.objects(layout.REPLACEMENTS)
+    there = world.objects("archives")
+    indexes = [] if index is None else sorted(world.objects("indexes"))[index : index + 1]
+    for place in (name, *indexes):
+        changed = damaged(world.memory.get(place), how)
+        world.memory.delete(place)
+        if changed:
+            world.memory.put_new(place, changed)
+    for _ in range(4):
+        world.clock.sleep(DAY + HOUR)
+        world.prune()
+    assert there <= world.objects("archives")
+    assert index is not None or world.complete()
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_what_is_accepted_as_lost_holds_nothing_back(world: World, how: str) -> None:
+    """Both places of the manifest of a point that has its term: prune is blind until the operator's word, and no longer."""
+    world.policy(LAST)
+    media(world, "large/one", 1)
+    world.backup()
+    world.prune()
+    machine = world.home.identity.machine
+    (name,) = world.objects(layout.manifest_prefix(machine))
+    (world.source / "large/one").unlink()
+    world.clock.sleep(HOUR)
+    world.backup()
+    world.prune()
+    for place in (name, layout.copy_name(name)):
+        changed = damaged(world.memory.get(place), how)
+        world.memory.delete(place)
+        if changed:
+            world.memory.put_new(place, changed)
+    world.clock.sleep(3 * DAY)
+    assert world.prune().blind == ("web1",)
+    assert lost_of(world.vault, machine) == [name]
+    accept_loss(world.vault, machine, [name])
+    assert world.prune().blind == ()
+    world.clock.sleep(DAY + HOUR)
+    assert world.prune().deleted > 0
+    assert world.complete()

@@ -1,6 +1,7 @@
 """What whoever may create objects in a vault can do to retention and prune: nothing to what others need. For Linux."""
 
 import sys
+import time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -10,9 +11,10 @@ from formats.documents import envelope
 from formats.documents.codec import Document
 from formats.documents.job import Job, Receipt
 from formats.documents.retention import Condemned, Policy, Sweep, Term, Terms
-from formats.ids import hex_digest
+from formats.ids import Digest, HexDigest, digest, hex_digest
 from formats.monitor import Tally
 from formats.rules.retention import DAY, USUAL
+from formats.tables import needs
 from importer.vault import sweeps
 from importer.vault.points import load_needs
 from seed.points.layered_store import Union
@@ -188,3 +190,68 @@ def test_a_manifest_that_is_put_back_brings_no_expired_point_back(world: World) 
         unlock(Union([world.store]), PASSPHRASE, None, Tally()),
     ):
         assert len(points(Union([world.store]), machines, Tally())) == 1
+
+
+def test_no_import_waits_for_a_sweep_that_somebody_puts_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it began was deleted when it had ended, and anybody who has read it can put it there again."""
+    before: dict[str, bytes] = {}
+    put = world.memory.put_new
+
+    def noting(name: str, data: bytes) -> bool:
+        before[name] = bytes(data)
+        return put(name, data)
+
+    monkeypatch.setattr(world.memory, "put_new", noting)
+    for _ in range(3):
+        world.prune()
+        world.clock.sleep(DAY)
+    there = world.objects(layout.SWEEPS)
+    gone = [name for name in before if name.startswith(f"{layout.SWEEPS}/") and name not in there]
+    for name in gone:
+        if envelope.read(before[name], name).peek(Sweep).state == "begun":
+            put(name, before[name])
+    assert len(world.objects(layout.SWEEPS)) > len(there)
+    assert sweeps._under_way(world.vault, Tally()) == []
+    world.clock.sleep(HOUR)
+    sweeping = sweeps.begin(world.vault)
+    assert sweeps._under_way(world.vault, Tally()) == [sweeping.began]
+
+
+def test_need_lists_that_name_each_other_cost_nothing(world: World) -> None:
+    """Each doubles what is to be read of the one before; they are looked into only where something of a machine cannot be read."""
+    world.backup()
+    world.prune()
+    junk = layout.numbered(layout.manifest_prefix(world.home.identity.machine), 7, HexDigest("ab" * 32))
+    world.memory.put_new(junk, b"junk")
+    below = Digest(bytes(range(32)))
+    for _ in range(2000):
+        root = needs.ROOT_HEAD.pack(needs.ROOT_MAGIC, 1, 0) + below + below
+        below = digest(root)
+        world.memory.put_new(layout.need_name(below), root)
+    world.clock.sleep(DAY + HOUR)
+    began = time.monotonic()
+    world.prune()
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("expired", [False, True], ids=["there", "expired"])
+def test_junk_under_the_digest_of_a_manifest_makes_nobody_blind(world: World, expired: bool) -> None:
+    """The next manifest names that digest as the one before it: it lies there whole, or has expired."""
+    world.policy(LAST)
+    world.backup()
+    world.prune()
+    (name,) = world.objects(layout.manifest_prefix(world.home.identity.machine))
+    (world.source / "new").write_bytes(b"new")
+    world.clock.sleep(HOUR)
+    world.backup()
+    if expired:
+        world.clock.sleep(3 * DAY)
+        world.prune()
+        assert world.memory.head(name) is None
+    prefix, said = name.rpartition("/")[0], name.rpartition("-")[2]
+    world.memory.put_new(f"{prefix}/0000000077-{said}", b"junk")
+    if expired:
+        world.memory.put_new(name, b"junk")
+    assert world.prune().blind == ()
