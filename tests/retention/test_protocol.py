@@ -1,5 +1,8 @@
 """The protocol of prune as a small model, explored to the end: one object, an agent, an importer, and a prune that may be killed.
 
+An attacker has the keys of the machine, and may add to the vault: a revision of a point that needs nothing, an offer that says that
+another archive holds the records, a list or the beginning of a sweep that was deleted since. One document of the authority may rot.
+
 Every interleaving of their steps and of the clock is visited. Bad is a state in which a manifest is there that builds upon the
 object, and the object is not.
 
@@ -17,6 +20,7 @@ import pytest
 from importer.upkeep import prune
 from importer.vault import sweeps
 from seed.session import session as work
+from tests import effort
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Rules:
     job_stops: bool = True
     agent_reads_lists: bool = True
     late_looks: bool = True
+    earlier_revisions_count: bool = True
+    only_own_copies_count: bool = True
+    damage_makes_blind: bool = True
+    attacked: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,10 @@ class State:
     prune: Literal["idle", "marked", "begun", "read", "deleted"] = "idle"
     found: bool = False  # whether what prune read needs the object, or stops it
     begun: int | None = None  # the word that a sweep left; a killed one leaves it
+    listed: bool = False  # whether a list ever named the object: anybody may have kept that list
+    revised: bool = False  # a machine's later word says that its points need nothing
+    offered: bool = False  # a machine's word says that another archive holds the records
+    rotten: bool = False  # the document that says whose the object is cannot be read
 
     @property
     def needed(self) -> bool:
@@ -58,6 +70,27 @@ class State:
         return self.needed and not self.there
 
 
+def seen_needed(s: State, rules: Rules) -> bool:
+    """What prune finds when it reads: by the documents, and by nobody's later word."""
+    if s.rotten:
+        return rules.damage_makes_blind
+    if s.offered and not rules.only_own_copies_count:
+        return False
+    by_points = (s.old_point or s.manifest) and (rules.earlier_revisions_count or not s.revised)
+    return by_points or s.importer == "done"
+
+
+def attacker(s: State) -> Iterator[State]:
+    """One who holds the machine's keys and may add to the vault; and damage."""
+    for what in ("revised", "offered", "rotten"):
+        if not getattr(s, what):
+            yield replace(s, **{what: True})  # type: ignore[arg-type]
+    if s.listed and s.condemned is None and s.prune == "idle":
+        yield replace(s, condemned=s.now)  # put back: the store's clock tells when
+    if s.begun is None and s.prune == "idle":
+        yield replace(s, begun=s.now)
+
+
 def steps(s: State, rules: Rules, end: int) -> Iterator[State]:
     if s.now < end:
         yield replace(s, now=s.now + 1)
@@ -66,6 +99,8 @@ def steps(s: State, rules: Rules, end: int) -> Iterator[State]:
     yield from agent(s, rules)
     yield from importer(s, rules)
     yield from pruning(s, rules)
+    if rules.attacked:
+        yield from attacker(s)
 
 
 def agent(s: State, rules: Rules) -> Iterator[State]:
@@ -100,19 +135,19 @@ def pruning(s: State, rules: Rules) -> Iterator[State]:
     job = s.importer in ("job", "free", "relies") and rules.job_stops
     if s.prune == "idle":
         if s.condemned is None and s.there:
-            yield replace(s, prune="marked", found=s.needed)
+            yield replace(s, prune="marked", found=seen_needed(s, rules))
         if s.condemned is not None:
             yield replace(s, prune="begun", begun=s.now)
         return
     yield replace(s, prune="idle")  # killed
     if s.prune == "marked":
-        yield replace(s, prune="idle", condemned=None if s.found else s.now)
+        yield replace(s, prune="idle", condemned=None if s.found else s.now, listed=s.listed or not s.found)
     elif s.prune == "begun" and s.begun is not None and s.condemned is not None:
         ripe = s.begun - s.condemned >= rules.grace
         if not ripe or job:
             yield replace(s, prune="idle", begun=None)
         else:
-            yield replace(s, prune="read", found=s.needed and rules.reads_again)
+            yield replace(s, prune="read", found=seen_needed(s, rules) and rules.reads_again)
     elif s.prune == "read" and s.begun is not None:
         if s.found:
             yield replace(s, prune="idle", condemned=None, begun=None)
@@ -139,10 +174,17 @@ def explored(rules: Rules, end: int = 9) -> tuple[int, State | None]:
 
 
 def test_nothing_that_is_needed_is_ever_deleted() -> None:
-    states, bad = explored(Rules())
+    states, bad = explored(Rules(attacked=False))
     print(f"{states:,} states")
     assert bad is None
     assert states > 5000
+
+
+def test_a_machine_that_was_taken_over_and_damage_delete_nothing_either() -> None:
+    states, bad = explored(Rules(), 9 if effort.NIGHTLY else 5)
+    print(f"{states:,} states")
+    assert bad is None
+    assert states > 50_000
 
 
 @pytest.mark.parametrize(
@@ -157,11 +199,14 @@ def test_nothing_that_is_needed_is_ever_deleted() -> None:
         {"agent_reads_lists": False},
         {"late_looks": False},
         {"over": 0},
+        {"earlier_revisions_count": False},
+        {"only_own_copies_count": False},
+        {"damage_makes_blind": False},
     ],
     ids=str,
 )
 def test_each_precaution_is_needed(without: dict[str, int | bool]) -> None:
-    _, bad = explored(replace(Rules(), **without))  # type: ignore[arg-type]
+    _, bad = explored(replace(Rules(), **without), 6)  # type: ignore[arg-type]
     assert bad is not None
 
 
