@@ -124,14 +124,17 @@ class View:
         pins: Mapping[str, Pin] | None = None,
         *,
         own: Collection[MachineId] | None = None,
+        since: int = 0,
     ) -> None:
         """Take `authority` and `vault`, known independently of the store, as are `pins`, by subject.
 
         A machine gives its `own` id. Candidates below other names are for the importer to report; to the
-        machine they are a notice.
+        machine they are a notice. A document that the authority signed before `since` is a stranger's: the vault
+        was made again then (SEEN-6).
         """
         self.store = store
         self._own = own
+        self._since = since
         self.authority = authority
         self.vault = vault
         self.pins = pins or {}
@@ -336,6 +339,7 @@ class View:
             vault != self.vault
             or number not in (None, layout.number_of(name))
             or not _is_named(name, document)
+            or (key == self.authority and _time_of(document) < self._since)
         ):
             return _State.STRANGE
         return Fact(name, document, signed)
@@ -392,6 +396,13 @@ def _is_named(name: str, document: Document) -> bool:
     known = {getattr(document, member, None) for member in SUBJECTS}
     return name.startswith(f"{layout.REPLACEMENTS.partition('/')[0]}/") or all(
         folder.partition("-")[0] in known for folder in folders
+    )
+
+
+def _time_of(document: Document) -> int:
+    """Return the time at which a document of the authority was signed, as it says itself."""
+    return max(
+        int(getattr(document, name, 0)) for name in ("created", "since", "issued", "started", "finished")
     )
 
 

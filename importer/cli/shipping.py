@@ -38,7 +38,9 @@ def export(
         bool, typer.Option("--again", help="Begin a new shipment, though there is one.")
     ] = False,
 ) -> int:
-    """Write a recovery point onto disks, to be sent to its machine. No passphrase is needed.
+    """Write a recovery point onto disks.
+
+    They are sent to its machine. No passphrase is needed.
 
     Run it again to go on, with the same disks or with others.
 

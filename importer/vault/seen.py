@@ -27,6 +27,7 @@ class Seen(Record):
 
     addresses: tuple[str, ...] = member(many(text(1000), ADDRESSES_MAX), default=())
     registers: tuple[Last, ...] = member(many(nested(Last), SUBJECTS_MAX), default=())
+    since: int = member(integer(), default=0)  # when the vault was made again, empty
 
     @property
     def pins(self) -> dict[str, Pin]:
@@ -45,7 +46,7 @@ class Seen(Record):
             Last(subject=s, number=p.number, digest=HexDigest(p.digest), key_id=p.key_id)
             for s, p in sorted(newest.items())
         )
-        return Seen(addresses=addresses, registers=tuple(registers))
+        return Seen(addresses=addresses, registers=tuple(registers), since=self.since)
 
 
 def load(home: Path, vault: VaultId) -> Seen:
@@ -73,13 +74,9 @@ def note(home: Path, vault: VaultId, address: str, pins: Mapping[str, Pin]) -> N
         raise unwritable(path, error) from error
 
 
-def forget(home: Path, vault: VaultId) -> None:
-    """Forget everything about a vault, because it was made again, empty. Raises HomeError."""
-    path = _path(home, vault)
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from error
+def begin_anew(home: Path, vault: VaultId, now: int) -> None:
+    """Remember nothing of a vault but the time at which it is made again, empty. Raises HomeError."""
+    write_record(_path(home, vault), Seen(since=now))
 
 
 def _path(home: Path, vault: VaultId) -> Path:

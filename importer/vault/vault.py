@@ -50,8 +50,8 @@ class Vault:
     def view(self) -> View:
         """The documents of the vault that this home believes."""
         home = self.authority.home if self.authority is not None else None
-        pins = seen.load(home, self.id).pins if home is not None else {}
-        return View(self.store, self.key, self.id, pins)
+        known = seen.load(home, self.id) if home is not None else seen.Seen()
+        return View(self.store, self.key, self.id, known.pins, since=known.since)
 
     @property
     def id(self) -> VaultId:
@@ -156,7 +156,7 @@ def recreate(home: Path, name: str, address: Address, region: str, redundancy: s
             "from its copy",
         )
     store = _empty_store(address)
-    seen.forget(home, authority.vault)
+    seen.begin_anew(home, authority.vault, int(time.time()))
     return _describe(store, authority, region, checked_redundancy(store, redundancy))
 
 
@@ -253,7 +253,8 @@ def _described(home: Path, store: Store, monitor: Monitor) -> list[tuple[Authori
     here = [a for a in known if store.address in (a.address, *seen.load(home, a.vault).addresses)]
     found = []
     for authority in here if len(here) == 1 else known:
-        view = View(store, authority.public_key, authority.vault, seen.load(home, authority.vault).pins)
+        remembered = seen.load(home, authority.vault)
+        view = View(store, authority.public_key, authority.vault, remembered.pins, since=remembered.since)
         look = view.look("descriptor", Descriptor, authority.public_key, monitor)
         if look.facts or look.unreadable:
             found.append((authority, look))

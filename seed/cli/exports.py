@@ -84,7 +84,9 @@ def export(
     after: AfterOption = None,
     level: LevelOption = 3,
 ) -> None:
-    """Write the seed: all that PATHs hold, encrypted, onto disks. Run it again to go on after a stop.
+    """Write the seed onto disks, encrypted.
+
+    The seed is all that PATHs hold. Run it again to go on after a stop.
 
     Example: seed export /srv /etc --to /mnt/disk1 --to /mnt/disk2
     """
