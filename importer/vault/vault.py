@@ -2,7 +2,8 @@
 
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +46,9 @@ class Vault:
     store: Store
     descriptor: Descriptor
     authority: Authority | None
+    known_members: tuple[frozenset[str], dict[MachineId, Membership]] | None = field(
+        default=None, init=False, compare=False
+    )
 
     @cached_property
     def view(self) -> View:
@@ -341,12 +345,16 @@ def check_machine(vault: Vault, name: str | None, monitor: Monitor) -> None:
 
 def members(vault: Vault, monitor: Monitor) -> dict[MachineId, Membership]:
     """Return the newest membership of every machine that the vault knows."""
+    names = _member_names(vault)
+    if vault.known_members is not None and vault.known_members[0] == names:
+        return dict(vault.known_members[1])
     found = {}
-    for machine in sorted(_machines(vault)):
+    for machine in sorted(_machines(vault, names)):
         prefix = layout.member_prefix(machine)
         member = vault.view.newest(prefix, Membership, vault.key, monitor)
         if member is not None and member.machine == machine:
             found[machine] = member
+    vault.known_members = names, dict(found)
     return found
 
 
@@ -356,7 +364,7 @@ def unreadable_members(vault: Vault) -> dict[MachineId, str | None]:
     The vault had these machines, and cannot tell whether they are active.
     """
     found: dict[MachineId, str | None] = {}
-    for machine in sorted(_machines(vault)):
+    for machine in sorted(_machines(vault, _member_names(vault))):
         look = vault.view.look(layout.member_prefix(machine), Membership, vault.key, Tally())
         registered = vault.view.registered(machine, Tally())
         if look.hidden is not None or (look.newest is None and not registered.whole):
@@ -364,9 +372,13 @@ def unreadable_members(vault: Vault) -> dict[MachineId, str | None]:
     return found
 
 
-def _machines(vault: Vault) -> set[MachineId]:
+def _member_names(vault: Vault) -> frozenset[str]:
+    """Return the names of all memberships and of their copies: as long as these stay, the members do."""
+    prefixes = ("machines", layout.copy_name("machines"))
+    return frozenset(name for prefix in prefixes for name, _ in vault.store.list(prefix))
+
+
+def _machines(vault: Vault, names: Iterable[str]) -> set[MachineId]:
     """Return all machines with a membership in the vault, with a copy of one, or with a pin in this home."""
-    names = [name for name, _ in vault.store.list("machines")]
-    copies = [layout.copied_from(name) for name, _ in vault.store.list(layout.copy_name("machines"))]
-    listed = {MachineId(name.split("/")[1]) for name in (*names, *copies)}
+    listed = {MachineId(layout.copied_from(name).split("/")[1]) for name in names}
     return listed | {MachineId(subject) for subject in vault.view.pins if subject != "vault"}
