@@ -312,6 +312,11 @@ def copied_from(name: str) -> str:
     return name.removeprefix(f"{COPIES}/")
 
 
+def places_of(name: str) -> tuple[str, ...]:
+    """Return the names under which an object lies in a vault: its own, and that of its second copy if it has one."""
+    return (name, copy_name(name)) if is_copied(name) else (name,)
+
+
 def is_copied(name: str) -> bool:
     """Return whether the vault holds an object of that name, or all objects below that prefix, twice."""
     return name.partition("/")[0] in COPIED

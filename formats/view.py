@@ -77,6 +77,11 @@ class Look(Generic[D]):
         return last if last is not None and layout.number_of(last) > known else None
 
     @property
+    def holding(self) -> D | None:
+        """The document of the highest number; None if there is none, or if a newer one cannot be read."""
+        return self.newest.document if self.newest is not None and self.hidden is None else None
+
+    @property
     def damaged(self) -> tuple[str, ...]:
         return (*self.unreadable, *self.candidates)
 
@@ -181,8 +186,7 @@ class View:
 
     def newest(self, prefix: str, kind: type[D], key: bytes, monitor: Monitor) -> D | None:
         """Return the document of the highest number; None if there is none, or if a newer one cannot be read."""
-        look = self.look(prefix, kind, key, monitor)
-        return look.newest.document if look.newest is not None and look.hidden is None else None
+        return self.look(prefix, kind, key, monitor).holding
 
     def documents(
         self, prefix: str, kind: type[D], monitor: Monitor, least: int = 0, most: int | None = None
@@ -229,9 +233,8 @@ class View:
     def forget(self, name: str) -> None:
         """Read a document anew when it is next requested: this command has written or deleted it."""
         self._registered.clear()
-        for known in (self._known, self._strange):
-            for at in [at for at in known if at[0] == name]:
-                known.pop(at) if isinstance(known, dict) else known.discard(at)
+        self._known = {at: fact for at, fact in self._known.items() if at[0] != name}
+        self._strange = {at for at in self._strange if at[0] != name}
 
     def _vouched(self, prefix: str, monitor: Monitor, excused: Callable[[Entry], bool] | None) -> Set[str]:
         head, _, subject = prefix.partition("/")
@@ -331,12 +334,9 @@ class View:
             document = signed.verify(kind, key)
         except (FormatError, IntegrityError):
             return _State.STRANGE
-        number, vault = (
-            getattr(document, NUMBERS.get(kind.kind, "number"), None),
-            getattr(document, "vault", None),
-        )
+        number = getattr(document, NUMBERS.get(kind.kind, "number"), None)
         if (
-            vault != self.vault
+            getattr(document, "vault", None) != self.vault
             or number not in (None, layout.number_of(name))
             or not _is_named(name, document)
             or (key == self.authority and _time_of(document) < self._since)
@@ -346,7 +346,7 @@ class View:
 
     def _is_there(self, name: str) -> bool:
         """Return whether the bytes of a name are in one of its places, signed by anybody."""
-        for place in (name, layout.copy_name(name)) if layout.is_copied(name) else (name,):
+        for place in layout.places_of(name):
             with damage_aside():
                 if layout.is_name_of(name, hex_digest(self.store.get(place, length=envelope.SIZE_MAX + 1))):
                     return True
@@ -382,9 +382,8 @@ def signed_at(store: Store, name: str) -> envelope.Signed | None:
 
 def put_document(store: Store, name: str, data: bytes) -> None:
     """Put a document, and its copy if nothing else can replace it. Raises the errors of `Store.put_new`."""
-    store.put_new(name, data)
-    if layout.is_copied(name):
-        store.put_new(layout.copy_name(name), data)
+    for place in layout.places_of(name):
+        store.put_new(place, data)
 
 
 def _is_named(name: str, document: Document) -> bool:

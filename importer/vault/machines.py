@@ -212,7 +212,7 @@ def drop_keys(
     look = vault.view.look(
         prefix, Slots, key, monitor, lambda entry: layout.number_of(entry.name) < member.slots_from
     )
-    slots = look.newest.document if look.newest is not None and look.hidden is None else None
+    slots = look.holding
     keep = max(member.slots_from, slots.keep_from if slots is not None else 1)
     if keep == 1:
         return []
@@ -225,11 +225,8 @@ def drop_keys(
         prefix, key = layout.slot_prefix(before.machine), bytes.fromhex(before.public_key)
         facts = vault.view.look(prefix, Slots, key, Tally()).facts
         dropped |= {f.name for f in facts if layout.number_of(f.name) < known[before.machine].slots_from}
-        for prefix in (
-            layout.slot_prefix(before.machine),
-            layout.copy_name(layout.slot_prefix(before.machine)),
-        ):
-            for name, _ in list(vault.store.list(prefix)):
+        for place in layout.places_of(prefix):
+            for name, _ in list(vault.store.list(place)):
                 if layout.number_of(name) < known[before.machine].slots_from:
                     vault.store.delete(name)
     return sorted(dropped)

@@ -1,8 +1,7 @@
-"""The result of the import of a disk, and the receipt that records it."""
+"""The receipts of a vault: the proof that disks came."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING
 
 from formats import layout
 from formats.documents import envelope
@@ -13,9 +12,6 @@ from formats.ids import MachineId, SetId
 from formats.monitor import Monitor, Tally
 from formats.rules.completeness import Came
 from importer.vault.vault import Vault
-
-if TYPE_CHECKING:
-    pass
 
 
 def receipts(vault: Vault, monitor: Monitor) -> list[Receipt]:

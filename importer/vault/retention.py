@@ -94,7 +94,7 @@ def policy_of(vault: Vault, member: Membership, monitor: Monitor) -> tuple[Polic
     look = vault.view.look(
         layout.policy_prefix(member.machine), Policy, bytes.fromhex(member.public_key), monitor
     )
-    found = look.newest.document if look.newest is not None and look.hidden is None else None
+    found = look.holding
     return found if found is not None and found.machine == member.machine else None, look.hidden is None
 
 

@@ -86,7 +86,7 @@ class Vault:
         """Sign and put the document, and return it as a verified fact."""
         signed = envelope.read(self.signed(document), prefix)
         name = layout.numbered(prefix, number, signed.digest)
-        for place in (name, layout.copy_name(name)) if layout.is_copied(name) else (name,):
+        for place in layout.places_of(name):
             put_whole(self, place, signed.data)
         return Fact(name, document, signed)
 
