@@ -25,6 +25,7 @@ from formats.words import counted, numbered
 
 T = TypeVar("T")
 Came = Callable[[SetDocument, SetDisk], bool]  # whether a disk of a set has come to the store
+Waiting = tuple[SetDocument, tuple[int, ...]]  # a set, and the numbers of its disks that have not come
 
 
 class Awaited(NamedTuple):
@@ -79,20 +80,18 @@ class Standing:
 def judge(
     needed: Sequence[Need],
     there: Stock,
-    came: Came,
-    sets: Callable[[], Iterable[SetDocument]],
+    waiting: Sequence[Waiting],
     needed_by: Callable[[SetDocument], Set[ArchiveName]],
     in_post: Callable[[SetDocument], Set[ArchiveName]],
 ) -> Standing:
     """Return the standing of a point that needs `needed`.
 
-    `there` are the archives at hand, and `came` tells which disks came. `sets` are the sets of its machine.
+    `there` are the archives at hand, and `waiting` are the sets of its machine with disks that have not come.
     `needed_by` gives the archives that the points of a set need. `in_post` gives the archives that can only
     have come by the disks of a set. While these disks travel, an object under such a name is somebody else's
     (SEEN-4).
     """
     missing = {need.archive.name for need in needed if there.lacking(need) is not None}
-    waiting = [(document, numbers) for document in sets() if (numbers := awaited(document, came))]
     if waiting and not missing:
         names = {need.archive.name for need in needed}
         missing = {name for document, _ in waiting for name in in_post(document) & names}
@@ -131,6 +130,11 @@ def newest_sets(found: Iterable[SetDocument]) -> list[SetDocument]:
 def awaited(document: SetDocument, came: Came) -> tuple[int, ...]:
     """Return the numbers of the disks in a set's document that have not come."""
     return tuple(disk.number for disk in document.disks if not came(document, disk))
+
+
+def all_waiting(sets: Iterable[SetDocument], came: Came) -> list[Waiting]:
+    """Return the sets with disks that have not come, each with the numbers of these."""
+    return [(document, numbers) for document in sets if (numbers := awaited(document, came))]
 
 
 class Arrivals:

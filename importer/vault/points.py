@@ -16,7 +16,16 @@ from formats.documents.vault import Counted, Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError, damage_aside
 from formats.ids import ArchiveName, Digest, HexDigest, MachineId, SetId, digest
 from formats.monitor import Finding, Monitor, Tally
-from formats.rules.completeness import Standing, brings, judge, newest_points, newest_sets, read_table
+from formats.rules.completeness import (
+    Standing,
+    Waiting,
+    all_waiting,
+    brings,
+    judge,
+    newest_points,
+    newest_sets,
+    read_table,
+)
 from formats.rules.replacements import Stock
 from formats.rules.retention import Kept, read_kept
 from formats.store.contract import Store
@@ -150,7 +159,6 @@ class History:
         self.kept = read_kept(vault.view, member.machine, monitor)
         self.all = unexpired(vault, member, self.kept, monitor)
         self.found = newest_points(self.all, lambda item: item[0])
-        self.came = came_to(vault)
         self._posted: dict[SetId, set[ArchiveName]] = {}
         self.line = line_of(member, known)
         self._buckets: Buckets = {}
@@ -172,12 +180,17 @@ class History:
                 archives = manifest.totals.archives
                 yield Point(manifest, signed, self.member, Standing(archives, archives))
                 continue
-            standing = judge(needed, there, self.came, self.sets, self.needed_by, self.in_post)
+            standing = judge(needed, there, self.waiting, self.needed_by, self.in_post)
             yield Point(manifest, signed, self.member, standing)
 
-    def sets(self) -> list[SetDocument]:
-        """Return the sets of the machine and of the machines that it replaced; they are read once."""
-        return self._sets
+    @cached_property
+    def waiting(self) -> list[Waiting]:
+        """The sets of the machine, and of the machines that it replaced, with disks that have not come."""
+        return all_waiting(self._sets, came_to(self.vault))
+
+    def promised(self) -> set[ArchiveName]:
+        """Return the archives that the points need of sets with a disk that has not come yet."""
+        return {name for document, _ in self.waiting for name in self.needed_by(document)}
 
     @cached_property
     def _sets(self) -> list[SetDocument]:

@@ -19,7 +19,7 @@ from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import ArchiveName, HexDigest, MachineId, PointId, SetId, fingerprint
 from formats.monitor import Finding, Monitor, Tally
 from formats.rules.acceptance import folder_identity
-from formats.rules.completeness import awaited, read_table
+from formats.rules.completeness import read_table
 from formats.rules.replacements import Stock, index_objects, sections, translated
 from formats.rules.retention import DAY
 from formats.store.foreign import CLOSED, Foreign
@@ -203,14 +203,12 @@ def _of_points(
 
 def _of_lost(vault: Vault, member: Membership, history: History, found: Needed, monitor: Monitor) -> None:
     """Hold back where an archive is gone for good, with all of its indexes: nobody can tell which others hold its records."""
-    stock, waiting = found.stocks[member.key_id], set[ArchiveName]()
+    stock = found.stocks[member.key_id]
     lacking = {
         n.archive for _, s in history.found for n in history.needed(s) or () if stock.lacking(n) is not None
     }
-    for document in history.sets() if lacking else ():
-        if awaited(document, history.came):
-            waiting |= history.needed_by(document)
-    lost = {archive for archive in lacking if archive.name not in waiting}
+    promised = history.promised() if lacking else set()
+    lost = {archive for archive in lacking if archive.name not in promised}
     known = sections(index_objects(vault.store), lost)[0] if lost else {}
     for archive in lost:
         if archive.name not in known:
@@ -255,10 +253,8 @@ def _of_damage(vault: Vault, member: Membership, found: Needed, monitor: Monitor
 
 def _written(vault: Vault, name: str) -> float:
     """When an object was written, by the store's clock, in seconds, or its copy where the object is gone; 0 where both are."""
-    written = vault.store.written(name)
-    if written is None and layout.is_copied(name):
-        written = vault.store.written(layout.copy_name(name))
-    return written.timestamp() if written is not None else 0.0
+    times = (vault.store.written(place) for place in layout.places_of(name))
+    return next((written.timestamp() for written in times if written is not None), 0.0)
 
 
 def _of_open_sets(

@@ -21,7 +21,6 @@ from formats.errors import (
 )
 from formats.ids import ArchiveName, MachineId, digest, hex_digest
 from formats.monitor import Finding, Monitor, Recorder, Tally
-from formats.rules.completeness import awaited
 from formats.rules.replacements import (
     Replacing,
     Stock,
@@ -103,7 +102,7 @@ def lacking(vault: Vault, known: Mapping[MachineId, Membership], monitor: Monito
         missing = joined(
             short for short in shorts if short is not None
         )  # each once, though many points need it
-        promised = _promised(history) if missing else set()
+        promised = history.promised() if missing else set()
         if received is None and promised:
             received = {(holding.name, machine) for holding, machine in received_archives(vault)}
         line = [before.machine for before in line_of(member, known)]
@@ -347,12 +346,3 @@ def _stood_for(
 def sections_in(vault: Vault, wanted: Iterable[Holding]) -> dict[ArchiveName, Section]:
     """Return the indexes of archives, as far as the vault's index objects have them."""
     return sections(index_objects(vault.store), wanted)[0]
-
-
-def _promised(history: History) -> set[ArchiveName]:
-    """Return the archives of sets with a disk that has not come yet."""
-    found: set[ArchiveName] = set()
-    for document in history.sets():
-        if awaited(document, history.came):
-            found |= history.needed_by(document)
-    return found

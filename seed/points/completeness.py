@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, cached_property
 
 from formats import layout
 from formats.documents import envelope
@@ -10,9 +10,18 @@ from formats.documents.disk import SetDocument
 from formats.documents.envelope import raw_public
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError, damage_aside
-from formats.ids import ArchiveName, MachineId
+from formats.ids import ArchiveName, MachineId, SetId, VaultId
 from formats.monitor import Finding, Monitor, Tally
-from formats.rules.completeness import Arrivals, Standing, brings, judge, label_of, newest_sets
+from formats.rules.completeness import (
+    Arrivals,
+    Standing,
+    Waiting,
+    all_waiting,
+    brings,
+    judge,
+    label_of,
+    newest_sets,
+)
 from formats.rules.retention import read_kept
 from formats.store.contract import Store
 from formats.store.local import LocalStore
@@ -27,8 +36,13 @@ def standings(
 ) -> Iterator[tuple[Point, Standing]]:
     """Yield each of the `wanted` with its standing in `union`. `points` are all that can be read there."""
     stock = cache(union.stock)
-    arrivals = cache(partial(Arrivals, union.stores))
     points = list(points)
+
+    @cache
+    def behind(key_id: str, authority: str, vault: VaultId) -> _Behind:
+        history = [p for p in points if p.manifest.key_id == key_id]
+        return _Behind(union, points, history, Arrivals(union.stores, bytes.fromhex(authority), vault))
+
     for point in wanted:
         try:
             needed = needed_of(union, point)
@@ -36,12 +50,37 @@ def standings(
             archives = point.manifest.totals.archives
             yield point, Standing(archives, archives)  # nobody can tell which of them are there
             continue
-        history = [p for p in points if p.manifest.key_id == point.manifest.key_id]
-        sets = partial(_sets, union, history)
-        arrived = arrivals(bytes.fromhex(point.root.authority), point.manifest.vault)
-        there, needed_by = stock(point.manifest.key_id), partial(_needed_by, union, points)
-        in_post = partial(_in_post, union, history, arrived)
-        yield point, judge(needed, there, arrived.came, sets, needed_by, in_post)
+        key_id = point.manifest.key_id
+        sets = behind(key_id, point.root.authority, point.manifest.vault)
+        yield point, judge(needed, stock(key_id), sets.waiting, sets.needed_by, sets.in_post)
+
+
+class _Behind:
+    """The sets behind the points of one key, with disks that have not come; each is read once for all points."""
+
+    def __init__(
+        self, union: Union, points: Sequence[Point], history: Sequence[Point], arrived: Arrivals
+    ) -> None:
+        self._union = union
+        self._points = points
+        self._history = history
+        self._arrived = arrived
+        self._needed: dict[SetId, set[ArchiveName]] = {}
+        self._posted: dict[SetId, set[ArchiveName]] = {}
+
+    @cached_property
+    def waiting(self) -> list[Waiting]:
+        return all_waiting(_sets(self._union, self._history), self._arrived.came)
+
+    def needed_by(self, document: SetDocument) -> set[ArchiveName]:
+        if document.set not in self._needed:
+            self._needed[document.set] = _needed_by(self._union, self._points, document)
+        return self._needed[document.set]
+
+    def in_post(self, document: SetDocument) -> set[ArchiveName]:
+        if document.set not in self._posted:
+            self._posted[document.set] = _in_post(self._union, self._history, self._arrived, document)
+        return self._posted[document.set]
 
 
 def _sets(union: Union, points: Sequence[Point]) -> list[SetDocument]:
