@@ -197,13 +197,10 @@ def promised(
     For a set that this home does not know, these are all archives that its point needs, unless all its disks
     have come.
     """
-    kept = {k.state.set: k for k in kept_sets(home)}
     known = {point.manifest.point: point for point in points}
-    came = home.identity.came_to(vault)
-    for document in sets_behind(union, points):
-        waiting = awaited(document, came)
-        if document.set in kept:
-            yield from (a.name for a in _on_its_way(kept[document.set], document, waiting, monitor))
+    for document, kept, waiting in _sets(home, points, vault, union):
+        if kept is not None:
+            yield from (a.name for a in _on_its_way(kept, document, waiting, monitor))
         elif waiting and (point := known.get(document.point)) is not None:
             yield from (need.archive.name for need in needed_of(union, point))
 
@@ -215,12 +212,20 @@ def in_post(
 
     The vault can hold none of them, even if it lists such a name.
     """
+    for document, kept, waiting in _sets(home, points, vault, union):
+        if kept is not None:
+            listed = _on_its_way(kept, document, waiting, monitor)
+            yield from (archive.name for archive in listed if archive.archive_class == CONTENT_CLASS)
+
+
+def _sets(
+    home: Home, points: Sequence[Point], vault: Store, union: Union
+) -> Iterator[tuple[SetDocument, KeptSet | None, tuple[int, ...]]]:
+    """Yield the sets behind the points, as this home knows each, if it does, and its disks that have not come."""
     kept = {k.state.set: k for k in kept_sets(home)}
     came = home.identity.came_to(vault)
     for document in sets_behind(union, points):
-        if document.set in kept:
-            listed = _on_its_way(kept[document.set], document, awaited(document, came), monitor)
-            yield from (archive.name for archive in listed if archive.archive_class == CONTENT_CLASS)
+        yield document, kept.get(document.set), awaited(document, came)
 
 
 def _on_its_way(
