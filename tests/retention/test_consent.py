@@ -15,7 +15,7 @@ from formats.tables.needs import bitmap
 from formats.tables.sections import Section, encode_objects
 from importer.vault.points import load_needs
 from tests.hostile import forging
-from tests.retention.world import HOUR, LAST, World, media
+from tests.retention.world import HOUR, World, media, three_of_four_go
 
 assert sys.platform == "linux"
 
@@ -95,15 +95,7 @@ def test_a_revision_is_gone_with_its_point(world: World) -> None:
 
 def test_nor_after_the_authority_has_laid_it_into_others(world: World) -> None:
     """The archive that the earlier revision names is gone, and a copy of what is live in it stands in."""
-    world.policy(LAST)
-    for number in range(4):
-        media(world, f"large/{number}", number)
-    world.backup()
-    world.prune()
-    for number in range(3):
-        (world.source / f"large/{number}").unlink()
-    world.clock.sleep(2 * DAY)
-    world.backup()
+    three_of_four_go(world)
     two_days(world)
     two_days(world)
     assert list(world.store.list(layout.REPLACEMENTS)) != []

@@ -26,7 +26,7 @@ from tests import effort
 from tests.crash import test_in_memory
 from tests.journeys import trees
 from tests.journeys.stage import PASSPHRASE, Copy, Stage
-from tests.retention.world import HOUR, LAST, Clock, World, media
+from tests.retention.world import HOUR, LAST, Clock, World, media, three_of_four_go
 
 assert sys.platform == "linux"
 
@@ -196,15 +196,7 @@ def test_what_stands_in_stays_though_the_word_that_says_so_is_damaged(
 ) -> None:
     """Prune has laid what is live into a new archive and deleted the old one; one document tells what the new one holds. With it one of
     the index objects, by which the same records could be found again, may be damaged."""
-    world.policy(LAST)
-    for number in range(4):
-        media(world, f"large/{number}", number)
-    world.backup()
-    world.prune()
-    for number in range(3):
-        (world.source / f"large/{number}").unlink()
-    world.clock.sleep(2 * DAY)
-    world.backup()
+    three_of_four_go(world)
     for _ in range(5):
         world.clock.sleep(DAY + HOUR)
         world.prune()

@@ -138,6 +138,19 @@ def media(world: World, name: str, number: int) -> None:
     (world.source / name).write_bytes(random.Random(number).randbytes(4 * MIB))
 
 
+def three_of_four_go(world: World) -> None:
+    """Back up four large files, and then one of them: prune may lay it into an archive of its own, once the first point expires."""
+    world.policy(LAST)
+    for number in range(4):
+        media(world, f"large/{number}", number)
+    world.backup()
+    world.prune()
+    for number in range(3):
+        (world.source / f"large/{number}").unlink()
+    world.clock.sleep(2 * DAY)
+    world.backup()
+
+
 def trial_disk(world: World) -> JobDisk:
     """What a job or receipt says of a disk of the world's machine."""
     return trial_disk_of(world.home.identity.machine)
