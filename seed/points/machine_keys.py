@@ -72,25 +72,20 @@ def _judged(
     monitor: Monitor,
 ) -> Machine:
     """Return a machine with its authority's decisions on it and its points, as far as a store tells."""
-    key, expired = bytes.fromhex(authority), dict[str, Collection[PointId]]()
-    for store in stores:
-        if kept := read_kept(View(store, key, vault, own=(machine,)), machine, Tally()).expired:
-            expired[store.address] = kept
-    return Machine(machine, master, _counted(machine, vault, authority, stores, monitor), expired)
+    views = [View(store, bytes.fromhex(authority), vault, own=(machine,)) for store in stores]
+    counted = _counted(machine, views, monitor)  # the first to look, for it reports
+    kept = ((view.store.address, read_kept(view, machine, Tally()).expired) for view in views)
+    return Machine(machine, master, counted, {address: points for address, points in kept if points})
 
 
-def _counted(
-    machine: MachineId, vault: VaultId, authority: str, stores: Iterable[Store], monitor: Monitor
-) -> Counted:
+def _counted(machine: MachineId, views: Iterable[View], monitor: Monitor) -> Counted:
     """Return the manifests that count, by the first store that says how the machine ended.
 
     Only the authority of this vault can end it. Disks hold no such decision: if all stores are disks, all
     manifests count.
     """
-    key = bytes.fromhex(authority)
-    for store in stores:
-        view = View(store, key, vault, own=(machine,))
-        found = view.newest(layout.member_prefix(machine), Membership, key, monitor)
+    for view in views:
+        found = view.newest(layout.member_prefix(machine), Membership, view.authority, monitor)
         if found is not None and found.status != "active":
             return Counted(found)
     return ALL_COUNT
