@@ -197,10 +197,29 @@ def test_a_file_system_meets_an_error_of_its_own(rack: devices.Rack, fleet: Flee
     all_.check(room / "restored")
 
 
+# The first disk writes only once the second has failed: so the second is given archives until it fails.
+THE_SECOND_FAILS_FIRST = """
+import threading
+from seed.targets.disk_writer import DiskWriter
+write, failed = DiskWriter.write, threading.Event()
+def write_in_turn(self, archive):
+    if self.number == 1:
+        failed.wait(60)
+        return write(self, archive)
+    try:
+        return write(self, archive)
+    except BaseException:
+        failed.set()
+        raise
+DiskWriter.write = write_in_turn
+"""
+
+
 def test_a_device_has_less_room_than_it_promised(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
     thin, behind = rack.thin(SIZE, 26 * MIB)  # one archive of nine, or two
     all_ = fleet(rack.disk(SIZE), thin)
-    result = all_.run(code=None)
+    with moments.using(all_.stage, prepared(THE_SECOND_FAILS_FIRST)):
+        result = all_.run(code=None)
     assert result.code in (3, 4), result
     # The device fails, and the file system may stop taking writes before that is told.
     assert any(code in result.stderr for code in ("io-error", "disk-full", "read-only")), result
