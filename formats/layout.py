@@ -21,6 +21,8 @@ CONDEMNED = "condemned"
 SHIPMENTS = "shipments"
 SWEEPS = "sweeps"
 REGISTERS = "registers"
+VAULT = "vault"  # the subject of the registers that list documents of the vault itself
+MEMBERS = "machines"
 COPIES = "copies"
 COPIED = ("descriptor", "machines", "terms", "manifests", "slots", "registers")
 REGISTERED = ("machines", "manifests", "sets", "slots", "policies", "terms", "disks")
@@ -236,7 +238,7 @@ def slot_prefix(machine: MachineId) -> str:
 
 
 def member_prefix(machine: MachineId) -> str:
-    return f"machines/{machine}"
+    return f"{MEMBERS}/{machine}"
 
 
 def disk_folder(disk_set: SetId, number: int) -> str:
@@ -298,7 +300,7 @@ def subject_of(name: str) -> str | None:
     """
     head, _, rest = name.partition("/")
     if head in ("descriptor", "credentials"):
-        return "vault"
+        return VAULT
     return rest.partition("/")[0] if head in REGISTERED and rest else None
 
 

@@ -164,13 +164,46 @@ class View:
         The numbers go from `least` to `most`. Registered documents that are `excused` may be gone. Damage
         becomes findings, and strangers become one notice a prefix. Raises StoreError.
         """
-        vouched = self._vouched(prefix, monitor, excused)
+        listed = self._listed(prefix)
+        vouched = self._vouched(prefix, listed, monitor, excused)
+        look = self._sorted_out(
+            [
+                (name, size)
+                for name, size in _with(listed, vouched)
+                if least <= layout.number_of(name) and (most is None or layout.number_of(name) <= most)
+            ],
+            vouched,
+            kind,
+            key,
+        )
+        self._tell(prefix, look, monitor)
+        return look
+
+    def look_at_machines(self, head: str, kind: type[D], monitor: Monitor) -> dict[MachineId, Look[D]]:
+        """Return the looks at the authority's documents of all machines, at `head` and the machine's id.
+
+        The names are listed once for all, so the folders of strangers cost little. Machines that only a
+        register or this home knows are among them. Raises StoreError.
+        """
+        listed, registers = _by_subject(self._listed(head)), _by_subject(self._listed(layout.REGISTERS))
+        looks, passed, beside = dict[MachineId, Look[D]](), 0, 0
+        for subject in sorted((listed.keys() | registers.keys() | self.pins.keys()) - {layout.VAULT}):
+            if subject not in self._registered:
+                read = self._read_registers(subject, registers.get(subject, {}))
+                beside += self._tell_of_damage(layout.register_prefix(subject), read, monitor)
+            prefix, names = f"{head}/{subject}", listed.get(subject, {})
+            vouched = self._vouched(prefix, names, monitor, None)
+            look = self._sorted_out(_with(names, vouched), vouched, kind, self.authority)
+            passed += self._tell_of_damage(prefix, look, monitor)
+            looks[MachineId(subject)] = look
+        self._tell_of_strangers(head, passed, monitor)
+        self._tell_of_strangers(layout.REGISTERS, beside, monitor)
+        return looks
+
+    def _sorted_out(
+        self, wanted: Sequence[tuple[str, int]], vouched: Set[str], kind: type[D], key: bytes
+    ) -> Look[D]:
         facts, unreadable, candidates, strangers = list[Fact[D]](), list[str](), list[str](), list[str]()
-        wanted = [
-            (name, size)
-            for name, size in self._names(prefix, vouched)
-            if least <= layout.number_of(name) and (most is None or layout.number_of(name) <= most)
-        ]
         for name, found in self._facts(wanted, kind, key):
             if isinstance(found, Fact):
                 facts.append(found)
@@ -180,9 +213,7 @@ class View:
                 candidates.append(name)
             elif found is _State.STRANGE:
                 strangers.append(name)
-        look = Look(tuple(facts), tuple(unreadable), tuple(candidates), tuple(strangers))
-        self._tell(prefix, look, monitor)
-        return look
+        return Look(tuple(facts), tuple(unreadable), tuple(candidates), tuple(strangers))
 
     def newest(self, prefix: str, kind: type[D], key: bytes, monitor: Monitor) -> D | None:
         """Return the document of the highest number; None if there is none, or if a newer one cannot be read."""
@@ -201,11 +232,13 @@ class View:
         They are read once.
         """
         if subject not in self._registered:
-            self._registered[subject] = self._read_registers(subject, monitor)
+            prefix = layout.register_prefix(subject)
+            self._tell(prefix, self._read_registers(subject, self._listed(prefix)), monitor)
         return self._registered[subject]
 
-    def _read_registers(self, subject: str, monitor: Monitor) -> Registered:
-        found = self.look(layout.register_prefix(subject), Register, self.authority, monitor)
+    def _read_registers(self, subject: str, listed: Mapping[str, int]) -> Look[Register]:
+        vouched = self._registers(subject, listed)
+        found = self._sorted_out(_with(listed, vouched), vouched, Register, self.authority)
         entries: dict[str, Entry] = {}
         lost: dict[str, Entry] = {}
         key_id = self.pins[subject].key_id if subject in self.pins else None
@@ -219,7 +252,8 @@ class View:
         key_id = key_id or next((entry.key_id for entry in entries.values() if entry.key_id), None)
         forgotten = tuple(entry for name, entry in lost.items() if name not in entries)
         whole = not found.unreadable
-        return Registered(entries, found.facts, found.newest, whole, key_id, forgotten)
+        self._registered[subject] = Registered(entries, found.facts, found.newest, whole, key_id, forgotten)
+        return found
 
     def lost(self, subject: str) -> list[Entry]:
         """Return the registered documents of a subject that are lost: their bytes lie in neither place.
@@ -236,40 +270,42 @@ class View:
         self._known = {at: fact for at, fact in self._known.items() if at[0] != name}
         self._strange = {at for at in self._strange if at[0] != name}
 
-    def _vouched(self, prefix: str, monitor: Monitor, excused: Callable[[Entry], bool] | None) -> Set[str]:
+    def _vouched(
+        self,
+        prefix: str,
+        listed: Mapping[str, int],
+        monitor: Monitor,
+        excused: Callable[[Entry], bool] | None,
+    ) -> Set[str]:
         head, _, subject = prefix.partition("/")
         if head == layout.REGISTERS:
-            return self._registers(subject, prefix)
+            return self._registers(subject, listed)
         if (of := layout.subject_of(prefix)) is None:
             return frozenset()
         entries = self.registered(of, monitor).entries.values()
         below = (entry for entry in entries if entry.name.startswith(f"{prefix}/"))
         return {entry.name for entry in below if excused is None or not excused(entry)}
 
-    def _registers(self, subject: str, prefix: str) -> Set[str]:
+    def _registers(self, subject: str, listed: Mapping[str, int]) -> Set[str]:
         """Return the registers that later ones, or this home, vouch for."""
         vouched, forgotten = set[str](), set[str]()
         if (pin := self.pins.get(subject)) is not None:
+            prefix = layout.register_prefix(subject)
             vouched.add(layout.numbered(prefix, pin.number, HexDigest(pin.digest)))
-        for name, size in self._names(prefix, ()):
+        for name, size in _with(listed, ()):
             found = self._fact(name, size, Register, self.authority)
             if isinstance(found, Fact):
                 vouched.update(filter(None, (found.document.previous,)))
                 forgotten.update(found.document.forgotten)
         return vouched - forgotten
 
-    def _names(self, prefix: str, vouched: Iterable[str]) -> list[tuple[str, int]]:
-        """Return the names below a prefix and their sizes.
-
-        The size is 0 if only a copy or a register has the name.
-        """
+    def _listed(self, prefix: str) -> dict[str, int]:
+        """Return the names below a prefix and their sizes; 0 if only a copy has the name."""
         sizes = dict(self.store.list(prefix))
         if layout.is_copied(prefix):
             for name, _ in self.store.list(layout.copy_name(prefix)):
                 sizes.setdefault(layout.copied_from(name), 0)
-        for name in vouched:
-            sizes.setdefault(name, 0)
-        return sorted(sizes.items())
+        return sizes
 
     def _facts(
         self, wanted: Sequence[tuple[str, int]], kind: type[D], key: bytes
@@ -353,6 +389,10 @@ class View:
         return False
 
     def _tell(self, prefix: str, look: Look[D], monitor: Monitor) -> None:
+        self._tell_of_strangers(prefix, self._tell_of_damage(prefix, look, monitor), monitor)
+
+    def _tell_of_damage(self, prefix: str, look: Look[D], monitor: Monitor) -> int:
+        """Make findings of damage that concerns the reader; return how many other objects were passed over."""
         for name in look.unreadable:
             detail = "it was there, and is gone or damaged; nothing older takes its place"
             monitor.finding(Finding(code="object-lost", subject=name, detail=detail))
@@ -361,11 +401,26 @@ class View:
             monitor.finding(
                 Finding(code="object-damaged", subject=name, detail="its bytes are not those of its name")
             )
-        passed = len(look.strangers) + (0 if told else len(look.candidates))
+        return len(look.strangers) + (0 if told else len(look.candidates))
+
+    def _tell_of_strangers(self, prefix: str, passed: int, monitor: Monitor) -> None:
         if passed and prefix not in self._told:
             self._told.add(prefix)
             count = counted(passed, "object")
             monitor.notice(f"{prefix}: {count} that somebody else put there; passed over")
+
+
+def _with(listed: Mapping[str, int], vouched: Iterable[str]) -> list[tuple[str, int]]:
+    """Return the names that are listed or vouched for, with their sizes; 0 if they are not listed."""
+    return sorted((dict.fromkeys(vouched, 0) | dict(listed)).items())
+
+
+def _by_subject(listed: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Return the names of each subject, which their second part gives."""
+    found: dict[str, dict[str, int]] = {}
+    for name, size in listed.items():
+        found.setdefault(name.split("/")[1], {})[name] = size
+    return found
 
 
 def signed_at(store: Store, name: str) -> envelope.Signed | None:

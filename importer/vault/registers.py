@@ -24,8 +24,6 @@ from formats.view import Fact, Pin
 from importer.vault.receipts import receipts
 from importer.vault.vault import Vault, members, put_whole
 
-VAULT = "vault"
-
 
 def register(vault: Vault, monitor: Monitor) -> None:
     """List in registers all documents that verify and are in none yet, and keep a second copy of them.
@@ -132,7 +130,7 @@ def _documents(vault: Vault, known: Mapping[MachineId, Membership]) -> Iterator[
     look, quiet = vault.view.look, Tally()
     came = {receipt.disk.inventory for receipt in receipts(vault, quiet)}
     yield (
-        VAULT,
+        layout.VAULT,
         [
             *look("descriptor", Descriptor, vault.key, quiet).facts,
             *look("credentials", Credential, vault.key, quiet).facts,

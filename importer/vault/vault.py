@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -46,7 +46,7 @@ class Vault:
     store: Store
     descriptor: Descriptor
     authority: Authority | None
-    known_members: tuple[frozenset[str], dict[MachineId, Membership]] | None = field(
+    memberships: tuple[frozenset[str], Mapping[MachineId, Look[Membership]]] | None = field(
         default=None, init=False, compare=False
     )
 
@@ -345,17 +345,8 @@ def check_machine(vault: Vault, name: str | None, monitor: Monitor) -> None:
 
 def members(vault: Vault, monitor: Monitor) -> dict[MachineId, Membership]:
     """Return the newest membership of every machine that the vault knows."""
-    names = _member_names(vault)
-    if vault.known_members is not None and vault.known_members[0] == names:
-        return dict(vault.known_members[1])
-    found = {}
-    for machine in sorted(_machines(vault, names)):
-        prefix = layout.member_prefix(machine)
-        member = vault.view.newest(prefix, Membership, vault.key, monitor)
-        if member is not None and member.machine == machine:
-            found[machine] = member
-    vault.known_members = names, dict(found)
-    return found
+    held = {machine: look.holding for machine, look in _memberships(vault, monitor).items()}
+    return {machine: member for machine, member in held.items() if member is not None}
 
 
 def unreadable_members(vault: Vault) -> dict[MachineId, str | None]:
@@ -364,21 +355,17 @@ def unreadable_members(vault: Vault) -> dict[MachineId, str | None]:
     The vault had these machines, and cannot tell whether they are active.
     """
     found: dict[MachineId, str | None] = {}
-    for machine in sorted(_machines(vault, _member_names(vault))):
-        look = vault.view.look(layout.member_prefix(machine), Membership, vault.key, Tally())
+    for machine, look in _memberships(vault, Tally()).items():
         registered = vault.view.registered(machine, Tally())
         if look.hidden is not None or (look.newest is None and not registered.whole):
             found[machine] = registered.key_id
     return found
 
 
-def _member_names(vault: Vault) -> frozenset[str]:
-    """Return the names of all memberships and of their copies: as long as these stay, the members do."""
-    prefixes = ("machines", layout.copy_name("machines"))
-    return frozenset(name for prefix in prefixes for name, _ in vault.store.list(prefix))
-
-
-def _machines(vault: Vault, names: Iterable[str]) -> set[MachineId]:
-    """Return all machines with a membership in the vault, with a copy of one, or with a pin in this home."""
-    listed = {MachineId(layout.copied_from(name).split("/")[1]) for name in names}
-    return listed | {MachineId(subject) for subject in vault.view.pins if subject != "vault"}
+def _memberships(vault: Vault, monitor: Monitor) -> Mapping[MachineId, Look[Membership]]:
+    """Look at all memberships; once, as long as the names of these and of their copies stay."""
+    prefixes = (layout.MEMBERS, layout.copy_name(layout.MEMBERS))
+    names = frozenset(name for prefix in prefixes for name, _ in vault.store.list(prefix))
+    if vault.memberships is None or vault.memberships[0] != names:
+        vault.memberships = names, vault.view.look_at_machines(layout.MEMBERS, Membership, monitor)
+    return vault.memberships[1]

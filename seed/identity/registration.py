@@ -121,11 +121,10 @@ def _check_name(store: Store, document: Credential, name: str, monitor: Monitor)
 def _names(view: View, monitor: Monitor) -> set[str]:
     """Return the names of active members, and of machines that asked to join."""
     found, store = set(), view.store
-    known = {MachineId(n.split("/")[1]) for n, _ in store.list("machines")}
-    for machine in known:
-        member = view.newest(layout.member_prefix(machine), Membership, view.authority, monitor)
-        if member is not None and member.status == "active":
-            found.add(member.name)
+    known = view.look_at_machines(layout.MEMBERS, Membership, monitor)
+    found |= {
+        look.holding.name for look in known.values() if look.holding and look.holding.status == "active"
+    }
     for object_name, _ in store.list("requests"):
         with damage_aside():
             request = envelope.read(store.get(object_name), object_name).peek(Request)

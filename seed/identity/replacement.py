@@ -9,7 +9,7 @@ The order of writes:
 The points of the machine before are this one's history: its sequence goes on where the earlier one ended.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,7 +71,9 @@ def replace(
 
 def _find(store: Store, document: Credential, name: str, monitor: Monitor) -> _Before:
     """Return the active machine of that name. Raises VaultError machine-unknown."""
-    known = dict(_members(View(store, bytes.fromhex(document.authority), document.vault, own=()), monitor))
+    view = View(store, bytes.fromhex(document.authority), document.vault, own=())
+    looks = view.look_at_machines(layout.MEMBERS, Membership, monitor)
+    known = {machine: look.holding for machine, look in looks.items() if look.holding is not None}
     active = {m.name: m for m in known.values() if m.status == "active"}
     if (member := active.get(name)) is None:
         raise VaultError(
@@ -85,13 +87,6 @@ def _find(store: Store, document: Credential, name: str, monitor: Monitor) -> _B
     while (earlier := known[machines[-1]].replaces or MachineId("")) in known and earlier not in machines:
         machines.append(earlier)
     return _Before(member, tuple(machines))
-
-
-def _members(view: View, monitor: Monitor) -> Iterator[tuple[MachineId, Membership]]:
-    for machine in sorted({MachineId(n.split("/")[1]) for n, _ in view.store.list("machines")}):
-        found = view.newest(layout.member_prefix(machine), Membership, view.authority, monitor)
-        if found is not None and found.machine == machine:
-            yield machine, found
 
 
 def _open(store: Store, member: Membership, passphrase: str, monitor: Monitor) -> Keys:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from formats.documents import envelope
 from formats.documents.credential_file import CredentialFile
 from formats.documents.damage import ArchiveRow, Replaced, Replacement
 from formats.documents.vault import Request
-from formats.ids import HexDigest, SetId, digest, hex_digest
+from formats.ids import HexDigest, MachineId, SetId, digest, hex_digest
 from formats.keyed.keys import MasterKey
 from formats.monitor import Tally
 from formats.store.access import Address
@@ -24,7 +25,7 @@ from formats.tables import needs
 from formats.tables.needs import all_of
 from formats.tables.sections import Section, encode_objects
 from importer.vault.points import set_documents
-from importer.vault.vault import members, open_vault
+from importer.vault.vault import members, open_vault, unreadable_members
 from seed.home.home import Home
 from seed.identity.join_request import put_request
 from seed.identity.registration import Keys, make_identity
@@ -307,3 +308,31 @@ def test_copies_of_a_set_document_under_other_numbers_count_once(honest: Stage) 
     opened = open_vault(honest.importer_home, Address(honest.at), Tally())
     (member,) = members(opened, Tally()).values()
     assert len(list(set_documents(opened, member, Tally()))) == 1
+
+
+def test_many_strange_machines_are_listed_at_once(honest: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Someone puts memberships and registers below many ids; none of these costs a listing or a line of its own."""
+
+    def looked() -> tuple[int, Tally]:
+        opened, told, asked = open_vault(honest.importer_home, Address(honest.at), Tally()), Tally(), 0
+        listed = opened.store.list
+
+        def counted(*words: object) -> Iterator[tuple[str, int]]:
+            nonlocal asked
+            asked += 1
+            return listed(*words)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(opened.store, "list", counted)
+        assert len(members(opened, told)) == 1
+        assert unreadable_members(opened) == {}
+        return asked, told
+
+    before, _ = looked()
+    with LocalStore.open(honest.at) as vault:
+        for number in range(50):
+            machine = MachineId(f"{number:032x}")
+            for prefix in (layout.member_prefix(machine), layout.register_prefix(machine)):
+                vault.put_new(layout.numbered(prefix, 1, hex_digest(b"junk")), b"junk")
+    after, told = looked()
+    assert after == before
+    assert len(told.notices) == 2
