@@ -50,7 +50,7 @@ CODES = {
     "hook-failed": "a command before or after a backup failed",
     "timer-refused": "the system does not take the timer of the schedule",
     "handles-short": "the system lets a process open too few files at once",
-    "helper-ended": "a process that works for this one was ended from outside",
+    "worker-ended": "a process that works for this one was ended from outside",
     "authority-missing": "the home of the importer holds no authority for the vault",
     # keys
     "passphrase-wrong": "the passphrase opens none of the key slots",

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 from formats import layout
 from formats.documents import envelope
 from formats.documents.codec import Document
-from formats.documents.register import Entry, Register
+from formats.documents.register import Register, RegisterEntry
 from formats.errors import FormatError, IntegrityError, NotFoundError, OffseedError, damage_aside, is_damage
 from formats.ids import HexDigest, MachineId, VaultId, hex_digest
 from formats.monitor import Finding, Monitor, Tally
@@ -104,18 +104,18 @@ class Pin:
 
 
 @dataclass(frozen=True)
-class Registered:
+class Registrations:
     """The entries of all registers of a subject, by name.
 
     Not `whole` where one of them cannot be read. `forgotten` are those that were accepted as lost.
     """
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, RegisterEntry]
     facts: tuple[Fact[Register], ...]
     last: Fact[Register] | None
     whole: bool
     key_id: str | None
-    forgotten: tuple[Entry, ...] = ()
+    forgotten: tuple[RegisterEntry, ...] = ()
 
 
 class View:
@@ -146,7 +146,7 @@ class View:
         self._known: dict[tuple[str, type[Document], bytes], Fact[Any]] = {}
         self._strange: set[tuple[str, type[Document], bytes]] = set()
         self._told: set[str] = set()
-        self._registered: dict[str, Registered] = {}
+        self._registered: dict[str, Registrations] = {}
 
     def look(
         self,
@@ -154,7 +154,7 @@ class View:
         kind: type[D],
         key: bytes,
         monitor: Monitor,
-        excused: Callable[[Entry], bool] | None = None,
+        excused: Callable[[RegisterEntry], bool] | None = None,
         *,
         least: int = 0,
         most: int | None = None,
@@ -226,7 +226,7 @@ class View:
         look = self.look(prefix, kind, self.authority, monitor, least=least, most=most)
         return [fact.document for fact in look.facts]
 
-    def registered(self, subject: str, monitor: Monitor) -> Registered:
+    def registered(self, subject: str, monitor: Monitor) -> Registrations:
         """Return the entries in the registers of a machine, or in those of the `vault`.
 
         They are read once.
@@ -239,8 +239,8 @@ class View:
     def _read_registers(self, subject: str, listed: Mapping[str, int]) -> Look[Register]:
         vouched = self._registers(subject, listed)
         found = self._sorted_out(_with(listed, vouched), vouched, Register, self.authority)
-        entries: dict[str, Entry] = {}
-        lost: dict[str, Entry] = {}
+        entries: dict[str, RegisterEntry] = {}
+        lost: dict[str, RegisterEntry] = {}
         key_id = self.pins[subject].key_id if subject in self.pins else None
         for fact in found.facts:
             if fact.document.subject == subject:
@@ -252,16 +252,21 @@ class View:
         key_id = key_id or next((entry.key_id for entry in entries.values() if entry.key_id), None)
         forgotten = tuple(entry for name, entry in lost.items() if name not in entries)
         whole = not found.unreadable
-        self._registered[subject] = Registered(entries, found.facts, found.newest, whole, key_id, forgotten)
+        self._registered[subject] = Registrations(
+            entries, found.facts, found.newest, whole, key_id, forgotten
+        )
         return found
 
-    def lost(self, subject: str) -> list[Entry]:
+    def lost(self, subject: str) -> list[RegisterEntry]:
         """Return the registered documents of a subject that are lost: their bytes lie in neither place.
 
         The result includes entries for lost registers themselves.
         """
         registers = self.look(layout.register_prefix(subject), Register, self.authority, Tally())
-        entries = [*self.registered(subject, Tally()).entries.values(), *map(Entry.of, registers.unreadable)]
+        entries = [
+            *self.registered(subject, Tally()).entries.values(),
+            *map(RegisterEntry.of, registers.unreadable),
+        ]
         return [entry for entry in entries if not self._is_there(entry.name)]
 
     def forget(self, name: str) -> None:
@@ -275,7 +280,7 @@ class View:
         prefix: str,
         listed: Mapping[str, int],
         monitor: Monitor,
-        excused: Callable[[Entry], bool] | None,
+        excused: Callable[[RegisterEntry], bool] | None,
     ) -> Set[str]:
         head, _, subject = prefix.partition("/")
         if head == layout.REGISTERS:

@@ -10,12 +10,12 @@ from formats.documents.custody import Custody
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import ArchiveName
 from formats.monitor import Monitor, Tally
-from formats.rules.completeness import Standing, awaited
+from formats.rules.completeness import Completeness, awaited
 from formats.rules.replacements import Stock
 from formats.rules.retention import read_kept
 from formats.shell.jobs.listing import jobs
 from formats.shell.reports import sections
-from formats.shell.reports.facts import DiskFact, JobFact, PointFact, Told, new_bytes, state_of
+from formats.shell.reports.facts import DiskFact, JobFact, PointFact, ReportPage, new_bytes, state_of
 from formats.shell.reports.page import page
 from formats.store.contract import Store
 from formats.store.local import LocalStore
@@ -23,11 +23,11 @@ from formats.tables.needs import Need
 from formats.words import counted, moment, size
 from seed.disks.custody import AWAITED, history, steps_of, whereabouts
 from seed.home.disk_sets import DiskState, KeptSet, kept_sets
-from seed.home.doubt_records import Remembered, shown
+from seed.home.doubt_records import UsualItems, shown
 from seed.home.doubt_records import told as why
 from seed.home.home import Home
 from seed.points.completeness import standings
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.machine_keys import own_machines
 from seed.points.points import Point, needed_of, points
 from seed.repair.want_list import still_wanted
@@ -36,14 +36,14 @@ from seed.targets.disk_writer import read_journal
 ON_ITS_WAY = "on its way, as far as is known here"
 
 
-def report(home: Home, vault: Store | None, now: int, monitor: Monitor) -> Told:
+def report(home: Home, vault: Store | None, now: int, monitor: Monitor) -> ReportPage:
     """Build the report. Raises StoreError."""
-    told, identity = Told(), home.identity
+    told, identity = ReportPage(), home.identity
     with ExitStack() as stack:
-        union = Union([*_kept_stores(home, stack), *([vault] if vault is not None else [])])
+        union = LayeredStore([*_kept_stores(home, stack), *([vault] if vault is not None else [])])
         found = _points(home, union, vault, monitor)
         needed = [_needed(union, point) for point in found]
-        stock = Union([vault]).stock(identity.master.key_id.hex()) if vault is not None else None
+        stock = LayeredStore([vault]).stock(identity.master.key_id.hex()) if vault is not None else None
         told.points = list(_point_facts(found, needed, vault, stock))
     wanted = {name: need for names in needed for name, need in names.items()}
     for kept in kept_sets(home):
@@ -52,7 +52,7 @@ def report(home: Home, vault: Store | None, now: int, monitor: Monitor) -> Told:
             told.waiting.append(f"set {kept.state.set[:8]} is not finished: run the same export again")
     told.waiting += [
         f"{shown(doubt)} is doubted: {why(doubt)}; if it is right: `seed items confirm`"
-        for doubt in Remembered.of(home).doubts
+        for doubt in UsualItems.of(home).doubts
     ]
     if vault is None:
         told.waiting.append("the vault was not reached: what it lacks is not known here")
@@ -89,7 +89,7 @@ def _kept_stores(home: Home, stack: ExitStack) -> Iterator[Store]:
             yield store
 
 
-def _points(home: Home, union: Union, vault: Store | None, monitor: Monitor) -> list[Point]:
+def _points(home: Home, union: LayeredStore, vault: Store | None, monitor: Monitor) -> list[Point]:
     machines = own_machines(home.identity, union.stores, monitor)
     expired = {
         point
@@ -100,7 +100,7 @@ def _points(home: Home, union: Union, vault: Store | None, monitor: Monitor) -> 
     return [p for p in points(union, machines, monitor) if p.manifest.point not in expired]
 
 
-def _needed(union: Union, point: Point) -> dict[ArchiveName, Need]:
+def _needed(union: LayeredStore, point: Point) -> dict[ArchiveName, Need]:
     """Return the archives that a point builds upon; none if its need list cannot be read."""
     with suppress(FormatError, IntegrityError, StoreError, MediaError):
         return {need.archive.name: need for need in needed_of(union, point)}
@@ -113,9 +113,9 @@ def _point_facts(
     vault: Store | None,
     stock: Stock | None,
 ) -> Iterator[PointFact]:
-    standing: dict[str, Standing] = {}
+    standing: dict[str, Completeness] = {}
     if vault is not None:
-        standing = {p.digest: s for p, s in standings(Union([vault]), found, found)}
+        standing = {p.digest: s for p, s in standings(LayeredStore([vault]), found, found)}
     for point, bytes_ in zip(found, new_bytes(needed, stock), strict=True):
         yield PointFact.of(point.manifest, bytes_, standing.get(point.digest))
 
@@ -159,7 +159,7 @@ def _words(kept: KeptSet, disk: DiskState, to_come: Collection[int] | None, step
     return whereabouts(disk, to_come, steps)
 
 
-def _page(home: Home, vault: Store | None, now: int, told: Told) -> str:
+def _page(home: Home, vault: Store | None, now: int, told: ReportPage) -> str:
     last = max((p.created for p in told.points), default=0)
     newest = told.points[-1] if told.points else None
     cards = [

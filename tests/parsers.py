@@ -15,7 +15,7 @@ from formats.keyed.aead import Xaes256Gcm
 from formats.keyed.catalog import ENTRY_SCHEMA, decode_entries, decode_page
 from formats.keyed.chunk import AAD_PREFIX
 from formats.keyed.passphrase import check, readings
-from formats.keyed.root import Root
+from formats.keyed.root import PointRoot
 from formats.keyed.slots import open_slot, slot_from_json
 from formats.monitor import Tally
 from formats.rules.acceptance import DiskAcceptance, folder_identity
@@ -29,7 +29,7 @@ from formats.wire import Json, decode_json, encode_json
 from seed.cli.values import parse_size
 from seed.disks.drives import linux, macos, windows
 from seed.disks.drives.device import parsed
-from seed.home.home import State
+from seed.home.home import HomeState
 from seed.home.throttle import parse_days, parse_hours, parse_rate
 from seed.source import xattrs
 from tests.vectors.catalog import ENTRIES, REPEATED, SEALER
@@ -162,8 +162,8 @@ PARSERS: dict[str, tuple[bytes, Parse]] = {
     "page": (vector("page.bin"), lambda d: decode_page(d, "here")),
     "catalog's Parquet": (vector("segment.bin")[20:], read_parquet),
     "inside of a record": (b"\0" + len(REPEATED).to_bytes(4, "little") + REPEATED, read_inside),
-    "inside of a root": (encode_json(root_of(MANIFEST).to_json()), record(Root)),
-    "state of a home": (b"{}", record(State)),
+    "inside of a root": (encode_json(root_of(MANIFEST).to_json()), record(PointRoot)),
+    "state of a home": (b"{}", record(HomeState)),
     "leaf of a credential": (LEAF, read_leaf),
     "extended attributes": (xattrs.pack([(b"user.a", b"abc")]), xattrs.unpack),
     "name of an object": (b"archives/ab/" + b"ab" * 32, texts(layout.check_name)),

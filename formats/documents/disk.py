@@ -47,7 +47,7 @@ class Label(Document):
         return bytes.fromhex(self.authority or self.public_key)
 
 
-class Held(Record):
+class ListedObject(Record):
     """One object of a disk that is no archive."""
 
     name: str = member(text(200))
@@ -100,8 +100,8 @@ class Inventory(Document):
     created: int = member(integer())
     archives: int = member(integer())
     archive_bytes: int = member(integer())
-    tables: tuple[Held, ...] = member(many(nested(Held), TABLES_MAX))
-    objects: tuple[Held, ...] = member(many(nested(Held), OBJECTS_MAX))
+    tables: tuple[ListedObject, ...] = member(many(nested(ListedObject), TABLES_MAX))
+    objects: tuple[ListedObject, ...] = member(many(nested(ListedObject), OBJECTS_MAX))
     others: tuple[SetDisk, ...] | None = member(optional(many(nested(SetDisk), DISKS_MAX)), default=None)
     verified: Verified | None = member(optional(nested(Verified)), default=None)
 

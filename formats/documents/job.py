@@ -25,7 +25,7 @@ class JobDisk(Record):
     inventory: HexDigest = member(hexed(32))
 
 
-class Job(Document):
+class ImportJob(Document):
     """One run of import over some disks.
 
     It is put before the first archive, and pins the archives that they bring.

@@ -19,7 +19,7 @@ from formats.ids import PointId, VaultId
 ENTRIES_MAX = 4000
 
 
-class Entry(Record):
+class RegisterEntry(Record):
     """The name of a document, which ends in its digest.
 
     The entry of a manifest also has its point, and the entry of a membership its key id.
@@ -51,4 +51,4 @@ class Register(Document):
     created: int = member(integer())
     previous: str | None = member(optional(text(200)), default=None)
     forgotten: tuple[str, ...] = member(many(text(200), ENTRIES_MAX))
-    entries: tuple[Entry, ...] = member(many(nested(Entry), ENTRIES_MAX))
+    entries: tuple[RegisterEntry, ...] = member(many(nested(RegisterEntry), ENTRIES_MAX))

@@ -27,7 +27,7 @@ EXPIRED_MAX = 8000
 CONDEMNED_MAX = 8000
 
 
-class Rules(Record):
+class RetentionRules(Record):
     """The times for which points are kept: each for `every` days; the first of a day for `daily` days.
 
     The first of a week, which begins on `weekday`, is kept for `weekly` weeks. The first of a month, from its
@@ -57,7 +57,7 @@ class Policy(Document):
     machine: MachineId = member(hexed(16))
     created: int = member(integer())
     zone: int = member(integer(-ZONE_MAX, ZONE_MAX))
-    rules: Rules = member(nested(Rules))
+    rules: RetentionRules = member(nested(RetentionRules))
 
 
 class Term(Record):

@@ -55,7 +55,7 @@ TYPES = {
 Looked = tuple[bytes, int, int, int, int, str, str, int, int, int, int, int, int, int, int]
 
 
-class Entry(NamedTuple):
+class CatalogEntry(NamedTuple):
     """One row, in the order of the columns.
 
     Times are in seconds since 1970, and nanoseconds beyond them: one number of 64 bits would end in 2262.
@@ -104,9 +104,9 @@ class Entry(NamedTuple):
         """The time of the last change, of content or attributes, in nanoseconds since 1970."""
         return self.ctime * 10**9 + self.ctime_ns
 
-    def holding(self, chunks: bytes, lengths: bytes, offset: int = 0, content: bytes = b"") -> "Entry":
+    def holding(self, chunks: bytes, lengths: bytes, offset: int = 0, content: bytes = b"") -> "CatalogEntry":
         """Return the same entry with its content in these places."""
-        return Entry._make((*self[:20], chunks, lengths, offset, content))
+        return CatalogEntry._make((*self[:20], chunks, lengths, offset, content))
 
     def chunk_ids(self) -> list[ChunkId]:
         return [ChunkId(self.chunks[at : at + 32]) for at in range(0, len(self.chunks), 32)]
@@ -197,19 +197,19 @@ class SegmentCutter:
         return int.from_bytes(tag, "little") % SEGMENT_ROWS_MEAN == 0
 
 
-def in_parts(entry: Entry) -> Iterator[Entry]:
+def in_parts(entry: CatalogEntry) -> Iterator[CatalogEntry]:
     """Yield the rows of a file's entry: one, or several if it has very many chunks of its own."""
     chunks, lengths = entry.chunks, entry.lengths
     if len(chunks) <= 32 * ROW_CHUNKS_MAX:
         yield entry
         return
     for part, at in enumerate(range(0, len(chunks) // 32, ROW_CHUNKS_MAX)):
-        row = entry if part == 0 else Entry(entry.path, entry.type, part=part)
+        row = entry if part == 0 else CatalogEntry(entry.path, entry.type, part=part)
         end = at + ROW_CHUNKS_MAX
         yield row.holding(chunks[32 * at : 32 * end], lengths[4 * at : 4 * end], row.offset, row.content)
 
 
-def joined(parts: Sequence[Entry]) -> Entry:
+def joined(parts: Sequence[CatalogEntry]) -> CatalogEntry:
     """Return a file's entry from its rows, in order: the inverse of `in_parts`."""
     if len(parts) == 1:
         return parts[0]
@@ -217,14 +217,14 @@ def joined(parts: Sequence[Entry]) -> Entry:
     return parts[0].holding(chunks, lengths, parts[0].offset, parts[0].content)
 
 
-def encode_entries(entries: Sequence[Entry]) -> bytes:
+def encode_entries(entries: Sequence[CatalogEntry]) -> bytes:
     """Return a segment's raw bytes. `entries` are sorted and at most 8,192."""
     values = zip(*entries, strict=True) if entries else ((),) * len(_COLUMNS)
     columns = [pa.array(column, kind) for column, (_, kind) in zip(values, _COLUMNS, strict=True)]
     return _encode(ENTRIES, pa.Table.from_arrays(columns, schema=ENTRY_SCHEMA))
 
 
-def decode_entries(raw: bytes, where: str) -> list[Entry]:
+def decode_entries(raw: bytes, where: str) -> list[CatalogEntry]:
     """Read a segment.
 
     Raises FormatError CAT-1 (head), CAT-2 (Parquet differs from it), CAT-4 (order), CAT-5 (a row's own
@@ -235,7 +235,7 @@ def decode_entries(raw: bytes, where: str) -> list[Entry]:
         return []
     columns = [column.to_pylist() for column in table.columns]
     _check(dict(zip(_NAMES, columns, strict=True)), where)
-    return [*map(Entry._make, zip(*columns, strict=True))]
+    return [*map(CatalogEntry._make, zip(*columns, strict=True))]
 
 
 def referenced(raw: bytes) -> set[ChunkId]:
@@ -289,7 +289,7 @@ def _check(columns: dict[str, list[Any]], where: str) -> None:
             _check_extents(extents, size, where)
 
 
-def check_parts(before: Entry | None, entries: Iterable[Entry], where: str) -> None:
+def check_parts(before: CatalogEntry | None, entries: Iterable[CatalogEntry], where: str) -> None:
     """Refuse a further part of a file that does not come right after the part before it.
 
     Raises FormatError CAT-4.

@@ -35,7 +35,7 @@ class Doubt(Record):
     runs: int = member(integer(1))
 
 
-class Root(Record):
+class PointRoot(Record):
     """The content of a sealed root. All members not named here repeat and bind the manifest.
 
     `pages` are the ids of the catalog's pages in order. `doubts` are the reasons if the point is doubted.
@@ -61,18 +61,18 @@ def clear_digest(manifest: Manifest) -> HexDigest:
     return hex_digest(encode_json(clear))
 
 
-def seal_root(master: MasterKey, root: Root, *, nonce: bytes | None = None) -> bytes:
+def seal_root(master: MasterKey, root: PointRoot, *, nonce: bytes | None = None) -> bytes:
     return Xaes256Gcm(master.seal).seal(encode_json(root.to_json()), AAD + master.key_id, nonce=nonce)
 
 
-def open_root(master: MasterKey, manifest: Manifest, where: str) -> Root:
+def open_root(master: MasterKey, manifest: Manifest, where: str) -> PointRoot:
     """Open the root, and refuse every difference from the clear part.
 
     Raises IntegrityError seal-broken (ROOT-1), root-differs (ROOT-2); FormatError. The caller has the
     envelope, and must check that the root's key signed the manifest (ROOT-3).
     """
     data = Xaes256Gcm(master.seal).open(manifest.root, AAD + master.key_id, where)
-    root = Root.from_json(decode_json(data, where), where)
+    root = PointRoot.from_json(decode_json(data, where), where)
     bound = ("point", "revision", "machine", "sequence", "created", "previous")
     if any(getattr(root, name) != getattr(manifest, name) for name in bound) or root.clear != clear_digest(
         manifest

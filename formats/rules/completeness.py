@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.disk import Held, Inventory, Label, SetDisk, SetDocument
+from formats.documents.disk import Inventory, Label, ListedObject, SetDisk, SetDocument
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError, damage_aside
 from formats.ids import ArchiveName, HexDigest, PointId, SetId, VaultId, hex_digest
@@ -37,7 +37,7 @@ class Awaited(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Standing:
+class Completeness:
     """The number of `missing` archives of `needed`, and the disks that may bring them.
 
     `awaited` is empty if no such disk is known.
@@ -83,7 +83,7 @@ def judge(
     waiting: Sequence[Waiting],
     needed_by: Callable[[SetDocument], Set[ArchiveName]],
     in_post: Callable[[SetDocument], Set[ArchiveName]],
-) -> Standing:
+) -> Completeness:
     """Return the standing of a point that needs `needed`.
 
     `there` are the archives at hand, and `waiting` are the sets of its machine with disks that have not come.
@@ -101,7 +101,7 @@ def judge(
         if missing & needed_by(document)
         for number in numbers
     ]
-    return Standing(len(needed), len(missing), tuple(sorted(set(found))))
+    return Completeness(len(needed), len(missing), tuple(sorted(set(found))))
 
 
 def brings(document: SetDocument, manifest: Manifest, found: HexDigest) -> bool:
@@ -180,7 +180,7 @@ class Arrivals:
             yield from ((view.store, name) for name in names if name.startswith(f"{prefix}/"))
 
 
-def read_table(store: Store, table: Held) -> list[Holding]:
+def read_table(store: Store, table: ListedObject) -> list[Holding]:
     """Return the archives in a table of an inventory.
 
     Raises NotFoundError, FormatError, IntegrityError, StoreError.

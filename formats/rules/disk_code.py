@@ -18,7 +18,7 @@ _SHORT = re.compile(r"([0-9a-f]{1,32})/([0-9]{1,4})\Z")
 
 
 @dataclass(frozen=True)
-class Code:
+class DiskCode:
     """A disk, by the beginning of its set's id and its number; `machine` is set if the whole code was given."""
 
     set: str
@@ -32,15 +32,15 @@ def code_of(machine: MachineId, disk_set: SetId, number: int) -> str:
     return f"{head}:{hex_digest(head.encode())[:4]}".upper()
 
 
-def parse_code(text: str) -> Code:
+def parse_code(text: str) -> DiskCode:
     """Read a code, long or short. Raises UsageError code-unreadable."""
     typed = "".join(text.split()).lower()
     if (found := _LONG.match(typed)) is not None:
         head, machine, disk_set, number, check = found.groups()
         if hex_digest(head.encode())[:4] == check and 1 <= int(number) <= DISKS_MAX:
-            return Code(disk_set, int(number), MachineId(machine))
+            return DiskCode(disk_set, int(number), MachineId(machine))
     elif (found := _SHORT.match(typed)) is not None and 1 <= int(found[2]) <= DISKS_MAX:
-        return Code(found[1], int(found[2]))
+        return DiskCode(found[1], int(found[2]))
     raise UsageError(
         "code-unreadable",
         "this is no code of a disk's label",

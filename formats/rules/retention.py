@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from formats import layout
-from formats.documents.retention import RULES, WEEKDAYS, WHICH, Condemned, Rules, Term, Terms
+from formats.documents.retention import RULES, WEEKDAYS, WHICH, Condemned, RetentionRules, Term, Terms
 from formats.ids import MachineId, PointId
 from formats.monitor import Monitor
 from formats.view import View
@@ -21,7 +21,7 @@ DAY = 86_400  # seconds
 
 # The proposal of the Azure agent: 180 days, 104 weeks from Sunday on, 60 months from the first Sunday on,
 # 10 years in March. In addition, all points of the last week.
-USUAL = Rules(
+USUAL = RetentionRules(
     every=7, daily=180, weekly=104, weekday="sun", monthly=60, month_day="first-sun", yearly=10, month=3
 )
 
@@ -40,7 +40,7 @@ class Claim:
 
 
 @dataclass
-class Kept:
+class RetentionTerms:
     """The decisions of the authority so far about a machine's points."""
 
     terms: dict[PointId, Term] = field(default_factory=dict)
@@ -57,10 +57,10 @@ class Kept:
                 self.terms[term.point] = term
 
 
-def read_kept(view: View, machine: MachineId, monitor: Monitor) -> Kept:
+def read_kept(view: View, machine: MachineId, monitor: Monitor) -> RetentionTerms:
     """Read the authority's terms for a machine from a vault. Raises StoreError."""
     look = view.look(layout.terms_prefix(machine), Terms, view.authority, monitor)
-    found = Kept(whole=not look.unreadable)
+    found = RetentionTerms(whole=not look.unreadable)
     for fact in look.facts:
         if fact.document.machine == machine:
             found.add(fact.document)
@@ -77,7 +77,9 @@ def condemned(view: View, monitor: Monitor) -> frozenset[str]:
     return frozenset(name for fact in lists for name in fact.document.names)
 
 
-def admit(rules: Rules, zone: int, before: Iterable[Term], claims: Sequence[Claim], now: int) -> list[Term]:
+def admit(
+    rules: RetentionRules, zone: int, before: Iterable[Term], claims: Sequence[Claim], now: int
+) -> list[Term]:
     """Return the terms of points that are complete now for the first time.
 
     `before` are all terms of their machine. The time that counts for a point is the time that its machine
@@ -99,7 +101,7 @@ def admit(rules: Rules, zone: int, before: Iterable[Term], claims: Sequence[Clai
 
 
 def _admit_trusted(
-    rules: Rules, zone: int, before: Sequence[Term], claims: Sequence[Claim], now: int
+    rules: RetentionRules, zone: int, before: Sequence[Term], claims: Sequence[Claim], now: int
 ) -> list[Term]:
     """Return the terms of points that nobody doubts; `before` are the terms of other such points."""
     taken = _taken(rules, zone, before)
@@ -115,12 +117,12 @@ def _admit_trusted(
     return found
 
 
-def _taken(rules: Rules, zone: int, terms: Iterable[Term]) -> set[tuple[str, date]]:
+def _taken(rules: RetentionRules, zone: int, terms: Iterable[Term]) -> set[tuple[str, date]]:
     """Return the periods in which one of these points is the first, by each rule."""
     return {(rule, period(rule, rules, day_of(term.counted, zone))) for term in terms for rule in term.earned}
 
 
-def _term(rules: Rules, zone: int, taken: set[tuple[str, date]], claim: Claim, at: int) -> Term:
+def _term(rules: RetentionRules, zone: int, taken: set[tuple[str, date]], claim: Claim, at: int) -> Term:
     """Return the term of a point for which the time `at` counts.
 
     Adds the periods that it takes to `taken`.
@@ -137,7 +139,7 @@ def _term(rules: Rules, zone: int, taken: set[tuple[str, date]], claim: Claim, a
 
 
 def expiring(
-    found: Kept,
+    found: RetentionTerms,
     whole: Sequence[tuple[PointId, int]],
     partial: Sequence[tuple[PointId, int]],
     now: int,
@@ -157,7 +159,7 @@ def expiring(
     return [*ended, *(point for point, sequence in partial if sequence < last)]
 
 
-def lengths(rules: Rules) -> dict[str, int]:
+def lengths(rules: RetentionRules) -> dict[str, int]:
     """Return how long each rule keeps the points that earn a term by it, in the rule's own units."""
     return {rule: getattr(rules, rule) for rule in RULES}
 
@@ -167,7 +169,7 @@ def day_of(moment: int, zone: int) -> date:
     return datetime.fromtimestamp(moment + zone * 60, UTC).date()
 
 
-def period(rule: str, rules: Rules, day: date) -> date:
+def period(rule: str, rules: RetentionRules, day: date) -> date:
     """Return the first day of the period of a rule in which a day lies."""
     if rule == "weekly":
         return day - timedelta((day.weekday() - WEEKDAYS.index(rules.weekday)) % 7)
@@ -180,7 +182,7 @@ def period(rule: str, rules: Rules, day: date) -> date:
     return day
 
 
-def ends(rule: str, rules: Rules, at: int, zone: int) -> int:
+def ends(rule: str, rules: RetentionRules, at: int, zone: int) -> int:
     """Return the time until which a rule keeps a point that earns its term by it."""
     length = lengths(rules)[rule]
     if rule in ("every", "daily"):
@@ -211,7 +213,7 @@ def _from_day(month_day: str, year: int, month: int) -> date:
     return date(year, month, fitting[-1 if which == "last" else WHICH.index(which)])
 
 
-def shown(rules: Rules) -> list[str]:
+def shown(rules: RetentionRules) -> list[str]:
     """Return the rules in words, the strongest last."""
     begins = f"day {rules.month_day}" if rules.month_day.isdecimal() else _spoken(rules.month_day)
     told = {

@@ -54,7 +54,7 @@ class Verbs(TyperGroup):
         return f"`{path} --help` lists the commands"
 
 
-class Listed(NamedTuple):
+class ListedCommand(NamedTuple):
     """A command in the list of a program's commands; `about` is the first sentence of its help."""
 
     name: str
@@ -66,7 +66,7 @@ class Program(Verbs):
     """The commands of a program. Each is known only by its row in a list until it is called."""
 
     package: ClassVar[str]
-    listed: ClassVar[Sequence[Listed]]
+    listed: ClassVar[Sequence[ListedCommand]]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -85,7 +85,7 @@ class Program(Verbs):
                 self.commands[row.name] = self.load(row)
         return super().resolve_command(ctx, args)
 
-    def load(self, row: Listed) -> Any:
+    def load(self, row: ListedCommand) -> Any:
         """Return the command itself, in place of its row in the list."""
         import_module(f"{self.package}.{row.module}")
         built = get_command(self.app)

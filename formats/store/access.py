@@ -48,7 +48,7 @@ class Address(NamedTuple):
         return self.text
 
 
-class Signature(NamedTuple):
+class SasToken(NamedTuple):
     """The statements of a SAS: its rights (None: those of a stored policy), and its time."""
 
     rights: str | None
@@ -56,13 +56,13 @@ class Signature(NamedTuple):
     ends: datetime | None
 
 
-def signature_of(secret: str) -> Signature | None:
+def signature_of(secret: str) -> SasToken | None:
     """Return the SAS in a secret, None if it has none."""
     token = secret.partition(SHARED_ACCESS)[2].partition(";")[0] if SHARED_ACCESS in secret else secret
     said = {key: values[0] for key, values in parse_qs(token.rpartition("?")[2]).items()}
     if "sig" not in said:
         return None
-    return Signature(said.get("sp"), _instant(said.get("st")), _instant(said.get("se")))
+    return SasToken(said.get("sp"), _instant(said.get("st")), _instant(said.get("se")))
 
 
 def access_in(environment: Mapping[str, str]) -> Access:

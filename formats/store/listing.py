@@ -24,7 +24,7 @@ from formats.store.foreign import (
     kind_of,
 )
 from formats.store.obstacles import obstacle
-from formats.store.root import Root
+from formats.store.root import StoreRoot
 
 _TEMPORARY = re.compile(r"[0-9a-z]{1,64}-[0-9a-f]{16}\Z")
 
@@ -34,7 +34,7 @@ def is_temporary(leaf: str) -> bool:
     return _TEMPORARY.match(leaf) is not None
 
 
-def walk(root: Root, address: str, folder: str, passed: Passed | None) -> Iterator[tuple[str, int]]:
+def walk(root: StoreRoot, address: str, folder: str, passed: Passed | None) -> Iterator[tuple[str, int]]:
     """Yield name and size of the objects in and below `folder`, sorted by whole names.
 
     Report foreign entries to `passed`. A folder that does not exist, or that this user may not look into,
@@ -56,7 +56,7 @@ def walk(root: Root, address: str, folder: str, passed: Passed | None) -> Iterat
             yield name, size
 
 
-def _entries(root: Root, folder: str, passed: Passed | None) -> Iterator[tuple[str, str, int, float]]:
+def _entries(root: StoreRoot, folder: str, passed: Passed | None) -> Iterator[tuple[str, str, int, float]]:
     """Yield name, kind, size and time of the entries in a folder.
 
     For a file that has no name of ours, only the name is looked at.
@@ -90,7 +90,7 @@ def _entries(root: Root, folder: str, passed: Passed | None) -> Iterator[tuple[s
             passed(found)
 
 
-def _spelled(root: Root, name: str) -> str:
+def _spelled(root: StoreRoot, name: str) -> str:
     """Return our spelling of a name: if a file system folds case, somebody may have made our folder in capitals.
 
     Some file systems give such a folder two inode numbers, so other marks are compared too. A forger of these
@@ -107,7 +107,7 @@ def _spelled(root: Root, name: str) -> str:
     return ours if os.path.samestat(one, other) or marks[0] == marks[1] else name
 
 
-def _opens(root: Root) -> bool:
+def _opens(root: StoreRoot) -> bool:
     """Return whether the store's own folder can be listed.
 
     If that is denied too, the whole store is out of reach.
@@ -119,7 +119,7 @@ def _opens(root: Root) -> bool:
     return True
 
 
-def _pass(root: Root, found: Foreign, passed: Passed) -> None:
+def _pass(root: StoreRoot, found: Foreign, passed: Passed) -> None:
     """Report a foreign entry: a folder is one entry.
 
     The exceptions are our folder of temporaries and the folders of the file system itself. Of the

@@ -24,7 +24,7 @@ from formats.store.foreign import SET_ASIDE, TEMPORARIES, Passed, is_still
 from formats.store.listing import is_temporary, walk
 from formats.store.obstacles import obstacle
 from formats.store.obstacles import told as told_of
-from formats.store.root import Root, children, equal, read, read_into, read_pages, write
+from formats.store.root import StoreRoot, children, equal, read, read_into, read_pages, write
 
 if sys.platform == "win32":
     from formats.store.windows import PathRoot
@@ -50,7 +50,7 @@ class LocalStore:
 
     def __init__(
         self,
-        root: Root,
+        root: StoreRoot,
         address: str,
         *,
         writable: bool = True,

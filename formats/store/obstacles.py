@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from formats.errors import ObstructedError
 from formats.store.failures import meaning
 from formats.store.foreign import CLOSED, FILE, FOLDER, TEMPORARIES, Foreign, kind_of
-from formats.store.root import Root
+from formats.store.root import StoreRoot
 
 _SIGNS = {
     errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST, errno.ENOTEMPTY, errno.ENXIO, errno.EACCES, errno.EPERM
@@ -18,7 +18,7 @@ _SIGNS = {
 _CLOSED = (errno.EACCES, errno.EPERM)
 
 
-def obstacle(root: Root, name: str, *, folder: bool = False) -> Foreign | None:
+def obstacle(root: StoreRoot, name: str, *, folder: bool = False) -> Foreign | None:
     """Return the first part of the path `name` that is of the wrong kind, None if there is none.
 
     All parts should be folders, except the last one: an object, unless a `folder` is meant. A missing part is
@@ -39,7 +39,7 @@ def obstacle(root: Root, name: str, *, folder: bool = False) -> Foreign | None:
     return _closed(root, name, folder)
 
 
-def _closed(root: Root, name: str, folder: bool) -> Foreign | None:
+def _closed(root: StoreRoot, name: str, folder: bool) -> Foreign | None:
     """Return `name` itself if this user may not read it."""
     try:
         if folder:
@@ -67,7 +67,7 @@ def obstructed(found: Foreign, address: str) -> ObstructedError:
 
 
 @contextmanager
-def told(root: Root, address: str, name: str) -> Iterator[None]:
+def told(root: StoreRoot, address: str, name: str) -> Iterator[None]:
     """Turn any OSError inside the block into our error for the object `name`, or for the obstacle in its way."""
     try:
         yield

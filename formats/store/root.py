@@ -16,7 +16,7 @@ SLICE = 8 << 20
 PACE = 64 << 10  # bytes that a limiter is asked for at a time
 
 
-class Root(Protocol):
+class StoreRoot(Protocol):
     """The files below one folder; names are relative, with `/`. All failures are OSErrors."""
 
     def read(self, name: str) -> FileIO:
@@ -71,7 +71,9 @@ class Root(Protocol):
         """Release the folder."""
 
 
-def children(root: Root, folder: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.stat_result]]:
+def children(
+    root: StoreRoot, folder: str, wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, os.stat_result]]:
     """Yield name and status of the `wanted` entries in `folder`; nothing if there is no such folder."""
     try:
         for entry in root.entries(folder):

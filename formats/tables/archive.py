@@ -17,7 +17,7 @@ from mmap import mmap
 
 from formats.errors import IntegrityError
 from formats.ids import ArchiveName, ChunkId, Digest, KeyId, digest
-from formats.tables.index import CATALOG, CONTENT, RECORDS_MAX, ROW, Row, decode_index, encode_row
+from formats.tables.index import CATALOG, CONTENT, RECORDS_MAX, ROW, IndexRow, decode_index, encode_row
 from formats.wire import refuse
 
 HEAD = struct.Struct("<8sB7x16s16s")
@@ -88,7 +88,7 @@ class ArchiveBuilder:
     def add(self, kind: int, chunk: ChunkId, record: bytes | memoryview, record_digest: bytes) -> None:
         assert self.fits(len(record))
         self.buffer[self.at : self.at + len(record)] = record
-        self.rows.append(encode_row(Row(chunk, record_digest, self.at, len(record), kind)))
+        self.rows.append(encode_row(IndexRow(chunk, record_digest, self.at, len(record), kind)))
         self.at += len(record)
 
     def finish(self) -> Archive:
@@ -120,7 +120,7 @@ class Parsed:
     key_id: KeyId
     index: bytes
     index_digest: Digest
-    rows: list[Row]
+    rows: list[IndexRow]
 
 
 def parse(data: bytes | memoryview, where: str) -> Parsed:

@@ -21,7 +21,7 @@ KINDS = (CONTENT, CATALOG)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class IndexRow:
     chunk: ChunkId
     record_digest: bytes  # 16 bytes: BLAKE3-128 of the sealed record
     offset: int
@@ -33,18 +33,18 @@ def record_digest(record: bytes | memoryview) -> bytes:
     return blake3(record).digest(length=16)
 
 
-def encode_row(row: Row) -> bytes:
+def encode_row(row: IndexRow) -> bytes:
     return ROW.pack(row.chunk, row.record_digest, row.offset, row.length, row.kind)
 
 
-def decode_index(data: bytes | memoryview, body_start: int, body_end: int, where: str) -> list[Row]:
+def decode_index(data: bytes | memoryview, body_start: int, body_end: int, where: str) -> list[IndexRow]:
     """Return the rows of an index that covers `body_start` to `body_end` exactly.
 
     Raises FormatError: IDX-1 (size), IDX-2 (gap, overlap or order), IDX-3 (kind), IDX-4 (padding).
     """
     if len(data) % ROW.size or len(data) > RECORDS_MAX * ROW.size:
         refuse("IDX-1", f"an index of {len(data)} bytes", where)
-    rows: list[Row] = []
+    rows: list[IndexRow] = []
     at = body_start
     for number, (chunk, record, offset, length, kind) in enumerate(ROW.iter_unpack(data)):
         if offset != at or length == 0:
@@ -53,7 +53,7 @@ def decode_index(data: bytes | memoryview, body_start: int, body_end: int, where
             refuse("IDX-3", f"kind {kind} is not known", f"{where}[{number}]")
         if data[(number + 1) * ROW.size - 3 : (number + 1) * ROW.size] != b"\0\0\0":
             refuse("IDX-4", "padding is not zero", f"{where}[{number}]")
-        rows.append(Row(ChunkId(chunk), record, offset, length, kind))
+        rows.append(IndexRow(ChunkId(chunk), record, offset, length, kind))
         at += length
     if at != body_end:
         refuse("IDX-2", "records do not cover the body", where)

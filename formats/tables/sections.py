@@ -14,7 +14,7 @@ from formats.tables import holdings
 from formats.tables.archive import FOOTER, HEAD, Archive
 from formats.tables.holdings import Holding
 from formats.tables.index import ROW as INDEX_ROW
-from formats.tables.index import Row, decode_index
+from formats.tables.index import IndexRow, decode_index
 from formats.wire import refuse
 
 MAGIC = b"offsIDX1"
@@ -36,7 +36,7 @@ class Section:
         )
         return cls(holding, archive.index)
 
-    def rows(self, where: str) -> list[Row]:
+    def rows(self, where: str) -> list[IndexRow]:
         """Return the parsed rows of the index. Raises FormatError."""
         end = self.archive.size - FOOTER.size - len(self.index)
         return decode_index(self.index, HEAD.size, end, where)

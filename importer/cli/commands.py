@@ -3,47 +3,47 @@
 A test compares the list with the commands themselves.
 """
 
-from formats.shell.command_groups import Listed
+from formats.shell.command_groups import ListedCommand
 
 COMMANDS = (
-    Listed("inspect", "imports", "Show the seeds on disks, and check them."),
-    Listed("import", "imports", "Import disks into a vault."),
-    Listed("points", "imports", "List the recovery points of a vault."),
-    Listed(
+    ListedCommand("inspect", "imports", "Show the seeds on disks, and check them."),
+    ListedCommand("import", "imports", "Import disks into a vault."),
+    ListedCommand("points", "imports", "List the recovery points of a vault."),
+    ListedCommand(
         "jobs",
         "jobs",
         "List the jobs of a vault, by its documents.",
     ),
-    Listed(
+    ListedCommand(
         "completion",
         "jobs",
         "Print the shell completion of this program.",
     ),
-    Listed("prune", "pruning", "Apply retention and delete unneeded data."),
-    Listed(
+    ListedCommand("prune", "pruning", "Apply retention and delete unneeded data."),
+    ListedCommand(
         "receive",
         "receiving",
         "Book disks in as they come out of the parcel.",
     ),
-    Listed(
+    ListedCommand(
         "report",
         "reporting",
         "Write a report of a vault, as a page.",
     ),
-    Listed("export", "shipping", "Write a recovery point onto disks."),
-    Listed(
+    ListedCommand("export", "shipping", "Write a recovery point onto disks."),
+    ListedCommand(
         "status",
         "status",
         "Show the disk sets of each machine.",
     ),
-    Listed("validate", "validating", "Read a whole vault, and check every byte."),
-    Listed(
+    ListedCommand("validate", "validating", "Read a whole vault, and check every byte."),
+    ListedCommand(
         "access",
         "access",
         "Give or revoke machines' standing access.",
     ),
-    Listed("notify", "jobs", "Show and set the notices about ended jobs."),
-    Listed("machines", "machines", "List, accept and revoke machines; remove old keys."),
-    Listed("vault", "vaults", "Create and show vaults."),
-    Listed("credentials", "vaults", "Issue vault credentials."),
+    ListedCommand("notify", "jobs", "Show and set the notices about ended jobs."),
+    ListedCommand("machines", "machines", "List, accept and revoke machines; remove old keys."),
+    ListedCommand("vault", "vaults", "Create and show vaults."),
+    ListedCommand("credentials", "vaults", "Issue vault credentials."),
 )

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from formats.documents.vault import Membership
-    from importer.intake.disk_check import ReadAll
-    from importer.intake.import_result import Imported
+    from importer.intake.disk_check import ReadResult
+    from importer.intake.import_result import ImportResult
     from importer.intake.intake import Disk
-    from importer.vault.points import Point
+    from importer.vault.points import VaultPoint
     from importer.vault.vault import Vault
     from importer.vault.want_lists import Lack
 
@@ -216,7 +216,7 @@ def say_refused(console: Console, error: OffseedError) -> None:
     console.aside(f"importer: {error} [{error.code}]", f"  what to do: {error.hint}")
 
 
-def _show(disk: "Disk", console: Console, findings: int, done: "ReadAll | None") -> dict[str, Json]:
+def _show(disk: "Disk", console: Console, findings: int, done: "ReadResult | None") -> dict[str, Json]:
     label, closed = disk.label, disk.closed
     finished = any(document.set == label.set for document, _ in disk.sets)
     console.say(one_line(str(disk.path)))
@@ -279,7 +279,7 @@ def _show(disk: "Disk", console: Console, findings: int, done: "ReadAll | None")
     }
 
 
-def _report(result: "Imported", console: Console) -> dict[str, Json]:
+def _report(result: "ImportResult", console: Console) -> dict[str, Json]:
     disk, name = result.disk, f"Disk {result.disk.label.number} of set {result.disk.label.set[:8]}"
     if result.unchanged:
         console.say(f"{name}: imported before, nothing to do")
@@ -322,7 +322,7 @@ def _report(result: "Imported", console: Console) -> dict[str, Json]:
     }
 
 
-def _show_point(point: "Point", console: Console) -> dict[str, Json]:
+def _show_point(point: "VaultPoint", console: Console) -> dict[str, Json]:
     manifest, standing = point.manifest, point.standing
     console.say(
         f"{manifest.point[:8]}  {instant(manifest.created)}  {point.member.name}  {manifest.point_kind} {manifest.sequence}, "
@@ -383,7 +383,7 @@ def say_wants(wanted: "Mapping[str, Lack]", console: Console) -> list[Json]:
     return rows
 
 
-def _say_others(vault: "Vault", results: "list[Imported]", console: Console) -> None:
+def _say_others(vault: "Vault", results: "list[ImportResult]", console: Console) -> None:
     """Say which earlier disks may be erased only now, because their set is finished."""
     from importer.reports.status import free_others
 

@@ -9,16 +9,16 @@ from formats.shell.completion import add_completion
 from formats.shell.console import DONE, Console, command
 from formats.shell.jobs import commands, notifying
 from formats.shell.jobs.commands import AllOption, FollowOption, JobArgument
-from formats.shell.jobs.notifying import Side, add_notify
+from formats.shell.jobs.notifying import ProgramSide, add_notify
 from formats.wire import Json
 from formats.words import counted, moment, size
 from importer.cli.app import MachineOption, VaultOption, address_of, app, vault_of
 from importer.cli.app import home as home_path
 
 if TYPE_CHECKING:
-    from formats.shell.jobs.listing import Job
+    from formats.shell.jobs.listing import JobRecord
     from formats.shell.jobs.telling import Event, Notify
-    from importer.reports.jobs import Done
+    from importer.reports.jobs import WorkDone
 
 DID = {"import": "copied", "validate": "read", "prune": "deleted", "export": "written"}
 
@@ -55,7 +55,7 @@ def jobs(
     return DONE
 
 
-def _rows(papers: "list[Done]", logged: "list[Job]") -> Iterator[tuple[str, dict[str, Json]]]:
+def _rows(papers: "list[WorkDone]", logged: "list[JobRecord]") -> Iterator[tuple[str, dict[str, Json]]]:
     """Yield all work by time: papers of the vault, with logs of this station, and logs without a paper."""
     left = list(logged)
     rows: list[tuple[int, str, dict[str, Json]]] = []
@@ -71,11 +71,11 @@ def _rows(papers: "list[Done]", logged: "list[Job]") -> Iterator[tuple[str, dict
 _NO_PAPER: dict[str, Json] = {"machines": [], "what": "", "objects": 0, "bytes": 0}
 
 
-def _is_of(log: "Job", done: "Done") -> bool:
+def _is_of(log: "JobRecord", done: "WorkDone") -> bool:
     return log.kind == done.kind and log.began - 1 <= done.started <= log.began + int(log.seconds) + 1
 
 
-def _told(done: "Done", log: "Job | None") -> str:
+def _told(done: "WorkDone", log: "JobRecord | None") -> str:
     took = "goes on, or was stopped" if done.finished is None else f"{done.finished - done.started:,} s"
     told = f"{DID[done.kind]} {counted(done.objects, 'object')}, {size(done.bytes)}"
     warned = f"; {counted(done.findings, 'finding')}" if done.findings else ""
@@ -85,7 +85,7 @@ def _told(done: "Done", log: "Job | None") -> str:
     return f"{moment(done.started)}  {done.kind:8}{whose}{what}: {told}; {took}{warned}{own}"
 
 
-def _shown(done: "Done", log: "Job | None") -> dict[str, Json]:
+def _shown(done: "WorkDone", log: "JobRecord | None") -> dict[str, Json]:
     own = {} if log is None else log.to_json()
     return {
         **own,
@@ -138,7 +138,7 @@ def _overdue(console: Console, home: Path, notify: "Notify") -> "list[Event]":
     return events
 
 
-SIDE = Side("importer", home_path, _name, _proxy, _overdue)
+SIDE = ProgramSide("importer", home_path, _name, _proxy, _overdue)
 add_notify(app, SIDE)
 add_completion(app, "importer")
 

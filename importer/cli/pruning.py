@@ -10,8 +10,8 @@ from formats.words import counted, instant, moment, size
 from importer.cli.app import MachineOption, VaultOption, accept_machines, app, home, signing_vault, vault_of
 
 if TYPE_CHECKING:
-    from importer.upkeep.prune import Pruned
-    from importer.vault.retention import Decided
+    from importer.upkeep.prune import PruneResult
+    from importer.vault.retention import RetentionDecision
 
 
 @command(app, "prune", job=home)
@@ -68,7 +68,7 @@ def prune(
     return 0
 
 
-def _show_points(decided: "Decided", console: Console) -> list[dict[str, Json]]:
+def _show_points(decided: "RetentionDecision", console: Console) -> list[dict[str, Json]]:
     name = decided.member.name
     rows: list[dict[str, Json]] = []
     for manifest, term in decided.admitted:
@@ -91,7 +91,7 @@ def _show_points(decided: "Decided", console: Console) -> list[dict[str, Json]]:
     return rows
 
 
-def _say(done: "Pruned", console: Console, *, dry_run: bool) -> None:
+def _say(done: "PruneResult", console: Console, *, dry_run: bool) -> None:
     if dry_run:
         console.say("Nothing was done: this is what a run without --dry-run would do.")
     else:

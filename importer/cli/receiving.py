@@ -21,7 +21,7 @@ from formats.wire import Json
 from importer.cli.app import MachineOption, VaultOption, accept_machines, app, signing_vault
 
 if TYPE_CHECKING:
-    from importer.reports.status import SetStanding
+    from importer.reports.status import SetStatus
     from importer.vault.vault import Vault
 
 
@@ -49,12 +49,12 @@ def receive(
     """
     from formats.rules.custody import to_json, words
     from formats.rules.disk_code import parse_code
-    from importer.intake.custody_log import Notes, find
+    from importer.intake.custody_log import ReceptionNotes, find
     from importer.intake.custody_log import receive as book_in
     from importer.vault.vault import check_machine
 
     at = parse_moment(on) if on is not None else int(time.time())
-    notes = Notes(at, checked(carrier), checked(tracking), checked(note, LONG))
+    notes = ReceptionNotes(at, checked(carrier), checked(tracking), checked(note, LONG))
     read = [parse_code(code) for code in codes]
     opened = signing_vault(vault, console)
     accept_machines(opened, console)
@@ -82,7 +82,7 @@ def receive(
     console.result({"disks": rows, "findings": console.findings_json()})
 
 
-def _standing(opened: "Vault", machine: str, disk_set: str) -> "SetStanding | None":
+def _standing(opened: "Vault", machine: str, disk_set: str) -> "SetStatus | None":
     from formats.monitor import Tally
     from importer.reports.status import standings
 
@@ -90,11 +90,11 @@ def _standing(opened: "Vault", machine: str, disk_set: str) -> "SetStanding | No
     return next((standing for standing in found if standing.set == disk_set), None)
 
 
-def _is_given_up(standing: "SetStanding | None", number: int) -> bool:
+def _is_given_up(standing: "SetStatus | None", number: int) -> bool:
     return standing is not None and any(d.number == number and d.given_up for d in standing.disks)
 
 
-def _check_number(standing: "SetStanding | None", number: int) -> None:
+def _check_number(standing: "SetStatus | None", number: int) -> None:
     """Check that a finished set has a disk of this number. Raises UsageError disk-unknown."""
     if standing is None or not standing.finished:
         return  # nobody knows yet how many disks it will have
@@ -108,7 +108,7 @@ def _check_number(standing: "SetStanding | None", number: int) -> None:
         )
 
 
-def _say_missing(console: Console, standing: "SetStanding | None", disk_set: str) -> None:
+def _say_missing(console: Console, standing: "SetStatus | None", disk_set: str) -> None:
     if standing is None or not standing.finished:
         console.say(
             f"  how many disks set {disk_set[:8]} has is known once it was announced, or its last disk is imported"

@@ -11,8 +11,8 @@ from importer.cli.app import MachineOption, VaultOption, app, home, signing_vaul
 from importer.cli.imports import mended
 
 if TYPE_CHECKING:
-    from importer.outbound.shipment import Shipped
-    from importer.vault.points import Point
+    from importer.outbound.shipment import ShipmentResult
+    from importer.vault.points import VaultPoint
 
 
 @command(app, "export", job=home)
@@ -94,7 +94,7 @@ def export(
     return 0 if done.finished or console.findings else NOT_FINISHED
 
 
-def _say(done: "Shipped", point: "Point", console: Console) -> None:
+def _say(done: "ShipmentResult", point: "VaultPoint", console: Console) -> None:
     manifest = point.manifest
     console.say(f"Point {manifest.point[:8]} of {point.member.name} ({instant(manifest.created)})")
     console.say(f"  needs        {counted(len(done.sizes), 'archive')}, {size(sum(done.sizes))}")

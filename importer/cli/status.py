@@ -11,7 +11,7 @@ from importer.cli.imports import mended, say_wants
 
 if TYPE_CHECKING:
     from formats.documents.vault import Membership
-    from importer.reports.status import SetStanding
+    from importer.reports.status import SetStatus
 
 
 @command(app, "status")
@@ -54,7 +54,7 @@ def told(member: "Membership") -> str:
     return f"{member.status}, in place of the machine before" if member.replaces else member.status
 
 
-def _show(console: Console, found: "SetStanding") -> dict[str, Json]:
+def _show(console: Console, found: "SetStatus") -> dict[str, Json]:
     from formats.rules.custody import to_json
     from formats.rules.custody import told as told_of
 

@@ -49,7 +49,7 @@ def validate(
 
     Example: importer validate --max-duration 6h
     """
-    from importer.upkeep.validate import Extent
+    from importer.upkeep.validate import ValidationScope
     from importer.upkeep.validate import validate as run
     from importer.vault.want_lists import mend
 
@@ -60,7 +60,9 @@ def validate(
     began = time.monotonic()
     with console.working("validate"):
         done = run(
-            opened, Extent(share, began + seconds if seconds is not None else None, set_aside), console
+            opened,
+            ValidationScope(share, began + seconds if seconds is not None else None, set_aside),
+            console,
         )
     took = time.monotonic() - began
     console.say(f"Read {counted(done.objects, 'object')}, {size(done.bytes)}, in {took:.1f} s.")

@@ -19,7 +19,7 @@ from formats.tables.archive import ARCHIVE_SIZE_MAX, METADATA_CLASS, parse
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need, all_of
 from formats.tables.sections import Section
-from importer.intake.import_result import Imported, Outcome
+from importer.intake.import_result import ImportResult, ObjectOutcome
 from importer.intake.intake import Disk, fetch_archive
 from importer.vault.points import load_needs
 from importer.vault.salvage import own_index, salvage
@@ -46,14 +46,14 @@ def side_by_side(threads: int, action: Callable[[T], None], items: Iterable[T]) 
             raise
 
 
-class Space(threading.local):
+class ReadBuffer(threading.local):
     """The memory into which a thread reads archives: each has its own, and unused pages cost nothing."""
 
     def __init__(self) -> None:
         self.view = memoryview(mmap.mmap(-1, ARCHIVE_SIZE_MAX))
 
 
-class Work:
+class ImportState:
     """The state that the imports of several disks share.
 
     `stocks` are the vault's archives by key. `held` maps the names of archives in the vault to their sizes,
@@ -71,7 +71,7 @@ class Work:
         self.lock = threading.Lock()
         self.takers = max(1, PUTS_MAX // disks) if isinstance(vault.store, Guarded) else 1
         self.puts = threading.Semaphore(PUTS_MAX)
-        self.space = Space()
+        self.space = ReadBuffer()
 
     def has(self, need: Need, key_id: str) -> bool:
         """Return whether the vault holds all live records of an archive, in it or in others."""
@@ -94,7 +94,7 @@ class Work:
                 sign_replacements(self.vault, key_id, signed, copied=True)
 
 
-def put(result: Imported, vault: Vault, name: str, data: Octets, monitor: Monitor) -> None:
+def put(result: ImportResult, vault: Vault, name: str, data: Octets, monitor: Monitor) -> None:
     """Put an object, also if the vault holds other bytes under its name.
 
     Those bytes are damaged: they are a finding, and the disk's bytes replace them.
@@ -122,7 +122,7 @@ def load(disk: Disk, manifest: Manifest, monitor: Monitor) -> list[Need]:
         return []
 
 
-def needed_of(disk: Disk, monitor: Monitor, result: Imported) -> list[Need]:
+def needed_of(disk: Disk, monitor: Monitor, result: ImportResult) -> list[Need]:
     """Return the needs that this disk can meet, and count its other archives in `result.not_needed`.
 
     The needs are those of the manifests on the disk. In an open set, they are all archives that the inventory
@@ -141,7 +141,9 @@ def needed_of(disk: Disk, monitor: Monitor, result: Imported) -> list[Need]:
     ]
 
 
-def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lock, monitor: Monitor) -> None:
+def take_archive(
+    work: ImportState, result: ImportResult, need: Need, reading: threading.Lock, monitor: Monitor
+) -> None:
     """Put an archive if the vault lacks it or holds other bytes under its name."""
     holding = need.archive
     name = layout.archive_name(holding.name)
@@ -150,7 +152,7 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
         with work.lock:
             result.announced += holding.archive_class == METADATA_CLASS
             result.already += 1
-        result.objects[name] = Outcome("there", holding.size)
+        result.objects[name] = ObjectOutcome("there", holding.size)
         if holding.archive_class == METADATA_CLASS:  # such an archive lies on every disk, and is small
             _check_copy(work, result, holding, reading, monitor)
         return
@@ -191,7 +193,7 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
             work.vault.store.delete(name)
         new = work.vault.store.put_new(name, data)
     work.held[name] = holding.size
-    result.objects[name] = Outcome("imported" if new else "there", holding.size)
+    result.objects[name] = ObjectOutcome("imported" if new else "there", holding.size)
     with work.lock:
         result.copied += new
         result.copied_bytes += len(data) if new else 0
@@ -199,16 +201,16 @@ def take_archive(work: Work, result: Imported, need: Need, reading: threading.Lo
     monitor.progress(done=len(data), stored=len(data) if new else 0, files=1)
 
 
-def _note_elsewhere(work: Work, result: Imported, holding: Holding) -> None:
+def _note_elsewhere(work: ImportState, result: ImportResult, holding: Holding) -> None:
     """Note that other archives of the vault hold the needed records of an archive."""
     with work.lock:
         result.already += 1
     detail = "other archives hold what is needed of it"
-    result.objects[layout.archive_name(holding.name)] = Outcome("there", holding.size, detail=detail)
+    result.objects[layout.archive_name(holding.name)] = ObjectOutcome("there", holding.size, detail=detail)
 
 
 def _check_copy(
-    work: Work, result: Imported, holding: Holding, reading: threading.Lock, monitor: Monitor
+    work: ImportState, result: ImportResult, holding: Holding, reading: threading.Lock, monitor: Monitor
 ) -> None:
     """Report damage of a disk's archive that the vault holds already: the disk differs from its inventory."""
     try:
@@ -219,7 +221,7 @@ def _check_copy(
             find(monitor, error.code, f"{result.disk.name}/{layout.archive_name(holding.name)}", error.what)
 
 
-def _is_whole(work: Work, holding: Holding) -> bool:
+def _is_whole(work: ImportState, holding: Holding) -> bool:
     """Return whether the vault's own copy of an archive is whole.
 
     Any machine may have put it, and a receipt will vouch for it.
@@ -233,7 +235,7 @@ def _is_whole(work: Work, holding: Holding) -> bool:
     return False
 
 
-def _salvage(work: Work, result: Imported, need: Need, reading: threading.Lock) -> str:
+def _salvage(work: ImportState, result: ImportResult, need: Need, reading: threading.Lock) -> str:
     """Put the whole records of a damaged archive that the vault lacks, and return the result in words."""
     disk, holding, key_id = result.disk, need.archive, result.member.key_id
     section = _index_on(disk, holding) or sections_in(work.vault, [holding]).get(holding.name)
@@ -247,7 +249,7 @@ def _salvage(work: Work, result: Imported, need: Need, reading: threading.Lock) 
             saved = salvage(disk.store, holding, section, KeyId(bytes.fromhex(key_id)), wanted)
     except (FormatError, StoreError, MediaError) as error:
         return f"; nothing of it was saved: {error.what}"
-    result.objects[layout.archive_name(holding.name)] = Outcome(
+    result.objects[layout.archive_name(holding.name)] = ObjectOutcome(
         "damaged", holding.size, saved.records, len(saved.whole), saved.damaged
     )
     if saved.archive is not None:

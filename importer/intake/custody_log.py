@@ -13,9 +13,9 @@ from formats.ids import MachineId, SetId, fingerprint
 from formats.monitor import Monitor, Tally
 from formats.rules.acceptance import folder_identity
 from formats.rules.custody import Chain, DiskKey, add
-from formats.rules.disk_code import Code
+from formats.rules.disk_code import DiskCode
 from formats.store.foreign import Strangers
-from importer.intake.import_result import Imported
+from importer.intake.import_result import ImportResult
 from importer.vault.points import sets
 from importer.vault.receipts import receipts
 from importer.vault.vault import Vault, members
@@ -27,7 +27,7 @@ def disk_key(vault: Vault, member: Membership, disk_set: SetId, number: int) -> 
 
 
 @dataclass(frozen=True)
-class Notes:
+class ReceptionNotes:
     """Details that an operator records when a disk arrives."""
 
     at: int
@@ -37,7 +37,7 @@ class Notes:
 
 
 def receive(
-    vault: Vault, member: Membership, disk_set: SetId, number: int, notes: Notes, monitor: Monitor
+    vault: Vault, member: Membership, disk_set: SetId, number: int, notes: ReceptionNotes, monitor: Monitor
 ) -> tuple[Custody, bool]:
     """Book a disk in. Return the step, and whether it is new. Raises StoreError.
 
@@ -62,7 +62,7 @@ def receive(
     return chain.newest("received") or draft, len(chain.steps) > before
 
 
-def note_imports(vault: Vault, results: Sequence[Imported], monitor: Monitor) -> None:
+def note_imports(vault: Vault, results: Sequence[ImportResult], monitor: Monitor) -> None:
     """Record the steps of each imported disk; no step is recorded twice.
 
     They are the steps from its papers, its arrival, the end of its import, and whether it may be erased. A
@@ -101,7 +101,7 @@ def _notice(monitor: Monitor, disk: DiskKey) -> Iterator[None]:
         monitor.notice(f"what befell disk {disk.number} of set {disk.set[:8]} cannot be noted: {error.what}")
 
 
-def _steps(disk: DiskKey, result: Imported) -> list[Custody]:
+def _steps(disk: DiskKey, result: ImportResult) -> list[Custody]:
     """Return the steps that an import records of a disk, in order."""
     inventories = sorted(result.disk.rules.inventories.items())
     closed = [(n, c) for n, c in inventories if c.inventory.verified is None][-1:]
@@ -186,7 +186,7 @@ def custody(
 # The disk that a code means.
 
 
-def find(vault: Vault, code: Code, machine: str | None, monitor: Monitor) -> tuple[Membership, SetId]:
+def find(vault: Vault, code: DiskCode, machine: str | None, monitor: Monitor) -> tuple[Membership, SetId]:
     """Return the machine and the set of the disk that a label's code names.
 
     If `machine` is given, only disks of the machine with this name count. Raises VaultError machine-unknown,

@@ -12,7 +12,7 @@ from importer.intake.intake import Disk, inventoried
 
 
 @dataclass
-class ReadAll:
+class ReadResult:
     """The result of the reading; `cached`: the page cache may have answered instead of the medium."""
 
     objects: int = 0
@@ -21,12 +21,12 @@ class ReadAll:
     cached: bool = False
 
 
-def read_all(disk: Disk, monitor: Monitor) -> ReadAll:
+def read_all(disk: Disk, monitor: Monitor) -> ReadResult:
     """Read all objects on a disk; a wrong one is a finding, and the others are still read.
 
     The function ends early if the monitor asks it to stop.
     """
-    done = ReadAll()
+    done = ReadResult()
     space = memoryview(mmap(-1, ARCHIVE_SIZE_MAX))  # page-aligned, to pass the cache
     known = inventoried(disk)
     for name in sorted(disk.listed):

@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from formats import layout
 from formats.documents.disk import Inventory, Label, SetDisk, SetDocument
-from formats.documents.job import Job
+from formats.documents.job import ImportJob
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Counted, Membership
 from formats.errors import (
@@ -43,7 +43,7 @@ from formats.tables.needs import Need
 from formats.tables.sections import OBJECT_SIZE_MAX, decode_object
 from importer.intake.archive_copy import (
     PUTS_MAX,
-    Work,
+    ImportState,
     find,
     load,
     needed_of,
@@ -52,7 +52,7 @@ from importer.intake.archive_copy import (
     take_archive,
 )
 from importer.intake.custody_log import note_imports
-from importer.intake.import_result import Imported, Outcome, job_disk, leave_out, make_receipt
+from importer.intake.import_result import ImportResult, ObjectOutcome, job_disk, leave_out, make_receipt
 from importer.intake.intake import Disk, check_holdings, fetch, inventoried
 from importer.vault import job_locks, sweeps
 from importer.vault.losses import Losses
@@ -111,7 +111,9 @@ def _keep_what_counts(vault: Vault, disk: Disk, member: Membership, disks: Seque
     disk.welcome = needed
 
 
-def import_disks(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor: Monitor) -> list[Imported]:
+def import_disks(
+    vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor: Monitor
+) -> list[ImportResult]:
     """Import `disks` that were accepted before. Raises MediaError disk-forked, StoreError."""
     results = _import_all(vault, disks, monitor)
     there = stocks(vault, Tally())
@@ -143,7 +145,7 @@ def _leave_out_expired(vault: Vault, disk: Disk, member: Membership, monitor: Mo
     monitor.notice(f"{disk.name}: a point on it has expired in this vault, and is not brought back")
 
 
-def _promised(documents: Iterable[SetDocument], result: Imported) -> list[SetDisk]:
+def _promised(documents: Iterable[SetDocument], result: ImportResult) -> list[SetDisk]:
     """Return the entries of the set documents for this disk, even if it was given up since.
 
     Each entry names the lowest inventory of the disk that is acceptable.
@@ -157,7 +159,7 @@ def _promised(documents: Iterable[SetDocument], result: Imported) -> list[SetDis
     ]
 
 
-def _check_generation(vault: Vault, result: Imported, monitor: Monitor) -> None:
+def _check_generation(vault: Vault, result: ImportResult, monitor: Monitor) -> None:
     """Report a disk in an older state than at its last closing, or with another inventory.
 
     Such a disk lacks the objects that its machine wrote before that closing.
@@ -176,9 +178,11 @@ def _check_generation(vault: Vault, result: Imported, monitor: Monitor) -> None:
             find(monitor, "disk-forked", result.disk.name, detail)
 
 
-def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor: Monitor) -> list[Imported]:
+def _import_all(
+    vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor: Monitor
+) -> list[ImportResult]:
     results = [
-        Imported(disk, member, disk.closed.inventory.generation if disk.closed else 0)
+        ImportResult(disk, member, disk.closed.inventory.generation if disk.closed else 0)
         for disk, member in disks
     ]
     known = members(vault, Tally())
@@ -194,7 +198,7 @@ def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor:
             todo.append(result)
     if not todo:
         return results
-    job = Job(
+    job = ImportJob(
         vault=vault.id,
         job=os.urandom(16).hex(),
         role="authority",
@@ -205,7 +209,9 @@ def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor:
         sweeps.wait(vault, vault.sign(layout.job_prefix(job.job), 1, job), monitor)
         if sweeps.seen(vault) != before:  # a sweep may have deleted archives that were there
             there = stocks(vault, monitor)
-        work = Work(vault, there, there[todo[0].member.key_id].there, len(todo))  # the same for every key
+        work = ImportState(
+            vault, there, there[todo[0].member.key_id].there, len(todo)
+        )  # the same for every key
 
         def import_one(number: int) -> None:
             _import_disk(work, todo[number], monitor)
@@ -217,7 +223,7 @@ def _import_all(vault: Vault, disks: Sequence[tuple[Disk, Membership]], monitor:
     return results
 
 
-def _import_disk(work: Work, result: Imported, monitor: Monitor) -> None:
+def _import_disk(work: ImportState, result: ImportResult, monitor: Monitor) -> None:
     vault, disk, recorder = work.vault, result.disk, Recorder(monitor)
     check_holdings(disk, recorder)
     reading = threading.Lock()  # a disk is read at one place at a time
@@ -266,7 +272,9 @@ def _well_formed(disk: Disk, manifest: Manifest) -> bool:
     return True
 
 
-def _check_arrived(work: Work, result: Imported, found: Sequence[Finding], monitor: Monitor) -> None:
+def _check_arrived(
+    work: ImportState, result: ImportResult, found: Sequence[Finding], monitor: Monitor
+) -> None:
     """Report needed archives that are missing although all disks of a finished set were here.
 
     `found` holds the findings of this disk; they are not repeated. Another importer may have brought archives
@@ -304,7 +312,7 @@ def _has_come(vault: Vault, member: Membership, document: SetDocument, disk: Set
     return bool(vault.view.look(prefix, Inventory, key, Tally(), least=max(1, disk.generation)).facts)
 
 
-def _take_objects(vault: Vault, result: Imported, monitor: Monitor) -> None:
+def _take_objects(vault: Vault, result: ImportResult, monitor: Monitor) -> None:
     """Check every object that is no archive against the inventory, and put the objects that a vault keeps."""
     disk = result.disk
     inventory = disk.closed.inventory if disk.closed else None
@@ -344,12 +352,12 @@ def _take_objects(vault: Vault, result: Imported, monitor: Monitor) -> None:
                 raise IntegrityError("object-damaged", "an object is not the one of its name")
             elif not name.startswith(("requests/", layout.manifest_prefix(disk.label.machine))):
                 raise FormatError("NAME-2", "no object of a disk has such a name")
-            result.objects[name] = Outcome("imported", len(data))
+            result.objects[name] = ObjectOutcome("imported", len(data))
         except (FormatError, IntegrityError, VaultError, MediaError, NotFoundError) as error:
             monitor.finding(Finding(code=error.code, subject=f"{disk.name}/{name}", detail=error.what))
 
 
-def _remember_disk(vault: Vault, result: Imported, monitor: Monitor) -> None:
+def _remember_disk(vault: Vault, result: ImportResult, monitor: Monitor) -> None:
     disk, label = result.disk, result.disk.label
     prefix = layout.received_prefix(label.machine, label.set, label.number)
     data = disk.store.get("label")
@@ -359,7 +367,7 @@ def _remember_disk(vault: Vault, result: Imported, monitor: Monitor) -> None:
         put(result, vault, layout.numbered(prefix, number, disk.closed.digest), disk.closed.data, monitor)
 
 
-def _done_before(vault: Vault, result: Imported, there: Stock, monitor: Monitor) -> bool:
+def _done_before(vault: Vault, result: ImportResult, there: Stock, monitor: Monitor) -> bool:
     """Return whether a receipt says that this inventory was imported whole, and the vault still holds all.
 
     Raises MediaError disk-forked if the vault knows another inventory of the same generation.
@@ -390,7 +398,7 @@ def _done_before(vault: Vault, result: Imported, there: Stock, monitor: Monitor)
     return any(r.whole and r.disk.inventory == closed.digest for r in receipts(vault, monitor))
 
 
-def _has_small(vault: Vault, result: Imported) -> bool:
+def _has_small(vault: Vault, result: ImportResult) -> bool:
     """Return whether the vault holds all other objects of a disk, and holds them whole.
 
     This check reads them, because only the sizes of archives are believed.

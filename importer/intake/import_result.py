@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from formats.documents.job import Job, JobDisk, Receipt
+from formats.documents.job import ImportJob, JobDisk, Receipt
 from formats.documents.vault import Membership
 from formats.ids import HexDigest, MachineId
 from formats.monitor import Finding, Monitor, Tally
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Imported:
+class ImportResult:
     """The result of the import of one disk.
 
     `whole`: the vault holds everything that this disk can give it. `finished`: its export has ended, and no
@@ -40,23 +40,23 @@ class Imported:
     announced: int = 0
     not_needed: int = 0
     findings: list[Finding] = field(default_factory=list)
-    objects: dict[str, "Outcome"] = field(default_factory=dict)
+    objects: dict[str, "ObjectOutcome"] = field(default_factory=dict)
     healed: set[str] = field(
         default_factory=set
     )  # subjects: objects that were damaged in the vault, and are whole now from the disk
 
-    def outcomes(self) -> dict[str, "Outcome"]:
+    def outcomes(self) -> dict[str, "ObjectOutcome"]:
         """Return the outcome of each object of the disk, also of objects that only a finding names."""
         found = dict(self.objects)
         for finding in self.findings:
             head, _, name = finding.subject.partition("/")
             if name and head == self.disk.name and name not in found:
-                found[name] = Outcome(STATES.get(finding.code, "damaged"), detail=finding.detail)
+                found[name] = ObjectOutcome(STATES.get(finding.code, "damaged"), detail=finding.detail)
         return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ObjectOutcome:
     """The outcome of one object: `imported`, `there` before, `damaged`, `missing`, `unlisted` or `foreign`.
 
     Of a damaged archive, `whole` of its `records` are whole. The others lie in the `damaged` ranges of bytes,
@@ -81,7 +81,7 @@ STATES = {
 }
 
 
-def make_receipt(vault: Vault, job: Job, result: Imported) -> Receipt:
+def make_receipt(vault: Vault, job: ImportJob, result: ImportResult) -> Receipt:
     return Receipt(
         vault=vault.id,
         job=job.job,
@@ -108,7 +108,7 @@ def job_disk(disk: "Disk") -> JobDisk:
 
 
 def leave_out(
-    vault: Vault, result: Imported, known: Mapping[MachineId, Membership], monitor: Monitor
+    vault: Vault, result: ImportResult, known: Mapping[MachineId, Membership], monitor: Monitor
 ) -> None:
     """Take nothing of a set that its machine gave up, and say so.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from formats.errors import NotFoundError
 from formats.ids import HexDigest, hex_digest
 from formats.store.local import SystemRoot
-from formats.store.root import Root
+from formats.store.root import StoreRoot
 from formats.tables.archive import ARCHIVE_SIZE_MAX
 
 ENTRIES_MAX = 1_000_000
@@ -66,7 +66,7 @@ def find(top: Path, missing: Mapping[str, tuple[int, HexDigest]]) -> dict[str, S
     return found
 
 
-def _read(root: Root, stray: Stray) -> bytes:
+def _read(root: StoreRoot, stray: Stray) -> bytes:
     with root.read(stray.name) as file:
         if os.fstat(file.fileno()).st_size != stray.size:
             raise NotFoundError(str(stray))
@@ -80,7 +80,7 @@ def moved_folders(top: Path) -> Iterator[Path]:
             yield (top / stray.name).parent
 
 
-def _files(top: Path) -> Iterator[tuple[Root, Stray]]:
+def _files(top: Path) -> Iterator[tuple[StoreRoot, Stray]]:
     """Yield the regular files below `top`, on its own file system; links are not followed."""
     left = ENTRIES_MAX
     try:

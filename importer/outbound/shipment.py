@@ -52,15 +52,15 @@ from importer.intake.archive_copy import side_by_side
 from importer.intake.intake import check_disk
 from importer.outbound.shipment_contents import Cargo, load_cargo
 from importer.outbound.shipment_disk import RESERVE, OutboundDisk, label_at
-from importer.outbound.shipment_records import Outgoing, give_up, listed, next_disk, of_point
-from importer.vault.points import Point
+from importer.outbound.shipment_records import OutgoingShipment, give_up, listed, next_disk, of_point
+from importer.vault.points import VaultPoint
 from importer.vault.vault import Vault
 
 P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
-class Shipped:
+class ShipmentResult:
     """The result of a run.
 
     `sizes` are those of the archives of the point in the vault, and `left` those of the archives that are
@@ -82,13 +82,13 @@ class Shipped:
 
 def ship(
     vault: Vault,
-    point: Point,
+    point: VaultPoint,
     paths: Sequence[Path],
     monitor: Monitor,
     *,
     without: Collection[int] = (),
     again: bool = False,
-) -> Shipped:
+) -> ShipmentResult:
     """Write a point onto the disks mounted at `paths`.
 
     `without` are earlier disks that count as lost from now on. `again` begins a new shipment. Raises
@@ -145,7 +145,9 @@ def _lies_in(path: str, folder: str) -> bool:
         return False
 
 
-def _finished_before(shipment: Outgoing, point: Point, paths: Sequence[Path], cargo: Cargo) -> Shipped:
+def _finished_before(
+    shipment: OutgoingShipment, point: VaultPoint, paths: Sequence[Path], cargo: Cargo
+) -> ShipmentResult:
     """Put the set document onto disks that were not there when the shipment was finished.
 
     Nothing else is to be done.
@@ -159,7 +161,7 @@ def _finished_before(shipment: Outgoing, point: Point, paths: Sequence[Path], ca
             folder = path / layout.DISK_FOLDER / layout.disk_folder(shipment.set, number)
             with LocalStore.open(str(folder)) as store:
                 store.put_new(_set_name(point.manifest, signed), signed)
-    return Shipped(shipment.set, (), len(document.disks), cargo.sizes, before=True)
+    return ShipmentResult(shipment.set, (), len(document.disks), cargo.sizes, before=True)
 
 
 def _set_name(manifest: Manifest, signed: bytes) -> str:
@@ -170,7 +172,7 @@ class _Shipping:
     """One run: the state that its threads share."""
 
     def __init__(
-        self, vault: Vault, point: Point, shipment: Outgoing, cargo: Cargo, monitor: Monitor
+        self, vault: Vault, point: VaultPoint, shipment: OutgoingShipment, cargo: Cargo, monitor: Monitor
     ) -> None:
         self._vault = vault
         self._point = point
@@ -183,7 +185,7 @@ class _Shipping:
         self._lost: set[str] = set()
         self._queue: deque[Holding] = deque()
 
-    def run(self, paths: Sequence[Path], opened: ExitStack) -> Shipped:
+    def run(self, paths: Sequence[Path], opened: ExitStack) -> ShipmentResult:
         for path in paths:
             self._on(path, self._attach, path, opened)
         if not self._disks:
@@ -205,7 +207,7 @@ class _Shipping:
             and self._cargo.whole
             and self._finish()
         )
-        return Shipped(
+        return ShipmentResult(
             self._shipment.set,
             tuple(self._disks),
             len(self._shipment.closed()),

@@ -9,7 +9,7 @@ from formats.documents.vault import Slots
 from formats.monitor import Finding, Monitor, Tally
 from formats.tables.archive import METADATA_CLASS
 from formats.tables.holdings import Holding
-from importer.vault.points import Point, load_needs, need_digests, stocks
+from importer.vault.points import VaultPoint, load_needs, need_digests, stocks
 from importer.vault.vault import Vault
 
 
@@ -33,7 +33,7 @@ class Cargo:
         return tuple(holding.size for holding in (*self.catalog, *self.content))
 
 
-def load_cargo(vault: Vault, point: Point, monitor: Monitor) -> Cargo:
+def load_cargo(vault: Vault, point: VaultPoint, monitor: Monitor) -> Cargo:
     """Return the cargo of a point. Raises FormatError, IntegrityError, StoreError.
 
     If the vault lacks a part, this is a finding.
@@ -63,7 +63,7 @@ def load_cargo(vault: Vault, point: Point, monitor: Monitor) -> Cargo:
     )
 
 
-def _small(vault: Vault, point: Point) -> Iterator[tuple[str, bytes]]:
+def _small(vault: Vault, point: VaultPoint) -> Iterator[tuple[str, bytes]]:
     """Yield the small objects that open a point, by name; the manifest comes last."""
     manifest = point.manifest
     prefix, key = layout.slot_prefix(manifest.machine), bytes.fromhex(point.member.public_key)

@@ -12,7 +12,7 @@ from pathlib import Path
 from formats import layout
 from formats.disks import set_folder
 from formats.documents import envelope
-from formats.documents.disk import Held, Inventory, Label
+from formats.documents.disk import Inventory, Label, ListedObject
 from formats.errors import MediaError, NameHeldByOtherError, NotFoundError, damage_aside
 from formats.ids import ArchiveName, HexDigest, SetId, digest, hex_digest
 from formats.monitor import Monitor
@@ -167,7 +167,7 @@ class OutboundDisk:
             created=int(time.time()),
             archives=len(self.held),
             archive_bytes=self._held_bytes,
-            tables=tuple(Held(name=n, size=len(d), digest=hex_digest(d)) for n, d in tables),
+            tables=tuple(ListedObject(name=n, size=len(d), digest=hex_digest(d)) for n, d in tables),
             objects=self._others({name for name, _ in tables}),
         )
         signed = self._vault.signed(inventory)
@@ -183,7 +183,7 @@ class OutboundDisk:
             self.put(layout.index_name(digest(data)), data)
         self._sections = []
 
-    def _others(self, tables: set[str]) -> tuple[Held, ...]:
+    def _others(self, tables: set[str]) -> tuple[ListedObject, ...]:
         held = []
         for name, size in self.store.list(""):
             if (
@@ -191,7 +191,7 @@ class OutboundDisk:
                 and name not in tables
                 and not name.startswith(("archives/", "inventories/", "sets/"))
             ):
-                held.append(Held(name=name, size=size, digest=hex_digest(self.store.get(name))))
+                held.append(ListedObject(name=name, size=size, digest=hex_digest(self.store.get(name))))
         return tuple(held)
 
     def _is_whole(self, name: str, size: int) -> bool:

@@ -18,12 +18,12 @@ from formats.store.contract import Store
 from formats.tables.holdings import Holding
 from formats.view import Fact
 from formats.words import numbered
-from importer.vault.points import Point
+from importer.vault.points import VaultPoint
 from importer.vault.vault import Vault
 
 
 @dataclass
-class Outgoing:
+class OutgoingShipment:
     """One shipment: by disk number its labels, and the newest inventories with their digests.
 
     `finished` is the set document that finished it.
@@ -45,9 +45,9 @@ class Outgoing:
         return [set_disk(inventory, found) for inventory, found in closed]
 
 
-def outgoing(vault: Vault, monitor: Monitor) -> list[Outgoing]:
+def outgoing(vault: Vault, monitor: Monitor) -> list[OutgoingShipment]:
     """Return all shipments, by the time at which they began. Raises StoreError."""
-    found: dict[SetId, Outgoing] = {}
+    found: dict[SetId, OutgoingShipment] = {}
     damaged = set[str]()
     for kind, least, most in ((Label, 0, 0), (Inventory, 1, None), (SetDocument, 1, None)):
         look = vault.view.look(layout.SHIPMENTS, kind, vault.key, Tally(), least=least, most=most)
@@ -61,9 +61,9 @@ def outgoing(vault: Vault, monitor: Monitor) -> list[Outgoing]:
     return sorted((one for one in found.values() if one.labels), key=lambda one: one.begun)
 
 
-def _take(found: dict[SetId, Outgoing], fact: Fact[Any]) -> None:
+def _take(found: dict[SetId, OutgoingShipment], fact: Fact[Any]) -> None:
     document, signed = fact.document, fact.signed
-    one = found.setdefault(document.set, Outgoing(document.set))
+    one = found.setdefault(document.set, OutgoingShipment(document.set))
     if isinstance(document, Label):
         one.labels.setdefault(document.number, (document, signed.data))
     elif isinstance(document, Inventory):
@@ -74,7 +74,7 @@ def _take(found: dict[SetId, Outgoing], fact: Fact[Any]) -> None:
         one.finished = document, signed.data
 
 
-def of_point(vault: Vault, point: Point, monitor: Monitor, *, again: bool) -> Outgoing:
+def of_point(vault: Vault, point: VaultPoint, monitor: Monitor, *, again: bool) -> OutgoingShipment:
     """Return the newest shipment of a point, or a new one if there is none or `again` asks for it."""
     wanted = (point.manifest.machine, point.manifest.point)
     found = [
@@ -82,10 +82,10 @@ def of_point(vault: Vault, point: Point, monitor: Monitor, *, again: bool) -> Ou
         for one in outgoing(vault, monitor)
         if any((label.machine, label.point) == wanted for label, _ in one.labels.values())
     ]
-    return Outgoing(SetId(random_id())) if again or not found else found[-1]
+    return OutgoingShipment(SetId(random_id())) if again or not found else found[-1]
 
 
-def next_disk(vault: Vault, point: Point, shipment: Outgoing) -> int:
+def next_disk(vault: Vault, point: VaultPoint, shipment: OutgoingShipment) -> int:
     """Put the label of a further disk into the vault, and return its number.
 
     The label takes the number. If another station takes it at the same time, the lower name has it. The other
@@ -117,7 +117,7 @@ def next_disk(vault: Vault, point: Point, shipment: Outgoing) -> int:
             return number
 
 
-def give_up(vault: Vault, shipment: Outgoing, number: int) -> None:
+def give_up(vault: Vault, shipment: OutgoingShipment, number: int) -> None:
     """Record that no archive of the shipment lies on a disk any more. Raises UsageError.
 
     An inventory that lists nothing says so; only the vault has it. The error tells that the shipment has no

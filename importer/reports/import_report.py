@@ -7,10 +7,10 @@ from pathlib import Path
 from formats.shell.reports.page import page, section, table
 from formats.wire import Json
 from formats.words import counted, size
-from importer.intake.import_result import Imported, Outcome
+from importer.intake.import_result import ImportResult, ObjectOutcome
 
 
-def write(path: Path, results: list[Imported], summary: dict[str, Json]) -> None:
+def write(path: Path, results: list[ImportResult], summary: dict[str, Json]) -> None:
     """Write the report to `path`: as a page if the path ends in .html, else as JSON. Raises OSError."""
     if path.suffix.lower() in (".html", ".htm"):
         path.write_text(_page(results), encoding="utf-8", errors="backslashreplace")
@@ -25,7 +25,7 @@ def write(path: Path, results: list[Imported], summary: dict[str, Json]) -> None
     path.write_text(report + "\n", encoding="ascii")
 
 
-def _shown(outcome: Outcome) -> dict[str, Json]:
+def _shown(outcome: ObjectOutcome) -> dict[str, Json]:
     shown: dict[str, Json] = {"state": outcome.state}
     if outcome.size:
         shown["size"] = outcome.size
@@ -37,13 +37,13 @@ def _shown(outcome: Outcome) -> dict[str, Json]:
     return shown
 
 
-def _page(results: list[Imported]) -> str:
+def _page(results: list[ImportResult]) -> str:
     counts = Counter(outcome.state for result in results for outcome in result.outcomes().values())
     cards = [(state, f"{number:,}") for state, number in sorted(counts.items())]
     return page("Import report", counted(len(results), "disk"), cards, map(_disk, results))
 
 
-def _disk(result: Imported) -> str:
+def _disk(result: ImportResult) -> str:
     label = result.disk.label
     erase = "may be erased" if result.whole and result.finished else "keep it"
     rows = [(name, outcome.state, _words(outcome)) for name, outcome in result.outcomes().items()]
@@ -53,7 +53,7 @@ def _disk(result: Imported) -> str:
     )
 
 
-def _words(outcome: Outcome) -> str:
+def _words(outcome: ObjectOutcome) -> str:
     if outcome.records:
         ranges = ", ".join(f"{first:,} to {last:,}" for first, last in outcome.damaged)
         return f"{outcome.whole:,} of {outcome.records:,} records are whole; damaged are bytes {ranges or 'of none'}"

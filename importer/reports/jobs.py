@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from formats import layout
-from formats.documents.job import Job, Receipt, Validation
+from formats.documents.job import ImportJob, Receipt, Validation
 from formats.documents.retention import Sweep
 from formats.documents.vault import Membership
 from formats.ids import MachineId
@@ -20,7 +20,7 @@ from importer.vault.vault import Vault, members
 
 
 @dataclass(frozen=True)
-class Done:
+class WorkDone:
     """One piece of work.
 
     `finished` is None if the work goes on or was stopped. `machines` wrote the disks that it read. `objects`
@@ -37,7 +37,7 @@ class Done:
     findings: int
 
 
-def jobs(vault: Vault, monitor: Monitor) -> list[Done]:
+def jobs(vault: Vault, monitor: Monitor) -> list[WorkDone]:
     """Return all work that has papers in the vault, by the time at which it began. Raises StoreError."""
     found = [
         *_imports(vault, monitor),
@@ -48,16 +48,16 @@ def jobs(vault: Vault, monitor: Monitor) -> list[Done]:
     return sorted(found, key=lambda done: (done.started, done.kind))
 
 
-def _imports(vault: Vault, monitor: Monitor) -> Iterator[Done]:
+def _imports(vault: Vault, monitor: Monitor) -> Iterator[WorkDone]:
     known = members(vault, monitor)
     ended: dict[str, list[Receipt]] = defaultdict(list)
     for receipt in receipts(vault, monitor):
         ended[receipt.job].append(receipt)
-    for job in vault.view.documents("jobs", Job, monitor, most=1):
+    for job in vault.view.documents("jobs", ImportJob, monitor, most=1):
         told = ended[job.job]
         over = len(told) >= len(job.disks)
         disks = ", ".join(f"{disk.set[:8]}/{disk.number}" for disk in job.disks)
-        yield Done(
+        yield WorkDone(
             "import",
             job.started,
             max((receipt.finished for receipt in told), default=job.started) if over else None,
@@ -69,17 +69,17 @@ def _imports(vault: Vault, monitor: Monitor) -> Iterator[Done]:
         )
 
 
-def _validations(vault: Vault, monitor: Monitor) -> Iterator[Done]:
+def _validations(vault: Vault, monitor: Monitor) -> Iterator[WorkDone]:
     for run in vault.view.documents("validations", Validation, monitor):
         what = "a sample" if run.sampled else "goes on later" if run.after else "to its end"
-        yield Done("validate", run.started, run.finished, (), what, run.objects, run.bytes, run.damaged)
+        yield WorkDone("validate", run.started, run.finished, (), what, run.objects, run.bytes, run.damaged)
 
 
-def _exports(vault: Vault, monitor: Monitor) -> Iterator[Done]:
+def _exports(vault: Vault, monitor: Monitor) -> Iterator[WorkDone]:
     for one in outgoing(vault, monitor):
         label = one.labels[min(one.labels)][0]
         inventories = [inventory for inventory, _ in one.inventories.values()]
-        yield Done(
+        yield WorkDone(
             "export",
             one.begun,
             one.finished[0].created if one.finished is not None else None,
@@ -91,7 +91,7 @@ def _exports(vault: Vault, monitor: Monitor) -> Iterator[Done]:
         )
 
 
-def _sweeps(vault: Vault, monitor: Monitor) -> Iterator[Done]:
+def _sweeps(vault: Vault, monitor: Monitor) -> Iterator[WorkDone]:
     found: dict[str, dict[str, Sweep]] = defaultdict(dict)
     for document in vault.view.documents(layout.SWEEPS, Sweep, monitor):
         found[document.sweep][document.state] = document
@@ -101,7 +101,7 @@ def _sweeps(vault: Vault, monitor: Monitor) -> Iterator[Done]:
         if first is not None:
             objects, size = (ended.objects, ended.bytes) if ended is not None else (0, 0)
             finished = ended.created if ended is not None else None
-            yield Done("prune", first.created, finished, (), "", objects, size, 0)
+            yield WorkDone("prune", first.created, finished, (), "", objects, size, 0)
 
 
 def _name(known: dict[MachineId, Membership], machine: MachineId) -> str:

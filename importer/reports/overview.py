@@ -4,20 +4,20 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from formats.documents.job import Job
+from formats.documents.job import ImportJob
 from formats.documents.vault import Membership
 from formats.ids import ArchiveName, MachineId, SetId
 from formats.monitor import Monitor, Tally
 from formats.rules.custody import told as told_of
 from formats.rules.replacements import Stock
 from formats.shell.reports import charts, sections
-from formats.shell.reports.facts import DiskFact, JobFact, PointFact, Told, new_bytes, state_of
+from formats.shell.reports.facts import DiskFact, JobFact, PointFact, ReportPage, new_bytes, state_of
 from formats.shell.reports.page import page, section
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need
 from formats.words import counted, moment, size
 from importer.reports.jobs import jobs
-from importer.reports.status import DiskStanding, SetStanding, standings
+from importer.reports.status import DiskStatus, SetStatus, standings
 from importer.vault.losses import listed_on
 from importer.vault.points import History, by_name, stocks
 from importer.vault.receipts import receipts
@@ -27,9 +27,9 @@ from importer.vault.want_lists import lacking
 Wanted = Callable[[Membership], bool]
 
 
-def overview(vault: Vault, now: int, wanted: Wanted, monitor: Monitor) -> Told:
+def overview(vault: Vault, now: int, wanted: Wanted, monitor: Monitor) -> ReportPage:
     """Build the report of a vault about the machines that are `wanted`. Raises StoreError."""
-    told = Told()
+    told = ReportPage()
     known, there = members(vault, monitor), stocks(vault, monitor)
     needed: dict[MachineId, dict[ArchiveName, Need]] = {}
     for member in filter(wanted, by_name(known)):
@@ -62,7 +62,7 @@ def _points(history: History, there: Stock) -> Iterator[PointFact]:
 
 def _speeds(vault: Vault, monitor: Monitor) -> dict[tuple[SetId, int], float]:
     """Return the bytes a second at which each disk was read, if it brought something."""
-    started = {job.job: job.started for job in vault.view.documents("jobs", Job, monitor, most=1)}
+    started = {job.job: job.started for job in vault.view.documents("jobs", ImportJob, monitor, most=1)}
     return {
         (r.disk.set, r.disk.number): r.copied_bytes / max(r.finished - started[r.job], 1)
         for r in receipts(vault, monitor)
@@ -80,7 +80,7 @@ class _View:
     needed: Mapping[ArchiveName, Need]
     speeds: Mapping[tuple[SetId, int], float]
 
-    def disk(self, standing: SetStanding, disk: DiskStanding) -> DiskFact:
+    def disk(self, standing: SetStatus, disk: DiskStatus) -> DiskFact:
         archives = self._archives(standing.set, disk)
         return DiskFact(
             machine=self.member.name,
@@ -93,7 +93,7 @@ class _View:
             archives=tuple(state_of(a, self.needed.get(a.name), self.there, comes=False) for a in archives),
         )
 
-    def _archives(self, disk_set: SetId, disk: DiskStanding) -> list[Holding]:
+    def _archives(self, disk_set: SetId, disk: DiskStatus) -> list[Holding]:
         """Return the archives that a disk's newest inventory lists.
 
         Return none if the disk has not come, or if the inventory or a table cannot be read.
@@ -106,7 +106,7 @@ class _View:
 def _page(
     vault: Vault,
     now: int,
-    told: Told,
+    told: ReportPage,
     needed: Mapping[MachineId, Mapping[ArchiveName, Need]],
     known: Mapping[MachineId, Membership],
     monitor: Monitor,

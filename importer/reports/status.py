@@ -17,7 +17,7 @@ from formats.rules.replacements import Stock
 from formats.tables.needs import Need
 from formats.words import moment
 from importer.intake.custody_log import custody, note_erasable
-from importer.intake.import_result import Imported
+from importer.intake.import_result import ImportResult
 from importer.vault.abandoned import abandoned
 from importer.vault.losses import Losses, is_innocent, listed_on
 from importer.vault.points import History, anybody, by_name, given_up, set_documents, stocks
@@ -28,7 +28,7 @@ Generations = dict[tuple[SetId, int], int]  # the newest generation of a disk's 
 
 
 @dataclass(frozen=True)
-class DiskStanding:
+class DiskStatus:
     """The standing of one disk.
 
     `received` is the newest generation of its inventory that came, or None. `whole`: the vault holds all
@@ -79,7 +79,7 @@ class DiskStanding:
 
 
 @dataclass(frozen=True)
-class SetStanding:
+class SetStatus:
     """The standing of one set of a machine.
 
     It is not `finished` if disks came before the document that ends it. A set that its machine has given up
@@ -88,7 +88,7 @@ class SetStanding:
 
     set: SetId
     finished: bool
-    disks: tuple[DiskStanding, ...]
+    disks: tuple[DiskStatus, ...]
     kept_until: datetime | None = None
 
     def words(self) -> str:
@@ -104,13 +104,13 @@ class SetStanding:
 
 def standings(
     vault: Vault, monitor: Monitor, wanted: Callable[[Membership], bool] = anybody
-) -> Iterator[tuple[Membership, list[SetStanding]]]:
+) -> Iterator[tuple[Membership, list[SetStatus]]]:
     """Yield the sets of each machine that is `wanted`, by the machines' names."""
     found_receipts = receipts(vault, monitor)
     came, wholly = _by_machine(found_receipts), _by_machine(r for r in found_receipts if r.whole)
     known, there = members(vault, monitor), stocks(vault, monitor)
     for member in filter(wanted, by_name(known)):
-        found: dict[SetId, SetStanding] = {}
+        found: dict[SetId, SetStatus] = {}
         received, whole = came[member.machine], wholly[member.machine]
         history = History(vault, member, known, monitor)
         points = {p.manifest.point: p for p in history.points(there[member.key_id])}
@@ -129,9 +129,7 @@ def standings(
                 late = _disk(document.set, number, received, whole, least=gone.generation)
                 disks.append(replace(late, given_up=True))
             disks = [_giving_back(losses, document.set, disk) for disk in disks]
-            found[document.set] = SetStanding(
-                document.set, True, tuple(sorted(disks, key=lambda d: d.number))
-            )
+            found[document.set] = SetStatus(document.set, True, tuple(sorted(disks, key=lambda d: d.number)))
         steps = custody(vault, member, monitor)
         told = {disk for disk in (*received, *steps) if disk[0] not in found}
         ended = abandoned(vault, member, known, monitor)
@@ -141,11 +139,13 @@ def standings(
                 replace(_disk(disk_set, number, received, whole), abandoned=disk_set in ended)
                 for number in numbers
             ]
-            found[disk_set] = SetStanding(disk_set, False, tuple(disks), ended.get(disk_set))
+            found[disk_set] = SetStatus(disk_set, False, tuple(disks), ended.get(disk_set))
         yield member, [_with(standing, steps) for standing in found.values()]
 
 
-def free_others(vault: Vault, results: Sequence[Imported], monitor: Monitor) -> list[tuple[SetId, list[int]]]:
+def free_others(
+    vault: Vault, results: Sequence[ImportResult], monitor: Monitor
+) -> list[tuple[SetId, list[int]]]:
     """Return by set the earlier disks that may be erased only now, because their set is finished.
 
     The function records that in the custody of each disk. Raises StoreError.
@@ -164,7 +164,7 @@ def free_others(vault: Vault, results: Sequence[Imported], monitor: Monitor) -> 
     return found
 
 
-def _with(standing: SetStanding, steps: Mapping[tuple[SetId, int], tuple[Custody, ...]]) -> SetStanding:
+def _with(standing: SetStatus, steps: Mapping[tuple[SetId, int], tuple[Custody, ...]]) -> SetStatus:
     """Return a set with the custody of its disks."""
     disks = tuple(replace(d, steps=steps.get((standing.set, d.number), ())) for d in standing.disks)
     return replace(standing, disks=disks)
@@ -176,8 +176,8 @@ def _lacking(needed: Sequence[Need] | None, there: Stock) -> set[ArchiveName] | 
 
 
 def _still_whole(
-    vault: Vault, member: Membership, disk_set: SetId, disk: DiskStanding, lacking: Set[ArchiveName] | None
-) -> DiskStanding:
+    vault: Vault, member: Membership, disk_set: SetId, disk: DiskStatus, lacking: Set[ArchiveName] | None
+) -> DiskStatus:
     """Return a disk of a point that lacks archives: it is not whole if it lists one of them.
 
     No other disk brings these archives, so that disk is needed again.
@@ -188,7 +188,7 @@ def _still_whole(
     return disk if is_innocent(listed, lacking) else replace(disk, whole=False)
 
 
-def _giving_back(losses: Losses, disk_set: SetId, disk: DiskStanding) -> DiskStanding:
+def _giving_back(losses: Losses, disk_set: SetId, disk: DiskStatus) -> DiskStatus:
     """Return a disk with the flag whether lost files may lie on it."""
     back = disk.received is not None and losses.may_lie_on(
         disk_set, disk.number, disk.received, given_up=disk.given_up
@@ -203,11 +203,11 @@ def _disk(
     whole: Generations,
     *,
     least: int | None = None,
-) -> DiskStanding:
+) -> DiskStatus:
     generation = received.get((disk_set, number))
     if generation is None or (least is not None and generation < least):
-        return DiskStanding(number, None)
-    return DiskStanding(
+        return DiskStatus(number, None)
+    return DiskStatus(
         number, generation, whole.get((disk_set, number), 0) >= (least or generation), least is not None
     )
 

@@ -38,7 +38,7 @@ GARBAGE_LEFT = 0.05
 
 
 @dataclass(frozen=True)
-class Wasting:
+class WastefulArchive:
     """An archive with `size` bytes of records: `dead` bytes of them are needed no more.
 
     `live` has the bits of the records that are still needed.
@@ -50,7 +50,7 @@ class Wasting:
     dead: int
 
 
-def wasting(vault: Vault, live: Live) -> list[Wasting]:
+def wasting(vault: Vault, live: Live) -> list[WastefulArchive]:
     """Return the archives that are worth compacting, those with the largest dead share first.
 
     There are none if few bytes are dead. The archives of `live` must stay.
@@ -63,7 +63,7 @@ def wasting(vault: Vault, live: Live) -> list[Wasting]:
                 partly.discard(section.archive)
                 rows, bits = section.rows(layout.archive_name(section.archive.name)), live[section.archive]
                 lost = sum(row.length for number, row in enumerate(rows) if not bits >> number & 1)
-                found.append(Wasting(section.archive, bits, _record_bytes(section.archive), lost))
+                found.append(WastefulArchive(section.archive, bits, _record_bytes(section.archive), lost))
                 dead += lost
     chosen = []
     left = dead
@@ -78,7 +78,7 @@ def wasting(vault: Vault, live: Live) -> list[Wasting]:
 
 
 def compact(
-    vault: Vault, key_id: str, chosen: Sequence[Wasting], stock: Stock, monitor: Monitor
+    vault: Vault, key_id: str, chosen: Sequence[WastefulArchive], stock: Stock, monitor: Monitor
 ) -> list[tuple[Archive, list[Replaced]]]:
     """Copy the live records of the `chosen` archives into new archives, and sign the replacements.
 
@@ -106,7 +106,7 @@ def compact(
 
 
 def _laid(
-    vault: Vault, key_id: KeyId, archive_class: int, items: Iterable[Wasting], monitor: Monitor
+    vault: Vault, key_id: KeyId, archive_class: int, items: Iterable[WastefulArchive], monitor: Monitor
 ) -> Iterator[tuple[Archive, list[tuple[Need, Section]]]]:
     """Yield new archives, each with the needs and indexes of the old archives that went into it.
 

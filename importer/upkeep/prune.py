@@ -41,7 +41,7 @@ from importer.upkeep.compaction import compact, wasting
 from importer.vault.doubtful import Doubtful
 from importer.vault.reachability import Live, Needed, effective, needed
 from importer.vault.registers import register
-from importer.vault.retention import Decided, decide, publish
+from importer.vault.retention import RetentionDecision, decide, publish
 from importer.vault.sweeps import Sweeping, begin
 from importer.vault.vault import Vault, members
 
@@ -49,14 +49,14 @@ GRACE = timedelta(hours=24)
 
 
 @dataclass
-class Pruned:
+class PruneResult:
     """The decisions of a prune, and the objects that it deleted, rewrote and condemned.
 
     In a rehearsal, these are the changes that it would make. `importing` are the imports that go on: because
     of them, nothing was deleted. `blind` are the machines with unreadable documents.
     """
 
-    decided: list[Decided] = field(default_factory=list)
+    decided: list[RetentionDecision] = field(default_factory=list)
     deleted: int = 0
     deleted_bytes: int = 0
     acquitted: int = 0
@@ -72,7 +72,7 @@ class Pruned:
 
 def prune(
     vault: Vault, wanted: Callable[[Membership], bool], monitor: Monitor, *, rehearse: bool = False
-) -> Pruned:
+) -> PruneResult:
     """Apply the retention of the `wanted` machines, and delete unneeded objects. Raises StoreError."""
     if not rehearse:
         register(vault, monitor)
@@ -94,9 +94,9 @@ def _pruned(
     sweeping: Sweeping | None,
     now: datetime,
     monitor: Monitor,
-) -> Pruned:
+) -> PruneResult:
     """Prune at a time of the store's clock; without `sweeping`, rehearse it."""
-    done = Pruned(decide(vault, known, wanted, int(now.timestamp()), monitor))
+    done = PruneResult(decide(vault, known, wanted, int(now.timestamp()), monitor))
     if sweeping is not None:
         publish(vault, done.decided)
         if any(item.admitted or item.expired for item in done.decided):
@@ -119,7 +119,7 @@ def _sweep(
     known: Mapping[MachineId, Membership],
     found: Needed,
     live: Mapping[str, Live],
-    done: Pruned,
+    done: PruneResult,
     monitor: Monitor,
 ) -> None:
     vault, swept = sweeping.vault, list[HexDigest]()
@@ -184,7 +184,7 @@ def _condemn(
     found: Needed,
     live: Mapping[str, Live],
     now: datetime,
-    done: Pruned,
+    done: PruneResult,
     monitor: Monitor,
     *,
     rehearse: bool,
@@ -219,7 +219,7 @@ def _condemn(
 
 
 def _compact(
-    vault: Vault, key_id: str, found: Needed, live: Live, now: datetime, done: Pruned, monitor: Monitor
+    vault: Vault, key_id: str, found: Needed, live: Live, now: datetime, done: PruneResult, monitor: Monitor
 ) -> None:
     stock = found.stocks[key_id]
     here = {archive: bits for archive, bits in live.items() if stock.holds(archive)}

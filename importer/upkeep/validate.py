@@ -36,12 +36,12 @@ from formats.store.foreign import Strangers
 from formats.tables.holdings import Holding
 from formats.tables.needs import all_of
 from formats.tables.sections import Section
-from importer.intake.archive_copy import PUTS_MAX, Space, side_by_side
+from importer.intake.archive_copy import PUTS_MAX, ReadBuffer, side_by_side
 from importer.upkeep.strangers import Cleaner
 from importer.vault.machines import REQUEST_MAX, read_request
 from importer.vault.points import History, by_name, received_archives, stocks
 from importer.vault.registers import register
-from importer.vault.salvage import Saved, own_index, salvage
+from importer.vault.salvage import SalvageState, own_index, salvage
 from importer.vault.vault import Vault, members
 from importer.vault.want_lists import copied_on, put_saved, sections_in, sign_replacements
 
@@ -52,7 +52,7 @@ UNNAMED = ("label", "custody/")  # their names say nothing of their bytes
 
 
 @dataclass
-class Validated:
+class ValidationResult:
     """The result of a validation.
 
     `after` is the name after which the next run goes on, or None if this run came to the end.
@@ -68,7 +68,7 @@ class Validated:
 
 
 @dataclass(frozen=True)
-class Extent:
+class ValidationScope:
     """The part of a vault that is read: a `sample` of its objects, as a share of 1, until `deadline`.
 
     The deadline is a time of the monotonic clock. With `aside`, foreign things are moved away, and objects
@@ -80,7 +80,7 @@ class Extent:
     aside: bool = False
 
 
-def validate(vault: Vault, extent: Extent, monitor: Monitor) -> Validated:
+def validate(vault: Vault, extent: ValidationScope, monitor: Monitor) -> ValidationResult:
     """Read the vault's objects by their names, from the end of the run before. Raises StoreError."""
     started = int(time.time())
     look = vault.view.look("validations", Validation, vault.key, monitor)
@@ -129,14 +129,14 @@ class _Run:
     """The checks of objects, for several threads."""
 
     def __init__(self, vault: Vault, monitor: Monitor, *, aside: bool) -> None:
-        self.done = Validated()
+        self.done = ValidationResult()
         self._aside = aside
         self.read: set[str] = set()
         self._vault = vault
         self._monitor = monitor
         self._lock = threading.Lock()
         self._mending = threading.Lock()  # damage is rare
-        self._space = Space()
+        self._space = ReadBuffer()
         self._known: dict[ArchiveName, set[tuple[str, Holding]]] | None = None
 
     def check(self, name: str, size: int) -> None:
@@ -254,7 +254,7 @@ class _Run:
         self._vault.store.delete(name)
         return f"; it was set aside, {path}, so that its machine puts it there again, or an import from a disk of it"
 
-    def _saved(self, key_id: str, archive: Holding) -> Saved | None:
+    def _saved(self, key_id: str, archive: Holding) -> SalvageState | None:
         """Save the whole records of an archive for the machines of a key. Return None if it has no index."""
         vault = self._vault
         section = sections_in(vault, [archive]).get(archive.name) or own_index(vault.store, archive)

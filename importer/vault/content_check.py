@@ -21,7 +21,7 @@ from formats.tables.needs import Need
 from importer.vault.points import History, received_archives
 
 
-class Contents:
+class ContentCheck:
     """A check that archives in the vault have the content of their names; each is read once at most."""
 
     def __init__(self, history: History, there: Stock, monitor: Monitor) -> None:

@@ -15,7 +15,7 @@ from importer.vault.vault import Vault
 
 
 @dataclass(frozen=True)
-class Issued:
+class IssuedCredential:
     """A new vault credential and its file.
 
     `opens` tells whether the file opens the vault's storage account, too. It is None if the vault has no such
@@ -27,7 +27,7 @@ class Issued:
     opens: bool | None
 
 
-def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> Issued:
+def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> IssuedCredential:
     """Issue a new vault credential; it ends all credentials that were issued before."""
     number = vault.view.look("credentials", Credential, vault.key, monitor).next_number
     now = datetime.now(UTC)
@@ -48,4 +48,4 @@ def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> Is
     if isinstance(vault.store, Guarded):
         access = vault.store.grant(leaf.not_valid_after_utc)
         opens = access is not None
-    return Issued(document, credential_file.write(signed, key, access), opens)
+    return IssuedCredential(document, credential_file.write(signed, key, access), opens)

@@ -17,7 +17,7 @@ from formats.errors import FormatError, IntegrityError, MediaError, NotFoundErro
 from formats.ids import ArchiveName, Digest, HexDigest, MachineId, SetId, digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.rules.completeness import (
-    Standing,
+    Completeness,
     Waiting,
     all_waiting,
     brings,
@@ -27,7 +27,7 @@ from formats.rules.completeness import (
     read_table,
 )
 from formats.rules.replacements import Stock
-from formats.rules.retention import Kept, read_kept
+from formats.rules.retention import RetentionTerms, read_kept
 from formats.store.contract import Store
 from formats.tables import needs
 from formats.tables.archive import CONTENT_CLASS
@@ -41,13 +41,13 @@ SET_DISKS_MAX = 100_000  # in the set documents of a machine; ten a day for a qu
 
 
 @dataclass(frozen=True)
-class Point:
+class VaultPoint:
     """An admitted manifest, and the standing of its point in the vault."""
 
     manifest: Manifest
     signed: Signed
     member: Membership
-    standing: Standing
+    standing: Completeness
 
 
 def load_needs(store: Store, manifest: Manifest, known: Buckets | None = None) -> list[Need]:
@@ -105,7 +105,9 @@ def anybody(_: Membership) -> bool:
     return True
 
 
-def points(vault: Vault, monitor: Monitor, wanted: Callable[[Membership], bool] = anybody) -> Iterator[Point]:
+def points(
+    vault: Vault, monitor: Monitor, wanted: Callable[[Membership], bool] = anybody
+) -> Iterator[VaultPoint]:
     """Yield all points of the machines that are `wanted`, by machine and sequence.
 
     Findings about other machines are not reported.
@@ -172,16 +174,16 @@ class History:
             self._needed[signed.digest] = self._needs(manifest, Tally())
         return self._needed[signed.digest]
 
-    def points(self, there: Stock) -> Iterator[Point]:
+    def points(self, there: Stock) -> Iterator[VaultPoint]:
         """Yield the points by sequence, each with its standing."""
         for manifest, signed in self.found:
             needed = self.needed(signed)
             if needed is None:  # nobody can tell which of them are there
                 archives = manifest.totals.archives
-                yield Point(manifest, signed, self.member, Standing(archives, archives))
+                yield VaultPoint(manifest, signed, self.member, Completeness(archives, archives))
                 continue
             standing = judge(needed, there, self.waiting, self.needed_by, self.in_post)
-            yield Point(manifest, signed, self.member, standing)
+            yield VaultPoint(manifest, signed, self.member, standing)
 
     @cached_property
     def waiting(self) -> list[Waiting]:
@@ -251,7 +253,7 @@ def sets(vault: Vault, member: Membership, monitor: Monitor) -> list[SetDocument
 
 
 def unexpired(
-    vault: Vault, member: Membership, kept: Kept, monitor: Monitor
+    vault: Vault, member: Membership, kept: RetentionTerms, monitor: Monitor
 ) -> list[tuple[Manifest, Signed]]:
     """Return the points of one machine that have not expired, by sequence, in all of their revisions."""
     return [item for item in manifests(vault, member, monitor) if item[0].point not in kept.expired]

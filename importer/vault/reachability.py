@@ -13,7 +13,7 @@ from operator import or_
 from formats import layout
 from formats.documents.damage import Replacement, Wants
 from formats.documents.disk import TAKEN_BACK_DAYS, Inventory, SetDocument
-from formats.documents.job import Job, Receipt
+from formats.documents.job import ImportJob, Receipt
 from formats.documents.vault import COUNTED_SIZE, Counted, Membership
 from formats.errors import FormatError, IntegrityError, NotFoundError
 from formats.ids import ArchiveName, HexDigest, MachineId, PointId, SetId, fingerprint
@@ -317,7 +317,7 @@ def _of_wants(vault: Vault, key_id: str, found: Needed) -> None:
 def _importing(vault: Vault, now: float) -> Iterator[str]:
     """Yield the imports that go on: not ended, not too old, and not killed in this home."""
     ended = Counter(receipt.job for receipt in receipts(vault, Tally()))
-    for fact in vault.view.look("jobs", Job, vault.key, Tally(), most=1).facts:
+    for fact in vault.view.look("jobs", ImportJob, vault.key, Tally(), most=1).facts:
         job = fact.document
         if ended[job.job] >= len(job.disks) or now - _written(vault, fact.name) > JOB_MAX:
             continue

@@ -14,7 +14,7 @@ from typing import Any
 from formats import layout
 from formats.documents.disk import Inventory, SetDocument
 from formats.documents.manifest import Manifest
-from formats.documents.register import ENTRIES_MAX, Entry, Register
+from formats.documents.register import ENTRIES_MAX, Register, RegisterEntry
 from formats.documents.retention import Policy, Terms
 from formats.documents.vault import Credential, Descriptor, Membership, Slots
 from formats.ids import MachineId
@@ -82,7 +82,7 @@ def _put(
     vault: Vault,
     subject: str,
     *,
-    entries: tuple[Entry, ...] = (),
+    entries: tuple[RegisterEntry, ...] = (),
     forgotten: tuple[str, ...] = (),
 ) -> Fact[Register]:
     """Put a register after all that are there or are known to have been there.
@@ -156,9 +156,9 @@ def _documents(vault: Vault, known: Mapping[MachineId, Membership]) -> Iterator[
         )
 
 
-def _entry(fact: Fact[Any]) -> Entry:
+def _entry(fact: Fact[Any]) -> RegisterEntry:
     document = fact.document
-    return Entry(
+    return RegisterEntry(
         name=fact.name,
         point=document.point if isinstance(document, Manifest) else None,
         key_id=document.key_id if isinstance(document, Membership) else None,

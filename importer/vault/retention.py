@@ -16,13 +16,13 @@ from formats.ids import HexDigest, MachineId, PointId
 from formats.monitor import Monitor, Tally
 from formats.rules.retention import USUAL, Claim, admit, expiring
 from formats.store.contract import Guarded
-from importer.vault.content_check import Contents
+from importer.vault.content_check import ContentCheck
 from importer.vault.points import History, by_name, stocks
 from importer.vault.vault import Vault
 
 
 @dataclass(frozen=True)
-class Decided:
+class RetentionDecision:
     """The decisions about a machine's points.
 
     `policy` is the number of its policy, 0 if the usual one holds. `number` is that of the last document
@@ -42,14 +42,14 @@ def decide(
     wanted: Callable[[Membership], bool],
     now: int,
     monitor: Monitor,
-) -> list[Decided]:
+) -> list[RetentionDecision]:
     """Return the decisions that are due now about the points of the `wanted` machines. Raises StoreError."""
     there = stocks(vault, Tally())
     found = []
     for member in filter(wanted, by_name(known)):
         history = History(vault, member, known, Tally())
         whole, partial = dict[str, Manifest](), list[Manifest]()
-        claims, contents = [], Contents(history, there[member.key_id], monitor)
+        claims, contents = [], ContentCheck(history, there[member.key_id], monitor)
         # A point that was whole once does not become partial by a later revision: a machine's word shortens nothing.
         once = {m.point for m, _ in history.all if m.point_kind != "partial"} | history.kept.terms.keys()
         for point in history.points(there[member.key_id]):
@@ -72,7 +72,7 @@ def decide(
         ended = set(expiring(history.kept, _numbered(whole.values()), _numbered(partial), now, doubted))
         if not history.kept.whole:  # a term that is lost may have been a longer one
             ended.clear()
-        decided = Decided(
+        decided = RetentionDecision(
             member,
             policy.number if policy else 0,
             history.kept.number,
@@ -98,7 +98,7 @@ def policy_of(vault: Vault, member: Membership, monitor: Monitor) -> tuple[Polic
     return found if found is not None and found.machine == member.machine else None, look.hidden is None
 
 
-def publish(vault: Vault, decided: Iterable[Decided]) -> None:
+def publish(vault: Vault, decided: Iterable[RetentionDecision]) -> None:
     """Sign the decisions, in documents of bounded size."""
     for item in decided:
         machine = item.member.machine

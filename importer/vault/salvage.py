@@ -15,12 +15,12 @@ from formats.ids import KeyId, digest
 from formats.store.contract import Store
 from formats.tables.archive import FOOTER, Archive, ArchiveBuilder
 from formats.tables.holdings import Holding
-from formats.tables.index import ROW, Row, record_digest
+from formats.tables.index import ROW, IndexRow, record_digest
 from formats.tables.sections import Section
 
 
 @dataclass(frozen=True)
-class Saved:
+class SalvageState:
     """The state of an archive of `records` records.
 
     `whole` are the numbers of the whole ones. `archive` holds the wanted ones among these, if there are any.
@@ -53,7 +53,7 @@ def own_index(store: Store, archive: Holding) -> Section | None:
 
 def salvage(
     store: Store, archive: Holding, section: Section, key_id: KeyId, wanted: Callable[[int], bool]
-) -> Saved:
+) -> SalvageState:
     """Read the records of a damaged archive one by one, and lay whole ones into a new archive.
 
     The new archive holds the records that are `wanted` by their numbers. Its bytes do not depend on its
@@ -79,10 +79,10 @@ def salvage(
         if wanted(number):
             builder.add(row.kind, row.chunk, record, row.record_digest)
     made = builder.finish() if len(builder) else None
-    return Saved(len(rows), tuple(whole), made, tuple(damaged))
+    return SalvageState(len(rows), tuple(whole), made, tuple(damaged))
 
 
-def _record(store: Store, name: str, row: Row) -> bytes | None:
+def _record(store: Store, name: str, row: IndexRow) -> bytes | None:
     """Return a record if it is whole; it is read twice before it is given up."""
     for _ in range(2):
         with damage_aside():

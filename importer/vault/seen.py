@@ -13,7 +13,7 @@ SUBJECTS_MAX = 100_000
 ADDRESSES_MAX = 100
 
 
-class Last(Record):
+class LastRegister(Record):
     """The last register of a subject that this home signed or saw."""
 
     subject: str = member(text(32))
@@ -26,7 +26,7 @@ class Seen(Record):
     """The addresses at which this home opened a vault, and the last register of each subject there."""
 
     addresses: tuple[str, ...] = member(many(text(1000), ADDRESSES_MAX), default=())
-    registers: tuple[Last, ...] = member(many(nested(Last), SUBJECTS_MAX), default=())
+    registers: tuple[LastRegister, ...] = member(many(nested(LastRegister), SUBJECTS_MAX), default=())
     since: int = member(integer(), default=0)  # when the vault was made again, empty
 
     @property
@@ -43,7 +43,7 @@ class Seen(Record):
             if subject not in newest or newest[subject].number <= pin.number:
                 newest[subject] = pin
         registers = (
-            Last(subject=s, number=p.number, digest=HexDigest(p.digest), key_id=p.key_id)
+            LastRegister(subject=s, number=p.number, digest=HexDigest(p.digest), key_id=p.key_id)
             for s, p in sorted(newest.items())
         )
         return Seen(addresses=addresses, registers=tuple(registers), since=self.since)

@@ -30,21 +30,21 @@ from formats.monitor import Monitor
 from formats.store.contract import Store
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.tables.sections import Section
-from seed.backup.doubting import Doubting
+from seed.backup.doubting import DoubtCheck
 from seed.backup.scan_totals import Measuring
 from seed.home.disk_sets import current_set
 from seed.home.home import Home, LeftOut
 from seed.home.items import Scope, check_any_there, check_home_room, choose_scope, own_folders
-from seed.pipeline.catalog_writer import Catalogued
+from seed.pipeline.catalog_writer import CatalogResult
 from seed.pipeline.packing import METADATA_SIZE, BufferPool, Packer
-from seed.pipeline.pipeline import Run
-from seed.pipeline.sealing import Known
-from seed.pipeline.small_file_worker import helping
+from seed.pipeline.pipeline import Pipeline
+from seed.pipeline.sealing import KnownChunks
+from seed.pipeline.small_file_worker import small_file_workers
 from seed.points import previous_rows as basis
 from seed.revision.recovered_files import TakenBack, take_back
 from seed.session.new_manifest import describe, sign_manifest
-from seed.session.session import Before, ChangedError, Work
-from seed.source.system import Found, Walk
+from seed.session.session import ChangedError, PreviousPoints, Session
+from seed.source.system import FoundEntry, Walk
 from seed.targets.vault_upload import ARCHIVE_SIZE, BUFFERS
 
 PARTIAL_EVERY = 3600.0  # seconds between two partial points
@@ -52,7 +52,7 @@ AGAIN = 10  # times that a run starts anew without condemned archives on which i
 
 
 @dataclass(frozen=True)
-class Options:
+class BackupOptions:
     """Options of a backup.
 
     Set `ignore_inode` if a file system gives the same file other numbers each time.
@@ -63,7 +63,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Backed:
+class BackupResult:
     """The result of a backup.
 
     It holds the manifest, and counts the archives that wait for disks and the archives that were sent. It
@@ -104,7 +104,7 @@ def _check_seeded(home: Home) -> None:
         )
 
 
-def backup(home: Home, scope: Scope, vault: Store, options: Options, monitor: Monitor) -> Backed:
+def backup(home: Home, scope: Scope, vault: Store, options: BackupOptions, monitor: Monitor) -> BackupResult:
     """Put a new recovery point of the prepared scope into the vault. The caller has locked the home.
 
     Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted. The same call continues
@@ -112,50 +112,56 @@ def backup(home: Home, scope: Scope, vault: Store, options: Options, monitor: Mo
     """
     catalogs: list[Section] = []
     for _ in range(AGAIN):
-        with suppress(ChangedError), Work.open(home, vault, monitor) as work:
-            return back_up(work, scope, options, catalogs)
-    with Work.open(home, vault, monitor) as work:
-        return back_up(work, scope, options, catalogs)
+        with suppress(ChangedError), Session.open(home, vault, monitor) as session:
+            return back_up(session, scope, options, catalogs)
+    with Session.open(home, vault, monitor) as session:
+        return back_up(session, scope, options, catalogs)
 
 
-def back_up(work: Work, scope: Scope, options: Options, catalogs: list[Section] | None = None) -> Backed:
+def back_up(
+    session: Session, scope: Scope, options: BackupOptions, catalogs: list[Section] | None = None
+) -> BackupResult:
     """Put a new recovery point of `scope`.
 
     If archives on which the run builds are condemned, the sealed parts of its catalog stay in `catalogs`. The
     next run with the same `catalogs` continues from there. Raises as `backup`, and ChangedError.
     """
-    home = work.home
-    work.settle()
+    home = session.home
+    session.settle()
     if catalogs is not None:
-        work.take_up(catalogs)
-    before = Before.of(work)
-    if taken_back := take_back(work, before.points, options.level):
-        before = Before.of(work)
-    walk = Walk(scope.items, scope.rules(own_folders(home, work.vault.address)), work.monitor)
-    doubting = Doubting(home, scope, work.own, before.points, work.monitor)
-    catalogued = _read(work, before, walk, options)
+        session.take_up(catalogs)
+    before = PreviousPoints.of(session)
+    if taken_back := take_back(session, before.points, options.level):
+        before = PreviousPoints.of(session)
+    walk = Walk(scope.items, scope.rules(own_folders(home, session.vault.address)), session.monitor)
+    doubting = DoubtCheck(home, scope, session.own, before.points, session.monitor)
+    catalogued = _read(session, before, walk, options)
     doubts = doubting.judge(catalogued.held)
-    backed = _commit(work, before, catalogued, "incremental", doubts)
+    backed = _commit(session, before, catalogued, "incremental", doubts)
     doubting.remember(backed.manifest.point, doubts)
     if not scope.once:  # the work of a stopped run of the usual items stays
         home.save_state(replace(home.state, usual=backed.manifest.point))
-        work.forget()
+        session.forget()
     return replace(backed, taken_back=taken_back)
 
 
-def _read(work: Work, before: Before, walk: Walk, options: Options) -> Catalogued:
+def _read(session: Session, before: PreviousPoints, walk: Walk, options: BackupOptions) -> CatalogResult:
     """Read the changes and send them. The finished work stays, however the run ends."""
-    identity, monitor, key_id = work.home.identity, work.monitor, work.home.identity.master.key_id
+    identity, monitor, key_id = session.home.identity, session.monitor, session.home.identity.master.key_id
     with ExitStack() as stack:
-        helpers = stack.enter_context(helping(identity.master, options.level, identity.chunking.bundle_size))
-        known = Known()
-        with work.ground():
-            known.add_sections(chain(before.reuse.all_sections(), work.uplink.sections, work.cache.sections))
-        content = Packer(BufferPool(ARCHIVE_SIZE, BUFFERS), work.uplink, CONTENT_CLASS, key_id)
-        metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, key_id)
-        rows, journal = basis.begin(work.folder, before.rows(monitor))
-        run = Run(
-            identity, helpers, content, metadata, known, rows, journal, monitor, options.level, before.contents,
+        workers = stack.enter_context(
+            small_file_workers(identity.master, options.level, identity.chunking.bundle_size)
+        )
+        known = KnownChunks()
+        with session.ground():
+            known.add_sections(
+                chain(before.reuse.all_sections(), session.uplink.sections, session.cache.sections)
+            )
+        content = Packer(BufferPool(ARCHIVE_SIZE, BUFFERS), session.uplink, CONTENT_CLASS, key_id)
+        metadata = Packer(BufferPool(METADATA_SIZE, 2), session.cache, METADATA_CLASS, key_id)
+        rows, journal = basis.begin(session.folder, before.rows(monitor))
+        run = Pipeline(
+            identity, workers, content, metadata, known, rows, journal, monitor, options.level, before.contents,
             walk.roots,
         )  # fmt: skip
         run.unchanged.ignore_inode = options.ignore_inode
@@ -163,25 +169,25 @@ def _read(work: Work, before: Before, walk: Walk, options: Options) -> Catalogue
 
         def so_far() -> None:
             catalogued = run.so_far()
-            work.uplink.drain()
-            _commit(work, before, catalogued, "partial")
+            session.uplink.drain()
+            _commit(session, before, catalogued, "partial")
 
         stack.enter_context(Measuring(walk, monitor))
         try:
             run.read(_now_and_then(walk, so_far))
             catalogued = run.finish()
-            work.uplink.drain()
+            session.uplink.drain()
         except Exception as error:
             with suppress(OffseedError):  # report only the first error
                 run.checkpoint()
                 if isinstance(error, Interrupted):
                     run.flush()
-                    work.uplink.drain()
+                    session.uplink.drain()
             raise
     return catalogued
 
 
-def _now_and_then(walk: Iterable[Found], action: Callable[[], None]) -> Iterator[Found]:
+def _now_and_then(walk: Iterable[FoundEntry], action: Callable[[], None]) -> Iterator[FoundEntry]:
     """Yield the entries of the walk. Call `action` every hour, between two entries."""
     due = time.monotonic() + PARTIAL_EVERY
     for found in walk:
@@ -192,20 +198,26 @@ def _now_and_then(walk: Iterable[Found], action: Callable[[], None]) -> Iterator
 
 
 def _commit(
-    work: Work, before: Before, catalogued: Catalogued, kind: str, doubts: Sequence[Doubt] = ()
-) -> Backed:
+    session: Session,
+    before: PreviousPoints,
+    catalogued: CatalogResult,
+    kind: str,
+    doubts: Sequence[Doubt] = (),
+) -> BackupResult:
     """Write from the catalog to the manifest in the vault, in the order above. Raises as `Work.publish`."""
-    home, cache = work.home, work.cache
-    sections = (*before.reuse.sections, *work.uplink.sections, *cache.sections)
-    needs = (*before.reuse.needs, *work.described)
-    with work.ground():
-        described = describe(sections, catalogued, needs, work.own.condemned, before.reuse.further)
+    home, cache = session.home, session.cache
+    sections = (*before.reuse.sections, *session.uplink.sections, *cache.sections)
+    needs = (*before.reuse.needs, *session.described)
+    with session.ground():
+        described = describe(sections, catalogued, needs, session.own.condemned, before.reuse.further)
     signed = sign_manifest(home, catalogued, described, point=PointId(random_id()), kind=kind, doubts=doubts)
-    manifest = work.publish(described, signed, before.reuse.promised)
+    manifest = session.publish(described, signed, before.reuse.promised)
     home.save_state(replace(home.state, acknowledged=hex_digest(signed)))
-    work.described = described.needed
+    session.described = described.needed
     promised = len(described.archives & before.reuse.promised)
     new = [
-        s.archive for s in (*work.uplink.sections, *cache.sections) if s.archive.name in described.archives
+        s.archive for s in (*session.uplink.sections, *cache.sections) if s.archive.name in described.archives
     ]
-    return Backed(manifest, hex_digest(signed), promised, len(new), sum(a.size for a in new), tuple(doubts))
+    return BackupResult(
+        manifest, hex_digest(signed), promised, len(new), sum(a.size for a in new), tuple(doubts)
+    )

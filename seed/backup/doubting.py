@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError
 from formats.ids import PointId
-from formats.keyed.catalog import Entry
+from formats.keyed.catalog import CatalogEntry
 from formats.keyed.root import Doubt
 from formats.monitor import Finding, Monitor, Tally
 from formats.rules.retention import read_kept
@@ -23,11 +23,11 @@ from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.words import counted, one_line
 from seed.home.disk_sets import kept_sets
-from seed.home.doubt_records import Held, PointHeld, Remembered, shown, told
+from seed.home.doubt_records import ItemCount, PointCounts, UsualItems, shown, told
 from seed.home.home import Home
 from seed.home.items import Scope
 from seed.points.item_totals import by_item, count_rows, is_mount, tagged_folders, without
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.machine_keys import own_machines
 from seed.points.point_reader import PointReader
 from seed.points.points import Point, points
@@ -38,11 +38,11 @@ RUNS, SPAN = 3, 7 * 86_400  # a doubt ends after this many runs with the same st
 CANDIDATES = 10  # last good points in which to look for the items, if the home does not know the good one
 
 
-class Doubting:
+class DoubtCheck:
     """A comparison of the source that a run found with the last good point of the same items."""
 
     def __init__(
-        self, home: Home, scope: Scope, union: Union, found: Sequence[Point], monitor: Monitor
+        self, home: Home, scope: Scope, union: LayeredStore, found: Sequence[Point], monitor: Monitor
     ) -> None:
         """Choose the good point. `found` are the points in `union` that have not expired.
 
@@ -50,14 +50,14 @@ class Doubting:
         """
         self._home, self._scope, self._union, self._monitor = home, scope, union, monitor
         self._items = _places(scope.items)
-        self._known = Remembered.of(home)
+        self._known = UsualItems.of(home)
         whole = [point for point in found if point.manifest.point_kind != "partial"]
         self._good = self._choose(whole)
         later = whole[whole.index(self._good) + 1 :] if self._good is not None else []
         doubted = [point for point in later if point.manifest.doubted]
         self._before = {doubt.item: doubt for point in doubted[-1:] for doubt in point.root.doubts or ()}
 
-    def judge(self, held: Sequence[Held]) -> tuple[Doubt, ...]:
+    def judge(self, held: Sequence[ItemCount]) -> tuple[Doubt, ...]:
         """Return the doubts about a point that holds `held` of its items. Each doubt is a finding."""
         held = [replace(one, mounted=is_mount(one.item)) for one in held]
         self._held = tuple(held)
@@ -78,14 +78,14 @@ class Doubting:
         """Keep the items that this run found, once its point is there. Raises HomeError."""
         if self._scope.once:
             return
-        last = PointHeld(point=point, items=self._held)
+        last = PointCounts(point=point, items=self._held)
         good = last if not doubts else self._known.good
         if doubts and good is None and self._good is not None:
-            good = PointHeld(point=self._good.manifest.point, items=self._good_held or ())
-        Remembered(good=good, last=last if doubts else None, doubts=doubts).save(self._home)
+            good = PointCounts(point=self._good.manifest.point, items=self._good_held or ())
+        UsualItems(good=good, last=last if doubts else None, doubts=doubts).save(self._home)
 
-    _held: tuple[Held, ...] = ()
-    _good_held: tuple[Held, ...] | None = None
+    _held: tuple[ItemCount, ...] = ()
+    _good_held: tuple[ItemCount, ...] | None = None
 
     def _choose(self, whole: Sequence[Point]) -> Point | None:
         """Return the point to compare with.
@@ -114,12 +114,12 @@ class Doubting:
             first <= _key(item) + b"\1" and _key(item) <= last for item in items for first, last in keys
         )
 
-    def _compare(self, good: Point, held: dict[bytes, Held]) -> Iterator[Doubt]:
+    def _compare(self, good: Point, held: dict[bytes, ItemCount]) -> Iterator[Doubt]:
         before = self._held_by(good)
         moved = _gained(before, held)
         for item in self._items:
             then = before.get(item)
-            now = held.get(item) or Held(item=item, entries=0, size=0, mounted=False)
+            now = held.get(item) or ItemCount(item=item, entries=0, size=0, mounted=False)
             if then is None or not then.entries:
                 continue
             why = _why(then, now, moved)
@@ -130,25 +130,25 @@ class Doubting:
                     self._doubt(path, "unmounted", None, None) for path in then.mounts if self._is_lost(path)
                 )
 
-    def _held_by(self, good: Point) -> dict[bytes, Held]:
+    def _held_by(self, good: Point) -> dict[bytes, ItemCount]:
         """Return how much the items held in the good point.
 
         The home remembers it, or else the catalog of the point tells it.
         """
         known = self._known.good
         if known is None or known.point != good.manifest.point or self._scope.once:
-            known = PointHeld(point=good.manifest.point, items=count_rows(self._items, self._rows(good)))
+            known = PointCounts(point=good.manifest.point, items=count_rows(self._items, self._rows(good)))
         self._good_held = known.items
         found = by_item(known.items)
         if missing := [item for item in self._items if item not in found]:
             found |= by_item(count_rows(missing, self._rows(good)))
         return found
 
-    def _rows(self, point: Point) -> Iterator[Entry]:
+    def _rows(self, point: Point) -> Iterator[CatalogEntry]:
         for _, entries in PointReader(self._union, point, self._monitor).segments():
             yield from entries
 
-    def _is_unexplained(self, then: Held, now: Held, moved: tuple[int, int]) -> bool:
+    def _is_unexplained(self, then: ItemCount, now: ItemCount, moved: tuple[int, int]) -> bool:
         """Return whether the patterns and options that leave files out do not explain a smaller item.
 
         If they explain it, a notice says so.
@@ -188,7 +188,7 @@ class Doubting:
             excludes.match(b"/" + b"/".join(parts[: n + 1])) for n in range(len(parts))
         )
 
-    def _doubt(self, item: bytes, why: str, then: Held | None, now: Held | None) -> Doubt:
+    def _doubt(self, item: bytes, why: str, then: ItemCount | None, now: ItemCount | None) -> Doubt:
         assert self._good is not None
         return Doubt(
             item=item[:1024],
@@ -224,7 +224,7 @@ class Doubting:
 
 
 @contextmanager
-def doubting(home: Home, scope: Scope, vault: Store | None, monitor: Monitor) -> Iterator[Doubting]:
+def doubting(home: Home, scope: Scope, vault: Store | None, monitor: Monitor) -> Iterator[DoubtCheck]:
     """Compare with the points that the home keeps, and with those of the vault if it is reached."""
     with ExitStack() as stack:
         folders = [home.path / "cache", *(k.cache for k in kept_sets(home) if k.state.status == "finished")]
@@ -234,7 +234,7 @@ def doubting(home: Home, scope: Scope, vault: Store | None, monitor: Monitor) ->
                 store = LocalStore.open(str(folder), read_only=True)
                 stack.callback(store.close)
                 stores.append(store)
-        union = Union([*stores, *([vault] if vault is not None else [])])
+        union = LayeredStore([*stores, *([vault] if vault is not None else [])])
         machines = own_machines(home.identity, union.stores, Tally())
         expired = {
             point
@@ -243,7 +243,7 @@ def doubting(home: Home, scope: Scope, vault: Store | None, monitor: Monitor) ->
             for point in read_kept(home.identity.view(vault), machine.machine, Tally()).expired
         }
         found = [p for p in points(union, machines, Tally()) if p.manifest.point not in expired]
-        yield Doubting(home, scope, union, found, monitor)
+        yield DoubtCheck(home, scope, union, found, monitor)
 
 
 def _places(items: Sequence[bytes]) -> list[bytes]:
@@ -251,14 +251,14 @@ def _places(items: Sequence[bytes]) -> list[bytes]:
     return outermost([*items, *(os.path.realpath(item) for item in items if os.path.islink(item))])
 
 
-def _gained(before: dict[bytes, Held], now: dict[bytes, Held]) -> tuple[int, int]:
+def _gained(before: dict[bytes, ItemCount], now: dict[bytes, ItemCount]) -> tuple[int, int]:
     """Return the entries and bytes that items have gained. Files that moved to another item are not gone."""
     pairs = [(before.get(item), held) for item, held in now.items()]
     entries = sum(max(0, held.entries - (then.entries if then else 0)) for then, held in pairs)
     return entries, sum(max(0, held.size - (then.size if then else 0)) for then, held in pairs)
 
 
-def _why(then: Held, now: Held, moved: tuple[int, int]) -> str | None:
+def _why(then: ItemCount, now: ItemCount, moved: tuple[int, int]) -> str | None:
     """Return why an item that held something is doubted, or None.
 
     Up to `moved` may have moved to other items.

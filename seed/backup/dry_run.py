@@ -6,10 +6,10 @@ from pathlib import Path
 
 from formats.disks import check_disk, number_at
 from formats.errors import Interrupted
-from formats.keyed.catalog import FILE, Entry
+from formats.keyed.catalog import FILE, CatalogEntry
 from formats.monitor import Monitor
 from formats.store.local import LocalStore
-from seed.backup.export import Options
+from seed.backup.export import ExportOptions
 from seed.home.disk_sets import KeptSet, current_set
 from seed.home.home import Home
 from seed.home.items import Scope, check_targets, identity_of, own_folders
@@ -19,7 +19,7 @@ from seed.targets.disk_writer import read_journal
 
 
 @dataclass
-class Rehearsed:
+class DryRunResult:
     """The data that an export would read, without holes of large files, and the room on each disk."""
 
     items: tuple[bytes, ...]
@@ -40,9 +40,9 @@ def rehearse(
     home: Home,
     scope: Scope,
     targets: Sequence[Path],
-    options: Options,
+    options: ExportOptions,
     monitor: Monitor,
-) -> Rehearsed:
+) -> DryRunResult:
     """Return the figures of an export. Raises UsageError, MediaError, Interrupted.
 
     `scope` need not be the remembered one.
@@ -62,12 +62,12 @@ def rehearse(
         )
     own = own_folders(home, home.identity.address) | {identity_of(target) for target in targets}
     rooms = [(target, _room(target, kept, options.use_at_most, monitor)) for target in targets]
-    found = Rehearsed(scope.items, rooms)
+    found = DryRunResult(scope.items, rooms)
     linked: set[tuple[int, int]] = set()
     for met in Walk(scope.items, scope.rules(own), monitor):
         if monitor.stopping():
             raise Interrupted(2)
-        entry = Entry(*met.looked)
+        entry = CatalogEntry(*met.looked)
         found.entries += 1
         if entry.type != FILE:
             continue

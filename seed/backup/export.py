@@ -17,26 +17,26 @@ from formats.monitor import Monitor, Recorder
 from formats.store.contract import Store
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.words import counted, size
-from seed.backup.doubting import Doubting, doubting
+from seed.backup.doubting import DoubtCheck, doubting
 from seed.backup.scan_totals import Measuring
 from seed.disks.abandonment import abandon
 from seed.home.disk_sets import KeptSet, SetState, current_set
 from seed.home.home import Home
 from seed.home.items import Scope, check_home_room, check_targets, identity_of, own_folders
 from seed.pipeline.packing import METADATA_SIZE, POOL_BYTES, BufferPool, Packer, archive_size
-from seed.pipeline.pipeline import Run
-from seed.pipeline.sealing import Known
-from seed.pipeline.small_file_worker import helping
+from seed.pipeline.pipeline import Pipeline
+from seed.pipeline.sealing import KnownChunks
+from seed.pipeline.small_file_worker import small_file_workers
 from seed.points import previous_rows as basis
-from seed.session.commit import Commit, Committed, settle_sequence, signed_manifest
-from seed.session.session import Before
-from seed.source.system import Found, Walk
-from seed.targets.disk_pool import Attendant, DiskSet, MetadataCache
-from seed.targets.disk_writer import DiskWriter, Extent, attach, check_grant
+from seed.session.commit import Commit, CommitResult, settle_sequence, signed_manifest
+from seed.session.session import PreviousPoints
+from seed.source.system import FoundEntry, Walk
+from seed.targets.disk_pool import Attendant, DiskPool, MetadataCache
+from seed.targets.disk_writer import DiskWriter, PointSize, attach, check_grant
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """The options of an export. `without` holds the numbers of disks that are given up.
 
     `resends` names, in the words of the command, the disks that the export replaces. `before` and `after` are
@@ -54,7 +54,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """The result of an export.
 
     `already` means that it was finished before; `resumed` means that it was begun before. `whole` is the
@@ -62,7 +62,7 @@ class Exported:
     """
 
     state: SetState
-    committed: Committed
+    committed: CommitResult
     already: bool
     resumed: bool
     whole: float | None = None
@@ -72,12 +72,12 @@ def export(
     home: Home,
     scope: Scope,
     targets: Sequence[Path],
-    options: Options,
+    options: ExportOptions,
     monitor: Monitor,
     attendant: Attendant,
-    over: Before | None = None,
+    over: PreviousPoints | None = None,
     vault: Store | None = None,
-) -> Exported:
+) -> ExportResult:
     """Write `scope` to the disks at `targets` as one set, on top of `over`, the points before.
 
     The archives of those points are not written again. The export compares its source with the home's earlier
@@ -88,13 +88,13 @@ def export(
     monitor = Recorder(monitor)
     each(check_disk, targets)
     check_grant(options.use_at_most)
-    items, over = scope.items, over or Before()
+    items, over = scope.items, over or PreviousPoints()
     settle_sequence(home)
     kept, resumed = _open_set(home, items, options, monitor)
     if kept.state.status == "finished":
         if kept.state.warnings:
             monitor.notice(f"it ended with {counted(kept.state.warnings, 'warning')}, which it listed then")
-        return Exported(kept.state, _finished(home, kept), True, False)
+        return ExportResult(kept.state, _finished(home, kept), True, False)
     check_targets(targets, items)
     check_home_room(home, items, monitor)
     _check_without(kept, options.without, targets)
@@ -130,7 +130,7 @@ def export(
             commit.forget(signed[0])
             signed = None
         whole: float | None = None
-        compare: Doubting | None = None
+        compare: DoubtCheck | None = None
         doubts: tuple[Doubt, ...] = ()
         if signed is None:
             rules = scope.rules(own, f"{layout.DISK_FOLDER}/{kept.state.set}-*")
@@ -146,7 +146,7 @@ def export(
         if compare is not None:
             compare.remember(committed.manifest.point, doubts)
     basis.forget(kept.folder)
-    return Exported(kept.state, committed, False, resumed, whole)
+    return ExportResult(kept.state, committed, False, resumed, whole)
 
 
 def is_finished(home: Home, scope: Callable[[], Scope], *, again: bool) -> bool:
@@ -161,10 +161,10 @@ def is_finished(home: Home, scope: Callable[[], Scope], *, again: bool) -> bool:
 
 def _write_point(
     commit: Commit,
-    over: Before,
+    over: PreviousPoints,
     walk: Walk,
-    compare: Doubting,
-    options: Options,
+    compare: DoubtCheck,
+    options: ExportOptions,
     open_disk: Callable[[Path], DiskWriter],
     attendant: Attendant,
 ) -> tuple[float | None, tuple[Doubt, ...]]:
@@ -175,8 +175,10 @@ def _write_point(
     """
     identity, monitor, key_id = commit.home.identity, commit.monitor, commit.home.identity.master.key_id
     with ExitStack() as stack:
-        helpers = stack.enter_context(helping(identity.master, options.level, identity.chunking.bundle_size))
-        known, extent = Known(), Extent()
+        workers = stack.enter_context(
+            small_file_workers(identity.master, options.level, identity.chunking.bundle_size)
+        )
+        known, extent = KnownChunks(), PointSize()
         for section in commit.sections():
             extent.chunks += section.archive.records
             known.add_all(section.chunks())
@@ -184,7 +186,7 @@ def _write_point(
             known.add_all(section.chunks())
         buffer = archive_size(len(commit.disks))
         pool = BufferPool(buffer, min(len(commit.disks) + 1, POOL_BYTES // buffer))
-        disks = DiskSet(
+        disks = DiskPool(
             commit.disks,
             pool.count,
             key_id,
@@ -198,8 +200,8 @@ def _write_point(
         content = Packer(pool, disks, CONTENT_CLASS, key_id)
         metadata = Packer(BufferPool(METADATA_SIZE, 2), commit.cache, METADATA_CLASS, key_id)
         before, journal = basis.begin(commit.kept.folder, over.rows(monitor))
-        run = Run(
-            identity, helpers, content, metadata, known, before, journal, monitor, options.level, over.contents,
+        run = Pipeline(
+            identity, workers, content, metadata, known, before, journal, monitor, options.level, over.contents,
             walk.roots,
         )  # fmt: skip
         stack.callback(run.close)
@@ -218,7 +220,7 @@ def _write_point(
             raise
 
 
-def _stop(commit: Commit, disks: DiskSet, run: Run, error: Exception) -> None:
+def _stop(commit: Commit, disks: DiskPool, run: Pipeline, error: Exception) -> None:
     """Keep the finished work, and close the disks, so that they can be shipped or continued."""
     with suppress(OffseedError):  # report only the first error
         run.checkpoint()
@@ -264,7 +266,7 @@ def _check_without(kept: KeptSet, numbers: Sequence[int], targets: Sequence[Path
 
 
 def _open_set(
-    home: Home, items: tuple[bytes, ...], options: Options, monitor: Monitor
+    home: Home, items: tuple[bytes, ...], options: ExportOptions, monitor: Monitor
 ) -> tuple[KeptSet, bool]:
     """Return the set to continue, or a new one, and whether it was begun before.
 
@@ -331,17 +333,17 @@ def _goes_on(state: SetState, items: tuple[bytes, ...]) -> bool:
     return state.again and state.status == "open" and state.items == items
 
 
-def _finished(home: Home, kept: KeptSet) -> Committed:
+def _finished(home: Home, kept: KeptSet) -> CommitResult:
     signed = signed_manifest(home, kept)
     if signed is None:
         raise HomeError(
             "home-damaged", "the manifest of the last export is gone", subject=str(kept.folder / "manifest"),
             hint="bring this file back from a copy, or begin a new set with --again",
         )  # fmt: skip
-    return Committed(signed[1], hex_digest(signed[0]))
+    return CommitResult(signed[1], hex_digest(signed[0]))
 
 
-def _counted(source: Iterable[Found], extent: Extent) -> Iterator[Found]:
+def _counted(source: Iterable[FoundEntry], extent: PointSize) -> Iterator[FoundEntry]:
     for found in source:
         extent.entries += 1
         yield found

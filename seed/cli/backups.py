@@ -24,7 +24,7 @@ from seed.cli.hooks import AfterOption, BeforeOption, Hooks
 from seed.cli.scheduling import due, in_turn
 
 if TYPE_CHECKING:
-    from seed.backup.backup import Backed
+    from seed.backup.backup import BackupResult
 
 
 @command(app, "backup", job=home_path)
@@ -61,7 +61,7 @@ def backup(
     Example: seed backup
     """
     from seed.backup.announce import announce_to
-    from seed.backup.backup import Options, prepare
+    from seed.backup.backup import BackupOptions, prepare
     from seed.backup.backup import backup as run
     from seed.repair.want_list import still_wanted
     from seed.source.memory import be_lean
@@ -91,7 +91,7 @@ def backup(
                 if detached:
                     tell_begun()
                 announce_to(home, store, console, again=True)
-                backed = run(home, scope, store, Options(ignore_inode, level), console)
+                backed = run(home, scope, store, BackupOptions(ignore_inode, level), console)
                 if wanted := still_wanted(home, store, console):
                     lacks = f"the vault lacks {counted(wanted, 'record')} of earlier points"
                     console.notice(f"{lacks}: `seed repair` sends them again")
@@ -100,7 +100,7 @@ def backup(
     return DONE
 
 
-def _summarise(console: Console, backed: "Backed", seconds: float) -> None:
+def _summarise(console: Console, backed: "BackupResult", seconds: float) -> None:
     from seed.home.doubt_records import to_json
 
     manifest, totals = backed.manifest, backed.manifest.totals

@@ -3,92 +3,92 @@
 A test compares this list with the commands themselves.
 """
 
-from formats.shell.command_groups import Listed
+from formats.shell.command_groups import ListedCommand
 
 COMMANDS = (
-    Listed("export", "exports", "Write the seed onto disks, encrypted."),
-    Listed(
+    ListedCommand("export", "exports", "Write the seed onto disks, encrypted."),
+    ListedCommand(
         "backup",
         "backups",
         "Back up all changes now, over the network.",
     ),
-    Listed(
+    ListedCommand(
         "demo",
         "demo",
         "Run the whole journey in a scratch folder.",
     ),
-    Listed(
+    ListedCommand(
         "disks",
         "drives",
         "Show the attached disks and the seeds on them.",
     ),
-    Listed(
+    ListedCommand(
         "jobs",
         "jobs",
         "List the jobs of this home.",
     ),
-    Listed(
+    ListedCommand(
         "completion",
         "jobs",
         "Print the shell completion of this program.",
     ),
-    Listed("points", "reading", "List recovery points."),
-    Listed("ls", "reading", "List the entries of a recovery point."),
-    Listed("restore", "reading", "Restore a recovery point, or a part of it."),
-    Listed(
+    ListedCommand("points", "reading", "List recovery points."),
+    ListedCommand("ls", "reading", "List the entries of a recovery point."),
+    ListedCommand("restore", "reading", "Restore a recovery point, or a part of it."),
+    ListedCommand(
         "find",
         "looking",
         "Find files in all recovery points.",
     ),
-    Listed(
+    ListedCommand(
         "diff",
         "looking",
         "Compare two recovery points.",
     ),
-    Listed(
+    ListedCommand(
         "plan",
         "planning",
         "Estimate a seed: its size, disks and time.",
     ),
-    Listed(
+    ListedCommand(
         "register",
         "registration",
         "Register this machine with a vault.",
     ),
-    Listed(
+    ListedCommand(
         "repair",
         "repairing",
         "Send again the data that the vault has lost.",
     ),
-    Listed(
+    ListedCommand(
         "report",
         "reporting",
         "Write a report of this machine, as a page.",
     ),
-    Listed(
+    ListedCommand(
         "resend",
         "resending",
         "Give up lost disks and send their data again.",
     ),
-    Listed(
+    ListedCommand(
         "status",
         "status",
         "Show the registration, items and disk sets.",
     ),
-    Listed(
+    ListedCommand(
         "verify",
         "verifying",
         "Read disks back before they are shipped.",
     ),
-    Listed("schedule", "scheduling", "Show, set and install the schedule of backups."),
-    Listed("items", "items", "Show, set and confirm the items of backups."),
-    Listed("notify", "jobs", "Show and set the notices about ended jobs."),
-    Listed("key", "keys", "Show and change the passphrases of backups."),
-    Listed("access", "network", "Show and set the access to the vault."),
-    Listed("proxy", "network", "Show and set the proxy to the vault."),
-    Listed("throttle", "network", "Show and set the share of the network."),
-    Listed("retention", "retention", "Show and set how long points are kept."),
-    Listed(
+    ListedCommand("schedule", "scheduling", "Show, set and install the schedule of backups."),
+    ListedCommand("items", "items", "Show, set and confirm the items of backups."),
+    ListedCommand("notify", "jobs", "Show and set the notices about ended jobs."),
+    ListedCommand("key", "keys", "Show and change the passphrases of backups."),
+    ListedCommand("access", "network", "Show and set the access to the vault."),
+    ListedCommand("proxy", "network", "Show and set the proxy to the vault."),
+    ListedCommand("throttle", "network", "Show and set the share of the network."),
+    ListedCommand("retention", "retention", "Show and set how long points are kept."),
+    ListedCommand(
         "set",
         "sets",
         "Show, label, ship or give up a disk set.",

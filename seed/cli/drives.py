@@ -8,7 +8,7 @@ from formats.words import one_line, size
 from seed.cli.app import app
 
 if TYPE_CHECKING:
-    from seed.disks.drives.attached import Attached, Held
+    from seed.disks.drives.attached import AttachedDevice, FoundDisk
 
 
 @command(app, "disks")
@@ -29,7 +29,7 @@ def disks(console: Console) -> None:
     console.result([_told(disk) for disk in found])
 
 
-def _show(console: Console, disk: "Attached") -> None:
+def _show(console: Console, disk: "AttachedDevice") -> None:
     device = disk.device
     name = device.mounted or device.path
     room = f"{size(disk.free)} free of {size(device.size)}" if disk.free is not None else size(device.size)
@@ -43,13 +43,13 @@ def _show(console: Console, disk: "Attached") -> None:
         console.say(f"  WARNING  {why}")
 
 
-def _whose(held: "Held") -> str:
+def _whose(held: "FoundDisk") -> str:
     label = held.label
     state = "verified" if held.verified else "closed" if held.closed else "open: its export goes on"
     return f"{label.set[:8]} of {label.machine_name} for vault {label.vault_name}: {state}"
 
 
-def _told(disk: "Attached") -> Json:
+def _told(disk: "AttachedDevice") -> Json:
     device = disk.device
     holds: list[Json] = [
         {

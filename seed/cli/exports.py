@@ -22,7 +22,7 @@ from seed.cli.values import parse_size
 if TYPE_CHECKING:
     from formats.store.access import Address
     from formats.store.contract import Store
-    from seed.backup.export import Exported, Options
+    from seed.backup.export import ExportOptions, ExportResult
     from seed.home.home import Home, Identity, LeftOut
     from seed.home.items import Scope
 
@@ -92,7 +92,7 @@ def export(
     """
     from formats.disks import check_disk
     from seed.backup.announce import announce
-    from seed.backup.export import Options, is_finished
+    from seed.backup.export import ExportOptions, is_finished
     from seed.backup.export import export as run
     from seed.home.items import choose_scope
     from seed.source.memory import be_lean
@@ -102,7 +102,7 @@ def export(
         raise UsageError("usage", "no disk was named", hint="say where it is mounted: --to DISK")
     without_these = left_out(exclude, exclude_from, one_file_system, exclude_caches)
     hooks, goes_on = _hooks(home, before, after, again=again)
-    options = Options(
+    options = ExportOptions(
         slots_on_disk=not no_slot_on_disks,
         again=again,
         without=tuple(without or ()),
@@ -171,7 +171,9 @@ def _place(home: "Home", address: "Address", console: Console, stack: ExitStack)
     return store
 
 
-def _rehearse(console: Console, home: "Home", scope: "Scope", to: list[Path], options: "Options") -> None:
+def _rehearse(
+    console: Console, home: "Home", scope: "Scope", to: list[Path], options: "ExportOptions"
+) -> None:
     from seed.backup.dry_run import rehearse
 
     with console.working("count"):
@@ -246,7 +248,7 @@ class Attending:
 
 
 def _summarise(
-    console: Console, identity: "Identity", exported: "Exported", hooks: Hooks, seconds: float
+    console: Console, identity: "Identity", exported: "ExportResult", hooks: Hooks, seconds: float
 ) -> None:
     """Print one screen that ends in the text to send to the datacenter, and the result for scripts."""
     manifest, state = exported.committed.manifest, exported.state

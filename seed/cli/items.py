@@ -19,7 +19,7 @@ from seed.cli.exports import (
 )
 
 if TYPE_CHECKING:
-    from seed.home.home import State
+    from seed.home.home import HomeState
 
 items_app = group(
     app,
@@ -84,7 +84,7 @@ def items_confirm(console: Console) -> None:
     console.result([to_json(doubt) for doubt in doubts])
 
 
-def _show(console: Console, state: "State") -> None:
+def _show(console: Console, state: "HomeState") -> None:
     without = state.left_out
     for item in state.items:
         console.say(one_line(os.fsdecode(item)))

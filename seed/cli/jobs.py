@@ -7,7 +7,7 @@ from formats.shell.completion import add_completion
 from formats.shell.console import DONE, Console, command
 from formats.shell.jobs import commands, notifying
 from formats.shell.jobs.commands import AllOption, FollowOption, JobArgument
-from formats.shell.jobs.notifying import Side, add_notify
+from formats.shell.jobs.notifying import ProgramSide, add_notify
 from seed.cli.app import app, open_home
 
 if TYPE_CHECKING:
@@ -53,14 +53,14 @@ def _proxy(home: Path) -> str:
 def _overdue(_: Console, home: Path, notify: "Notify") -> "list[Event]":
     from formats.shell.jobs.listing import jobs as found
     from formats.shell.jobs.telling import believed, doubt, stale
-    from seed.home.doubt_records import Remembered
+    from seed.home.doubt_records import UsualItems
 
     done = found(home)
     registered = int((home / "identity.json").stat().st_mtime)
     since = min((job.began for job in done if believed(job.began)), default=registered)
     event = stale(done, _name(home), BACKUPS, notify.days, since)
     events = [event] if event is not None else []
-    if doubts := Remembered.of(open_home()).doubts:
+    if doubts := UsualItems.of(open_home()).doubts:
         events.append(doubt(_name(home), "the last backup doubts", len(doubts), {"doubts": len(doubts)}))
     return events
 
@@ -69,7 +69,7 @@ def _home() -> Path:
     return open_home().path
 
 
-SIDE = Side("seed", _home, _name, _proxy, _overdue)
+SIDE = ProgramSide("seed", _home, _name, _proxy, _overdue)
 add_notify(app, SIDE)
 add_completion(app, "seed")
 

@@ -12,7 +12,7 @@ from seed.cli.app import PassphraseFileOption, VaultOption, app
 from seed.cli.reading import FromOption, MachineOption, open_points
 
 if TYPE_CHECKING:
-    from formats.keyed.catalog import Entry
+    from formats.keyed.catalog import CatalogEntry
 
 SIGNS = {"added": "+", "removed": "-", "content": "M", "attributes": "m"}
 
@@ -117,5 +117,5 @@ def diff(
     console.say(f"{counted(sum(counts.values()), 'change')}: {total}")
 
 
-def _size(entry: "Entry | None") -> int | None:
+def _size(entry: "CatalogEntry | None") -> int | None:
     return entry.size if entry is not None else None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from seed.home.home import Home, LeftOut
     from seed.home.items import Scope
     from seed.plan.estimate import Estimate, Plan
-    from seed.plan.sampling.sample import Sampled
+    from seed.plan.sampling.sample import SampleResult
     from seed.plan.sampling.share import Share
 
 COURIER_DAYS = 2.0
@@ -117,7 +117,7 @@ def _own(home: "Home | None") -> set[tuple[int, int]]:
     return set() if home is None else own_folders(home, home.identity.address)
 
 
-def _say(console: Console, sampled: "Sampled", made: "Plan", courier_days: float) -> None:
+def _say(console: Console, sampled: "SampleResult", made: "Plan", courier_days: float) -> None:
     from seed.plan.estimate import span
 
     there = sampled.population
@@ -175,7 +175,7 @@ def _terabytes(size_of_disk: int) -> str:
     return f"{size_of_disk / 10**power:g} {unit}"
 
 
-def _told(console: Console, sampled: "Sampled", made: "Plan") -> Json:
+def _told(console: Console, sampled: "SampleResult", made: "Plan") -> Json:
     there = sampled.population
     return {
         "entries": there.entries,

@@ -25,8 +25,8 @@ from seed.cli.app import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from formats.keyed.catalog import Entry
-    from seed.points.layered_store import Union
+    from formats.keyed.catalog import CatalogEntry
+    from seed.points.layered_store import LayeredStore
     from seed.points.machine_keys import Machine
     from seed.points.points import Point
     from seed.restore.restore import Restore
@@ -56,10 +56,10 @@ PointArgument = Annotated[
 ]
 
 
-class Opened(NamedTuple):
+class OpenedPoints(NamedTuple):
     """The stores to read from, the machines with keys at hand, and the points that these keys open."""
 
-    union: "Union"
+    union: "LayeredStore"
     machines: "list[Machine]"
     points: "list[Point]"
     console: Console
@@ -87,7 +87,7 @@ class Opened(NamedTuple):
 
 def open_points(
     console: Console, vault: str | None, disks: list[Path] | None, machine: str | None, file: Path | None
-) -> Opened:
+) -> OpenedPoints:
     """Return the points in a vault, on disks, or in both.
 
     The key is the home's, unless a passphrase file or a machine is named or there is no home.
@@ -96,7 +96,7 @@ def open_points(
     from formats.store.address import open_store
     from seed.backup.announce import announce, is_ours
     from seed.points.completeness import check_latest
-    from seed.points.layered_store import Union
+    from seed.points.layered_store import LayeredStore
     from seed.points.machine_keys import own_machines, unlock
     from seed.points.points import check_vault, disk_stores, points
 
@@ -112,7 +112,7 @@ def open_points(
         raise UsageError(
             "no-vault", "nothing to read from was named", hint="add --vault STORE or --from DISK"
         )
-    union = Union(stores)
+    union = LayeredStore(stores)
     if home is not None:
         if vault is not None:
             announce(home, address, console)
@@ -121,7 +121,7 @@ def open_points(
         machines = own_machines(home.identity, stores, console)
     else:
         machines = with_passphrase(console, file, lambda typed: unlock(union, typed, machine, console))
-    return Opened(union, machines, points(union, machines, console), console)
+    return OpenedPoints(union, machines, points(union, machines, console), console)
 
 
 def doubts_of(point: "Point") -> "list[str]":
@@ -212,7 +212,7 @@ def ls(
     console.result({"point": chosen.manifest.point, "parquet": str(parquet), "entries": rows})
 
 
-def _some(entries: "Iterable[Entry]", below: bytes) -> "Iterator[Entry]":
+def _some(entries: "Iterable[CatalogEntry]", below: bytes) -> "Iterator[CatalogEntry]":
     """Yield all entries. Raises UsageError path-not-found if there are none `below` a path."""
     any_row = False
     for entry in entries:
@@ -227,7 +227,7 @@ def _some(entries: "Iterable[Entry]", below: bytes) -> "Iterator[Entry]":
         )
 
 
-def _list(console: Console, entries: "Iterable[Entry]") -> None:
+def _list(console: Console, entries: "Iterable[CatalogEntry]") -> None:
     """Print each entry, for people and for scripts."""
     from formats.keyed.catalog import TYPES
 
@@ -391,7 +391,7 @@ def split_point(text: str) -> tuple[str, bytes]:
     return point, below
 
 
-def _line(entry: "Entry", path: str) -> str:
+def _line(entry: "CatalogEntry", path: str) -> str:
     import stat
 
     from formats.keyed.catalog import SYMLINK

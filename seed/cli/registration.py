@@ -24,7 +24,7 @@ from seed.cli.passphrases import GenerateOption, new_passphrase
 
 if TYPE_CHECKING:
     from formats.documents.credential_file import CredentialFile
-    from seed.identity.registration import Registered, Way
+    from seed.identity.registration import Registration, Way
 
 AccessFileOption = Annotated[
     Path | None,
@@ -138,7 +138,7 @@ def _join(
     way: "Way",
     passphrase_file: Path | None,
     generate: Path | None,
-) -> "Registered":
+) -> "Registration":
     from seed.identity.registration import register
 
     names = {"name": name, "vault": file.document.name}
@@ -146,7 +146,7 @@ def _join(
         return register(home_path(), file, name, passphrase, way, console)
 
 
-def _tell(console: Console, registered: "Registered", generate: Path | None) -> None:
+def _tell(console: Console, registered: "Registration", generate: Path | None) -> None:
     from formats.ids import fingerprint
 
     identity, sequence = registered.home.identity, registered.home.state.sequence

@@ -13,7 +13,7 @@ from seed.cli.app import VaultOption, address_of, app, home_path, open_home, own
 from seed.cli.exports import LevelOption, notice_not_root
 
 if TYPE_CHECKING:
-    from seed.repair.repair import Repaired
+    from seed.repair.repair import RepairResult
 
 
 @command(app, "repair", job=home_path)
@@ -45,7 +45,7 @@ def repair(
     from seed.points.points import disk_stores
     from seed.repair.repair import repair as run
     from seed.repair.want_list import newest_wants, read_wants
-    from seed.session.session import Work
+    from seed.session.session import Session
     from seed.source.memory import be_lean
 
     home = open_home()
@@ -60,13 +60,13 @@ def repair(
             stack.callback(disk.close)
         chosen = read_wants(home, wants) if wants is not None else newest_wants(home, store, console)
         announce_to(home, store, console, again=True)
-        with console.working("repair"), Work.open(home, store, console) as work:
-            done = run(work, stores, level, chosen)
+        with console.working("repair"), Session.open(home, store, console) as session:
+            done = run(session, stores, level, chosen)
         seconds = time.monotonic() - began
     _summarise(console, done, seconds)
 
 
-def _summarise(console: Console, done: "Repaired", seconds: float) -> None:
+def _summarise(console: Console, done: "RepairResult", seconds: float) -> None:
     if not done.wanted and not done.objects:
         console.say("The vault lacks nothing that this machine could send.")
     else:

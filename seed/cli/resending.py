@@ -14,7 +14,7 @@ from seed.cli.values import parse_disks
 
 if TYPE_CHECKING:
     from seed.home.disk_sets import KeptSet
-    from seed.repair.resend import Resent
+    from seed.repair.resend import ResendResult
 
 
 @command(app, "resend", job=home_path)
@@ -47,7 +47,7 @@ def resend(
     Example: seed resend 5f0c1a2b/2
     """
     from seed.backup.announce import announce_to
-    from seed.backup.backup import Options
+    from seed.backup.backup import BackupOptions
     from seed.home.disk_sets import find_set
     from seed.repair.resend import resend as run
     from seed.source.memory import be_lean
@@ -70,7 +70,7 @@ def resend(
                     numbers,
                     to or [],
                     store,
-                    Options(level=level),
+                    BackupOptions(level=level),
                     console,
                     attending,
                     booked_in=booked_in,
@@ -80,7 +80,7 @@ def resend(
 
 
 def _summarise(
-    console: Console, kept: "KeptSet", numbers: list[int], resent: "Resent", seconds: float
+    console: Console, kept: "KeptSet", numbers: list[int], resent: "ResendResult", seconds: float
 ) -> None:
     which = numbered("Disk", numbers)
     verb = "is" if len(numbers) == 1 else "are"

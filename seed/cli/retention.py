@@ -14,7 +14,7 @@ from seed.cli.app import app, open_home, vault_of
 if TYPE_CHECKING:
     from formats.store.contract import Store
     from seed.home.home import Home
-    from seed.identity.retention_policy import Planned
+    from seed.identity.retention_policy import PlannedTerm
 
 WORDS = {
     "every": "as every point",
@@ -118,16 +118,16 @@ def retention_show(console: Console) -> None:
     console.result({**_policy_json(home), "points": rows})
 
 
-def _planned(home: "Home", store: "Store", console: Console) -> "list[Planned]":
+def _planned(home: "Home", store: "Store", console: Console) -> "list[PlannedTerm]":
     from formats.monitor import Tally
     from formats.rules.retention import read_kept
     from seed.identity.retention_policy import calendar
     from seed.points.completeness import standings
-    from seed.points.layered_store import Union
+    from seed.points.layered_store import LayeredStore
     from seed.points.machine_keys import own_machines
     from seed.points.points import points
 
-    union = Union([store])
+    union = LayeredStore([store])
     machine = home.identity.machine
     found = points(union, own_machines(home.identity, [store], Tally()), console)
     own = [
@@ -156,7 +156,7 @@ def _policy_json(home: "Home") -> dict[str, Json]:
     return {"policy": policy.number if policy is not None else 0, "rules": rules_of(home).to_json()}
 
 
-def _show_planned(planned: "Planned", console: Console) -> dict[str, Json]:
+def _show_planned(planned: "PlannedTerm", console: Console) -> dict[str, Json]:
     manifest = planned.manifest
     if planned.until is None:
         told = (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from formats.wire import Json
     from seed.home.home import Home
     from seed.home.schedule import Schedule
-    from seed.home.timers import Job
+    from seed.home.timers import TimerJob
 
 schedule_app = group(
     app,
@@ -248,19 +248,19 @@ def _show(console: Console, home: "Home", schedule: "Schedule") -> None:
     )
 
 
-def _job(home: "Home") -> "Job":
+def _job(home: "Home") -> "TimerJob":
     import shutil
 
-    from seed.home.timers import Job, mark_of
+    from seed.home.timers import TimerJob, mark_of
 
     called, *words = started_by()
     program = Path(shutil.which(called) or called).absolute()
     path = str(home.path.absolute())
     mark = "" if is_usual_home(home.path) else mark_of(os.path.realpath(path))
-    return Job(str(program), (*words, "backup", "--scheduled"), path, mark)
+    return TimerJob(str(program), (*words, "backup", "--scheduled"), path, mark)
 
 
-def _texts(schedule: "Schedule", job: "Job") -> dict[str, bytes]:
+def _texts(schedule: "Schedule", job: "TimerJob") -> dict[str, bytes]:
     from seed.home import timers
 
     if sys.platform == "win32":
@@ -286,7 +286,7 @@ def _unit_files(home: "Home") -> list[Path]:
     return [folder / name for name in names if (folder / name).exists()]
 
 
-def _starts(folder: Path, job: "Job") -> list[list[str]]:
+def _starts(folder: Path, job: "TimerJob") -> list[list[str]]:
     if sys.platform == "win32":
         task = str(folder / f"{job.name}.xml")
         return [["schtasks", "/Create", "/F", "/TN", job.name, "/XML", task]]
@@ -296,7 +296,7 @@ def _starts(folder: Path, job: "Job") -> list[list[str]]:
     return [[*systemctl, "daemon-reload"], [*systemctl, "enable", "--now", f"{job.name}.timer"]]
 
 
-def _ends(folder: Path, job: "Job") -> list[list[str]]:
+def _ends(folder: Path, job: "TimerJob") -> list[list[str]]:
     if sys.platform == "win32":
         return [["schtasks", "/Delete", "/F", "/TN", job.name]]
     if sys.platform == "darwin":

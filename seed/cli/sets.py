@@ -28,7 +28,7 @@ from seed.cli.values import parse_disks
 
 if TYPE_CHECKING:
     from formats.store.contract import Store
-    from seed.disks.labels import Labelled, Sender
+    from seed.disks.labels import PrintedLabel, Sender
     from seed.home.disk_sets import KeptSet
     from seed.home.home import Home
 
@@ -87,12 +87,12 @@ def set_ship(
     Example: seed set ship 5f0c1a2b/2 --carrier DHL --tracking 00340434
     """
     from seed.disks.custody import ship, tell, to_ship
-    from seed.home.disk_sets import Sent, find_set
+    from seed.home.disk_sets import CourierNote, find_set
 
     home = open_home()
     wanted, numbers = parse_disks(disks) if disks else (None, set())
     at = parse_moment(on) if on is not None else int(time.time())
-    sending = Sent(
+    sending = CourierNote(
         number=1, at=at, carrier=checked(carrier), tracking=checked(tracking), note=checked(note, LONG)
     )
     with home.locked():
@@ -159,12 +159,12 @@ def set_labels(
 
 def _labelled(
     home: "Home", kept: "KeptSet", contact: str | None, console: Console
-) -> "tuple[Sender, list[Labelled]]":
+) -> "tuple[Sender, list[PrintedLabel]]":
     """Return the sender, and the facts for the label of each disk that was written.
 
     Raises UsageError disk-unknown if nothing was written.
     """
-    from seed.disks.labels import Labelled, Sender
+    from seed.disks.labels import PrintedLabel, Sender
     from seed.targets.disk_writer import read_journal
 
     state, identity = kept.state, home.identity
@@ -181,7 +181,7 @@ def _labelled(
         used = sum(section.archive.size for section in sections)
         closed_at = disk.closed_at if disk.inventory is not None else 0
         verified_at = disk.verified_at if disk.verified else 0
-        labelled.append(Labelled(disk.number, of, len(sections), used, closed_at, verified_at))
+        labelled.append(PrintedLabel(disk.number, of, len(sections), used, closed_at, verified_at))
     address = identity.address
     return Sender(identity.machine, identity.name, identity.vault_name, address, state.set, contact), labelled
 

@@ -21,7 +21,7 @@ def status(console: Console, vault: VaultOption = None) -> None:
     """
     from seed.home.background_job import last_detached
     from seed.home.disk_sets import kept_sets
-    from seed.home.doubt_records import Remembered, to_json
+    from seed.home.doubt_records import UsualItems, to_json
     from seed.home.doubt_records import shown as doubted
     from seed.home.doubt_records import told as why
     from seed.home.network import Network
@@ -59,7 +59,7 @@ def status(console: Console, vault: VaultOption = None) -> None:
     console.say(f"  home         {home.path}")
     items = [os.fsdecode(item) for item in state.items]
     console.say(f"  backs up     {', '.join(map(one_line, items)) or 'nothing yet'}")
-    doubts = Remembered.of(home).doubts
+    doubts = UsualItems.of(home).doubts
     for doubt in doubts:
         console.say(f"  DOUBTED      {doubted(doubt)}: {why(doubt)}")
     if doubts:

@@ -23,8 +23,8 @@ from seed.cli.app import (
 if TYPE_CHECKING:
     from formats.keyed.keys import MasterKey
     from seed.home.home import Home
-    from seed.verify.readback import Folder, Keys
-    from seed.verify.verify_disks import Verdict
+    from seed.verify.readback import Folder, MasterKeys
+    from seed.verify.verify_disks import DiskVerdict
 
 
 @command(app, "verify", job=home_path)
@@ -67,7 +67,7 @@ def verify(
         return _verify(console, chosen, keys, home)
 
 
-def _verify(console: Console, disks: "list[list[Folder]]", keys: "Keys", home: "Home | None") -> int:
+def _verify(console: Console, disks: "list[list[Folder]]", keys: "MasterKeys", home: "Home | None") -> int:
     from seed.verify.verify_disks import verify as run
 
     with console.working("verify", sum(folder.size for folders in disks for folder in folders)):
@@ -83,7 +83,7 @@ def _verify(console: Console, disks: "list[list[Folder]]", keys: "Keys", home: "
 def _verify_vault(console: Console, vault: str | None) -> int:
     from seed.cli.app import address_of, open_home, own_vault
     from seed.points.completeness import check_latest
-    from seed.session.session import Work
+    from seed.session.session import Session
     from seed.verify.verify_vault import verify_vault
 
     home = open_home()
@@ -91,8 +91,8 @@ def _verify_vault(console: Console, vault: str | None) -> int:
     with home.locked(), own_vault(console, home, address) as store:
         began = time.monotonic()
         check_latest(home, store, console)
-        with console.working("verify"), Work.open(home, store, console) as work:
-            done = verify_vault(work)
+        with console.working("verify"), Session.open(home, store, console) as session:
+            done = verify_vault(session)
         seconds = time.monotonic() - began
     broken = sum(need.live_count() for need in done.broken)
     console.say(f"Read {counted(done.archives, 'archive')}, {size(done.bytes)}, in {seconds:.1f} s.")
@@ -127,13 +127,13 @@ def _choose(
     home: "Home | None",
     file: Path | None,
     vault: str | None,
-) -> "tuple[list[list[Folder]], Keys]":
+) -> "tuple[list[list[Folder]], MasterKeys]":
     """Return the folders of each disk that a key at hand opens, and the keys.
 
     The home's own key counts first, then those that the passphrase opens. Raises UsageError
     passphrase-missing, and PassphraseError passphrase-wrong, slot-missing for a disk without such a folder.
     """
-    from seed.verify.readback import Keys
+    from seed.verify.readback import MasterKeys
     from seed.verify.verify_disks import is_of
 
     own = [[f for f in folders if home is not None and is_of(home, f)] for folders in disks]
@@ -159,7 +159,7 @@ def _choose(
             if folder not in taken:
                 name = folder.label.machine_name if folder.label is not None else "nobody knows whom"
                 console.notice(f"{folder.store.address} is of {name}, and was not verified")
-    return chosen, Keys(masters)
+    return chosen, MasterKeys(masters)
 
 
 def _unlock(
@@ -169,18 +169,18 @@ def _unlock(
     from formats.store.access import Address
     from formats.store.address import open_store
     from formats.store.contract import Store
-    from seed.points.layered_store import Union
+    from seed.points.layered_store import LayeredStore
     from seed.points.machine_keys import unlock
 
     stores: list[Store] = [folder.store for folder in folders]
     if vault is not None:
         stores.append(open_store(Address(vault, access_here())))
-    union, unheard = Union(stores), Tally()  # reading the disks back reports damaged slots
+    union, unheard = LayeredStore(stores), Tally()  # reading the disks back reports damaged slots
     opened = with_passphrase(console, file, lambda typed: unlock(union, typed, None, unheard))
     return {m.machine: m.master for m in opened}
 
 
-def _show(verdict: "Verdict", console: Console) -> dict[str, Json]:
+def _show(verdict: "DiskVerdict", console: Console) -> dict[str, Json]:
     """Print the verdict about one disk for people, and return the same for scripts."""
     folder, read, error = verdict.folder, verdict.read, verdict.error
     of = f" of {folder.label.machine_name}" if folder.label is not None else ""
@@ -216,7 +216,7 @@ def _show(verdict: "Verdict", console: Console) -> dict[str, Json]:
     }
 
 
-def _inventory(verdict: "Verdict") -> str:
+def _inventory(verdict: "DiskVerdict") -> str:
     if verdict.certified:
         return f"generation {verdict.generation}, just written, tells the datacenter what this reading found"
     if verdict.generation:

@@ -10,7 +10,7 @@ from formats.rules.completeness import awaited
 from formats.rules.custody import Chain, DiskKey, add, dated, newest, told, words
 from formats.store.contract import Store
 from formats.words import listed, numbered
-from seed.home.disk_sets import SENT_MAX, DiskState, KeptSet, Sent
+from seed.home.disk_sets import SENT_MAX, CourierNote, DiskState, KeptSet
 from seed.home.home import Home
 
 AWAITED = "awaited by the vault"
@@ -23,7 +23,7 @@ def disk_key(home: Home, kept: KeptSet, number: int) -> DiskKey:
     return DiskKey(identity.vault, identity.machine, kept.state.set, number, keys)
 
 
-def ship(kept: KeptSet, sendings: Sequence[Sent], monitor: Monitor) -> None:
+def ship(kept: KeptSet, sendings: Sequence[CourierNote], monitor: Monitor) -> None:
     """Keep that disks were given to a courier.
 
     `tell` tells the vault. Raises UsageError disk-unknown, usage.
@@ -83,7 +83,7 @@ def tell(home: Home, kept: KeptSet, vault: Store, monitor: Monitor) -> bool:
     return True
 
 
-def _tell(home: Home, kept: KeptSet, sent: Sent, vault: Store, monitor: Monitor) -> None:
+def _tell(home: Home, kept: KeptSet, sent: CourierNote, vault: Store, monitor: Monitor) -> None:
     draft = _draft(home, kept, sent)
 
     def lacking(chain: Chain) -> Custody | None:  # a killed run may have put it
@@ -92,7 +92,7 @@ def _tell(home: Home, kept: KeptSet, sent: Sent, vault: Store, monitor: Monitor)
     add(vault, disk_key(home, kept, sent.number), home.identity.signing_key, monitor, lacking)
 
 
-def _draft(home: Home, kept: KeptSet, sent: Sent) -> Custody:
+def _draft(home: Home, kept: KeptSet, sent: CourierNote) -> Custody:
     disk = kept.state.disks_by_number[sent.number]
     return Custody(
         vault=home.identity.vault,
@@ -155,7 +155,7 @@ def history(home: Home, kept: KeptSet, disk: DiskState, steps: Sequence[Custody]
     ]
 
 
-def _knows(steps: Sequence[Custody], sent: Sent) -> bool:
+def _knows(steps: Sequence[Custody], sent: CourierNote) -> bool:
     return any(
         (step.number, step.at, step.carrier, step.tracking, step.note) == sent.what
         for step in steps

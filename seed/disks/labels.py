@@ -39,7 +39,7 @@ td.number, td code, th, .whole { white-space: nowrap } .whole { display: inline-
 
 
 @dataclass(frozen=True)
-class Labelled:
+class PrintedLabel:
     """One disk of a set, as its label shows it; `of` is the number of disks in a finished set, else 0."""
 
     number: int
@@ -76,7 +76,7 @@ class Sender:
         )
 
 
-def label(sender: Sender, disk: Labelled) -> str:
+def label(sender: Sender, disk: PrintedLabel) -> str:
     """Return the label of a disk, a whole SVG file of 105 × 74 mm."""
     heads = (
         (8, 4.2, "offseed: encrypted backup"),
@@ -110,12 +110,12 @@ def label(sender: Sender, disk: Labelled) -> str:
     )
 
 
-def page(sender: Sender, disks: Sequence[Labelled]) -> str:
+def page(sender: Sender, disks: Sequence[PrintedLabel]) -> str:
     """Return a page with all labels, to print and cut out."""
     return _page("Disk labels", f'<div class="labels">{"".join(label(sender, disk) for disk in disks)}</div>')
 
 
-def slip(sender: Sender, disks: Sequence[Labelled]) -> str:
+def slip(sender: Sender, disks: Sequence[PrintedLabel]) -> str:
     """Return the page that lies in the parcel, for the datacenter and for any finder."""
     rows = "".join(
         f'<tr><td><span class="box"></span><td class="whole">{escape(disk.words)}<td class="number" data-k="archives">{disk.archives:,}'

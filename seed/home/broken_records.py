@@ -22,7 +22,7 @@ class Broken(Record):
     records: bytes = member(blob((RECORDS_MAX + 7) // 8))
 
 
-class Found(Record):
+class FoundDamage(Record):
     """The damage that a verification found. The home keeps it until it is repaired."""
 
     broken: tuple[Broken, ...] = member(many(nested(Broken), BROKEN_MAX), default=())
@@ -32,7 +32,7 @@ def found_broken(home: Home) -> list[Need]:
     """Return the damage that the last verification found, if it is not repaired."""
     with suppress(HomeError, FileNotFoundError):
         if _path(home).exists():
-            found = read_record(_path(home), Found)
+            found = read_record(_path(home), FoundDamage)
             return [Need(b.archive.holding, b.records) for b in found.broken]
     return []
 
@@ -48,7 +48,7 @@ def keep_broken(home: Home, broken: Sequence[Need]) -> None:
     rows = tuple(
         Broken(archive=ArchiveRow.of(need.archive), records=need.live) for need in broken[:BROKEN_MAX]
     )
-    write_record(_path(home), Found(broken=rows))
+    write_record(_path(home), FoundDamage(broken=rows))
 
 
 def _path(home: Home) -> Path:

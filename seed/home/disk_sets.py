@@ -54,7 +54,7 @@ class DiskState(Record):
         return self.inventory is not None and self.generation > self.closed_by
 
 
-class Sent(Record):
+class CourierNote(Record):
     """A disk given to a courier: the time, the courier, its number, and whether the vault was `told`."""
 
     number: int = member(integer(1, DISKS_MAX))
@@ -102,7 +102,7 @@ class SetState(Record):
     warnings: int = member(integer(), default=0)
     unsaid: bool = member(flag(), default=False)
     given_up_at: int = member(integer(), default=0)
-    sent: tuple[Sent, ...] = member(many(nested(Sent), SENT_MAX), default=())
+    sent: tuple[CourierNote, ...] = member(many(nested(CourierNote), SENT_MAX), default=())
 
     @property
     def written(self) -> bool:
@@ -168,7 +168,7 @@ class KeptSet:
             self.save()
         self.journal(disk.number).unlink(missing_ok=True)
 
-    def send(self, sendings: Sequence[Sent]) -> None:
+    def send(self, sendings: Sequence[CourierNote]) -> None:
         """Keep that disks were sent, each once."""
         with self._lock:
             self._renew()
@@ -177,7 +177,7 @@ class KeptSet:
             self.state = replace(self.state, sent=(*self.state.sent, *new))
             self.save()
 
-    def told(self, sent: Sent) -> None:
+    def told(self, sent: CourierNote) -> None:
         """Keep that the vault knows of a sending."""
         with self._lock:
             self._renew()

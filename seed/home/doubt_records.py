@@ -19,7 +19,7 @@ FILE = "doubts.json"
 MOUNTS_MAX = 200  # of an item
 
 
-class Held(Record):
+class ItemCount(Record):
     """One item: the number of its entries, 1 for a file, and the `size` of its files.
 
     The size counts no holes, and counts a file under each of its names. `mounted` says that the item is the
@@ -34,25 +34,25 @@ class Held(Record):
     mounts: tuple[bytes, ...] = member(many(blob(4096), MOUNTS_MAX), default=())
 
 
-class PointHeld(Record):
+class PointCounts(Record):
     """The counts of the items of a point."""
 
     point: PointId = member(hexed(16))
-    items: tuple[Held, ...] = member(many(nested(Held), ITEMS_MAX))
+    items: tuple[ItemCount, ...] = member(many(nested(ItemCount), ITEMS_MAX))
 
 
-class Remembered(Record):
+class UsualItems(Record):
     """The home's knowledge of its usual items.
 
     `good` is the last good point with their counts. `last` is the last point, if `doubts` about it are open.
     """
 
-    good: PointHeld | None = member(optional(nested(PointHeld)), default=None)
-    last: PointHeld | None = member(optional(nested(PointHeld)), default=None)
+    good: PointCounts | None = member(optional(nested(PointCounts)), default=None)
+    last: PointCounts | None = member(optional(nested(PointCounts)), default=None)
     doubts: tuple[Doubt, ...] = member(many(nested(Doubt), ITEMS_MAX), default=())
 
     @classmethod
-    def of(cls, home: Home) -> "Remembered":
+    def of(cls, home: Home) -> "UsualItems":
         """Return the memory of the home, or an empty one if it cannot be read. The catalogs tell the same."""
         try:
             return read_record(home.path / FILE, cls)
@@ -64,7 +64,7 @@ class Remembered(Record):
         try:
             write_record(home.path / FILE, self)
         except FormatError:  # too many items for one file; the catalog tells the same
-            write_record(home.path / FILE, Remembered())
+            write_record(home.path / FILE, UsualItems())
 
 
 def confirm(home: Home) -> tuple[Doubt, ...]:
@@ -72,7 +72,7 @@ def confirm(home: Home) -> tuple[Doubt, ...]:
 
     The caller has locked the home. Raises HomeError.
     """
-    known = Remembered.of(home)
+    known = UsualItems.of(home)
     if known.doubts:
         replace(known, good=known.last, doubts=()).save(home)
     return known.doubts

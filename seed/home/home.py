@@ -151,7 +151,7 @@ class LeftOut(Record):
         )
 
 
-class State(Record):
+class HomeState(Record):
     """The values that change from run to run: the machine's sequence and the paths that it backs up.
 
     `manifest` is the last one that was signed. `acknowledged` is the last one that the vault has taken from a
@@ -170,7 +170,7 @@ class State(Record):
 class Home:
     """The home of a registered machine. Open it with `Home.open`, make one with `Home.create`."""
 
-    def __init__(self, path: Path, identity: Identity, state: State) -> None:
+    def __init__(self, path: Path, identity: Identity, state: HomeState) -> None:
         self.path = path
         self.identity = identity
         self.state = state
@@ -194,7 +194,7 @@ class Home:
             )
 
     @classmethod
-    def create(cls, path: Path, identity: Identity, state: State, network: Network | None = None) -> Self:
+    def create(cls, path: Path, identity: Identity, state: HomeState, network: Network | None = None) -> Self:
         """Write a new home. Raises HomeError home-registered."""
         cls.check_free(path)
         write_record(path / "state.json", state)
@@ -216,7 +216,7 @@ class Home:
         return cls(
             path,
             read_record(path / "identity.json", Identity, LOST),
-            read_record(path / "state.json", State, LOST),
+            read_record(path / "state.json", HomeState, LOST),
         )
 
     def save_slots(self, slots: bytes) -> None:
@@ -229,7 +229,7 @@ class Home:
         self.identity = replace(self.identity, policy=policy)
         write_record(self.path / "identity.json", self.identity)
 
-    def save_state(self, state: State) -> None:
+    def save_state(self, state: HomeState) -> None:
         write_record(self.path / "state.json", state)
         self.state = state
 
@@ -258,7 +258,7 @@ class Home:
             raise unwritable(self.path / "lock", error) from error
         try:
             self.identity = read_record(self.path / "identity.json", Identity, LOST)
-            self.state = read_record(self.path / "state.json", State, LOST)
+            self.state = read_record(self.path / "state.json", HomeState, LOST)
             yield
         finally:
             lock.release()

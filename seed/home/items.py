@@ -13,7 +13,7 @@ from formats.words import size
 from seed.home.home import ITEMS_MAX, Home, LeftOut
 from seed.source.excludes import anchored, resolved
 from seed.source.links import real_place
-from seed.source.rules import Patterns, Rules
+from seed.source.rules import Patterns, SourceRules
 
 HOME_ROOM_BASE = 32 << 20  # bytes; each MiB of data needs `HOME_ROOM_MIB` more, for the rows of its chunks
 HOME_ROOM_MIB = 200
@@ -31,7 +31,7 @@ class Scope:
     left_out: LeftOut
     once: bool = False
 
-    def rules(self, own: Set[tuple[int, int]], *further: str) -> Rules:
+    def rules(self, own: Set[tuple[int, int]], *further: str) -> SourceRules:
         """Return the rules of the walk.
 
         `own` are the (device, inode) pairs of the folders that this program writes, `further` are globs of
@@ -39,7 +39,7 @@ class Scope:
         """
         found = resolved(map(os.fsdecode, self.left_out.excludes), self.items)
         excludes = Patterns(found.globs, [*found.further, *further])
-        return Rules(
+        return SourceRules(
             excludes, self.left_out.one_file_system, self.left_out.exclude_caches, own, tuple(found.notes)
         )
 

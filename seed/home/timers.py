@@ -28,7 +28,7 @@ _WINDOWS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 
 
 @dataclass(frozen=True)
-class Job:
+class TimerJob:
     """The job of a timer: the program's path, its arguments, and its home.
 
     `mark` is in the names of the timer if other homes of this system may have timers too.
@@ -73,7 +73,7 @@ def calendars(schedule: Schedule) -> list[str]:
     return [f"{days}*-*-* {at}:00" for at in schedule.clock_times()]
 
 
-def systemd(schedule: Schedule, job: Job) -> dict[str, str]:
+def systemd(schedule: Schedule, job: TimerJob) -> dict[str, str]:
     """Return the files of a service and its timer, by name."""
     command = " ".join(_quoted(word).replace("$", "$$") for word in (job.program, *job.arguments))
     service = f"""[Unit]
@@ -104,7 +104,7 @@ WantedBy=timers.target
     return {f"{job.name}.service": service, f"{job.name}.timer": timer}
 
 
-def launchd(schedule: Schedule, job: Job) -> bytes:
+def launchd(schedule: Schedule, job: TimerJob) -> bytes:
     """Return the property list of an agent or daemon."""
     moments: list[dict[str, int]] = []
     for at in schedule.times:
@@ -124,7 +124,7 @@ def launchd(schedule: Schedule, job: Job) -> bytes:
     )
 
 
-def windows(schedule: Schedule, job: Job, today: date) -> bytes:
+def windows(schedule: Schedule, job: TimerJob, today: date) -> bytes:
     """Return a task in UTF-16, as `schtasks` reads it."""
     task = ElementTree.Element("Task", {"version": "1.2", "xmlns": TASK})
     _add(_add(task, "RegistrationInfo"), "Description", ABOUT)

@@ -24,7 +24,7 @@ from formats.store.address import open_store
 from formats.store.contract import Store
 from formats.view import View
 from formats.wire import Json
-from seed.home.home import Home, Identity, Parameters, State
+from seed.home.home import Home, HomeState, Identity, Parameters
 from seed.home.network import Network
 from seed.identity.join_request import ask_to_join
 
@@ -33,7 +33,7 @@ AWAY = ("store-missing", "store-unreachable", "store-busy", "access-missing")
 
 
 @dataclass(frozen=True)
-class Keys:
+class NewKeys:
     """A master key, its chunking parameters, and the slots that hold both."""
 
     master: MasterKey
@@ -47,7 +47,7 @@ class Keys:
 
 
 @dataclass(frozen=True)
-class Registered:
+class Registration:
     home: Home
     reached: bool  # whether the request was put into the vault, or travels on the first disk
 
@@ -67,7 +67,7 @@ class Way:
 
 def register(
     path: Path, file: CredentialFile, name: str, passphrase: str, way: Way, monitor: Monitor
-) -> Registered:
+) -> Registration:
     """Make this machine's keys and home, and ask the vault to join.
 
     The home is durable before the vault hears of it. So a crash leaves a request that travels on the disk,
@@ -80,9 +80,9 @@ def register(
     if store is not None:
         check_issued(store, file.document, monitor)
         _check_name(store, file.document, name, monitor)
-    identity = make_identity(file, name, Keys.generate(passphrase), way.address)
-    home = Home.create(path, identity, State(), way.network)
-    return Registered(home, store is not None and ask_to_join(store, identity, monitor))
+    identity = make_identity(file, name, NewKeys.generate(passphrase), way.address)
+    home = Home.create(path, identity, HomeState(), way.network)
+    return Registration(home, store is not None and ask_to_join(store, identity, monitor))
 
 
 def check_issued(store: Store, document: Credential, monitor: Monitor) -> None:
@@ -154,7 +154,7 @@ def _reach(way: Way, monitor: Monitor) -> Store | None:
 def make_identity(
     file: CredentialFile,
     name: str,
-    keys: Keys,
+    keys: NewKeys,
     address: Address,
     *,
     replaced: tuple[MachineId, ...] = (),

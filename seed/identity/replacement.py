@@ -24,10 +24,10 @@ from formats.monitor import Finding, Monitor
 from formats.store.address import open_store
 from formats.store.contract import Store
 from formats.view import View
-from seed.home.home import Home, State
+from seed.home.home import Home, HomeState
 from seed.identity.join_request import ask_to_join
-from seed.identity.registration import Keys, Registered, Way, check_issued, make_identity
-from seed.points.layered_store import Union
+from seed.identity.registration import NewKeys, Registration, Way, check_issued, make_identity
+from seed.points.layered_store import LayeredStore
 from seed.points.machine_keys import Machine, open_slots, passphrase_wrong
 from seed.points.points import points
 
@@ -45,9 +45,9 @@ def replace(
     file: CredentialFile,
     name: str,
     way: Way,
-    with_passphrase: Callable[[Callable[[str], Keys]], Keys],
+    with_passphrase: Callable[[Callable[[str], NewKeys]], NewKeys],
     monitor: Monitor,
-) -> Registered:
+) -> Registration:
     """Take the place of the active machine `name`.
 
     `with_passphrase` asks for the passphrase that opens its key.
@@ -62,11 +62,13 @@ def replace(
     before = _find(store, document, name, monitor)
     keys = with_passphrase(lambda typed: _open(store, before.member, typed, monitor))
     known = [Machine(machine, keys.master) for machine in before.machines]
-    last = max(points(Union([store]), known, monitor), key=lambda p: p.manifest.sequence, default=None)
-    state = State(sequence=last.manifest.sequence, manifest=last.digest) if last is not None else State()
+    last = max(points(LayeredStore([store]), known, monitor), key=lambda p: p.manifest.sequence, default=None)
+    state = (
+        HomeState(sequence=last.manifest.sequence, manifest=last.digest) if last is not None else HomeState()
+    )
     identity = make_identity(file, name, keys, way.address, replaced=before.machines)
     home = Home.create(path, identity, state, way.network)
-    return Registered(home, ask_to_join(store, identity, monitor))
+    return Registration(home, ask_to_join(store, identity, monitor))
 
 
 def _find(store: Store, document: Credential, name: str, monitor: Monitor) -> _Before:
@@ -89,7 +91,7 @@ def _find(store: Store, document: Credential, name: str, monitor: Monitor) -> _B
     return _Before(member, tuple(machines))
 
 
-def _open(store: Store, member: Membership, passphrase: str, monitor: Monitor) -> Keys:
+def _open(store: Store, member: Membership, passphrase: str, monitor: Monitor) -> NewKeys:
     """Return the master key of `member`, from the newest of its slots that the passphrase opens.
 
     The newest slots of all go with it, so a slot that was removed before does not come back.
@@ -104,7 +106,7 @@ def _open(store: Store, member: Membership, passphrase: str, monitor: Monitor) -
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
             continue
         if found is not None and found[0].key_id.hex() == member.key_id:
-            return Keys(*found, newest_slots.slots)
+            return NewKeys(*found, newest_slots.slots)
     if newest_slots is None:
         raise PassphraseError(
             "slot-missing", "the vault has no key slot of this machine", subject=member.name,

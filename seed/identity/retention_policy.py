@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
-from formats.documents.retention import LENGTH_MAX, MONTH_DAYS, WEEKDAYS, YEARS_MAX, Policy, Rules
+from formats.documents.retention import LENGTH_MAX, MONTH_DAYS, WEEKDAYS, YEARS_MAX, Policy, RetentionRules
 from formats.errors import UsageError
-from formats.rules.retention import USUAL, Claim, Kept, admit
+from formats.rules.retention import USUAL, Claim, RetentionTerms, admit
 from seed.home.home import Home
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedTerm:
     """The end of a point's time, and the rules that give it.
 
     The time is `admitted`, or the one that the point would get now. The `last` complete point of a machine is
@@ -39,12 +39,12 @@ def policy_of(home: Home) -> Policy | None:
     return envelope.read(signed, "policy").peek(Policy) if signed is not None else None
 
 
-def rules_of(home: Home) -> Rules:
+def rules_of(home: Home) -> RetentionRules:
     policy = policy_of(home)
     return policy.rules if policy is not None else USUAL
 
 
-def set_policy(home: Home, rules: Rules) -> Policy:
+def set_policy(home: Home, rules: RetentionRules) -> Policy:
     """Sign the next policy; the caller has locked the home. Raises HomeError, UsageError.
 
     The days of the policy begin as they do here and now.
@@ -68,13 +68,13 @@ def set_policy(home: Home, rules: Rules) -> Policy:
 
 
 def parse_rules(
-    before: Rules,
+    before: RetentionRules,
     every: str | None,
     daily: str | None,
     weekly: str | None,
     monthly: str | None,
     yearly: str | None,
-) -> Rules:
+) -> RetentionRules:
     """Return `before` with the given changes: a number, and behind an @ the day or month.
 
     Examples are 104@sun, 60@first-sun or 60@15, 10@mar. Raises UsageError retention-unreadable.
@@ -102,7 +102,9 @@ def parse_rules(
     return rules
 
 
-def calendar(home: Home, kept: Kept, found: Sequence[tuple[Manifest, bool]], now: int) -> list[Planned]:
+def calendar(
+    home: Home, kept: RetentionTerms, found: Sequence[tuple[Manifest, bool]], now: int
+) -> list[PlannedTerm]:
     """Return until when each point is kept, and why.
 
     `found` are the points by sequence, each with whether it is complete.
@@ -120,7 +122,7 @@ def calendar(home: Home, kept: Kept, found: Sequence[tuple[Manifest, bool]], now
         term = terms.get(manifest.point)
         admitted, is_last = manifest.point in kept.terms, manifest.sequence == last
         until, earned = (term.until, term.earned) if term is not None else (None, ())
-        planned.append(Planned(manifest, until, earned, admitted, is_last))
+        planned.append(PlannedTerm(manifest, until, earned, admitted, is_last))
     return planned
 
 

@@ -17,7 +17,7 @@ from formats.keyed.catalog import (
     SEGMENT_ROWS_MAX,
     SEGMENT_ROWS_MIN,
     SIZE_END,
-    Entry,
+    CatalogEntry,
     PageRow,
     SegmentCutter,
     encode_entries,
@@ -29,9 +29,9 @@ from formats.keyed.catalog import (
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG
-from seed.home.doubt_records import Held
+from seed.home.doubt_records import ItemCount
 from seed.pipeline.chunking import Sealed
-from seed.pipeline.sealing import Known, seal_new
+from seed.pipeline.sealing import KnownChunks, seal_new
 from seed.points.item_totals import Counting
 from seed.points.previous_rows import Origin, Segment
 from seed.tables.disk_spread import Spread
@@ -40,7 +40,7 @@ QUEUED_MAX = 2  # segments; the entries of one take some megabytes
 
 
 @dataclass(frozen=True)
-class Catalogued:
+class CatalogResult:
     """The result of a finished catalog.
 
     `live` holds every chunk to which the catalog refers, its own segments included. `spread` knows which
@@ -53,7 +53,7 @@ class Catalogued:
     file_bytes: int
     live: frozenset[ChunkId]
     spread: Spread
-    held: tuple[Held, ...] = ()
+    held: tuple[ItemCount, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Cataloguing:
         self,
         master: MasterKey,
         sealer: ChunkSealer,
-        known: Known,
+        known: KnownChunks,
         store: Callable[[Sealed], None],
         journal: Callable[[bytes], None],
         items: Sequence[bytes] = (),
@@ -83,8 +83,8 @@ class Cataloguing:
         self._journalling: Future[None] | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         self._queue: deque[Future[_Segment]] = deque()
-        self._rows: list[Entry] = []
-        self._pending: list[Entry] = []  # rows that neither a journal nor the basis has yet
+        self._rows: list[CatalogEntry] = []
+        self._pending: list[CatalogEntry] = []  # rows that neither a journal nor the basis has yet
         self._bytes = 0
         self._origin: Origin = None
         # The first `_stood` rows of the segment `_standing` came in order, and nothing else since.
@@ -99,7 +99,7 @@ class Cataloguing:
         self._held = Counting(items)
         self.entries = self.files = self.file_bytes = 0
 
-    def add(self, entry: Entry, origin: Origin = None, *, first: bool = True) -> None:
+    def add(self, entry: CatalogEntry, origin: Origin = None, *, first: bool = True) -> None:
         """Add the next row in order, with all its chunks named.
 
         `origin` is the segment that already contains the row, if any. `first` is False for a further name of
@@ -110,7 +110,7 @@ class Cataloguing:
         self._fall()
         self._add(entry, origin, first=first)
 
-    def _stands(self, entry: Entry, origin: Segment) -> bool:
+    def _stands(self, entry: CatalogEntry, origin: Segment) -> bool:
         """Return whether the rows so far are the first rows of a segment.
 
         If all its rows follow, it is kept as it is.
@@ -153,14 +153,14 @@ class Cataloguing:
         for entry in origin.entries[: self._stood] if origin is not None else ():
             self._add(entry, origin)
 
-    def _place(self, entry: Entry) -> tuple[bytes, int]:
+    def _place(self, entry: CatalogEntry) -> tuple[bytes, int]:
         """Return the place of a row, which must come after all earlier rows."""
         place = (sort_key(entry.path), entry.part)
         if place <= self._last:
             raise AssertionError(f"{entry.path!r} comes out of order: no reader would take such a catalog")
         return place
 
-    def _count(self, entry: Entry, *, first: bool = True) -> None:
+    def _count(self, entry: CatalogEntry, *, first: bool = True) -> None:
         self._added += 1
         self._held.add(entry)
         if entry.part == 0:
@@ -170,7 +170,7 @@ class Cataloguing:
                 if first:  # files with holes may have more bytes together than a document can state
                     self.file_bytes = min(self.file_bytes + entry.size, SIZE_END - 1)
 
-    def _add(self, entry: Entry, origin: Origin, *, first: bool = True) -> None:
+    def _add(self, entry: CatalogEntry, origin: Origin, *, first: bool = True) -> None:
         size = sum(map(len, (entry.path, entry.target, entry.xattrs, entry.extents)))
         size += len(entry.chunks) + len(entry.lengths)
         if self._rows and self._bytes + size > SEGMENT_BYTES_MAX:
@@ -187,21 +187,21 @@ class Cataloguing:
         if rows == SEGMENT_ROWS_MAX or (rows >= SEGMENT_ROWS_MIN and self._cutter.cuts_after(entry.path)):
             self._cut()
 
-    def checkpoint(self, reading: Sequence[Entry] = ()) -> None:
+    def checkpoint(self, reading: Sequence[CatalogEntry] = ()) -> None:
         """Journal all rows that the basis lacks, and `reading`, the first rows of an unfinished file."""
         rows, self._pending = [*self._pending, *reading], []
         if rows:
             self._await_journal()
             self._journalling = self._worker.submit(lambda: self._journal(encode_entries(rows)))
 
-    def finish(self) -> Catalogued:
+    def finish(self) -> CatalogResult:
         """Seal the remaining rows and the pages over all segments."""
         self._fall()
         if self._rows:
             self._cut()
         return replace(self._catalogued(self._settled(), self._live), held=self._held.end())
 
-    def so_far(self) -> Catalogued:
+    def so_far(self) -> CatalogResult:
         """Return the catalog as if it ended here. The caller may add rows after it."""
         self._fall()
         segments, live = self._settled(), self._live
@@ -219,7 +219,7 @@ class Cataloguing:
             self._collect()
         return self._segments
 
-    def _catalogued(self, segments: Sequence[PageRow], live: Set[ChunkId]) -> Catalogued:
+    def _catalogued(self, segments: Sequence[PageRow], live: Set[ChunkId]) -> CatalogResult:
         if sum(row.rows for row in segments) != self._added:
             raise AssertionError("a segment of the catalog was lost: no such catalog may be signed")
         if len({row.segment for row in segments}) != len(segments):
@@ -231,7 +231,7 @@ class Cataloguing:
                 self._store(sealed)
             page_ids.append(sealed.chunk)
         live = frozenset((*live, *page_ids))
-        return Catalogued(tuple(page_ids), self.entries, self.files, self.file_bytes, live, self._spread)
+        return CatalogResult(tuple(page_ids), self.entries, self.files, self.file_bytes, live, self._spread)
 
     def close(self) -> None:
         self._worker.shutdown(wait=True)
@@ -269,7 +269,9 @@ class Cataloguing:
         rows, first, last = len(self._rows), self._rows[0].path, self._rows[-1].path
         return (origin.row.rows, origin.row.first, origin.row.last) == (rows, first, last)
 
-    def _segment(self, rows: list[Entry], pending: list[Entry], kept: PageRow | None) -> _Segment:
+    def _segment(
+        self, rows: list[CatalogEntry], pending: list[CatalogEntry], kept: PageRow | None
+    ) -> _Segment:
         if kept is not None:
             live = {chunk for entry in rows for chunk in entry.chunk_ids()} - {LOST}
             return _Segment(Sealed(kept.segment), kept, live)

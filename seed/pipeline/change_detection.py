@@ -1,11 +1,11 @@
 """The part of the basis that still holds, by size, times and number of a file, and by the known chunks."""
 
-from formats.keyed.catalog import FILE, Entry, Looked
-from seed.pipeline.sealing import Known
+from formats.keyed.catalog import FILE, CatalogEntry, Looked
+from seed.pipeline.sealing import KnownChunks
 from seed.points.previous_rows import Segment
 
 
-def seen(entry: Entry) -> tuple[int, int, int]:
+def seen(entry: CatalogEntry) -> tuple[int, int, int]:
     """Return the values that show a file as unchanged.
 
     If its row has no time of change, the file is read again.
@@ -13,23 +13,23 @@ def seen(entry: Entry) -> tuple[int, int, int]:
     return entry.size, entry.modified, entry.changed
 
 
-def timed_as(entry: Entry, before: Entry) -> Entry:
+def timed_as(entry: CatalogEntry, before: CatalogEntry) -> CatalogEntry:
     """Return the entry with the times and the number of names that it had before."""
     times = {name: getattr(before, name) for name in ("mtime", "mtime_ns", "ctime", "ctime_ns", "links")}
     return entry._replace(**times)
 
 
-class Unchanged:
+class ChangeDetection:
     """A comparison of entries of the walk with their rows in the basis.
 
     With `ignore_inode`, a file system may have numbered its files anew.
     """
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: KnownChunks) -> None:
         self._known = known
         self.ignore_inode = False
 
-    def stands(self, looked: Looked, before: Entry, origin: Segment) -> bool:
+    def stands(self, looked: Looked, before: CatalogEntry, origin: Segment) -> bool:
         """Return whether a row can stand as it is.
 
         A look must show no change, and all chunks of its segment must be known. Then further attributes are
@@ -46,15 +46,15 @@ class Unchanged:
             origin.held = not self._known.missing([origin.row.segment, *origin.chunks])
         return origin.held
 
-    def is_same(self, entry: Entry, before: Entry) -> bool:
+    def is_same(self, entry: CatalogEntry, before: CatalogEntry) -> bool:
         """Return whether an entry is the same as before, as far as its numbers tell."""
         return before.type == entry.type and (self.ignore_inode or before.inode == entry.inode)
 
-    def is_changed(self, entry: Entry, before: Entry) -> bool:
+    def is_changed(self, entry: CatalogEntry, before: CatalogEntry) -> bool:
         """Return whether a file must be read, as far as a look tells."""
         return not before.changed or not self.is_same(entry, before) or seen(before) != seen(entry)
 
-    def settled(self, entry: Entry, before: Entry) -> Entry:
+    def settled(self, entry: CatalogEntry, before: CatalogEntry) -> CatalogEntry:
         """Return an unchanged entry under the numbers that it had.
 
         A file system may be mounted as another device, or number its files anew. Names of one file find each
@@ -65,7 +65,7 @@ class Unchanged:
             return entry
         return entry._replace(device=before.device, inode=before.inode)
 
-    def reused(self, entry: Entry, before: Entry) -> Entry | None:
+    def reused(self, entry: CatalogEntry, before: CatalogEntry) -> CatalogEntry | None:
         """Return an unchanged file with its earlier content.
 
         Return None if that is not known: then it must be read.

@@ -48,7 +48,7 @@ class Buffers:
         return buffer
 
 
-class Pieces:
+class FileChunks:
     """The chunks of one file of `size` bytes.
 
     Each gets its name once it is sealed; the chunks before `named` have one.
@@ -69,7 +69,7 @@ class Pieces:
         self.ids += chunk
         self.lengths += size.to_bytes(4, "little")
 
-    def expect(self, unit: "Unit") -> None:
+    def expect(self, unit: "PendingChunk") -> None:
         """Append a chunk on its way. Units get their names in the order in which they were expected."""
         unit.pieces, unit.at = self, len(self)
         self.append(UNNAMED, unit.size)
@@ -85,7 +85,7 @@ UNNAMED = ChunkId(bytes(32))
 
 
 @dataclass(slots=True, eq=False)
-class Unit:
+class PendingChunk:
     """One chunk on its way: it has `raw`, in `buffer`, until it is sealed, and `id` from then on.
 
     A bundle has no `pieces`.
@@ -96,7 +96,7 @@ class Unit:
     buffer: Buffer | None
     id: ChunkId | None = None
     future: "Future[Sealed] | None" = None
-    pieces: Pieces | None = None
+    pieces: FileChunks | None = None
     at: int = 0
 
     def named(self, chunk: ChunkId) -> None:
@@ -139,7 +139,7 @@ class Cutter:
             seed=master.chunker,
         )
 
-    def cut(self, read: Callable[[memoryview], int], size: int) -> Iterator[Unit]:
+    def cut(self, read: Callable[[memoryview], int], size: int) -> Iterator[PendingChunk]:
         """Yield the chunks of a stream of about `size` bytes.
 
         `read` puts the stream's next bytes into a view and returns their number, 0 at the end. An error of
@@ -157,12 +157,12 @@ class Cutter:
                     break
                 self._buffer.uses += 1
                 self._used += chunk.length
-                yield Unit(data[at : at + chunk.length], chunk.length, self._buffer)
+                yield PendingChunk(data[at : at + chunk.length], chunk.length, self._buffer)
                 at += chunk.length
             if not ended:
                 filled = self._renew(data[at:])
 
-    def take(self, read: Callable[[memoryview], int], size: int) -> Unit | None:
+    def take(self, read: Callable[[memoryview], int], size: int) -> PendingChunk | None:
         """Return the next `size` bytes of a stream as one chunk, as they were cut before.
 
         If the stream ends earlier, return the rest, or None if nothing is left.
@@ -177,7 +177,7 @@ class Cutter:
             return None
         self._buffer.uses += 1
         self._used += filled
-        return Unit(space[:filled], filled, self._buffer)
+        return PendingChunk(space[:filled], filled, self._buffer)
 
     def _fill(self, read: Callable[[memoryview], int], filled: int) -> tuple[int, bool]:
         data = self._buffer.data

@@ -6,18 +6,18 @@ They are those of this run, and once they are needed also those of the points be
 from collections.abc import Sequence
 
 from formats.ids import ChunkId, ContentId
-from seed.pipeline.remembered_contents import Contents
-from seed.pipeline.sealing import Known
+from seed.pipeline.remembered_contents import RememberedContents
+from seed.pipeline.sealing import KnownChunks
 from seed.pipeline.small_file_table import Place, SmallFiles
 
 
-class Stored:
+class ContentIndex:
     """A table of stored contents. `contents` knows those of the points before, if there are any.
 
     They are loaded once a small file is to be stored.
     """
 
-    def __init__(self, known: Known, contents: Contents | None) -> None:
+    def __init__(self, known: KnownChunks, contents: RememberedContents | None) -> None:
         self._known = known
         self._contents = contents
         self._small = SmallFiles()

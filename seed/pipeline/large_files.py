@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from formats.keyed.catalog import Entry
+from formats.keyed.catalog import CatalogEntry
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
-from seed.pipeline.chunking import Cutter, Pieces, Unit
+from seed.pipeline.chunking import Cutter, FileChunks, PendingChunk
 from seed.pipeline.row import shrunk
-from seed.pipeline.sealing import Known
+from seed.pipeline.sealing import KnownChunks
 from seed.source.stream import Stream
 
 
@@ -22,8 +22,8 @@ class LargeFiles:
         self,
         master: MasterKey,
         parameters: ChunkingParameters,
-        known: Known,
-        submit: Callable[[Unit], None],
+        known: KnownChunks,
+        submit: Callable[[PendingChunk], None],
         kept: Callable[[int], None],
     ) -> None:
         self._cutter = Cutter(master, parameters)
@@ -31,7 +31,9 @@ class LargeFiles:
         self._submit = submit
         self._kept = kept
 
-    def read(self, entry: Entry, stream: Stream, pieces: Pieces, before: Entry | None) -> Entry:
+    def read(
+        self, entry: CatalogEntry, stream: Stream, pieces: FileChunks, before: CatalogEntry | None
+    ) -> CatalogEntry:
         """Read a file to its end into `pieces`, and return its entry: the file may have ended early.
 
         `before` is the entry of an earlier reading. Its known chunks are skipped, and the others are cut at
@@ -42,7 +44,7 @@ class LargeFiles:
                 self._expect(pieces, unit)
         return shrunk(entry, stream.regions, stream.at) if stream.end is not None else entry
 
-    def _again(self, before: Entry, stream: Stream, pieces: Pieces) -> bool:
+    def _again(self, before: CatalogEntry, stream: Stream, pieces: FileChunks) -> bool:
         """Go through the earlier chunks, and read the unknown ones. Return False if the file ended."""
         for chunk, length in zip(before.chunk_ids(), before.chunk_lengths(), strict=True):
             if chunk in self._known:
@@ -56,6 +58,6 @@ class LargeFiles:
                 return False
         return True
 
-    def _expect(self, pieces: Pieces, unit: Unit) -> None:
+    def _expect(self, pieces: FileChunks, unit: PendingChunk) -> None:
         pieces.expect(unit)
         self._submit(unit)

@@ -11,26 +11,26 @@ from collections.abc import Iterable, Sequence
 
 from formats.errors import Interrupted
 from formats.ids import ContentId
-from formats.keyed.catalog import FILE, Entry, in_parts
+from formats.keyed.catalog import FILE, CatalogEntry, in_parts
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
 from formats.tables.index import CATALOG, CONTENT
 from seed.home.home import Identity
-from seed.pipeline.catalog_writer import Catalogued, Cataloguing
-from seed.pipeline.change_detection import Unchanged, seen, timed_as
-from seed.pipeline.chunking import Pieces, Sealed, Unit
-from seed.pipeline.content_index import Stored
+from seed.pipeline.catalog_writer import CatalogResult, Cataloguing
+from seed.pipeline.change_detection import ChangeDetection, seen, timed_as
+from seed.pipeline.chunking import FileChunks, PendingChunk, Sealed
+from seed.pipeline.content_index import ContentIndex
 from seed.pipeline.large_files import LargeFiles
 from seed.pipeline.packing import Packer
-from seed.pipeline.remembered_contents import Contents
-from seed.pipeline.row import Row, packed
-from seed.pipeline.sealing import Known, Sealing
-from seed.pipeline.small_file_batches import Desk, Gathering
-from seed.pipeline.small_file_worker import Helper
+from seed.pipeline.remembered_contents import RememberedContents
+from seed.pipeline.row import PlacedEntry, packed
+from seed.pipeline.sealing import KnownChunks, Sealing
+from seed.pipeline.small_file_batches import SmallFileBatches, WorkerQueue
+from seed.pipeline.small_file_worker import Worker
 from seed.points.previous_rows import Basis, Origin, RowJournal
 from seed.source.clocks import Clocks, changed_ns
 from seed.source.stream import SourceError, Stream, reading
-from seed.source.system import Folders, Found, Got, Odd, data_extents, found_at, wanted
+from seed.source.system import BatchResult, FolderOpener, FoundEntry, Odd, data_extents, found_at, wanted
 from seed.source.xattrs import why
 
 PENDING_ROWS_MAX = 20_000
@@ -39,21 +39,21 @@ PROGRESS_STEP = 4 << 20
 PROGRESS_FILES = 1000
 
 
-class Run:
+class Pipeline:
     """A run that reads entries and sends archives on by two packers; `finish` ends the catalog."""
 
     def __init__(
         self,
         identity: Identity,
-        helpers: Sequence[Helper],
+        workers: Sequence[Worker],
         content: Packer,
         metadata: Packer,
-        known: Known,
+        known: KnownChunks,
         basis: Basis,
         journal: RowJournal,
         monitor: Monitor,
         level: int,
-        contents: Contents | None = None,
+        contents: RememberedContents | None = None,
         items: Sequence[bytes] = (),
     ) -> None:
         """Prepare the run.
@@ -63,7 +63,7 @@ class Run:
         """
         master, parameters = identity.master, identity.chunking
         self.monitor = monitor
-        self.unchanged = Unchanged(known)
+        self.unchanged = ChangeDetection(known)
         self._small_max = parameters.small_file_max
         self._content = content
         self._metadata = metadata
@@ -73,15 +73,17 @@ class Run:
         sealer = ChunkSealer(master, level)
         self._sealing = Sealing(sealer, known, CONTENT, self._deliver)
         self._large = LargeFiles(master, parameters, known, self._sealing.submit, self._keep)
-        self._gathering = Gathering(helpers, parameters.bundle_size, self._take_in, self._sealed)
-        self._stored = Stored(known, contents)
+        self._batches = SmallFileBatches(workers, parameters.bundle_size, self._take_in, self._sealed)
+        self._stored = ContentIndex(known, contents)
         self._catalog = Cataloguing(master, sealer, known, self._store_metadata, journal.append, items)
-        self._rows: deque[Row] = deque()
-        self._reading: Row | None = None  # a long file
-        self._missed: deque[tuple[Row, int]] = deque()  # rows of files that could not be read, and the errors
-        self._folders = Folders()
+        self._rows: deque[PlacedEntry] = deque()
+        self._reading: PlacedEntry | None = None  # a long file
+        self._missed: deque[tuple[PlacedEntry, int]] = (
+            deque()
+        )  # rows of files that could not be read, and the errors
+        self._folders = FolderOpener()
         self._clocks = Clocks()
-        self._links: dict[tuple[int, int], Row] = {}
+        self._links: dict[tuple[int, int], PlacedEntry] = {}
         self._done = self._files = self._kept = 0
         self._beside = 0  # bytes of larger files since all small ones were sealed
 
@@ -89,7 +91,7 @@ class Run:
     def entries(self) -> int:
         return self._catalog.entries
 
-    def read(self, source: Iterable[Found]) -> None:
+    def read(self, source: Iterable[FoundEntry]) -> None:
         """Take in a whole source. Raises Interrupted when the user asks to stop."""
         for found in source:
             if self.monitor.stopping():
@@ -100,7 +102,7 @@ class Run:
                 and origin is not None
                 and self.unchanged.stands(found.looked, before, origin)
             ):
-                self._rows.append(Row(before, origin=origin))
+                self._rows.append(PlacedEntry(before, origin=origin))
                 self._kept += before.size
             elif found.type == FILE:
                 self._read_file(found, before, origin)
@@ -116,7 +118,7 @@ class Run:
             if self._rows and self._rows[0].named:
                 self._emit()
 
-    def finish(self) -> Catalogued:
+    def finish(self) -> CatalogResult:
         """Seal and send on everything that is still held; return the facts of the catalog."""
         self.flush()
         self._emit()
@@ -126,7 +128,7 @@ class Run:
         self._metadata.flush()
         return catalogued
 
-    def so_far(self) -> Catalogued:
+    def so_far(self) -> CatalogResult:
         """Send on as `flush` does; return the facts of the catalog so far. More may be read afterwards."""
         self.flush()
         catalogued = self._catalog.so_far()
@@ -163,19 +165,19 @@ class Run:
     def _keep(self, size: int) -> None:
         self._kept += size
 
-    def _hides(self, found: Found) -> bool:
+    def _hides(self, found: FoundEntry) -> bool:
         """Return whether a change from now on may leave an entry with the time of change that it has."""
         looked = found.looked
         return self._clocks.may_hide(looked[10] * 10**9 + looked[11], looked[12])
 
-    def _described(self, found: Found) -> Entry | None:
+    def _described(self, found: FoundEntry) -> CatalogEntry | None:
         try:
             return found.described()
         except OSError as error:
             self._skip(found.path, error.strerror or type(error).__name__)
             return None
 
-    def _take_other(self, found: Found, before: Entry | None, origin: Origin) -> None:
+    def _take_other(self, found: FoundEntry, before: CatalogEntry | None, origin: Origin) -> None:
         """Take in an entry without content."""
         hides = self._hides(found)
         if (entry := self._described(found)) is None:
@@ -185,43 +187,43 @@ class Run:
             if found.above:  # it changes with files outside the backup: its row would be sent for nothing
                 entry = timed_as(entry, before)
         hides |= found.lacking
-        self._rows.append(Row(entry, hides, origin=None if hides or entry != before else origin))
+        self._rows.append(PlacedEntry(entry, hides, origin=None if hides or entry != before else origin))
 
-    def _read_file(self, found: Found, before: Entry | None, origin: Origin) -> None:
+    def _read_file(self, found: FoundEntry, before: CatalogEntry | None, origin: Origin) -> None:
         looked = found.looked
         links = looked[14]
         if links > 1 and (same := self._links.get(found.number)) is not None and not same.gone:
-            row = Row(Entry(*looked), same=same, before=before, origin=origin)
+            row = PlacedEntry(CatalogEntry(*looked), same=same, before=before, origin=origin)
             if seen(same.entry) == seen(row.entry):
                 self._take_over(row, same)
                 return
-        if before is not None and self.unchanged.is_changed(Entry(*looked), before):
+        if before is not None and self.unchanged.is_changed(CatalogEntry(*looked), before):
             before = None
         hides = self._hides(found)
         if 0 < looked[7] <= self._small_max and before is None:
-            row = Row(Entry(*looked), hides, awaited=True)
-            self._gathering.add(row, wanted(looked))
+            row = PlacedEntry(CatalogEntry(*looked), hides, awaited=True)
+            self._batches.add(row, wanted(looked))
         elif (entry := self._described(found)) is None:
             return
         elif before is not None and (reused := self._reused(entry, before)) is not None:
-            row = Row(reused, found.lacking, origin=origin if reused == before else None)
+            row = PlacedEntry(reused, found.lacking, origin=origin if reused == before else None)
         elif 0 < entry.size <= self._small_max:
-            row = Row(entry, hides, awaited=True)
-            self._gathering.add(row, wanted(looked))
+            row = PlacedEntry(entry, hides, awaited=True)
+            self._batches.add(row, wanted(looked))
         else:
-            row = self._opened(found, Row(entry, hides or found.lacking), before)
+            row = self._opened(found, PlacedEntry(entry, hides or found.lacking), before)
         self._rows.append(row)
         if links > 1:
             self._links[found.number] = row
 
-    def _take_over(self, row: Row, same: Row) -> None:
+    def _take_over(self, row: PlacedEntry, same: PlacedEntry) -> None:
         """Take in a further name of a file: its content is not read again."""
         self._rows.append(row)
         same.others = [*(same.others or ()), row]
         if len(same.others) + 1 >= row.entry.links:
             del self._links[row.entry.device, row.entry.inode]
 
-    def _reused(self, entry: Entry, before: Entry) -> Entry | None:
+    def _reused(self, entry: CatalogEntry, before: CatalogEntry) -> CatalogEntry | None:
         """Return the entry of an unchanged file if all its chunks are known; None if it must be read."""
         reused = self.unchanged.reused(entry, before)
         if reused is not None:
@@ -229,7 +231,7 @@ class Run:
             self._kept += reused.size
         return reused
 
-    def _take_in(self, desk: Desk, rows: Sequence[Row], got: Got) -> None:
+    def _take_in(self, queue: WorkerQueue, rows: Sequence[PlacedEntry], got: BatchResult) -> None:
         """Take in a batch of small files, as far as it could be read. Contents not stored yet are kept."""
         contents = [ContentId(got.contents[at : at + 16]) for at in range(0, len(got.contents), 16)]
         stored = self._stored
@@ -243,18 +245,18 @@ class Run:
             if size != row.entry.size and not row.awaited:
                 row.entry = row.entry._replace(size=size)
             if not size:
-                desk.skip()
+                queue.skip()
                 continue
             row.content = content
             if place is None and (place := stored.get_new(content)) is None:
-                place = desk.lay(size)
+                place = queue.lay(size)
                 stored.put(content, place)
             else:
-                desk.skip()
+                queue.skip()
             row.bundle, row.offset = place
         self._progress(sum(got.lengths))
 
-    def _take_odd(self, row: Row, odd: Odd) -> None:
+    def _take_odd(self, row: PlacedEntry, odd: Odd) -> None:
         xattrs, stayed, xattrs_failure, failure = odd
         if failure:
             row.awaited = True
@@ -280,8 +282,8 @@ class Run:
             row.hides = self._hides(fresh)
             row.pieces = None
             if 0 < fresh.looked[7] <= self._small_max:
-                row.entry = Entry(*fresh.looked)
-                self._gathering.add(row, wanted(fresh.looked))
+                row.entry = CatalogEntry(*fresh.looked)
+                self._batches.add(row, wanted(fresh.looked))
                 continue
             try:
                 row.entry = fresh.described()
@@ -291,7 +293,7 @@ class Run:
             else:
                 self._opened(fresh, row, None, in_order=False)
 
-    def _lose(self, row: Row, why: str) -> None:
+    def _lose(self, row: PlacedEntry, why: str) -> None:
         """Leave out a file that cannot be read; try its next name, if it has one."""
         self._skip(row.entry.path, why)
         row.gone, row.awaited = True, False
@@ -302,7 +304,9 @@ class Run:
                 other.same = first
             self._missed.append((first, errno.ENOENT))
 
-    def _opened(self, found: Found, row: Row, before: Entry | None, *, in_order: bool = True) -> Row:
+    def _opened(
+        self, found: FoundEntry, row: PlacedEntry, before: CatalogEntry | None, *, in_order: bool = True
+    ) -> PlacedEntry:
         """Read a file that is large or empty; if that fails, note it as missed."""
         row.awaited = True
         handle = -1
@@ -321,7 +325,9 @@ class Run:
                 os.close(handle)
         return row
 
-    def _read_large(self, row: Row, handle: int, before: Entry | None, *, in_order: bool) -> None:
+    def _read_large(
+        self, row: PlacedEntry, handle: int, before: CatalogEntry | None, *, in_order: bool
+    ) -> None:
         entry = row.entry
         with reading():
             regions = data_extents(handle, entry.size)
@@ -329,20 +335,20 @@ class Run:
             row.entry = entry._replace(extents=packed(regions))
         self._beside += entry.size
         if in_order and self._beside > LONG:  # then all rows before this one can be journalled before it
-            self._gather_all()
+            self._read_all()
         if in_order and entry.size > LONG:
             self._reading = row
-        row.pieces = Pieces(entry.size)
+        row.pieces = FileChunks(entry.size)
         stream = Stream(handle, regions, self._while_reading)
         row.entry = self._large.read(row.entry, stream, row.pieces, before)
 
     def _while_reading(self, got: int) -> None:
         self._progress(got)
-        self._gathering.hear()
+        self._batches.hear()
         if self.monitor.stopping():
             raise Interrupted(2)
 
-    def _check_unchanged(self, entry: Entry, handle: int) -> None:
+    def _check_unchanged(self, entry: CatalogEntry, handle: int) -> None:
         """Raise SourceError if it is no longer the file that the walk met."""
         with reading():
             now = os.fstat(handle)
@@ -351,7 +357,7 @@ class Run:
         if (now.st_mtime_ns, changed_ns(now)) != (entry.modified, entry.changed) or now.st_size != entry.size:
             self._tell_changed(entry)
 
-    def _tell_changed(self, entry: Entry) -> None:
+    def _tell_changed(self, entry: CatalogEntry) -> None:
         self._tell(entry.path, "changed while it was read; it was kept as it was read", code="source-changed")
 
     def _skip(self, path: bytes, why: str) -> None:
@@ -362,22 +368,22 @@ class Run:
 
     def _settle(self) -> None:
         """Read, seal and name everything that is on its way."""
-        self._gather_all()
+        self._read_all()
         self._sealing.drain()
 
-    def _gather_all(self) -> None:
+    def _read_all(self) -> None:
         """Read and seal all small files so far."""
         self._beside = 0
-        self._gathering.drain()
+        self._batches.drain()
         while self._missed:
             self._read_missed()
-            self._gathering.drain()
+            self._batches.drain()
 
-    def _sealed(self, unit: Unit, sealed: Sealed) -> None:
+    def _sealed(self, unit: PendingChunk, sealed: Sealed) -> None:
         """Store the sealed bundle unless it is a duplicate."""
         self._deliver(unit, sealed if self._known.claim(sealed.chunk) else Sealed(sealed.chunk))
 
-    def _deliver(self, unit: Unit, sealed: Sealed) -> None:
+    def _deliver(self, unit: PendingChunk, sealed: Sealed) -> None:
         sent = False
         if sealed.record is not None:
             if unit.pieces is not None and unit.at == 0:

@@ -36,9 +36,9 @@ from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Monitor
 from formats.tables.index import CATALOG
 from formats.tables.sections import Section
-from seed.pipeline.sealing import Known
+from seed.pipeline.sealing import KnownChunks
 from seed.pipeline.small_file_table import SmallFiles
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.point_reader import PointReader
 from seed.points.points import Point
 from seed.points.previous_rows import FRAME, RowJournal
@@ -54,20 +54,20 @@ TAKEN_MIN = 16  # archives of catalogs
 File = tuple[bytes, ChunkId, int]  # content id, bundle, offset in it
 
 
-class Contents(Protocol):
+class RememberedContents(Protocol):
     """Knowledge of the small files of earlier points."""
 
-    def teach(self, small: SmallFiles, known: Known) -> None:
+    def teach(self, small: SmallFiles, known: KnownChunks) -> None:
         """Tell `small` of the files with `known` bundles."""
 
 
-class OfReaders:
+class ContentsByCatalog:
     """The small files of points, by their whole catalogs."""
 
     def __init__(self, readers: Sequence[PointReader]) -> None:
         self._readers = readers
 
-    def teach(self, small: SmallFiles, known: Known) -> None:
+    def teach(self, small: SmallFiles, known: KnownChunks) -> None:
         for reader in self._readers:
             # Errors here were reported when the rows of the catalogs were read.
             with suppress(FormatError, IntegrityError, StoreError, MediaError):
@@ -75,7 +75,7 @@ class OfReaders:
                     small.learn(files, known)
 
 
-class Remembered:
+class ContentsByHome:
     """The small files of points, by the file in the home and the catalog tables not named in it yet."""
 
     def __init__(
@@ -84,7 +84,7 @@ class Remembered:
         sealer: ChunkSealer,
         points: Iterable[Point],
         catalogs: Callable[[], Iterator[Section]],
-        union: Union,
+        union: LayeredStore,
         monitor: Monitor,
     ) -> None:
         """Prepare for the `points`.
@@ -99,7 +99,7 @@ class Remembered:
         self._union = union
         self._monitor = monitor
 
-    def teach(self, small: SmallFiles, known: Known) -> None:
+    def teach(self, small: SmallFiles, known: KnownChunks) -> None:
         """Tell `small` of the files with `known` bundles.
 
         Raises HomeError; StoreError, MediaError if a vault does not answer.
@@ -153,7 +153,7 @@ class _Learning:
         pages: set[ChunkId],
         segments: set[ChunkId],
         small: SmallFiles,
-        known: Known,
+        known: KnownChunks,
     ) -> None:
         self._catalogs = catalogs
         self._journal = journal
@@ -212,7 +212,7 @@ class _Catalogs:
     Indexes are taken in only as far as they are needed, twice as many each time.
     """
 
-    def __init__(self, sealer: ChunkSealer, sections: Iterator[Section], union: Union) -> None:
+    def __init__(self, sealer: ChunkSealer, sections: Iterator[Section], union: LayeredStore) -> None:
         self._sealer = sealer
         self._sections = sections
         self._union = union

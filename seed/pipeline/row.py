@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from formats.ids import ChunkId
-from formats.keyed.catalog import Entry
-from seed.pipeline.chunking import Pieces, Unit
+from formats.keyed.catalog import CatalogEntry
+from seed.pipeline.chunking import FileChunks, PendingChunk
 from seed.points.previous_rows import Origin
 
 ATTEMPTS = 2  # at a file that is replaced while it is read
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class PlacedEntry:
     """An entry with its content in `bundle`, or in `pieces`, or nowhere.
 
     It is `awaited` until it was read, `gone` if it could not be read. A further name of a file has the row of
@@ -22,10 +22,10 @@ class Row:
     time of change, or attributes that are lacking.
     """
 
-    entry: Entry
+    entry: CatalogEntry
     hides: bool = False
-    bundle: Unit | None = None
-    pieces: Pieces | None = None
+    bundle: PendingChunk | None = None
+    pieces: FileChunks | None = None
     offset: int = 0  # in the bundle
     content: bytes = b""
     origin: Origin = None  # the segment in which this very row stands
@@ -33,9 +33,9 @@ class Row:
     awaited: bool = False
     gone: bool = False
     attempts: int = ATTEMPTS
-    same: "Row | None" = None
-    before: Entry | None = None
-    others: "list[Row] | None" = None  # further names that were met
+    same: "PlacedEntry | None" = None
+    before: CatalogEntry | None = None
+    others: "list[PlacedEntry] | None" = None  # further names that were met
 
     @property
     def named(self) -> bool:
@@ -48,11 +48,11 @@ class Row:
         return self.bundle is None or self.bundle.id is not None
 
     @property
-    def dated(self) -> Entry:
+    def dated(self) -> CatalogEntry:
         """The entry; without its time of change if the next run must read it again."""
         return self.entry._replace(ctime=0, ctime_ns=0) if self.hides else self.entry
 
-    def finished(self) -> Entry:
+    def finished(self) -> CatalogEntry:
         """Return the entry with its chunk references."""
         if self.same is not None:
             first = self.same.finished()
@@ -66,18 +66,18 @@ class Row:
             return self.dated.holding(bytes(self.pieces.ids), bytes(self.pieces.lengths))
         return self.dated
 
-    def so_far(self) -> list[Entry]:
+    def so_far(self) -> list[CatalogEntry]:
         """Return a row of the next chunks of a file in reading, if the journal does not know them yet."""
         if self.pieces is None or self.pieces.named <= self.journalled:
             return []
         first, last = self.journalled, self.pieces.named
-        entry = Entry(self.entry.path, self.entry.type, part=first) if first else self.dated
+        entry = CatalogEntry(self.entry.path, self.entry.type, part=first) if first else self.dated
         self.journalled = last
         ids, lengths = self.pieces.ids[32 * first : 32 * last], self.pieces.lengths[4 * first : 4 * last]
         return [entry.holding(bytes(ids), bytes(lengths))]
 
 
-def shrunk(entry: Entry, regions: Sequence[tuple[int, int]], data: int) -> Entry:
+def shrunk(entry: CatalogEntry, regions: Sequence[tuple[int, int]], data: int) -> CatalogEntry:
     """Return the entry of a file that ended early, after `data` bytes of data: the file as it was then."""
     kept: list[tuple[int, int]] = []
     for offset, length in regions:
@@ -92,6 +92,6 @@ def packed(regions: Iterable[tuple[int, int]]) -> bytes:
     return b"".join(o.to_bytes(8, "little") + n.to_bytes(8, "little") for o, n in regions)
 
 
-def _id(unit: Unit) -> ChunkId:
+def _id(unit: PendingChunk) -> ChunkId:
     assert unit.id is not None
     return unit.id

@@ -16,7 +16,7 @@ from formats.keyed.chunk import RAW_SIZE_MAX, RECORD_OVERHEAD, ChunkSealer
 from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.index import record_digest
 from formats.tables.sections import Section
-from seed.pipeline.chunking import Sealed, Unit
+from seed.pipeline.chunking import PendingChunk, Sealed
 from seed.tables.id_table import IdTable
 
 IN_FLIGHT_MAX = 6 << 20  # bytes of raw chunks that wait for a processor or for their turn
@@ -24,7 +24,7 @@ ADDED_AT_ONCE = 4 << 20  # bytes of index
 ROOMS_MAX = 4  # rooms kept for further records; each has grown to its largest record so far
 
 
-class Known:
+class KnownChunks:
     """The chunks that need not be stored again: those of this run, of the resumed set and of the basis."""
 
     def __init__(self) -> None:
@@ -81,18 +81,22 @@ class Sealing:
     """
 
     def __init__(
-        self, sealer: ChunkSealer, known: Known, kind: int, deliver: Callable[[Unit, Sealed], None]
+        self,
+        sealer: ChunkSealer,
+        known: KnownChunks,
+        kind: int,
+        deliver: Callable[[PendingChunk, Sealed], None],
     ) -> None:
         self._sealer = sealer
         self._known = known
         self._kind = kind
         self._deliver = deliver
         self._pool = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="seal")
-        self._queue: deque[Unit] = deque()
+        self._queue: deque[PendingChunk] = deque()
         self._rooms: deque[memoryview] = deque()
         self._bytes = 0
 
-    def submit(self, unit: Unit) -> None:
+    def submit(self, unit: PendingChunk) -> None:
         """Take over `unit`. Wait while too much is in flight."""
         while self._queue and self._bytes + unit.size > IN_FLIGHT_MAX:
             self._collect()
@@ -121,7 +125,7 @@ class Sealing:
         if isinstance(sealed.record, memoryview) and len(self._rooms) < ROOMS_MAX:
             self._rooms.append(memoryview(sealed.record.obj))
 
-    def _seal(self, unit: Unit) -> Sealed:
+    def _seal(self, unit: PendingChunk) -> Sealed:
         assert unit.raw is not None
         return seal_new(self._sealer, self._known, self._kind, unit.raw, self._seal_into_room)
 
@@ -135,7 +139,7 @@ class Sealing:
 
 def seal_new(
     sealer: ChunkSealer,
-    known: Known,
+    known: KnownChunks,
     kind: int,
     raw: bytes | memoryview,
     seal: Callable[[int, ChunkId, bytes | memoryview], bytes | memoryview] | None = None,

@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 
 from formats.ids import ChunkId, ContentId
-from seed.pipeline.chunking import Unit
-from seed.pipeline.sealing import Known
+from seed.pipeline.chunking import PendingChunk
+from seed.pipeline.sealing import KnownChunks
 from seed.tables.id_table import IdTable
 
 _OFFSET_BITS = 32
 
-Place = tuple[Unit, int]
+Place = tuple[PendingChunk, int]
 
 
 class SmallFiles:
     """A table from content id to bundle and offset in it."""
 
     def __init__(self) -> None:
-        self._bundles: list[Unit] = []
+        self._bundles: list[PendingChunk] = []
         self._table = IdTable(numbered=True)
-        self._stored = Unit(None, 0, None)
+        self._stored = PendingChunk(None, 0, None)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -34,7 +34,7 @@ class SmallFiles:
         """Return the place of a content, as `get` does, if a call of `find` just before did not find it."""
         return self._place(self._table.get_new(content))
 
-    def put(self, content: ContentId, bundle: Unit, offset: int) -> None:
+    def put(self, content: ContentId, bundle: PendingChunk, offset: int) -> None:
         """Remember a content."""
         if not self._bundles or self._bundles[-1] is not bundle:
             self._bundles.append(bundle)
@@ -47,10 +47,10 @@ class SmallFiles:
         """
         if self._table.get_new(content) is None:
             if self._stored.id != chunk:
-                self._stored = Unit(None, 0, None, chunk)
+                self._stored = PendingChunk(None, 0, None, chunk)
             self.put(content, self._stored, offset)
 
-    def learn(self, rows: Sequence[tuple[bytes, ChunkId, int]], known: Known) -> None:
+    def learn(self, rows: Sequence[tuple[bytes, ChunkId, int]], known: KnownChunks) -> None:
         """Remember the new contents of a catalog segment, if their bundles are `known`."""
         missing = known.missing({chunk for _, chunk, _ in rows})
         places = self._table.find([content for content, _, _ in rows])

@@ -1,8 +1,8 @@
 """Helpers that read small files, lay the kept ones end to end into bundles, and seal these.
 
 Most of the cost of a small file is the interpreter's work, and threads of one process do that in turns. So a
-helper is a process if the system can fork: measured on the Linux source, threads alone took twice the time. A
-helper also seals the files that it reads: their bytes stay in the cache of its processor.
+worker is a process if the system can fork: measured on the Linux source, threads alone took twice the time. A
+worker also seals the files that it reads: their bytes stay in the cache of its processor.
 
 The process that asks keeps the order, and knows the chunks that exist already. Answers come in the order of
 the questions.
@@ -29,9 +29,9 @@ from formats.ids import ChunkId
 from formats.keyed.chunk import RECORD_OVERHEAD, ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CONTENT, record_digest
-from seed.source.system import Folders, Got, Wanted, read_batch
+from seed.source.system import BatchResult, FolderOpener, Wanted, read_batch
 
-AHEAD = 3  # batches that a helper receives before the asker decides about the first of them
+AHEAD = 3  # batches that a worker receives before the asker decides about the first of them
 SKIP, LAY, LAY_NEXT = range(
     3
 )  # for each file: drop it; put it into the open bundle; seal the open bundle, and put it into the next
@@ -42,7 +42,7 @@ Record = tuple[
 
 
 class Bundler:
-    """The work of a helper.
+    """The work of a worker.
 
     Its records lie in `space`, which has `space_for` bytes; the last `AHEAD + 2` of them stay valid.
     """
@@ -50,7 +50,7 @@ class Bundler:
     def __init__(self, sealer: ChunkSealer, size_max: int, space: memoryview) -> None:
         """Prepare the buffers. A bundle, or the files of a batch, have at most `size_max` bytes."""
         self._sealer = sealer
-        self._folders = Folders()
+        self._folders = FolderOpener()
         self._spaces = cycle([memoryview(bytearray(size_max)) for _ in range(AHEAD + 1)])
         self._read: deque[tuple[memoryview, list[int]]] = deque()
         self._bundle = memoryview(bytearray(size_max))
@@ -58,7 +58,7 @@ class Bundler:
         self._records = space
         self._slots = cycle(range(0, len(space), size_max + RECORD_OVERHEAD))
 
-    def read(self, files: list[Wanted]) -> Got:
+    def read(self, files: list[Wanted]) -> BatchResult:
         """Read and name a batch."""
         space = next(self._spaces)
         got = read_batch(files, space, self._sealer.content_key, self._folders)
@@ -99,16 +99,16 @@ def space_for(size_max: int) -> int:
     return (AHEAD + 2) * (size_max + RECORD_OVERHEAD)
 
 
-class Helper(Protocol):
+class Worker(Protocol):
     """A worker with the methods of a Bundler, asked by their names. The records lie in `records`."""
 
     records: memoryview
 
     def ask(self, verb: str, *what: object) -> None:
-        """Ask the helper to do this. Raises HomeError helper-ended."""
+        """Ask the worker to do this. Raises HomeError worker-ended."""
 
     def answer(self) -> Any:
-        """Return the answer to the oldest question, after waiting for it. Raises HomeError helper-ended."""
+        """Return the answer to the oldest question, after waiting for it. Raises HomeError worker-ended."""
 
     def is_ready(self) -> bool:
         """Return whether an answer is there."""
@@ -116,8 +116,8 @@ class Helper(Protocol):
     def close(self) -> None: ...
 
 
-class Here:
-    """A helper that does all of it at once, in the same process."""
+class InlineWorker:
+    """A worker that does all of it at once, in the same process."""
 
     def __init__(self, sealer: ChunkSealer, size_max: int) -> None:
         self.records = memoryview(bytearray(space_for(size_max)))
@@ -141,32 +141,32 @@ HELPERS_MAX = 6
 
 
 @contextmanager
-def helping(
+def small_file_workers(
     master: MasterKey, level: int, size_max: int, count: int | None = None
-) -> Iterator[Sequence[Helper]]:
-    """Yield as many helpers as there are processors, or `count`.
+) -> Iterator[Sequence[Worker]]:
+    """Yield as many workers as there are processors, or `count`.
 
     They are copies of this process as it is now. Make them before it has grown, and before it has threads.
     """
     sealer = ChunkSealer(master, level)
     count = min(os.cpu_count() or 1, HELPERS_MAX) if count is None else count
-    found: list[Helper] = []
+    found: list[Worker] = []
     if sys.platform == "linux":
         with suppress(OSError):  # no room for one more process: fewer do the work
             while len(found) < count:
-                found.append(Forked(sealer, size_max))
-    helpers = found or [Here(sealer, size_max)]
+                found.append(WorkerProcess(sealer, size_max))
+    workers = found or [InlineWorker(sealer, size_max)]
     try:
-        yield helpers
+        yield workers
     finally:
-        for helper in helpers:
-            helper.close()
+        for worker in workers:
+            worker.close()
 
 
 if sys.platform == "linux":
 
-    class Forked:
-        """A helper that is a process of its own. Raises OSError if the system cannot make one."""
+    class WorkerProcess:
+        """A worker that is a process of its own. Raises OSError if the system cannot make one."""
 
         def __init__(self, sealer: ChunkSealer, size_max: int) -> None:
             self.records = memoryview(mmap.mmap(-1, space_for(size_max)))  # shared with the child
@@ -196,7 +196,7 @@ if sys.platform == "linux":
             return bool(self._poll.poll(0))
 
         def close(self) -> None:
-            """Let the helper finish its open questions and end."""
+            """Let the worker finish its open questions and end."""
             self._questions.close()
             self._answers.close()
             with suppress(ChildProcessError):
@@ -204,7 +204,7 @@ if sys.platform == "linux":
 
     def _ended() -> HomeError:
         return HomeError(
-            "helper-ended",
+            "worker-ended",
             "a process that works for this one was ended from outside, as by a system that is short of memory",
             hint="run the same command again: it goes on where this one stopped",
         )
@@ -238,7 +238,7 @@ if sys.platform == "linux":
     def _serve(questions: Connection, answers: Connection, bundler: Bundler) -> None:
         """Answer questions.
 
-        A thread receives them, so the asker never waits for a helper that waits until the asker reads.
+        A thread receives them, so the asker never waits for a worker that waits until the asker reads.
         """
         asked: SimpleQueue[bytes] = SimpleQueue()
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seed.plan.sampling.sample import Sampled
+from seed.plan.sampling.sample import SampleResult
 
 ENTRY_BYTES = 30  # in the catalog, as in exports of source code and of a server's /usr
 CHUNK_BYTES = 100  # in indexes, need lists and inventories
@@ -71,7 +71,12 @@ class Plan:
 
 
 def plan(
-    sampled: Sampled, *, processors: int, uplink: float | None, disk_size: int | None, courier_days: float
+    sampled: SampleResult,
+    *,
+    processors: int,
+    uplink: float | None,
+    disk_size: int | None,
+    courier_days: float,
 ) -> Plan:
     """Return the plan for a sampled source.
 
@@ -95,7 +100,7 @@ def plan(
     )
 
 
-def seed_size(sampled: Sampled) -> Estimate:
+def seed_size(sampled: SampleResult) -> Estimate:
     """Return the bytes of a seed: the content without duplicates, compressed, and the metadata."""
     there, content = sampled.population, sampled.content
     unique = content.unique
@@ -106,7 +111,7 @@ def seed_size(sampled: Sampled) -> Estimate:
     return Estimate(unique * content.stored.of + metadata, math.hypot(error, metadata * METADATA_ERROR))
 
 
-def preparing(sampled: Sampled, processors: int) -> Estimate:
+def preparing(sampled: SampleResult, processors: int) -> Estimate:
     """Return the seconds that this machine takes to read, compress, seal and write everything.
 
     The estimate holds if the machine never waits for a disk.

@@ -14,7 +14,7 @@ from formats.ids import ArchiveName, MachineId, SetId, VaultId
 from formats.monitor import Finding, Monitor, Tally
 from formats.rules.completeness import (
     Arrivals,
-    Standing,
+    Completeness,
     Waiting,
     all_waiting,
     brings,
@@ -27,13 +27,13 @@ from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables.archive import CONTENT_CLASS
 from seed.home.home import Home
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.points import Point, needed_of
 
 
 def standings(
-    union: Union, wanted: Iterable[Point], points: Iterable[Point]
-) -> Iterator[tuple[Point, Standing]]:
+    union: LayeredStore, wanted: Iterable[Point], points: Iterable[Point]
+) -> Iterator[tuple[Point, Completeness]]:
     """Yield each of the `wanted` with its standing in `union`. `points` are all that can be read there."""
     stock = cache(union.stock)
     points = list(points)
@@ -48,7 +48,7 @@ def standings(
             needed = needed_of(union, point)
         except (FormatError, IntegrityError, StoreError, MediaError):
             archives = point.manifest.totals.archives
-            yield point, Standing(archives, archives)  # nobody can tell which of them are there
+            yield point, Completeness(archives, archives)  # nobody can tell which of them are there
             continue
         key_id = point.manifest.key_id
         sets = behind(key_id, point.root.authority, point.manifest.vault)
@@ -59,7 +59,7 @@ class _Behind:
     """The sets behind the points of one key, with disks that have not come; each is read once for all points."""
 
     def __init__(
-        self, union: Union, points: Sequence[Point], history: Sequence[Point], arrived: Arrivals
+        self, union: LayeredStore, points: Sequence[Point], history: Sequence[Point], arrived: Arrivals
     ) -> None:
         self._union = union
         self._points = points
@@ -83,11 +83,11 @@ class _Behind:
         return self._posted[document.set]
 
 
-def _sets(union: Union, points: Sequence[Point]) -> list[SetDocument]:
+def _sets(union: LayeredStore, points: Sequence[Point]) -> list[SetDocument]:
     return [*sets_behind(union, points), *_shipments(union)]
 
 
-def _shipments(union: Union) -> Iterator[SetDocument]:
+def _shipments(union: LayeredStore) -> Iterator[SetDocument]:
     """Yield the shipments to which disks at hand belong, by the labels that vaults wrote.
 
     They only tell which disk to attach.
@@ -97,7 +97,7 @@ def _shipments(union: Union) -> Iterator[SetDocument]:
         yield from _signed_sets(union, machine, key)
 
 
-def sets_behind(union: Union, points: Iterable[Point]) -> list[SetDocument]:
+def sets_behind(union: LayeredStore, points: Iterable[Point]) -> list[SetDocument]:
     """Return the sets of the machines that made `points`, by the documents that these machines signed."""
     machines = sorted({(p.manifest.machine, p.root.public_key) for p in points})
     return newest_sets(
@@ -105,13 +105,13 @@ def sets_behind(union: Union, points: Iterable[Point]) -> list[SetDocument]:
     )
 
 
-def _signed_sets(union: Union, machine: MachineId, key: bytes) -> Iterator[SetDocument]:
+def _signed_sets(union: LayeredStore, machine: MachineId, key: bytes) -> Iterator[SetDocument]:
     for name in union.list(layout.set_prefix(machine)):
         with suppress(FormatError, IntegrityError, StoreError, MediaError):
             yield envelope.read(union.get_document(name), name).verify(SetDocument, key)
 
 
-def _needed_by(union: Union, points: Sequence[Point], document: SetDocument) -> set[ArchiveName]:
+def _needed_by(union: LayeredStore, points: Sequence[Point], document: SetDocument) -> set[ArchiveName]:
     """Return the archives that a set brings and the points need, as far as their need lists can be read."""
     names: set[ArchiveName] = set()
     for point in points:
@@ -122,7 +122,7 @@ def _needed_by(union: Union, points: Sequence[Point], document: SetDocument) -> 
 
 
 def _in_post(
-    union: Union, points: Sequence[Point], arrived: Arrivals, document: SetDocument
+    union: LayeredStore, points: Sequence[Point], arrived: Arrivals, document: SetDocument
 ) -> set[ArchiveName]:
     """Return the archives that only the disks of a set bring.
 
@@ -173,7 +173,7 @@ def check_latest(home: Home, vault: Store, monitor: Monitor) -> None:
     monitor.finding(Finding(code="vault-lost", subject=f"{vault.address}/{last}", detail=detail))
 
 
-def nothing_here(union: Union, machines: Collection[MachineId]) -> str:
+def nothing_here(union: LayeredStore, machines: Collection[MachineId]) -> str:
     """Return in words why no point of `machines` may be in `union`, and the remedy."""
     labels = [label for store in union.stores if (label := label_of(store)) is not None]
     if not labels:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from formats.ids import ChunkId
-from formats.keyed.catalog import FILE, Entry, PageRow, sort_key
+from formats.keyed.catalog import FILE, CatalogEntry, PageRow, sort_key
 from seed.points.point_reader import PointReader
 from seed.points.previous_rows import Origin, of_segments
 
@@ -20,8 +20,8 @@ class Change:
     """One path that differs. `before` is None for a new path, `after` is None for a path that is gone."""
 
     kind: Kind
-    before: Entry | None
-    after: Entry | None
+    before: CatalogEntry | None
+    after: CatalogEntry | None
 
     @property
     def path(self) -> bytes:
@@ -50,22 +50,22 @@ def compare(before: PointReader, after: PointReader) -> Iterator[Change]:
             a, b = next(old, None), next(new, None)
 
 
-def _rows(reader: PointReader, common: set[ChunkId]) -> Iterator[Entry]:
-    def others() -> Iterator[tuple[PageRow, list[Entry]]]:
+def _rows(reader: PointReader, common: set[ChunkId]) -> Iterator[CatalogEntry]:
+    def others() -> Iterator[tuple[PageRow, list[CatalogEntry]]]:
         for row in reader.page_rows():
             if row.segment not in common:
                 yield row, reader.segment(row)
 
-    rows: Iterator[tuple[Entry, Origin]] = of_segments(others())
+    rows: Iterator[tuple[CatalogEntry, Origin]] = of_segments(others())
     return (entry for entry, _ in rows)
 
 
-def _content(entry: Entry) -> tuple[object, ...]:
+def _content(entry: CatalogEntry) -> tuple[object, ...]:
     if entry.type == FILE:
         return entry.type, entry.size, entry.extents, entry.content or (entry.chunks, entry.lengths)
     return entry.type, entry.target, entry.rdev
 
 
-def _attributes(entry: Entry) -> tuple[object, ...]:
+def _attributes(entry: CatalogEntry) -> tuple[object, ...]:
     names = entry.user, entry.group
     return entry.mode, entry.uid, entry.gid, names, entry.modified, entry.xattrs

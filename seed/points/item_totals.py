@@ -7,8 +7,8 @@ earlier catalog in the same way, so both figures mean the same.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from formats.keyed.catalog import FOLDER, Entry, sort_key
-from seed.home.doubt_records import MOUNTS_MAX, Held
+from formats.keyed.catalog import FOLDER, CatalogEntry, sort_key
+from seed.home.doubt_records import MOUNTS_MAX, ItemCount
 from seed.home.home import LeftOut
 from seed.source.rules import CACHE_TAG, Patterns, outermost
 
@@ -20,11 +20,11 @@ class Counting:
 
     def __init__(self, items: Iterable[bytes]) -> None:
         self._items = [item.strip(b"/") for item in outermost(list(items))]
-        self._held: list[Held] = []
+        self._held: list[ItemCount] = []
         self._above: dict[bytes, int] = {}  # the folders above items, and their devices
         self._begin()
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: CatalogEntry) -> None:
         """Take the next row."""
         if entry.part:
             return
@@ -44,7 +44,7 @@ class Counting:
         ):  # this file system holds the root of all paths
             self._devices[0] = (b"", entry.device)
 
-    def end(self) -> tuple[Held, ...]:
+    def end(self) -> tuple[ItemCount, ...]:
         """Return the counts of the items, from the rows so far."""
         while self._item is not None:
             self._finish()
@@ -65,7 +65,7 @@ class Counting:
     def _finish(self) -> None:
         assert self._item is not None
         self._held.append(
-            Held(
+            ItemCount(
                 item=b"/" + self._item,
                 entries=self._entries,
                 size=self._bytes,
@@ -75,7 +75,7 @@ class Counting:
         )
         self._begin()
 
-    def _turns(self, entry: Entry) -> bool:
+    def _turns(self, entry: CatalogEntry) -> bool:
         """Turn to the item of the row, if that is a later one; return whether the row counts.
 
         The row of the item itself counts unless it is a folder.
@@ -98,7 +98,7 @@ class Counting:
     def _is_below(self, path: bytes) -> bool:
         return path.startswith(self._below)
 
-    def _cross(self, folder: Entry) -> None:
+    def _cross(self, folder: CatalogEntry) -> None:
         """Note that a folder lies on another file system than the row before."""
         while len(self._devices) > 1 and not folder.path.startswith(self._devices[-1][0]):
             self._devices.pop()
@@ -113,7 +113,7 @@ class Counting:
         self._crossed = None
 
 
-def count_rows(items: Iterable[bytes], rows: Iterable[Entry]) -> tuple[Held, ...]:
+def count_rows(items: Iterable[bytes], rows: Iterable[CatalogEntry]) -> tuple[ItemCount, ...]:
     """Return the counts of the items, from the rows of a catalog."""
     counting = Counting(items)
     for entry in rows:
@@ -129,15 +129,15 @@ def is_mount(path: bytes) -> bool:
         return False
 
 
-def tagged_folders(rows: Iterable[Entry]) -> frozenset[bytes]:
+def tagged_folders(rows: Iterable[CatalogEntry]) -> frozenset[bytes]:
     """Return the folders with a file that marks them as caches."""
     tag = os.fsencode("/" + CACHE_TAG)
     return frozenset(entry.path[: -len(tag)] for entry in rows if entry.path.endswith(tag))
 
 
 def without(
-    item: bytes, rows: Iterable[Entry], left_out: LeftOut, tagged: frozenset[bytes]
-) -> Iterator[Entry]:
+    item: bytes, rows: Iterable[CatalogEntry], left_out: LeftOut, tagged: frozenset[bytes]
+) -> Iterator[CatalogEntry]:
     """Yield the rows that a run over `item` would meet with these exclusions.
 
     `tagged` are the folders that are caches.
@@ -167,6 +167,6 @@ def without(
         devices.append((entry.path + b"/", entry.device))
 
 
-def by_item(held: Sequence[Held]) -> dict[bytes, Held]:
+def by_item(held: Sequence[ItemCount]) -> dict[bytes, ItemCount]:
     """Return each item's count by its path."""
     return {one.item: one for one in held}

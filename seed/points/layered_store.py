@@ -19,7 +19,7 @@ from formats.store.contract import Store
 from seed.home.home import Home
 
 
-class Union:
+class LayeredStore:
     """Several stores read as one; an object comes from the first store that gives it whole.
 
     Callers that write must pass `signers`, the trusted replacement keys, by the prefixes below which their

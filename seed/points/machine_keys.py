@@ -29,7 +29,7 @@ from seed.points.slot_search import find_slots
 
 if TYPE_CHECKING:
     from seed.home.home import Identity
-    from seed.points.layered_store import Union
+    from seed.points.layered_store import LayeredStore
 
 FINGERPRINT = re.compile("[0-9a-f]{32}")
 MACHINES_MANY = 16
@@ -122,7 +122,7 @@ def check_active(identity: "Identity", store: Store, monitor: Monitor) -> None:
         )
 
 
-def unlock(union: "Union", passphrase: str, name: str | None, monitor: Monitor) -> list[Machine]:
+def unlock(union: "LayeredStore", passphrase: str, name: str | None, monitor: Monitor) -> list[Machine]:
     """Return the machines that the passphrase opens; with `name`, only those of that name or fingerprint.
 
     Once one machine is open, the others get a limited number of guesses, and a notice counts the slots not
@@ -174,7 +174,7 @@ def _opened(slot: Slot, passphrase: str) -> MasterKey | None:
     return None
 
 
-def _machine(union: "Union", machine: MachineId, master: MasterKey, monitor: Monitor) -> Machine:
+def _machine(union: "LayeredStore", machine: MachineId, master: MasterKey, monitor: Monitor) -> Machine:
     """Return a machine after its key was opened.
 
     The authority that may have ended it is the one that its own points name inside the seal: anybody may put
@@ -218,14 +218,14 @@ def passphrase_wrong(where: str) -> PassphraseError:
     )
 
 
-def _machines_wanted(union: "Union", name: str) -> set[MachineId]:
+def _machines_wanted(union: "LayeredStore", name: str) -> set[MachineId]:
     """Return the machine of that fingerprint, else all of that name. Raises UsageError point-unknown."""
     if FINGERPRINT.fullmatch(machine := parse_fingerprint(name)):
         return {machine}
     return _machines_named(union, name)
 
 
-def _machines_named(union: "Union", name: str) -> set[MachineId]:
+def _machines_named(union: "LayeredStore", name: str) -> set[MachineId]:
     found = set()
     for object_name in union.list("manifests"):
         with damage_aside():

@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from formats.documents.manifest import Manifest
 from formats.errors import UsageError
-from formats.keyed.catalog import TYPES, Entry
+from formats.keyed.catalog import TYPES, CatalogEntry
 from formats.store.failures import told
 
 ROWS = 1 << 16  # of a row group
@@ -51,7 +51,7 @@ _SIZE_MAX = (1 << 63) - 1
 _TIME_MIN, _TIME_MAX = -(1 << 62) // 10**6, (1 << 62) // 10**6  # seconds that 64-bit microseconds reach
 
 
-def write(path: Path, manifest: Manifest, entries: Iterable[Entry]) -> int:
+def write(path: Path, manifest: Manifest, entries: Iterable[CatalogEntry]) -> int:
     """Write all `entries` to a new file, which is there whole or not at all; return the number of its rows.
 
     Raises UsageError file-exists, path-not-found, and the errors of reading `entries`.
@@ -95,10 +95,10 @@ def _groups(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
         yield group
 
 
-def _rows(manifest: Manifest, entries: Iterable[Entry]) -> Iterator[Sequence[Any]]:
+def _rows(manifest: Manifest, entries: Iterable[CatalogEntry]) -> Iterator[Sequence[Any]]:
     """Yield one row for each name, also for a file with several entries."""
     head = (manifest.point, _micros(manifest.created, 0))
-    first: Entry | None = None
+    first: CatalogEntry | None = None
     chunks = blake3()
     for entry in entries:
         if entry.part == 0:
@@ -110,7 +110,7 @@ def _rows(manifest: Manifest, entries: Iterable[Entry]) -> Iterator[Sequence[Any
         yield _row(head, first, chunks)
 
 
-def _row(head: tuple[str, int], entry: Entry, chunks: blake3) -> Sequence[Any]:
+def _row(head: tuple[str, int], entry: CatalogEntry, chunks: blake3) -> Sequence[Any]:
     content = entry.content or (chunks.digest(length=CONTENT_SIZE) if entry.chunks else b"")
     return (
         *head,

@@ -23,7 +23,7 @@ from formats.errors import (
 from formats.ids import ArchiveName, ChunkId, digest
 from formats.keyed.catalog import (
     LOST,
-    Entry,
+    CatalogEntry,
     PageRow,
     check_parts,
     decode_entries,
@@ -41,15 +41,15 @@ from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.needs import Need
 from formats.tables.sections import Section, decode_object
 from formats.wire import refuse
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.points import Point, needed_of
-from seed.tables.record_table import Place, Places
+from seed.tables.record_table import Places, RecordPlace
 
 
 class PointReader:
     """A reader of one point: its catalog, and the chunks of its files."""
 
-    def __init__(self, union: Union, point: Point, monitor: Monitor) -> None:
+    def __init__(self, union: LayeredStore, point: Point, monitor: Monitor) -> None:
         self.union = union
         self.point = point
         self.sealer = ChunkSealer(point.master)
@@ -66,11 +66,11 @@ class PointReader:
                 self._places.add(number, section.rows(layout.archive_name(section.archive.name)))
         self._places.end()
 
-    def places(self, chunk: ChunkId) -> list[Place]:
+    def places(self, chunk: ChunkId) -> list[RecordPlace]:
         """Return every place of `chunk` by the indexes; none if it has not arrived."""
         return self._places.of(chunk)
 
-    def first_places(self, chunks: Sequence[ChunkId]) -> list[Place | None]:
+    def first_places(self, chunks: Sequence[ChunkId]) -> list[RecordPlace | None]:
         """Return the first place of each chunk by the indexes; None if it has not arrived."""
         return self._places.first(chunks)
 
@@ -112,7 +112,7 @@ class PointReader:
             hint="give the other disks of the set too, or wait until the vault holds them",
         )
 
-    def entries(self, below: bytes = b"") -> Iterator[Entry]:
+    def entries(self, below: bytes = b"") -> Iterator[CatalogEntry]:
         """Yield the rows of the catalog in order; with `below`, those at or under that path.
 
         Segments outside that path are not read. Raises IntegrityError, FormatError, StoreError.
@@ -121,20 +121,20 @@ class PointReader:
             for _, entries in self.segments():
                 yield from entries
             return
-        before: Entry | None = None
+        before: CatalogEntry | None = None
         for row, entries in self.segments(below):
             taken = [e for e in entries if e.path == below or e.path.startswith(below + b"/")]
             check_parts(before, taken, f"segment {row.segment.hex()[:16]}")
             before = taken[-1] if taken else before
             yield from taken
 
-    def segments(self, below: bytes = b"") -> Iterator[tuple[PageRow, list[Entry]]]:
+    def segments(self, below: bytes = b"") -> Iterator[tuple[PageRow, list[CatalogEntry]]]:
         """Yield the segments of the catalog in order; with `below`, those that may hold rows of that path.
 
         Rows of that path are those at or under it. Raises as `entries`.
         """
         first, last = sort_key(below), sort_key(below) + b"\1"
-        before: Entry | None = None
+        before: CatalogEntry | None = None
         for row in self.page_rows():
             if not below or (sort_key(row.last) >= first and sort_key(row.first) < last):
                 entries = self.segment(row)
@@ -145,7 +145,7 @@ class PointReader:
                 before = entries[-1] if entries else before
                 yield row, entries
 
-    def segment(self, row: PageRow) -> list[Entry]:
+    def segment(self, row: PageRow) -> list[CatalogEntry]:
         """Return the rows of one segment. Raises as `entries`."""
         return decode_entries(self.chunk(row.segment, CATALOG), f"segment {row.segment.hex()[:16]}")
 
@@ -198,7 +198,7 @@ class PointReader:
                 yield name, decode_object(data, name)
 
 
-def own_index(union: Union, archive: Holding, monitor: Monitor) -> Section | None:
+def own_index(union: LayeredStore, archive: Holding, monitor: Monitor) -> Section | None:
     """Return the index at an archive's own end, believed by the digest in the need list.
 
     Returns None if there is no such index. That is a finding, unless the archive is not there.

@@ -18,14 +18,14 @@ from formats.documents.manifest import Manifest
 from formats.errors import MediaError, NotFoundError, VaultError, each
 from formats.ids import Digest, HexDigest
 from formats.keyed.keys import MasterKey
-from formats.keyed.root import Root, open_root
+from formats.keyed.root import PointRoot, open_root
 from formats.monitor import Finding, Monitor, damage_told
 from formats.rules.completeness import newest_points
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables import needs
 from formats.tables.needs import Buckets, Need
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.machine_keys import Machine
 
 
@@ -64,11 +64,11 @@ class Point:
 
     manifest: Manifest
     digest: HexDigest
-    root: Root
+    root: PointRoot
     master: MasterKey
 
 
-def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[Point]:
+def points(union: LayeredStore, machines: Sequence[Machine], monitor: Monitor) -> list[Point]:
     """Return all points of `machines`, by sequence, each in its last revision. Raises StoreError.
 
     A point that does not open or agree is a finding.
@@ -84,7 +84,7 @@ def points(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[
     return ordered
 
 
-def revisions(union: Union, machines: Sequence[Machine], monitor: Monitor) -> list[Point]:
+def revisions(union: LayeredStore, machines: Sequence[Machine], monitor: Monitor) -> list[Point]:
     """Return every revision of the points of `machines`, by sequence. Raises as `points`."""
     found: dict[str, Point] = {}
     for machine in machines:
@@ -109,7 +109,7 @@ def revisions(union: Union, machines: Sequence[Machine], monitor: Monitor) -> li
     )
 
 
-def _has_expired(union: Union, machine: Machine, manifest: Manifest, name: str) -> bool:
+def _has_expired(union: LayeredStore, machine: Machine, manifest: Manifest, name: str) -> bool:
     """Return whether a point has expired wherever its manifest lies: somebody put it into the vault again.
 
     On a disk it still counts.
@@ -120,7 +120,7 @@ def _has_expired(union: Union, machine: Machine, manifest: Manifest, name: str) 
     return not any(store.head(name) for store in others)
 
 
-def needed_of(union: Union, point: Point, known: Buckets | None = None) -> list[Need]:
+def needed_of(union: LayeredStore, point: Point, known: Buckets | None = None) -> list[Need]:
     """Return the need list of a point; buckets that are `known` are not read again.
 
     Raises IntegrityError, FormatError, StoreError, MediaError.

@@ -21,7 +21,15 @@ from blake3 import blake3
 
 from formats.errors import FormatError
 from formats.ids import ChunkId
-from formats.keyed.catalog import Entry, PageRow, decode_entries, encode_entries, in_parts, joined, sort_key
+from formats.keyed.catalog import (
+    CatalogEntry,
+    PageRow,
+    decode_entries,
+    encode_entries,
+    in_parts,
+    joined,
+    sort_key,
+)
 from formats.records import unwritable
 
 FRAME = struct.Struct("<I16s")
@@ -53,7 +61,7 @@ class Segment:
     """A segment of an earlier catalog that contains rows of the basis."""
 
     row: PageRow
-    entries: Sequence[Entry]
+    entries: Sequence[CatalogEntry]
     held: bool | None = None  # whether all its chunks are known; None before the first look
 
     @cached_property
@@ -70,12 +78,12 @@ NOWHERE: tuple[None, Origin] = (None, None)
 class Basis:
     """Rows by path. The caller asks for paths in the order of the walk, each once."""
 
-    def __init__(self, rows: Iterable[tuple[Entry, Origin]]) -> None:
+    def __init__(self, rows: Iterable[tuple[CatalogEntry, Origin]]) -> None:
         self._rows = iter(rows)
         self._next = next(self._rows, NOWHERE)
         self._taken = False
 
-    def at(self, path: bytes) -> tuple[Entry | None, Origin]:
+    def at(self, path: bytes) -> tuple[CatalogEntry | None, Origin]:
         """Return the row of `path`, if there is one, and its segment.
 
         If a file has several rows, return them joined.
@@ -94,14 +102,16 @@ class Basis:
         return self._next
 
 
-def without_origin(rows: Iterable[Entry]) -> Iterator[tuple[Entry, Origin]]:
+def without_origin(rows: Iterable[CatalogEntry]) -> Iterator[tuple[CatalogEntry, Origin]]:
     """Yield rows that stand in no segment."""
     return ((row, None) for row in rows)
 
 
-def of_segments(segments: Iterable[tuple[PageRow, Sequence[Entry]]]) -> Iterator[tuple[Entry, Origin]]:
+def of_segments(
+    segments: Iterable[tuple[PageRow, Sequence[CatalogEntry]]],
+) -> Iterator[tuple[CatalogEntry, Origin]]:
     """Yield the rows of a catalog, each path once."""
-    held: list[Entry] = []
+    held: list[CatalogEntry] = []
     stands: Origin = None
     for row, entries in segments:
         origin = Segment(row, entries)
@@ -119,7 +129,7 @@ def of_segments(segments: Iterable[tuple[PageRow, Sequence[Entry]]]) -> Iterator
         yield joined(held), stands
 
 
-def begin(folder: Path, below: Iterable[tuple[Entry, Origin]] = ()) -> tuple[Basis, RowJournal]:
+def begin(folder: Path, below: Iterable[tuple[CatalogEntry, Origin]] = ()) -> tuple[Basis, RowJournal]:
     """Return the rows of earlier runs, laid over the rows of earlier points, and the journal of this run."""
     older, newer, folded = folder / "rows", folder / "rows.next", folder / "rows.folded"
     if newer.exists():
@@ -140,12 +150,12 @@ def forget(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def read_rows(path: Path) -> Iterator[Entry]:
+def read_rows(path: Path) -> Iterator[CatalogEntry]:
     """Yield the rows of a journal, each path once.
 
     The parts of a file are joined. If a file begins anew, the later row counts.
     """
-    held: list[Entry] = []
+    held: list[CatalogEntry] = []
     for entry in _frames(path):
         if held and entry.path == held[0].path:
             if entry.part:
@@ -166,7 +176,7 @@ def _fresh(path: Path) -> RowJournal:
     return RowJournal(path)
 
 
-def _frames(path: Path) -> Iterator[Entry]:
+def _frames(path: Path) -> Iterator[CatalogEntry]:
     try:
         file = open(path, "rb")  # noqa: SIM115  closed below
     except FileNotFoundError:
@@ -184,8 +194,8 @@ def _frames(path: Path) -> Iterator[Entry]:
 
 
 def over(
-    below: Iterable[tuple[Entry, Origin]], above: Iterable[tuple[Entry, Origin]]
-) -> Iterator[tuple[Entry, Origin]]:
+    below: Iterable[tuple[CatalogEntry, Origin]], above: Iterable[tuple[CatalogEntry, Origin]]
+) -> Iterator[tuple[CatalogEntry, Origin]]:
     """Merge both sequences in one order. If both have a path, yield the row of `above`."""
     lower, upper = iter(below), iter(above)
     first, second = next(lower, None), next(upper, None)
@@ -205,8 +215,8 @@ def over(
             yield row
 
 
-def _segments(rows: Iterable[Entry]) -> Iterator[bytes]:
-    held: list[Entry] = []
+def _segments(rows: Iterable[CatalogEntry]) -> Iterator[bytes]:
+    held: list[CatalogEntry] = []
     size = 0
     for entry in (part for row in rows for part in in_parts(row)):
         held.append(entry)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from formats.keyed.catalog import FOLDER, Entry
+from formats.keyed.catalog import FOLDER, CatalogEntry
 from seed.source.rules import Patterns
 
 
@@ -30,12 +30,12 @@ class Selection:
         shown = [f"{option} {g}" for option, patterns in globs if patterns for g in patterns.globs]
         return ", ".join(["/" + os.fsdecode(self.below)] * bool(self.below or not shown) + shown)
 
-    def select(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+    def select(self, entries: Iterable[CatalogEntry]) -> Iterator[CatalogEntry]:
         """Yield the selected entries in order.
 
         A folder with only some of its contents included comes with the first of these.
         """
-        above: list[Entry] = []
+        above: list[CatalogEntry] = []
         taken = False
         for entry in entries:
             if entry.part:  # a further row of the file before

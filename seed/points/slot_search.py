@@ -24,7 +24,7 @@ from formats.keyed.slots import DEFAULT_COST, Slot, slot_from_json
 from formats.monitor import Monitor, damage_told
 
 if TYPE_CHECKING:
-    from seed.points.layered_store import Union
+    from seed.points.layered_store import LayeredStore
 
 AT_ONCE = 16  # requests to a storage service
 
@@ -73,7 +73,9 @@ class _Object:
         return False
 
 
-def find_slots(union: "Union", wanted: Collection[MachineId] | None, monitor: Monitor) -> list[FoundSlot]:
+def find_slots(
+    union: "LayeredStore", wanted: Collection[MachineId] | None, monitor: Monitor
+) -> list[FoundSlot]:
     """Return the slots of the `wanted` machines, or of all, in the order of the guesses.
 
     A damaged object is a finding. Raises StoreError.
@@ -115,7 +117,7 @@ def _slots_in(one: _Object, monitor: Monitor) -> Iterator[Slot]:
                 yield slot_from_json(dict(slot), one.name)
 
 
-def _read(union: "Union", name: str) -> _Object:
+def _read(union: "LayeredStore", name: str) -> _Object:
     """Read an object with slots. Raises StoreError if more is wrong than that object."""
     times = [time for store in union.stores if (time := store.written(name)) is not None]
     written = min((time.timestamp() for time in times), default=0.0)
@@ -127,7 +129,7 @@ def _read(union: "Union", name: str) -> _Object:
         return _Object(name, written, error)
 
 
-def _key_of(union: "Union", machine: MachineId) -> bytes | None:
+def _key_of(union: "LayeredStore", machine: MachineId) -> bytes | None:
     """Return the public key of a machine, from a membership or a label, or None if neither has it.
 
     The digest of the key is the machine's id.

@@ -17,16 +17,16 @@ from formats.ids import ChunkId, ContentId, content_id
 from formats.keyed.catalog import FILE
 from formats.keyed.chunk import ChunkSealer
 from formats.store.contract import Store
-from formats.tables.index import CONTENT, Row, record_digest
+from formats.tables.index import CONTENT, IndexRow, record_digest
 from formats.tables.needs import Need
 from formats.tables.sections import Section
 from seed.points.point_reader import PointReader
 from seed.points.previous_rows import of_segments
 from seed.source.stream import Stream
-from seed.source.system import Folders
+from seed.source.system import FolderOpener
 
 
-class Lain(NamedTuple):
+class SourcePiece(NamedTuple):
     """A small file in a bundle, or a stretch of a larger file.
 
     `regions` are the data of that file, (offset, length) each; `skip` bytes of them come before the stretch.
@@ -46,9 +46,9 @@ class Remaking:
         self._sealer = sealer
         self._wanted = wanted
         # The files and stretches of each chunk, by their offsets in it: those of the newest point first.
-        self._lain: dict[ChunkId, dict[int, list[Lain]]] = {}
+        self._lain: dict[ChunkId, dict[int, list[SourcePiece]]] = {}
         self._learnt: set[ChunkId] = set()
-        self._folders = Folders()
+        self._folders = FolderOpener()
 
     def close(self) -> None:
         self._folders.close()
@@ -67,13 +67,13 @@ class Remaking:
             if entry.content:
                 chunk = ChunkId(entry.chunks)
                 if chunk in self._wanted:
-                    self._lay(chunk, entry.offset, Lain(entry.path, entry.size, entry.content))
+                    self._lay(chunk, entry.offset, SourcePiece(entry.path, entry.size, entry.content))
                 continue
             skip = 0
             for chunk, length in zip(entry.chunk_ids(), entry.chunk_lengths(), strict=True):
                 if chunk in self._wanted:
                     regions = tuple(entry.data_extents())
-                    self._lay(chunk, 0, Lain(entry.path, length, b"", regions, skip))
+                    self._lay(chunk, 0, SourcePiece(entry.path, length, b"", regions, skip))
                 skip += length
 
     def make(self, chunk: ChunkId) -> bytes | None:
@@ -99,12 +99,12 @@ class Remaking:
                     done.add(place.content)
                     yield ContentId(place.content), data
 
-    def _lay(self, chunk: ChunkId, at: int, place: Lain) -> None:
+    def _lay(self, chunk: ChunkId, at: int, place: SourcePiece) -> None:
         places = self._lain.setdefault(chunk, defaultdict(list))[at]
         if place not in places:
             places.append(place)
 
-    def _read_any(self, places: Iterable[Lain]) -> bytes | None:
+    def _read_any(self, places: Iterable[SourcePiece]) -> bytes | None:
         for place in places:
             with suppress(OSError):  # it is no longer there, or cannot be read
                 data = self._read(place)
@@ -114,7 +114,7 @@ class Remaking:
                     return data
         return None
 
-    def _read(self, place: Lain) -> bytes:
+    def _read(self, place: SourcePiece) -> bytes:
         handle = self._folders.open(place.path)
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -130,7 +130,7 @@ class Remaking:
             os.close(handle)
 
 
-def sealed_copy(stores: Sequence[Store], need: Need, row: Row) -> bytes | None:
+def sealed_copy(stores: Sequence[Store], need: Need, row: IndexRow) -> bytes | None:
     """Return a record as it lies, whole, in one of `stores`; None if none has it. Raises StoreError."""
     for store in stores:
         with damage_aside():
@@ -140,7 +140,7 @@ def sealed_copy(stores: Sequence[Store], need: Need, row: Row) -> bytes | None:
     return None
 
 
-def wanted_rows(need: Need, section: Section) -> list[Row]:
+def wanted_rows(need: Need, section: Section) -> list[IndexRow]:
     """Return the rows of the records that are live in `need`. Raises FormatError."""
     rows = section.rows(layout.archive_name(need.archive.name))
     return [row for number, row in enumerate(rows) if need.is_live(number)]

@@ -38,20 +38,20 @@ from formats.tables.needs import Need
 from formats.tables.sections import Section, encode_objects
 from seed.home.broken_records import forget_broken, found_broken
 from seed.pipeline.packing import BufferPool, Packer
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.point_reader import PointReader
 from seed.repair.chunk_recovery import Remaking, sealed_copy, wanted_rows
 from seed.repair.want_list import wanted_records
 from seed.revision.point_revisions import Revision
 from seed.revision.recovered_files import TakenBack, take_back
-from seed.session.session import Work
+from seed.session.session import Session
 from seed.targets.vault_upload import ARCHIVE_SIZE, BUFFERS
 
 Short = tuple[Need, Section]  # records that are lacking, and the index of their archive
 
 
 @dataclass(frozen=True)
-class Repaired:
+class RepairResult:
     """The result of a repair.
 
     Of the `wanted` records, so many were `made` again. `objects` counts the small objects sent. `archives`
@@ -69,38 +69,38 @@ class Repaired:
     taken_back: tuple[TakenBack, ...] = ()
 
 
-def repair(work: Work, disks: Sequence[Store], level: int, wants: Wants | None) -> Repaired:
+def repair(session: Session, disks: Sequence[Store], level: int, wants: Wants | None) -> RepairResult:
     """Answer a want list, from the home, `disks` and the source; the caller has locked the home.
 
     Raises HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where it ended.
     """
-    work.settle()
-    broken = found_broken(work.home)
-    objects = _send_objects(work, wants) if wants is not None else 0
-    short = _short(work, wanted_records(wants, work.own), broken, disks)
+    session.settle()
+    broken = found_broken(session.home)
+    objects = _send_objects(session, wants) if wants is not None else 0
+    short = _short(session, wanted_records(wants, session.own), broken, disks)
     wanted = sum(need.live_count() for need, _ in short)
     damaged = {need.archive.name for need in broken}
-    short = _offer(work, short, (s for s in _elsewhere(work) if s.archive.name not in damaged))
+    short = _offer(session, short, (s for s in _elsewhere(session) if s.archive.name not in damaged))
     with ExitStack() as stack:
-        sending = stack.enter_context(closing(_Sending(work, level)))
+        sending = stack.enter_context(closing(_Sending(session, level)))
         remaking = stack.enter_context(closing(Remaking(sending.sealer, _content_ids(short))))
-        left = _make_again(work, short, disks, remaking, sending)
-        rest = _offer(work, short, work.uplink.sections)
-        there = work.stock()
+        left = _make_again(session, short, disks, remaking, sending)
+        rest = _offer(session, short, session.uplink.sections)
+        there = session.stock()
         # Losses that the datacenter has not noticed yet are left to a later run.
         gone = {need.archive.name for need, _ in rest if not there.holds(need.archive)}
         revised, lost = list[Manifest](), set[bytes]()
         if gone:
-            revision = Revision(work, gone, level)
+            revision = Revision(session, gone, level)
             files = _lay_anew(left, remaking, revision, sending)
-            revision.add(work.uplink.sections, files)
+            revision.add(session.uplink.sections, files)
             revised, lost = revision.publish()
-        forget_broken(work.home)
-    taken_back = take_back(work, work.points(), level)
+        forget_broken(session.home)
+    taken_back = take_back(session, session.points(), level)
     sent = sending.sent
     size = sum(section.archive.size for section in sent)
     made = wanted - len(left)
-    return Repaired(wanted, made, objects, len(sent), size, tuple(revised), frozenset(lost), taken_back)
+    return RepairResult(wanted, made, objects, len(sent), size, tuple(revised), frozenset(lost), taken_back)
 
 
 class _Sending:
@@ -109,16 +109,16 @@ class _Sending:
     Records that a stopped run has sent are not sent again.
     """
 
-    def __init__(self, work: Work, level: int) -> None:
-        identity = work.home.identity
+    def __init__(self, session: Session, level: int) -> None:
+        identity = session.home.identity
         self.sealer = ChunkSealer(identity.master, level)
         self.bundle_size = identity.chunking.bundle_size
-        self._uplink = work.uplink
-        self._before = len(work.uplink.sections)
-        self._known = {chunk for section in work.uplink.sections for chunk in section.chunks()}
+        self._uplink = session.uplink
+        self._before = len(session.uplink.sections)
+        self._known = {chunk for section in session.uplink.sections for chunk in section.chunks()}
         pool = BufferPool(ARCHIVE_SIZE, BUFFERS)
         key_id = identity.master.key_id
-        self._packers = {c: Packer(pool, work.uplink, c, key_id) for c in (CONTENT_CLASS, METADATA_CLASS)}
+        self._packers = {c: Packer(pool, session.uplink, c, key_id) for c in (CONTENT_CLASS, METADATA_CLASS)}
 
     @property
     def sent(self) -> list[Section]:
@@ -150,24 +150,26 @@ class _Sending:
             self.drain()
 
 
-def _short(work: Work, wanted: Sequence[Need], broken: Sequence[Need], disks: Sequence[Store]) -> list[Short]:
+def _short(
+    session: Session, wanted: Sequence[Need], broken: Sequence[Need], disks: Sequence[Store]
+) -> list[Short]:
     """Return the records that are wanted or were found broken, and are still not there.
 
     Records that cannot be named, because there is no index, are a finding.
     """
     if not wanted and not broken:
         return []
-    there = work.stock()
+    there = session.stock()
     there.there.difference_update((layout.archive_name(n.archive.name), n.archive.size) for n in broken)
     lacking = [rest for need in joined([*wanted, *broken]) if (rest := there.lacking(need)) is not None]
-    stores = [*work.own.stores, *disks]
+    stores = [*session.own.stores, *disks]
     objects = (found for store in stores for found in index_objects(store))
     indexes, _ = sections(objects, [need.archive for need in lacking])
     for need in lacking:
         if need.archive.name not in indexes:
             detail = "its index is nowhere: what lay in it cannot be named"
             name = layout.archive_name(need.archive.name)
-            work.monitor.finding(Finding(code="chunk-missing", subject=name, detail=detail))
+            session.monitor.finding(Finding(code="chunk-missing", subject=name, detail=detail))
     return [(n, indexes[n.archive.name]) for n in lacking if n.archive.name in indexes]
 
 
@@ -176,13 +178,13 @@ def _content_ids(short: Iterable[Short]) -> set[ChunkId]:
 
 
 def _make_again(
-    work: Work, short: Sequence[Short], disks: Sequence[Store], remaking: Remaking, sending: _Sending
+    session: Session, short: Sequence[Short], disks: Sequence[Store], remaking: Remaking, sending: _Sending
 ) -> list[ChunkId]:
     """Send the records that can be made again under their ids; return the ids of the others.
 
     The source is asked last: it may have changed.
     """
-    stores = [*(store for store in work.own.stores if store is not work.vault), *disks]
+    stores = [*(store for store in session.own.stores if store is not session.vault), *disks]
     rest = []
     for need, section in short:
         for row in wanted_rows(need, section):
@@ -193,30 +195,30 @@ def _make_again(
             else:
                 rest.append(row)
     if any(row.kind == CONTENT for row in rest):
-        _learn(work, remaking)
+        _learn(session, remaking)
     left = []
     for row in rest:
-        if work.monitor.stopping():
+        if session.monitor.stopping():
             raise Interrupted(2)
         raw = remaking.make(row.chunk) if row.kind == CONTENT else None
         if raw is None:
             left.append(row.chunk)
         else:
             sending.seal(raw)
-            work.monitor.progress(done=len(raw))
+            session.monitor.progress(done=len(raw))
     sending.drain()
     return left
 
 
-def _learn(work: Work, remaking: Remaking) -> None:
+def _learn(session: Session, remaking: Remaking) -> None:
     """Learn the files of the wanted chunks from all points, the newest first."""
-    for point in reversed(work.points()):
+    for point in reversed(session.points()):
         # A damaged catalog is passed over here; a point that is revised reports it.
         with damage_aside():
-            remaking.learn(PointReader(work.own, point, work.monitor))
+            remaking.learn(PointReader(session.own, point, session.monitor))
 
 
-def _offer(work: Work, short: Sequence[Short], sections: Iterable[Section]) -> list[Short]:
+def _offer(session: Session, short: Sequence[Short], sections: Iterable[Section]) -> list[Short]:
     """Tell the vault which lacking records lie in these archives; return those still lacking."""
     entries: list[Replaced] = []
     indexes: dict[ArchiveName, Section] = {}
@@ -235,15 +237,15 @@ def _offer(work: Work, short: Sequence[Short], sections: Iterable[Section]) -> l
     if entries:
         # The authority judges the offer by these indexes: it may have lost them.
         for data in encode_objects(indexes.values()):
-            work.vault.put_new(layout.index_name(digest(data)), data)
-        _put_offer(work, entries)
+            session.vault.put_new(layout.index_name(digest(data)), data)
+        _put_offer(session, entries)
     return rest
 
 
-def _put_offer(work: Work, entries: Sequence[Replaced]) -> None:
-    identity = work.home.identity
+def _put_offer(session: Session, entries: Sequence[Replaced]) -> None:
+    identity = session.home.identity
     prefix = layout.offers_prefix(identity.machine)
-    number = sum(1 for _ in work.vault.list(prefix))
+    number = sum(1 for _ in session.vault.list(prefix))
     for part in in_documents(entries):
         number += 1
         document = Replacement(
@@ -255,16 +257,16 @@ def _put_offer(work: Work, entries: Sequence[Replaced]) -> None:
             replaced=part,
         )
         signed = envelope.sign(document, identity.signing_key)
-        work.vault.put_new(layout.numbered(prefix, number, hex_digest(signed)), signed)
+        session.vault.put_new(layout.numbered(prefix, number, hex_digest(signed)), signed)
 
 
-def _elsewhere(work: Work) -> Iterator[Section]:
+def _elsewhere(session: Session) -> Iterator[Section]:
     """Yield the indexes of archives in the vault that points of this machine need, the newest first."""
-    there, seen = work.stock(), set[ArchiveName]()
-    for point in reversed(work.points()):
+    there, seen = session.stock(), set[ArchiveName]()
+    for point in reversed(session.points()):
         needed: Sequence[Section | None] = ()
         with damage_aside():
-            needed = PointReader(work.own, point, work.monitor).sections
+            needed = PointReader(session.own, point, session.monitor).sections
         for section in needed:
             if section is not None and section.archive.name not in seen and there.holds(section.archive):
                 seen.add(section.archive.name)
@@ -303,20 +305,20 @@ def _lay_anew(
     return laid
 
 
-def _send_objects(work: Work, wants: Wants) -> int:
+def _send_objects(session: Session, wants: Wants) -> int:
     """Send the small objects that the vault lacks and this home has; return how many were sent."""
     sent = 0
-    kept = Union([store for store in work.own.stores if store is not work.vault])
+    kept = LayeredStore([store for store in session.own.stores if store is not session.vault])
     for name in wants.objects:
         data = None
         with damage_aside():
             data = kept.get(name)
         if data is None or not layout.is_name_of(name, hex_digest(data)):
             detail = "the vault lacks it, and this home has it no more"
-            work.monitor.finding(Finding(code="object-missing", subject=name, detail=detail))
+            session.monitor.finding(Finding(code="object-missing", subject=name, detail=detail))
             continue
         try:
-            sent += work.vault.put_new(name, data)
+            sent += session.vault.put_new(name, data)
         except NameHeldByOtherError as error:
-            work.monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
+            session.monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
     return sent

@@ -35,7 +35,7 @@ from formats.words import instant
 from formats.words import listed as numbers_listed
 from seed.backup import export
 from seed.backup.announce import announce_to
-from seed.backup.backup import Options, back_up
+from seed.backup.backup import BackupOptions, back_up
 from seed.disks.custody import steps_of
 from seed.home.disk_sets import KeptSet
 from seed.home.home import Home, LeftOut
@@ -45,12 +45,12 @@ from seed.points.points import needed_of
 from seed.revision.point_revisions import Revision, unmet
 from seed.revision.recovered_files import TakenBack, take_back
 from seed.session.reuse import given_up, is_whole
-from seed.session.session import Before, Work
+from seed.session.session import PreviousPoints, Session
 from seed.targets.disk_pool import Attendant
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentAgain:
     """The point with the data sent again, the archives sent, and the set and disks that took them, if any."""
 
     manifest: Manifest
@@ -61,7 +61,7 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Resent:
+class ResendResult:
     """The result of a resend.
 
     `sent` is None if the data was sent before, or if nothing of the source is there any more. `revised` are
@@ -69,7 +69,7 @@ class Resent:
     that are losses no longer.
     """
 
-    sent: Sent | None
+    sent: SentAgain | None
     revised: tuple[Manifest, ...]
     lost: frozenset[bytes]
     taken_back: tuple[TakenBack, ...] = ()
@@ -81,12 +81,12 @@ def resend(
     numbers: Collection[int],
     targets: Sequence[Path],
     vault: Store,
-    options: Options,
+    options: BackupOptions,
     monitor: Monitor,
     attendant: Attendant,
     *,
     booked_in: bool = False,
-) -> Resent:
+) -> ResendResult:
     """Give up disks of a finished set, and send their contents again: to `targets`, else over the network.
 
     The caller has locked the home, and has seen that no other machine took its place. With `booked_in`, a
@@ -114,11 +114,11 @@ def resend(
         else:
             sent = _over_the_network(home, scope, vault, options, monitor)
         kept.change(resent=sent.manifest.point)
-    with Work.open(home, vault, monitor) as work:
-        revised, lost = Revision(work, _gone(work, checked), options.level).publish()
-        taken_back = take_back(work, work.points(), options.level)
-        _revise_set(work, kept)
-    return Resent(sent, tuple(revised), frozenset(lost), taken_back)
+    with Session.open(home, vault, monitor) as session:
+        revised, lost = Revision(session, _gone(session, checked), options.level).publish()
+        taken_back = take_back(session, session.points(), options.level)
+        _revise_set(session, kept)
+    return ResendResult(sent, tuple(revised), frozenset(lost), taken_back)
 
 
 def _check(home: Home, kept: KeptSet, numbers: Collection[int], vault: Store) -> None:
@@ -182,14 +182,16 @@ def _scope(home: Home, kept: KeptSet, monitor: Monitor) -> Scope:
 
 def _is_needed(home: Home, vault: Store, checked: dict[ArchiveName, bool], monitor: Monitor) -> bool:
     """Return whether a point of this machine needs the archives that are gone."""
-    with Work.open(home, vault, monitor) as work:
-        return bool(unmet(work, work.points(), _gone(work, checked)))
+    with Session.open(home, vault, monitor) as session:
+        return bool(unmet(session, session.points(), _gone(session, checked)))
 
 
-def _over_the_network(home: Home, scope: Scope, vault: Store, options: Options, monitor: Monitor) -> Sent:
-    with Work.open(home, vault, monitor) as work:
-        backed = back_up(work, scope, options)
-    return Sent(backed.manifest, backed.archives, backed.archive_bytes)
+def _over_the_network(
+    home: Home, scope: Scope, vault: Store, options: BackupOptions, monitor: Monitor
+) -> SentAgain:
+    with Session.open(home, vault, monitor) as session:
+        backed = back_up(session, scope, options)
+    return SentAgain(backed.manifest, backed.archives, backed.archive_bytes)
 
 
 def _to_disks(
@@ -198,47 +200,47 @@ def _to_disks(
     targets: Sequence[Path],
     resends: str,
     vault: Store,
-    options: Options,
+    options: BackupOptions,
     monitor: Monitor,
     attendant: Attendant,
-) -> Sent:
+) -> SentAgain:
     """Export onto further disks, beside the archives that earlier points need and the vault has or awaits.
 
     The export is a set of its own, and is announced at once.
     """
-    with Work.open(home, vault, monitor) as work:
-        work.settle()
+    with Session.open(home, vault, monitor) as session:
+        session.settle()
         # Disks may travel for weeks before the vault hears of them. So they build only on the last points.
-        over = Before.of(work, further=False)
-        wanted = export.Options(again=True, resends=resends, level=options.level)
+        over = PreviousPoints.of(session, further=False)
+        wanted = export.ExportOptions(again=True, resends=resends, level=options.level)
         exported = export.export(home, scope, targets, wanted, monitor, attendant, over, vault)
     announce_to(home, vault, monitor)
     manifest, state = exported.committed.manifest, exported.state
     reused = {need.archive.name for need in over.reuse.needs}
-    with Work.open(home, vault, monitor) as work:
-        (point,) = [p for p in work.points() if p.manifest.point == manifest.point]
-        new = [n.archive for n in needed_of(work.own, point) if n.archive.name not in reused]
+    with Session.open(home, vault, monitor) as session:
+        (point,) = [p for p in session.points() if p.manifest.point == manifest.point]
+        new = [n.archive for n in needed_of(session.own, point) if n.archive.name not in reused]
     disks = tuple(disk.number for disk in state.disks if not disk.dropped)
-    return Sent(manifest, len(new), sum(a.size for a in new), state.set, disks)
+    return SentAgain(manifest, len(new), sum(a.size for a in new), state.set, disks)
 
 
-def _gone(work: Work, checked: dict[ArchiveName, bool]) -> set[ArchiveName]:
+def _gone(session: Session, checked: dict[ArchiveName, bool]) -> set[ArchiveName]:
     """Return the archives of the disks that were given up, without those that have come.
 
     If the vault lists such an archive all the same, it is read once: the disk did not bring it, so it may be
     somebody's junk. `checked` remembers the results.
     """
-    there = dict(work.vault.list("archives"))
-    for name in given_up(work.home, work.monitor):
+    there = dict(session.vault.list("archives"))
+    for name in given_up(session.home, session.monitor):
         if name not in checked:
-            checked[name] = layout.archive_name(name) in there and is_whole(work.vault, name)
+            checked[name] = layout.archive_name(name) in there and is_whole(session.vault, name)
     return {name for name, is_whole in checked.items() if not is_whole}
 
 
-def _revise_set(work: Work, kept: KeptSet) -> None:
+def _revise_set(session: Session, kept: KeptSet) -> None:
     """Put the set document without the disks that were given up, in the home and in the vault."""
-    identity, before = work.home.identity, kept.document()
-    brought = next((p for p in work.points() if p.manifest.point == before.point), None)
+    identity, before = session.home.identity, kept.document()
+    brought = next((p for p in session.points() if p.manifest.point == before.point), None)
     if brought is None:
         raise HomeError(
             "home-damaged", "the point that the set brings cannot be read", subject=before.point[:8],
@@ -256,5 +258,5 @@ def _revise_set(work: Work, kept: KeptSet) -> None:
     name = layout.numbered(layout.set_prefix(identity.machine), sequence, hex_digest(data))
     with LocalStore.open(str(kept.cache), create=True) as cache:
         cache.put_new(name, data)
-    check_active(identity, work.vault, work.monitor)
-    work.vault.put_new(name, data)
+    check_active(identity, session.vault, session.monitor)
+    session.vault.put_new(name, data)

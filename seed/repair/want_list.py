@@ -12,7 +12,7 @@ from formats.store.contract import Store
 from formats.tables import needs
 from formats.tables.needs import Need
 from seed.home.home import Home
-from seed.points.layered_store import Union, believed
+from seed.points.layered_store import LayeredStore, believed
 
 
 def newest_wants(home: Home, vault: Store, monitor: Monitor) -> Wants | None:
@@ -46,7 +46,7 @@ def read_wants(home: Home, path: Path) -> Wants:
     return wants
 
 
-def wanted_records(wants: Wants | None, union: Union) -> list[Need]:
+def wanted_records(wants: Wants | None, union: LayeredStore) -> list[Need]:
     """Return the archives of a want list. The wanted records are live in each.
 
     Raises VaultError wants-damaged, StoreError, MediaError.
@@ -70,7 +70,7 @@ def still_wanted(home: Home, vault: Store, monitor: Monitor) -> int:
     wants = newest_wants(home, vault, monitor)
     if wants is None or (wants.needs is None and not wants.objects):
         return 0
-    union = Union([vault], believed(home))
+    union = LayeredStore([vault], believed(home))
     there = union.stock(wants.key_id)
     try:
         short = [rest for need in wanted_records(wants, union) if (rest := there.lacking(need)) is not None]

@@ -16,10 +16,10 @@ from formats.ids import ChunkId
 from formats.store.local import LocalStore
 from formats.tables.index import CONTENT
 from seed.points.point_reader import PointReader
-from seed.tables.record_table import Place
+from seed.tables.record_table import RecordPlace
 
 
-class Reach(NamedTuple):
+class ReadAhead(NamedTuple):
     """The size of one read: a span has at most `size` bytes and at most `records` records.
 
     If it is well compressed, a span of few bytes can unfold to very many bytes. A read includes up to `gap` unneeded bytes
@@ -32,10 +32,12 @@ class Reach(NamedTuple):
     ahead: int
 
 
-LOCAL = Reach(gap=256 << 10, size=2 << 20, records=8, ahead=3)
-NETWORK = Reach(gap=1 << 20, size=4 << 20, records=16, ahead=4)  # an answer takes as long as half a megabyte
+LOCAL = ReadAhead(gap=256 << 10, size=2 << 20, records=8, ahead=3)
+NETWORK = ReadAhead(
+    gap=1 << 20, size=4 << 20, records=16, ahead=4
+)  # an answer takes as long as half a megabyte
 
-Span = list[tuple[Place | None, ChunkId]]
+Span = list[tuple[RecordPlace | None, ChunkId]]
 Fetched = tuple[ChunkId, bytes | OffseedError]
 
 
@@ -73,7 +75,7 @@ class Fetcher:
     def _spans(self, chunks: Iterable[ChunkId]) -> Iterator[Span]:
         """Yield the chunks of each read. Chunks that have not arrived come last, in a span of their own."""
         reach = self._reach
-        placed: list[tuple[Place, ChunkId]] = []
+        placed: list[tuple[RecordPlace, ChunkId]] = []
         absent: Span = []
         wanted = list(chunks)
         for chunk, place in zip(wanted, self._reader.first_places(wanted), strict=True):
@@ -83,7 +85,7 @@ class Fetcher:
                 absent.append((None, chunk))
         placed.sort(key=lambda item: (item[0].archive, item[0].offset))
         span: Span = []
-        start = last = Place(-1, 0, 0, 0)
+        start = last = RecordPlace(-1, 0, 0, 0)
         for place, chunk in placed:
             apart = place.archive != last.archive or place.offset - last.offset - last.length > reach.gap
             full = len(span) == reach.records or place.offset + place.length - start.offset > reach.size

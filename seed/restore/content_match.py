@@ -11,17 +11,17 @@ from typing import Literal
 
 from formats.errors import OffseedError
 from formats.ids import content_id
-from formats.keyed.catalog import FILE, FOLDER, Entry
+from formats.keyed.catalog import FILE, FOLDER, CatalogEntry
 from formats.keyed.chunk import ChunkSealer
 from formats.tables.index import CONTENT
 from seed.restore.file_pieces import File
-from seed.restore.outcome import IN_THE_WAY, Outcome
+from seed.restore.outcome import IN_THE_WAY, RestoreCounts
 from seed.restore.tree.system import TreeWriter
 
 _PIECE = 1 << 20
 
 
-def holds(handle: int, entry: Entry, sealer: ChunkSealer) -> bool:
+def holds(handle: int, entry: CatalogEntry, sealer: ChunkSealer) -> bool:
     """Return whether all bytes of an open file are those of an entry of the catalog; a hole equals zeros.
 
     Returns False also if the catalog does not know the content, because it was lost. Raises OSError.
@@ -43,7 +43,7 @@ def holds(handle: int, entry: Entry, sealer: ChunkSealer) -> bool:
 
 
 def settled(
-    file: File, tree: TreeWriter, outcome: Outcome, sealer: ChunkSealer
+    file: File, tree: TreeWriter, outcome: RestoreCounts, sealer: ChunkSealer
 ) -> Literal["same", "other", "left"]:
     """Settle a doubt by the content: count the same file, have it replaced, or leave it alone."""
     try:
@@ -69,7 +69,7 @@ def settled(
 
 
 @dataclass
-class Verified:
+class RestoreCheck:
     """The counts of a verification: entries, the files among them and their bytes, and differences."""
 
     entries: int = 0
@@ -81,14 +81,14 @@ class Verified:
 class Verification:
     """A comparison of a point's entries with the target; each difference is a finding."""
 
-    def __init__(self, tree: TreeWriter, outcome: Outcome, sealer: ChunkSealer) -> None:
+    def __init__(self, tree: TreeWriter, outcome: RestoreCounts, sealer: ChunkSealer) -> None:
         self._tree = tree
         self._outcome = outcome
         self._sealer = sealer
         self._lacking = b""  # the beginning of all paths below a missing folder
-        self.done = Verified()
+        self.done = RestoreCheck()
 
-    def check(self, entry: Entry, path: bytes) -> None:
+    def check(self, entry: CatalogEntry, path: bytes) -> None:
         """Read a file back, past the page cache where the system allows it; only look at other entries."""
         below = bool(self._lacking) and path.startswith(self._lacking)
         try:
@@ -102,7 +102,7 @@ class Verification:
             self.done.differ += 1
             self._outcome.find(path, code="target-differs", detail=why)
 
-    def _difference(self, entry: Entry, path: bytes) -> str:
+    def _difference(self, entry: CatalogEntry, path: bytes) -> str:
         now = self._tree.judge(entry, path).state
         if now == "absent":
             return "it is lacking"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from formats.ids import ChunkId
-from formats.keyed.catalog import Entry
+from formats.keyed.catalog import CatalogEntry
 from formats.wire import refuse
 from seed.restore.tree.judged import Mark
 from seed.restore.tree.new_file import NewFile
@@ -18,7 +18,7 @@ class File:
     if the object there has another content.
     """
 
-    entry: Entry
+    entry: CatalogEntry
     path: bytes
     mark: Mark | None = None
     doubt: bool = False

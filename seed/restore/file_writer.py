@@ -23,25 +23,27 @@ from formats.monitor import Finding
 from seed.restore.chunk_fetcher import Fetcher
 from seed.restore.content_match import settled
 from seed.restore.file_pieces import File, Piece, pieces
-from seed.restore.outcome import Outcome, Restored, target_error
+from seed.restore.outcome import RestoreCounts, RestoreResult, target_error
 from seed.restore.tree.new_file import NewFile
 from seed.restore.tree.system import TreeWriter
 
 
 @dataclass
-class Written:
+class ShareResult:
     """The result for a share of the files: counts, and the paths that further hard links may use."""
 
-    done: Restored
+    done: RestoreResult
     linked: set[bytes]
     findings: list[Finding]
     notices: list[str]
 
 
-class Contents:
+class FileWriter:
     """A writer of files into `tree`. It counts them in `outcome`."""
 
-    def __init__(self, tree: TreeWriter, outcome: Outcome, sealer: ChunkSealer, fetcher: Fetcher) -> None:
+    def __init__(
+        self, tree: TreeWriter, outcome: RestoreCounts, sealer: ChunkSealer, fetcher: Fetcher
+    ) -> None:
         self._tree = tree
         self._sealer = sealer
         self._outcome = outcome

@@ -22,13 +22,13 @@ _TOLD_BYTES = 8 << 20  # of progress, before it is sent
 _LOOK = 0.1  # seconds between looks at whether to stop
 
 
-class Forked(Generic[T]):
+class Fork(Generic[T]):
     """A fork that does `work`.
 
     `others` are the forks that run already: this one must not keep their pipes open.
     """
 
-    def __init__(self, work: Callable[[Tally], T], others: "Iterable[Forked[T]]") -> None:
+    def __init__(self, work: Callable[[Tally], T], others: "Iterable[Fork[T]]") -> None:
         self._pipe, far = Pipe()
         self._pid = _fork()
         if not self._pid:

@@ -4,14 +4,14 @@ import os
 from dataclasses import dataclass, fields
 
 from formats.errors import MediaError, OffseedError
-from formats.keyed.catalog import FILE, Entry
+from formats.keyed.catalog import FILE, CatalogEntry
 from formats.monitor import Finding, Monitor
 
 FULL_OR_READ_ONLY = (28, 30, 122)
 
 
 @dataclass
-class Restored:
+class RestoreResult:
     """Counts of a restore: `same` were there already, `other` stood in the way and were left alone.
 
     `by_time` of the `same` files were taken by their time: their content was not read.
@@ -26,7 +26,7 @@ class Restored:
     other: int = 0
     failed: int = 0
 
-    def add(self, more: "Restored") -> None:
+    def add(self, more: "RestoreResult") -> None:
         """Add the counts of another share."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(more, each.name))
@@ -35,12 +35,12 @@ class Restored:
 IN_THE_WAY = "something else is there; --overwrite replaces it"
 
 
-class Outcome:
+class RestoreCounts:
     """The counts of a restore; it reports to the monitor about single entries."""
 
     def __init__(self, monitor: Monitor) -> None:
         self.monitor = monitor
-        self.done = Restored()
+        self.done = RestoreResult()
 
     def fail(self, path: bytes, error: OSError | OffseedError) -> None:
         """Report an error with one entry as a finding.
@@ -53,7 +53,7 @@ class Outcome:
         detail = error.what if isinstance(error, OffseedError) else error.strerror or type(error).__name__
         self.find(path, code=code, detail=detail)
 
-    def count_link(self, entry: Entry) -> None:
+    def count_link(self, entry: CatalogEntry) -> None:
         """Count a further hard link."""
         if entry.type == FILE:
             self.done.files += 1

@@ -18,31 +18,31 @@ from formats.store.local import LocalStore
 from seed.points.point_reader import PointReader
 from seed.restore.chunk_fetcher import Fetcher
 from seed.restore.file_pieces import File
-from seed.restore.file_writer import Contents, Written
-from seed.restore.fork import CAN_FORK, Forked
-from seed.restore.outcome import Outcome
+from seed.restore.file_writer import FileWriter, ShareResult
+from seed.restore.fork import CAN_FORK, Fork
+from seed.restore.outcome import RestoreCounts
 from seed.restore.tree.system import TreeWriter
-from seed.tables.record_table import Place
+from seed.tables.record_table import RecordPlace
 
 FORKS_MAX = 4
 FILES_MIN = 1_000  # with fewer, and for few large files, the threads of one process do as well
 _FILE_COST = 64 << 10  # making a file takes as long as unfolding this many bytes
-_NOWHERE = Place(-1, 0, 0, 0)
+_NOWHERE = RecordPlace(-1, 0, 0, 0)
 
 
-Share = tuple[Forked[Written], list[File]]
+Share = tuple[Fork[ShareResult], list[File]]
 
 
-class Shares:
+class FileShares:
     """Files that are being written, by forks if that pays. `join` waits for the forks."""
 
-    def __init__(self, reader: PointReader, tree: TreeWriter, outcome: Outcome) -> None:
+    def __init__(self, reader: PointReader, tree: TreeWriter, outcome: RestoreCounts) -> None:
         self._reader = reader
         self._tree = tree
         self._outcome = outcome
         self._monitor = outcome.monitor
         self._fetcher = Fetcher(reader)
-        self._contents = Contents(tree, outcome, reader.sealer, self._fetcher)
+        self._contents = FileWriter(tree, outcome, reader.sealer, self._fetcher)
         self._running: deque[Share] = deque()
         self._numbers = count()
         self._forks = min(FORKS_MAX, os.cpu_count() or 1) if CAN_FORK and _may_fork(reader) else 1
@@ -72,7 +72,7 @@ class Shares:
         before = len(self._running)
         for share in self._divide(files):
             running = [fork for fork, _ in self._running]
-            self._running.append((Forked(self._work(next(self._numbers), share), running), share))
+            self._running.append((Fork(self._work(next(self._numbers), share), running), share))
         return len(self._running) - before
 
     def join(self, forks: int) -> None:
@@ -111,16 +111,16 @@ class Shares:
             self._running.pop()[0].end()
         self._fetcher.close()
 
-    def _work(self, number: int, share: Sequence[File]) -> Callable[[Tally], Written]:
-        def work(monitor: Tally) -> Written:
+    def _work(self, number: int, share: Sequence[File]) -> Callable[[Tally], ShareResult]:
+        def work(monitor: Tally) -> ShareResult:
             tree = self._tree.branch(number, monitor)
-            outcome = Outcome(monitor)
-            contents = Contents(tree, outcome, self._reader.sealer, Fetcher(self._reader, ahead=False))
+            outcome = RestoreCounts(monitor)
+            contents = FileWriter(tree, outcome, self._reader.sealer, Fetcher(self._reader, ahead=False))
             try:
                 contents.write(share)
             finally:
                 tree.settle()
-            return Written(outcome.done, contents.linked, monitor.findings, monitor.notices)
+            return ShareResult(outcome.done, contents.linked, monitor.findings, monitor.notices)
 
         return work
 

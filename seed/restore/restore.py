@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 from formats.errors import Interrupted, OffseedError, UsageError
-from formats.keyed.catalog import FILE, FOLDER, Entry, joined
+from formats.keyed.catalog import FILE, FOLDER, CatalogEntry, joined
 from formats.monitor import Monitor
 from seed.points.point_reader import PointReader
 from seed.points.selection import Selection
-from seed.restore.content_match import Verification, Verified, settled
+from seed.restore.content_match import RestoreCheck, Verification, settled
 from seed.restore.file_pieces import File
-from seed.restore.outcome import IN_THE_WAY, Outcome, Restored, target_error
-from seed.restore.parallel import Shares
-from seed.restore.tree.judged import ABSENT, Judged
+from seed.restore.outcome import IN_THE_WAY, RestoreCounts, RestoreResult, target_error
+from seed.restore.parallel import FileShares
+from seed.restore.tree.judged import ABSENT, NameState
 from seed.restore.tree.system import TreeWriter
 
 WINDOW_ROWS = 20_000
@@ -31,7 +31,7 @@ UNLINKABLE = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOT
 
 LACKING = "the folder above it could not be made"
 SameFile = tuple[int, int, int, int, int, bytes]
-Links = list[tuple[Entry, bytes]]
+Links = list[tuple[CatalogEntry, bytes]]
 
 
 class Restore:
@@ -48,14 +48,14 @@ class Restore:
         self._open_tree = open_tree
         self._selection = selection
         self._monitor = monitor
-        self._folders: list[tuple[Entry, bytes]] = []
+        self._folders: list[tuple[CatalogEntry, bytes]] = []
         self._links: dict[SameFile, bytes] = {}
         self._standing: set[bytes] = set()  # paths that were whole before, and have further hard links
         self._lacking = b""  # the beginning of all paths below a folder that could not be made
         self._alone: dict[bytes, File] = {}  # further links to be written as files of their own
-        self._outcome = Outcome(monitor)
+        self._outcome = RestoreCounts(monitor)
 
-    def plan(self, *, target_exists: bool) -> Restored:
+    def plan(self, *, target_exists: bool) -> RestoreResult:
         """Return the counts that `run` would give, without writing, and report files that could not be had.
 
         Raises as `run`.
@@ -97,10 +97,10 @@ class Restore:
             self._tree.close()
         return self._outcome.done
 
-    def _settled(self, entry: Entry, path: bytes) -> bool:
+    def _settled(self, entry: CatalogEntry, path: bytes) -> bool:
         return settled(File(entry, path), self._tree, self._outcome, self._reader.sealer) != "other"
 
-    def verify(self) -> Verified:
+    def verify(self) -> RestoreCheck:
         """Compare the target with the point, entry by entry. Raises as `run`."""
         self._tree = self._open_tree()
         try:
@@ -114,10 +114,10 @@ class Restore:
         finally:
             self._tree.close()
 
-    def _has_come(self, entry: Entry) -> bool:
+    def _has_come(self, entry: CatalogEntry) -> bool:
         return all(self._reader.is_there(chunk) for chunk in entry.chunk_ids())
 
-    def run(self) -> Restored:
+    def run(self) -> RestoreResult:
         """Restore all selected entries. At the return, everything counted as restored is on the medium.
 
         Raises Interrupted, UsageError path-not-found, IntegrityError (the catalog is damaged), MediaError,
@@ -126,7 +126,7 @@ class Restore:
         rows = self._rows()
         self._tree = self._open_tree()
         self._tree.begin()
-        self._shares = Shares(self._reader, self._tree, self._outcome)
+        self._shares = FileShares(self._reader, self._tree, self._outcome)
         try:
             links: Links = []
             forks = 0
@@ -147,7 +147,7 @@ class Restore:
             self._tree.close()
         return self._outcome.done
 
-    def _rows(self) -> Iterator[Entry]:
+    def _rows(self) -> Iterator[CatalogEntry]:
         """Return the selected entries. Raise UsageError path-not-found before any write if there are none."""
         rows = self._joined(self._selection.select(self._reader.entries(self._selection.below)))
         if (first := next(rows, None)) is None:
@@ -161,9 +161,9 @@ class Restore:
         return chain([first], rows)
 
     @staticmethod
-    def _joined(entries: Iterable[Entry]) -> Iterator[Entry]:
+    def _joined(entries: Iterable[CatalogEntry]) -> Iterator[CatalogEntry]:
         """Yield one entry for each file, also for a file that spans several rows."""
-        held: list[Entry] = []
+        held: list[CatalogEntry] = []
         for entry in entries:
             if entry.part:
                 if held and held[0].path == entry.path:
@@ -175,8 +175,8 @@ class Restore:
         if held:
             yield joined(held)
 
-    def _window(self, rows: Iterator[Entry]) -> list[Entry]:
-        window: list[Entry] = []
+    def _window(self, rows: Iterator[CatalogEntry]) -> list[CatalogEntry]:
+        window: list[CatalogEntry] = []
         total = 0
         for entry in islice(rows, WINDOW_ROWS):
             window.append(entry)
@@ -185,7 +185,7 @@ class Restore:
                 break
         return window
 
-    def _make_folders(self, window: Sequence[Entry]) -> tuple[list[File], Links]:
+    def _make_folders(self, window: Sequence[CatalogEntry]) -> tuple[list[File], Links]:
         """Make folders; return the files to write into them, and the further links to make after that."""
         if self._monitor.stopping():
             raise Interrupted(2)
@@ -221,14 +221,14 @@ class Restore:
         except OSError as error:
             raise target_error(error, "") from error
 
-    def _first_link(self, entry: Entry, path: bytes) -> bytes | None:
+    def _first_link(self, entry: CatalogEntry, path: bytes) -> bytes | None:
         """Return the path restored before for the same file, if the entry is a further hard link to it."""
         if entry.type == FOLDER or entry.links < 2:
             return None
         first = self._links.setdefault(_same_file(entry), path)
         return None if first == path else first
 
-    def _to_write(self, entry: Entry, path: bytes) -> File | None:
+    def _to_write(self, entry: CatalogEntry, path: bytes) -> File | None:
         """Return the file to write; None if the object already there stays."""
         now = self._judge(entry, path)
         if now is None or self._stays(entry, path, now):
@@ -238,7 +238,7 @@ class Restore:
             self._tree.make_room(path)
         return File(entry, path, now.mark, doubt)
 
-    def _stays(self, entry: Entry, path: bytes, now: Judged) -> bool:
+    def _stays(self, entry: CatalogEntry, path: bytes, now: NameState) -> bool:
         """Return whether the object already there is left alone; count it if so."""
         if now.state in ("absent", "doubt") or (now.state == "other" and self._tree.overwrite):
             return False
@@ -252,7 +252,7 @@ class Restore:
             self._outcome.leave(path, self._tree.rival(path) if now.state == "twin" else IN_THE_WAY)
         return True
 
-    def _judge(self, entry: Entry, path: bytes) -> Judged | None:
+    def _judge(self, entry: CatalogEntry, path: bytes) -> NameState | None:
         """Return the state of the path; None, after counting a failure, if the system cannot tell."""
         try:
             return self._tree.judge(entry, path)
@@ -261,7 +261,7 @@ class Restore:
             self._outcome.done.failed += 1
         return None
 
-    def _make_folder(self, entry: Entry, path: bytes) -> None:
+    def _make_folder(self, entry: CatalogEntry, path: bytes) -> None:
         try:
             made = bool(path) and self._tree.make_folder(path)
         except FileExistsError as error:
@@ -276,7 +276,7 @@ class Restore:
             self._outcome.done.folders += made
             self._outcome.done.same += bool(path) and not made
 
-    def _make_link(self, entry: Entry, path: bytes) -> None:
+    def _make_link(self, entry: CatalogEntry, path: bytes) -> None:
         """Make a further hard link, or note it as a file of its own if no link can be made."""
         first = self._links[_same_file(entry)]
         if first in self._standing or first in self._shares.linked:
@@ -301,7 +301,7 @@ class Restore:
         if (file := self._to_write(entry, path)) is not None:
             self._alone[path] = file
 
-    def _link_stands(self, entry: Entry, now: Judged, path: bytes, first: bytes) -> bool:
+    def _link_stands(self, entry: CatalogEntry, now: NameState, path: bytes, first: bytes) -> bool:
         """Return whether the object already there, in place of a further hard link, is left alone."""
         if now.state == "twin":
             return self._stays(entry, path, now)
@@ -313,7 +313,7 @@ class Restore:
         self._outcome.leave(path, IN_THE_WAY)
         return True
 
-    def _path(self, entry: Entry) -> bytes:
+    def _path(self, entry: CatalogEntry) -> bytes:
         """Return the entry's place in the target: its full path, or its path below the chosen folder."""
         below = self._selection.below
         if not below:
@@ -330,7 +330,7 @@ class Restore:
             self._outcome.done.failed += 1
 
 
-def _same_file(entry: Entry) -> SameFile:
+def _same_file(entry: CatalogEntry) -> SameFile:
     """Return a value that is equal for all hard links to one file, pipe, device or symbolic link.
 
     It holds as long as the file was not changed between the readings of its links.

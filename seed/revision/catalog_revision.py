@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from formats.ids import ChunkId, ContentId
 from formats.keyed.catalog import (
     LOST,
-    Entry,
+    CatalogEntry,
     PageRow,
     decode_entries,
     encode_entries,
@@ -22,19 +22,19 @@ from formats.keyed.catalog import (
 )
 from formats.keyed.chunk import ChunkSealer
 from formats.tables.index import CATALOG
-from seed.pipeline.catalog_writer import Catalogued
+from seed.pipeline.catalog_writer import CatalogResult
 from seed.pipeline.chunking import Sealed
-from seed.pipeline.sealing import Known, seal_new
+from seed.pipeline.sealing import KnownChunks, seal_new
 from seed.pipeline.small_file_table import SmallFiles
 from seed.points.point_reader import PointReader
 from seed.tables.disk_spread import Spread
 
 
 @dataclass(frozen=True)
-class Revised:
+class RevisionResult:
     """A point's new catalog, and the paths of the files that are lost, wholly or in part."""
 
-    catalogued: Catalogued
+    catalogued: CatalogResult
     lost: tuple[bytes, ...]
 
 
@@ -44,7 +44,7 @@ class Revising:
     `known` are the chunks that can be had. `store` is called with every segment and page that is new.
     """
 
-    def __init__(self, sealer: ChunkSealer, known: Known, store: Callable[[Sealed], None]) -> None:
+    def __init__(self, sealer: ChunkSealer, known: KnownChunks, store: Callable[[Sealed], None]) -> None:
         self._sealer = sealer
         self._known = known
         self._store = store
@@ -70,7 +70,7 @@ class Revising:
         """Note where small files lie by now: content id, bundle, offset in it."""
         self._small.learn(files, self._known)
 
-    def revise(self, reader: PointReader) -> Revised:
+    def revise(self, reader: PointReader) -> RevisionResult:
         """Return the point as it can be had now.
 
         Raises IntegrityError, FormatError, StoreError if its catalog cannot be read.
@@ -81,10 +81,10 @@ class Revising:
         page_ids = tuple(self._seal(encode_page(page)) for page in pages(segments))
         totals = reader.point.manifest.totals
         live.update(page_ids)
-        catalogued = Catalogued(
+        catalogued = CatalogResult(
             page_ids, totals.entries, totals.files, totals.file_bytes, frozenset(live), Spread()
         )
-        return Revised(catalogued, tuple(lost))
+        return RevisionResult(catalogued, tuple(lost))
 
     def lost(self, reader: PointReader) -> set[bytes]:
         """Return the files that a revision of this point would lose; store nothing. Raises as `revise`."""
@@ -108,13 +108,13 @@ class Revising:
         live.add(segment)
         return PageRow(segment, row.rows, row.first, row.last)
 
-    def _rows(self, raw: bytes, row: PageRow) -> tuple[list[Entry], list[Entry]]:
+    def _rows(self, raw: bytes, row: PageRow) -> tuple[list[CatalogEntry], list[CatalogEntry]]:
         """Return the rows of a segment as they are, and as they can be had now."""
         entries = decode_entries(raw, f"segment {row.segment.hex()[:16]}")
         missing = self._known.missing({chunk for entry in entries for chunk in entry.chunk_ids()})
         return entries, [self._mended(entry, missing) for entry in entries] if missing else entries
 
-    def _mended(self, entry: Entry, missing: Set[ChunkId]) -> Entry:
+    def _mended(self, entry: CatalogEntry, missing: Set[ChunkId]) -> CatalogEntry:
         """Return the row with references to chunks that can be had, and `LOST` in place of the others."""
         ids = entry.chunk_ids()
         if missing.isdisjoint(ids):

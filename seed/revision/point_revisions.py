@@ -18,37 +18,37 @@ from formats.tables.needs import Need
 from formats.tables.sections import Section
 from seed.pipeline.chunking import Sealed
 from seed.pipeline.packing import METADATA_SIZE, BufferPool, Packer
-from seed.pipeline.sealing import Known
+from seed.pipeline.sealing import KnownChunks
 from seed.points.point_reader import PointReader
 from seed.points.points import Point, needed_of
-from seed.revision.catalog_revision import Revised, Revising
+from seed.revision.catalog_revision import Revising, RevisionResult
 from seed.session.new_manifest import describe, sign_revision
-from seed.session.session import Work
+from seed.session.session import Session
 
 Needs = dict[ArchiveName, Need]
 
 
-def unmet(work: Work, found: Sequence[Point], gone: Collection[ArchiveName]) -> list[Point]:
+def unmet(session: Session, found: Sequence[Point], gone: Collection[ArchiveName]) -> list[Point]:
     """Return the points that this machine signed and that need archives which are gone.
 
     A point that cannot be read is a finding.
     """
     found_unmet = []
-    there = work.stock().without(gone)
+    there = session.stock().without(gone)
     for point in found:
-        if point.manifest.machine != work.home.identity.machine:
+        if point.manifest.machine != session.home.identity.machine:
             continue
         try:
-            needed = needed_of(work.own, point)
+            needed = needed_of(session.own, point)
             if any(n.archive.name in gone and there.lacking(n) is not None for n in needed):
                 found_unmet.append(point)
         except (FormatError, IntegrityError, StoreError, MediaError) as error:
-            _tell_unrevised(work, point, error.code, error.what)
+            _tell_unrevised(session, point, error.code, error.what)
     return found_unmet
 
 
 @dataclass(frozen=True)
-class Base:
+class RevisionBase:
     """A base for a further revision, and the number of files that would be `lost` in that."""
 
     reader: PointReader
@@ -63,28 +63,28 @@ class Revision:
     """
 
     def __init__(
-        self, work: Work, gone: Collection[ArchiveName], level: int, earlier: Sequence[Point] = ()
+        self, session: Session, gone: Collection[ArchiveName], level: int, earlier: Sequence[Point] = ()
     ) -> None:
         """Learn the contents of all points, the newest first; before these, of the `earlier` revisions.
 
         Points are renewed from the `earlier` revisions. Only the points that are revised report a catalog
         that cannot be read.
         """
-        self._work = work
+        self._session = session
         self._gone = gone
-        found = work.points()
-        self._there = work.stock().without(gone)
-        self.short = unmet(work, found, gone)
-        master = work.home.identity.master
-        self._metadata = Packer(BufferPool(METADATA_SIZE, 2), work.cache, METADATA_CLASS, master.key_id)
-        self._known = Known()
+        found = session.points()
+        self._there = session.stock().without(gone)
+        self.short = unmet(session, found, gone)
+        master = session.home.identity.master
+        self._metadata = Packer(BufferPool(METADATA_SIZE, 2), session.cache, METADATA_CLASS, master.key_id)
+        self._known = KnownChunks()
         self._revising = Revising(ChunkSealer(master, level), self._known, self._store)
         # The archives of all points that are not gone: their indexes, and the records that count in them.
         self._sections: dict[ArchiveName, Section] = {}
         self._needs: Needs = {}
         for point in (*earlier, *reversed(found)) if self.short or earlier else ():
             with damage_aside():
-                self._learn(PointReader(work.own, point, work.monitor))
+                self._learn(PointReader(session.own, point, session.monitor))
 
     def has(self, content: ContentId) -> bool:
         """Return whether a small file's content lies somewhere."""
@@ -102,28 +102,28 @@ class Revision:
 
         Raises as `Work.publish`.
         """
-        work, manifests, lost = self._work, list[Manifest](), set[bytes]()
+        session, manifests, lost = self._session, list[Manifest](), set[bytes]()
         for point in self.short:
             try:
                 reader, stood = self._read(point)
                 revised = self._revising.revise(reader)
             except (FormatError, IntegrityError, StoreError, MediaError) as error:
-                _tell_unrevised(work, point, error.code, error.what)
+                _tell_unrevised(session, point, error.code, error.what)
                 continue
             manifests.append(self._put(revised, stood, point))
-            _tell_lost(work, point, [path for path in revised.lost if path not in lost])
+            _tell_lost(session, point, [path for path in revised.lost if path not in lost])
             lost.update(revised.lost)
         return manifests, lost
 
-    def base(self, earlier: Sequence[Point]) -> Base | None:
+    def base(self, earlier: Sequence[Point]) -> RevisionBase | None:
         """Return the first of some revisions of a point that can be read; nothing is written for it."""
         for point in earlier:
             with damage_aside():
                 reader, stood = self._read(point)
-                return Base(reader, stood, len(self._revising.lost(reader)))
+                return RevisionBase(reader, stood, len(self._revising.lost(reader)))
         return None
 
-    def renew(self, newest: Point, base: Base) -> Manifest:
+    def renew(self, newest: Point, base: RevisionBase) -> Manifest:
         """Put a further revision after the `newest` one, made from another. Raises as `publish`."""
         return self._put(self._revising.revise(base.reader), base.stood, newest)
 
@@ -132,22 +132,22 @@ class Revision:
 
         Raises IntegrityError, FormatError, StoreError, MediaError.
         """
-        reader = PointReader(self._work.own, point, self._work.monitor)
+        reader = PointReader(self._session.own, point, self._session.monitor)
         stood = {n.archive.name: n for n in reader.needs if n.archive.name not in self._gone}
         if unread := stood.keys() - self._sections.keys():
             raise IntegrityError("chunk-missing", f"the indexes of {len(unread)} archives cannot be read")
         return reader, stood
 
-    def _put(self, revised: Revised, stood: Needs, before: Point) -> Manifest:
+    def _put(self, revised: RevisionResult, stood: Needs, before: Point) -> Manifest:
         """Put the revision that takes the place of `before`. Raises as `Work.publish`."""
-        work = self._work
+        session = self._session
         self._metadata.flush()
-        sections = [*self._sections.values(), *work.cache.sections]
+        sections = [*self._sections.values(), *session.cache.sections]
         needs = [*(self._needs | stood).values()]
-        described = describe(sections, revised.catalogued, needs, work.own.condemned)
-        signed = sign_revision(work.home, revised.catalogued, described, before, len(revised.lost))
+        described = describe(sections, revised.catalogued, needs, session.own.condemned)
+        signed = sign_revision(session.home, revised.catalogued, described, before, len(revised.lost))
         waiting = {n.archive.name for n in described.needed if self._there.lacking(n) is not None}
-        return work.publish(described, signed, waiting)
+        return session.publish(described, signed, waiting)
 
     def _learn(self, reader: PointReader) -> None:
         for need, section in zip(reader.needs, reader.sections, strict=True):
@@ -162,13 +162,13 @@ class Revision:
         self._metadata.add(CATALOG, sealed.chunk, sealed.record, sealed.record_digest)
 
 
-def _tell_lost(work: Work, point: Point, paths: Collection[bytes]) -> None:
+def _tell_lost(session: Session, point: Point, paths: Collection[bytes]) -> None:
     for path in paths:
         detail = f"what point {point.manifest.point[:8]} held of it is lost"
-        work.monitor.finding(Finding(code="content-lost", subject="/" + os.fsdecode(path), detail=detail))
+        session.monitor.finding(Finding(code="content-lost", subject="/" + os.fsdecode(path), detail=detail))
 
 
-def _tell_unrevised(work: Work, point: Point, code: str, why: str) -> None:
+def _tell_unrevised(session: Session, point: Point, code: str, why: str) -> None:
     subject = f"point {point.manifest.point[:8]}"
     detail = f"{why}; it waits as before, and the same command tries it again"
-    work.monitor.finding(Finding(code=code, subject=subject, detail=detail))
+    session.monitor.finding(Finding(code=code, subject=subject, detail=detail))

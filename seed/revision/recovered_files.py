@@ -29,7 +29,7 @@ from seed.points.points import Point, needed_of, revisions
 from seed.revision.point_revisions import Revision
 from seed.session.further_archives import NOTHING_FURTHER
 from seed.session.reuse import SAMPLE_REBUILT, promised, untrue
-from seed.session.session import Work
+from seed.session.session import Session
 
 TRIED_MAX = 10_000
 
@@ -49,14 +49,14 @@ class TakenBack:
         return {"point": self.point, "files": self.files}
 
 
-def take_back(work: Work, found: Sequence[Point], level: int) -> tuple[TakenBack, ...]:
+def take_back(session: Session, found: Sequence[Point], level: int) -> tuple[TakenBack, ...]:
     """Put a further revision of each point in `found` with lost files that are back, and report it.
 
     Raises as `Work.publish`. The same call continues where it ended.
     """
-    machine = work.home.identity.machine
+    machine = session.home.identity.machine
     lossy = [p for p in found if p.manifest.totals.lost and p.manifest.machine == machine]
-    return tuple(_Losses(work, found).taken_back(lossy, level)) if lossy else ()
+    return tuple(_Losses(session, found).taken_back(lossy, level)) if lossy else ()
 
 
 class Tried(Record):
@@ -71,11 +71,11 @@ class _Losses:
     `coming` is the set of archives that disks may still bring.
     """
 
-    def __init__(self, work: Work, found: Sequence[Point]) -> None:
-        self._work = work
+    def __init__(self, session: Session, found: Sequence[Point]) -> None:
+        self._session = session
         self._found = found
-        self._there = work.stock()
-        self._coming = set(promised(work.home, found, work.vault, work.own, work.monitor))
+        self._there = session.stock()
+        self._coming = set(promised(session.home, found, session.vault, session.own, session.monitor))
         self._buckets: Buckets = {}
 
     def taken_back(self, lossy: Sequence[Point], level: int) -> Iterator[TakenBack]:
@@ -83,8 +83,8 @@ class _Losses:
 
         A failed attempt is repeated once something changes.
         """
-        work, bad = self._work, set[ArchiveName]()
-        known, vain = _tried(work.home), set[HexDigest]()
+        session, bad = self._session, set[ArchiveName]()
+        known, vain = _tried(session.home), set[HexDigest]()
         chosen: list[tuple[Point, list[Point], HexDigest]] = []
         for newest, before in self._earlier(lossy):
             state = self._state(newest, before)
@@ -107,10 +107,10 @@ class _Losses:
                 continue
             manifest = revision.renew(newest, base)
             taken = TakenBack(manifest.point, lost - manifest.totals.lost)
-            work.monitor.notice(taken.words())
+            session.monitor.notice(taken.words())
             yield taken
         if vain != known:
-            write_record(_path(work.home), Tried(states=tuple(sorted(vain)[:TRIED_MAX])))
+            write_record(_path(session.home), Tried(states=tuple(sorted(vain)[:TRIED_MAX])))
 
     def _revision(self, bad: set[ArchiveName], bases: Sequence[Point], level: int) -> Revision | None:
         """Return the maker of revisions from the `bases`, or None without bases.
@@ -125,7 +125,7 @@ class _Losses:
             for need in self._needed(point)
             if self._there.lacking(need) is not None
         }
-        return Revision(self._work, bad | (lacking - self._coming), level, bases)
+        return Revision(self._session, bad | (lacking - self._coming), level, bases)
 
     def _state(self, newest: Point, before: Iterable[Point]) -> HexDigest:
         """Return a digest of the newest revision and of the archives of earlier ones that the vault has.
@@ -146,8 +146,8 @@ class _Losses:
 
         The first revision comes first, because it names the most archives.
         """
-        machines = own_machines(self._work.home.identity, [self._work.vault], Tally())
-        known = sorted(revisions(self._work.own, machines, Tally()), key=lambda p: p.manifest.revision)
+        machines = own_machines(self._session.home.identity, [self._session.vault], Tally())
+        known = sorted(revisions(self._session.own, machines, Tally()), key=lambda p: p.manifest.revision)
         for newest in lossy:
             mine = newest.manifest
             yield (
@@ -190,22 +190,22 @@ class _Losses:
         Some of their records, taken at random, are opened. Anybody with write access to the vault can put
         something under a name.
         """
-        work = self._work
+        session = self._session
         known: dict[ArchiveName, tuple[Need, Section]] = {}
         for base in before if back else ():
             with damage_aside():
-                reader = PointReader(work.own, base, work.monitor)
+                reader = PointReader(session.own, base, session.monitor)
                 for need, section in zip(reader.needs, reader.sections, strict=True):
                     if need.archive.name in back and section is not None:
                         known[need.archive.name] = need, section
-        sealer = ChunkSealer(work.home.identity.master)
-        bad = untrue(sealer, work.vault, known, known, NOTHING_FURTHER, SAMPLE_REBUILT, work.monitor)
+        sealer = ChunkSealer(session.home.identity.master)
+        bad = untrue(sealer, session.vault, known, known, NOTHING_FURTHER, SAMPLE_REBUILT, session.monitor)
         return bad | (back - known.keys())
 
     def _needed(self, point: Point) -> list[Need]:
         """Return the needs of a point, or nothing if its need list cannot be read."""
         with damage_aside():
-            return needed_of(self._work.own, point, self._buckets)
+            return needed_of(self._session.own, point, self._buckets)
         return []
 
 

@@ -12,12 +12,12 @@ from formats.ids import Digest, hex_digest
 from formats.store.contract import Store
 from formats.tables import needs
 from formats.tables.archive import METADATA_CLASS
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.point_reader import PointReader
 from seed.targets.disk_pool import MetadataCache
 
 
-def rebuild(readers: Iterable[PointReader], kept: Union, vault: Store, cache: MetadataCache) -> bool:
+def rebuild(readers: Iterable[PointReader], kept: LayeredStore, vault: Store, cache: MetadataCache) -> bool:
     """Bring into the cache the objects of the points of `readers` that the home, `kept`, lacks.
 
     Returns whether it brought any. Raises HomeError home-room; StoreError, MediaError if the vault does not

@@ -19,7 +19,7 @@ from itertools import chain
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.disk import Held, Inventory, SetDisk, SetDocument
+from formats.documents.disk import Inventory, ListedObject, SetDisk, SetDocument
 from formats.documents.manifest import Manifest
 from formats.errors import (
     FormatError,
@@ -39,7 +39,7 @@ from formats.tables.holdings import encode_tables
 from formats.tables.sections import Section
 from seed.home.disk_sets import KeptSet
 from seed.home.home import Home
-from seed.pipeline.catalog_writer import Catalogued
+from seed.pipeline.catalog_writer import CatalogResult
 from seed.session.new_manifest import describe, sign_manifest
 from seed.session.reuse import Reusable
 from seed.targets.disk_pool import MetadataCache
@@ -47,7 +47,7 @@ from seed.targets.disk_writer import DiskWriter, read_journal
 
 
 @dataclass(frozen=True)
-class Committed:
+class CommitResult:
     """A finished export: its manifest and the manifest's digest."""
 
     manifest: Manifest
@@ -78,7 +78,7 @@ class Commit:
             if not disk.dropped
         }
 
-    def point(self, catalogued: Catalogued, doubts: Sequence[Doubt] = ()) -> None:
+    def point(self, catalogued: CatalogResult, doubts: Sequence[Doubt] = ()) -> None:
         """Write from the catalog to the manifest in the home. `doubts` are the doubts about the point."""
         described = describe((*self.over.sections, *self.sections()), catalogued, self.over.needs)
         for name, data in described.objects.items():
@@ -96,7 +96,7 @@ class Commit:
         """Continue after a run that signed `manifest`. Other disks may be attached now."""
         self._hand_out({need.archive.name for need in self._needs(manifest)})
 
-    def finish(self, signed: bytes) -> Committed:
+    def finish(self, signed: bytes) -> CommitResult:
         """Write from the manifest in the home to the set document.
 
         It may run again after a crash at any step.
@@ -114,7 +114,7 @@ class Commit:
         self._put_set_document(manifest, hex_digest(signed))
         self.home.spend(manifest.sequence, hex_digest(signed))
         self.kept.change(status="finished")
-        return Committed(manifest, hex_digest(signed))
+        return CommitResult(manifest, hex_digest(signed))
 
     def holds(self, manifest: Manifest) -> bool:
         """Return whether all archives that a signed manifest needs are still there."""
@@ -185,7 +185,7 @@ class Commit:
             created=int(time.time()),
             archives=len(disk.sections),
             archive_bytes=sum(s.archive.size for s in disk.sections),
-            tables=tuple(Held(name=n, size=len(d), digest=hex_digest(d)) for n, d in tables),
+            tables=tuple(ListedObject(name=n, size=len(d), digest=hex_digest(d)) for n, d in tables),
             objects=_other_objects(disk, {name for name, _ in tables}),
             others=tuple(d for d in self._closed_disks() if d.number != disk.number),
         )
@@ -320,7 +320,7 @@ def signed_manifest(home: Home, kept: KeptSet) -> tuple[bytes, Manifest] | None:
         ) from error
 
 
-def _other_objects(disk: DiskWriter, tables: set[str]) -> tuple[Held, ...]:
+def _other_objects(disk: DiskWriter, tables: set[str]) -> tuple[ListedObject, ...]:
     """Return all objects except archives, label, current tables, inventories and set documents."""
     held = []
     for name, size in list(disk.store.list("")):
@@ -330,7 +330,7 @@ def _other_objects(disk: DiskWriter, tables: set[str]) -> tuple[Held, ...]:
         if name.startswith(("indexes/", "needs/", "holdings/")) and not layout.is_name_of(name, found):
             disk.store.delete(name)  # no document signs a torn object
             continue
-        held.append(Held(name=name, size=size, digest=found))
+        held.append(ListedObject(name=name, size=size, digest=found))
     return tuple(held)
 
 

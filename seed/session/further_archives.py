@@ -16,13 +16,13 @@ from formats import layout
 from formats.errors import damage_aside
 from formats.ids import ArchiveName, Digest, MachineId, digest
 from formats.monitor import Monitor, damage_told
-from formats.rules.retention import DAY, Kept
+from formats.rules.retention import DAY, RetentionTerms
 from formats.tables import needs
 from formats.tables.holdings import Holding, decode_rows
 from formats.tables.sections import Section, decode_object, encode_objects
 from seed.home.home import Home
 from seed.identity.retention_policy import calendar
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.point_reader import own_index
 from seed.points.points import Point
 from seed.targets.disk_pool import MetadataCache
@@ -33,7 +33,7 @@ STAYS = 2 * DAY  # seconds
 def staying(
     home: Home,
     found: Sequence[Point],
-    kept: Callable[[MachineId], Kept],
+    kept: Callable[[MachineId], RetentionTerms],
     is_complete: Callable[[Point], bool],
 ) -> list[Point]:
     """Return the points that will not expire within two days. `kept` tells the terms of a machine's points.
@@ -57,15 +57,15 @@ def staying(
 
 
 @dataclass(frozen=True)
-class Further:
+class FurtherArchives:
     """Archives that may be reused, each with the name of the object in `union` that holds its index."""
 
     places: Mapping[ArchiveName, str] = field(default_factory=dict)
-    union: Union | None = None
+    union: LayeredStore | None = None
 
-    def without(self, names: Collection[ArchiveName]) -> "Further":
+    def without(self, names: Collection[ArchiveName]) -> "FurtherArchives":
         """Return the same without some archives."""
-        return Further({n: place for n, place in self.places.items() if n not in names}, self.union)
+        return FurtherArchives({n: place for n, place in self.places.items() if n not in names}, self.union)
 
     def sections(self) -> Iterator[Section]:
         """Read the indexes of all these archives.
@@ -89,7 +89,9 @@ class Further:
 class Cached:
     """The objects of a vault by way of the home's cache. A fetched object is not fetched again."""
 
-    def __init__(self, kept: Union, vault: Union, cache: MetadataCache, monitor: Monitor) -> None:
+    def __init__(
+        self, kept: LayeredStore, vault: LayeredStore, cache: MetadataCache, monitor: Monitor
+    ) -> None:
         """Prepare the cache.
 
         `kept` is all that the home has; its part `cache` takes in the objects of the `vault`.
@@ -157,10 +159,10 @@ class Cached:
             self._keep(name, data, anew=True)
             yield name, decode_object(data, name)
 
-    def further(self, wanted: Iterable[Holding]) -> Further:
+    def further(self, wanted: Iterable[Holding]) -> FurtherArchives:
         """Find the indexes of the `wanted` archives and their places. Raises as `indexes`."""
         places = {s.archive.name: name for name, found in self.indexes(wanted) for s in found}
-        return Further(places, Union([*self._kept.stores, *self._vault.stores]))
+        return FurtherArchives(places, LayeredStore([*self._kept.stores, *self._vault.stores]))
 
     def _index_objects(self) -> Iterator[tuple[str, bytes]]:
         """Yield the whole index objects: first those in the home, then those in the vault alone."""
@@ -184,7 +186,7 @@ class Cached:
         listed.add(name)
 
 
-NOTHING_FURTHER = Further()
+NOTHING_FURTHER = FurtherArchives()
 
 
 def _said(name: str) -> bytes:

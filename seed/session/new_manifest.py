@@ -12,14 +12,14 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest, Totals
 from formats.ids import ArchiveName, HexDigest, PointId, SetId, digest, hex_digest
-from formats.keyed.root import DOUBTS_MAX, Doubt, Root, clear_digest, seal_root
+from formats.keyed.root import DOUBTS_MAX, Doubt, PointRoot, clear_digest, seal_root
 from formats.tables import needs
 from formats.tables.holdings import Holding
 from formats.tables.sections import Section, encode_objects
 from seed.home.home import Home
-from seed.pipeline.catalog_writer import Catalogued
+from seed.pipeline.catalog_writer import CatalogResult
 from seed.points.points import Point
-from seed.session.further_archives import NOTHING_FURTHER, Further
+from seed.session.further_archives import NOTHING_FURTHER, FurtherArchives
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Description:
 
 def describe(
     sections: Sequence[Section],
-    catalogued: Catalogued,
+    catalogued: CatalogResult,
     before: Sequence[needs.Need] = (),
     condemned: Collection[str] = (),
-    further: Further = NOTHING_FURTHER,
+    further: FurtherArchives = NOTHING_FURTHER,
 ) -> Description:
     """Describe a point with its chunks in `sections`, or in `further` archives that other points need.
 
@@ -66,7 +66,7 @@ def describe(
 
 def need_list(
     sections: Sequence[Section],
-    catalogued: Catalogued,
+    catalogued: CatalogResult,
     before: Sequence[needs.Need] = (),
     further: Iterable[Section] = (),
 ) -> list[needs.Need]:
@@ -99,7 +99,7 @@ def need_list(
 
 def sign_manifest(
     home: Home,
-    catalogued: Catalogued,
+    catalogued: CatalogResult,
     described: Description,
     *,
     point: PointId,
@@ -138,7 +138,7 @@ def sign_manifest(
 
 
 def sign_revision(
-    home: Home, catalogued: Catalogued, described: Description, before: Point, lost: int
+    home: Home, catalogued: CatalogResult, described: Description, before: Point, lost: int
 ) -> bytes:
     """Return the signed manifest that replaces that of `before`, for the same point.
 
@@ -153,7 +153,7 @@ _NOTHING = Totals(entries=0, files=0, file_bytes=0, archives=0, archive_bytes=0,
 
 def _signed(
     home: Home,
-    catalogued: Catalogued,
+    catalogued: CatalogResult,
     described: Description,
     manifest: Manifest,
     lost: int = 0,
@@ -170,7 +170,7 @@ def _signed(
         lost=lost,
     )
     manifest = replace(manifest, totals=totals, needs=described.root, root=b"")
-    root = Root(
+    root = PointRoot(
         point=manifest.point,
         revision=manifest.revision,
         machine=manifest.machine,

@@ -29,10 +29,10 @@ from seed.home.broken_records import found_broken
 from seed.home.disk_sets import KeptSet, kept_sets
 from seed.home.home import Home
 from seed.points.completeness import sets_behind
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.point_reader import PointReader
 from seed.points.points import Point, needed_of
-from seed.session.further_archives import NOTHING_FURTHER, Cached, Further
+from seed.session.further_archives import NOTHING_FURTHER, Cached, FurtherArchives
 from seed.targets.disk_writer import read_journal
 
 SAMPLE, SAMPLE_REBUILT = 16, 64  # records
@@ -53,7 +53,7 @@ class Reusable:
     needs: tuple[Need, ...] = ()
     sections: tuple[Section, ...] = ()
     promised: frozenset[ArchiveName] = frozenset()
-    further: Further = NOTHING_FURTHER
+    further: FurtherArchives = NOTHING_FURTHER
 
     def all_sections(self) -> Iterator[Section]:
         """Yield the indexes of all of them. Raises as `Further.sections`."""
@@ -72,7 +72,7 @@ def reusable(
     stay: Sequence[Point],
     vault: Store,
     stock: Stock,
-    union: Union,
+    union: LayeredStore,
     cached: Cached,
     monitor: Monitor,
     *,
@@ -190,7 +190,7 @@ def _as_held(archives: Needed, stock: Stock, cached: Cached) -> Needed:
 
 
 def promised(
-    home: Home, points: Sequence[Point], vault: Store, union: Union, monitor: Monitor
+    home: Home, points: Sequence[Point], vault: Store, union: LayeredStore, monitor: Monitor
 ) -> Iterator[ArchiveName]:
     """Yield the archives on disks that did not come, by the home's journals.
 
@@ -206,7 +206,7 @@ def promised(
 
 
 def in_post(
-    home: Home, points: Sequence[Point], vault: Store, union: Union, monitor: Monitor
+    home: Home, points: Sequence[Point], vault: Store, union: LayeredStore, monitor: Monitor
 ) -> Iterator[ArchiveName]:
     """Yield the archives of content that this home wrote onto disks that have not come. Raises StoreError.
 
@@ -219,7 +219,7 @@ def in_post(
 
 
 def _sets(
-    home: Home, points: Sequence[Point], vault: Store, union: Union
+    home: Home, points: Sequence[Point], vault: Store, union: LayeredStore
 ) -> Iterator[tuple[SetDocument, KeptSet | None, tuple[int, ...]]]:
     """Yield the sets behind the points, as this home knows each, if it does, and its disks that have not come."""
     kept = {k.state.set: k for k in kept_sets(home)}
@@ -258,7 +258,7 @@ def untrue(
     vault: Store,
     archives: Iterable[ArchiveName],
     known: Mapping[ArchiveName, tuple[Need, Section]],
-    further: Further,
+    further: FurtherArchives,
     sample: int,
     monitor: Monitor,
 ) -> set[ArchiveName]:

@@ -24,10 +24,10 @@ from formats.errors import (
     damage_aside,
 )
 from formats.ids import ArchiveName, HexDigest, MachineId, PointId, hex_digest
-from formats.keyed.catalog import Entry, PageRow
+from formats.keyed.catalog import CatalogEntry, PageRow
 from formats.monitor import Finding, Monitor
 from formats.rules.replacements import Stock
-from formats.rules.retention import Kept, condemned, read_kept
+from formats.rules.retention import RetentionTerms, condemned, read_kept
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables.needs import Buckets, Need
@@ -37,9 +37,9 @@ from seed.home.broken_records import found_broken
 from seed.home.disk_sets import kept_sets
 from seed.home.home import Home
 from seed.identity.join_request import put_request
-from seed.pipeline.remembered_contents import Contents, OfReaders, Remembered
+from seed.pipeline.remembered_contents import ContentsByCatalog, ContentsByHome, RememberedContents
 from seed.points import previous_rows as basis
-from seed.points.layered_store import Union, believed
+from seed.points.layered_store import LayeredStore, believed
 from seed.points.machine_keys import check_active, own_machines
 from seed.points.point_reader import PointReader
 from seed.points.points import Point, needed_of, points
@@ -81,7 +81,7 @@ class _Moment:
 
 
 @dataclass
-class Work:
+class Session:
     """The common state of all steps of a backup.
 
     `folder` holds the work of a stopped run. `kept` holds the home's knowledge of this machine's points.
@@ -90,23 +90,23 @@ class Work:
 
     home: Home
     vault: Store
-    kept: Union
-    own: Union
+    kept: LayeredStore
+    own: LayeredStore
     cache: MetadataCache
     uplink: Uplink
     folder: Path
     monitor: Monitor
     described: tuple[Need, ...] = ()  # of a partial point of this run
-    _terms: dict[MachineId, Kept] = field(default_factory=dict)
+    _terms: dict[MachineId, RetentionTerms] = field(default_factory=dict)
 
     @classmethod
     @contextmanager
-    def open(cls, home: Home, vault: Store, monitor: Monitor) -> Iterator["Work"]:
+    def open(cls, home: Home, vault: Store, monitor: Monitor) -> Iterator["Session"]:
         with ExitStack() as stack:
             yield cls._opened(home, vault, monitor, stack)
 
     @classmethod
-    def _opened(cls, home: Home, vault: Store, monitor: Monitor, stack: ExitStack) -> "Work":
+    def _opened(cls, home: Home, vault: Store, monitor: Monitor, stack: ExitStack) -> "Session":
         key_id = home.identity.master.key_id
         folder = home.path / "run"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -122,8 +122,8 @@ class Work:
         gone = condemned(home.identity.view(vault), monitor)
         uplink = Uplink(vault, folder / "sent", monitor, gone)
         stack.callback(uplink.close)
-        own = Union([*stores, vault], believed(home), gone)
-        return cls(home, vault, Union(stores), own, cache, uplink, folder, monitor)
+        own = LayeredStore([*stores, vault], believed(home), gone)
+        return cls(home, vault, LayeredStore(stores), own, cache, uplink, folder, monitor)
 
     def points(self) -> list[Point]:
         """Return all unexpired points of this machine, and of the machines that it replaced."""
@@ -138,7 +138,7 @@ class Work:
 
     def _stock(self, gone: Collection[str]) -> Stock:
         key_id = self.home.identity.master.key_id
-        found = Union([self.vault], believed(self.home), gone).stock(key_id.hex())
+        found = LayeredStore([self.vault], believed(self.home), gone).stock(key_id.hex())
         # If a broken archive is not in the vault, its replacements were found to be untrue.
         for need in found_broken(self.home):
             if not found.holds(need.archive):
@@ -148,7 +148,7 @@ class Work:
     def _condemned(self) -> frozenset[str]:
         return condemned(self.home.identity.view(self.vault), self.monitor)
 
-    def kept_of(self, machine: MachineId) -> Kept:
+    def kept_of(self, machine: MachineId) -> RetentionTerms:
         """Return the authority's decisions about a machine's points. Read them once. Raises StoreError."""
         if machine not in self._terms:
             view = self.home.identity.view(self.vault)
@@ -301,7 +301,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Before:
+class PreviousPoints:
     """The points before a new one, and the parts of them and of others that may be reused.
 
     `contents` knows the places of small files. `points` are all the points of this machine.
@@ -309,43 +309,43 @@ class Before:
 
     readers: tuple[PointReader, ...] = ()
     reuse: Reusable = field(default_factory=Reusable)
-    contents: Contents | None = None
+    contents: RememberedContents | None = None
     points: tuple[Point, ...] = ()
 
     @classmethod
-    def of(cls, work: Work, *, further: bool = True) -> "Before":
+    def of(cls, session: Session, *, further: bool = True) -> "PreviousPoints":
         """Return the points on which this run may build: the last ones, and with `further` also others."""
-        found = work.points()
+        found = session.points()
         if found:  # another home of this machine, or the machine before, may have made the newest
-            work.home.spend(found[-1].manifest.sequence, found[-1].digest)
-        readers = tuple(_last(work, found))
-        sample = SAMPLE_REBUILT if rebuild(readers, work.kept, work.vault, work.cache) else SAMPLE
-        cached = Cached(work.kept, Union([work.vault]), work.cache, work.monitor)
-        monitor = work.monitor
-        stock = work.stock().without(in_post(work.home, found, work.vault, work.own, monitor))
-        stay = staying(work.home, found, work.kept_of, _judging(work.own, stock))
+            session.home.spend(found[-1].manifest.sequence, found[-1].digest)
+        readers = tuple(_last(session, found))
+        sample = SAMPLE_REBUILT if rebuild(readers, session.kept, session.vault, session.cache) else SAMPLE
+        cached = Cached(session.kept, LayeredStore([session.vault]), session.cache, session.monitor)
+        monitor = session.monitor
+        stock = session.stock().without(in_post(session.home, found, session.vault, session.own, monitor))
+        stay = staying(session.home, found, session.kept_of, _judging(session.own, stock))
         reuse = reusable(
-            work.home, readers, found, stay, work.vault, stock, work.own, cached, monitor,
+            session.home, readers, found, stay, session.vault, stock, session.own, cached, monitor,
             sample=sample, further=further,
         )  # fmt: skip
         if not further or not readers:
-            return cls(readers, reuse, OfReaders(readers) if readers else None, tuple(found))
-        path = work.home.path / "contents"
-        contents = Remembered(path, readers[0].sealer, stay, reuse.catalogs, work.own, monitor)
+            return cls(readers, reuse, ContentsByCatalog(readers) if readers else None, tuple(found))
+        path = session.home.path / "contents"
+        contents = ContentsByHome(path, readers[0].sealer, stay, reuse.catalogs, session.own, monitor)
         return cls(readers, reuse, contents, tuple(found))
 
-    def rows(self, monitor: Monitor) -> Iterator[tuple[Entry, basis.Origin]]:
+    def rows(self, monitor: Monitor) -> Iterator[tuple[CatalogEntry, basis.Origin]]:
         """Yield the catalogs of these points as one.
 
         An unreadable one ends early, and its further files are read anew.
         """
-        rows: Iterator[tuple[Entry, basis.Origin]] = iter(())
+        rows: Iterator[tuple[CatalogEntry, basis.Origin]] = iter(())
         for reader in self.readers:
             rows = basis.over(rows, basis.of_segments(_readable(reader, monitor)))
         return rows
 
 
-def _judging(union: Union, stock: Stock) -> Callable[[Point], bool]:
+def _judging(union: LayeredStore, stock: Stock) -> Callable[[Point], bool]:
     """Return a function that tells whether the vault has all needs of a point."""
     buckets: Buckets = {}
 
@@ -357,7 +357,7 @@ def _judging(union: Union, stock: Stock) -> Callable[[Point], bool]:
     return is_complete
 
 
-def _last(work: Work, found: Sequence[Point]) -> list[PointReader]:
+def _last(session: Session, found: Sequence[Point]) -> list[PointReader]:
     """Return readers of the points that a run follows.
 
     The row of a later reader replaces that of an earlier one. First comes a point that is much fuller than
@@ -370,19 +370,19 @@ def _last(work: Work, found: Sequence[Point]) -> list[PointReader]:
         point = rest.pop()
         with damage_aside():  # reported when the need lists of all points are read
             kind = partial if point.manifest.point_kind == "partial" else whole
-            kind.insert(0, PointReader(work.own, point, work.monitor))
+            kind.insert(0, PointReader(session.own, point, session.monitor))
     earlier = [point for point in rest if point.manifest.point_kind != "partial"]
     least = 2 * whole[0].point.manifest.totals.files if whole else 0
     fuller = [point for point in earlier[-FULLER:] if point.manifest.totals.files > least][-1:]
-    usual = [p for p in earlier if p.manifest.point == work.home.state.usual and p not in fuller]
+    usual = [p for p in earlier if p.manifest.point == session.home.state.usual and p not in fuller]
     before = list[PointReader]()
     for point in (*fuller, *usual) if whole else ():
         with damage_aside():
-            before.append(PointReader(work.own, point, work.monitor))
+            before.append(PointReader(session.own, point, session.monitor))
     return [*before, *whole, *partial]
 
 
-def _readable(reader: PointReader, monitor: Monitor) -> Iterator[tuple[PageRow, list[Entry]]]:
+def _readable(reader: PointReader, monitor: Monitor) -> Iterator[tuple[PageRow, list[CatalogEntry]]]:
     try:
         yield from reader.segments()
     except (FormatError, IntegrityError, StoreError, MediaError) as error:

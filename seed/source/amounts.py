@@ -3,10 +3,10 @@
 import os
 from contextlib import suppress
 
-from seed.source.system import Found, data_extents
+from seed.source.system import FoundEntry, data_extents
 
 
-def to_read(found: Found, whole_max: int) -> int:
+def to_read(found: FoundEntry, whole_max: int) -> int:
     """Return the number of bytes that a run reads of a file.
 
     The run skips the holes of a file that is larger than `whole_max`.

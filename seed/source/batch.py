@@ -25,7 +25,7 @@ Wanted = tuple[bytes, int, int, int, int, int, int, int]
 Odd = tuple[bytes, bool, int, int]
 
 
-class Got(NamedTuple):
+class BatchResult(NamedTuple):
     """The results of a batch, in the order of its files.
 
     `lengths` holds the bytes read and `contents` the content ids (16 bytes each) of all files. `odd` holds
@@ -50,7 +50,7 @@ PASSING_FLAGS = FOLDER_FLAGS | getattr(os, "O_PATH", 0)
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Folders:
+class FolderOpener:
     """An opener of files by path that follows no links.
 
     The last folder stays open, because the next file mostly lies in it too.
@@ -98,7 +98,7 @@ def read_into(handle: int, space: memoryview) -> int:
     return os.readv(handle, [space])
 
 
-def read_batch(files: Sequence[Wanted], space: memoryview, key: bytes, folders: Folders) -> Got:
+def read_batch(files: Sequence[Wanted], space: memoryview, key: bytes, folders: FolderOpener) -> BatchResult:
     """Read the files one behind the other into `space`, which has room for all of them.
 
     `key` is the key of their content ids.
@@ -118,14 +118,14 @@ def read_batch(files: Sequence[Wanted], space: memoryview, key: bytes, folders: 
         lengths.append(length)
         contents.append(content_id(space[at : at + length], key) if length else _NONE)
         at += length
-    return Got(lengths, b"".join(contents), odd)
+    return BatchResult(lengths, b"".join(contents), odd)
 
 
 _NONE = bytes(16)
 _LIKE_MOST: Odd = (b"", True, 0, 0)
 
 
-def _read(file: Wanted, space: memoryview, folders: Folders) -> tuple[int, Odd]:
+def _read(file: Wanted, space: memoryview, folders: FolderOpener) -> tuple[int, Odd]:
     path, size, mtime, mtime_ns, ctime, ctime_ns, device, inode = file
     handle = folders.open(path)
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, SYMLINK, Entry, Looked
+from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, SYMLINK, CatalogEntry, Looked
 from seed.source.file_types import TYPES
 from seed.source.xattrs import read, why
 
@@ -15,19 +15,19 @@ assert sys.platform != "win32"
 import grp  # noqa: E402
 import pwd  # noqa: E402
 
-from seed.source.batch import FILE_FLAGS, Folders  # noqa: E402
+from seed.source.batch import FILE_FLAGS, FolderOpener  # noqa: E402
 from seed.source.clocks import changed_ns  # noqa: E402
 from seed.source.quiet import open_quietly  # noqa: E402
 
 
-class Told(Protocol):
+class ErrorReporter(Protocol):
     """A callback for a path, the error there, and the code of the finding about it."""
 
     def __call__(self, path: bytes, error: OSError, code: str) -> None: ...
 
 
 @dataclass(slots=True)
-class Found:
+class FoundEntry:
     """An entry as the walk found it, and the way to its bytes: valid until the walk goes on.
 
     `lacking` becomes true if `described` cannot read all its attributes. `above` is true for a folder above
@@ -40,7 +40,7 @@ class Found:
     rdev: int
     folder: int
     name: bytes
-    told: Told
+    told: ErrorReporter
     allocated: int = 0  # bytes on the disk
     lacking: bool = False
     above: bool = False
@@ -50,7 +50,7 @@ class Found:
         """The device and the inode."""
         return self.looked[12:14]
 
-    def described(self) -> Entry:
+    def described(self) -> CatalogEntry:
         """Return the entry with its attributes and without its content. Raises OSError.
 
         Attributes that cannot be read are a finding, reported by `told`.
@@ -64,7 +64,7 @@ class Found:
         if failure:
             self.lacking = True
             self.told(self.path, OSError(failure, why(failure)), code="source-xattrs")
-        return Entry(*self.looked, target, rdev, xattrs)
+        return CatalogEntry(*self.looked, target, rdev, xattrs)
 
     def open(self) -> int:
         """Return a read handle on the file, without ever waiting.
@@ -78,7 +78,7 @@ class Found:
         os.close(handle)
         raise FileNotFoundError(2, "something else has its name now")
 
-    def renewed(self) -> "Found | None":
+    def renewed(self) -> "FoundEntry | None":
         """Return the file that has this name now, such as a newly saved one; None if no file has it."""
         try:
             found = look(self.folder, self.name, self.path, _pass_over)
@@ -87,7 +87,7 @@ class Found:
         return found if found.type == FILE else None
 
 
-def look(folder: int, name: bytes, path: bytes, told: Told) -> Found:
+def look(folder: int, name: bytes, path: bytes, told: ErrorReporter) -> FoundEntry:
     """Return the entry that has this name now, as the entry `path`. Raises OSError."""
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     kind = TYPES.get(stat.S_IFMT(status.st_mode))
@@ -109,10 +109,10 @@ def look(folder: int, name: bytes, path: bytes, told: Told) -> Found:
         status.st_ino,
         status.st_nlink,
     )
-    return Found(path, kind, looked, status.st_rdev, folder, name, told, 512 * status.st_blocks)
+    return FoundEntry(path, kind, looked, status.st_rdev, folder, name, told, 512 * status.st_blocks)
 
 
-def found_at(path: bytes, folders: Folders) -> Found | None:
+def found_at(path: bytes, folders: FolderOpener) -> FoundEntry | None:
     """Return the file at a path, as it is now; None if no file is there."""
     folder, _, name = path.rpartition(b"/")
     try:

@@ -15,7 +15,7 @@ _WILD = re.compile(r"[*?\[]")
 
 
 @dataclass
-class Resolved:
+class ResolvedExcludes:
     """The globs that replace the typed ones, the `further` globs with them, and `notes` for the user."""
 
     globs: list[str] = field(default_factory=list)
@@ -33,15 +33,15 @@ def anchored(glob: str) -> str:
     return os.path.join(os.getcwd(), glob)
 
 
-def resolved(globs: Iterable[str], items: Sequence[bytes] = ()) -> Resolved:
+def resolved(globs: Iterable[str], items: Sequence[bytes] = ()) -> ResolvedExcludes:
     """Return the present meaning of these globs, which are `anchored`, for a walk over `items`."""
-    found = Resolved()
+    found = ResolvedExcludes()
     for glob in globs:
         _resolve(glob, items, found)
     return found
 
 
-def _resolve(glob: str, items: Sequence[bytes], found: Resolved) -> None:
+def _resolve(glob: str, items: Sequence[bytes], found: ResolvedExcludes) -> None:
     if not glob.startswith("/") or not glob.strip("/"):
         found.globs.append(glob)
         return
@@ -53,7 +53,7 @@ def _resolve(glob: str, items: Sequence[bytes], found: Resolved) -> None:
     _add_target(glob, items, found)
 
 
-def _add_target(glob: str, items: Sequence[bytes], found: Resolved) -> None:
+def _add_target(glob: str, items: Sequence[bytes], found: ResolvedExcludes) -> None:
     """Leave out the target of a link too, unless the link itself or an item lies in that target."""
     link = real_place(glob)
     try:

@@ -13,11 +13,11 @@ from itertools import chain
 from formats.keyed.catalog import FOLDER, PATH_MAX
 from formats.monitor import Finding, Monitor
 from seed.source.links import leading
-from seed.source.rules import CACHE_TAG, Rules, kernel_devices, outermost, tags_a_cache
+from seed.source.rules import CACHE_TAG, SourceRules, kernel_devices, outermost, tags_a_cache
 
 assert sys.platform != "win32"
 from seed.source.batch import FOLDER_FLAGS, PASSING_FLAGS  # noqa: E402
-from seed.source.entries import Found, look  # noqa: E402
+from seed.source.entries import FoundEntry, look  # noqa: E402
 from seed.source.levels import Level, Levels  # noqa: E402
 from seed.source.quiet import open_quietly  # noqa: E402
 
@@ -32,7 +32,7 @@ class Walk:
     Each entry comes once, sorted.
     """
 
-    def __init__(self, roots: Sequence[bytes], rules: Rules, monitor: Monitor) -> None:
+    def __init__(self, roots: Sequence[bytes], rules: SourceRules, monitor: Monitor) -> None:
         self._kernel = kernel_devices()
         self._links = leading(roots, self._kernel)
         self.roots = outermost([*roots, *chain(*(p for p in self._links.values() if isinstance(p, list)))])
@@ -41,7 +41,7 @@ class Walk:
         self._excludes = rules.excludes or None
         self._above: set[bytes] = set()
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[FoundEntry]:
         self._tell_links()
         for note in self.rules.notes:
             self.monitor.notice(note.replace("\n", "\\n"))
@@ -69,7 +69,7 @@ class Walk:
             shown = ", ".join(unmet[:UNMET_SHOWN]) + more
             self.monitor.notice(f"no path matched these excludes, or others left it out already: {shown}")
 
-    def _ancestors(self, root: bytes) -> Generator[Found, None, int | None]:
+    def _ancestors(self, root: bytes) -> Generator[FoundEntry, None, int | None]:
         """Yield the folders above a root, so that a restore brings back their owner and mode too.
 
         Return a handle on the last of them, or None after an error, which is reported.
@@ -101,7 +101,7 @@ class Walk:
             raise
         return handle
 
-    def _below(self, above: int, root: bytes) -> Iterator[Found]:
+    def _below(self, above: int, root: bytes) -> Iterator[FoundEntry]:
         """Yield the entries depth first, with a stack of folders instead of recursion."""
         try:
             outermost = self._outermost(above, root)
@@ -134,7 +134,7 @@ class Walk:
         os.close(above)
         return Level(handle, b"", device, 0, self._names(handle, b""))
 
-    def _found(self, level: Level, name: bytes) -> Found | None:
+    def _found(self, level: Level, name: bytes) -> FoundEntry | None:
         path = level.path + b"/" + name if level.path else name
         if self._excludes and self._excludes.match(b"/" + path):
             if b"/" + path in self.roots:
@@ -149,7 +149,7 @@ class Walk:
             self._tell(path, error)
             return None
 
-    def _enter(self, found: Found, level: Level, at_root: bool) -> Level | None:
+    def _enter(self, found: FoundEntry, level: Level, at_root: bool) -> Level | None:
         """Return the opened folder, or None if its content is left out or cannot be read."""
         path, folder = found.path, found.number
         if why := self.rules.barrier(folder, folder[0] if at_root else level.device, self._kernel):

@@ -119,7 +119,7 @@ class Patterns:
 
 
 @dataclass(frozen=True)
-class Rules:
+class SourceRules:
     """The rules that decide which parts of the named paths are read.
 
     `pruned` holds the (device, inode) of folders left out. `notes` holds notices that the walk gives the user

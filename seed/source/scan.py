@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from seed.source.quiet import open_quietly
-from seed.source.rules import CACHE_TAG, Rules, kernel_devices, outermost, tags_a_cache
+from seed.source.rules import CACHE_TAG, SourceRules, kernel_devices, outermost, tags_a_cache
 
 _FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 SEEN_EVERY = 0.5  # seconds
@@ -19,7 +19,7 @@ LOOK_EVERY = 512  # files; a look at the clock costs little, but not nothing
 WHOLE_MAX = 256 << 10  # files of up to this size are read with their holes
 
 
-def measure(roots: Sequence[bytes], rules: Rules, seen: Callable[[int, int], bool]) -> bool:
+def measure(roots: Sequence[bytes], rules: SourceRules, seen: Callable[[int, int], bool]) -> bool:
     """Count the regular files of a walk over `roots`, by every name, and the bytes that are read of them.
 
     The count calls `seen` with the files and bytes so far every half second, and at the end. It stops if
@@ -31,7 +31,7 @@ def measure(roots: Sequence[bytes], rules: Rules, seen: Callable[[int, int], boo
 
 
 class _Counting:
-    def __init__(self, rules: Rules, seen: Callable[[int, int], bool]) -> None:
+    def __init__(self, rules: SourceRules, seen: Callable[[int, int], bool]) -> None:
         self._rules = rules
         self._seen = seen
         self._kernel = kernel_devices()

@@ -2,19 +2,27 @@
 
 import sys
 
-from seed.source.batch import Got, Odd, Wanted, wanted
+from seed.source.batch import BatchResult, Odd, Wanted, wanted
 
 if sys.platform == "win32":
-    from seed.source.windows import Folders, Found, Walk, data_extents, found_at, read_batch, read_into
+    from seed.source.windows import (
+        FolderOpener,
+        FoundEntry,
+        Walk,
+        data_extents,
+        found_at,
+        read_batch,
+        read_into,
+    )
 else:
-    from seed.source.batch import Folders, read_batch, read_into
-    from seed.source.entries import Found, found_at
+    from seed.source.batch import FolderOpener, read_batch, read_into
+    from seed.source.entries import FoundEntry, found_at
     from seed.source.posix import Walk, data_extents
 
 __all__ = (
-    "Folders",
-    "Found",
-    "Got",
+    "BatchResult",
+    "FolderOpener",
+    "FoundEntry",
     "Odd",
     "Walk",
     "Wanted",

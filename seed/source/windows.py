@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from formats.errors import UsageError
-from formats.keyed.catalog import Entry, Looked
+from formats.keyed.catalog import CatalogEntry, Looked
 from formats.monitor import Monitor
-from seed.source.batch import Got, Wanted
-from seed.source.rules import Rules
+from seed.source.batch import BatchResult, Wanted
+from seed.source.rules import SourceRules
 
 
 def unsupported() -> UsageError:
@@ -22,7 +22,7 @@ def unsupported() -> UsageError:
 
 
 @dataclass
-class Found:
+class FoundEntry:
     """An entry and the way to its bytes."""
 
     path: bytes
@@ -36,13 +36,13 @@ class Found:
     def number(self) -> tuple[int, int]:
         raise unsupported()
 
-    def described(self) -> Entry:
+    def described(self) -> CatalogEntry:
         raise unsupported()
 
     def open(self) -> int:
         raise unsupported()
 
-    def renewed(self) -> "Found | None":
+    def renewed(self) -> "FoundEntry | None":
         raise unsupported()
 
 
@@ -50,16 +50,16 @@ class Walk:
     """An iterator over `roots`."""
 
     roots: list[bytes]
-    rules: Rules
+    rules: SourceRules
 
-    def __init__(self, roots: Sequence[bytes], rules: Rules, monitor: Monitor) -> None:
+    def __init__(self, roots: Sequence[bytes], rules: SourceRules, monitor: Monitor) -> None:
         raise unsupported()
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[FoundEntry]:
         raise unsupported()
 
 
-class Folders:
+class FolderOpener:
     """An opener of files by path."""
 
     def open(self, path: bytes) -> int:
@@ -69,11 +69,11 @@ class Folders:
         raise unsupported()
 
 
-def found_at(path: bytes, folders: Folders) -> Found | None:
+def found_at(path: bytes, folders: FolderOpener) -> FoundEntry | None:
     raise unsupported()
 
 
-def read_batch(files: Sequence[Wanted], space: memoryview, key: bytes, folders: Folders) -> Got:
+def read_batch(files: Sequence[Wanted], space: memoryview, key: bytes, folders: FolderOpener) -> BatchResult:
     raise unsupported()
 
 

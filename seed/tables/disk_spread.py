@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from formats.keyed.catalog import FILE, Entry
+from formats.keyed.catalog import FILE, CatalogEntry
 from formats.tables.index import ROW
 from formats.tables.sections import Section
 
@@ -22,7 +22,7 @@ class Spread:
         self._chunks = array("Q")
         self._counts = array("I")
 
-    def add(self, entries: Sequence[Entry]) -> None:
+    def add(self, entries: Sequence[CatalogEntry]) -> None:
         """Add catalog rows, in order."""
         files = [entry for entry in entries if entry.chunks and entry.type == FILE]
         ids = np.frombuffer(b"".join([file.chunks for file in files]), dtype="<u8").reshape(-1, CHUNK // 8)

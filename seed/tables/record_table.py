@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from formats.ids import ChunkId
-from formats.tables.index import Row
+from formats.tables.index import IndexRow
 from seed.tables.id_table import NEW_MAX, IdTable
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RecordPlace:
     """The place of a record: archive number in the point's need list, offset, length, kind."""
 
     archive: int
@@ -28,14 +28,14 @@ class Places:
         self._table = IdTable(numbered=True)
         self._waiting: list[ChunkId] = []
         self._columns = tuple(array(kind) for kind in "IIIB")
-        self._asked: tuple[ChunkId, list[Place]] = ChunkId(b""), []
+        self._asked: tuple[ChunkId, list[RecordPlace]] = ChunkId(b""), []
 
     @property
     def size(self) -> int:
         """The bytes of memory that the map takes."""
         return self._table.size + sum(len(column) * column.itemsize for column in self._columns)
 
-    def add(self, archive: int, rows: Sequence[Row]) -> None:
+    def add(self, archive: int, rows: Sequence[IndexRow]) -> None:
         """Add the index of one archive."""
         self._waiting += [row.chunk for row in rows]
         archives, offsets, lengths, kinds = self._columns
@@ -46,7 +46,7 @@ class Places:
         if len(self._waiting) >= NEW_MAX:
             self._settle()
 
-    def of(self, chunk: ChunkId) -> list[Place]:
+    def of(self, chunk: ChunkId) -> list[RecordPlace]:
         """Return all places of `chunk` by the indexes, in the order of archives. Many threads may ask."""
         asked, places = self._asked
         if asked != chunk:  # files of one bundle come one after the other
@@ -55,7 +55,7 @@ class Places:
             self._asked = chunk, places
         return places
 
-    def first(self, chunks: Sequence[ChunkId]) -> list[Place | None]:
+    def first(self, chunks: Sequence[ChunkId]) -> list[RecordPlace | None]:
         """Return the first place of each chunk, if any, in a fraction of the time of `of`."""
         return [None if number is None else self._place(number) for number in self._table.find(chunks)]
 
@@ -64,8 +64,8 @@ class Places:
         self._settle()
         self._table.compact()
 
-    def _place(self, number: int) -> Place:
-        return Place(*(column[number] for column in self._columns))
+    def _place(self, number: int) -> RecordPlace:
+        return RecordPlace(*(column[number] for column in self._columns))
 
     def _settle(self) -> None:
         if self._waiting:

@@ -25,7 +25,7 @@ from formats.tables.archive import Archive
 from formats.tables.sections import Section
 from seed.pipeline.packing import Buffer, BufferPool, split
 from seed.tables.archive_indexes import read_section
-from seed.targets.disk_writer import ROOM_MIN, DiskWriter, Extent
+from seed.targets.disk_writer import ROOM_MIN, DiskWriter, PointSize
 
 RECHECK = 1.0  # seconds
 
@@ -53,7 +53,7 @@ class _Load:
         self.pool.give(self.buffer)
 
 
-class DiskSet:
+class DiskPool:
     """The disks that an export writes to: a `Placer` for content.
 
     `attach` begins the disk at a path, `finish` closes one that is full.
@@ -64,7 +64,7 @@ class DiskSet:
         disks: Sequence[DiskWriter],
         buffers: int,
         key_id: KeyId,
-        extent: Extent,
+        extent: PointSize,
         attach: Callable[[Path], DiskWriter],
         finish: Callable[[DiskWriter], None],
         attendant: Attendant,

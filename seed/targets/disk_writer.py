@@ -47,7 +47,7 @@ To restore from it:   seed restore latest --from <this disk> --target <folder>
 
 
 @dataclass
-class Extent:
+class PointSize:
     """The size of a point so far. Each disk keeps room for the metadata that will describe it."""
 
     entries: int = 0

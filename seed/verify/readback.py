@@ -15,7 +15,7 @@ from pathlib import Path
 
 from formats import layout
 from formats.disks import check_disk, seed_folders
-from formats.documents.disk import Held, Label
+from formats.documents.disk import Label, ListedObject
 from formats.documents.envelope import SIZE_MAX
 from formats.errors import (
     FormatError,
@@ -36,7 +36,7 @@ from formats.rules.acceptance import Closed, DiskAcceptance, folder_identity, fo
 from formats.store.local import LocalStore
 from formats.tables.archive import Parsed, parse
 from formats.tables.holdings import Holding, decode_table
-from formats.tables.index import Row
+from formats.tables.index import IndexRow
 from formats.tables.sections import decode_object
 from seed.home.disk_sets import DiskState
 
@@ -44,7 +44,7 @@ UNREADABLE = 8  # objects: a disk that gave none of so many has gone
 PARTS = 4  # the parts of an archive's records for each thread; parts take different times
 
 
-class Keys:
+class MasterKeys:
     """The master keys at hand, by their ids."""
 
     def __init__(self, masters: Iterable[MasterKey]) -> None:
@@ -116,7 +116,7 @@ class Readback:
     def __init__(
         self,
         folder: Folder,
-        keys: Keys,
+        keys: MasterKeys,
         pool: ThreadPoolExecutor,
         buffer: memoryview,
         monitor: Monitor,
@@ -135,7 +135,7 @@ class Readback:
         self._state = state
         self._rules = DiskAcceptance(folder.set, folder.number, folder.name)
         self._label: Label | None = None
-        self._held: dict[str, Held] = {}
+        self._held: dict[str, ListedObject] = {}
         self._holdings = {layout.archive_name(h.name): h for h in journal}
         self._tables_whole = True
         self._met: set[str] = set()
@@ -259,7 +259,7 @@ class Readback:
             return f"its newest inventory, generation {newest}, is damaged or missing"
         return ""
 
-    def _read_table(self, held: Held) -> None:
+    def _read_table(self, held: ListedObject) -> None:
         before = len(self.damaged)
         with self._judging(held.name):
             data = self._read(held.name)
@@ -363,7 +363,7 @@ class Readback:
         return broken
 
 
-def _broken(sealer: ChunkSealer, rows: Sequence[Row], name: str, data: memoryview) -> int:
+def _broken(sealer: ChunkSealer, rows: Sequence[IndexRow], name: str, data: memoryview) -> int:
     """Return how many of these records do not open."""
     broken = 0
     for row in rows:

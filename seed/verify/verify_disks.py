@@ -27,11 +27,11 @@ from formats.tables.archive import ARCHIVE_SIZE_MAX
 from seed.home.disk_sets import DiskState, KeptSet
 from seed.home.home import Home
 from seed.targets.disk_writer import read_journal
-from seed.verify.readback import Folder, Keys, Readback
+from seed.verify.readback import Folder, MasterKeys, Readback
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DiskVerdict:
     """The result of verifying one folder: the reading, or an `error` that ended it.
 
     `generation` belongs to the inventory that closes the disk now, 0 without one. `certified` says that this
@@ -59,8 +59,8 @@ def is_own(home: Home, folder: Folder) -> bool:
 
 
 def verify(
-    disks: Sequence[Sequence[Folder]], keys: Keys, home: Home | None, monitor: Monitor
-) -> list[Verdict]:
+    disks: Sequence[Sequence[Folder]], keys: MasterKeys, home: Home | None, monitor: Monitor
+) -> list[DiskVerdict]:
     """Read back the folders on each of `disks`, all disks at once.
 
     Certify those that the machine of `home` wrote. The caller has locked the home. Raises Interrupted,
@@ -84,17 +84,17 @@ def _kept_sets(home: Home | None, disks: Sequence[Sequence[Folder]]) -> dict[Set
 class _Work:
     """The state that the threads share."""
 
-    keys: Keys
+    keys: MasterKeys
     home: Home | None
     sets: dict[SetId, KeptSet]
     pool: ThreadPoolExecutor
     monitor: Monitor
 
-    def disk(self, folders: Sequence[Folder]) -> list[Verdict]:
+    def disk(self, folders: Sequence[Folder]) -> list[DiskVerdict]:
         buffer = memoryview(mmap(-1, ARCHIVE_SIZE_MAX))  # page-aligned; unused pages take no memory
         return [self._folder(folder, buffer) for folder in folders]
 
-    def _folder(self, folder: Folder, buffer: memoryview) -> Verdict:
+    def _folder(self, folder: Folder, buffer: memoryview) -> DiskVerdict:
         began = time.monotonic()
         kept = self.sets.get(folder.set)
         state = _known(kept, folder)
@@ -102,7 +102,7 @@ class _Work:
         if kept is not None and state is not None:
             journal = [s.archive for s in read_journal(kept, folder.number, self.monitor)]
         read = Readback(folder, self.keys, self.pool, buffer, self.monitor, state, journal)
-        verdict = Verdict(folder, read)
+        verdict = DiskVerdict(folder, read)
         try:
             read.run()
             certified = self._certify(read, state)

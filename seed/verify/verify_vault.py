@@ -25,19 +25,19 @@ from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, damage_told
 from formats.rules.replacements import joined
 from formats.tables.archive import ARCHIVE_SIZE_MAX
-from formats.tables.index import Row
+from formats.tables.index import IndexRow
 from formats.tables.needs import Need, bitmap
 from formats.tables.sections import Section
 from formats.words import counted
 from seed.home.broken_records import keep_broken
 from seed.identity.passphrases import slots_of
-from seed.points.layered_store import Union, believed
+from seed.points.layered_store import LayeredStore, believed
 from seed.points.point_reader import PointReader
-from seed.session.session import Work
+from seed.session.session import Session
 
 
 @dataclass
-class Verdict:
+class VaultVerdict:
     """The result: archives, their bytes, opened records, and the archives with missing or broken records."""
 
     archives: int = 0
@@ -46,36 +46,36 @@ class Verdict:
     broken: list[Need] = field(default_factory=list)
 
 
-def verify_vault(work: Work) -> Verdict:
+def verify_vault(session: Session) -> VaultVerdict:
     """Read all archives that the points of this machine need and that have arrived.
 
     Raises Interrupted, StoreError, HomeError.
     """
-    monitor = work.monitor
-    todo, unheld = _needed(work)
+    monitor = session.monitor
+    todo, unheld = _needed(session)
     monitor.expect(total=sum(need.archive.size for need, _ in todo), files=0, final=True)
-    verdict = Verdict(broken=unheld)
-    _check_slots(work)
+    verdict = VaultVerdict(broken=unheld)
+    _check_slots(session)
     for need in unheld:
-        name = f"{work.vault.address}/{layout.archive_name(need.archive.name)}"
+        name = f"{session.vault.address}/{layout.archive_name(need.archive.name)}"
         detail = f"the vault says that others hold it, and {counted(need.live_count(), 'record')} of it that are needed are in none"
         monitor.finding(Finding(code="object-missing", subject=name, detail=detail))
     buffer = memoryview(mmap(-1, ARCHIVE_SIZE_MAX))
-    sealer = ChunkSealer(work.home.identity.master)
+    sealer = ChunkSealer(session.home.identity.master)
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         for need, section in todo:
             if monitor.stopping():
                 raise Interrupted(2)
             name = layout.archive_name(need.archive.name)
             try:
-                data = buffer[: work.vault.get_into(name, buffer)]
+                data = buffer[: session.vault.get_into(name, buffer)]
             except NotFoundError:
                 continue  # it waits for a disk, or a want list of the vault says that the vault lacks it
             except (IntegrityError, StoreError, MediaError) as error:
                 if not is_damage(error):
                     raise
                 monitor.finding(
-                    Finding(code=error.code, subject=f"{work.vault.address}/{name}", detail=error.what)
+                    Finding(code=error.code, subject=f"{session.vault.address}/{name}", detail=error.what)
                 )
                 verdict.broken.append(need)
                 continue
@@ -89,27 +89,27 @@ def verify_vault(work: Work) -> Verdict:
                     f"{len(bad):,} of the {need.live_count():,} records in it that are needed do not open"
                 )
                 monitor.finding(
-                    Finding(code="object-damaged", subject=f"{work.vault.address}/{name}", detail=detail)
+                    Finding(code="object-damaged", subject=f"{session.vault.address}/{name}", detail=detail)
                 )
             if bad:
                 verdict.broken.append(Need(need.archive, bitmap(need.archive.records, bad)))
-    keep_broken(work.home, verdict.broken)
+    keep_broken(session.home, verdict.broken)
     return verdict
 
 
-def _check_slots(work: Work) -> None:
+def _check_slots(session: Session) -> None:
     """Report a finding if the vault holds this machine's key slots damaged, or not at all.
 
     Without the home, no passphrase would then open anything.
     """
-    identity, signed = work.home.identity, work.home.identity.slots
+    identity, signed = session.home.identity, session.home.identity.slots
     name = layout.numbered(
-        layout.slot_prefix(identity.machine), slots_of(work.home).number, hex_digest(signed)
+        layout.slot_prefix(identity.machine), slots_of(session.home).number, hex_digest(signed)
     )
     without = "whoever has the passphrase and not this home could restore nothing"
     code, detail = "", ""
     try:
-        if work.vault.get(name, length=envelope.SIZE_MAX + 1) != signed:
+        if session.vault.get(name, length=envelope.SIZE_MAX + 1) != signed:
             code, detail = (
                 "object-damaged",
                 "have the datacenter run `importer validate`, then run `seed backup`",
@@ -117,13 +117,13 @@ def _check_slots(work: Work) -> None:
     except NotFoundError:
         code, detail = "object-missing", "`seed backup` puts them there"
     if code:
-        subject = f"{work.vault.address}/{name}"
-        work.monitor.finding(
+        subject = f"{session.vault.address}/{name}"
+        session.monitor.finding(
             Finding(code=code, subject=subject, detail=f"the key slots: {without}; {detail}")
         )
 
 
-def _needed(work: Work) -> tuple[list[tuple[Need, Section]], list[Need]]:
+def _needed(session: Session) -> tuple[list[tuple[Need, Section]], list[Need]]:
     """Return the needs of the points, each archive once, with its index.
 
     Return also the needed records of replaced archives that no archive holds.
@@ -131,10 +131,10 @@ def _needed(work: Work) -> tuple[list[tuple[Need, Section]], list[Need]]:
     needs: list[Need] = []
     unheld: list[Need] = []
     indexes: dict[bytes, Section] = {}
-    union = Union([work.vault], believed(work.home))
-    for point in work.points():
-        with damage_told(work.monitor, f"point {point.manifest.point[:8]}"):
-            reader = PointReader(union, point, work.monitor)
+    union = LayeredStore([session.vault], believed(session.home))
+    for point in session.points():
+        with damage_told(session.monitor, f"point {point.manifest.point[:8]}"):
+            reader = PointReader(union, point, session.monitor)
             needs += reader.needs
             unheld += reader.unheld
             indexes |= {s.archive.name: s for s in reader.sections if s is not None}
@@ -149,7 +149,7 @@ def _broken(
     name = layout.archive_name(need.archive.name)
     rows = [(number, row) for number, row in enumerate(section.rows(name)) if need.is_live(number)]
 
-    def opens(item: tuple[int, Row]) -> bool:
+    def opens(item: tuple[int, IndexRow]) -> bool:
         row = item[1]
         try:
             sealer.open(row.kind, row.chunk, data[row.offset : row.offset + row.length], name)

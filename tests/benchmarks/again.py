@@ -214,8 +214,8 @@ from pathlib import Path
 from formats.monitor import Tally
 from formats.store.address import open_store
 from seed.home.home import Home
-from seed.pipeline.sealing import Known
-from seed.session.session import Before, Work
+from seed.pipeline.sealing import KnownChunks
+from seed.session.session import PreviousPoints, Session
 
 home = Home.open(Path(os.environ["SEED_HOME"]))
 with Work.open(home, open_store(home.identity.address), Tally()) as work:

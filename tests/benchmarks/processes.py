@@ -22,9 +22,9 @@ from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
 from formats.store.access import Address
 from formats.store.address import open_store
-from seed.home.home import Home, State
+from seed.home.home import Home, HomeState
 from seed.identity.join_request import put_request
-from seed.identity.registration import Keys, make_identity
+from seed.identity.registration import NewKeys, make_identity
 from tests.benchmarks.measure import StepFailedError, run, scratch_folder
 from tests.benchmarks.memory import Memory, Watch
 from tests.journeys.stage import PASSPHRASE, Stage, prepared
@@ -172,9 +172,9 @@ def _register(stage: Stage, cut: ChunkingParameters) -> None:
     stage.issue()
     file = CredentialFile.read(stage.credential.read_bytes(), str(stage.credential))
     master, address = MasterKey.generate(), Address(stage.at)
-    keys = Keys(master, cut, (slot_to_json(make_slot(PASSPHRASE, master, cut)),))
+    keys = NewKeys(master, cut, (slot_to_json(make_slot(PASSPHRASE, master, cut)),))
     identity = make_identity(file, "benchmark", keys, address)
-    Home.create(stage.home, identity, State())
+    Home.create(stage.home, identity, HomeState())
     put_request(open_store(address), identity)
 
 

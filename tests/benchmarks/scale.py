@@ -21,13 +21,13 @@ import numpy as np
 from blake3 import blake3
 
 from formats.ids import ChunkId
-from formats.keyed.catalog import FILE, Entry, decode_entries
+from formats.keyed.catalog import FILE, CatalogEntry, decode_entries
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
-from formats.tables.index import CATALOG, CONTENT, Row
+from formats.tables.index import CATALOG, CONTENT, IndexRow
 from seed.pipeline.catalog_writer import Cataloguing
 from seed.pipeline.chunking import Sealed
-from seed.pipeline.sealing import Known
+from seed.pipeline.sealing import KnownChunks
 from seed.tables.id_table import IdTable
 from seed.tables.record_table import Places
 from tests.benchmarks.measure import StepFailedError
@@ -95,7 +95,7 @@ class Table:
 
 
 def known() -> Table:
-    chunks = Known()
+    chunks = KnownChunks()
 
     def find(ids: list[ChunkId]) -> list[bool]:
         missing = chunks.missing(ids)
@@ -118,7 +118,7 @@ def places() -> Table:
     records = Places()
 
     def add(ids: list[ChunkId], start: int) -> None:
-        records.add(start, [Row(chunk, b"", 0, 1, CONTENT) for chunk in ids])
+        records.add(start, [IndexRow(chunk, b"", 0, 1, CONTENT) for chunk in ids])
 
     def find(ids: list[ChunkId]) -> list[bool]:
         records.end()
@@ -176,7 +176,7 @@ def catalog(_: str, count: int) -> str:
         assert sealed.record is not None
         stored[sealed.chunk] = bytes(sealed.record)
 
-    made = Cataloguing(master, sealer, Known(), store, lambda _: None)
+    made = Cataloguing(master, sealer, KnownChunks(), store, lambda _: None)
     written, coming = 0.0, entries(count)
     while block := list(islice(coming, BLOCK)):
         began = time.perf_counter()
@@ -199,13 +199,13 @@ def catalog(_: str, count: int) -> str:
     return f"| {count:,} | {written:.1f} | {written / count * 1e6:.1f} | {size:.1f} | {peak:,.0f} | {seconds:.1f} |"
 
 
-def entries(count: int) -> Iterator[Entry]:
+def entries(count: int) -> Iterator[CatalogEntry]:
     bundle = b""
     for number in range(count):
         content = blake3(number.to_bytes(8, "little")).digest()
         bundle = bundle if number % 10 else content
         folder, name = divmod(number, 100)
-        yield Entry(
+        yield CatalogEntry(
             b"srv/%08d/file-%02d.txt" % (folder, name), FILE, 0o100644, 1000, 1000, "user", "user",
             size=number % 5000, mtime=1_700_000_000 + number % 10**7, mtime_ns=number * 7919 % 10**9,
             ctime=1_700_000_000, ctime_ns=number * 104729 % 10**9, device=1, inode=number + 2,

@@ -23,9 +23,9 @@ from formats.monitor import Tally
 from formats.tables.archive import ARCHIVE_SIZE, CONTENT_CLASS, ArchiveBuilder
 from formats.tables.index import CONTENT, record_digest
 from seed.pipeline.chunking import Cutter
-from seed.pipeline.sealing import Known
+from seed.pipeline.sealing import KnownChunks
 from seed.pipeline.small_file_worker import Bundler, space_for
-from seed.source.rules import Rules
+from seed.source.rules import SourceRules
 
 assert sys.platform != "win32"
 from seed.source.system import Walk, read_into, wanted  # noqa: E402
@@ -60,13 +60,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_walk(benchmark: BenchmarkFixture, tree: Path) -> None:
     """500 files, looked at."""
-    found = benchmark(lambda: [one.type for one in Walk([os.fsencode(tree)], Rules(), Tally())])
+    found = benchmark(lambda: [one.type for one in Walk([os.fsencode(tree)], SourceRules(), Tally())])
     assert len(found) > FILES
 
 
 def test_read_name_and_seal_small_files(benchmark: BenchmarkFixture, tree: Path) -> None:
-    """500 files of 4,000 bytes: what a helper does."""
-    looked = [one.looked for one in Walk([os.fsencode(tree)], Rules(), Tally())]
+    """500 files of 4,000 bytes: what a worker does."""
+    looked = [one.looked for one in Walk([os.fsencode(tree)], SourceRules(), Tally())]
     files = [wanted(one) for one in looked if one[7] == SIZE]
     assert len(files) == FILES
     size = max(PARAMETERS.bundle_size, FILES * SIZE)
@@ -156,7 +156,7 @@ def test_look_up(benchmark: BenchmarkFixture) -> None:
     """65,536 ids at once among 262,144, of which half are there."""
     draw = random.Random(2)
     ids: Sequence[ChunkId] = [ChunkId(draw.randbytes(32)) for _ in range(1 << 18)]
-    known = Known()
+    known = KnownChunks()
     known.add_all(ids)
     asked = [*islice(ids, 1 << 15), *(ChunkId(draw.randbytes(32)) for _ in range(1 << 15))]
     assert len(benchmark(lambda: known.missing(asked))) == 1 << 15

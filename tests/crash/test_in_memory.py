@@ -16,15 +16,15 @@ from formats.store.memory import MemoryStore
 from formats.tables.archive import CONTENT_CLASS, parse
 from importer.intake import intake
 from importer.intake.import_job import accept, import_disks
-from importer.upkeep.validate import Extent, validate
+from importer.upkeep.validate import ValidationScope, validate
 from importer.vault.machines import answer_requests
 from importer.vault.points import points
 from importer.vault.vault import Vault, members, open_vault
 from importer.vault.want_lists import mend
 from seed.home.home import Home
-from seed.repair.repair import Repaired, repair
+from seed.repair.repair import RepairResult, repair
 from seed.repair.want_list import newest_wants
-from seed.session.session import Work
+from seed.session.session import Session
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, backup, disks, flip, to
 from tests.store.faulty import BreaksAt, Died, FaultyStore, dies_at, fails_at, io_error, unreachable
@@ -70,7 +70,7 @@ def importing(disk: Path, monitor: Monitor | None = None) -> Deed:
 
 
 def validating(vault: Vault) -> None:
-    validate(vault, Extent(), Tally())
+    validate(vault, ValidationScope(), Tally())
     mend(vault, Tally())
 
 
@@ -161,7 +161,7 @@ def test_what_cannot_be_read_at_all_is_left_alone(copy_of: Copy, imported: Stage
 
         met = Tally()
         try:
-            validate(over(vault, FaultyStore(store, plan)), Extent(), met)
+            validate(over(vault, FaultyStore(store, plan)), ValidationScope(), met)
         except OffseedError as found:
             assert found is error
         else:
@@ -211,9 +211,9 @@ def test_a_repair_loses_nothing_to_a_connection_that_breaks_at_any_call(
     validating(over(vault, damaged))
     spare = room / "home"
 
-    def repairing(home: Home, store: Store) -> Repaired:
-        with home.locked(), Work.open(home, store, Tally()) as work:
-            return repair(work, [], 3, newest_wants(home, store, Tally()))
+    def repairing(home: Home, store: Store) -> RepairResult:
+        with home.locked(), Session.open(home, store, Tally()) as session:
+            return repair(session, [], 3, newest_wants(home, store, Tally()))
 
     def run(broken: int) -> int:
         shutil.copytree(stage.home, spare)
@@ -250,7 +250,7 @@ def test_a_bad_sector_costs_one_record(copy_of: Copy, imported: Stage) -> None:
     def sector(name: str, start: int, data: bytes) -> bytes | None:
         return None if name == largest and start <= bad < start + len(data) else data
 
-    done = validate(over(vault, FaultyStore(store, spoil=sector)), Extent(), Tally())
+    done = validate(over(vault, FaultyStore(store, spoil=sector)), ValidationScope(), Tally())
     assert done.damaged == [largest]
     assert largest not in store.objects
     (lack,) = mend(over(vault, store), Tally()).values()

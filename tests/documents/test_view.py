@@ -10,7 +10,7 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.codec import Document
 from formats.documents.envelope import SIZE_MAX, PrivateKey
-from formats.documents.register import Entry, Register
+from formats.documents.register import Register, RegisterEntry
 from formats.documents.vault import Descriptor, Membership
 from formats.errors import FormatError
 from formats.ids import MachineId, hex_digest
@@ -55,7 +55,7 @@ def register(
         created=1,
         previous=previous,
         forgotten=tuple(forgotten),
-        entries=tuple(Entry(name=name, key_id=MEMBERSHIP.key_id) for name in names),
+        entries=tuple(RegisterEntry(name=name, key_id=MEMBERSHIP.key_id) for name in names),
     )
     data = envelope.sign(document, AUTHORITY_KEY)
     name = layout.numbered(layout.register_prefix(MACHINE), number, hex_digest(data))

@@ -9,7 +9,7 @@ from formats.ids import ArchiveName, ChunkId, digest
 from formats.rules.replacements import Stock, joined, stand_in, translated
 from formats.tables.archive import CONTENT_CLASS
 from formats.tables.holdings import Holding
-from formats.tables.index import CONTENT, Row, encode_row
+from formats.tables.index import CONTENT, IndexRow, encode_row
 from formats.tables.needs import Need, bitmap
 from formats.tables.sections import Section
 
@@ -19,7 +19,7 @@ NUMBERS = st.lists(st.sampled_from(range(12)), min_size=1, max_size=12, unique=T
 
 def section(numbers: list[int], salt: int = 0) -> Section:
     """The index of an archive that holds these chunks, in this order."""
-    rows = [Row(IDS[n], bytes(16), 48 + 10 * at, 10, CONTENT) for at, n in enumerate(numbers)]
+    rows = [IndexRow(IDS[n], bytes(16), 48 + 10 * at, 10, CONTENT) for at, n in enumerate(numbers)]
     index = b"".join(map(encode_row, rows))
     name = ArchiveName(digest(index + bytes([salt])))
     size = 48 + 10 * len(rows) + len(index) + 48

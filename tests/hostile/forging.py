@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from formats import layout
 from formats.documents import envelope
 from formats.documents.codec import Document
-from formats.documents.disk import Held, Inventory, Label, SetDocument
+from formats.documents.disk import Inventory, Label, ListedObject, SetDocument
 from formats.documents.manifest import Manifest
 from formats.ids import ArchiveName, KeyId, hex_digest
 from formats.tables.archive import Archive, ArchiveBuilder, parse
@@ -80,12 +80,12 @@ class Forger:
 
     def list_object(self, name: str, data: bytes, *, size: int | None = None) -> None:
         """One more object that the inventory lists."""
-        held = Held(name=name, size=len(data) if size is None else size, digest=hex_digest(data))
+        held = ListedObject(name=name, size=len(data) if size is None else size, digest=hex_digest(data))
         self.close(objects=(*self.inventory.objects, held))
 
     def list_table(self, name: str, data: bytes, *, size: int | None = None) -> None:
         """One more table of archives that the inventory lists."""
-        held = Held(name=name, size=len(data) if size is None else size, digest=hex_digest(data))
+        held = ListedObject(name=name, size=len(data) if size is None else size, digest=hex_digest(data))
         self.close(tables=(*self.inventory.tables, held))
 
     @property
@@ -101,7 +101,7 @@ class Forger:
         for data in encode_tables(sorted(holdings, key=lambda h: h.name)):
             name = layout.holdings_name(bytes.fromhex(hex_digest(data)))
             self.write(name, data)
-            tables.append(Held(name=name, size=len(data), digest=hex_digest(data)))
+            tables.append(ListedObject(name=name, size=len(data), digest=hex_digest(data)))
         size = sum(h.size for h in holdings)
         self.close(tables=tuple(tables), archives=len(holdings), archive_bytes=size)
 

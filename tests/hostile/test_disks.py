@@ -15,7 +15,7 @@ import pytest
 from formats import layout
 from formats.documents import envelope
 from formats.documents.custody import Custody
-from formats.documents.disk import Held
+from formats.documents.disk import ListedObject
 from formats.documents.vault import Membership, Request
 from formats.ids import (
     ArchiveName,
@@ -216,7 +216,7 @@ def many_points(forger: forging.Forger) -> None:
         made[layout.numbered(layout.manifest_prefix(before.machine), sequence, hex_digest(signed))] = signed
     for name, content in made.items():
         forger.write(name, content)
-    listed = [Held(name=name, size=len(data), digest=hex_digest(data)) for name, data in made.items()]
+    listed = [ListedObject(name=name, size=len(data), digest=hex_digest(data)) for name, data in made.items()]
     forger.close(objects=(*forger.inventory.objects, *listed))
 
 

@@ -8,7 +8,7 @@ import pytest
 from formats.errors import HomeError, OffseedError
 from formats.monitor import Finding
 from formats.shell.console import Console
-from seed.home.timers import Job
+from seed.home.timers import TimerJob
 from tests.hostile import test_vaults
 from tests.journeys.stage import Copy, Stage, refused
 
@@ -47,7 +47,7 @@ def test_a_row_forges_no_line_of_a_list(copy_of: Copy, opened: Stage, room: Path
 @pytest.mark.parametrize("word", ["/srv/a\nExecStartPre=/bin/sh", "/srv/a\rb", "/srv/\udcff", "/srv/\x1b[2J"])
 @pytest.mark.parametrize("place", ["program", "argument", "home"])
 def test_a_timer_names_no_path_that_could_end_its_line(word: str, place: str) -> None:
-    job = Job(
+    job = TimerJob(
         word if place == "program" else "/usr/bin/seed",
         (word,) if place == "argument" else ("backup",),
         word if place == "home" else "/root/home",

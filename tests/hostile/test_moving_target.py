@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from formats.errors import OffseedError
-from formats.keyed.catalog import FIFO, FILE, FOLDER, SYMLINK, Entry
+from formats.keyed.catalog import FIFO, FILE, FOLDER, SYMLINK, CatalogEntry
 from formats.monitor import Tally
 from seed.restore.tree.new_file import NewFile
 from seed.restore.tree.system import TreeWriter
@@ -23,11 +23,11 @@ assert sys.platform == "linux"
 CALLS = ("mkdir", "open", "stat", "rename", "link", "unlink", "rmdir", "symlink", "mknod", "chmod", "chown", "utime", "truncate", "pwrite", "setxattr", "readlink", "listdir")  # fmt: skip
 ME = os.geteuid(), os.getegid()
 ENTRIES = [
-    Entry(b"a", FOLDER, 0o777, *ME, xattrs=pack([(b"user.planted", b"x")])),
-    Entry(b"a/b", FOLDER, 0o777, *ME),
-    Entry(b"a/b/f", FILE, 0o777, *ME, size=7, xattrs=pack([(b"user.planted", b"x")])),
-    Entry(b"a/b/s", SYMLINK, 0o777, *ME, target=b"f"),
-    Entry(b"a/b/p", FIFO, 0o777, *ME),
+    CatalogEntry(b"a", FOLDER, 0o777, *ME, xattrs=pack([(b"user.planted", b"x")])),
+    CatalogEntry(b"a/b", FOLDER, 0o777, *ME),
+    CatalogEntry(b"a/b/f", FILE, 0o777, *ME, size=7, xattrs=pack([(b"user.planted", b"x")])),
+    CatalogEntry(b"a/b/s", SYMLINK, 0o777, *ME, target=b"f"),
+    CatalogEntry(b"a/b/p", FIFO, 0o777, *ME),
 ]
 
 
@@ -63,7 +63,7 @@ def restore(target: Path, *, overwrite: bool) -> None:
             tree.close()
 
 
-def whole_file(tree: TreeWriter, entry: Entry) -> NewFile:
+def whole_file(tree: TreeWriter, entry: CatalogEntry) -> NewFile:
     """Write a file under the name that it has in the making. Raises OSError, OffseedError."""
     new = tree.open_file(entry.path)
     tree.write_at(new, memoryview(b"planted"), 0)

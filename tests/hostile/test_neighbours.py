@@ -28,7 +28,7 @@ from importer.vault.points import set_documents
 from importer.vault.vault import members, open_vault, unreadable_members
 from seed.home.home import Home
 from seed.identity.join_request import put_request
-from seed.identity.registration import Keys, make_identity
+from seed.identity.registration import NewKeys, make_identity
 from tests.hostile import forging
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, below, refused
@@ -107,7 +107,7 @@ def test_a_disk_under_anothers_set_and_number_stands_in_nobodys_way(
 def test_nobody_registers_under_anothers_key(honest: Stage) -> None:
     file = CredentialFile.read(honest.issue().read_bytes(), "credential")
     stolen = Home.open(honest.home).identity.master
-    keys = replace(Keys.generate("quite another 12 words of passphrase"), master=MasterKey(stolen.raw))
+    keys = replace(NewKeys.generate("quite another 12 words of passphrase"), master=MasterKey(stolen.raw))
     identity = make_identity(file, "web3", keys, Address(honest.at))
     put_request(open_store(honest.at), identity)
     assert "has the master key" in honest.run("importer", "machines", "list", "--vault", honest.at).stdout
@@ -122,7 +122,7 @@ def test_nobody_names_a_key_that_he_does_not_hold(honest: Stage, replaces: bool)
     """All that it takes but the key is public: the name, the machine and the key id. A credential is for any server."""
     file = CredentialFile.read(honest.issue().read_bytes(), "credential")
     theirs = Home.open(honest.home).identity
-    keys = Keys.generate("quite another 12 words of passphrase")
+    keys = NewKeys.generate("quite another 12 words of passphrase")
     replaced = (theirs.machine,) if replaces else ()
     identity = make_identity(
         file, "web1" if replaces else "web3", keys, Address(honest.at), replaced=replaced

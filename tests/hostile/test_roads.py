@@ -20,7 +20,7 @@ from formats.documents.codec import Document
 from formats.documents.damage import ArchiveRow, Replaced, Replacement
 from formats.documents.disk import SetDocument
 from formats.documents.envelope import PrivateKey, raw_public
-from formats.documents.job import Job
+from formats.documents.job import ImportJob
 from formats.documents.manifest import Manifest
 from formats.documents.retention import Condemned, Terms
 from formats.documents.vault import Descriptor, Membership
@@ -145,7 +145,7 @@ def papers_of_nobody(scene: Scene) -> None:
     scene.sign(
         layout.job_prefix("7" * 32),
         1,
-        Job(vault=vault, job="7" * 32, role="authority", started=0, disks=(disk,)),
+        ImportJob(vault=vault, job="7" * 32, role="authority", started=0, disks=(disk,)),
     )
     names = tuple(scene.names("archives"))
     scene.sign(

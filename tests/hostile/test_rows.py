@@ -14,7 +14,7 @@ from formats.keyed.catalog import (
     FOLDER,
     SYMLINK,
     TYPES,
-    Entry,
+    CatalogEntry,
     decode_entries,
     encode_entries,
 )
@@ -75,7 +75,9 @@ def test_whatever_a_row_says_to_write_it_is_a_refusal_or_an_error_of_the_system(
 ) -> None:
     type_ = next(number for number, name in TYPES.items() if name == kind)
     for number, value in enumerate(EXTREMES[column]):
-        row = Entry(b"a", type_, 0o600, os.geteuid(), os.getegid(), target=b"t" if type_ == SYMLINK else b"")
+        row = CatalogEntry(
+            b"a", type_, 0o600, os.geteuid(), os.getegid(), target=b"t" if type_ == SYMLINK else b""
+        )
         row = row._replace(**{column: value})  # type: ignore[arg-type]
         try:
             (entry,) = decode_entries(encode_entries([row]), "here")

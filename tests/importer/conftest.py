@@ -13,7 +13,7 @@ from importer.vault.credentials import issue_credential
 from importer.vault.vault import Vault, create
 from seed.home.home import Identity
 from seed.identity.join_request import put_request
-from seed.identity.registration import Keys, make_identity
+from seed.identity.registration import NewKeys, make_identity
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def asked(vault: Vault) -> Asked:
     issued = issue_credential(vault, vault.authority, Tally())
     assert issued.document.expires > datetime.now(UTC).timestamp()
     file = CredentialFile.read(issued.data, "credential")
-    keys = Keys.generate("a passphrase of some length, 12 words")
+    keys = NewKeys.generate("a passphrase of some length, 12 words")
     identity = make_identity(file, "web1", keys, Address(vault.store.address))
     put_request(vault.store, identity)
     return Asked(vault, identity)

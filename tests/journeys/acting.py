@@ -12,7 +12,7 @@ from contextlib import suppress
 assert sys.platform == "linux"
 from seed.source import batch, entries  # noqa: E402
 
-opened, opened_by_path, read = entries.Found.open, batch.Folders.open, batch.read_into
+opened, opened_by_path, read = entries.FoundEntry.open, batch.FolderOpener.open, batch.read_into
 between: dict[int, str] = {}
 held: list[int] = []
 
@@ -74,11 +74,11 @@ ACTS: dict[str, Callable[[str], None]] = {
 }
 
 
-def acting_open(found: entries.Found) -> int:
+def acting_open(found: entries.FoundEntry) -> int:
     return acting_between(found.name, found.folder, lambda: opened(found))
 
 
-def acting_open_by_path(folders: batch.Folders, path: bytes) -> int:
+def acting_open_by_path(folders: batch.FolderOpener, path: bytes) -> int:
     above, _, name = path.rpartition(b"/")
     return acting_between(name, folders.handle(above), lambda: opened_by_path(folders, path))
 
@@ -106,8 +106,8 @@ def acting_read(handle: int, space: memoryview) -> int:
 
 if __name__ == "__main__":
     for owner, name, acting in (
-        (entries.Found, "open", acting_open),
-        (batch.Folders, "open", acting_open_by_path),
+        (entries.FoundEntry, "open", acting_open),
+        (batch.FolderOpener, "open", acting_open_by_path),
         (batch, "read_into", acting_read),
     ):
         setattr(owner, name, acting)

@@ -371,14 +371,14 @@ def test_sixty_four_handles_are_enough(copy_of: Copy, opened: Stage, room: Path)
 
 
 REWRITES = """
-from seed.pipeline.pipeline import Run
-finish = Run.finish
+from seed.pipeline.pipeline import Pipeline
+finish = Pipeline.finish
 def finish_and_rewrite(self):
     catalogued = finish(self)
     with open({path!r}, "r+b") as file:
         file.write(b"after ")
     return catalogued
-Run.finish = finish_and_rewrite
+Pipeline.finish = finish_and_rewrite
 """
 
 

@@ -13,7 +13,7 @@ from formats.ids import MachineId
 from formats.store.access import Address
 from formats.store.address import open_store
 from seed.identity.join_request import put_request
-from seed.identity.registration import Keys, make_identity
+from seed.identity.registration import NewKeys, make_identity
 from tests.journeys import trees
 from tests.journeys.stage import (
     PASSPHRASE,
@@ -366,7 +366,7 @@ def test_who_has_another_key_takes_nobodys_place(lived: Stage) -> None:
     (before,) = machines(stage)
     replaced = (MachineId(str(before["machine"])),)
     identity = make_identity(
-        file, "web1", Keys.generate(PASSPHRASE), Address(str(stage.vault)), replaced=replaced
+        file, "web1", NewKeys.generate(PASSPHRASE), Address(str(stage.vault)), replaced=replaced
     )
     put_request(open_store(str(stage.vault)), identity)
     listed = stage.run("importer", "machines", "list", "--vault", stage.at).stdout

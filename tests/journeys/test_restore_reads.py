@@ -56,9 +56,9 @@ def test_no_byte_is_read_twice_and_each_share_forwards(many: tuple[Stage, Path],
 # A fork dies after one of its first chunks, or after one of its files has got its name.
 DYING = """
 import os
-from seed.restore.file_writer import Contents
+from seed.restore.file_writer import FileWriter
 from seed.restore.tree.system import TreeWriter
-owner, name = {{"chunk": (Contents, "_write_chunk"), "name": (TreeWriter, "publish")}}[{step!r}]
+owner, name = {{"chunk": (FileWriter, "_write_chunk"), "name": (TreeWriter, "publish")}}[{step!r}]
 first, step = os.getpid(), getattr(owner, name)
 def dying(*words):
     step(*words)

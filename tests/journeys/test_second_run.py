@@ -137,7 +137,7 @@ def test_an_export_whose_helpers_are_killed_says_so_and_goes_on(
             child.kill()
     done = ended(running)
     assert done.code == 1
-    assert "helper-ended" in done.stderr
+    assert "worker-ended" in done.stderr
     assert "run the same command again" in done.stderr
     assert stage.export(long_tree)["resumed"]
     stage.restore(room / "restored", "--from", stage.disk)

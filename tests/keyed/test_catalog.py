@@ -27,7 +27,7 @@ from formats.keyed.catalog import (
     SEGMENT_ROWS_MAX,
     SYMLINK,
     TYPES,
-    Entry,
+    CatalogEntry,
     PageRow,
     SegmentCutter,
     check_parts,
@@ -69,7 +69,7 @@ def test_the_golden_cuts_are_made() -> None:
 
 
 def test_columns_and_members_of_an_entry_are_the_same() -> None:
-    assert [*Entry._fields] == ENTRY_SCHEMA.names
+    assert [*CatalogEntry._fields] == ENTRY_SCHEMA.names
     assert [f.name for f in fields(PageRow)] == PAGE_SCHEMA.names
 
 
@@ -135,7 +135,7 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
     return bytes(sink.getvalue())
 
 
-def columns(entries: Sequence[Entry] = ENTRIES) -> dict[str, pa.Array]:
+def columns(entries: Sequence[CatalogEntry] = ENTRIES) -> dict[str, pa.Array]:
     return {f.name: pa.array([getattr(e, f.name) for e in entries], f.type) for f in ENTRY_SCHEMA}
 
 
@@ -289,11 +289,11 @@ def test_a_bomb_is_refused_before_it_unfolds() -> None:
 # Rows
 
 
-PARTS: dict[str, list[Entry]] = {
-    "the first is missing": [Entry(b"a", FILE, part=1)],
-    "one is missing": [Entry(b"a", FILE), Entry(b"a", FILE, part=2)],
-    "of another file": [Entry(b"a", FILE), Entry(b"b", FILE, part=1)],
-    "of a folder": [Entry(b"a", FOLDER), Entry(b"a", FILE, part=1)],
+PARTS: dict[str, list[CatalogEntry]] = {
+    "the first is missing": [CatalogEntry(b"a", FILE, part=1)],
+    "one is missing": [CatalogEntry(b"a", FILE), CatalogEntry(b"a", FILE, part=2)],
+    "of another file": [CatalogEntry(b"a", FILE), CatalogEntry(b"b", FILE, part=1)],
+    "of a folder": [CatalogEntry(b"a", FOLDER), CatalogEntry(b"a", FILE, part=1)],
 }
 
 
@@ -306,16 +306,20 @@ def test_a_part_of_a_file_comes_after_the_part_before_it(flaw: str) -> None:
 
 
 def test_parts_in_their_order_are_taken() -> None:
-    rows = [Entry(b"a", FILE), *(Entry(b"b", FILE, part=n) for n in range(3)), Entry(b"c", FOLDER)]
+    rows = [
+        CatalogEntry(b"a", FILE),
+        *(CatalogEntry(b"b", FILE, part=n) for n in range(3)),
+        CatalogEntry(b"c", FOLDER),
+    ]
     check_parts(None, rows, "here")
     check_parts(rows[2], rows[3:], "here")
 
 
-def entry(path: bytes = b"a", **members: Any) -> Entry:
-    return Entry(path, FILE, **members)
+def entry(path: bytes = b"a", **members: Any) -> CatalogEntry:
+    return CatalogEntry(path, FILE, **members)
 
 
-UNSORTED: dict[str, list[Entry]] = {
+UNSORTED: dict[str, list[CatalogEntry]] = {
     "a path twice": [entry(), entry()],
     "paths exchanged": [entry(b"b"), entry(b"a")],
     "by bytes, not by components": [entry(b"a-b"), entry(b"a/b")],
@@ -331,7 +335,7 @@ def test_rows_out_of_order_are_refused(flaw: str) -> None:
 
 
 C, L = chunks("c"), lengths(1)
-WRONG_ROWS: dict[str, Entry] = {
+WRONG_ROWS: dict[str, CatalogEntry] = {
     "no path": entry(b""),
     "an absolute path": entry(b"/a"),
     "a slash at the end": entry(b"a/"),
@@ -361,7 +365,7 @@ WRONG_ROWS: dict[str, Entry] = {
     "regions out of order": entry(extents=regions((5, 1), (0, 5)), size=9),
     "a region beyond the end": entry(extents=regions((0, 10)), size=9),
     "more bytes than a file can have": entry(size=1 << 63),
-    "a NUL in what a link says": Entry(b"a", SYMLINK, target=b"b\0c"),
+    "a NUL in what a link says": CatalogEntry(b"a", SYMLINK, target=b"b\0c"),
     "a mode of 13 bits": entry(mode=1 << 12),
     "a mode of 32 bits": entry(mode=1 << 31),
     "an attribute without a name": entry(xattrs=pack([(b"", b"v")])),
@@ -454,12 +458,12 @@ def test_about_one_path_in_two_thousand_is_a_cut_whatever_stands_beside_it() -> 
 # Properties
 
 
-def files(path: bytes) -> st.SearchStrategy[Entry]:
+def files(path: bytes) -> st.SearchStrategy[CatalogEntry]:
     number = st.integers(0, (1 << 32) - 1)
     name = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
     attribute = st.binary(min_size=1, max_size=5).filter(lambda name: b"\0" not in name)
     return st.builds(
-        Entry,
+        CatalogEntry,
         st.just(path),
         st.sampled_from(sorted(TYPES)),
         st.integers(0, 0o7777),

@@ -13,7 +13,7 @@ from formats.errors import FormatError, IntegrityError, OffseedError
 from formats.ids import HexDigest, MachineId, PointId
 from formats.keyed.aead import Xaes256Gcm
 from formats.keyed.keys import MasterKey
-from formats.keyed.root import AAD, Root, clear_digest, open_root, seal_root
+from formats.keyed.root import AAD, PointRoot, clear_digest, open_root, seal_root
 from formats.wire import Json, encode_json
 from tests.tables.flaws import Outcome, flips, outcome
 from tests.vectors.documents import MANIFEST, root_of, with_root
@@ -26,7 +26,7 @@ BROKEN = (IntegrityError, "seal-broken")
 DIFFERS = (IntegrityError, "root-differs")
 
 
-def opened(manifest: Manifest, master: MasterKey = MASTER) -> Root:
+def opened(manifest: Manifest, master: MasterKey = MASTER) -> PointRoot:
     return open_root(master, manifest, "here")
 
 

@@ -16,9 +16,9 @@ from formats.ids import HexDigest, hex_digest
 from formats.monitor import Tally
 from formats.rules.retention import DAY
 from formats.tables.index import CATALOG
-from importer.upkeep.validate import Extent, validate
+from importer.upkeep.validate import ValidationScope, validate
 from importer.vault.registers import accept_loss, lost_of
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.machine_keys import unlock
 from seed.points.point_reader import PointReader
 from seed.points.points import points as readable
@@ -69,7 +69,7 @@ class Restorable:
         self._whole: dict[int, tuple[bytes, bool]] = {}  # by the identity of the bytes, which are kept for it
 
     def points(self, world: World) -> set[str]:
-        union, found = Union([world.memory]), set[str]()
+        union, found = LayeredStore([world.memory]), set[str]()
         try:
             machines = unlock(union, PASSPHRASE, None, Tally())
         except OffseedError:
@@ -114,7 +114,7 @@ def test_no_damage_deletes(grown: tuple[World, Path]) -> None:
             world.memory.objects[name] = data
         before = restorable.points(world)
         try:
-            validate(world.vault, Extent(), Tally())
+            validate(world.vault, ValidationScope(), Tally())
             test_in_memory.importing(disk)(world.vault)
             for _ in range(3):
                 world.prune()

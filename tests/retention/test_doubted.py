@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats.documents.retention import Rules
+from formats.documents.retention import RetentionRules
 from formats.ids import PointId
 from formats.monitor import Tally
-from formats.rules.retention import DAY, Claim, Kept, admit, expiring
-from seed.backup.backup import Backed, Options, backup, prepare
+from formats.rules.retention import DAY, Claim, RetentionTerms, admit, expiring
+from seed.backup.backup import BackupOptions, BackupResult, backup, prepare
 from seed.backup.doubting import FEW
-from seed.home.doubt_records import FILE, Remembered, confirm
+from seed.home.doubt_records import FILE, UsualItems, confirm
 from seed.home.home import LeftOut
 from tests.journeys import trees
 from tests.journeys.stage import below, kept
@@ -37,7 +37,7 @@ def good(claims: list[Claim]) -> list[Claim]:
 
 @given(RULE_SETS, ZONES, MARKED, MARKED)
 def test_doubted_points_change_no_term_of_another(
-    rules: Rules, zone: int, times: list[tuple[int, bool]], more: list[tuple[int, bool]]
+    rules: RetentionRules, zone: int, times: list[tuple[int, bool]], more: list[tuple[int, bool]]
 ) -> None:
     """By any policy, however often one admits, and whatever the clocks of the doubted ones said."""
     now = START + YEARS
@@ -51,11 +51,11 @@ def test_doubted_points_change_no_term_of_another(
 
 @given(RULE_SETS, ZONES, MARKED, st.integers(0, 100 * 365 * DAY))
 def test_a_doubted_point_is_no_reason_to_let_a_good_one_go(
-    rules: Rules, zone: int, times: list[tuple[int, bool]], later: int
+    rules: RetentionRules, zone: int, times: list[tuple[int, bool]], later: int
 ) -> None:
     claims = marked(times)
     terms = admit(rules, zone, [], claims, START + YEARS)
-    found, now = Kept({term.point: term for term in terms}), START + YEARS + later
+    found, now = RetentionTerms({term.point: term for term in terms}), START + YEARS + later
     whole = [(claim.point, claim.sequence) for claim in claims]
     partial = [(PointId("f" * 32), len(claims))]
     doubted = {claim.point for claim in claims if claim.doubted}
@@ -70,7 +70,7 @@ def test_a_doubted_point_is_no_reason_to_let_a_good_one_go(
 
 @given(RULE_SETS, ZONES, MARKED)
 def test_a_doubted_point_waits_until_a_good_one_follows(
-    rules: Rules, zone: int, times: list[tuple[int, bool]]
+    rules: RetentionRules, zone: int, times: list[tuple[int, bool]]
 ) -> None:
     claims = marked(times)
     last = max((claim.sequence for claim in good(claims)), default=0)
@@ -82,7 +82,7 @@ def test_a_doubted_point_waits_until_a_good_one_follows(
 
 
 def test_a_doubted_point_stands_in_only_where_there_is_no_good_one() -> None:
-    rules = Rules.from_json({**LAST.to_json(), "every": 0, "daily": 10}, "here")
+    rules = RetentionRules.from_json({**LAST.to_json(), "every": 0, "daily": 10}, "here")
     days = [START, START + DAY, START + DAY + HOUR, START + 2 * DAY]
     claims = marked(list(zip(days, [False, True, True, False], strict=True)))
     earned = {t.sequence: t.earned for t in admit(rules, 0, [], claims, days[-1])}
@@ -110,13 +110,13 @@ def items(world: World) -> tuple[Path, Path]:
 
 def run(
     world: World, *paths: Path, left_out: LeftOut | None = None, once: bool = False
-) -> tuple[Backed, Tally]:
+) -> tuple[BackupResult, Tally]:
     told = Tally()
     scope = prepare(world.home, list(map(str, paths)), left_out or LeftOut(), told, once=once)
-    return backup(world.home, scope, world.store, Options(level=1), told), told
+    return backup(world.home, scope, world.store, BackupOptions(level=1), told), told
 
 
-def reasons(done: tuple[Backed, Tally]) -> list[tuple[str, str]]:
+def reasons(done: tuple[BackupResult, Tally]) -> list[tuple[str, str]]:
     """What was doubted: the last part of the item's path, and why. What is told is the same as what is signed."""
     backed, told = done
     assert bool(backed.manifest.doubted) == bool(backed.doubts)
@@ -207,7 +207,7 @@ def test_what_is_confirmed_is_doubted_no_more(world: World, items: tuple[Path, P
     assert confirm(world.home) == ()
     done = run(world)
     assert reasons(done) == []
-    assert Remembered.of(world.home).doubts == ()
+    assert UsualItems.of(world.home).doubts == ()
     (items[0] / "one").write_bytes(b"1")
     assert reasons(run(world)) == []
 

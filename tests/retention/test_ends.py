@@ -4,19 +4,19 @@ import pytest
 
 from formats.documents.retention import Term
 from formats.ids import PointId
-from formats.rules.retention import Kept, expiring
+from formats.rules.retention import RetentionTerms, expiring
 
 OLD, LAST = PointId("1" * 32), PointId("2" * 32)
 UNTIL = 1000
 
 
-def kept() -> Kept:
+def kept() -> RetentionTerms:
     """Return two points whose terms end in the same second."""
     terms = [
         Term(point=point, sequence=sequence, counted=5, until=UNTIL, earned=("every",))
         for sequence, point in enumerate((OLD, LAST), 1)
     ]
-    return Kept(terms={term.point: term for term in terms})
+    return RetentionTerms(terms={term.point: term for term in terms})
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ def test_a_point_expires_in_the_second_in_which_its_term_ends(now: int, gone: li
 
 
 def test_a_point_without_a_term_stays() -> None:
-    assert expiring(Kept(), [(OLD, 1), (LAST, 2)], [], UNTIL) == []
+    assert expiring(RetentionTerms(), [(OLD, 1), (LAST, 2)], [], UNTIL) == []

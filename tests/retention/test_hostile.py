@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from formats import layout
 from formats.documents import envelope
 from formats.documents.codec import Document
-from formats.documents.job import Job, Receipt
+from formats.documents.job import ImportJob, Receipt
 from formats.documents.retention import Condemned, Policy, Sweep, Term, Terms
 from formats.ids import Digest, HexDigest, digest, hex_digest
 from formats.monitor import Tally
@@ -17,7 +17,7 @@ from formats.rules.retention import DAY, USUAL
 from formats.tables import needs
 from importer.vault import sweeps
 from importer.vault.points import load_needs
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.machine_keys import own_machines, unlock
 from seed.points.points import points
 from tests.journeys.stage import PASSPHRASE
@@ -102,7 +102,7 @@ def test_strangers_papers_neither_stop_a_sweep_nor_let_one_go_on(world: World) -
     world.clock.sleep(DAY + HOUR)
     vault = world.vault
     disk = trial_disk(world)
-    job = Job(vault=vault.id, job="7" * 32, role="authority", started=0, disks=(disk,))
+    job = ImportJob(vault=vault.id, job="7" * 32, role="authority", started=0, disks=(disk,))
     forge(world, layout.job_prefix(job.job), 1, job)
     forge(world, layout.manifest_prefix(world.home.identity.machine), 7, job)
     forge(world, "disks/" + world.home.identity.machine + "/" + "3" * 32 + "-1", 7, job)
@@ -118,7 +118,7 @@ def test_strangers_papers_neither_stop_a_sweep_nor_let_one_go_on(world: World) -
         bytes=0,
     )
     forge(world, layout.SWEEPS, 9_999_999_999, begun)
-    real = Job(vault=vault.id, job="8" * 32, role="authority", started=0, disks=(disk,))
+    real = ImportJob(vault=vault.id, job="8" * 32, role="authority", started=0, disks=(disk,))
     name = vault.sign(layout.job_prefix(real.job), 1, real)
     receipt = Receipt(
         vault=vault.id,
@@ -187,9 +187,9 @@ def test_a_manifest_that_is_put_back_brings_no_expired_point_back(world: World) 
     assert len(world.points()) == 1
     for machines in (
         own_machines(world.home.identity, [world.store], Tally()),
-        unlock(Union([world.store]), PASSPHRASE, None, Tally()),
+        unlock(LayeredStore([world.store]), PASSPHRASE, None, Tally()),
     ):
-        assert len(points(Union([world.store]), machines, Tally())) == 1
+        assert len(points(LayeredStore([world.store]), machines, Tally())) == 1
 
 
 def test_no_import_waits_for_a_sweep_that_somebody_puts_back(

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats.documents.retention import MONTH_DAYS, RULES, WEEKDAYS, Rules, Term
+from formats.documents.retention import MONTH_DAYS, RULES, WEEKDAYS, RetentionRules, Term
 from formats.ids import PointId
 from formats.rules.retention import (
     DAY,
     USUAL,
     Claim,
-    Kept,
+    RetentionTerms,
     admit,
     day_of,
     ends,
@@ -22,11 +22,11 @@ from formats.rules.retention import (
     shown,
 )
 
-NOTHING = Rules(
+NOTHING = RetentionRules(
     every=0, daily=0, weekly=0, weekday="sun", monthly=0, month_day="first-sun", yearly=0, month=3
 )
 RULE_SETS = st.builds(
-    Rules,
+    RetentionRules,
     every=st.integers(0, 40),
     daily=st.integers(0, 400),
     weekly=st.integers(0, 200),
@@ -51,7 +51,7 @@ def moment(*when: int) -> int:
 
 
 @given(RULE_SETS, ZONES, CLAIMS)
-def test_time_never_runs_backwards_nor_beyond_now(rules: Rules, zone: int, times: list[int]) -> None:
+def test_time_never_runs_backwards_nor_beyond_now(rules: RetentionRules, zone: int, times: list[int]) -> None:
     now = START + YEARS // 2
     found = admit(rules, zone, [], claims(times), now)
     counted = [term.counted for term in found]
@@ -64,7 +64,9 @@ def test_time_never_runs_backwards_nor_beyond_now(rules: Rules, zone: int, times
 
 
 @given(RULE_SETS, ZONES, CLAIMS)
-def test_of_each_period_the_first_earns_and_no_other(rules: Rules, zone: int, times: list[int]) -> None:
+def test_of_each_period_the_first_earns_and_no_other(
+    rules: RetentionRules, zone: int, times: list[int]
+) -> None:
     found = admit(rules, zone, [], claims(sorted(times)), START + YEARS)
     for rule in RULES[1:]:
         periods = [period(rule, rules, day_of(term.counted, zone)) for term in found]
@@ -74,7 +76,9 @@ def test_of_each_period_the_first_earns_and_no_other(rules: Rules, zone: int, ti
 
 
 @given(RULE_SETS, ZONES, CLAIMS, st.integers(0, 40))
-def test_it_does_not_matter_how_often_one_admits(rules: Rules, zone: int, times: list[int], cut: int) -> None:
+def test_it_does_not_matter_how_often_one_admits(
+    rules: RetentionRules, zone: int, times: list[int], cut: int
+) -> None:
     """Of times that are honest: to prune weekly loses nothing against daily."""
     wanted, now = claims(sorted(times)), START + YEARS
     some = admit(rules, zone, [], wanted[:cut], now)
@@ -83,10 +87,10 @@ def test_it_does_not_matter_how_often_one_admits(rules: Rules, zone: int, times:
 
 @given(RULE_SETS, RULE_SETS, ZONES, CLAIMS, CLAIMS)
 def test_what_was_admitted_is_not_touched_by_what_comes_later(
-    rules: Rules, other: Rules, zone: int, times: list[int], more: list[int]
+    rules: RetentionRules, other: RetentionRules, zone: int, times: list[int], more: list[int]
 ) -> None:
     """Neither by another policy, nor by a flood of points, nor by any clock."""
-    kept = Kept()
+    kept = RetentionTerms()
     before = admit(rules, zone, [], claims(times), START + YEARS)
     kept.terms = {term.point: term for term in before}
     flood = admit(other, zone, before, claims(more, len(times) + 1), START + 2 * YEARS)
@@ -98,9 +102,9 @@ def test_what_was_admitted_is_not_touched_by_what_comes_later(
 
 
 @given(RULE_SETS, ZONES, CLAIMS, st.integers(0, 100 * 365 * DAY))
-def test_no_vault_is_emptied(rules: Rules, zone: int, times: list[int], later: int) -> None:
+def test_no_vault_is_emptied(rules: RetentionRules, zone: int, times: list[int], later: int) -> None:
     found = admit(rules, zone, [], claims(times), START + YEARS)
-    kept = Kept({term.point: term for term in found})
+    kept = RetentionTerms({term.point: term for term in found})
     whole = [(term.point, term.sequence) for term in found]
     partial = [(PointId("f" * 32), 10**6)]
     gone = expiring(kept, whole, partial, START + YEARS + later)
@@ -110,7 +114,7 @@ def test_no_vault_is_emptied(rules: Rules, zone: int, times: list[int], later: i
 
 
 @given(RULE_SETS, st.sampled_from(RULES[1:]), st.dates(date(2000, 1, 1), date(2100, 1, 1)))
-def test_periods_follow_each_other_without_gaps(rules: Rules, rule: str, day: date) -> None:
+def test_periods_follow_each_other_without_gaps(rules: RetentionRules, rule: str, day: date) -> None:
     begins = period(rule, rules, day)
     assert begins <= day
     assert period(rule, rules, begins) == begins
@@ -120,8 +124,8 @@ def test_periods_follow_each_other_without_gaps(rules: Rules, rule: str, day: da
 
 
 @given(RULE_SETS, st.sampled_from(RULES), ZONES, st.integers(START, START + 30 * YEARS))
-def test_a_longer_rule_keeps_longer(rules: Rules, rule: str, zone: int, at: int) -> None:
-    longer = Rules.from_json({**rules.to_json(), rule: lengths(rules)[rule] + 1}, "here")
+def test_a_longer_rule_keeps_longer(rules: RetentionRules, rule: str, zone: int, at: int) -> None:
+    longer = RetentionRules.from_json({**rules.to_json(), rule: lengths(rules)[rule] + 1}, "here")
     assert at <= ends(rule, rules, at, zone) < ends(rule, longer, at, zone)
 
 
@@ -145,12 +149,12 @@ def test_a_point_of_a_lower_number_that_becomes_complete_later_has_its_place() -
     ],
 )
 def test_months_begin_where_they_are_said_to(month_day: str, begins: date) -> None:
-    rules = Rules.from_json({**NOTHING.to_json(), "month_day": month_day}, "here")
+    rules = RetentionRules.from_json({**NOTHING.to_json(), "month_day": month_day}, "here")
     assert period("monthly", rules, date(2026, 11, 5)) == begins
 
 
 def test_years_and_leap_days() -> None:
-    rules = Rules.from_json(
+    rules = RetentionRules.from_json(
         {**NOTHING.to_json(), "yearly": 1, "monthly": 1, "month_day": "last", "month": 2}, "here"
     )
     assert period("yearly", rules, date(2028, 2, 28)) == date(2027, 2, 28)
@@ -162,7 +166,7 @@ def test_years_and_leap_days() -> None:
 
 def test_the_policy_of_the_azure_agent() -> None:
     """180 daily; 104 weekly on Sunday; 60 monthly on the first Sunday; 10 yearly in March: over eleven years of daily backups."""
-    rules = Rules.from_json({**USUAL.to_json(), "every": 0}, "here")
+    rules = RetentionRules.from_json({**USUAL.to_json(), "every": 0}, "here")
     times = [moment(2026, 1, 1, 9) + n * DAY for n in range(11 * 365)]
     found = admit(rules, 0, [], claims(times), times[-1])
     now = times[-1] + 1
@@ -179,14 +183,14 @@ def test_the_policy_of_the_azure_agent() -> None:
         assert all(day_of(t.counted, 0).weekday() == 6 for t in by[rule])
     assert all(day_of(t.counted, 0).day <= 7 for t in by["monthly"])
     assert {day_of(t.counted, 0).month for t in by["yearly"]} == {3}
-    assert expiring(Kept({t.point: t for t in found}), [(t.point, t.sequence) for t in found], [], now) == [
-        t.point for t in found if t.until <= now
-    ]
+    assert expiring(
+        RetentionTerms({t.point: t for t in found}), [(t.point, t.sequence) for t in found], [], now
+    ) == [t.point for t in found if t.until <= now]
 
 
 def test_days_begin_in_the_zone_of_the_machine() -> None:
     late = [moment(2026, 5, 1, 22, 30), moment(2026, 5, 1, 23, 30)]
-    rules = Rules.from_json({**NOTHING.to_json(), "daily": 10}, "here")
+    rules = RetentionRules.from_json({**NOTHING.to_json(), "daily": 10}, "here")
     assert [t.earned for t in admit(rules, 0, [], claims(late), late[-1])] == [("daily",), ()]
     assert [t.earned for t in admit(rules, 60, [], claims(late), late[-1])] == [("daily",), ("daily",)]
 
@@ -218,7 +222,7 @@ def test_the_longest_word_about_a_point_holds() -> None:
             expired=tuple(map(PointId, expired)),
         )
 
-    kept = Kept()
+    kept = RetentionTerms()
     for document in (terms(10), terms(30, "3" * 32), terms(20)):
         kept.add(document)
     assert kept.terms["2" * 32].until == 30  # type: ignore[index]

@@ -11,7 +11,7 @@ from formats import layout
 from formats.errors import OffseedError, VaultError
 from formats.monitor import Tally
 from formats.rules.retention import DAY
-from importer.upkeep.compaction import Wasting, compact
+from importer.upkeep.compaction import WastefulArchive, compact
 from importer.vault import sweeps
 from importer.vault.reachability import effective, needed
 from importer.vault.vault import members
@@ -173,7 +173,11 @@ def test_what_was_rewritten_is_built_upon_though_the_home_has_the_old(world: Wor
     ((key_id, live),) = effective(vault, found).items()
     old = [layout.archive_name(archive.name) for archive in live]
     compact(
-        vault, key_id, [Wasting(a, bits, 1, 0) for a, bits in live.items()], found.stocks[key_id], Tally()
+        vault,
+        key_id,
+        [WastefulArchive(a, bits, 1, 0) for a, bits in live.items()],
+        found.stocks[key_id],
+        Tally(),
     )
     for name in old:
         world.store.delete(name)
@@ -280,7 +284,7 @@ def test_the_ground_of_a_run_is_condemned_under_it(
     world.home.save_state(replace(world.home.state, usual=old))
     media(world, "large/old", 7)
     looks = []
-    look = seed_work.Work._look_again
+    look = seed_work.Session._look_again
 
     def meanwhile(*arguments: object) -> object:
         looks.append(arguments)
@@ -289,7 +293,7 @@ def test_the_ground_of_a_run_is_condemned_under_it(
             assert world.prune().condemned > 0
         return look(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(seed_work.Work, "_look_again", meanwhile)
+    monkeypatch.setattr(seed_work.Session, "_look_again", meanwhile)
     point = world.backup().manifest.point
     assert len(looks) == 2
     world.clock.sleep(DAY + HOUR)
@@ -389,7 +393,7 @@ def test_a_lost_manifest_of_an_admitted_point_is_noticed(world: World) -> None:
 
 
 def test_an_import_that_goes_on_stops_the_sweep(world: World) -> None:
-    from formats.documents.job import Job
+    from formats.documents.job import ImportJob
 
     world.backup()
     _condemn(world, ["archives/ab/" + "ab" * 32])
@@ -397,7 +401,7 @@ def test_an_import_that_goes_on_stops_the_sweep(world: World) -> None:
     world.clock.sleep(DAY + HOUR)
     vault = world.vault
     disk = trial_disk(world)
-    job = Job(vault=vault.id, job="7" * 32, role="authority", started=0, disks=(disk,))
+    job = ImportJob(vault=vault.id, job="7" * 32, role="authority", started=0, disks=(disk,))
     vault.sign(layout.job_prefix("7" * 32), 1, job)
     done = world.prune()
     assert (done.importing, done.deleted) == (("7" * 32,), 0)
@@ -547,7 +551,7 @@ def test_it_is_told_what_to_do_where_the_ground_changes_again_and_again(
     def changed(*_: object) -> None:
         raise ChangedError("vault", 3)
 
-    monkeypatch.setattr(seed_work.Work, "_look_again", changed)
+    monkeypatch.setattr(seed_work.Session, "_look_again", changed)
     with pytest.raises(VaultError) as caught:
         world.backup()
     assert caught.value.code == "vault-changed"

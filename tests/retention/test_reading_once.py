@@ -9,7 +9,7 @@ import pytest
 from formats.monitor import Tally
 from importer.vault.points import points
 from seed.points.completeness import standings
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.machine_keys import own_machines
 from seed.points.points import points as readable
 from tests.journeys import trees
@@ -60,7 +60,7 @@ def test_sets_are_read_once_for_all_points(
             world.backup()
             clock.sleep(HOUR)
             counting.of()
-            union = Union([world.store])
+            union = LayeredStore([world.store])
             found = readable(union, own_machines(world.home.identity, [world.store], Tally()), Tally())
             list(standings(union, found, found))
             seed = counting.of()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from formats import layout
-from formats.documents.retention import Condemned, Rules
+from formats.documents.retention import Condemned, RetentionRules
 from formats.errors import OffseedError
 from formats.ids import ChunkId
 from formats.monitor import Tally
@@ -32,8 +32,8 @@ assert sys.platform == "linux"
 
 MIB = 1 << 20
 CATALOG = MIB // 4  # bytes: more than the catalog of these trees, less than any file that matters
-THREE = Rules.from_json({**SHORT.to_json(), "every": 3, "daily": 0}, "")
-MONTH = Rules.from_json({**SHORT.to_json(), "every": 30, "daily": 0}, "")
+THREE = RetentionRules.from_json({**SHORT.to_json(), "every": 3, "daily": 0}, "")
+MONTH = RetentionRules.from_json({**SHORT.to_json(), "every": 30, "daily": 0}, "")
 RACES = 5
 
 
@@ -231,7 +231,7 @@ def test_condemned_ground_costs_only_its_part_of_the_run(
     media(world, "large/film", 7)
     media(world, "large/new", 8)
     looks: list[int] = []
-    look = seed_work.Work._look_again
+    look = seed_work.Session._look_again
 
     def meanwhile(*arguments: object) -> object:
         looks.append(archives(world))
@@ -242,7 +242,7 @@ def test_condemned_ground_costs_only_its_part_of_the_run(
             vault.sign(layout.CONDEMNED, 1, said)
         return look(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(seed_work.Work, "_look_again", meanwhile)
+    monkeypatch.setattr(seed_work.Session, "_look_again", meanwhile)
     sent(world)
     first, second = looks
     assert 4 * MIB < second - first < 4 * MIB + CATALOG, "the old film was sent, and the new one not again"

@@ -14,12 +14,12 @@ from formats.tables.archive import CONTENT_CLASS, parse
 from importer.vault.points import manifests
 from importer.vault.vault import members
 from importer.vault.want_lists import mend
-from seed.backup.backup import Backed
+from seed.backup.backup import BackupResult
 from seed.home.home import Home
-from seed.repair.repair import Repaired, repair
+from seed.repair.repair import RepairResult, repair
 from seed.repair.want_list import newest_wants
 from seed.revision.recovered_files import take_back
-from seed.session.session import Work
+from seed.session.session import Session
 from tests.journeys import trees
 from tests.journeys.stage import below, kept
 from tests.retention.world import World, media
@@ -53,11 +53,11 @@ class Losing:
             self.world.memory.delete(name)
         self.repair()
 
-    def repair(self, monitor: Tally | None = None) -> Repaired:
+    def repair(self, monitor: Tally | None = None) -> RepairResult:
         world = self.world
         mend(world.vault, Tally())
-        with Work.open(world.home, world.store, monitor or Tally()) as work:
-            return repair(work, [], 1, newest_wants(world.home, world.store, Tally()))
+        with Session.open(world.home, world.store, monitor or Tally()) as session:
+            return repair(session, [], 1, newest_wants(world.home, world.store, Tally()))
 
     def bring_back(self, number: int) -> None:
         self.world.memory.objects |= self.films[number - 1]
@@ -78,7 +78,7 @@ def losing(world: World, room: Path) -> Losing:
     return Losing(world, room)
 
 
-def files_of(backed: Backed | Repaired) -> list[int]:
+def files_of(backed: BackupResult | RepairResult) -> list[int]:
     return [taken.files for taken in backed.taken_back]
 
 
@@ -170,8 +170,8 @@ def test_what_was_tried_in_vain_is_tried_again_only_once_something_changes(losin
 
     def asked() -> int:
         read.clear()
-        with Work.open(world.home, FaultyStore(world.memory, noted), Tally()) as work:
-            assert take_back(work, work.points(), 1) == ()
+        with Session.open(world.home, FaultyStore(world.memory, noted), Tally()) as session:
+            assert take_back(session, session.points(), 1) == ()
         return read.count(first)
 
     assert asked() > 0
@@ -187,24 +187,24 @@ def test_it_does_not_ask_the_vault_where_no_file_is_lost(losing: Losing) -> None
         return AssertionError(f"{verb} {name}") if ready else None
 
     ready = False
-    with Work.open(world.home, FaultyStore(world.memory, refused), Tally()) as work:
-        found = work.points()
+    with Session.open(world.home, FaultyStore(world.memory, refused), Tally()) as session:
+        found = session.points()
         ready = True
-        assert take_back(work, found, 1) == ()
+        assert take_back(session, found, 1) == ()
 
 
 def test_it_writes_nothing_where_nothing_is_back(losing: Losing) -> None:
     losing.lose(2)
     store = FaultyStore(losing.world.memory)
-    with Work.open(losing.world.home, store, Tally()) as work:
-        assert take_back(work, work.points(), 1) == ()
+    with Session.open(losing.world.home, store, Tally()) as session:
+        assert take_back(session, session.points(), 1) == ()
     assert store.count == 0
     losing.bring_back(2)
-    with Work.open(losing.world.home, store, Tally()) as work:
-        assert len(take_back(work, work.points(), 1)) == 1
+    with Session.open(losing.world.home, store, Tally()) as session:
+        assert len(take_back(session, session.points(), 1)) == 1
     done = store.count
-    with Work.open(losing.world.home, store, Tally()) as work:
-        assert take_back(work, work.points(), 1) == ()
+    with Session.open(losing.world.home, store, Tally()) as session:
+        assert take_back(session, session.points(), 1) == ()
     assert store.count == done > 0
 
 

@@ -9,22 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from formats.documents.job import JobDisk
-from formats.documents.retention import Rules
+from formats.documents.retention import RetentionRules
 from formats.ids import HexDigest, MachineId, SetId
 from formats.monitor import Monitor, Tally
 from formats.rules.retention import DAY, USUAL
 from formats.store.access import Address
 from formats.store.contract import Store
 from formats.store.memory import MemoryStore
-from importer.upkeep.prune import Pruned, prune
-from importer.vault.points import Point, points
+from importer.upkeep.prune import PruneResult, prune
+from importer.vault.points import VaultPoint, points
 from importer.vault.vault import Vault, open_vault
 from importer.vault.want_lists import mend
-from seed.backup.backup import Backed, Options, backup, prepare
+from seed.backup.backup import BackupOptions, BackupResult, backup, prepare
 from seed.home.home import Home, LeftOut
 from seed.identity.join_request import put_request
 from seed.identity.retention_policy import set_policy
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.machine_keys import own_machines
 from seed.points.point_reader import PointReader
 from seed.points.points import points as readable
@@ -36,10 +36,10 @@ from tests.journeys.stage import Stage
 
 HOUR = 3600
 MIB = 1 << 20
-SHORT = Rules.from_json(
+SHORT = RetentionRules.from_json(
     {**USUAL.to_json(), "every": 2, "daily": 4, "weekly": 0, "monthly": 0, "yearly": 0}, ""
 )
-LAST = Rules.from_json({**SHORT.to_json(), "every": 1, "daily": 0}, "")
+LAST = RetentionRules.from_json({**SHORT.to_json(), "every": 1, "daily": 0}, "")
 
 
 class Clock:
@@ -83,26 +83,26 @@ class World:
     def vault(self) -> Vault:
         return Vault(self.store, self._vault.descriptor, self._vault.authority)
 
-    def policy(self, rules: Rules) -> None:
+    def policy(self, rules: RetentionRules) -> None:
         set_policy(self.home, rules)
         put_request(self.store, self.home.identity)
 
-    def backup(self, monitor: Monitor | None = None) -> Backed:
+    def backup(self, monitor: Monitor | None = None) -> BackupResult:
         monitor = monitor or Tally()
         scope = prepare(self.home, [str(self.source)], LeftOut(), monitor, once=False)
-        return backup(self.home, scope, self.store, Options(level=1), monitor)
+        return backup(self.home, scope, self.store, BackupOptions(level=1), monitor)
 
-    def prune(self, monitor: Monitor | None = None, **options: bool) -> Pruned:
+    def prune(self, monitor: Monitor | None = None, **options: bool) -> PruneResult:
         mend(self.vault, Tally())
         return prune(self.vault, lambda _: True, monitor or Tally(), **options)
 
-    def sweep(self) -> Pruned:
+    def sweep(self) -> PruneResult:
         """Prune, and once more when what it has condemned is ripe."""
         self.prune()
         self.clock.sleep(DAY + HOUR)
         return self.prune()
 
-    def points(self) -> list[Point]:
+    def points(self) -> list[VaultPoint]:
         return list(points(self.vault, Tally()))
 
     def complete(self) -> bool:
@@ -111,7 +111,7 @@ class World:
     def restored(self, point: str, target: Path) -> Path:
         """A point as it comes back from the vault alone."""
         found = Tally()
-        union = Union([self.store])
+        union = LayeredStore([self.store])
         machines = own_machines(self.home.identity, [self.store], found)
         (chosen,) = [p for p in readable(union, machines, found) if p.manifest.point == point]
         reader = PointReader(union, chosen, found)

@@ -18,14 +18,14 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from formats.documents.retention import Rules
+from formats.documents.retention import RetentionRules
 from formats.keyed.catalog import FILE
 from formats.monitor import Tally
 from formats.rules.replacements import index_objects
 from formats.rules.retention import DAY, USUAL, day_of, ends, lengths, period
 from importer.vault.reachability import effective, needed
 from importer.vault.vault import members
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.machine_keys import own_machines
 from seed.points.point_reader import PointReader
 from seed.points.points import points as readable
@@ -35,7 +35,7 @@ from tests.retention.world import HOUR, Clock, World
 
 assert sys.platform == "linux"
 
-RULES = Rules.from_json(
+RULES = RetentionRules.from_json(
     {**USUAL.to_json(), "every": 3, "daily": 60, "weekly": 26, "monthly": 12, "yearly": 10}, ""
 )
 MORNING = int(datetime(2026, 1, 1, 9, tzinfo=UTC).timestamp())
@@ -170,7 +170,7 @@ class Year:
     def _small_files(self) -> str:
         """How the bytes of the bundles that points refer to are to those of the small files in them that some point needs."""
         world, found = self.world, Tally()
-        union = Union([world.store])
+        union = LayeredStore([world.store])
         bundles: dict[bytes, int] = {}
         files: dict[bytes, tuple[bytes, int]] = {}
         kept = {point.manifest.point for point in world.points()}
@@ -191,7 +191,7 @@ class Year:
         )
         return f"of small files {held / wanted:.2f} × what is needed is held"
 
-    def _raw_sizes(self, union: Union, wanted: object) -> dict[bytes, int]:
+    def _raw_sizes(self, union: LayeredStore, wanted: object) -> dict[bytes, int]:
         found: dict[bytes, int] = {}
         for _, listed in index_objects(self.world.store):
             for section in listed:

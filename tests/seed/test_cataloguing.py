@@ -5,7 +5,16 @@ import struct
 
 from formats.documents.manifest import Totals
 from formats.ids import ChunkId
-from formats.keyed.catalog import FILE, PATH_MAX, ROW_CHUNKS_MAX, SIZE_END, Entry, PageRow, encode_page, pages
+from formats.keyed.catalog import (
+    FILE,
+    PATH_MAX,
+    ROW_CHUNKS_MAX,
+    SIZE_END,
+    CatalogEntry,
+    PageRow,
+    encode_page,
+    pages,
+)
 from formats.keyed.chunk import RECORD_OVERHEAD
 from formats.tables.archive import smallest_for
 from seed.pipeline.packing import METADATA_SIZE
@@ -17,7 +26,11 @@ EXTENTS = 100_000  # most regions of one file that the reader tells
 
 def test_sizes_that_pass_63_bits_together_are_told_as_the_most_that_can_be_told() -> None:
     stored: Stored = {}
-    entries = [Entry(b"a", FILE, size=SIZE_END - 1), Entry(b"b", FILE, size=2), Entry(b"c", FILE, size=1)]
+    entries = [
+        CatalogEntry(b"a", FILE, size=SIZE_END - 1),
+        CatalogEntry(b"b", FILE, size=2),
+        CatalogEntry(b"c", FILE, size=1),
+    ]
     catalogued = catalogue([(entry, None) for entry in entries], stored)
     assert [entry for _, found in segments(catalogued, stored) for entry in found] == entries
     totals = Totals(entries=3, files=3, file_bytes=catalogued.file_bytes, archives=0, archive_bytes=0, lost=0)
@@ -25,11 +38,11 @@ def test_sizes_that_pass_63_bits_together_are_told_as_the_most_that_can_be_told(
     assert Totals.from_json(totals.to_json(), "totals") == totals
 
 
-def largest(name: bytes) -> Entry:
+def largest(name: bytes) -> CatalogEntry:
     """Return all that one row can be, of bytes that do not compress."""
     chance = random.Random(7)
     size = 2 * EXTENTS
-    return Entry(
+    return CatalogEntry(
         b"/".join([name, *[chance.randbytes(100).hex().encode()] * (PATH_MAX // 201 - 1)]),
         FILE,
         size=size,
@@ -54,7 +67,7 @@ def attributes(size: int, chance: random.Random) -> bytes:
 def test_rows_of_all_sizes_lie_in_segments_that_fit_into_an_archive() -> None:
     stored: Stored = {}
     names = [b"%04d" % number for number in range(600)]
-    entries = [Entry(name, FILE, xattrs=pack([(b"user.a", bytes(range(256)) * 50)])) for name in names]
+    entries = [CatalogEntry(name, FILE, xattrs=pack([(b"user.a", bytes(range(256)) * 50)])) for name in names]
     for at in (0, 100, 101, 599):
         entries[at] = largest(names[at])
     catalogued = catalogue([(entry, None) for entry in entries], stored)

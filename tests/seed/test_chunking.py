@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from formats.ids import ChunkId
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
-from seed.pipeline.chunking import Buffers, Cutter, Unit
+from seed.pipeline.chunking import Buffers, Cutter, PendingChunk
 from tests.effort import examples
 
 PARAMETERS = ChunkingParameters(
@@ -84,7 +84,7 @@ def test_a_read_error_leaves_the_chunks_before_it_good() -> None:
             left.insert(0, piece[len(space) :])
         return min(len(piece), len(space))
 
-    units: list[Unit] = []
+    units: list[PendingChunk] = []
     with pytest.raises(OSError, match="bad sector"):
         units.extend(cutter.cut(read, 8 << 20))
     assert cuts(cutter, DATA[:300_000], [1 << 30]) == cuts(

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.ids import ChunkId
-from formats.keyed.catalog import FILE, Entry, PageRow
-from seed.pipeline.change_detection import Unchanged
-from seed.pipeline.row import Row
-from seed.pipeline.sealing import Known
+from formats.keyed.catalog import FILE, CatalogEntry, PageRow
+from seed.pipeline.change_detection import ChangeDetection
+from seed.pipeline.row import PlacedEntry
+from seed.pipeline.sealing import KnownChunks
 from seed.points.previous_rows import Segment
 from seed.source import clocks
 from seed.source.clocks import COARSE, FOREIGN, LATE, Clocks, grain_of, may_hide
@@ -80,32 +80,32 @@ def test_a_time_of_now_or_ahead_of_our_clock_is_not_kept(ahead: int) -> None:
     assert may_hide(YEAR + ahead, grain_of(YEAR + ahead), YEAR)
 
 
-def entry(changed: int) -> Entry:
+def entry(changed: int) -> CatalogEntry:
     seconds, rest = divmod(changed, SECOND)
-    return Entry(b"f", FILE, size=3, mtime=5, ctime=seconds, ctime_ns=rest, inode=7).holding(
+    return CatalogEntry(b"f", FILE, size=3, mtime=5, ctime=seconds, ctime_ns=rest, inode=7).holding(
         bytes(32), b"", 0, bytes(16)
     )
 
 
 @given(st.integers(0, YEAR))
 def test_a_row_without_a_time_of_change_is_read_again(changed: int) -> None:
-    known = Known()
+    known = KnownChunks()
     known.add_all([ChunkId(bytes(32)), ChunkId(b"s" * 32)])
-    unchanged = Unchanged(known)
-    now, kept = entry(changed), Row(entry(changed), hides=True).finished()
+    unchanged = ChangeDetection(known)
+    now, kept = entry(changed), PlacedEntry(entry(changed), hides=True).finished()
     assert (kept.ctime, kept.ctime_ns) == (0, 0)
     origin = Segment(PageRow(ChunkId(b"s" * 32), 1, b"f", b"f"), [kept])
     assert unchanged.is_changed(now, kept)
     assert not unchanged.stands(now[:15], kept, origin)
     if changed:
-        trusted = Row(now).finished()
+        trusted = PlacedEntry(now).finished()
         assert trusted == now
         assert not unchanged.is_changed(now, trusted)
 
 
 def test_a_further_name_is_as_doubtful_as_the_first() -> None:
-    first = Row(entry(YEAR), hides=True)
-    assert Row(entry(YEAR)._replace(path=b"g"), same=first).finished().changed == 0
+    first = PlacedEntry(entry(YEAR), hides=True)
+    assert PlacedEntry(entry(YEAR)._replace(path=b"g"), same=first).finished().changed == 0
 
 
 def test_what_the_system_tells_of_no_kind_is_held_for_foreign(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seed.disks.drives import linux, macos, windows
-from seed.disks.drives.attached import Attached
+from seed.disks.drives.attached import AttachedDevice
 from seed.disks.drives.device import Device, answer, answer_json
 
 GIB = 1 << 30
@@ -101,7 +101,7 @@ def test_an_older_lsblk_prints_texts() -> None:
     ],
 )
 def test_what_speaks_against_a_disk(device: Device, free: int | None, codes: set[str]) -> None:
-    assert Attached(device, free).warnings().keys() == codes
+    assert AttachedDevice(device, free).warnings().keys() == codes
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_whatever_is_printed_is_no_fault(told: Any) -> None:
     for device, _ in linux.listed(told):
-        Attached(device).warnings()
+        AttachedDevice(device).warnings()
     linux.health(told)
 
 

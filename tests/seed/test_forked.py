@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from formats.monitor import Tally
-from seed.restore.fork import Forked
+from seed.restore.fork import Fork
 
 assert sys.platform != "win32"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux alone")
@@ -21,7 +21,7 @@ def test_what_came_of_it_and_its_progress() -> None:
         return "done"
 
     here = Tally()
-    fork = Forked(work, [])
+    fork = Fork(work, [])
     assert fork.result(here) == "done"
     fork.end()
     assert here.done == 15 << 20
@@ -37,7 +37,7 @@ def fails(_: Tally) -> str:
 
 @pytest.mark.parametrize("work", [dies, fails])
 def test_nothing_of_one_that_died_or_failed(work: Callable[[Tally], str]) -> None:
-    fork: Forked[str] = Forked(work, [])
+    fork: Fork[str] = Fork(work, [])
     assert fork.result(Tally()) is None
     fork.end()
 
@@ -48,8 +48,8 @@ def test_it_ends_when_nobody_listens() -> None:
             time.sleep(0.01)
         return "stopped"
 
-    first: Forked[str] = Forked(work, [])
-    second = Forked(work, [first])
+    first: Fork[str] = Fork(work, [])
+    second = Fork(work, [first])
     assert first.result(Tally(stop=True)) is None
     first.end()
     second.end()

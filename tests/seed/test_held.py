@@ -4,34 +4,34 @@ import struct
 
 import pytest
 
-from formats.keyed.catalog import FILE, FOLDER, Entry
-from seed.home.doubt_records import Held
+from formats.keyed.catalog import FILE, FOLDER, CatalogEntry
+from seed.home.doubt_records import ItemCount
 from seed.home.home import LeftOut
 from seed.points.item_totals import count_rows, tagged_folders, without
 
 CHUNK = bytes(range(32))
 ROWS = [
-    Entry(b"srv", FOLDER, device=1),
-    Entry(b"srv/data", FOLDER, device=2),
-    Entry(b"srv/data/a", FILE, size=10, chunks=CHUNK, device=2),
-    Entry(b"srv/data/a", FILE, part=1),
-    Entry(b"srv/data/deep", FOLDER, device=3),
-    Entry(b"srv/data/deep/b", FILE, size=20, chunks=CHUNK, device=3),
-    Entry(b"srv/data/deep/c", FOLDER, device=4),
-    Entry(b"srv/data/e", FOLDER, device=2),
-    Entry(b"srv/data/e/f", FOLDER, device=5),
-    Entry(b"srv/data/e/f/g", FILE, size=30, chunks=CHUNK, device=5),
-    Entry(b"srv/data/z", FOLDER, device=2),
-    Entry(b"srv/data!", FILE, size=5, chunks=CHUNK, device=1),
-    Entry(b"srv/other", FOLDER, device=1),
-    Entry(b"srv/other/x", FILE, size=7, chunks=CHUNK, device=1),
+    CatalogEntry(b"srv", FOLDER, device=1),
+    CatalogEntry(b"srv/data", FOLDER, device=2),
+    CatalogEntry(b"srv/data/a", FILE, size=10, chunks=CHUNK, device=2),
+    CatalogEntry(b"srv/data/a", FILE, part=1),
+    CatalogEntry(b"srv/data/deep", FOLDER, device=3),
+    CatalogEntry(b"srv/data/deep/b", FILE, size=20, chunks=CHUNK, device=3),
+    CatalogEntry(b"srv/data/deep/c", FOLDER, device=4),
+    CatalogEntry(b"srv/data/e", FOLDER, device=2),
+    CatalogEntry(b"srv/data/e/f", FOLDER, device=5),
+    CatalogEntry(b"srv/data/e/f/g", FILE, size=30, chunks=CHUNK, device=5),
+    CatalogEntry(b"srv/data/z", FOLDER, device=2),
+    CatalogEntry(b"srv/data!", FILE, size=5, chunks=CHUNK, device=1),
+    CatalogEntry(b"srv/other", FOLDER, device=1),
+    CatalogEntry(b"srv/other/x", FILE, size=7, chunks=CHUNK, device=1),
 ]
 
 
 def held(
     item: bytes, entries: int, size: int, *, mounted: bool = False, mounts: tuple[bytes, ...] = ()
-) -> Held:
-    return Held(item=item, entries=entries, size=size, mounted=mounted, mounts=mounts)
+) -> ItemCount:
+    return ItemCount(item=item, entries=entries, size=size, mounted=mounted, mounts=mounts)
 
 
 def test_each_item_is_counted_by_itself_with_where_file_systems_begin() -> None:
@@ -45,9 +45,9 @@ def test_holes_do_not_count() -> None:
     """A file may be made longer by terabytes, and shorter again, and nothing of it is gone."""
     extents = struct.pack("<4Q", 4096, 100, 1 << 40, 200)
     rows = [
-        Entry(b"srv", FOLDER),
-        Entry(b"srv/sparse", FILE, size=2 << 40, extents=extents, chunks=CHUNK),
-        Entry(b"srv/zero", FILE, size=1 << 40),
+        CatalogEntry(b"srv", FOLDER),
+        CatalogEntry(b"srv/sparse", FILE, size=2 << 40, extents=extents, chunks=CHUNK),
+        CatalogEntry(b"srv/zero", FILE, size=1 << 40),
     ]
     assert count_rows([b"/srv"], rows) == (held(b"/srv", 2, 300),)
 
@@ -71,12 +71,12 @@ def test_an_item_inside_another_counts_with_that() -> None:
 
 def test_the_root_of_all_paths_knows_its_device_by_what_is_no_folder() -> None:
     rows = [
-        Entry(b"bin", FILE, size=1, chunks=CHUNK, device=1),
-        Entry(b"boot", FOLDER, device=2),
-        Entry(b"boot/kernel", FILE, size=2, chunks=CHUNK, device=2),
-        Entry(b"etc", FOLDER, device=1),
-        Entry(b"home", FOLDER, device=3),
-        Entry(b"home/me", FOLDER, device=3),
+        CatalogEntry(b"bin", FILE, size=1, chunks=CHUNK, device=1),
+        CatalogEntry(b"boot", FOLDER, device=2),
+        CatalogEntry(b"boot/kernel", FILE, size=2, chunks=CHUNK, device=2),
+        CatalogEntry(b"etc", FOLDER, device=1),
+        CatalogEntry(b"home", FOLDER, device=3),
+        CatalogEntry(b"home/me", FOLDER, device=3),
     ]
     assert count_rows([b"/"], rows) == (held(b"/", 6, 3, mounts=(b"/boot", b"/home")),)
     assert count_rows([b"/"], rows[1:4]) == (held(b"/", 3, 2),), "who can tell?"
@@ -95,6 +95,6 @@ def test_the_root_of_all_paths_knows_its_device_by_what_is_no_folder() -> None:
 def test_what_a_run_leaves_out_now_is_not_counted(left_out: LeftOut, entries: int) -> None:
     rows = [*ROWS]
     if left_out.exclude_caches:
-        rows.insert(8, Entry(b"srv/data/e/CACHEDIR.TAG", FILE, device=2))
+        rows.insert(8, CatalogEntry(b"srv/data/e/CACHEDIR.TAG", FILE, device=2))
     (found,) = count_rows([b"/srv/data"], without(b"/srv/data", rows, left_out, tagged_folders(rows)))
     assert found.entries == entries

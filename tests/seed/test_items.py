@@ -12,7 +12,7 @@ import pytest
 from formats.errors import UsageError
 from formats.monitor import Tally
 from seed.home.items import check_any_there, check_targets, check_there, out_of_reach
-from seed.source.rules import Rules
+from seed.source.rules import SourceRules
 from seed.source.system import Walk
 from tests.facilities import LoopDisk
 
@@ -76,7 +76,7 @@ def test_one_item_that_is_left_is_enough(folder: Path) -> None:
 
 def test_the_walk_passes_over_an_item_that_is_gone_and_reports_it(folder: Path) -> None:
     tally = Tally()
-    paths = [found.path for found in Walk(named(folder, "none", "there"), Rules(), tally)]
+    paths = [found.path for found in Walk(named(folder, "none", "there"), SourceRules(), tally)]
     assert os.fsencode(folder / "there/file").strip(b"/") in paths
     (finding,) = tally.findings
     assert (finding.code, finding.subject) == ("source-unreadable", str(folder / "none"))
@@ -89,7 +89,7 @@ def test_a_dead_mount_is_called_by_its_name(dead: Path, tmp_path: Path) -> None:
         check_there([os.fsencode(dead)])
     tally = Tally()
     (tmp_path / "other").mkdir()
-    paths = [found.path for found in Walk(named(tmp_path, "mnt", "other"), Rules(), tally)]
+    paths = [found.path for found in Walk(named(tmp_path, "mnt", "other"), SourceRules(), tally)]
     assert paths[-1] == os.fsencode(tmp_path / "other").strip(b"/")
     (finding,) = tally.findings
     assert finding.subject == str(dead)

@@ -6,30 +6,42 @@ from collections.abc import Iterator
 import pytest
 
 from formats.ids import ChunkId
-from formats.keyed.catalog import FILE, ROW_CHUNKS_MAX, Entry, PageRow, decode_entries, decode_page, in_parts
+from formats.keyed.catalog import (
+    FILE,
+    ROW_CHUNKS_MAX,
+    CatalogEntry,
+    PageRow,
+    decode_entries,
+    decode_page,
+    in_parts,
+)
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG
-from seed.pipeline.catalog_writer import Catalogued, Cataloguing
-from seed.pipeline.sealing import Known
+from seed.pipeline.catalog_writer import CatalogResult, Cataloguing
+from seed.pipeline.sealing import KnownChunks
 from seed.points.previous_rows import Segment, of_segments
 
 MASTER = MasterKey.generate()
 Stored = dict[ChunkId, bytes]
 
 
-def rows(edited: bool, parts: int) -> list[Entry]:
+def rows(edited: bool, parts: int) -> list[CatalogEntry]:
     """Some hundred small rows, one of which may be `edited`, and a file that spans so many rows in the middle."""
     count = parts * ROW_CHUNKS_MAX - 7
     chunks = b"".join(number.to_bytes(32, "little") for number in range(1, count + 1))
-    small = [Entry(b"a/%05d" % n, FILE, size=3, content=bytes(16), chunks=b"\xff" * 32) for n in range(400)]
+    small = [
+        CatalogEntry(b"a/%05d" % n, FILE, size=3, content=bytes(16), chunks=b"\xff" * 32) for n in range(400)
+    ]
     small[7] = small[7]._replace(mode=int(edited))
-    long = Entry(b"long", FILE, size=1000 * count, chunks=chunks, lengths=struct.pack("<I", 1000) * count)
-    return [*small, long, Entry(b"m", FILE), *(Entry(b"z/%05d" % n, FILE) for n in range(400))]
+    long = CatalogEntry(
+        b"long", FILE, size=1000 * count, chunks=chunks, lengths=struct.pack("<I", 1000) * count
+    )
+    return [*small, long, CatalogEntry(b"m", FILE), *(CatalogEntry(b"z/%05d" % n, FILE) for n in range(400))]
 
 
-def catalogue(entries: list[tuple[Entry, Segment | None]], stored: Stored) -> Catalogued:
-    sealer, known = ChunkSealer(MASTER, 1), Known()
+def catalogue(entries: list[tuple[CatalogEntry, Segment | None]], stored: Stored) -> CatalogResult:
+    sealer, known = ChunkSealer(MASTER, 1), KnownChunks()
     known.add_all(stored)
 
     def store(sealed: object) -> None:
@@ -44,7 +56,7 @@ def catalogue(entries: list[tuple[Entry, Segment | None]], stored: Stored) -> Ca
     return catalogued
 
 
-def segments(catalogued: Catalogued, stored: Stored) -> Iterator[tuple[PageRow, list[Entry]]]:
+def segments(catalogued: CatalogResult, stored: Stored) -> Iterator[tuple[PageRow, list[CatalogEntry]]]:
     for page in catalogued.pages:
         for row in decode_page(stored[page], "page"):
             yield row, decode_entries(stored[row.segment], "segment")

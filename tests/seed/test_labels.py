@@ -12,13 +12,15 @@ from PIL import Image, ImageFont
 
 from formats.errors import UsageError
 from formats.ids import MachineId, SetId, fingerprint
-from formats.rules.disk_code import Code, code_of, parse_code
-from seed.disks.labels import HEIGHT, QR, WIDTH, Labelled, Sender, label, page, qr, slip
+from formats.rules.disk_code import DiskCode, code_of, parse_code
+from seed.disks.labels import HEIGHT, QR, WIDTH, PrintedLabel, Sender, label, page, qr, slip
 from seed.disks.text_fitting import SMALLEST
 
 MACHINE, SET = MachineId("0123456789abcdef" * 2), SetId("fedcba9876543210" * 2)
 SENDER = Sender(MACHINE, "web1", "Backups", "/srv/vault", SET, "Example Ltd")
-DISKS = [Labelled(n, 3, 1000 * n, 10**12, 1_795_000_000, 0 if n == 2 else 1_795_100_000) for n in (1, 2, 3)]
+DISKS = [
+    PrintedLabel(n, 3, 1000 * n, 10**12, 1_795_000_000, 0 if n == 2 else 1_795_100_000) for n in (1, 2, 3)
+]
 SVG = "{http://www.w3.org/2000/svg}"
 
 numbers = st.integers(1, 1000)
@@ -28,10 +30,10 @@ ids = st.text("0123456789abcdef", min_size=32, max_size=32)
 @given(ids, ids, numbers)
 def test_a_code_comes_back_however_it_is_typed(machine: str, disk_set: str, number: int) -> None:
     code = code_of(MachineId(machine), SetId(disk_set), number)
-    expected = Code(disk_set, number, MachineId(machine))
+    expected = DiskCode(disk_set, number, MachineId(machine))
     for typed in (code, code.lower(), f" {code[:20]} {code[20:]}\n"):
         assert parse_code(typed) == expected
-    assert parse_code(f"{disk_set[:8].upper()}/{number}") == Code(disk_set[:8], number)
+    assert parse_code(f"{disk_set[:8].upper()}/{number}") == DiskCode(disk_set[:8], number)
 
 
 @pytest.mark.parametrize("at", range(len(code_of(MACHINE, SET, 12))))
@@ -56,7 +58,7 @@ def test_a_scanner_reads_what_the_datacenter_asks_for() -> None:
         picture = io.BytesIO()
         qr(SENDER, disk.number).save(picture, kind="png", scale=4)
         (found,) = zxingcpp.read_barcodes(Image.open(picture))
-        assert parse_code(found.text) == Code(SET, disk.number, MACHINE)
+        assert parse_code(found.text) == DiskCode(SET, disk.number, MACHINE)
 
 
 def texts(svg: str) -> list[ElementTree.Element]:
@@ -76,7 +78,7 @@ def test_a_label_says_which_disk_it_is_and_what_to_do() -> None:
     ):
         assert words in said
     assert "not closed" not in said
-    open_one = Labelled(2, 0, 0, 0, 0, 0)
+    open_one = PrintedLabel(2, 0, 0, 0, 0, 0)
     said = " ".join("".join(text.itertext()) for text in texts(label(SENDER, open_one)))
     assert "Disk 2" in said
     assert "of 3" not in said
@@ -120,7 +122,7 @@ def check_places(svg: str) -> str:
 @example("web1.example.com", "", 1)
 def test_every_label_is_whole_and_its_text_fits(name: str, contact: str, number: int) -> None:
     sender = Sender(MACHINE, name, name[:50], "/srv/<vault>&", SET, contact)
-    said = check_places(label(sender, Labelled(number, 1000, 1, 1, 1, 1)))
+    said = check_places(label(sender, PrintedLabel(number, 1000, 1, 1, 1, 1)))
     assert f"of {name}for vault {name[:50]}" in said, "nothing is cut"
     assert contact in said
     assert "…" not in said.replace(name, "").replace(contact, "")
@@ -129,7 +131,7 @@ def test_every_label_is_whole_and_its_text_fits(name: str, contact: str, number:
 @given(st.text(st.characters(exclude_categories=["C"]), max_size=300), st.integers(1, 1000))
 def test_whatever_its_name_is_the_pages_are_whole(name: str, number: int) -> None:
     sender = Sender(MACHINE, name, name[:50], "/srv/<vault>&", SET, name)
-    ElementTree.fromstring(label(sender, Labelled(number, 1000, 1, 1, 1, 1)))
+    ElementTree.fromstring(label(sender, PrintedLabel(number, 1000, 1, 1, 1, 1)))
     for made in (page(sender, DISKS), slip(sender, DISKS)):
         assert "<script" not in re.sub(re.escape(f"{name}"), "", made).lower()
 

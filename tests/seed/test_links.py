@@ -9,7 +9,7 @@ import pytest
 
 from formats.monitor import Tally
 from seed.source.links import LINKS_MAX, led_to, real_place
-from seed.source.rules import Patterns, Rules
+from seed.source.rules import Patterns, SourceRules
 from seed.source.system import Walk
 
 if sys.platform == "win32":
@@ -24,11 +24,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def walked(folder: Path, *names: str, rules: Rules | None = None) -> tuple[list[str], Tally]:
+def walked(folder: Path, *names: str, rules: SourceRules | None = None) -> tuple[list[str], Tally]:
     """Return what a walk over items meets, relative to the folder, and what it tells."""
     tally = Tally()
     items = [real_place(str(folder / name)) for name in names]
-    paths = [Path("/", os.fsdecode(found.path)) for found in Walk(items, rules or Rules(), tally)]
+    paths = [Path("/", os.fsdecode(found.path)) for found in Walk(items, rules or SourceRules(), tally)]
     return [str(path.relative_to(folder)) for path in paths if path.is_relative_to(folder)][1:], tally
 
 
@@ -98,7 +98,7 @@ def test_a_chain_is_followed_as_far_as_the_kernel_does(folder: Path) -> None:
 
 def test_what_a_link_leads_to_may_be_excluded(folder: Path) -> None:
     (folder / "link").symlink_to("real")
-    met, _ = walked(folder, "link", rules=Rules(excludes=Patterns([f"{folder}/real/folder"])))
+    met, _ = walked(folder, "link", rules=SourceRules(excludes=Patterns([f"{folder}/real/folder"])))
     assert met == ["link", "real", "real/file"]
 
 

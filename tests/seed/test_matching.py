@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from formats.ids import content_id
-from formats.keyed.catalog import FILE, LOST, Entry
+from formats.keyed.catalog import FILE, LOST, CatalogEntry
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CONTENT
@@ -21,25 +21,25 @@ SEALER = ChunkSealer(MasterKey(bytes(32)))
 KIB = 1 << 10
 
 
-def large(size: int, regions: list[tuple[int, bytes]], cut: int) -> Entry:
+def large(size: int, regions: list[tuple[int, bytes]], cut: int) -> CatalogEntry:
     """A file of chunks of its own: data regions, cut into pieces of so many bytes."""
     data = b"".join(part for _, part in regions)
     parts = [data[at : at + cut] for at in range(0, len(data), cut)]
     extents = b"".join(struct.pack("<QQ", at, len(part)) for at, part in regions)
-    return Entry(
+    return CatalogEntry(
         b"file", FILE, size=size, extents=extents if len(data) < size else b"",
         chunks=b"".join(SEALER.chunk_id(CONTENT, part) for part in parts),
         lengths=b"".join(struct.pack("<I", len(part)) for part in parts),
     )  # fmt: skip
 
 
-def small(data: bytes) -> Entry:
-    return Entry(
+def small(data: bytes) -> CatalogEntry:
+    return CatalogEntry(
         b"file", FILE, size=len(data), chunks=bytes(range(32)), content=content_id(data, SEALER.content_key)
     )
 
 
-def is_held(path: Path, entry: Entry) -> bool:
+def is_held(path: Path, entry: CatalogEntry) -> bool:
     handle = os.open(path, os.O_RDONLY)
     try:
         return holds(handle, entry, SEALER)
@@ -94,15 +94,17 @@ def test_holes_equal_zeros_and_nothing_else(tmp_path: Path) -> None:
 def test_a_file_that_is_one_hole_and_a_file_without_bytes(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
-    assert is_held(path, Entry(b"file", FILE))
+    assert is_held(path, CatalogEntry(b"file", FILE))
     os.truncate(path, 1 << 40)
-    assert is_held(path, Entry(b"file", FILE, size=1 << 40))
+    assert is_held(path, CatalogEntry(b"file", FILE, size=1 << 40))
     with path.open("r+b") as file:
         file.seek(1 << 39)
         file.write(b"x")
-    assert not is_held(path, Entry(b"file", FILE, size=1 << 40))
+    assert not is_held(path, CatalogEntry(b"file", FILE, size=1 << 40))
 
 
 def test_what_was_lost_is_held_by_no_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
-    assert not is_held(tmp_path / "file", Entry(b"file", FILE, size=3, chunks=bytes(LOST), content=bytes(16)))
+    assert not is_held(
+        tmp_path / "file", CatalogEntry(b"file", FILE, size=3, chunks=bytes(LOST), content=bytes(16))
+    )

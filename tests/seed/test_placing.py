@@ -18,7 +18,7 @@ from formats.tables.archive import CONTENT_CLASS, Archive, parse
 from formats.tables.index import CONTENT, record_digest
 from seed.pipeline.packing import BufferPool, Packer, archive_size
 from seed.targets import disk_pool as placing
-from seed.targets.disk_writer import DiskWriter, Extent
+from seed.targets.disk_writer import DiskWriter, PointSize
 from tests.effort import examples
 
 KEY = MasterKey(bytes(32)).key_id
@@ -84,13 +84,13 @@ class Nobody:
         return ""
 
 
-def disk_set(shelves: Sequence[Shelf], attendant: Nobody, monitor: Tally, buffers: int) -> placing.DiskSet:
+def disk_set(shelves: Sequence[Shelf], attendant: Nobody, monitor: Tally, buffers: int) -> placing.DiskPool:
     def finish(disk: DiskWriter) -> None:
         assert isinstance(disk, Shelf)
         disk.done = True
 
-    return placing.DiskSet(
-        shelves, buffers, KEY, Extent(),  # type: ignore[arg-type]
+    return placing.DiskPool(
+        shelves, buffers, KEY, PointSize(),  # type: ignore[arg-type]
         attach=lambda _: attendant.further.pop(0),  # type: ignore[arg-type, return-value]
         finish=finish, attendant=attendant, monitor=monitor,
     )  # fmt: skip

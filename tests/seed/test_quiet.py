@@ -17,9 +17,9 @@ from formats.keyed.catalog import FILE  # noqa: E402
 from formats.keyed.slots import ChunkingParameters  # noqa: E402
 from formats.monitor import Tally  # noqa: E402
 from seed.plan.sampling.sample import Sample  # noqa: E402
-from seed.source.batch import Folders, read_batch, wanted  # noqa: E402
+from seed.source.batch import FolderOpener, read_batch, wanted  # noqa: E402
 from seed.source.quiet import open_quietly  # noqa: E402
-from seed.source.rules import CACHE_TAG_SIGNATURE, Rules  # noqa: E402
+from seed.source.rules import CACHE_TAG_SIGNATURE, SourceRules  # noqa: E402
 from seed.source.scan import measure  # noqa: E402
 from seed.source.system import Walk  # noqa: E402
 
@@ -49,11 +49,11 @@ def tree() -> Iterator[Path]:
 
 
 def walk(tree: Path) -> Walk:
-    return Walk([os.fsencode(tree)], Rules(exclude_caches=True), Tally())
+    return Walk([os.fsencode(tree)], SourceRules(exclude_caches=True), Tally())
 
 
 def read_small(tree: Path) -> None:
-    folders = Folders()
+    folders = FolderOpener()
     files = [wanted(found.looked) for found in walk(tree) if found.type == FILE and found.looked[7] < 100]
     assert len(files) == 3
     got = read_batch(files, memoryview(bytearray(1000)), bytes(32), folders)
@@ -77,7 +77,7 @@ def plan(tree: Path) -> None:
 
 
 def count(tree: Path) -> None:
-    assert measure([os.fsencode(tree)], Rules(exclude_caches=True), lambda *_: True)
+    assert measure([os.fsencode(tree)], SourceRules(exclude_caches=True), lambda *_: True)
 
 
 @pytest.mark.parametrize("act", [read_small, read_large, plan, count])

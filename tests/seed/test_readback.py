@@ -12,7 +12,7 @@ from formats.ids import digest
 from formats.layout import archive_name
 from formats.monitor import Tally
 from formats.store.local import LocalStore
-from seed.verify.readback import Folder, Keys, Readback, folders_on
+from seed.verify.readback import Folder, MasterKeys, Readback, folders_on
 from tests.vectors.documents import LABEL, signed
 from tests.vectors.keyed import MASTER
 from tests.vectors.tables import content, drawn
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Folder:
 
 def read_back(folder: Folder, monitor: Tally) -> Readback:
     with ThreadPoolExecutor(2) as pool:
-        read = Readback(folder, Keys([MASTER]), pool, memoryview(mmap.mmap(-1, 1 << 20)), monitor)
+        read = Readback(folder, MasterKeys([MASTER]), pool, memoryview(mmap.mmap(-1, 1 << 20)), monitor)
         read.run()
     return read
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.ids import ChunkId, ContentId
-from formats.keyed.catalog import FILE, Entry, PageRow, encode_entries, encode_page, pages
+from formats.keyed.catalog import FILE, CatalogEntry, PageRow, encode_entries, encode_page, pages
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.layout import archive_name
@@ -20,10 +20,10 @@ from formats.tables.archive import METADATA_CLASS, ArchiveBuilder
 from formats.tables.index import CATALOG, record_digest
 from formats.tables.sections import Section
 from seed.pipeline import remembered_contents as remembered
-from seed.pipeline.remembered_contents import Remembered
-from seed.pipeline.sealing import Known
+from seed.pipeline.remembered_contents import ContentsByHome
+from seed.pipeline.sealing import KnownChunks
 from seed.pipeline.small_file_table import SmallFiles
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from seed.points.points import Point
 
 MASTER = MasterKey.generate()
@@ -43,13 +43,13 @@ class World:
         self.store = MemoryStore()
         self.sections: list[Section] = []
         self.points: list[Point] = []
-        self.known = Known()
+        self.known = KnownChunks()
         self.known.add_all(BUNDLES[:3])
 
     def point(self, *files: tuple[int, int]) -> None:
         """Add a point of files with these contents, each in a bundle."""
         entries = [
-            Entry(b"%05d" % n, FILE, size=1, content=content(n), chunks=BUNDLES[bundle], offset=n)
+            CatalogEntry(b"%05d" % n, FILE, size=1, content=content(n), chunks=BUNDLES[bundle], offset=n)
             for n, bundle in sorted(files)
         ]
         raw = encode_entries(entries)
@@ -69,10 +69,10 @@ class World:
 
     def taught(self, monitor: Tally | None = None) -> dict[int, tuple[ChunkId, int]]:
         small = SmallFiles()
-        union = Union([self.store])
+        union = LayeredStore([self.store])
         told = monitor or Tally()
         points, sections = self.points, lambda: iter(self.sections)
-        Remembered(self.path, SEALER, points, sections, union, told).teach(small, self.known)
+        ContentsByHome(self.path, SEALER, points, sections, union, told).teach(small, self.known)
         found = {n: small.get(content(n)) for n in range(40)}
         return {n: (place[0].id, place[1]) for n, place in found.items() if place and place[0].id}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from formats.keyed.keys import MasterKey
-from seed.source.system import Folders, Wanted, read_batch
+from seed.source.system import FolderOpener, Wanted, read_batch
 
 if sys.platform == "win32":
     pytest.skip("trees are not read on Windows yet", allow_module_level=True)
@@ -42,7 +42,7 @@ def test_a_rewritten_file_of_the_same_length_has_not_stayed(tmp_path: Path, disg
     rewrite(path)
     if disguised:
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    space, folders = memoryview(bytearray(10)), Folders()
+    space, folders = memoryview(bytearray(10)), FolderOpener()
     got = read_batch(files, space, KEY, folders)
     folders.close()
     assert bytes(space) == b"afterbegun"

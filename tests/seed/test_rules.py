@@ -7,7 +7,7 @@ import pytest
 
 from formats.keyed.catalog import sort_key
 from formats.monitor import Tally
-from seed.source.rules import CACHE_TAG_SIGNATURE, Patterns, Rules, outermost
+from seed.source.rules import CACHE_TAG_SIGNATURE, Patterns, SourceRules, outermost
 from seed.source.system import Walk
 
 MATCHES = [
@@ -49,10 +49,10 @@ def test_outermost_paths_are_sorted_and_not_inside_each_other() -> None:
     assert outermost([b"/a", b"/"]) == [b"/"]
 
 
-def walked(root: Path, rules: Rules | None = None) -> tuple[list[bytes], Tally]:
+def walked(root: Path, rules: SourceRules | None = None) -> tuple[list[bytes], Tally]:
     tally = Tally()
     below = os.fsencode(root).strip(b"/") + b"/"
-    paths = [f.path for f in Walk([os.fsencode(root)], rules or Rules(), tally)]
+    paths = [f.path for f in Walk([os.fsencode(root)], rules or SourceRules(), tally)]
     return [p[len(below) :] for p in paths if p.startswith(below)], tally
 
 
@@ -72,14 +72,14 @@ def test_entries_come_sorted_by_components_with_their_folders_first(tree: Path) 
 
 def test_the_folders_above_come_once_each(tree: Path) -> None:
     roots = [os.fsencode(tree / "a"), os.fsencode(tree / "b")]
-    paths = [f.path for f in Walk(roots, Rules(), Tally())]
+    paths = [f.path for f in Walk(roots, SourceRules(), Tally())]
     assert len(paths) == len(set(paths))
     assert paths == sorted(paths, key=sort_key)
     assert os.fsencode(tree).strip(b"/") in paths
 
 
 def test_what_is_excluded_is_left_out_with_all_below(tree: Path) -> None:
-    assert walked(tree, Rules(excludes=Patterns(["y", "*.txt"])))[0] == [b"a", b"a/x", b"a-b", b"b"]
+    assert walked(tree, SourceRules(excludes=Patterns(["y", "*.txt"])))[0] == [b"a", b"a/x", b"a-b", b"b"]
 
 
 def test_caches_are_left_out_only_when_asked_for(tree: Path) -> None:
@@ -87,7 +87,7 @@ def test_caches_are_left_out_only_when_asked_for(tree: Path) -> None:
     (tree / "a.d").mkdir()
     (tree / "a.d" / "CACHEDIR.TAG").write_bytes(b"no signature")
     assert b"a/x" in walked(tree)[0]
-    paths, tally = walked(tree, Rules(exclude_caches=True))
+    paths, tally = walked(tree, SourceRules(exclude_caches=True))
     assert b"a" in paths
     assert b"a/x" not in paths
     assert b"a.d/CACHEDIR.TAG" in paths
@@ -96,6 +96,6 @@ def test_caches_are_left_out_only_when_asked_for(tree: Path) -> None:
 
 def test_own_folders_are_left_out_with_a_notice(tree: Path) -> None:
     status = os.stat(tree / "a")
-    paths, tally = walked(tree, Rules(pruned=frozenset([(status.st_dev, status.st_ino)])))
+    paths, tally = walked(tree, SourceRules(pruned=frozenset([(status.st_dev, status.st_ino)])))
     assert paths == [b"a", b"a-b", b"a.txt", b"b"]
     assert len(tally.notices) == 1

@@ -19,9 +19,9 @@ from formats.tables.index import CONTENT
 from seed.plan.estimate import DAY, Estimate, advised, disks_of, plan, preparing, seed_size
 from seed.plan.sampling.alike import ALIKE_MAX, Alike
 from seed.plan.sampling.draws import Draws
-from seed.plan.sampling.sample import PLACE_FILES, Population, Sample, Sampled
+from seed.plan.sampling.sample import PLACE_FILES, Population, Sample, SampleResult
 from seed.plan.sampling.share import Share, Stratum, together
-from seed.source.rules import Rules
+from seed.source.rules import SourceRules
 from seed.source.system import Walk
 from tests.effort import examples
 
@@ -101,9 +101,9 @@ def test_files_of_one_length_cannot_fill_the_memory(tmp_path: Path) -> None:
     assert len(alike._lengths[4096]) == ALIKE_MAX
 
 
-def sampled_from(folder: Path, seed: int = 1, *, thorough: bool = False) -> Sampled:
+def sampled_from(folder: Path, seed: int = 1, *, thorough: bool = False) -> SampleResult:
     sample, monitor = Sample(ChunkingParameters(), random.Random(seed), 3, thorough), Tally()
-    sample.take_in(Walk([os.fsencode(folder)], Rules(), monitor), monitor)
+    sample.take_in(Walk([os.fsencode(folder)], SourceRules(), monitor), monitor)
     return sample.look(monitor)
 
 
@@ -166,7 +166,7 @@ def test_large_files_are_read_through_if_that_is_little_or_wished(
 def test_a_large_file_that_cannot_be_read_is_told_and_not_counted(tmp_path: Path) -> None:
     two_images(tmp_path)
     sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3), Tally()
-    sample.take_in(Walk([os.fsencode(tmp_path)], Rules(), monitor), monitor)
+    sample.take_in(Walk([os.fsencode(tmp_path)], SourceRules(), monitor), monitor)
     (tmp_path / "second").unlink()
     found = sample.look(monitor)
     assert [(f.code, f.subject) for f in monitor.findings] == [
@@ -194,7 +194,7 @@ def test_a_walk_that_is_stopped_reads_no_further(tmp_path: Path) -> None:
 
     sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3, thorough=True), Stopped()
     with pytest.raises(Interrupted):
-        sample.take_in(Walk([os.fsencode(tmp_path)], Rules(), monitor), monitor)
+        sample.take_in(Walk([os.fsencode(tmp_path)], SourceRules(), monitor), monitor)
     assert monitor.done < 10 * MIB
 
 
@@ -251,7 +251,7 @@ def test_of_very_many_tiny_files_few_are_opened(tmp_path: Path, monkeypatch: pyt
         (tmp_path / f"{number:04}").write_bytes(b"%d" % number * 3)
     monkeypatch.setattr("seed.plan.sampling.sample.OPENED_MAX", 5000)
     sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3), Tally()
-    sample.take_in(Walk([os.fsencode(tmp_path)], Rules(), monitor), monitor)
+    sample.take_in(Walk([os.fsencode(tmp_path)], SourceRules(), monitor), monitor)
     assert max(len(place.paths) for place in sample._places.values()) <= PLACE_FILES
     assert sample.look(monitor).population.files == 3000
     assert monitor.done < 5000 * 12 + PLACE_FILES * 12
@@ -269,7 +269,7 @@ def test_nothing_comes_to_nothing(tmp_path: Path) -> None:
 def test_a_file_that_goes_meanwhile_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a" * 1000)
     sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3), Tally()
-    sample.take_in(Walk([os.fsencode(tmp_path)], Rules(), monitor), monitor)
+    sample.take_in(Walk([os.fsencode(tmp_path)], SourceRules(), monitor), monitor)
     (tmp_path / "a").unlink()
     assert sample.look(monitor).content.stored == Share(1.0)
 
@@ -277,9 +277,9 @@ def test_a_file_that_goes_meanwhile_is_passed_over(tmp_path: Path) -> None:
 # What follows from a sample.
 
 
-def of(size: int, stored: float = 0.5, error: float = 0.01) -> Sampled:
+def of(size: int, stored: float = 0.5, error: float = 0.01) -> SampleResult:
     content = Stratum(size, Share(0.1, 0.01), Share(stored, error), 0.9 * size * 8e-9)
-    return Sampled(Population(10**6, 10**6, size, 10.0), content, True)
+    return SampleResult(Population(10**6, 10**6, size, 10.0), content, True)
 
 
 def test_the_seed_is_what_is_left_and_says_how_sure_that_is() -> None:

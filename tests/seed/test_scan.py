@@ -10,7 +10,7 @@ import pytest
 from formats.keyed.catalog import FILE
 from formats.monitor import Tally
 from seed.source import scan
-from seed.source.rules import CACHE_TAG_SIGNATURE, Patterns, Rules
+from seed.source.rules import CACHE_TAG_SIGNATURE, Patterns, SourceRules
 from seed.source.scan import measure
 from seed.source.system import Walk
 
@@ -32,13 +32,13 @@ class Told:
         return len(self.told) < self.last
 
 
-def counted(roots: list[bytes], rules: Rules) -> tuple[int, int]:
+def counted(roots: list[bytes], rules: SourceRules) -> tuple[int, int]:
     told = Told()
     assert measure(roots, rules, told)
     return told.told[-1]
 
 
-def walked(roots: list[bytes], rules: Rules) -> tuple[int, int]:
+def walked(roots: list[bytes], rules: SourceRules) -> tuple[int, int]:
     """The same by the walk itself: the files of the catalog, and what is not a hole of each inode."""
     files = [found.described() for found in Walk(roots, rules, Tally()) if found.type == FILE]
     sizes = {}
@@ -71,13 +71,13 @@ def tree(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "rules",
     [
-        Rules(),
-        Rules(excludes=Patterns(["*.log", "2", "/**/6/1"])),
-        Rules(exclude_caches=True, excludes=Patterns(["linked*"])),
-        Rules(one_file_system=True),
+        SourceRules(),
+        SourceRules(excludes=Patterns(["*.log", "2", "/**/6/1"])),
+        SourceRules(exclude_caches=True, excludes=Patterns(["linked*"])),
+        SourceRules(one_file_system=True),
     ],
 )
-def test_it_agrees_with_the_walk(tree: Path, rules: Rules) -> None:
+def test_it_agrees_with_the_walk(tree: Path, rules: SourceRules) -> None:
     root = os.fsencode(tree)
     for roots in ([root], [root + b"/3", root + b"/3/1", root + b"/linked.txt", root + b"/fifo"]):
         assert counted(roots, rules) == walked(roots, rules)
@@ -85,32 +85,32 @@ def test_it_agrees_with_the_walk(tree: Path, rules: Rules) -> None:
 
 def test_own_folders_are_not_counted(tree: Path) -> None:
     status = os.stat(tree / "1")
-    rules = Rules(pruned=frozenset([(status.st_dev, status.st_ino)]))
+    rules = SourceRules(pruned=frozenset([(status.st_dev, status.st_ino)]))
     assert counted([os.fsencode(tree)], rules) == walked([os.fsencode(tree)], rules)
 
 
 def test_holes_are_not_counted_and_linked_files_once(tree: Path) -> None:
-    before = counted([os.fsencode(tree)], Rules())
+    before = counted([os.fsencode(tree)], SourceRules())
     assert before[1] < 1 << 20
     os.link(tree / "4/1/25.txt", tree / "again")
-    assert counted([os.fsencode(tree)], Rules()) == (before[0] + 1, before[1])
+    assert counted([os.fsencode(tree)], SourceRules()) == (before[0] + 1, before[1])
 
 
 def test_it_tells_in_between_and_stops_when_told(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "SEEN_EVERY", 0.0)
     monkeypatch.setattr(scan, "LOOK_EVERY", 10)
     all_of_it, some = Told(), Told(3)
-    assert measure([os.fsencode(tree)], Rules(), all_of_it)
+    assert measure([os.fsencode(tree)], SourceRules(), all_of_it)
     assert all_of_it.told == sorted(all_of_it.told)
     assert len(all_of_it.told) > 20
-    assert not measure([os.fsencode(tree)], Rules(), some)
+    assert not measure([os.fsencode(tree)], SourceRules(), some)
     assert some.told == all_of_it.told[:3]
 
 
 def test_what_cannot_be_looked_at_is_passed(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert counted([b"/there/is/no/such/path", os.fsencode(tree / "0")], Rules())[0] > 0
+    assert counted([b"/there/is/no/such/path", os.fsencode(tree / "0")], SourceRules())[0] > 0
     monkeypatch.setattr(os, "scandir", _refused)
-    assert counted([os.fsencode(tree)], Rules()) == (0, 0)
+    assert counted([os.fsencode(tree)], SourceRules()) == (0, 0)
 
 
 def _refused(path: bytes) -> None:
@@ -119,5 +119,5 @@ def _refused(path: bytes) -> None:
 
 def test_it_never_leaves_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "away").symlink_to("/usr")
-    assert counted([os.fsencode(tmp_path / "away")], Rules()) == (0, 0)
+    assert counted([os.fsencode(tmp_path / "away")], SourceRules()) == (0, 0)
     assert stat.S_ISLNK(os.lstat(tmp_path / "away").st_mode)

@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 
 from formats.errors import UsageError
 from seed.home.schedule import Schedule, parse_daily, parse_weekly
-from seed.home.timers import TASK, Job, calendars, launchd, systemd, windows
+from seed.home.timers import TASK, TimerJob, calendars, launchd, systemd, windows
 from tests import facilities
 
 DATA = Path(__file__).parent / "timers"
 DAILY = Schedule(times=(540, 780, 1260))
 WEEKLY = Schedule(times=(1320,), days=(5, 6), every=2, since=date(2026, 11, 25).toordinal())
-JOB = Job("/opt/off seed/bin/seed", ("backup", "--scheduled"), '/var/lib/100% "home"/$seed')
+JOB = TimerJob("/opt/off seed/bin/seed", ("backup", "--scheduled"), '/var/lib/100% "home"/$seed')
 MOMENTS = st.integers(1_767_225_600, 2_208_988_800).map(lambda at: datetime.fromtimestamp(at, UTC))
-ON_WINDOWS = Job(r"C:\Program Files\offseed\seed.exe", ("backup", "--scheduled"), r"C:\ProgramData\offseed")
+ON_WINDOWS = TimerJob(
+    r"C:\Program Files\offseed\seed.exe", ("backup", "--scheduled"), r"C:\ProgramData\offseed"
+)
 
 
 def test_times_and_days_are_read_as_people_write_them() -> None:
@@ -115,7 +117,7 @@ def test_systemd_takes_them(tmp_path: Path, schedule: Schedule) -> None:
     facilities.insist("systemd-analyze")
     program = shutil.which("true")
     assert program is not None
-    job = Job(program, JOB.arguments, JOB.home)
+    job = TimerJob(program, JOB.arguments, JOB.home)
     for name, text in systemd(schedule, job).items():
         (tmp_path / name).write_text(text)
     units = [str(path) for path in tmp_path.iterdir()]

@@ -12,26 +12,26 @@ from formats.keyed.keys import MasterKey
 from formats.tables.archive import CONTENT_CLASS, Archive, parse, smallest_for
 from formats.tables.index import CONTENT
 from seed.pipeline import sealing
-from seed.pipeline.chunking import Buffers, Sealed, Unit
+from seed.pipeline.chunking import Buffers, PendingChunk, Sealed
 from seed.pipeline.packing import Buffer, BufferPool, Packer
-from seed.pipeline.sealing import Known, Sealing
+from seed.pipeline.sealing import KnownChunks, Sealing
 
 MASTER = MasterKey(bytes(range(32)))
 
 
-def units(sizes: list[int]) -> list[Unit]:
+def units(sizes: list[int]) -> list[PendingChunk]:
     found = []
     for size in sizes:
         buffer = Buffers(size).take()
         buffer.data[:] = random.Random(size).randbytes(size)
-        found.append(Unit(buffer.data, size, buffer))
+        found.append(PendingChunk(buffer.data, size, buffer))
     return found
 
 
-def keep_in(out: list[Sealed]) -> Callable[[Unit, Sealed], None]:
+def keep_in(out: list[Sealed]) -> Callable[[PendingChunk, Sealed], None]:
     """Records are good until they were handed on."""
 
-    def keep(_: Unit, sealed: Sealed) -> None:
+    def keep(_: PendingChunk, sealed: Sealed) -> None:
         record = None if sealed.record is None else bytes(sealed.record)
         out.append(replace(sealed, record=record))
 
@@ -41,7 +41,7 @@ def keep_in(out: list[Sealed]) -> Callable[[Unit, Sealed], None]:
 def test_units_come_out_in_order_and_open_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "IN_FLIGHT_MAX", 100_000)
     sealer, out = ChunkSealer(MASTER), list[Sealed]()
-    stage = Sealing(sealer, Known(), CONTENT, keep_in(out))
+    stage = Sealing(sealer, KnownChunks(), CONTENT, keep_in(out))
     sizes = [random.Random(7).randrange(1, 60_000) for _ in range(60)]
     given = units(sizes)
     raws = [bytes(u.raw or b"") for u in given]
@@ -58,7 +58,7 @@ def test_units_come_out_in_order_and_open_again(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_chunk_is_stored_once_and_a_known_one_not_at_all() -> None:
-    sealer, out, known = ChunkSealer(MASTER), list[Sealed](), Known()
+    sealer, out, known = ChunkSealer(MASTER), list[Sealed](), KnownChunks()
     first, again, old = units([100, 100, 200])
     known.add_all([sealer.chunk_id(CONTENT, old.raw or b"")])
     stage = Sealing(sealer, known, CONTENT, keep_in(out))

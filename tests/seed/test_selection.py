@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats.keyed.catalog import FILE, FOLDER, Entry, sort_key
+from formats.keyed.catalog import FILE, FOLDER, CatalogEntry, sort_key
 from seed.points.selection import Selection
 from seed.source.rules import Patterns
 
@@ -12,11 +12,11 @@ PATHS = st.lists(NAMES, min_size=1, max_size=4).map(b"/".join)
 GLOBS = st.lists(st.sampled_from(["a", "b", "/a", "*.py", "a/b", "/b/*", "zzz"]), min_size=1, max_size=2)
 
 
-def catalog(files: set[bytes]) -> list[Entry]:
+def catalog(files: set[bytes]) -> list[CatalogEntry]:
     """Rows as a catalog has them: every folder before what lies in it, a long file in two rows."""
     folders = {b"/".join(f.split(b"/")[:n]) for f in files for n in range(f.count(b"/") + 1)} | {b""}
-    rows = [Entry(p, FOLDER) for p in folders]
-    rows += [Entry(f, FILE, part=part) for f in files - folders for part in (0, 1)]
+    rows = [CatalogEntry(p, FOLDER) for p in folders]
+    rows += [CatalogEntry(f, FILE, part=part) for f in files - folders for part in (0, 1)]
     return sorted(rows, key=lambda e: (sort_key(e.path), e.part))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from formats.keyed.catalog import FILE, FOLDER, Entry
+from formats.keyed.catalog import FILE, FOLDER, CatalogEntry
 from formats.monitor import Tally
 from seed.restore.tree.system import TreeWriter
 from tests.journeys.stage import NOBODY
@@ -27,7 +27,7 @@ def restored(target: Path, mode: int, kind: int = FILE, **members: Any) -> tuple
     """Return the mode of an entry that is restored with this one, and what is told about it."""
     told = Tally()
     tree = TreeWriter(str(target), told, overwrite=False)
-    entry = Entry(b"program", kind, mode=mode, uid=os.geteuid(), gid=os.getegid())._replace(**members)
+    entry = CatalogEntry(b"program", kind, mode=mode, uid=os.geteuid(), gid=os.getegid())._replace(**members)
     if kind == FOLDER:
         tree.make_folder(entry.path)
         tree.finish_folder(entry, entry.path)

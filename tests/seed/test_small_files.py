@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.ids import ChunkId, ContentId
-from seed.pipeline.chunking import Unit
-from seed.pipeline.sealing import Known
+from seed.pipeline.chunking import PendingChunk
+from seed.pipeline.sealing import KnownChunks
 from seed.pipeline.small_file_table import SmallFiles
 from seed.tables import id_table
 
@@ -24,8 +24,8 @@ def small_levels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 5), st.integers(0, 2**32 - 1)), max_size=400))
 def test_it_is_a_dict(puts: list[tuple[int, int, int]]) -> None:
-    table, model = SmallFiles(), dict[int, tuple[Unit, int]]()
-    bundles = [Unit(None, 0, None) for _ in range(6)]
+    table, model = SmallFiles(), dict[int, tuple[PendingChunk, int]]()
+    bundles = [PendingChunk(None, 0, None) for _ in range(6)]
     for key, bundle, offset in puts:
         if key not in model:
             model[key] = bundles[bundle], offset
@@ -36,7 +36,7 @@ def test_it_is_a_dict(puts: list[tuple[int, int, int]]) -> None:
 
 
 def test_it_grows_and_forgets_nothing() -> None:
-    table, bundle = SmallFiles(), Unit(None, 0, None)
+    table, bundle = SmallFiles(), PendingChunk(None, 0, None)
     for number in range(20_000):
         table.put(content(number), bundle, number)
     assert all(table.get(content(n)) == (bundle, n) for n in range(20_000))
@@ -44,7 +44,7 @@ def test_it_grows_and_forgets_nothing() -> None:
 
 
 def test_keys_that_begin_alike_are_told_apart() -> None:
-    table, bundle = SmallFiles(), Unit(None, 0, None)
+    table, bundle = SmallFiles(), PendingChunk(None, 0, None)
     keys = [ContentId(bytes(8) + bytes([n]) * 8) for n in range(1, 200)]
     for number, key in enumerate(keys):
         table.put(key, bundle, number)
@@ -53,10 +53,10 @@ def test_keys_that_begin_alike_are_told_apart() -> None:
 
 
 def test_what_is_learnt_lies_in_known_bundles_and_the_first_place_stays() -> None:
-    table, known = SmallFiles(), Known()
+    table, known = SmallFiles(), KnownChunks()
     held, gone = ChunkId(b"\1" * 32), ChunkId(b"\2" * 32)
     known.add_all([held])
-    own = Unit(None, 0, None)
+    own = PendingChunk(None, 0, None)
     table.put(content(0), own, 7)
     rows = [(content(n), held if n % 3 else gone, n) for n in range(90)]
     for start in (*range(0, 90, 15), *range(0, 90, 15)):

@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.ids import ArchiveName, ChunkId, digest
-from formats.keyed.catalog import FILE, Entry, in_parts
+from formats.keyed.catalog import FILE, CatalogEntry, in_parts
 from formats.tables.archive import CONTENT_CLASS, FOOTER, HEAD
 from formats.tables.holdings import Holding
-from formats.tables.index import CONTENT, Row, encode_row
+from formats.tables.index import CONTENT, IndexRow, encode_row
 from formats.tables.sections import Section
 from seed.tables.disk_spread import Spread
 from tests.effort import examples
 
 
 def section(chunks: list[ChunkId]) -> Section:
-    rows = [Row(c, bytes(16), HEAD.size + n, 1, CONTENT) for n, c in enumerate(chunks)]
+    rows = [IndexRow(c, bytes(16), HEAD.size + n, 1, CONTENT) for n, c in enumerate(chunks)]
     index = b"".join(map(encode_row, rows))
     size = HEAD.size + len(chunks) + len(index) + FOOTER.size
     return Section(Holding(ArchiveName(digest(index)), digest(index), size, len(rows), CONTENT_CLASS), index)
@@ -31,7 +31,7 @@ def test_it_counts_as_a_loop_does(disks: int, files: list[int], seed: int) -> No
     spread, whole, counted = Spread(), 0, 0
     for number, count in enumerate(files):
         own = noise.choices(chunks, k=count)
-        entry = Entry(b"%d" % number, FILE, chunks=b"".join(own), lengths=b"\1\0\0\0" * count)
+        entry = CatalogEntry(b"%d" % number, FILE, chunks=b"".join(own), lengths=b"\1\0\0\0" * count)
         spread.add(list(in_parts(entry)))
         if own:
             counted += 1
@@ -43,7 +43,7 @@ def test_it_counts_as_a_loop_does(disks: int, files: list[int], seed: int) -> No
 def test_a_file_of_several_rows_is_one_file() -> None:
     chunks = [ChunkId(random.Random(n).randbytes(32)) for n in range(5000)]
     spread = Spread()
-    entry = Entry(b"long", FILE, chunks=b"".join(chunks), lengths=b"\1\0\0\0" * 5000)
+    entry = CatalogEntry(b"long", FILE, chunks=b"".join(chunks), lengths=b"\1\0\0\0" * 5000)
     spread.add(list(in_parts(entry)))
     assert spread.whole({1: [section(chunks[:4999])], 2: [section(chunks[4999:])]}) == 0.0
     assert spread.whole({1: [section(chunks)]}) == 1.0

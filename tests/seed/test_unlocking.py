@@ -25,7 +25,7 @@ from formats.keyed.slots import (
 from formats.monitor import Tally
 from formats.store.memory import MemoryStore
 from seed.points import machine_keys as machines
-from seed.points.layered_store import Union
+from seed.points.layered_store import LayeredStore
 from tests.vectors.keyed import LOW_COST, PASSPHRASE
 
 OWN, OTHER = MachineId("b" * 32), MachineId("f" * 32)
@@ -70,7 +70,7 @@ def test_dear_slots_of_others_are_not_tried_once_ones_own_is_open(tried: list[Sl
     store = MemoryStore()
     put(store, OTHER, 1, *(slot(secrets.token_hex(16), cost=DEAREST) for _ in range(SLOTS_MAX)))
     put(store, OWN, 1, slot())
-    (opened,) = machines.unlock(Union([store]), PASSPHRASE, None, Tally())
+    (opened,) = machines.unlock(LayeredStore([store]), PASSPHRASE, None, Tally())
     assert (opened.machine, opened.master) == (OWN, MASTER)
     assert {s.cost for s in tried} == {LOW_COST}
 
@@ -82,7 +82,7 @@ def test_many_slots_of_others_are_not_tried_before_ones_own(tried: list[Slot]) -
     for number in range(1, 9):
         put(store, OTHER, number, *[foreign] * SLOTS_MAX)
     put(store, OWN, 1, slot())
-    assert [m.machine for m in machines.unlock(Union([store]), PASSPHRASE, None, Tally())] == [OWN]
+    assert [m.machine for m in machines.unlock(LayeredStore([store]), PASSPHRASE, None, Tally())] == [OWN]
     assert len(tried) <= SLOTS_MAX + 3
 
 
@@ -91,7 +91,7 @@ def test_one_passphrase_opens_all_machines_that_have_it(tried: list[Slot]) -> No
     other = MasterKey(bytes(32))
     put(store, OWN, 1, slot())
     put(store, OTHER, 1, *[slot("quite another passphrase")] * 3, slot(master=other))
-    opened = machines.unlock(Union([store]), PASSPHRASE, None, Tally())
+    opened = machines.unlock(LayeredStore([store]), PASSPHRASE, None, Tally())
     assert {m.machine: m.master for m in opened} == {OWN: MASTER, OTHER: other}
 
 
@@ -100,7 +100,7 @@ def test_a_slot_that_breaks_the_rules_spoils_no_other(tried: list[Slot]) -> None
     store, heard = MemoryStore(), Tally()
     put(store, OTHER, 1, slot(cost=KdfCost(memory_kib=1, time=1, lanes=1)), slot())
     put(store, OWN, 1, slot())
-    assert len(machines.unlock(Union([store]), PASSPHRASE, None, heard)) == 2
+    assert len(machines.unlock(LayeredStore([store]), PASSPHRASE, None, heard)) == 2
     assert heard.findings == []
 
 
@@ -109,7 +109,7 @@ def test_where_nothing_opens_it_is_told_why(tried: list[Slot]) -> None:
     put(store, OWN, 1, slot(cost=KdfCost(memory_kib=1, time=1, lanes=1)))
     put(store, OTHER, 1, slot("quite another passphrase"))
     with pytest.raises(PassphraseError) as caught:
-        machines.unlock(Union([store]), PASSPHRASE, None, heard)
+        machines.unlock(LayeredStore([store]), PASSPHRASE, None, heard)
     assert caught.value.code == "passphrase-wrong"
     assert [f.code for f in heard.findings] == ["SLOT-2"]
 
@@ -156,7 +156,7 @@ def test_slots_of_machines_that_nobody_knows_come_last(tried: list[Slot]) -> Non
         put(store, MachineId(secrets.token_hex(16)), 1, *[FORGED] * SLOTS_MAX)
     own = keyed(10, slot(), store=store)
     heard = Tally()
-    assert [m.machine for m in machines.unlock(Union([store]), PASSPHRASE, None, heard)] == [own]
+    assert [m.machine for m in machines.unlock(LayeredStore([store]), PASSPHRASE, None, heard)] == [own]
     assert len(tried) <= 1 + machines.GUESSES_FURTHER
     assert any("401 machines" in notice for notice in heard.notices)
     left = 400 * SLOTS_MAX - (len(tried) - 1)
@@ -173,7 +173,7 @@ def test_forged_machines_come_after_those_that_were_there_before(tried: list[Slo
     own = keyed(10, slot(), store=store)
     for _ in range(200):
         keyed(20, FORGED, store=store)
-    assert [m.machine for m in machines.unlock(Union([store]), PASSPHRASE, None, Tally())] == [own]
+    assert [m.machine for m in machines.unlock(LayeredStore([store]), PASSPHRASE, None, Tally())] == [own]
     assert len(tried) <= 1 + machines.GUESSES_FURTHER
 
 
@@ -182,7 +182,7 @@ def test_forged_slots_in_a_machines_own_folder_come_after_those_that_it_signed(t
     own = keyed(10, slot(), store=store, key=key)
     for number in range(2, 402):
         put(store, own, number, *[FORGED] * SLOTS_MAX)
-    assert [m.machine for m in machines.unlock(Union([store]), PASSPHRASE, None, Tally())] == [own]
+    assert [m.machine for m in machines.unlock(LayeredStore([store]), PASSPHRASE, None, Tally())] == [own]
     assert len(tried) == 1
 
 
@@ -196,7 +196,7 @@ def test_without_its_membership_a_machines_oldest_slots_come_first(tried: list[S
         put(store, own, number, *[FORGED] * SLOTS_MAX)
     for name in store.objects:
         store.times.setdefault(name, 20)
-    assert [m.machine for m in machines.unlock(Union([store]), PASSPHRASE, None, Tally())] == [own]
+    assert [m.machine for m in machines.unlock(LayeredStore([store]), PASSPHRASE, None, Tally())] == [own]
     assert len(tried) == 1
 
 
@@ -205,8 +205,10 @@ def test_a_fingerprint_tries_one_machine_alone(tried: list[Slot]) -> None:
     other, own = keyed(1, slot(), store=store), keyed(2, slot(), store=store)
     for typed in (own, fingerprint(own), fingerprint(own).upper()):
         tried.clear()
-        assert [m.machine for m in machines.unlock(Union([store]), PASSPHRASE, typed, Tally())] == [own]
+        assert [m.machine for m in machines.unlock(LayeredStore([store]), PASSPHRASE, typed, Tally())] == [
+            own
+        ]
         assert len(tried) == 1
     with pytest.raises(PassphraseError):
-        machines.unlock(Union([store]), PASSPHRASE, fingerprint(MachineId("0" * 32)), Tally())
+        machines.unlock(LayeredStore([store]), PASSPHRASE, fingerprint(MachineId("0" * 32)), Tally())
     assert other != own

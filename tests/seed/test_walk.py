@@ -12,8 +12,8 @@ import pytest
 from formats.keyed.catalog import FILE, FOLDER, PATH_MAX, sort_key
 from formats.monitor import Tally
 from seed.source import levels, posix
-from seed.source.rules import Rules
-from seed.source.system import Found, Walk, data_extents, read_into
+from seed.source.rules import SourceRules
+from seed.source.system import FoundEntry, Walk, data_extents, read_into
 
 if sys.platform != "linux":
     pytest.skip("counts handles in /proc", allow_module_level=True)
@@ -27,12 +27,12 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def met(tree: Path, moment: str, act: Callable[[Path], object]) -> tuple[dict[str, Found], Tally]:
+def met(tree: Path, moment: str, act: Callable[[Path], object]) -> tuple[dict[str, FoundEntry], Tally]:
     """Walk, and do something once `moment` was met; what came, by name below the tree."""
     tally = Tally()
-    found: dict[str, Found] = {}
+    found: dict[str, FoundEntry] = {}
     before = b""
-    for one in Walk([os.fsencode(tree)], Rules(), tally):
+    for one in Walk([os.fsencode(tree)], SourceRules(), tally):
         assert sort_key(one.path) > before
         before = sort_key(one.path)
         name = os.path.relpath("/" + os.fsdecode(one.path), tree)
@@ -44,7 +44,7 @@ def met(tree: Path, moment: str, act: Callable[[Path], object]) -> tuple[dict[st
     return {name: one for name, one in found.items() if not name.startswith("..")}, tally
 
 
-def content(found: Found, tally: Tally) -> bytes:
+def content(found: FoundEntry, tally: Tally) -> bytes:
     """What an export would read, waiting for nothing."""
     try:
         handle = found.open()
@@ -127,7 +127,7 @@ def test_a_root_and_a_folder_above_it_may_vanish(tree: Path) -> None:
         return [os.fsencode(tree / name) for name in names]
 
     tally = Tally()
-    paths = [f.path for f in Walk(roots("a", "gone", "none/below", "b/one/below", "c"), Rules(), tally)]
+    paths = [f.path for f in Walk(roots("a", "gone", "none/below", "b/one/below", "c"), SourceRules(), tally)]
     assert os.fsencode(tree / "c/file")[1:] in paths
     assert [f.subject for f in tally.findings] == [str(tree / n) for n in ("b/one", "gone", "none")]
 
@@ -136,7 +136,7 @@ def test_a_folder_above_a_root_that_became_a_link_is_not_followed(tree: Path) ->
     (tree / "b").rename(tree / "d")
     (tree / "b").symlink_to("d")
     tally = Tally()
-    paths = [f.path for f in Walk([os.fsencode(tree / "b/sub")], Rules(), tally)]
+    paths = [f.path for f in Walk([os.fsencode(tree / "b/sub")], SourceRules(), tally)]
     assert not any(b"/b" in path[len(os.fsencode(tree)) - 1 :] for path in paths)
     assert [f.subject for f in tally.findings] == [str(tree / "b")]
 
@@ -160,7 +160,7 @@ def test_a_tree_deeper_than_handles_may_be_held(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     held = 0
     kinds = []
-    for found in Walk([os.fsencode(tmp_path)], Rules(), tally):
+    for found in Walk([os.fsencode(tmp_path)], SourceRules(), tally):
         kinds.append(found.type)
         held = max(held, len(os.listdir("/proc/self/fd")) - before)
     assert tally.findings == []
@@ -178,7 +178,7 @@ def test_a_tree_is_walked_with_few_handles(tmp_path: Path, allowed: int) -> None
     held, kinds, tally = 0, [], Tally()
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, usual[1]))
     try:
-        for found in Walk([os.fsencode(tmp_path)], Rules(), tally):
+        for found in Walk([os.fsencode(tmp_path)], SourceRules(), tally):
             kinds.append(found.type)
             held = max(held, len(os.listdir("/proc/self/fd")) - before)
     finally:
@@ -199,7 +199,7 @@ def test_a_path_too_long_to_be_kept_is_a_finding_and_costs_what_lies_below(tmp_p
     os.close(folder)
     (tmp_path / "z").write_text("the rest")
     tally = Tally()
-    paths = [found.path for found in Walk([os.fsencode(tmp_path)], Rules(), tally)]
+    paths = [found.path for found in Walk([os.fsencode(tmp_path)], SourceRules(), tally)]
     assert max(map(len, paths)) <= PATH_MAX
     assert paths[-1] == os.fsencode(tmp_path / "z").strip(b"/")
     (finding,) = tally.findings
@@ -211,7 +211,7 @@ def test_folders_moved_out_of_a_deep_tree_cost_their_own_rest(tmp_path: Path) ->
     deep(tmp_path, 3 * levels.OPEN_MAX)
     tally = Tally()
     files = 0
-    for found in Walk([os.fsencode(tmp_path)], Rules(), tally):
+    for found in Walk([os.fsencode(tmp_path)], SourceRules(), tally):
         files += found.type == FILE
         if found.path.count(b"/d") == 3 * levels.OPEN_MAX:
             (tmp_path / "d/d").rename(tmp_path / "moved")

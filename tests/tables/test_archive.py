@@ -21,7 +21,7 @@ from formats.tables.archive import (
     parse_footer,
     parse_head,
 )
-from formats.tables.index import CONTENT, RECORDS_MAX, ROW, Row, record_digest
+from formats.tables.index import CONTENT, RECORDS_MAX, ROW, IndexRow, record_digest
 from tests.tables.flaws import Outcome, flips, outcome, patched
 from tests.vectors.generate import DATA
 from tests.vectors.keyed import MASTER
@@ -186,6 +186,6 @@ def test_what_was_written_comes_back(records: list[bytes]) -> None:
     parsed = parse(built.data, "here")
     assert [built.data[row.offset : row.offset + row.length] for row in parsed.rows] == records
     assert parsed.rows == [
-        Row(ChunkId(drawn(f"chunk {n}", 32)), record_digest(r), parsed.rows[n].offset, len(r), CONTENT)
+        IndexRow(ChunkId(drawn(f"chunk {n}", 32)), record_digest(r), parsed.rows[n].offset, len(r), CONTENT)
         for n, r in enumerate(records)
     ]

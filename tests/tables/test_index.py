@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from formats.errors import FormatError
 from formats.ids import ChunkId
-from formats.tables.index import CATALOG, CONTENT, KINDS, RECORDS_MAX, ROW, Row, decode_index, encode_row
+from formats.tables.index import CATALOG, CONTENT, KINDS, RECORDS_MAX, ROW, IndexRow, decode_index, encode_row
 from tests.tables.flaws import flips, outcome, patched
 from tests.vectors.generate import DATA
 from tests.vectors.tables import LENGTHS
@@ -17,16 +17,16 @@ from tests.vectors.tables import LENGTHS
 START = 48
 
 
-def rows(*lengths: int) -> list[Row]:
+def rows(*lengths: int) -> list[IndexRow]:
     found, at = [], START
     for number, length in enumerate(lengths):
         kind = CONTENT if number % 2 else CATALOG
-        found.append(Row(ChunkId(bytes([number]) * 32), bytes([number]) * 16, at, length, kind))
+        found.append(IndexRow(ChunkId(bytes([number]) * 32), bytes([number]) * 16, at, length, kind))
         at += length
     return found
 
 
-def encoded(some: list[Row]) -> bytes:
+def encoded(some: list[IndexRow]) -> bytes:
     return b"".join(map(encode_row, some))
 
 
@@ -35,7 +35,7 @@ END = START + 46 + 100 + 45
 
 
 def test_a_row_has_its_layout() -> None:
-    row = Row(ChunkId(b"c" * 32), b"d" * 16, 0x01020304, 0x05060708, CONTENT)
+    row = IndexRow(ChunkId(b"c" * 32), b"d" * 16, 0x01020304, 0x05060708, CONTENT)
     assert encode_row(row) == b"c" * 32 + b"d" * 16 + b"\4\3\2\1" + b"\x08\7\6\5" + b"\1" + bytes(3)
 
 
@@ -84,9 +84,11 @@ def test_errors_name_the_row() -> None:
 
 
 def test_too_many_rows_are_refused_before_they_are_read() -> None:
-    most = encoded([Row(ChunkId(bytes(32)), bytes(16), START + n, 1, CONTENT) for n in range(RECORDS_MAX)])
+    most = encoded(
+        [IndexRow(ChunkId(bytes(32)), bytes(16), START + n, 1, CONTENT) for n in range(RECORDS_MAX)]
+    )
     assert len(decode_index(most, START, START + RECORDS_MAX, "here")) == RECORDS_MAX
-    more = most + encode_row(Row(ChunkId(bytes(32)), bytes(16), START + RECORDS_MAX, 1, CONTENT))
+    more = most + encode_row(IndexRow(ChunkId(bytes(32)), bytes(16), START + RECORDS_MAX, 1, CONTENT))
     assert outcome(decode_index, more, START, START + RECORDS_MAX + 1, "here") == (
         FormatError,
         "IDX-1",
@@ -111,7 +113,7 @@ def test_what_was_written_comes_back(lengths: list[int], data: st.DataObject) ->
     for length in lengths:
         chunk = ChunkId(data.draw(st.binary(min_size=32, max_size=32)))
         record = data.draw(st.binary(min_size=16, max_size=16))
-        written.append(Row(chunk, record, at, length, data.draw(st.sampled_from(KINDS))))
+        written.append(IndexRow(chunk, record, at, length, data.draw(st.sampled_from(KINDS))))
         at += length
     assert decode_index(encoded(written), START, at, "here") == written
     assert outcome(decode_index, encoded(written), START, at + 1, "here") == (FormatError, "IDX-2")

@@ -15,7 +15,7 @@ from formats.keyed.catalog import (
     FOLDER,
     SOCKET,
     SYMLINK,
-    Entry,
+    CatalogEntry,
     PageRow,
     SegmentCutter,
     encode_entries,
@@ -51,12 +51,13 @@ OWNER = {"uid": 1000, "gid": 100, "user": "anna", "group": "users"}
 TIMES = {"mtime": 1_700_000_000, "mtime_ns": 123_456_789, "ctime": 1_700_000_001, "ctime_ns": 1}
 
 
-def entry(path: bytes, kind: int, **rest: object) -> Entry:
-    return Entry(path, kind, **{"mode": 0o644, **OWNER, **TIMES, "device": 64769, "inode": len(path), **rest})  # type: ignore[arg-type]
+def entry(path: bytes, kind: int, **rest: object) -> CatalogEntry:
+    columns = {"mode": 0o644, **OWNER, **TIMES, "device": 64769, "inode": len(path), **rest}
+    return CatalogEntry(path, kind, **columns)  # type: ignore[arg-type]
 
 
 # Every kind of entry and every way that content can lie, in the order of the walk: `a` before `a/b` before `a-b`.
-ENTRIES: Sequence[Entry] = (
+ENTRIES: Sequence[CatalogEntry] = (
     entry(b"a", FOLDER, mode=0o1777, links=3),
     entry(b"a/b", FILE, size=11, chunks=chunks("bundle"), offset=4096, content=drawn("content", 16)),
     entry(b"a/b/c", FILE, size=11, chunks=chunks("bundle"), content=drawn("content", 16), links=2),
@@ -64,7 +65,7 @@ ENTRIES: Sequence[Entry] = (
     entry(b"empty hole", FILE, size=1 << 40),
     entry(b"holes", FILE, size=1 << 33, extents=regions((4096, 8), (1 << 32, 3)), chunks=chunks("h"), lengths=lengths(11)),
     entry(b"large", FILE, size=7 << 20, chunks=chunks("x", "y"), lengths=lengths(4 << 20, 3 << 20)),
-    Entry(b"large", FILE, part=1, chunks=chunks("z"), lengths=lengths(1)),
+    CatalogEntry(b"large", FILE, part=1, chunks=chunks("z"), lengths=lengths(1)),
     entry(b"long ago", FILE, mtime=-(1 << 40), mtime_ns=999_999_999, uid=(1 << 32) - 2, inode=(1 << 64) - 1),
     entry(b"pipe", FIFO),
     entry(b"socket", SOCKET),

@@ -15,16 +15,16 @@ from formats.documents import credential_file, envelope
 from formats.documents.codec import Document
 from formats.documents.custody import Custody
 from formats.documents.damage import ArchiveRow, Replaced, Replacement, Wants
-from formats.documents.disk import Abandonment, Held, Inventory, Label, SetDisk, SetDocument, Verified
+from formats.documents.disk import Abandonment, Inventory, Label, ListedObject, SetDisk, SetDocument, Verified
 from formats.documents.envelope import Envelope, PrivateKey, Signature, raw_public
-from formats.documents.job import Job, JobDisk, Receipt, Validation
+from formats.documents.job import ImportJob, JobDisk, Receipt, Validation
 from formats.documents.manifest import Manifest, Totals
-from formats.documents.register import Entry, Register
+from formats.documents.register import Register, RegisterEntry
 from formats.documents.retention import Condemned, Policy, Sweep, Term, Terms
 from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
 from formats.ids import HexDigest, PointId, SetId, VaultId, digest, hex_digest, machine_id
 from formats.keyed.keys import MasterKey
-from formats.keyed.root import Root, clear_digest, seal_root
+from formats.keyed.root import PointRoot, clear_digest, seal_root
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
 from formats.rules.retention import USUAL
 from formats.tables import needs
@@ -100,8 +100,8 @@ MANIFEST = Manifest(
 )
 
 
-def root_of(manifest: Manifest) -> Root:
-    return Root(
+def root_of(manifest: Manifest) -> PointRoot:
+    return PointRoot(
         point=manifest.point,
         revision=manifest.revision,
         machine=manifest.machine,
@@ -115,7 +115,7 @@ def root_of(manifest: Manifest) -> Root:
     )
 
 
-def with_root(manifest: Manifest, root: Root | None = None, master: MasterKey = MASTER) -> Manifest:
+def with_root(manifest: Manifest, root: PointRoot | None = None, master: MasterKey = MASTER) -> Manifest:
     """The manifest with its root sealed in it, by one nonce for ever."""
     sealed = seal_root(master, root or root_of(manifest), nonce=bytes(range(24)))
     return replace(manifest, root=sealed)
@@ -160,8 +160,12 @@ def inventory(generation: int = 1, previous: HexDigest | None = None) -> Invento
         created=NOW + 200,
         archives=20,
         archive_bytes=20 << 20,
-        tables=(Held(name=layout.holdings_name(digest(table)), size=len(table), digest=hex_digest(table)),),
-        objects=(Held(name=layout.need_name(digest(small)), size=len(small), digest=hex_digest(small)),),
+        tables=(
+            ListedObject(name=layout.holdings_name(digest(table)), size=len(table), digest=hex_digest(table)),
+        ),
+        objects=(
+            ListedObject(name=layout.need_name(digest(small)), size=len(small), digest=hex_digest(small)),
+        ),
         others=(
             SetDisk(
                 number=2,
@@ -233,7 +237,7 @@ def samples() -> dict[str, Document]:
             accepted_by="credential",
             slots_from=1,
         ),
-        Job(vault=VAULT, job="70" * 16, role="authority", started=NOW + 400, disks=(disk,)),
+        ImportJob(vault=VAULT, job="70" * 16, role="authority", started=NOW + 400, disks=(disk,)),
         Receipt(
             vault=VAULT,
             job="70" * 16,
@@ -304,8 +308,10 @@ def samples() -> dict[str, Document]:
             previous=layout.numbered(layout.register_prefix(MACHINE), 1, MANIFEST.needs),
             forgotten=(layout.numbered(layout.slot_prefix(MACHINE), 1, MANIFEST.needs),),
             entries=(
-                Entry(name=layout.numbered(layout.member_prefix(MACHINE), 1, MANIFEST.needs), key_id=KEY_ID),
-                Entry(
+                RegisterEntry(
+                    name=layout.numbered(layout.member_prefix(MACHINE), 1, MANIFEST.needs), key_id=KEY_ID
+                ),
+                RegisterEntry(
                     name=layout.numbered(layout.manifest_prefix(MACHINE), 2, MANIFEST.needs),
                     point=MANIFEST.point,
                 ),

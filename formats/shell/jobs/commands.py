@@ -13,7 +13,7 @@ from formats.wire import Json
 from formats.words import counted, moment, one_line, size
 
 if TYPE_CHECKING:
-    from formats.shell.jobs.listing import Job
+    from formats.shell.jobs.listing import JobRecord
 
 SHOWN = 20
 LOOK = 0.5  # seconds between two looks at a log that is followed
@@ -32,7 +32,7 @@ AllOption = Annotated[
 ]
 
 
-def told(job: "Job") -> str:
+def told(job: "JobRecord") -> str:
     """Return a job in one line."""
     from formats.shell.jobs.listing import STATES
 
@@ -45,7 +45,7 @@ def told(job: "Job") -> str:
     return f"{job.job}  {moment(job.began)}  {job.kind:8} {job.state:10} {_span(job.seconds):>9}  {', '.join(parts)}"
 
 
-def chosen(jobs: "Sequence[Job]", wanted: str) -> "Job":
+def chosen(jobs: "Sequence[JobRecord]", wanted: str) -> "JobRecord":
     """Return the job with an id that begins with `wanted`. Raises UsageError job-unknown."""
     found = [job for job in jobs if job.job.startswith(wanted)] if wanted else []
     if len(found) != 1:
@@ -56,7 +56,7 @@ def chosen(jobs: "Sequence[Job]", wanted: str) -> "Job":
     return found[0]
 
 
-def show_job(console: Console, job: "Job") -> None:
+def show_job(console: Console, job: "JobRecord") -> None:
     """Print everything in a job's log."""
     console.say(told(job))
     for line in job.lines:
@@ -78,7 +78,7 @@ def follow(console: Console, home: Path, wanted: str | None) -> int:
     """
     from formats.shell.jobs.listing import jobs, read_job
 
-    job: Job | None
+    job: JobRecord | None
     if wanted is not None:
         job = chosen(jobs(home), wanted)
     else:

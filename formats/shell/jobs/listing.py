@@ -20,7 +20,7 @@ SUCCESS = ("done", "warnings")
 
 
 @dataclass
-class Job:
+class JobRecord:
     """One job. Times are in seconds since 1970.
 
     `state` is running, done, warnings, unfinished (a further disk is needed), stopped, failed or killed. It
@@ -67,18 +67,20 @@ class Job:
         }
 
 
-def jobs(home: Path) -> list[Job]:
+def jobs(home: Path) -> list[JobRecord]:
     """Return all jobs that have logs, in the order in which they began."""
     return [job for path in _logs(home) if (job := read_job(path)) is not None]
 
 
-def read_job(path: Path) -> Job | None:
+def read_job(path: Path) -> JobRecord | None:
     """Read a job from its log; return None if that is no log, or was removed meanwhile."""
     lines = list(read_lines(path))
     if not lines or lines[0].get("event") != "begin":
         return None
     first = lines[0]
-    job = Job(str(first.get("job")), str(first.get("kind")), path, integer(first.get("time")), lines=lines)
+    job = JobRecord(
+        str(first.get("job")), str(first.get("kind")), path, integer(first.get("time")), lines=lines
+    )
     for line in lines:
         _take(job, line)
     if job.ended is None:
@@ -88,7 +90,7 @@ def read_job(path: Path) -> Job | None:
     return job
 
 
-def end_those_killed(home: Path) -> list[Job]:
+def end_those_killed(home: Path) -> list[JobRecord]:
     """Return the jobs that were killed since the last call, and end their logs."""
     found = []
     for path in _logs(home):
@@ -100,10 +102,10 @@ def end_those_killed(home: Path) -> list[Job]:
     return found
 
 
-def ended_now(log: JobLog, console: Tally) -> Job:
+def ended_now(log: JobLog, console: Tally) -> JobRecord:
     """Return a job that has just ended, for the case that its log could not be written."""
     state = log.nothing or STATES.get(log.code, "failed")
-    job = Job(log.job, log.kind, log.path, int(time.time()), state, int(time.time()))
+    job = JobRecord(log.job, log.kind, log.path, int(time.time()), state, int(time.time()))
     job.codes.update(finding.code for finding in console.findings)
     job.findings = len(console.findings)
     if log.error is not None:
@@ -111,7 +113,7 @@ def ended_now(log: JobLog, console: Tally) -> Job:
     return job
 
 
-def _take(job: Job, line: dict[str, Any]) -> None:
+def _take(job: JobRecord, line: dict[str, Any]) -> None:
     event = line.get("event")
     if event in ("progress", "end") and "read" in line:
         job.read, job.written = integer(line.get("read")), integer(line.get("written"))

@@ -45,7 +45,7 @@ MetricsOption = Annotated[
 
 
 @dataclass(frozen=True)
-class Side:
+class ProgramSide:
     """The parts that differ between the two programs: the home, its name, the proxy, and the overdue events."""
 
     program: str
@@ -55,7 +55,7 @@ class Side:
     overdue: "Callable[[Console, Path, Notify], list[Event]]"
 
 
-def add_notify(app: typer.Typer, side: Side) -> None:
+def add_notify(app: typer.Typer, side: ProgramSide) -> None:
     """Add the command group `notify` to `app`."""
     about = "Show and set the notices about ended jobs."
     example = f"{side.program} notify set --command 'mail -s offseed root' --on failure,stale --days 2"
@@ -68,7 +68,7 @@ def add_notify(app: typer.Typer, side: Side) -> None:
 class _Commands:
     """The commands of one side."""
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: ProgramSide) -> None:
         self._side = side
 
     def set(
@@ -150,7 +150,7 @@ class _Commands:
         return WITH_FINDINGS if events else DONE
 
 
-def job_ended(side: Side, console: Console) -> None:
+def job_ended(side: ProgramSide, console: Console) -> None:
     """Report the end of a job to its receivers, then write the metrics.
 
     An error here becomes a note, and prevents nothing else.
@@ -178,7 +178,7 @@ def job_ended(side: Side, console: Console) -> None:
         console.aside(f"note: {error.what}")
 
 
-def _killed(side: Side, home: Path) -> "list[Event]":
+def _killed(side: ProgramSide, home: Path) -> "list[Event]":
     """Return an event for each job that was killed and could not report its end."""
     from formats.shell.jobs.listing import end_those_killed
     from formats.shell.jobs.telling import event_of
@@ -195,7 +195,7 @@ def _or(ask: Callable[[], str], otherwise: str) -> str:
         return otherwise
 
 
-def refresh(side: Side, home: Path, notify: "Notify") -> None:
+def refresh(side: ProgramSide, home: Path, notify: "Notify") -> None:
     """Write the file of metrics. Raises HomeError."""
     from formats.shell.jobs.listing import jobs
     from formats.shell.jobs.telling import write_metrics

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from formats.documents.codec import Record, choice, integer, many, member, text
 from formats.errors import HomeError, UsageError
 from formats.records import read_record, write_record
-from formats.shell.jobs.listing import Job
+from formats.shell.jobs.listing import JobRecord
 from formats.words import counted, moment
 
 FILE = "notify.json"
@@ -83,7 +83,7 @@ class Event:
     details: dict[str, object]
 
 
-def event_of(job: Job, who: str) -> Event | None:
+def event_of(job: JobRecord, who: str) -> Event | None:
     """Return the event of a job's end; None if it ended well, was stopped or continues with a further disk."""
     details: dict[str, object] = {**job.to_json()}
     if job.error is not None:
@@ -112,7 +112,7 @@ def doubt(who: str, of: str, items: int, details: dict[str, object]) -> Event:
     return Event("doubt", who, what, details)
 
 
-def stale(jobs: Iterable[Job], who: str, kinds: Sequence[str], days: int, since: int) -> Event | None:
+def stale(jobs: Iterable[JobRecord], who: str, kinds: Sequence[str], days: int, since: int) -> Event | None:
     """Return an event if no job of these kinds succeeded for so many days.
 
     The days count from `since` at the earliest, because no job could succeed before it.
@@ -222,7 +222,7 @@ def check_metrics(path: Path, program: str, name: str) -> None:
         )  # fmt: skip
 
 
-def write_metrics(path: Path, program: str, name: str, jobs: Sequence[Job]) -> None:
+def write_metrics(path: Path, program: str, name: str, jobs: Sequence[JobRecord]) -> None:
     """Write a file for the textfile collector of Prometheus' node exporter, replaced whole. Raises HomeError.
 
     It shows the last jobs of each kind.

@@ -6,7 +6,7 @@ from typing import Self
 
 from formats.documents.manifest import Manifest
 from formats.ids import ArchiveName
-from formats.rules.completeness import Standing
+from formats.rules.completeness import Completeness
 from formats.rules.replacements import Stock
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need
@@ -37,12 +37,12 @@ class PointFact:
     awaits: tuple[str, ...]
 
     @classmethod
-    def of(cls, m: Manifest, bytes_: tuple[int, int], standing: Standing | None) -> Self:
+    def of(cls, m: Manifest, bytes_: tuple[int, int], standing: Completeness | None) -> Self:
         """Return the fact for a manifest, with `bytes_` from `new_bytes`.
 
         `standing` is None if the vault was not reached.
         """
-        known = standing or Standing(0, 0)
+        known = standing or Completeness(0, 0)
         return cls(
             machine=m.machine_name,
             point=m.point,
@@ -93,7 +93,7 @@ class JobFact:
 
 
 @dataclass
-class Told:
+class ReportPage:
     """The content of a report, and its page as `html`.
 
     `waiting` lists the other things to wait for, beside the disks of the points.

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from formats.shell.console import Console
-from formats.shell.reports.facts import Told
+from formats.shell.reports.facts import ReportPage
 from formats.shell.reports.sections import waits
 from formats.store.failures import told as told_of
 from formats.words import counted
 
 
-def write(console: Console, out: Path, told: Told) -> None:
+def write(console: Console, out: Path, told: ReportPage) -> None:
     """Write the page of a report to `out`, and print the result. Raises StoreError, MediaError."""
     with told_of(str(out)):
         out.write_text(told.html, encoding="utf-8")

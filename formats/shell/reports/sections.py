@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 
 from formats.shell.reports import charts
-from formats.shell.reports.facts import STATES, DiskFact, JobFact, PointFact, Told, worst
+from formats.shell.reports.facts import STATES, DiskFact, JobFact, PointFact, ReportPage, worst
 from formats.shell.reports.page import as_html, section, table
 from formats.words import counted, lasting, moment, size
 
@@ -14,7 +14,7 @@ CELLS_MAX = 600  # the most cells of a disk's map
 CLASSES = {state: state.replace("not ", "un") for state in STATES}
 
 
-def everything(told: Told, throughput_of: str, *further: str) -> list[str]:
+def everything(told: ReportPage, throughput_of: str, *further: str) -> list[str]:
     """Return all sections of a report; the `further` ones, HTML already, follow the section on waiting."""
     return [
         waiting(told.points, told.waiting),

@@ -34,12 +34,12 @@ _AGAIN = (408, 429, 500, 502, 503, 504)
 _FOR_GOOD = ("407 Proxy", "CERTIFICATE_VERIFY_FAILED")
 
 
-class Place(NamedTuple):
+class ContainerPlace(NamedTuple):
     account: str
     container: str
 
 
-def parse_address(address: str) -> Place:
+def parse_address(address: str) -> ContainerPlace:
     """Return account and container of an address. Raises UsageError store-unknown."""
     match = _ADDRESS.match(address)
     if match is None:
@@ -57,7 +57,7 @@ def parse_address(address: str) -> Place:
             "no container has such a name",
             "a container's name has 3 to 63 small letters, digits and single hyphens between them; no capitals",
         )
-    return Place(account, container)
+    return ContainerPlace(account, container)
 
 
 def connect(address: str, access: Access) -> ContainerClient:
@@ -87,7 +87,7 @@ def connect(address: str, access: Access) -> ContainerClient:
     return client.get_container_client(place.container)
 
 
-def _who(place: Place, address: str, secret: str) -> tuple[str, Any]:
+def _who(place: ContainerPlace, address: str, secret: str) -> tuple[str, Any]:
     """Return the account's URL, and the SDK's form of the credential.
 
     Raises UsageError, StoreError, ValueError.

@@ -29,7 +29,7 @@ _UNREADABLE = (FormatError, IntegrityError, MediaError, StoreError)
 
 
 @dataclass(frozen=True)
-class Held:
+class FoundDisk:
     """A disk of a set, found on a device, by its label and the inventory that closes it."""
 
     label: Label
@@ -38,7 +38,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Attached:
+class AttachedDevice:
     """A device, the bytes that are free on it, and the disks of sets that it holds.
 
     `free` is None if the device is not mounted. `unclear` is true if the system does not list its mounts.
@@ -46,7 +46,7 @@ class Attached:
 
     device: Device
     free: int | None = None
-    holds: tuple[Held, ...] = ()
+    holds: tuple[FoundDisk, ...] = ()
     unclear: bool = False
 
     def warnings(self) -> dict[str, str]:
@@ -74,7 +74,7 @@ class Attached:
             yield "disk-nearly-full", f"only {size(self.free)} are free"
 
 
-def attached(monitor: Monitor) -> list[Attached]:
+def attached(monitor: Monitor) -> list[AttachedDevice]:
     """Return the disks of this machine, those that can be unplugged first.
 
     Kernel and network file systems are no disks. A system that does not list its mounts, such as one without
@@ -130,17 +130,17 @@ def _with_mounts(devices: Sequence[Device], mounts: Sequence[Device]) -> Iterato
             yield replace(mount, system=mount.mounted in linux.SYSTEM)
 
 
-def _looked_at(device: Device) -> Attached:
+def _looked_at(device: Device) -> AttachedDevice:
     if device.mounted is None:
-        return Attached(device)
+        return AttachedDevice(device)
     with suppress(OSError):
         usage = psutil.disk_usage(device.mounted)
         device = replace(device, size=usage.total)
-        return Attached(device, usage.free, tuple(_held(Path(device.mounted or ""))))
-    return Attached(device)
+        return AttachedDevice(device, usage.free, tuple(_held(Path(device.mounted or ""))))
+    return AttachedDevice(device)
 
 
-def _held(disk: Path) -> Iterator[Held]:
+def _held(disk: Path) -> Iterator[FoundDisk]:
     """Yield the disks of sets that lie here.
 
     An object that cannot be believed is passed over: `seed verify` says why.
@@ -158,4 +158,4 @@ def _held(disk: Path) -> Iterator[Held]:
             newest = sorted((n for n, _ in store.list("inventories")), key=number_of)[-INVENTORIES:]
             closed = rules.read_inventories(((n, store.get(n, length=SIZE_MAX + 1)) for n in newest), Tally())
             verified = closed is not None and closed.inventory.verified is not None
-            yield Held(label, closed is not None, verified)
+            yield FoundDisk(label, closed is not None, verified)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from formats.errors import Interrupted
-from formats.keyed.catalog import FILE, Entry
+from formats.keyed.catalog import FILE, CatalogEntry
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
@@ -30,7 +30,7 @@ from seed.plan.sampling.draws import Draws
 from seed.plan.sampling.share import Stratum, mean, together
 from seed.plan.sampling.through import Through
 from seed.source.amounts import to_read
-from seed.source.system import Found
+from seed.source.system import FoundEntry
 
 LARGE_PLACES, SMALL_PLACES = 768, 256  # in larger files, and in bundles of small ones
 THROUGH_MAX = 8 << 30  # bytes of large files that are read through unasked: a minute of a hard disk
@@ -54,7 +54,7 @@ class Population:
 
 
 @dataclass(frozen=True)
-class Sampled:
+class SampleResult:
     """The result: `content` is all bytes together; `through` tells if large files were read to their ends."""
 
     population: Population
@@ -63,7 +63,7 @@ class Sampled:
 
 
 @dataclass
-class Place:
+class SamplePlace:
     """A byte of a large file of this order of magnitude, or small files that would share one bundle."""
 
     paths: list[bytes]
@@ -89,15 +89,15 @@ class Sample:
         self._large = Draws(LARGE_PLACES, self.chance)
         self._small = Draws(SMALL_PLACES, self.chance)
         # The keys say whether the files are small, and give a number or an order of magnitude.
-        self._places: dict[tuple[bool, int], Place] = {}
+        self._places: dict[tuple[bool, int], SamplePlace] = {}
         self._alike: dict[tuple[bool, int], Alike] = defaultdict(Alike)
-        self._filling: dict[int, Place] = {}
+        self._filling: dict[int, SamplePlace] = {}
         self._linked: set[tuple[int, int]] = set()
         self._through = Through(self.parameters, self.chance, self.level)
         self._waiting: list[tuple[bytes, int]] = []  # large files, as long as they may be read through
         self._large_bytes = 0
 
-    def take_in(self, walk: Iterable[Found], monitor: Monitor) -> None:
+    def take_in(self, walk: Iterable[FoundEntry], monitor: Monitor) -> None:
         """Take in the entries of a walk. Raises Interrupted."""
         met = iter(walk)
         while True:
@@ -109,13 +109,13 @@ class Sample:
             if monitor.stopping():
                 raise Interrupted(2)
             self.population.entries += 1
-            entry = Entry(*found.looked)
+            entry = CatalogEntry(*found.looked)
             if entry.type == FILE:
                 self.population.files += 1
                 monitor.progress(files=1)
                 self._take(entry, found, monitor)
 
-    def _take(self, entry: Entry, found: Found, monitor: Monitor) -> None:
+    def _take(self, entry: CatalogEntry, found: FoundEntry, monitor: Monitor) -> None:
         if entry.links > 1:
             if (entry.device, entry.inode) in self._linked:
                 return
@@ -131,7 +131,7 @@ class Sample:
         self._alike[True, order].meet(entry.path, size)
         self._fill(entry.path, size)
         for number, _ in self._small.meet(size):
-            self._places[True, number] = self._filling[number] = Place([entry.path], 0, order, size)
+            self._places[True, number] = self._filling[number] = SamplePlace([entry.path], 0, order, size)
 
     def _take_large(self, path: bytes, size: int, monitor: Monitor) -> None:
         if self.thorough:
@@ -145,7 +145,7 @@ class Sample:
         order = size.bit_length()
         self._alike[False, order].meet(path, size)
         for number, at in self._large.meet(size):
-            self._places[False, number] = Place([path], at, order, size)
+            self._places[False, number] = SamplePlace([path], at, order, size)
 
     def _read_through(self, path: bytes, size: int, monitor: Monitor) -> None:
         try:
@@ -169,7 +169,7 @@ class Sample:
                 place.paths.append(path)
                 place.bytes += size
 
-    def look(self, monitor: Monitor) -> Sampled:
+    def look(self, monitor: Monitor) -> SampleResult:
         """Read the places that were drawn, and return the result. Raises Interrupted."""
         for path, size in self._waiting:
             self._read_through(path, size, monitor)
@@ -178,7 +178,7 @@ class Sample:
             self._places = {key: place for key, place in self._places.items() if key[0]}
             self._alike = {key: alike for key, alike in self._alike.items() if key[0]}
         strata = self._strata(monitor)
-        return Sampled(self.population, together([*strata, self._through.stratum()]), through)
+        return SampleResult(self.population, together([*strata, self._through.stratum()]), through)
 
     def _strata(self, monitor: Monitor) -> list[Stratum]:
         """Return a stratum for the files of each order of magnitude, from their places."""
@@ -209,7 +209,7 @@ class Sample:
             strata.append(Stratum(alike.bytes, alike.duplicate(monitor), share, alike.bytes * each))
         return strata
 
-    def _read(self, place: Place, cutter: Cutter, *, small: bool) -> bytes:
+    def _read(self, place: SamplePlace, cutter: Cutter, *, small: bool) -> bytes:
         """Return a bundle of small files, or the chunk of a large file that holds the place."""
         if small:
             most = self.parameters.small_file_max

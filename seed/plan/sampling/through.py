@@ -12,7 +12,7 @@ from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Monitor
 from formats.tables.index import CONTENT
 from seed.pipeline.chunking import Cutter
-from seed.pipeline.sealing import Known
+from seed.pipeline.sealing import KnownChunks
 from seed.plan.sampling.content import READ_FLAGS, located
 from seed.plan.sampling.draws import Draws
 from seed.plan.sampling.share import Share, Stratum, mean
@@ -30,7 +30,7 @@ class Through:
         master = MasterKey.generate()
         self._cutter = Cutter(master, parameters)
         self._sealer = ChunkSealer(master, level)
-        self._known = Known()
+        self._known = KnownChunks()
         self._draws = Draws(PLACES, chance)
         self._stored: dict[int, float] = {}  # by place
         self._bytes = self._unique = 0

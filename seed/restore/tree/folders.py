@@ -21,7 +21,7 @@ _FOLDERS_MAX = 64
 _EFFECTIVE = os.access in os.supports_effective_ids
 
 
-class Folders:
+class OpenFolders:
     """Open folders by path, relative to `root`; `forget` gets the handle of a folder before it is closed."""
 
     def __init__(self, root: int, forget: Callable[[int], None]) -> None:

@@ -10,14 +10,14 @@ State = Literal["absent", "same", "doubt", "other", "twin"]
 Mark = tuple[int, int, int]  # kind, size and time of modification
 
 
-class Judged(NamedTuple):
+class NameState(NamedTuple):
     """The state of a name, and a `mark` that identifies its entry later; None if nothing stands there."""
 
     state: State
     mark: Mark | None = None
 
 
-ABSENT = Judged("absent")
+ABSENT = NameState("absent")
 
 
 def mark_of(status: os.stat_result) -> Mark:

@@ -16,10 +16,10 @@ from copy import copy
 from typing import Self
 
 from formats.errors import IntegrityError, MediaError
-from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, FOLDER, SYMLINK, Entry
+from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, FOLDER, SYMLINK, CatalogEntry
 from formats.monitor import Finding, Monitor
 from seed.restore.outcome import IN_THE_WAY
-from seed.restore.tree.judged import ABSENT, Compare, Judged, Mark, State, is_time, mark_of
+from seed.restore.tree.judged import ABSENT, Compare, Mark, NameState, State, is_time, mark_of
 from seed.restore.tree.new_file import NewFile
 from seed.source.file_types import FORMATS
 from seed.source.handles import share
@@ -27,7 +27,7 @@ from seed.source.handles import share
 assert sys.platform != "win32"
 from seed.restore.tree.attributes import drop_inherited, set_xattrs  # noqa: E402
 from seed.restore.tree.calls import UNSUPPORTED  # noqa: E402
-from seed.restore.tree.folders import Folders  # noqa: E402
+from seed.restore.tree.folders import OpenFolders  # noqa: E402
 from seed.restore.tree.naming import give_name, replace  # noqa: E402
 from seed.restore.tree.staging import Staging, make_durable  # noqa: E402
 
@@ -66,7 +66,7 @@ class TreeWriter:
         self.root = os.geteuid() == 0
         self._monitor = monitor
         self._staging = Staging(root)
-        self._folders = Folders(root, self._staging.forget)
+        self._folders = OpenFolders(root, self._staging.forget)
         self._open: OrderedDict[NewFile, None] = OrderedDict()
         self._told: set[str] = set()
         self._roomy: bytes | None = None
@@ -109,7 +109,7 @@ class TreeWriter:
         twin._open, twin._told = OrderedDict(), set()
         return twin
 
-    def judge(self, entry: Entry, path: bytes) -> Judged:
+    def judge(self, entry: CatalogEntry, path: bytes) -> NameState:
         """Compare the entry that has the name now with `entry`."""
         try:
             folder, name = self._folders.above(path, make=False)
@@ -117,13 +117,13 @@ class TreeWriter:
         except FileNotFoundError:
             return ABSENT
         spelt = self._folders.spells(folder, name)
-        return Judged(self._state(entry, now, folder, name) if spelt else "twin", mark_of(now))
+        return NameState(self._state(entry, now, folder, name) if spelt else "twin", mark_of(now))
 
     def rival(self, path: bytes) -> str:
         """Return a text about the entry that has the name, or that the file system takes for it."""
         return self._folders.rival(*self._folders.above(path, make=False))
 
-    def _state(self, entry: Entry, now: os.stat_result, folder: int, name: bytes) -> State:
+    def _state(self, entry: CatalogEntry, now: os.stat_result, folder: int, name: bytes) -> State:
         if stat.S_IFMT(now.st_mode) != FORMATS[entry.type]:
             return "other"
         if entry.type == FILE:
@@ -134,7 +134,7 @@ class TreeWriter:
             same = entry.type == FOLDER or now.st_rdev == entry.rdev
         return "same" if same else "other"
 
-    def _file_state(self, entry: Entry, now: os.stat_result) -> State:
+    def _file_state(self, entry: CatalogEntry, now: os.stat_result) -> State:
         """Return how a file compares with its entry by size and time.
 
         A file with another time counts as another with `overwrite`; without it, its content decides.
@@ -174,7 +174,7 @@ class TreeWriter:
             os.mkdir(name, 0o700, dir_fd=folder)
         return True
 
-    def finish_folder(self, entry: Entry, path: bytes) -> None:
+    def finish_folder(self, entry: CatalogEntry, path: bytes) -> None:
         """Give a folder its attributes; the target itself keeps its own if it was there before."""
         if not path and self.existed:
             return
@@ -205,7 +205,7 @@ class TreeWriter:
         """Set the size of the file; the unwritten parts below `size` are holes."""
         os.truncate(new.handle, size)
 
-    def finish_file(self, entry: Entry, path: bytes, new: NewFile) -> None:
+    def finish_file(self, entry: CatalogEntry, path: bytes, new: NewFile) -> None:
         """Give the file its attributes."""
         self.write_at(new, memoryview(b""), 0)
         try:
@@ -280,7 +280,7 @@ class TreeWriter:
             return False
         return (status[0].st_dev, status[0].st_ino) == (status[1].st_dev, status[1].st_ino)
 
-    def make_other(self, entry: Entry, path: bytes) -> NewFile | None:
+    def make_other(self, entry: CatalogEntry, path: bytes) -> NewFile | None:
         """Make a symbolic link, FIFO, socket or device, without its name yet.
 
         Return None for a device if only root may make it.
@@ -337,7 +337,7 @@ class TreeWriter:
         else:
             os.unlink(name, dir_fd=folder)
 
-    def _attributes(self, handle: int, name: bytes | None, entry: Entry, path: bytes) -> None:
+    def _attributes(self, handle: int, name: bytes | None, entry: CatalogEntry, path: bytes) -> None:
         """Set owner, extended attributes, mode and times, in an order that lets none undo or forbid another.
 
         Set them on `handle` itself, or on `name` in the folder `handle` for an entry that cannot be opened.
@@ -382,7 +382,7 @@ class TreeWriter:
         else:
             self.note("times were restored as finely as this file system keeps them")
 
-    def _set_xattrs(self, handle: int, name: bytes | None, entry: Entry, path: bytes) -> None:
+    def _set_xattrs(self, handle: int, name: bytes | None, entry: CatalogEntry, path: bytes) -> None:
         target = handle if name is None else f"/proc/self/fd/{handle}/{os.fsdecode(name)}"
         for key, error in set_xattrs(target, entry.xattrs):
             if not self.root and not key.startswith(b"user."):

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Self
 
-from formats.keyed.catalog import Entry
+from formats.keyed.catalog import CatalogEntry
 from formats.monitor import Monitor
-from seed.restore.tree.judged import Compare, Judged, Mark
+from seed.restore.tree.judged import Compare, Mark, NameState
 from seed.restore.tree.new_file import NewFile
 from seed.source.windows import unsupported
 
@@ -33,7 +33,7 @@ class TreeWriter:
     def branch(self, number: int, monitor: Monitor) -> Self:
         raise unsupported()
 
-    def judge(self, entry: Entry, path: bytes) -> Judged:
+    def judge(self, entry: CatalogEntry, path: bytes) -> NameState:
         raise unsupported()
 
     def rival(self, path: bytes) -> str:
@@ -45,7 +45,7 @@ class TreeWriter:
     def make_folder(self, path: bytes) -> bool:
         raise unsupported()
 
-    def finish_folder(self, entry: Entry, path: bytes) -> None:
+    def finish_folder(self, entry: CatalogEntry, path: bytes) -> None:
         raise unsupported()
 
     def open_file(self, path: bytes) -> NewFile:
@@ -57,7 +57,7 @@ class TreeWriter:
     def set_size(self, new: NewFile, size: int) -> None:
         raise unsupported()
 
-    def finish_file(self, entry: Entry, path: bytes, new: NewFile) -> None:
+    def finish_file(self, entry: CatalogEntry, path: bytes, new: NewFile) -> None:
         raise unsupported()
 
     def flush(self, staged: Iterable[NewFile]) -> None:
@@ -75,7 +75,7 @@ class TreeWriter:
     def is_link(self, existing: bytes, path: bytes) -> bool:
         raise unsupported()
 
-    def make_other(self, entry: Entry, path: bytes) -> NewFile | None:
+    def make_other(self, entry: CatalogEntry, path: bytes) -> NewFile | None:
         raise unsupported()
 
     def note(self, text: str) -> None:

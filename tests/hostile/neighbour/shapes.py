@@ -22,7 +22,7 @@ from formats.documents import envelope
 from formats.documents.codec import Document
 from formats.documents.damage import ArchiveRow, Replaced, Replacement
 from formats.documents.manifest import Manifest
-from formats.documents.retention import Rules
+from formats.documents.retention import RetentionRules
 from formats.documents.vault import SLOTS_NONE
 from formats.errors import FormatError
 from formats.ids import HexDigest, digest, hex_digest
@@ -318,7 +318,9 @@ class Shapes:
         )
 
 
-NOTHING_KEPT = Rules(every=0, daily=0, weekly=0, weekday="mon", monthly=0, month_day="1", yearly=0, month=1)
+NOTHING_KEPT = RetentionRules(
+    every=0, daily=0, weekly=0, weekday="mon", monthly=0, month_day="1", yearly=0, month=1
+)
 
 KINDS: dict[str, Callable[[Path], object]] = {
     "pipe": os.mkfifo,

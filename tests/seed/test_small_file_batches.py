@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from formats.errors import HomeError
 from formats.ids import ChunkId, content_id
-from formats.keyed.catalog import FILE, Entry
+from formats.keyed.catalog import FILE, CatalogEntry
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CONTENT, record_digest
-from seed.pipeline.chunking import Sealed, Unit
-from seed.pipeline.row import Row
-from seed.pipeline.small_file_batches import Desk, Gathering
-from seed.pipeline.small_file_worker import Helper, Here, helping
-from seed.source.system import Got, Wanted
+from seed.pipeline.chunking import PendingChunk, Sealed
+from seed.pipeline.row import PlacedEntry
+from seed.pipeline.small_file_batches import SmallFileBatches, WorkerQueue
+from seed.pipeline.small_file_worker import InlineWorker, Worker, small_file_workers
+from seed.source.system import BatchResult, Wanted
 from tests.effort import examples
 
 if sys.platform == "win32":
@@ -45,9 +45,9 @@ def wanted(path: Path) -> Wanted:
 
 
 @contextmanager
-def helpers(count: int) -> Iterator[Sequence[Helper]]:
+def workers(count: int) -> Iterator[Sequence[Worker]]:
     """So many processes; none: all is done here."""
-    with helping(MASTER, 1, SIZE_MAX, count) as found:
+    with small_file_workers(MASTER, 1, SIZE_MAX, count) as found:
         assert len(found) == max(1, count)
         yield found
 
@@ -55,17 +55,17 @@ def helpers(count: int) -> Iterator[Sequence[Helper]]:
 class Received:
     """What was taken in, all of it kept but what `known` holds, and each file's content as it lies in what was delivered."""
 
-    def __init__(self, helpers: Sequence[Helper]) -> None:
+    def __init__(self, workers: Sequence[Worker]) -> None:
         self.names: list[str] = []
         self.lengths: list[int] = []
         self.odd: dict[str, tuple[bytes, bool, int, int]] = {}
-        self.places: dict[str, tuple[Unit, int]] = {}
+        self.places: dict[str, tuple[PendingChunk, int]] = {}
         self.bundles: dict[ChunkId, bytes] = {}
-        self.known: dict[bytes, tuple[Unit, int]] = {}
+        self.known: dict[bytes, tuple[PendingChunk, int]] = {}
         self.contents: dict[str, bytes] = {}
-        self.gathering = Gathering(helpers, SIZE_MAX, self._take, self._deliver)
+        self.gathering = SmallFileBatches(workers, SIZE_MAX, self._take, self._deliver)
 
-    def _take(self, desk: Desk, rows: Sequence[Row], got: Got) -> None:
+    def _take(self, queue: WorkerQueue, rows: Sequence[PlacedEntry], got: BatchResult) -> None:
         for at, (row, length) in enumerate(zip(rows, got.lengths, strict=True)):
             name = os.fsdecode(os.path.basename(row.entry.path))
             content = got.contents[16 * at : 16 * at + 16]
@@ -75,13 +75,13 @@ class Received:
             if at in got.odd:
                 self.odd[name] = got.odd[at]
             if not length or content in self.known:
-                desk.skip()
+                queue.skip()
             else:
-                self.known[content] = desk.lay(length)
+                self.known[content] = queue.lay(length)
             if length:
                 self.places[name] = self.known[content]
 
-    def _deliver(self, unit: Unit, sealed: Sealed) -> None:
+    def _deliver(self, unit: PendingChunk, sealed: Sealed) -> None:
         record = bytes(sealed.record or b"")
         assert record_digest(record) == sealed.record_digest
         assert unit.id == sealed.chunk
@@ -101,7 +101,7 @@ class Received:
 
     def all(self, files: Sequence[Wanted], meanwhile: Callable[[int], object] = lambda _: None) -> None:
         for number, file in enumerate(files):
-            self.gathering.add(Row(Entry(file[0], FILE, size=file[1]), awaited=True), file)
+            self.gathering.add(PlacedEntry(CatalogEntry(file[0], FILE, size=file[1]), awaited=True), file)
             meanwhile(number)
         self.gathering.drain()
 
@@ -120,7 +120,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.mark.parametrize("count", [0, FORKED])
 def test_all_come_whole_and_named(many: list[Path], count: int) -> None:
-    with helpers(count) as found:
+    with workers(count) as found:
         received = Received(found)
         received.all([wanted(path) for path in many])
     assert sorted(received.names) == sorted(path.name for path in many)
@@ -132,7 +132,7 @@ def test_all_come_whole_and_named(many: list[Path], count: int) -> None:
 @pytest.mark.parametrize("count", [0, FORKED])
 def test_what_is_known_is_not_kept(many: list[Path], count: int) -> None:
     files = [wanted(path) for path in many[:300]]
-    with helpers(count) as found:
+    with workers(count) as found:
         received = Received(found)
         received.all(files)
         stored = sum(map(len, received.bundles.values()))
@@ -146,7 +146,7 @@ def test_of_any_size_and_whenever_it_is_drained(tmp_path: Path, sizes: list[int]
     paths = [tmp_path / str(number) for number in range(len(sizes))]
     for number, (path, size) in enumerate(zip(paths, sizes, strict=True)):
         path.write_bytes(random.Random(number).randbytes(size))
-    with helpers(0) as found:
+    with workers(0) as found:
         received = Received(found)
 
         def drain(number: int) -> None:
@@ -159,7 +159,7 @@ def test_of_any_size_and_whenever_it_is_drained(tmp_path: Path, sizes: list[int]
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no fork")
 def test_a_helper_that_is_killed_ends_the_run_and_is_named(many: list[Path]) -> None:
-    with helpers(2) as found:
+    with workers(2) as found:
         received = Received(found)
 
         def kill(number: int) -> None:
@@ -170,14 +170,14 @@ def test_a_helper_that_is_killed_ends_the_run_and_is_named(many: list[Path]) -> 
 
         with pytest.raises(HomeError) as failure:
             received.all([wanted(path) for path in many], kill)
-    assert failure.value.code == "helper-ended"
+    assert failure.value.code == "worker-ended"
     assert "run the same command again" in (failure.value.hint or "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no fork")
 def test_helpers_hold_nothing_open_and_end_with_the_one_they_work_for(tmp_path: Path) -> None:
-    """A disk can be unmounted, a lock be taken, while a helper still ends."""
-    with (tmp_path / "held").open("w"), helpers(1) as found:
+    """A disk can be unmounted, a lock be taken, while a worker still ends."""
+    with (tmp_path / "held").open("w"), workers(1) as found:
         forked: Any = found[0]
         process: int = forked.process
         forked.ask("read", [])
@@ -193,8 +193,8 @@ def test_without_a_process_it_reads_by_itself(many: list[Path], monkeypatch: pyt
         raise OSError(errno.EAGAIN, "no process can be started")
 
     monkeypatch.setattr(os, "fork", refuse, raising=False)
-    with helping(MASTER, 1, SIZE_MAX) as found:
-        assert [type(helper) for helper in found] == [Here]
+    with small_file_workers(MASTER, 1, SIZE_MAX) as found:
+        assert [type(worker) for worker in found] == [InlineWorker]
         received = Received(found)
         received.all([wanted(path) for path in many])
     assert len(received.names) == MANY
@@ -253,7 +253,7 @@ def test_what_becomes_of_one_concerns_no_other(
         path.write_bytes(path.name.encode())
     files = [wanted(path) for path in paths]
     act(paths[1])
-    with helpers(count) as found:
+    with workers(count) as found:
         received = Received(found)
         received.all(files)
     assert [received.data(path.name) for path in paths] == [b"first", kept, b"third"]
@@ -276,7 +276,7 @@ def test_a_path_longer_than_the_system_takes(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path).lstrip(b"/") + b"/" + b"/".join([name.encode()] * 25) + b"/file"
     assert len(path) > 4096
     times = *divmod(status.st_mtime_ns, 10**9), *divmod(status.st_ctime_ns, 10**9)
-    with helpers(0) as found:
+    with workers(0) as found:
         received = Received(found)
         received.all([(path, 4, *times, status.st_dev, status.st_ino)])
     assert received.data("file") == b"deep"
