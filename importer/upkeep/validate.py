@@ -154,8 +154,7 @@ class _Run:
         detail = why
         with self._mending:
             if not readable and self._aside and self._is_obstructed(name):
-                detail += f"; it was set aside: {self._vault.store.set_aside(name)}"
-                self.done.set_aside += 1
+                detail += self._move_away(name)
             elif name.startswith("archives/"):
                 detail += self._save(name, readable)
             elif name.startswith(SET_ASIDE) and readable:
@@ -164,8 +163,7 @@ class _Run:
                 self._vault.store.delete(name)
                 detail += "; it was deleted, so that it can be sent again"
             elif readable and self._aside and not self._is_vouched_for(name):
-                detail += f"; it was set aside: {self._vault.store.set_aside(name)}"
-                self.done.set_aside += 1
+                detail += self._move_away(name)
             self.done.damaged.append(name)
         self._monitor.finding(Finding(code="object-damaged", subject=name, detail=detail))
 
@@ -243,6 +241,17 @@ class _Run:
             return f"{told}; it was left alone"
         self._vault.store.delete(name)
         return told
+
+    def _move_away(self, name: str) -> str:
+        """Set an object aside within the vault. Return the result in words; a folder may be closed to this user."""
+        try:
+            place = self._vault.store.set_aside(name)
+        except NotFoundError:
+            return "; it is gone since"
+        except StoreError as error:
+            return f"; it cannot be moved away: {error.what}"
+        self.done.set_aside += 1
+        return f"; it was set aside: {place}"
 
     def _set_aside(self, name: str) -> str:
         """Move a damaged object from the vault into this home. Return the result in words."""

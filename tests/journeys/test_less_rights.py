@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from formats import layout
+from formats.ids import HexDigest, MachineId
 from tests.commands import Forks
 from tests.journeys import moments, trees
 from tests.journeys.stage import NOBODY, Stage, as_nobody, below, refused
@@ -290,3 +292,18 @@ def test_what_others_closed_in_a_vault_stops_nobody(nobody: Stage, common: Path)
     told = nobody.run("importer", "validate", "--set-aside", "--vault", nobody.at, "--json", code=3).json
     assert {*closed, "shipments"} <= {finding["subject"] for finding in told["findings"]}
     assert all((nobody.vault / name).is_dir() for name in closed)
+
+
+def test_a_closed_file_in_anothers_folder_stays_and_is_told(nobody: Stage) -> None:
+    """Its folder belongs to another user, so that it cannot be moved away; the validation goes on."""
+    machine = "01" * 16
+    closed = Path(nobody.at) / layout.numbered(
+        layout.policy_prefix(MachineId(machine)), 1, HexDigest("ab" * 32)
+    )
+    closed.parent.mkdir(parents=True)
+    closed.write_bytes(b"junk")
+    closed.chmod(0)
+    done = nobody.run("importer", "validate", "--set-aside", "--vault", nobody.at, "--json", code=3).json
+    (finding,) = done["findings"]
+    assert "cannot be moved away: access is denied" in finding["detail"]
+    assert closed.exists()
