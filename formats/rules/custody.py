@@ -74,7 +74,7 @@ class Chain:
             last = signed.digest
         if strange:
             monitor.notice(
-                f"{disk.prefix}: {counted(strange, 'object')} that tell nothing of the disk, passed over"
+                f"{disk.prefix}: {counted(strange, 'object')} without a step of this disk; passed over"
             )
         return cls(tuple(steps), last, steps[-1].step + 1 if steps else 1)
 

@@ -158,7 +158,7 @@ def test_rubbish_in_the_way_stops_nobody() -> None:
     assert broken == []
     tally = Tally()
     Chain.read(store, DISK, tally)
-    assert tally.notices == [f"{DISK.prefix}: 5 objects that tell nothing of the disk, passed over"]
+    assert tally.notices == [f"{DISK.prefix}: 5 objects without a step of this disk; passed over"]
 
 
 def test_what_could_not_be_read_again_is_not_signed() -> None:

@@ -214,7 +214,7 @@ def test_a_neighbour_tells_nothing_of_anothers_disk(
     stranger.parent.mkdir()
     stranger.write_bytes(b"rubbish")
     found = stage.run("importer", "status", "--vault", stage.at)
-    assert "2 objects that tell nothing of the disk" in found.stderr
+    assert "2 objects without a step of this disk" in found.stderr
     assert "set abababab" not in found.stdout
     stage.run("importer", "import", *paths, "--vault", stage.at)
     disks_told = stage.run("importer", "status", "--vault", stage.at, "--json").json[0]["sets"][0]["disks"]

@@ -1,6 +1,10 @@
 """The scene, built once by each worker, and what every command says in it undisturbed."""
 
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -11,16 +15,27 @@ if sys.platform == "linux":
     from tests.hostile.neighbour.shapes import Shapes
 
     @pytest.fixture(scope="session")
-    def scene(ground: Path) -> Scene:
-        return build(ground / "neighbour")
+    def scene() -> Iterator[Scene]:
+        """The scene, in a folder that any user may enter."""
+        path = Path(tempfile.mkdtemp(prefix="offseed-neighbour-"))
+        path.chmod(0o711)
+        yield build(path / "scene")
+        shutil.rmtree(path)
 
     @pytest.fixture(scope="session")
     def shapes(scene: Scene) -> Shapes:
         return Shapes(scene)
 
     @pytest.fixture(scope="session")
-    def usual(scene: Scene) -> Outcome:
-        scene.set_back()
-        return play(scene)
+    def _each_day(scene: Scene) -> dict[date, Outcome]:
+        return {}
+
+    @pytest.fixture
+    def usual(scene: Scene, _each_day: dict[date, Outcome]) -> Outcome:
+        """What all commands say of this day: a point that is the first of a day has another term."""
+        if (today := datetime.now(UTC).astimezone().date()) not in _each_day:
+            scene.set_back()
+            _each_day[today] = play(scene)
+        return _each_day[today]
 else:
     collect_ignore_glob = ["test_*"]

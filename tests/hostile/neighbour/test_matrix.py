@@ -4,6 +4,7 @@ A cell is one planted thing and one command. The fast part tries a fixed sample;
 names, and each group of shapes, one vault, in which all commands run in turn. The law is in `law.py`.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,6 @@ from collections.abc import Sequence
 import pytest
 
 from formats.layout import PREFIXES
-from tests import facilities
 from tests.commands import Forks, installed
 from tests.effort import seeded
 from tests.journeys.stage import NOBODY
@@ -86,21 +86,27 @@ def test_each_command_as_a_process_of_its_own(scene: Scene, shapes: Shapes, usua
 
 @pytest.mark.nightly
 @pytest.mark.needs("root")
-def test_beside_what_nobody_may_read(scene: Scene, shapes: Shapes, usual: Outcome) -> None:
-    """All run as an ordinary user; the neighbour's files and folders are closed to it."""
-    facilities.insist("root")
-    scene.set_back()
-    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(scene.folder)], check=True)
-    there = []
-    for row in rows():
-        for plant in shapes.all(row):
-            if plant.shape == "junk of the right size" and plant.plant(scene.vault):
-                (scene.vault / plant.name).chmod(0)
-                there.append(plant)
+def test_beside_what_nobody_may_read(scene: Scene, shapes: Shapes) -> None:
+    """All run as an ordinary user; the neighbour's files are closed to it."""
     for stage in scene.stages.values():
         stage.command = Forks(user=NOBODY)
     try:
+        set_back_for_nobody(scene)
+        usual = play(scene)
+        set_back_for_nobody(scene)
+        junk = (p for row in rows() for p in shapes.all(row) if p.shape == "junk of the right size")
+        there = [plant for plant in junk if plant.plant(scene.vault)]
+        for folder in (path for path in scene.vault.rglob("*") if path.is_dir()):
+            os.chown(folder, NOBODY, NOBODY)
+        for plant in there:
+            (scene.vault / plant.name).chmod(0)
         check(scene, usual, there)
     finally:
         for stage in scene.stages.values():
             stage.command = Forks()
+
+
+def set_back_for_nobody(scene: Scene) -> None:
+    """Set the scene back, and give everything in it to nobody."""
+    scene.set_back()
+    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(scene.folder)], check=True)
