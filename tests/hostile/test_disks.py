@@ -356,7 +356,7 @@ ATTACKS: dict[str, Attack] = {
     "an archive with more records than it has room for": Attack(more_records_than_room, "HOLD-2"),
     "a content archive with a record of a catalog": Attack(record_of_a_catalog, "ARCH-6"),
     "an archive under another key": Attack(archive_under_another_key, "archive-foreign"),
-    "an archive whose index is another": Attack(wrong_index, "object-damaged"),
+    "an archive with another index": Attack(wrong_index, "object-damaged"),
     "a machine that nobody let in": Attack(stranger, "machine-unknown", 1),
     # forks
     "two inventories of one generation": Attack(two_of_one_generation, "disk-forked", 1),
