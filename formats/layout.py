@@ -124,7 +124,7 @@ PREFIXES = (
     Prefix("condemned/", _NUMBERED, _DOCUMENT, "authority", True, "prune", "nothing once it is swept"),
     Prefix("sweeps/", _NUMBERED, _DOCUMENT, "authority", True, "prune", "nothing once a newer one has ended"),
     Prefix("registers/", "<machine>/<number>-<digest> or vault/<number>-<digest>", _DOCUMENT, "authority", True, "nobody", "the vault"),
-    Prefix("copies/", _COPIED, _DOCUMENT, "machine, authority", True, "with what they are copies of", "what they are copies of"),
+    Prefix("copies/", _COPIED, _DOCUMENT, "machine, authority", True, "with the original", "the original"),
     Prefix("parity/", _FANNED, _ARCHIVE, "nobody yet", True, "nobody", "reserved for parity across disks"),
 )
 # fmt: on
