@@ -19,6 +19,10 @@ HELD: tuple[str, ...] = (
     "formats/SPEC.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/README.md",
+    "docs/design.md",
+    "docs/protocol.md",
+    "docs/decisions/*.md",
 )
 PAGES = sorted(page for name in HELD for page in ROOT.glob(name))
 
