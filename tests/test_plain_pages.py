@@ -23,6 +23,7 @@ HELD: tuple[str, ...] = (
     "docs/design.md",
     "docs/protocol.md",
     "docs/decisions/*.md",
+    "tests/benchmarks/README.md",
 )
 PAGES = sorted(page for name in HELD for page in ROOT.glob(name))
 
