@@ -26,8 +26,8 @@ STATIC: tuple[Command, ...] = (
 )
 
 # Tests of one file share what they build, so they stay together. Half of their time is waiting, for disks mostly.
-PROCESSES = 2 * (os.cpu_count() or 1)
-PARALLEL: Command = (*PYTHON, "pytest", "-n", str(PROCESSES), "--dist", "loadfile")
+PROCESSES = 3 * (os.cpu_count() or 1)
+PARALLEL: Command = (*PYTHON, "pytest", "-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder")
 IN_CONTAINERS = ("tests/journeys/test_main_job.py", "tests/journeys/test_backup.py")
 CONTAINERS = {"OFFSEED_VAULT": "azblob"}
 

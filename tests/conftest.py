@@ -18,6 +18,8 @@ from tests.azurite import Azurite
 from tests.effort import NIGHTLY, examples
 
 LoopDisks = Callable[[int, str], Path]
+# The folders of tests that run commands, and take long.
+LONG = {"journeys", "hostile", "crash", "retention", "damage", "packaging", "importer"}
 GROUND = "OFFSEED_TEST_GROUND"  # the folder that all workers of a run share
 
 settings.register_profile("offseed", deadline=None, derandomize=not NIGHTLY, max_examples=examples(100))
@@ -41,7 +43,8 @@ def _scratch(config: pytest.Config, prefix: str) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the nightly tests out of the fast part."""
+    """Put the files that take long first, so that no worker ends with one; leave the nightly tests to the night."""
+    items.sort(key=lambda item: not LONG.intersection(item.path.relative_to(config.rootpath).parts))
     if NIGHTLY:
         return
     left = [item for item in items if item.get_closest_marker("nightly")]
