@@ -204,7 +204,7 @@ def _commit(
     kind: str,
     doubts: Sequence[Doubt] = (),
 ) -> BackupResult:
-    """Write from the catalog to the manifest in the vault, in the order above. Raises as `Work.publish`."""
+    """Write from the catalog to the manifest in the vault, in the order above. Raises as `Session.publish`."""
     home, cache = session.home, session.cache
     sections = (*before.reuse.sections, *session.uplink.sections, *cache.sections)
     needs = (*before.reuse.needs, *session.described)

@@ -8,7 +8,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from formats.documents.manifest import Manifest
-from formats.errors import FormatError, IntegrityError, MediaError, StoreError, damage_aside
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    MediaError,
+    NameHeldByOtherError,
+    StoreError,
+    damage_aside,
+)
 from formats.ids import ArchiveName, ChunkId, ContentId
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding
@@ -100,7 +107,7 @@ class Revision:
     def publish(self) -> tuple[list[Manifest], set[bytes]]:
         """Put the new manifests into the vault; return them, and the files that lost a version.
 
-        Raises as `Work.publish`.
+        Raises as `Session.publish`.
         """
         session, manifests, lost = self._session, list[Manifest](), set[bytes]()
         for point in self.short:
@@ -110,7 +117,9 @@ class Revision:
             except (FormatError, IntegrityError, StoreError, MediaError) as error:
                 _tell_unrevised(session, point, error.code, error.what)
                 continue
-            manifests.append(self._put(revised, stood, point))
+            if (manifest := self._put(revised, stood, point)) is None:
+                continue
+            manifests.append(manifest)
             _tell_lost(session, point, [path for path in revised.lost if path not in lost])
             lost.update(revised.lost)
         return manifests, lost
@@ -123,8 +132,8 @@ class Revision:
                 return RevisionBase(reader, stood, len(self._revising.lost(reader)))
         return None
 
-    def renew(self, newest: Point, base: RevisionBase) -> Manifest:
-        """Put a further revision after the `newest` one, made from another. Raises as `publish`."""
+    def renew(self, newest: Point, base: RevisionBase) -> Manifest | None:
+        """Put a further revision after the `newest` one, made from another, as `publish` does."""
         return self._put(self._revising.revise(base.reader), base.stood, newest)
 
     def _read(self, point: Point) -> tuple[PointReader, Needs]:
@@ -138,8 +147,12 @@ class Revision:
             raise IntegrityError("chunk-missing", f"the indexes of {len(unread)} archives cannot be read")
         return reader, stood
 
-    def _put(self, revised: RevisionResult, stood: Needs, before: Point) -> Manifest:
-        """Put the revision that takes the place of `before`. Raises as `Work.publish`."""
+    def _put(self, revised: RevisionResult, stood: Needs, before: Point) -> Manifest | None:
+        """Put the revision that takes the place of `before`. Raises as `Session.publish`.
+
+        Return None, after a finding, if a damaged object in the vault holds one of its names: the importer
+        must remove that first.
+        """
         session = self._session
         self._metadata.flush()
         sections = [*self._sections.values(), *session.cache.sections]
@@ -147,7 +160,11 @@ class Revision:
         described = describe(sections, revised.catalogued, needs, session.own.condemned)
         signed = sign_revision(session.home, revised.catalogued, described, before, len(revised.lost))
         waiting = {n.archive.name for n in described.needed if self._there.lacking(n) is not None}
-        return session.publish(described, signed, waiting)
+        try:
+            return session.publish(described, signed, waiting)
+        except NameHeldByOtherError as error:
+            _tell_unrevised(session, before, error.code, f"{error.subject}: {error.what}")
+            return None
 
     def _learn(self, reader: PointReader) -> None:
         for need, section in zip(reader.needs, reader.sections, strict=True):

@@ -52,7 +52,7 @@ class TakenBack:
 def take_back(session: Session, found: Sequence[Point], level: int) -> tuple[TakenBack, ...]:
     """Put a further revision of each point in `found` with lost files that are back, and report it.
 
-    Raises as `Work.publish`. The same call continues where it ended.
+    Raises as `Session.publish`. The same call continues where it ended.
     """
     machine = session.home.identity.machine
     lossy = [p for p in found if p.manifest.totals.lost and p.manifest.machine == machine]
@@ -105,7 +105,8 @@ class _Losses:
                 if not bad:  # else a bad archive may become whole, and the state stays the same
                     vain.add(state)
                 continue
-            manifest = revision.renew(newest, base)
+            if (manifest := revision.renew(newest, base)) is None:
+                continue
             taken = TakenBack(manifest.point, lost - manifest.totals.lost)
             session.monitor.notice(taken.words())
             yield taken

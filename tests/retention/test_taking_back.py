@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from formats.layout import need_name
 from formats.monitor import Tally
 from formats.store.local import LocalStore
 from formats.store.memory import MemoryStore
@@ -106,6 +107,20 @@ def test_the_same_catalog_and_needs_are_taken(losing: Losing) -> None:
     again = losing.world.points()[2].manifest
     assert (again.needs, again.totals) == (first.needs, first.totals)
     assert losing.world.objects("archives") == there
+
+
+def test_a_damaged_object_under_one_of_its_names_is_told_and_waits(losing: Losing) -> None:
+    """The importer must remove the object first; until then the repair does all else."""
+    name = need_name(bytes.fromhex(losing.world.points()[2].manifest.needs))
+    losing.lose(2)
+    losing.bring_back(2)
+    whole = losing.world.memory.objects[name]
+    losing.world.memory.objects[name] = whole[:-1]
+    told = Tally()
+    assert files_of(losing.repair(told)) == []
+    assert [(f.code, name in f.detail) for f in told.findings] == [("name-held", True)]
+    losing.world.memory.objects[name] = whole
+    assert files_of(losing.repair()) == [1]
 
 
 def test_a_part_that_comes_back_is_taken_back_and_then_the_rest(losing: Losing) -> None:
