@@ -1,6 +1,7 @@
 """`python -m tests.journeys.pictures --out DIR`: labels, packing slip and both reports of a life of two weeks, as PNG files.
 
-Rendered by Chromium, headless, and to be looked at: light and dark, on a desk and on a phone. Needs `chromium` and `faketime`.
+Rendered by Chromium, headless, and to be looked at: light and dark, on a desk and on a phone. `--docs` makes the pictures of
+README anew, in `docs/pictures`. Needs `chromium` and `faketime`.
 """
 
 import argparse
@@ -11,17 +12,23 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.journeys.stage import Stage, disks, flip, to
+from PIL import Image
+
+from tests.journeys.stage import ROOT, Stage, disks, flip, to
 
 assert sys.platform == "linux"
 
-DESK, PHONE = (1000, 3600), (420, 4400)
+DESK, PHONE, HEAD = (1000, 3600), (420, 4400), (1000, 780)
+COLOURS = 128  # of a picture in docs/: it stays far below 100 KB
+DOCS = ROOT / "docs" / "pictures"
 DARK = ("@media (prefers-color-scheme: dark)", "@media all")  # headless, there is nobody to prefer it
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--out", type=Path)
+    where.add_argument("--docs", dest="out", action="store_const", const=DOCS)
     out = parser.parse_args().out
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None or shutil.which("faketime") is None:
@@ -30,15 +37,31 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         pages = life(Path(folder))
-        for page in pages:
-            shoot(browser, page, out / f"{page.stem}.png", DESK)
-        for page in pages[-2:]:
-            dark = page.with_name(f"{page.stem}-dark.html")
-            dark.write_text(page.read_text(encoding="utf-8").replace(*DARK), encoding="utf-8")
-            shoot(browser, dark, out / f"{dark.stem}.png", DESK)
-            shoot(browser, page, out / f"{page.stem}-phone.png", PHONE)
-    print(*sorted(out.glob("*.png")), sep="\n")
+        if out == DOCS:
+            illustrate(browser, Path(folder), out)
+        else:
+            shoot_all(browser, pages, out)
+    print(*sorted(out.iterdir()), sep="\n")
     return 0
+
+
+def illustrate(browser: str, folder: Path, out: Path) -> None:
+    """Write the pictures of README: the label of a disk as it is, and the top of a server's report."""
+    (label,) = folder.glob("*-disk-1.svg")
+    shutil.copyfile(label, out / "label.svg")
+    shoot(browser, folder / "report-seed.html", folder / "report.png", HEAD)
+    with Image.open(folder / "report.png") as shot:
+        shot.convert("RGB").quantize(COLOURS).save(out / "report.png", optimize=True)
+
+
+def shoot_all(browser: str, pages: list[Path], out: Path) -> None:
+    for page in pages:
+        shoot(browser, page, out / f"{page.stem}.png", DESK)
+    for page in pages[-2:]:
+        dark = page.with_name(f"{page.stem}-dark.html")
+        dark.write_text(page.read_text(encoding="utf-8").replace(*DARK), encoding="utf-8")
+        shoot(browser, dark, out / f"{dark.stem}.png", DESK)
+        shoot(browser, page, out / f"{page.stem}-phone.png", PHONE)
 
 
 def life(folder: Path) -> list[Path]:
