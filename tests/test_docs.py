@@ -85,6 +85,16 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(there), target
 
 
+PICTURES = sorted((ROOT / "docs" / "pictures").iterdir())
+PICTURE_MAX = 100_000  # bytes
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=name_of)
+def test_a_picture_is_small_and_shown_by_a_page(picture: Path) -> None:
+    assert picture.stat().st_size <= PICTURE_MAX
+    assert any((page.parent / target).resolve() == picture for page in PAGES for target in links(page))
+
+
 def has_name(module: Path, name: str) -> bool:
     """Tell whether a module defines `name` at its top level."""
     for node in ast.parse(module.read_text("utf-8")).body:

@@ -23,7 +23,8 @@ from tests.azurite import ACCOUNT, KEY, Azurite
 from tests.commands import PATIENCE
 from tests.journeys import moments, trees
 from tests.journeys.containers import ContainerStage
-from tests.journeys.stage import ROOT, backup, below, disks, kept, refused, restored, snapshot, to
+from tests.journeys.stage import backup, below, disks, kept, refused, restored, snapshot, to
+from tests.pages import text_of_pages
 from tests.store.between import Between, Fault
 
 assert sys.platform == "linux"
@@ -217,9 +218,7 @@ def test_a_request_that_came_in_time_is_accepted_late(member: ContainerStage, ro
 def test_the_readmes_story_in_azure(stage: ContainerStage, small_tree: Path) -> None:
     from tests.journeys.test_readme import APART, here, places
 
-    (story,) = [
-        t for kind, t in APART.findall((ROOT / "README.md").read_text(encoding="utf-8")) if kind == "azblob"
-    ]
+    (story,) = [t for kind, t in APART.findall(text_of_pages()) if kind == "azblob"]
     stand_for = places(stage, small_tree)
     stand_for["azblob://account/backups"] = stage.at
     lines = [line.split() for line in story.splitlines()]

@@ -1,4 +1,4 @@
-"""`seed ls --parquet`: the list of a point as other programs read it, and the questions of the README answered by DuckDB."""
+"""`seed ls --parquet`: the list of a point as other programs read it, and the questions of the guide answered by DuckDB."""
 
 import os
 import re
@@ -12,7 +12,8 @@ import pandas
 import pyarrow.parquet as pq
 import pytest
 
-from tests.journeys.stage import ROOT, Copy, Stage, backup, refused
+from tests.journeys.stage import Copy, Stage, backup, refused
+from tests.pages import text_of_pages
 
 assert sys.platform == "linux"
 
@@ -49,12 +50,12 @@ def two_points(copy_of: Copy, opened: Stage, room: Path) -> tuple[Stage, Path]:
 
 
 @pytest.mark.needs("root")
-def test_the_readme_asks_and_duckdb_answers(
+def test_the_guide_asks_and_duckdb_answers(
     two_points: tuple[Stage, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage, source = two_points
     monkeypatch.chdir(stage.folder)
-    (text,) = QUERIES.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    (text,) = QUERIES.findall(text_of_pages())
     queries = [query for query in text.split(";") if query.strip()]
     assert len(queries) == 4
     folders, owners, copies, changed = (duckdb.execute(query).fetchall() for query in queries)

@@ -1,4 +1,4 @@
-"""What the README and the help say is true: every command line in them is run, in order, as one story."""
+"""The README, the guide and the help are true: every command line in them is run, in order, as one story."""
 
 import os
 import re
@@ -10,7 +10,8 @@ import pytest
 
 from tests.commands import installed, processor_seconds
 from tests.journeys import trees
-from tests.journeys.stage import ROOT, Result, Stage, in_parallel
+from tests.journeys.stage import Result, Stage, in_parallel
+from tests.pages import PAGES, ROOT, text_of_pages
 
 assert sys.platform == "linux"
 
@@ -36,7 +37,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 def places(stage: Stage, tree: Path) -> dict[str, Path | str]:
-    """What the README's names stand for here, the longer name first."""
+    """Return the paths that replace the names of the pages here, the longer name first."""
     second, third = stage.folder / "second disk", stage.folder / "third disk"
     second.mkdir()
     third.mkdir()
@@ -63,10 +64,18 @@ def here(word: str, stand_for: dict[str, Path | str]) -> str:
     return word
 
 
+def test_every_block_of_the_pages_is_found() -> None:
+    """No line that begins with a program of ours is missed, but for those of the stories apart."""
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        begun = [line for line in APART.sub("", text).splitlines() if line.split(" ")[0] in PROGRAMS]
+        assert len(begun) == len(commands(text)), page
+    assert commands(text_of_pages())
+
+
 def test_every_command_of_the_readme_works_in_its_order(stage: Stage, small_tree: Path) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    story = commands(text)
-    assert story or not any(f"\n{program} " in text for program in PROGRAMS), "no block was found"
+    story = commands(text_of_pages())
+    assert story, "no block was found"
     stand_for = places(stage, small_tree)
     for program, *words in story:
         stage.run(program, *(here(word, stand_for) for word in words))
@@ -82,8 +91,7 @@ def test_every_command_of_the_readme_works_in_its_order(stage: Stage, small_tree
 
 
 def test_the_walk_of_five_minutes_works_as_it_stands_there(room: Path) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (walk,) = [found[1] for found in APART.findall(text) if found[0] == "walk"]
+    (walk,) = [found[1] for found in APART.findall(text_of_pages()) if found[0] == "walk"]
     (home := room / "home").mkdir()
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("SEED_", "IMPORTER_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -18,6 +18,7 @@ import pytest
 
 from tests.packaging import tree
 from tests.packaging.environment import Environment
+from tests.pages import text_of_pages
 
 assert sys.platform != "win32"
 
@@ -180,7 +181,7 @@ def test_every_command_tells_its_use(environment: Environment) -> None:
 @pytest.fixture(scope="module")
 def walked(environment: Environment) -> "subprocess.CompletedProcess[str]":
     """The walk of the README, done there; it leaves a server with a home, which has made a backup."""
-    (walk,) = WALK.findall((tree.ROOT / "README.md").read_text(encoding="utf-8"))
+    (walk,) = WALK.findall(text_of_pages())
     return environment.start("bash", "-euo", "pipefail", "-c", walk)
 
 
