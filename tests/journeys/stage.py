@@ -2,7 +2,7 @@
 
 A `Stage` has its own homes, vault, disk, credential and passphrase file below one folder. Every command runs as a
 process; a story sees what a user sees, the exit code, stdout and stderr, and nothing is mocked. No command may ever
-show a traceback or call a failure a fault of its own: `run` itself sees to that.
+show a traceback or call a failure a fault of its own: `run` itself sees to that. Each document of --json keeps to the schema.
 """
 
 import json
@@ -24,6 +24,7 @@ from tests.commands import (
     at_terminal,
     hear_signals,
 )
+from tests.json_schema import check_output
 
 ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
@@ -122,7 +123,7 @@ class Stage:
         given = self.environment(self.bring(words, environment))
         if isinstance(self.command, Forks) and self.command.can_start(given):
             return ForkedProcess(self.command, words, given, self.folder, session=session)
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*self.command(words[0]), *words[1:]],
             env=given,
             cwd=self.folder,
@@ -132,6 +133,8 @@ class Stage:
             start_new_session=session,
             preexec_fn=hear_signals,
         )
+        process.args = list(words)  # as a fork has them: the words of the story
+        return process
 
     def type(self, program: str, *arguments: object, answers: list[bytes], code: int | None = 0) -> Result:
         """Run a command at a terminal and type an answer at each prompt for a passphrase; b"\\x03" is Ctrl-C."""
@@ -299,7 +302,9 @@ def _result(process: Process, began: float, code: int | None) -> Result:
         process.kill()
         raise
     words = tuple(map(str, process.args)) if isinstance(process.args, list) else ()
-    return judged(words, process.wait(), stdout, stderr, time.monotonic() - began, code)
+    result = judged(words, process.wait(), stdout, stderr, time.monotonic() - began, code)
+    check_output(words, result.stdout, result.code)
+    return result
 
 
 def snapshot(folder: Path) -> dict[str, bytes | str | None]:

@@ -245,7 +245,7 @@ def test_what_is_missing_is_noticed(clean: Path, tmp_path: Path) -> None:
             "[tool.setuptools.packages.find]\n",
             '[tool.setuptools.packages.find]\nexclude = ["seed.plan.sampling"]\n',
         ),
-        ('"*" = ["*.md"]', '"seed" = ["*.md"]'),
+        ('"*" = ["*.md", "*.schema.json"]', '"seed" = ["*.md"]'),
     ):
         assert text.count(old) == 1
         text = text.replace(old, new)
@@ -253,7 +253,7 @@ def test_what_is_missing_is_noticed(clean: Path, tmp_path: Path) -> None:
     (wheel,) = build(spoilt, tmp_path / "dist", "--wheel").glob("*.whl")
     names = tree.product(tree.ROOT)
     sampling = {name for name in names if name.startswith("seed/plan/sampling/")}
-    assert {*names} - packed(wheel) == sampling | {name for name in names if name.endswith(".md")}
+    assert {*names} - packed(wheel) == sampling | {name for name in names if name.endswith((".md", ".json"))}
 
     environment = Environment(tmp_path / "environment", wheel, without=["segno"])
     failed = environment.answer(IMPORT_ALL, tree.modules(names))

@@ -1,0 +1,116 @@
+"""The output of --json is described: a schema for each command of both programs.
+
+Stages check all that commands print in other stories: see `tests.json_schema`.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests import json_schema
+from tests.journeys.stage import Stage
+from tests.json_schema import DEFINED, SCHEMA, check, check_output, name_of
+from tests.test_prose import AVOIDED, QUOTED, SENTENCE_END, WORDS_MAX
+
+assert sys.platform == "linux"
+from tests.hostile.neighbour.commands import leaves  # noqa: E402
+
+COMMANDS = {title.replace(" ", "-") for title, parameters in leaves().items() if "as_json" in parameters}
+SHARED = DEFINED.keys() - COMMANDS
+# A keyword outside of these would have no effect in the tests.
+KEYWORDS = {
+    "$ref", "additionalProperties", "anyOf", "const", "description", "enum", "items", "maxItems", "maximum", "minimum",
+    "properties", "required", "type",
+}  # fmt: skip
+PROXY = {"proxy": None, "signed_in": False}
+
+
+def schemas(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a schema and all that it consists of."""
+    yield schema
+    further = schema.get("additionalProperties")
+    below = [*schema.get("properties", {}).values(), *schema.get("anyOf", ()), schema.get("items"), further]
+    for one in below:
+        if isinstance(one, dict):
+            yield from schemas(one)
+
+
+ALL = [(name, schema) for name in DEFINED for schema in schemas(DEFINED[name])]
+
+
+def test_each_command_has_a_definition() -> None:
+    assert len(COMMANDS) > 70
+    assert COMMANDS - DEFINED.keys() == set()
+    assert {name for name in DEFINED if name.startswith(("seed-", "importer-"))} == COMMANDS
+
+
+def test_each_shared_definition_is_used() -> None:
+    used = {schema["$ref"].rpartition("/")[2] for _, schema in ALL if "$ref" in schema}
+    assert used <= DEFINED.keys()
+    assert SHARED - used == {"error"}
+
+
+def test_each_object_is_closed_and_each_member_described() -> None:
+    for name, schema in ALL:
+        assert schema.keys() <= KEYWORDS, (name, schema)
+        if schema.get("type") == "object":
+            assert "additionalProperties" in schema, (name, schema)
+        for member, value in schema.get("properties", {}).items():
+            assert schema["additionalProperties"] is False, (name, member)
+            assert "description" in value or "$ref" in value, (name, member)
+        assert {*schema.get("required", ())} <= schema.get("properties", {}).keys(), (name, schema)
+
+
+def test_descriptions_are_plain() -> None:
+    for text in (SCHEMA["description"], *(schema.get("description", "") for _, schema in ALL)):
+        plain = QUOTED.sub("…", text)
+        assert not AVOIDED.search(plain), plain
+        assert not [s for s in SENTENCE_END.split(plain) if len(s.split()) > WORDS_MAX], plain
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("seed-proxy-show", {**PROXY, "more": 1}),
+        ("seed-proxy-show", {"proxy": None}),
+        ("seed-proxy-show", {**PROXY, "signed_in": 0}),
+        ("seed-points", {}),
+        ("seed-notify-check", [{"event": "nothing", "name": "", "text": ""}]),
+        ("seed-find", {"point": "", "path": "", "type": None, "size": 1}),
+        ("seed-proxy-show", {"error": {"code": "usage"}}),
+        (None, PROXY),
+    ],
+)
+def test_a_document_that_does_not_keep_to_the_schema_is_noticed(name: str | None, document: Any) -> None:
+    with pytest.raises(AssertionError):
+        check(name, document)
+
+
+def test_a_command_line_has_the_definition_of_its_command() -> None:
+    assert name_of(("seed", "set", "show", "show")) == "seed-set-show"
+    assert name_of(("importer", "points", "--json")) == "importer-points"
+    assert name_of(("seed", "fly", "show")) is None
+    assert name_of(("seed",)) is None
+
+
+def test_all_that_a_command_prints_is_checked() -> None:
+    words, text = ("seed", "proxy", "show", "--json"), json.dumps(PROXY)
+    check_output(words, text, 0)
+    for wrong in ("", f"{text}\n{text}", text[:-1], '{"proxy": 1}'):
+        with pytest.raises(AssertionError):
+            check_output(words, wrong, 0)
+    check_output(words, text[:-1], -9)
+    check_output(words[:-1], "", 0)
+
+
+def test_a_stage_checks_its_commands(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("seed", "completion", "bash", "--json")
+    stage.run(*words)
+    monkeypatch.setitem(DEFINED, "seed-completion", {"type": "null"})
+    json_schema.validator.cache_clear()
+    with pytest.raises(AssertionError, match="seed-completion: "):
+        stage.run(*words)
+    json_schema.validator.cache_clear()
