@@ -1,4 +1,4 @@
-"""The output of --json is described: a schema for each command of both programs.
+"""The output of --json is described: a schema for each command of both programs, and an example in docs/json.md.
 
 Stages check all that commands print in other stories: see `tests.json_schema`.
 """
@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests import json_schema
+from tests import json_page, json_schema
 from tests.journeys.stage import Stage
 from tests.json_schema import DEFINED, SCHEMA, check, check_output, name_of
+from tests.test_docs import tokens
 from tests.test_prose import AVOIDED, QUOTED, SENTENCE_END, WORDS_MAX
 
 assert sys.platform == "linux"
@@ -39,6 +40,19 @@ def schemas(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 ALL = [(name, schema) for name in DEFINED for schema in schemas(DEFINED[name])]
+
+
+def examples() -> dict[str, list[Any]]:
+    """Return the documents in docs/json.md by the heading above them."""
+    found: dict[str, list[Any]] = {}
+    heading, parsed = "", tokens(json_page.PAGE)
+    for at, token in enumerate(parsed):
+        if token.type == "heading_open":
+            heading = parsed[at + 1].content
+        if token.type == "fence" and token.info.startswith("json"):
+            texts = token.content.splitlines() if token.info == "jsonl" else [token.content]
+            found.setdefault(heading, []).extend(map(json.loads, texts))
+    return found
 
 
 def test_each_command_has_a_definition() -> None:
@@ -69,6 +83,19 @@ def test_descriptions_are_plain() -> None:
         plain = QUOTED.sub("…", text)
         assert not AVOIDED.search(plain), plain
         assert not [s for s in SENTENCE_END.split(plain) if len(s.split()) > WORDS_MAX], plain
+
+
+def test_each_command_has_an_example_and_each_example_keeps_to_the_schema() -> None:
+    found = examples()
+    check("error", found.pop("Errors")[0])
+    assert {heading.replace(" ", "-") for heading in found} == COMMANDS
+    for heading, documents in found.items():
+        for document in documents:
+            check(heading.replace(" ", "-"), document)
+
+
+def test_the_page_is_what_its_command_writes() -> None:
+    assert json_page.PAGE.read_text("utf-8").startswith(json_page.HEAD + json_page.ERRORS)
 
 
 @pytest.mark.parametrize(
