@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 
 import pytest
 
@@ -35,6 +36,20 @@ FLOORS = (
     ("seed.__main__",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+PACKAGES = ("formats", "importer")  # those that keep the limits
+CLOCKS = {
+    "date.today",
+    "datetime.now",
+    "datetime.today",
+    "datetime.utcnow",
+    "time.monotonic",
+    "time.monotonic_ns",
+    "time.perf_counter",
+    "time.perf_counter_ns",
+    "time.sleep",
+    "time.time",
+    "time.time_ns",
+}
 PEOPLE = ("formats.shell", "importer.cli", "importer.reports", "seed.cli", "seed.report")
 
 
@@ -49,6 +64,12 @@ def ours(module: str) -> set[str]:
 
 
 MAPPED = sorted(module for module in MODULES if "." in module)
+LIMITED = [module for module in MAPPED if module.startswith(PACKAGES)]
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text("utf-8"))
 
 
 @pytest.mark.parametrize("module", MAPPED)
@@ -65,6 +86,20 @@ def test_a_room_imports_from_the_floors_below_it(module: str) -> None:
 def test_what_speaks_to_people_is_imported_by_commands_and_reports_alone(module: str) -> None:
     if not module.startswith(PEOPLE):
         assert not [name for name in ours(module) if name.startswith("formats.shell")]
+
+
+@pytest.mark.parametrize("module", LIMITED)
+def test_a_clock_is_a_parameter(module: str) -> None:
+    """Only the shell and the stores read a clock: all other code is given `formats.store.clock.Clock`."""
+    if module.startswith(("formats.shell", "formats.store")):
+        return
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            name = f"{node.value.id}.{node.attr}"
+            assert name not in CLOCKS, f"{module}:{node.lineno} reads {name}"
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            named = {f"time.{alias.name}" for alias in node.names}
+            assert not named & CLOCKS, f"{module}:{node.lineno} imports {sorted(named)}"
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

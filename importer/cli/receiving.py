@@ -1,6 +1,5 @@
 """`importer receive`."""
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +16,7 @@ from formats.shell.custody_options import (
     checked,
     parse_moment,
 )
+from formats.store.clock import SYSTEM
 from formats.wire import Json
 from importer.cli.app import MachineOption, VaultOption, accept_machines, app, signing_vault
 
@@ -53,7 +53,7 @@ def receive(
     from importer.intake.custody_log import receive as book_in
     from importer.vault.vault import check_machine
 
-    at = parse_moment(on) if on is not None else int(time.time())
+    at = parse_moment(on) if on is not None else int(SYSTEM.now())
     notes = ReceptionNotes(at, checked(carrier), checked(tracking), checked(note, LONG))
     read = [parse_code(code) for code in codes]
     opened = signing_vault(vault, console)

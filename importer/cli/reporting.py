@@ -1,6 +1,5 @@
 """`importer report`."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -31,5 +30,5 @@ def report(
     check_writable(out)
     opened = vault_of(vault, console)
     check_machine(opened, machine, console)
-    told = overview(opened, int(time.time()), lambda m: machine in (None, m.name), console)
+    told = overview(opened, lambda m: machine in (None, m.name), console)
     write(console, out, told)

@@ -37,7 +37,7 @@ def status(
         console.say(f"{member.name}, {told(member)}")
         if not sets:
             console.say("  no disks so far")
-        shown: list[Json] = [_show(console, found) for found in sets]
+        shown: list[Json] = [_show(console, found, opened.clock.now()) for found in sets]
         rows.append({"machine": member.machine, "name": member.name, "status": member.status, "sets": shown})
     if not rows:
         console.say("no machine is registered yet")
@@ -54,11 +54,11 @@ def told(member: "Membership") -> str:
     return f"{member.status}, in place of the machine before" if member.replaces else member.status
 
 
-def _show(console: Console, found: "SetStatus") -> dict[str, Json]:
+def _show(console: Console, found: "SetStatus", now: float) -> dict[str, Json]:
     from formats.rules.custody import to_json
     from formats.rules.custody import told as told_of
 
-    console.say(f"  set {found.set[:8]}: {found.words()}")
+    console.say(f"  set {found.set[:8]}: {found.words(now)}")
     disks: list[Json] = []
     for disk in found.disks:
         console.say(f"    disk {disk.number:<6} {disk.words()}")

@@ -1,7 +1,6 @@
 """`importer validate`."""
 
 import re
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -57,14 +56,14 @@ def validate(
     seconds = _seconds(max_duration) if max_duration is not None else None
     opened = signing_vault(vault, console)
     accept_machines(opened, console)
-    began = time.monotonic()
+    began = opened.clock.elapsed()
     with console.working("validate"):
         done = run(
             opened,
             ValidationScope(share, began + seconds if seconds is not None else None, set_aside),
             console,
         )
-    took = time.monotonic() - began
+    took = opened.clock.elapsed() - began
     console.say(f"Read {counted(done.objects, 'object')}, {size(done.bytes)}, in {took:.1f} s.")
     console.say(f"  damaged      {len(done.damaged) or 'nothing'}")
     if done.records_saved:

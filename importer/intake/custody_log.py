@@ -1,6 +1,5 @@
 """The custody of a vault's disks: steps from their papers and from the datacenter's own observations."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -46,7 +45,11 @@ def receive(
     """
     disk = disk_key(vault, member, disk_set, number)
     draft = replace(
-        _draft(disk, "received"), at=notes.at, carrier=notes.carrier, tracking=notes.tracking, note=notes.note
+        _draft(disk, "received", vault.now()),
+        at=notes.at,
+        carrier=notes.carrier,
+        tracking=notes.tracking,
+        note=notes.note,
     )
     before = len(Chain.read(vault.store, disk, Tally()).steps)
     said = (notes.carrier, notes.tracking, notes.note)
@@ -70,7 +73,7 @@ def note_imports(vault: Vault, results: Sequence[ImportResult], monitor: Monitor
     """
     for result in results:
         disk = disk_key(vault, result.member, result.disk.label.set, result.disk.label.number)
-        steps = _steps(disk, result)
+        steps = _steps(disk, result, vault.now())
         with _notice(monitor, disk):
             _add(vault, disk, monitor, partial(_lacking, steps=steps))
 
@@ -81,12 +84,13 @@ def note_erasable(vault: Vault, member: Membership, disk_set: SetId, number: int
     A failure to record this is a notice, as in `note_imports`.
     """
     disk = disk_key(vault, member, disk_set, number)
+    draft = _draft(disk, "erasable", vault.now())
 
     def lacking(chain: Chain) -> Custody | None:
         came = chain.newest("imported")
         if came is None or not came.whole:
             return None
-        step = replace(_draft(disk, "erasable"), generation=came.generation, inventory=came.inventory)
+        step = replace(draft, generation=came.generation, inventory=came.inventory)
         return _lacking(chain, [step])
 
     with _notice(monitor, disk):
@@ -101,20 +105,22 @@ def _notice(monitor: Monitor, disk: DiskKey) -> Iterator[None]:
         monitor.notice(f"what befell disk {disk.number} of set {disk.set[:8]} cannot be noted: {error.what}")
 
 
-def _steps(disk: DiskKey, result: ImportResult) -> list[Custody]:
-    """Return the steps that an import records of a disk, in order."""
+def _steps(disk: DiskKey, result: ImportResult, now: int) -> list[Custody]:
+    """Return the steps of a disk that an import records at the time `now`, in order."""
     inventories = sorted(result.disk.rules.inventories.items())
     closed = [(n, c) for n, c in inventories if c.inventory.verified is None][-1:]
     verified = [(n, c) for n, c in inventories if c.inventory.verified is not None][-1:]
-    found = [replace(_draft(disk, "written"), at=result.disk.label.created)]
+    found = [replace(_draft(disk, "written", now), at=result.disk.label.created)]
     for event, of_kind in (("closed", closed), ("verified", verified)):
         found += [
-            replace(_draft(disk, event), at=c.inventory.created, generation=n, inventory=c.digest)
+            replace(_draft(disk, event, now), at=c.inventory.created, generation=n, inventory=c.digest)
             for n, c in of_kind
         ]
     seen = result.disk.closed.digest if result.disk.closed else None
-    came = replace(_draft(disk, "imported"), generation=result.generation, inventory=seen, whole=result.whole)
-    found += [replace(_draft(disk, "received"), generation=result.generation, inventory=seen), came]
+    came = replace(
+        _draft(disk, "imported", now), generation=result.generation, inventory=seen, whole=result.whole
+    )
+    found += [replace(_draft(disk, "received", now), generation=result.generation, inventory=seen), came]
     if result.whole and result.finished:
         found.append(replace(came, event="erasable", whole=False))
     return found
@@ -133,8 +139,7 @@ def _lacking(chain: Chain, steps: Sequence[Custody]) -> Custody | None:
     return None
 
 
-def _draft(disk: DiskKey, event: str) -> Custody:
-    now = int(time.time())
+def _draft(disk: DiskKey, event: str, now: int) -> Custody:
     return Custody(
         vault=disk.vault,
         machine=disk.machine,

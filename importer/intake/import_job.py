@@ -16,7 +16,6 @@ The order of writes is the safety argument:
 
 import os
 import threading
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from formats import layout
@@ -202,7 +201,7 @@ def _import_all(
         vault=vault.id,
         job=os.urandom(16).hex(),
         role="authority",
-        started=int(time.time()),
+        started=vault.now(),
         disks=tuple(job_disk(result.disk) for result in todo),
     )
     with job_locks.held(vault, job.job):

@@ -1,6 +1,5 @@
 """The result of the import of one disk, and the receipt that says so."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -87,7 +86,7 @@ def make_receipt(vault: Vault, job: ImportJob, result: ImportResult) -> Receipt:
         job=job.job,
         role="authority",
         disk=job_disk(result.disk),
-        finished=int(time.time()),
+        finished=vault.now(),
         whole=result.whole,
         copied=result.copied,
         copied_bytes=result.copied_bytes,

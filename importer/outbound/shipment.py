@@ -15,7 +15,6 @@ vault tells the content of a disk that is not attached. One run of a home works 
 
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
@@ -344,7 +343,7 @@ class _Shipping:
             revision=1,
             point=manifest.point,
             manifest=self._point.signed.digest,
-            created=int(time.time()),
+            created=self._vault.now(),
             disks=tuple(self._shipment.closed()),
         )
         signed = self._vault.signed(document)

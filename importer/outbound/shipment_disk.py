@@ -4,7 +4,6 @@ The inventory closes the disk as far as it is written.
 """
 
 import os
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -164,7 +163,7 @@ class OutboundDisk:
             disk=self.label.disk,
             label=hex_digest(self.store.get("label")),
             generation=generation,
-            created=int(time.time()),
+            created=self._vault.now(),
             archives=len(self.held),
             archive_bytes=self._held_bytes,
             tables=tuple(ListedObject(name=n, size=len(d), digest=hex_digest(d)) for n, d in tables),

@@ -3,7 +3,6 @@
 The papers are the labels and inventories of the disks, and the set document that finishes a shipment.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,7 +102,7 @@ def next_disk(vault: Vault, point: VaultPoint, shipment: OutgoingShipment) -> in
             set=shipment.set,
             number=number,
             disk=random_id(),
-            created=int(time.time()),
+            created=vault.now(),
             authority=vault.descriptor.authority,
             point=point.manifest.point,
         )
@@ -139,7 +138,7 @@ def give_up(vault: Vault, shipment: OutgoingShipment, number: int) -> None:
         disk=label.disk,
         label=hex_digest(signed),
         generation=generation,
-        created=int(time.time()),
+        created=vault.now(),
         archives=0,
         archive_bytes=0,
         tables=(),

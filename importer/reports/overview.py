@@ -27,7 +27,7 @@ from importer.vault.want_lists import lacking
 Wanted = Callable[[Membership], bool]
 
 
-def overview(vault: Vault, now: int, wanted: Wanted, monitor: Monitor) -> ReportPage:
+def overview(vault: Vault, wanted: Wanted, monitor: Monitor) -> ReportPage:
     """Build the report of a vault about the machines that are `wanted`. Raises StoreError."""
     told = ReportPage()
     known, there = members(vault, monitor), stocks(vault, monitor)
@@ -49,7 +49,7 @@ def overview(vault: Vault, now: int, wanted: Wanted, monitor: Monitor) -> Report
         view = _View(vault, member, there[member.key_id], needed[member.machine], speeds)
         for standing in sets:
             told.disks += [view.disk(standing, disk) for disk in standing.disks]
-    told.html = _page(vault, now, told, needed, known, monitor)
+    told.html = _page(vault, told, needed, known, monitor)
     return told
 
 
@@ -105,7 +105,6 @@ class _View:
 
 def _page(
     vault: Vault,
-    now: int,
     told: ReportPage,
     needed: Mapping[MachineId, Mapping[ArchiveName, Need]],
     known: Mapping[MachineId, Membership],
@@ -140,7 +139,7 @@ def _page(
     )
     return page(
         f"Vault {vault.name}",
-        f"{vault.store.address}; {moment(now)}",
+        f"{vault.store.address}; {moment(vault.now())}",
         cards,
         sections.everything(told, "as it was imported", section("What each machine builds upon", machines)),
     )

@@ -1,6 +1,5 @@
 """The standing of each machine's disks, as far as the vault has seen: awaited, received, safe to erase."""
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -91,14 +90,14 @@ class SetStatus:
     disks: tuple[DiskStatus, ...]
     kept_until: datetime | None = None
 
-    def words(self) -> str:
-        """Return the state of its export, in words."""
+    def words(self, now: float) -> str:
+        """Return the state of its export at a time, in words."""
         if self.finished:
             return "finished"
         if self.kept_until is None:
             return "its export goes on"
         until = int(self.kept_until.timestamp())
-        still = f", which may take that back until {moment(until)}" if until > time.time() else ""
+        still = f", which may take that back until {moment(until)}" if until > now else ""
         return f"its export was given up by its machine{still}"
 
 

@@ -18,11 +18,10 @@ condemned, or the manifest is there when prune reads the needs. After a kill at 
 everything as it is, and goes on.
 """
 
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from formats import layout
 from formats.documents.damage import Replacement, Wants
@@ -36,6 +35,7 @@ from formats.ids import HexDigest, MachineId
 from formats.monitor import Monitor, Tally
 from formats.rules.replacements import index_objects
 from formats.rules.retention import read_kept
+from formats.store.clock import moment_of
 from formats.view import Look
 from importer.upkeep.compaction import compact, wasting
 from importer.vault.doubtful import Doubtful
@@ -78,7 +78,7 @@ def prune(
         register(vault, monitor)
     known = members(vault, monitor)
     if rehearse:
-        return _pruned(vault, known, wanted, None, datetime.fromtimestamp(time.time(), UTC), monitor)
+        return _pruned(vault, known, wanted, None, moment_of(vault.clock), monitor)
     sweeping = begin(vault)
     try:
         return _pruned(vault, known, wanted, sweeping, sweeping.began, monitor)
@@ -208,7 +208,7 @@ def _condemn(
             number=number,
             vault=vault.id,
             role="authority",
-            created=int(time.time()),
+            created=vault.now(),
             names=tuple(names[at : at + CONDEMNED_MAX]),
         )
         lists.append((vault.sign(layout.CONDEMNED, number, document), document))

@@ -3,11 +3,11 @@
 Nobody opens them. An importer moves things away by itself that stand in the way of its own writes.
 """
 
-import time
 from collections.abc import Callable
 
 from formats.errors import NotFoundError, OffseedError
 from formats.monitor import Finding, Monitor
+from formats.store.clock import Clock
 from formats.store.contract import Store
 from formats.store.foreign import CLOSED, EMPTY, Foreign, Strangers
 
@@ -32,18 +32,19 @@ class Cleaner:
     cannot be moved is a finding. A folder that nobody may look into stays: objects may lie in it.
     """
 
-    def __init__(self, store: Store, monitor: Monitor, *, aside: bool) -> None:
+    def __init__(self, store: Store, clock: Clock, monitor: Monitor, *, aside: bool) -> None:
         self.found = Strangers()
         self.moved = 0
         self.left = 0
         self._store = store
+        self._clock = clock
         self._monitor = monitor
         self._aside = aside
 
     def __call__(self, found: Foreign) -> None:
         self.found(found)
         why = ""
-        if self._aside and found.kind != CLOSED and not _is_claim(found):
+        if self._aside and found.kind != CLOSED and not self._is_claim(found):
             try:
                 self._store.set_aside(found.name, found.kind)
                 self.moved += 1
@@ -54,6 +55,10 @@ class Cleaner:
                 why = f", and cannot be moved away: {error.what}"
         if found.blocks or why:
             self._tell(found, why)
+
+    def _is_claim(self, found: Foreign) -> bool:
+        """Return whether an empty file may hold a name for a writer that is about to put an object."""
+        return found.kind == EMPTY and found.written > self._clock.now() - CLAIM_SECONDS
 
     def _tell(self, found: Foreign, why: str) -> None:
         self.left += 1
@@ -71,11 +76,6 @@ class Cleaner:
         if self.left > TOLD_MAX:
             detail = f"{self.left - TOLD_MAX:,} more are in the way"
             self._monitor.finding(Finding(code="obstructed", subject=self._store.address, detail=detail))
-
-
-def _is_claim(found: Foreign) -> bool:
-    """Return whether an empty file may hold a name for a writer that is about to put an object."""
-    return found.kind == EMPTY and found.written > time.time() - CLAIM_SECONDS
 
 
 def _article(kind: str) -> str:

@@ -10,7 +10,6 @@ if asked for.
 import math
 import random
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
@@ -71,7 +70,7 @@ class ValidationResult:
 class ValidationScope:
     """The part of a vault that is read: a `sample` of its objects, as a share of 1, until `deadline`.
 
-    The deadline is a time of the monotonic clock. With `aside`, foreign things are moved away, and objects
+    The deadline is an elapsed time of the vault's clock. With `aside`, foreign things are moved away, and objects
     that this user may not read.
     """
 
@@ -82,10 +81,10 @@ class ValidationScope:
 
 def validate(vault: Vault, extent: ValidationScope, monitor: Monitor) -> ValidationResult:
     """Read the vault's objects by their names, from the end of the run before. Raises StoreError."""
-    started = int(time.time())
+    started = vault.now()
     look = vault.view.look("validations", Validation, vault.key, monitor)
     after = look.newest.document.after if look.newest is not None else None
-    cleaner = Cleaner(vault.store, monitor, aside=extent.aside)
+    cleaner = Cleaner(vault.store, vault.clock, monitor, aside=extent.aside)
     listed = [(name, size) for name, size in vault.store.list("", cleaner) if after is None or name > after]
     cleaner.end()
     sampled = extent.sample < 1
@@ -97,7 +96,7 @@ def validate(vault: Vault, extent: ValidationScope, monitor: Monitor) -> Validat
     threads = PUTS_MAX if isinstance(vault.store, Guarded) else 1
 
     def check(item: tuple[str, int]) -> None:
-        late = extent.deadline is not None and time.monotonic() > extent.deadline
+        late = extent.deadline is not None and vault.clock.elapsed() > extent.deadline
         if not late and not monitor.stopping():
             run.check(*item)
 
@@ -113,7 +112,7 @@ def validate(vault: Vault, extent: ValidationScope, monitor: Monitor) -> Validat
         vault=vault.id,
         role="authority",
         started=started,
-        finished=int(time.time()),
+        finished=vault.now(),
         objects=done.objects,
         bytes=done.bytes,
         damaged=len(done.damaged),

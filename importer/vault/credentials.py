@@ -1,7 +1,6 @@
 """The issuing of vault credentials: no other work of a vault needs X.509, which takes long to load."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives import serialization
 
@@ -9,6 +8,7 @@ from formats.documents import credential_file
 from formats.documents.credential import issue_leaf
 from formats.documents.vault import Credential
 from formats.monitor import Monitor
+from formats.store.clock import moment_of
 from formats.store.contract import Guarded
 from importer.vault.authority import Authority
 from importer.vault.vault import Vault
@@ -30,7 +30,7 @@ class IssuedCredential:
 def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> IssuedCredential:
     """Issue a new vault credential; it ends all credentials that were issued before."""
     number = vault.view.look("credentials", Credential, vault.key, monitor).next_number
-    now = datetime.now(UTC)
+    now = moment_of(vault.clock)
     leaf, key = issue_leaf(authority.certificate, authority.certificate_key, vault.id, number, now)
     document = Credential(
         number=number,

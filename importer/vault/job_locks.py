@@ -3,7 +3,6 @@
 So neither a killed import nor a lost receipt keeps a sweep waiting. The file of the lock stays for as long as a sweep would wait.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,7 +24,7 @@ def held(vault: Vault, job: str) -> Iterator[None]:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for other in path.parent.iterdir():
             with suppress(OSError):
-                if other.stat().st_mtime < time.time() - KEPT:
+                if other.stat().st_mtime < vault.clock.now() - KEPT:
                     other.unlink()
         lock.acquire()
     except OSError as error:

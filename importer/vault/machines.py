@@ -7,10 +7,8 @@ from the documents that the authority has signed, even if the request's credenti
 other order, no machine could write until the request is answered. That may need the operator.
 """
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from formats import layout
 from formats.documents import envelope
@@ -30,6 +28,7 @@ from formats.documents.vault import (
 from formats.errors import FormatError, IntegrityError, NotFoundError, VaultError
 from formats.ids import MachineId, fingerprint, hex_digest, machine_id
 from formats.monitor import Finding, Monitor, Tally
+from formats.store.clock import moment_of
 from formats.store.contract import Guarded
 from formats.wire import refuse
 from importer.vault.points import line_of, manifests
@@ -158,7 +157,7 @@ def admit(
         key_id=request.key_id,
         request=signed.digest,
         status="replaced" if past else "active",
-        since=int(time.time()),
+        since=vault.now(),
         accepted_by=by,
         replaces=request.replaces,
         slots_from=before.slots_from if before else _first_slots(vault, machine, request.public_key),
@@ -288,7 +287,7 @@ def _end(vault: Vault, member: Membership, status: str, monitor: Monitor) -> Mem
             f"of the points of {member.name} only the {which} {COUNTED_MAX:,} count: a membership names no more"
         )
     counted = ALL_COUNT.with_all(digests)
-    return _revise(vault, member, status=status, since=int(time.time()), counted=counted)
+    return _revise(vault, member, status=status, since=vault.now(), counted=counted)
 
 
 def _revise(vault: Vault, member: Membership, **changes: object) -> Membership:
@@ -364,4 +363,4 @@ def _check_current(vault: Vault, request: Request, name: str, monitor: Monitor) 
         vault.id,
     )
     told = vault.store.written(name) if isinstance(vault.store, Guarded) else None
-    credential.check_time(leaf, told or datetime.now(UTC))
+    credential.check_time(leaf, told or moment_of(vault.clock))

@@ -26,7 +26,7 @@ def set_redundancy(vault: Vault, redundancy: str, monitor: Monitor) -> Vault:
     checked_redundancy(vault.store, redundancy)
     descriptor = replace(vault.descriptor, number=vault.descriptor.number + 1, redundancy=redundancy)
     vault.sign("descriptor", descriptor.number, descriptor)
-    return Vault(vault.store, descriptor, vault.authority)
+    return Vault(vault.store, descriptor, vault.authority, vault.clock)
 
 
 def is_registered_with(vault: Vault, monitor: Monitor) -> bool:

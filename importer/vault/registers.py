@@ -7,7 +7,6 @@ The order of writes is the safety argument:
     the home    remembers the register, because no other object vouches for it yet.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -97,7 +96,7 @@ def _put(
         vault=vault.id,
         subject=subject,
         role="authority",
-        created=int(time.time()),
+        created=vault.now(),
         previous=max(before, key=layout.number_of, default=None),
         forgotten=forgotten,
         entries=entries,

@@ -4,7 +4,6 @@ The term is the time until which a point is kept. The documents about a point ar
 the tombstone of a point that an old disk may bring again.
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -111,7 +110,7 @@ def publish(vault: Vault, decided: Iterable[RetentionDecision]) -> None:
             vault=vault.id,
             machine=machine,
             role="authority",
-            created=int(time.time()),
+            created=vault.now(),
             policy=item.policy,
             admitted=(),
             expired=(),

@@ -9,7 +9,6 @@ a folder, none of its deletions can be on its way any more. Then the next comman
 """
 
 import os
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -38,13 +37,13 @@ class Sweeping:
     vault: Vault
     document: Sweep
     began: datetime
-    _clock: float
+    _started: float
     _lock: FileLock
     _ended: bool = False
 
     @property
     def late(self) -> bool:
-        return time.monotonic() - self._clock > SWEEP_MAX
+        return self.vault.clock.elapsed() - self._started > SWEEP_MAX
 
     def end(self, lists: Iterable[HexDigest] = (), objects: int = 0, size: int = 0) -> None:
         """Say once that the sweep is over, and delete the documents of earlier sweeps that are over."""
@@ -54,7 +53,7 @@ class Sweeping:
             self.document,
             number=self.document.number + 1,
             state="ended",
-            created=int(time.time()),
+            created=self.vault.now(),
             lists=tuple(lists),
             objects=objects,
             bytes=size,
@@ -78,7 +77,7 @@ def begin(vault: Vault) -> Sweeping:
     """Begin a sweep, and hold its lock. Raises HomeError, StoreError."""
     found = _documents(vault, Tally())
     _over(vault, found)
-    clock = time.monotonic()
+    started = vault.clock.elapsed()
     number = max((document.number for _, document in found), default=0) + 1
     lock = _lock(vault, sweep := os.urandom(16).hex())
     try:
@@ -92,7 +91,7 @@ def begin(vault: Vault) -> Sweeping:
         role="authority",
         sweep=sweep,
         state="begun",
-        created=int(time.time()),
+        created=vault.now(),
         lists=(),
         objects=0,
         bytes=0,
@@ -106,7 +105,7 @@ def begin(vault: Vault) -> Sweeping:
         document = replace(document, number=last + 1)
     began = vault.store.written(name)
     assert began is not None  # no sweep deletes a document that is newer than its own
-    return Sweeping(vault, document, began, clock, lock)
+    return Sweeping(vault, document, began, started, lock)
 
 
 def seen(vault: Vault) -> frozenset[str]:
@@ -116,15 +115,15 @@ def seen(vault: Vault) -> frozenset[str]:
 
 def wait(vault: Vault, job: str, monitor: Monitor) -> None:
     """Wait for the sweeps that may not have seen `job`, the name of an object that was put before."""
-    put, clock, told = vault.store.written(job), time.monotonic(), False
+    put, started, told = vault.store.written(job), vault.clock.elapsed(), False
     while put is not None and not monitor.stopping():
-        waited = time.monotonic() - clock
+        waited = vault.clock.elapsed() - started
         if all((put - began).total_seconds() + waited > OVER for began in _under_way(vault, monitor)):
             return
         if not told:
             monitor.notice("the vault is being pruned at this moment; the import goes on when that is done")
             told = True
-        time.sleep(POLL)
+        vault.clock.sleep(POLL)
 
 
 def _under_way(vault: Vault, monitor: Monitor) -> list[datetime]:
@@ -153,7 +152,7 @@ def _over(vault: Vault, found: Sequence[tuple[str, Sweep]]) -> set[str]:
             continue
         with suppress(Timeout, OSError):
             lock.acquire(timeout=0)
-            end = replace(document, number=document.number + 1, state="ended", created=int(time.time()))
+            end = replace(document, number=document.number + 1, state="ended", created=vault.now())
             vault.sign(layout.SWEEPS, end.number, end)
             over.add(document.sweep)
             _release(lock)

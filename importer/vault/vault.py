@@ -1,10 +1,9 @@
 """A vault, a store with rules: the code that creates and opens it, and signs its documents."""
 
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +28,7 @@ from formats.ids import MachineId, VaultId, random_id
 from formats.monitor import Monitor, Tally
 from formats.store.access import Address
 from formats.store.address import open_store
+from formats.store.clock import SYSTEM, Clock, moment_of
 from formats.store.contract import Guarded, Octets, Store
 from formats.view import Fact, Look, Pin, View
 from importer.vault import seen
@@ -46,6 +46,7 @@ class Vault:
     store: Store
     descriptor: Descriptor
     authority: Authority | None
+    clock: Clock = SYSTEM
     memberships: tuple[frozenset[str], Mapping[MachineId, Look[Membership]]] | None = field(
         default=None, init=False, compare=False
     )
@@ -68,6 +69,10 @@ class Vault:
     @property
     def key(self) -> bytes:
         return bytes.fromhex(self.descriptor.authority)
+
+    def now(self) -> int:
+        """Return the time of this machine, in whole seconds since 1970."""
+        return int(self.clock.now())
 
     def signer(self, home: Path) -> Authority:
         """Return the vault's authority. Raises HomeError authority-missing."""
@@ -111,7 +116,9 @@ def put_whole(vault: Vault, name: str, data: Octets) -> bool:
     return False
 
 
-def create(home: Path, name: str, address: Address, region: str, redundancy: str | None) -> Vault:
+def create(
+    home: Path, name: str, address: Address, region: str, redundancy: str | None, clock: Clock = SYSTEM
+) -> Vault:
     """Make a vault at `address`, and its authority in `home`.
 
     The authority comes first: a vault without one could never be used, and an authority without a vault harms
@@ -136,15 +143,17 @@ def create(home: Path, name: str, address: Address, region: str, redundancy: str
     store = _empty_store(address)
     redundancy = checked_redundancy(store, redundancy)
     vault = VaultId(random_id())
-    authority = Authority.create(home, vault, name, store.address, datetime.now(UTC))
+    authority = Authority.create(home, vault, name, store.address, moment_of(clock))
     try:
-        return _describe(store, authority, region, redundancy)
+        return _describe(store, authority, region, redundancy, clock)
     except OffseedError:
         authority.path.unlink()  # no vault was made, and the name is free again
         raise
 
 
-def recreate(home: Path, name: str, address: Address, region: str, redundancy: str | None) -> Vault:
+def recreate(
+    home: Path, name: str, address: Address, region: str, redundancy: str | None, clock: Clock = SYSTEM
+) -> Vault:
     """Make a lost vault again, empty, by its authority.
 
     It has the same id and keys, so the disks of the lost vault are for it. Its machines are accepted again
@@ -160,8 +169,8 @@ def recreate(home: Path, name: str, address: Address, region: str, redundancy: s
             "from its copy",
         )
     store = _empty_store(address)
-    seen.begin_anew(home, authority.vault, int(time.time()))
-    return _describe(store, authority, region, checked_redundancy(store, redundancy))
+    seen.begin_anew(home, authority.vault, int(clock.now()))
+    return _describe(store, authority, region, checked_redundancy(store, redundancy), clock)
 
 
 def _empty_store(address: Address) -> Store:
@@ -199,24 +208,24 @@ def checked_redundancy(store: Store, wanted: str | None) -> str:
     return wanted or found or "geo"
 
 
-def _describe(store: Store, authority: Authority, region: str, redundancy: str) -> Vault:
+def _describe(store: Store, authority: Authority, region: str, redundancy: str, clock: Clock) -> Vault:
     descriptor = Descriptor(
         number=1,
         vault=authority.vault,
         name=authority.name,
         region=region,
         redundancy=redundancy,
-        created=int(time.time()),
+        created=int(clock.now()),
         address=store.address,
         authority=authority.public_key.hex(),
         certificate=authority.certificate_der,
     )
-    made = Vault(store, descriptor, authority)
+    made = Vault(store, descriptor, authority, clock)
     made.sign("descriptor", 1, descriptor)
     return made
 
 
-def open_vault(home: Path, address: Address, monitor: Monitor) -> Vault:
+def open_vault(home: Path, address: Address, monitor: Monitor, clock: Clock = SYSTEM) -> Vault:
     """Open the vault at an address.
 
     Raises VaultError vault-missing, vault-ambiguous, vault-damaged, StoreError.
@@ -236,14 +245,14 @@ def open_vault(home: Path, address: Address, monitor: Monitor) -> Vault:
             "before, or have what is foreign there taken away",
         )  # fmt: skip
     if not ours:
-        return Vault(store, _stranger(store, address), None)
+        return Vault(store, _stranger(store, address), None, clock)
     (authority, look) = ours[0]
     if look.newest is None or look.hidden is not None:
         raise VaultError(
             "vault-damaged", "the vault's description is damaged, and so is its copy", subject=store.address,
             hint="bring `descriptor` and `copies/descriptor` back from a copy of the store; nothing was changed",
         )  # fmt: skip
-    return Vault(store, look.newest.document, authority)
+    return Vault(store, look.newest.document, authority, clock)
 
 
 def _described(home: Path, store: Store, monitor: Monitor) -> list[tuple[Authority, Look[Descriptor]]]:
@@ -306,7 +315,7 @@ def grant_access(vault: Vault, policy: str, days: int) -> tuple[str, datetime]:
     It may create, read and list. It is under a stored access policy, by which it can be revoked. Raises
     UsageError store-unknown if the store does not check its users; VaultError rights-missing; StoreError.
     """
-    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
+    ends = moment_of(vault.clock) + timedelta(days=days)
     secret = _guarded(vault).grant(ends, policy=policy)
     if secret is None:
         raise VaultError(

@@ -4,7 +4,6 @@ The order of writes: archives are there before their replacement is signed; a wa
 """
 
 import mmap
-import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,7 +135,7 @@ def publish(vault: Vault, key_id: str, lack: Lack, monitor: Monitor) -> None:
         vault=vault.id,
         key_id=key_id,
         role="authority",
-        created=int(time.time()),
+        created=vault.now(),
         archives=len(lack.needs),
         records=lack.records,
         needs=wanted,
@@ -246,7 +245,7 @@ def sign_replacements(vault: Vault, key_id: str, entries: Iterable[Replaced], *,
             vault=vault.id,
             key_id=key_id,
             role="authority",
-            created=int(time.time()),
+            created=vault.now(),
             copied=copied,
             replaced=part,
         )

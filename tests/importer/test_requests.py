@@ -1,7 +1,6 @@
 """Requests to join are answered by the time at which they come, and only within that of their credential."""
 
 import time
-from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
@@ -9,36 +8,35 @@ from formats import layout
 from formats.errors import VaultError
 from formats.ids import hex_digest
 from formats.monitor import Tally
+from formats.store.clock import SystemClock
 from importer.vault.machines import answer_requests
 from importer.vault.redundancy import set_redundancy
 from importer.vault.vault import Vault
 from tests.importer.conftest import Asked
 
 
-class Moved:
-    """The datacenter's clock, moved by some time."""
+class Moved(SystemClock):
+    """The datacenter's clock, moved by some hours."""
 
-    def __init__(self, by: timedelta) -> None:
-        self._by = by
+    def __init__(self, hours: int) -> None:
+        self._by = hours * 3600
 
-    def now(self, zone: tzinfo) -> datetime:
-        return datetime.now(zone) + self._by
+    def now(self) -> float:
+        return super().now() + self._by
 
 
 @pytest.mark.parametrize("hours", [0, 47])
-def test_a_request_within_the_time_of_its_credential_is_accepted(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, hours: int
-) -> None:
-    monkeypatch.setattr("importer.vault.machines.datetime", Moved(timedelta(hours=hours)))
+def test_a_request_within_the_time_of_its_credential_is_accepted(asked: Asked, hours: int) -> None:
+    asked.vault.clock = Moved(hours)
     accepted, pending = answer_requests(asked.vault, Tally())
     assert ([member.name for member in accepted], pending) == (["web1"], [])
 
 
 @pytest.mark.parametrize(("hours", "why"), [(49, "was valid until"), (-1, "is valid from")])
 def test_a_request_out_of_the_time_of_its_credential_waits_for_the_operator(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, hours: int, why: str
+    asked: Asked, hours: int, why: str
 ) -> None:
-    monkeypatch.setattr("importer.vault.machines.datetime", Moved(timedelta(hours=hours)))
+    asked.vault.clock = Moved(hours)
     accepted, (waiting,) = answer_requests(asked.vault, Tally())
     assert accepted == []
     assert waiting.request.name == "web1"

@@ -104,7 +104,7 @@ FAULTS = (
     Fault(
         name="credential-for-ever",
         file="importer/vault/machines.py",
-        line="    credential.check_time(leaf, told or datetime.now(UTC))",
+        line="    credential.check_time(leaf, told or moment_of(vault.clock))",
         changed="    credential.check_time(leaf, told or leaf.not_before)",
         breaks="A credential that has expired lets no machine in.",
         caught_by=("tests/importer/test_requests.py",),
