@@ -19,7 +19,7 @@ from formats.rules.replacements import Stock
 from formats.store.contract import Store
 from formats.tables.holdings import TABLE_SIZE_MAX, Holding, decode_table
 from formats.tables.needs import Need
-from formats.view import View
+from formats.view.view import View
 from formats.wire import Json
 from formats.words import counted, numbered
 

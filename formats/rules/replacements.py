@@ -10,15 +10,15 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from formats import layout
+from formats.documents import envelope
 from formats.documents.damage import REPLACED_MAX, ArchiveRow, Replaced, Replacement
-from formats.errors import damage_aside
+from formats.errors import NotFoundError, damage_aside
 from formats.ids import ArchiveName, hex_digest
 from formats.monitor import Monitor, damage_told
 from formats.store.contract import Store
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need, bitmap, of_bits
 from formats.tables.sections import Section, decode_object
-from formats.view import signed_at
 
 Replacing = dict[Holding, dict[Holding, int]]
 
@@ -98,8 +98,20 @@ def replacements(
         if name in known:
             continue
         with damage_told(monitor, name):
-            if (signed := signed_at(store, name)) is not None:
+            if (signed := _signed_at(store, name)) is not None:
                 yield name, signed.peek(Replacement) if key is None else signed.verify(Replacement, key)
+
+
+def _signed_at(store: Store, name: str) -> envelope.Signed | None:
+    """Read a listed document; return None if it is gone by now, because prune may be at work.
+
+    Raises FormatError, IntegrityError, StoreError, MediaError.
+    """
+    try:
+        data = store.get(name, length=envelope.SIZE_MAX + 1)
+    except NotFoundError:
+        return None
+    return envelope.read(data, name)
 
 
 def stand_in(lacking: Iterable[tuple[Need, Section]], by: Section) -> list[Replaced]:

@@ -14,7 +14,7 @@ from formats import layout
 from formats.documents.retention import RULES, WEEKDAYS, WHICH, Condemned, RetentionRules, Term, Terms
 from formats.ids import MachineId, PointId
 from formats.monitor import Monitor
-from formats.view import View
+from formats.view.view import View
 from formats.words import counted
 
 DAY = 86_400  # seconds

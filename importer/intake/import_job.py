@@ -308,7 +308,8 @@ def _has_come(vault: Vault, member: Membership, document: SetDocument, disk: Set
     """
     prefix = layout.received_prefix(document.machine, document.set, disk.number)
     key = bytes.fromhex(member.public_key)
-    return bool(vault.view.look(prefix, Inventory, key, Tally(), least=max(1, disk.generation)).facts)
+    found = vault.view.look(prefix, Inventory, key, Tally()).facts
+    return any(fact.document.generation >= disk.generation for fact in found)
 
 
 def _take_objects(vault: Vault, result: ImportResult, monitor: Monitor) -> None:
@@ -377,7 +378,7 @@ def _done_before(vault: Vault, result: ImportResult, there: Stock, monitor: Moni
     label = disk.label
     prefix = layout.received_prefix(label.machine, label.set, label.number)
     key = bytes.fromhex(label.public_key)
-    known = vault.view.look(prefix, Inventory, key, monitor, least=1).facts
+    known = vault.view.look(prefix, Inventory, key, monitor).facts
     for fact in known:
         generation = fact.document.generation
         if generation == closed.inventory.generation and fact.signed.digest != closed.digest:
@@ -385,7 +386,7 @@ def _done_before(vault: Vault, result: ImportResult, there: Stock, monitor: Moni
         if generation > closed.inventory.generation:
             detail = f"generation {closed.inventory.generation}; the vault knows {generation}"
             monitor.finding(Finding(code="disk-older", subject=disk.name, detail=detail))
-    labels = vault.view.look(prefix, Label, key, monitor, most=0).facts
+    labels = vault.view.look(prefix, Label, key, monitor).facts
     remembered = {fact.signed.digest for fact in known} | {fact.signed.digest for fact in labels}
     own = {closed.digest, hex_digest(disk.store.get("label"))}
     if not own <= remembered or any(

@@ -153,7 +153,7 @@ class OutboundDisk:
             self._vault.store.put_new(name, data)
         prefix = layout.shipment_prefix(self.label.set, self.number)
         used = max((layout.number_of(name) for name, _ in self.store.list("inventories")), default=0)
-        known = self._vault.view.look(prefix, Inventory, self._vault.key, self._monitor, least=1)
+        known = self._vault.view.look(prefix, Inventory, self._vault.key, self._monitor)
         generation = max(used + 1, known.next_number)
         inventory = Inventory(
             vault=self.label.vault,

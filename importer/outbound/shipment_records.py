@@ -15,7 +15,7 @@ from formats.monitor import Finding, Monitor, Tally
 from formats.rules.completeness import read_table
 from formats.store.contract import Store
 from formats.tables.holdings import Holding
-from formats.view import Fact
+from formats.view.facts import Fact
 from formats.words import numbered
 from importer.vault.points import VaultPoint
 from importer.vault.vault import Vault
@@ -48,8 +48,8 @@ def outgoing(vault: Vault, monitor: Monitor) -> list[OutgoingShipment]:
     """Return all shipments, by the time at which they began. Raises StoreError."""
     found: dict[SetId, OutgoingShipment] = {}
     damaged = set[str]()
-    for kind, least, most in ((Label, 0, 0), (Inventory, 1, None), (SetDocument, 1, None)):
-        look = vault.view.look(layout.SHIPMENTS, kind, vault.key, Tally(), least=least, most=most)
+    for kind in (Label, Inventory, SetDocument):
+        look = vault.view.look(layout.SHIPMENTS, kind, vault.key, Tally())
         damaged |= set(look.damaged)
         for fact in look.facts:
             _take(found, fact)
@@ -110,7 +110,7 @@ def next_disk(vault: Vault, point: VaultPoint, shipment: OutgoingShipment) -> in
         prefix = layout.shipment_prefix(shipment.set, number)
         name = layout.numbered(prefix, 0, hex_digest(signed))
         vault.store.put_new(name, signed)
-        look = vault.view.look(prefix, Label, vault.key, Tally(), most=0)  # anybody may have put junk there
+        look = vault.view.look(prefix, Label, vault.key, Tally())  # anybody may have put junk there
         if name == min(fact.name for fact in look.facts):
             shipment.labels[number] = label, signed
             return number
@@ -129,7 +129,7 @@ def give_up(vault: Vault, shipment: OutgoingShipment, number: int) -> None:
         )  # fmt: skip
     label, signed = shipment.labels[number]
     prefix = layout.shipment_prefix(shipment.set, number)
-    generation = vault.view.look(prefix, Inventory, vault.key, Tally(), least=1).next_number
+    generation = vault.view.look(prefix, Inventory, vault.key, Tally()).next_number
     inventory = Inventory(
         vault=label.vault,
         machine=label.machine,

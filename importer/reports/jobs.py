@@ -53,7 +53,7 @@ def _imports(vault: Vault, monitor: Monitor) -> Iterator[WorkDone]:
     ended: dict[str, list[Receipt]] = defaultdict(list)
     for receipt in receipts(vault, monitor):
         ended[receipt.job].append(receipt)
-    for job in vault.view.documents("jobs", ImportJob, monitor, most=1):
+    for job in vault.view.documents("jobs", ImportJob, monitor):
         told = ended[job.job]
         over = len(told) >= len(job.disks)
         disks = ", ".join(f"{disk.set[:8]}/{disk.number}" for disk in job.disks)

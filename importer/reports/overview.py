@@ -62,7 +62,7 @@ def _points(history: History, there: Stock) -> Iterator[PointFact]:
 
 def _speeds(vault: Vault, monitor: Monitor) -> dict[tuple[SetId, int], float]:
     """Return the bytes a second at which each disk was read, if it brought something."""
-    started = {job.job: job.started for job in vault.view.documents("jobs", ImportJob, monitor, most=1)}
+    started = {job.job: job.started for job in vault.view.documents("jobs", ImportJob, monitor)}
     return {
         (r.disk.set, r.disk.number): r.copied_bytes / max(r.finished - started[r.job], 1)
         for r in receipts(vault, monitor)

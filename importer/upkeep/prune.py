@@ -36,7 +36,7 @@ from formats.monitor import Monitor, Tally
 from formats.rules.replacements import index_objects
 from formats.rules.retention import read_kept
 from formats.store.clock import moment_of
-from formats.view import Look
+from formats.view.facts import Look
 from importer.upkeep.compaction import compact, wasting
 from importer.vault.doubtful import Doubtful
 from importer.vault.reachability import Live, Needed, effective, needed

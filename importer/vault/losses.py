@@ -82,7 +82,7 @@ def listed_on(
     Return None if that inventory or one of its tables cannot be read.
     """
     prefix, key = layout.received_prefix(member.machine, disk_set, number), bytes.fromhex(member.public_key)
-    look = vault.view.look(prefix, Inventory, key, Tally(), least=max(1, generation), most=generation)
+    look = vault.view.look(prefix, Inventory, key, Tally(), number=generation)
     try:
         tables = [table for fact in look.facts for table in fact.document.tables]
         return [held for table in tables for held in read_table(vault.store, table)] if look.facts else None

@@ -33,7 +33,7 @@ from formats.tables import needs
 from formats.tables.archive import CONTENT_CLASS
 from formats.tables.holdings import Holding
 from formats.tables.needs import Buckets, Need
-from formats.view import Look
+from formats.view.facts import Look
 from importer.vault.receipts import came_to, inventories, receipts
 from importer.vault.vault import Vault, members
 

@@ -269,7 +269,7 @@ def _of_open_sets(
         gone = abandoned(vault, member, known, Tally()).items()
         ended |= {disk_set for disk_set, until in gone if is_over(until, now)}
         key = bytes.fromhex(member.public_key)
-        look = vault.view.look(f"disks/{machine}", Inventory, key, Tally(), least=1)
+        look = vault.view.look(f"disks/{machine}", Inventory, key, Tally())
         for name in look.unreadable:
             identity = folder_identity(name.split("/")[2])
             if identity is None or identity[0] not in ended:
@@ -297,7 +297,7 @@ def _ended(vault: Vault, member: Membership, now: float) -> set[SetId]:
         at = _written(vault, fact.name)
         said[fact.document.set] = min(at, said.get(fact.document.set, at))
     fresh = {disk_set for disk_set in ended if now < said[disk_set] + TAKEN_BACK_DAYS * DAY}
-    for receipt in vault.view.look("jobs", Receipt, vault.key, Tally(), least=2).facts if fresh else ():
+    for receipt in vault.view.look("jobs", Receipt, vault.key, Tally()).facts if fresh else ():
         disk = receipt.document.disk
         if (
             disk.machine == member.machine
@@ -317,7 +317,7 @@ def _of_wants(vault: Vault, key_id: str, found: Needed) -> None:
 def _importing(vault: Vault, now: float) -> Iterator[str]:
     """Yield the imports that go on: not ended, not too old, and not killed in this home."""
     ended = Counter(receipt.job for receipt in receipts(vault, Tally()))
-    for fact in vault.view.look("jobs", ImportJob, vault.key, Tally(), most=1).facts:
+    for fact in vault.view.look("jobs", ImportJob, vault.key, Tally()).facts:
         job = fact.document
         if ended[job.job] >= len(job.disks) or now - _written(vault, fact.name) > JOB_MAX:
             continue

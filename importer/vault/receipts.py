@@ -16,7 +16,7 @@ from importer.vault.vault import Vault
 
 def receipts(vault: Vault, monitor: Monitor) -> list[Receipt]:
     """Return all receipts of the vault that verify."""
-    return vault.view.documents("jobs", Receipt, monitor, least=2)
+    return vault.view.documents("jobs", Receipt, monitor)
 
 
 def came_to(vault: Vault) -> Came:

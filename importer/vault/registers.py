@@ -19,7 +19,7 @@ from formats.documents.vault import Credential, Descriptor, Membership, Slots
 from formats.ids import MachineId
 from formats.monitor import Finding, Monitor, Tally
 from formats.rules.retention import read_kept
-from formats.view import Fact, Pin
+from formats.view.facts import Fact, Pin
 from importer.vault.receipts import receipts
 from importer.vault.vault import Vault, members, put_whole
 
@@ -148,7 +148,7 @@ def _documents(vault: Vault, known: Mapping[MachineId, Membership]) -> Iterator[
                 *look(layout.policy_prefix(machine), Policy, key, quiet).facts,
                 *(
                     f
-                    for f in look(f"disks/{machine}", Inventory, key, quiet, least=1).facts
+                    for f in look(f"disks/{machine}", Inventory, key, quiet).facts
                     if f.signed.digest in came
                 ),
             ],

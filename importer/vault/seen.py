@@ -7,7 +7,7 @@ from formats.documents.codec import Record, hexed, integer, many, member, nested
 from formats.homes import make_private
 from formats.ids import HexDigest, VaultId
 from formats.records import read_record, unwritable, write_record
-from formats.view import Pin
+from formats.view.facts import Pin
 
 SUBJECTS_MAX = 100_000
 ADDRESSES_MAX = 100

@@ -30,7 +30,8 @@ from formats.store.access import Address
 from formats.store.address import open_store
 from formats.store.clock import SYSTEM, Clock, moment_of
 from formats.store.contract import Guarded, Octets, Store
-from formats.view import Fact, Look, Pin, View
+from formats.view.facts import Fact, Look, Pin
+from formats.view.view import View
 from importer.vault import seen
 from importer.vault.authority import Authority, authorities, authority_of
 

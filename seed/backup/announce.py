@@ -21,7 +21,7 @@ from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables import needs
 from formats.tables.archive import METADATA_CLASS
-from formats.view import put_document
+from formats.view.copies import put_document
 from seed.disks.abandonment import tell_word
 from seed.disks.custody import tell
 from seed.home.disk_sets import KeptSet, kept_sets

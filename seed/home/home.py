@@ -24,7 +24,7 @@ from seed.home.network import Network
 if TYPE_CHECKING:
     from formats.rules.completeness import Came
     from formats.store.contract import Store
-    from formats.view import View
+    from formats.view.view import View
 
 R = TypeVar("R", bound=Record)
 
@@ -86,7 +86,7 @@ class Identity(Record):
 
     def view(self, store: "Store") -> "View":
         """Return this machine's view of its vault's store. The authority's key came with the credential."""
-        from formats.view import View
+        from formats.view.view import View
 
         return View(store, self.authority_key, self.vault, own=(self.machine, *self.replaced))
 

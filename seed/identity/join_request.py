@@ -3,7 +3,7 @@
 from formats.errors import MediaError, NameHeldByOtherError, StoreError
 from formats.monitor import Monitor
 from formats.store.contract import Store
-from formats.view import put_document
+from formats.view.copies import put_document
 from seed.home.home import Identity
 
 

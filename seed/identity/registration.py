@@ -22,7 +22,7 @@ from formats.monitor import Monitor
 from formats.store.access import Address
 from formats.store.address import open_store
 from formats.store.contract import Store
-from formats.view import View
+from formats.view.view import View
 from formats.wire import Json
 from seed.home.home import Home, HomeState, Identity, Parameters
 from seed.home.network import Network

@@ -23,7 +23,7 @@ from formats.ids import MachineId
 from formats.monitor import Finding, Monitor
 from formats.store.address import open_store
 from formats.store.contract import Store
-from formats.view import View
+from formats.view.view import View
 from seed.home.home import Home, HomeState
 from seed.identity.join_request import ask_to_join
 from seed.identity.registration import NewKeys, Registration, Way, check_issued, make_identity

@@ -32,7 +32,7 @@ from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables.needs import Buckets, Need
 from formats.tables.sections import Section
-from formats.view import put_document
+from formats.view.copies import put_document
 from seed.home.broken_records import found_broken
 from seed.home.disk_sets import kept_sets
 from seed.home.home import Home

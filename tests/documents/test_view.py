@@ -16,7 +16,8 @@ from formats.errors import FormatError
 from formats.ids import MachineId, hex_digest
 from formats.monitor import Tally
 from formats.store.memory import MemoryStore
-from formats.view import Look, Pin, View
+from formats.view.facts import Look, Pin
+from formats.view.view import View
 from tests.vectors.documents import AUTHORITY, AUTHORITY_KEY, LABEL, MACHINE, VAULT, samples
 
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))

@@ -18,7 +18,7 @@ FAULTS = (
     ),
     Fault(
         name="revision-rolled-back",
-        file="formats/view.py",
+        file="formats/view/verifying.py",
         line="            or number not in (None, layout.number_of(name))",
         changed="            or (number or 0) > layout.number_of(name)",
         breaks="An older revision under a higher number does not take the place of the newest one.",

@@ -1,0 +1,31 @@
+"""The second copies of documents that nothing else can replace: the vault holds such a document twice."""
+
+from formats import layout
+from formats.documents import envelope
+from formats.errors import damage_aside
+from formats.ids import hex_digest
+from formats.store.contract import Store
+
+
+def put_document(store: Store, name: str, data: bytes) -> None:
+    """Put a document, and its copy if nothing else can replace it. Raises the errors of `Store.put_new`."""
+    for place in layout.places_of(name):
+        store.put_new(place, data)
+
+
+def listed_twice(store: Store, prefix: str) -> dict[str, int]:
+    """Return the names below a prefix and their sizes; 0 if only a copy has the name."""
+    sizes = dict(store.list(prefix))
+    if layout.is_copied(prefix):
+        for name, _ in store.list(layout.copy_name(prefix)):
+            sizes.setdefault(layout.copied_from(name), 0)
+    return sizes
+
+
+def is_there(store: Store, name: str) -> bool:
+    """Return whether the bytes of a name are in one of its places, signed by anybody."""
+    for place in layout.places_of(name):
+        with damage_aside():
+            if layout.is_name_of(name, hex_digest(store.get(place, length=envelope.SIZE_MAX + 1))):
+                return True
+    return False
