@@ -23,11 +23,11 @@ from typing import Annotated, Any
 
 import typer
 
-from formats.errors import GOES_ON, Interrupted, OffseedError, UsageError, fault
+from formats.errors import GOES_ON, Interrupted, OffseedError
 from formats.monitor import Finding, Tally
 from formats.shell.jobs.log import JobLog
 from formats.shell.progress import Bar, Rate, every
-from formats.shell.streams import Output, drop_output, write_error
+from formats.shell.streams import Output, write_error
 from formats.store.failures import meaning
 from formats.wire import Json
 from formats.words import counted, one_line, printable, size
@@ -36,8 +36,6 @@ FINDINGS_SHOWN = 10
 STOPPING = "stopping: what is in flight is finished first; once more stops at once"
 ONE_REQUEST = 0.1  # seconds: `timeout`, or a terminal that closes, sends a signal twice at once
 DONE, FAILED, WITH_FINDINGS, NOT_FINISHED = 0, 1, 3, 4
-STOPPED = 128 + signal.SIGINT
-MORE_ROOM = ("disk-full", "disk-needed", "disk-small")  # nothing is wrong: the same command continues
 _HANDLES = {errno.EMFILE, errno.ENFILE}
 _MACHINE = {errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, *_HANDLES}
 
@@ -265,6 +263,9 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print ever
 
 Command = Callable[..., int | None]
 
+consoles: list[Console] = []  # of the commands of this process that have begun
+job_homes: dict[str, Callable[[], Path]] = {}  # the home of each command that is a job
+
 
 def command(
     app: typer.Typer,
@@ -283,7 +284,7 @@ def command(
 
     def register(function: Command) -> Command:
         if job is not None:
-            _jobs[name] = job
+            job_homes[name] = job
         signature = inspect.signature(function)
         own = list(signature.parameters.values())[1:]
         common = {"as_json": JsonOption, "quiet": QuietOption, "verbose": VerboseOption}
@@ -293,7 +294,7 @@ def command(
         @functools.wraps(function)
         def wrapped(**arguments: Any) -> None:
             switches = {n: arguments.pop(n) for n in common}
-            _consoles.append(console := Console(**switches))
+            consoles.append(console := Console(**switches))
             console.only_tells = only_tells
             if job is not None and not _only_looks({n for n, v in arguments.items() if v}):
                 console.log = JobLog(job(), name)
@@ -336,85 +337,6 @@ def _refused(error: OSError) -> Exception:
 def _unwrapped(text: str) -> str:
     """Return a docstring as help. Its example stays on one line, so that a user can copy it."""
     return inspect.cleandoc(text).replace("\n\nExample:", "\n\n\b\nExample:")
-
-
-_consoles: list[Console] = []
-_jobs: dict[str, Callable[[], Path]] = {}  # the home of each command that is a job
-
-
-def run(program: str, app: typer.Typer, ended: Callable[[Console], None] | None = None) -> int:
-    """Run the command line and return its exit code; each foreseen error becomes one message.
-
-    `ended` is called after a job that was logged.
-    """
-    _consoles.clear()
-    code = FAILED
-    try:
-        code = _run(program, app)
-    except KeyboardInterrupt:
-        code = STOPPED
-        raise
-    except Exception as error:
-        _console().error = fault(error)
-        raise
-    finally:
-        console = _console()
-        console.output.flush()
-        if console.log is not None and (console.log.is_begun or code in (FAILED, NOT_FINISHED)):
-            console.log.end(code, console.error, console)
-            if ended is not None:
-                ended(console)
-    return code
-
-
-def _run(program: str, app: typer.Typer) -> int:
-    try:
-        code = app(standalone_mode=False, prog_name=program)
-        sys.stdout.flush()
-    except typer.Exit as error:
-        return error.exit_code
-    except Interrupted as error:
-        console = _console()
-        if console.log is None:  # a command that is no job starts again from the beginning
-            error.what = error.what.removesuffix(GOES_ON)
-        console.fail(program, error)
-        return 128 + console.signal_number
-    except OffseedError as error:
-        _console().fail(program, error)
-        needs_a_disk = all(one.code in MORE_ROOM for one in (error, *error.others))
-        return NOT_FINISHED if needs_a_disk else error.exit_code
-    except typer.Abort:
-        raise KeyboardInterrupt from None
-    except BrokenPipeError:
-        if _consoles:
-            raise
-        drop_output()  # a help text was printed
-        return DONE
-    except Exception as error:
-        if not hasattr(error, "format_message"):
-            _console().report_findings()
-            raise
-        return _fail_usage(program, error)
-    if code == STOPPED and not _console().stop:  # typer has swallowed the Ctrl-C
-        raise KeyboardInterrupt
-    return code if isinstance(code, int) else DONE
-
-
-def _fail_usage(program: str, error: Any) -> int:
-    """Report an error of the option parser as one of our errors."""
-    context = getattr(error, "ctx", None)
-    path, name = getattr(context, "command_path", program), getattr(context, "info_name", None)
-    console = _console()
-    if "--scheduled" in sys.argv and name in _jobs:  # nobody watches a command that the system's timer starts
-        _consoles.append(console)
-        console.log = JobLog(_jobs[name](), name)
-        console.log.begin()
-    console.fail(program, UsageError("usage", error.format_message(), hint=f"see {path} --help"))
-    return UsageError.exit_code
-
-
-def _console() -> Console:
-    return _consoles[-1] if _consoles else Console(as_json="--json" in sys.argv)
 
 
 def _heard_signals() -> list[signal.Signals]:

@@ -22,7 +22,7 @@ def main() -> None:
 
 def _work() -> int:
     from formats.shell.completion import hear_shell, variable
-    from formats.shell.console import run
+    from formats.shell.running import run
     from importer.cli.app import app
 
     if variable("importer") in os.environ:

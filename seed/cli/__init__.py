@@ -24,7 +24,8 @@ def main() -> None:
 
 def _work() -> int:
     from formats.shell.completion import hear_shell, variable
-    from formats.shell.console import FAILED, run
+    from formats.shell.console import FAILED
+    from formats.shell.running import run
     from seed.cli.app import app
     from seed.cli.detaching import ended
 

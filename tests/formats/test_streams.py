@@ -11,7 +11,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import typer
-from formats.shell.console import command, run
+from formats.shell.console import command
+from formats.shell.running import run
 from formats.errors import UsageError
 from formats.monitor import Finding
 app = typer.Typer()

@@ -32,8 +32,8 @@ PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not nightly")
 
 PROBE = Fault(
     name="probe",
-    file="formats/shell/console.py",
-    line="    _consoles.clear()",
+    file="formats/shell/running.py",
+    line="    consoles.clear()",
     changed="    sys.exit(77)",
     breaks="Both commands end at once, with an exit code that no other fault gives.",
     caught_by=(),
