@@ -37,6 +37,7 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 PACKAGES = ("formats", "importer")  # those that keep the limits
+LINES_MAX = 400  # of a module
 CLOCKS = {
     "date.today",
     "datetime.now",
@@ -100,6 +101,12 @@ def test_a_clock_is_a_parameter(module: str) -> None:
         elif isinstance(node, ast.ImportFrom) and node.module == "time":
             named = {f"time.{alias.name}" for alias in node.names}
             assert not named & CLOCKS, f"{module}:{node.lineno} imports {sorted(named)}"
+
+
+@pytest.mark.parametrize("module", LIMITED)
+def test_a_module_is_short(module: str) -> None:
+    lines = MODULES[module].read_text("utf-8").count("\n")
+    assert lines <= LINES_MAX, f"{module} has {lines} lines"
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -141,7 +141,7 @@ def _admit(
 
     `further` are machines that count no more, by status: their disks are taken in all the same.
     """
-    from importer.intake.import_job import accept
+    from importer.intake.acceptance import accept
     from importer.vault.machines import accept_further
     from importer.vault.vault import members
 

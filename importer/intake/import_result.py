@@ -1,14 +1,12 @@
 """The result of the import of one disk, and the receipt that says so."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from formats.documents.job import ImportJob, JobDisk, Receipt
 from formats.documents.vault import Membership
-from formats.ids import HexDigest, MachineId
-from formats.monitor import Finding, Monitor, Tally
-from importer.vault.abandoned import abandoned
+from formats.ids import HexDigest
+from formats.monitor import Finding
 from importer.vault.vault import Vault
 
 if TYPE_CHECKING:
@@ -104,18 +102,3 @@ def job_disk(disk: "Disk") -> JobDisk:
         generation=disk.closed.inventory.generation if disk.closed else 0,
         inventory=disk.closed.digest if disk.closed else HexDigest("0" * 64),
     )
-
-
-def leave_out(
-    vault: Vault, result: ImportResult, known: Mapping[MachineId, Membership], monitor: Monitor
-) -> None:
-    """Take nothing of a set that its machine gave up, and say so.
-
-    A set with a manifest on the disk was finished after all: it is taken.
-    """
-    disk = result.disk
-    if any(manifest.set == disk.label.set for manifest, _ in disk.manifests):
-        return
-    if disk.label.set in abandoned(vault, result.member, known, Tally()):
-        result.abandoned, disk.welcome = True, set()
-        monitor.notice(f"{disk.name}: its machine has given up this export, and nothing of it is taken")

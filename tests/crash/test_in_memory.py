@@ -15,7 +15,8 @@ from formats.store.contract import Store
 from formats.store.memory import MemoryStore
 from formats.tables.archive import CONTENT_CLASS, parse
 from importer.intake import intake
-from importer.intake.import_job import accept, import_disks
+from importer.intake.acceptance import accept
+from importer.intake.import_job import import_disks
 from importer.upkeep.validate import ValidationScope, validate
 from importer.vault.machines import answer_requests
 from importer.vault.points import points
