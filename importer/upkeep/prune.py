@@ -18,7 +18,7 @@ condemned, or the manifest is there when prune reads the needs. After a kill at 
 everything as it is, and goes on.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ from formats.documents.vault import Membership
 from formats.errors import OffseedError
 from formats.ids import HexDigest, MachineId
 from formats.monitor import Monitor, Tally
-from formats.rules.replacements import index_objects
+from formats.rules.replacements import Stock, index_objects
 from formats.rules.retention import read_kept
 from formats.store.clock import moment_of
 from formats.view.facts import Look
@@ -108,9 +108,20 @@ def _pruned(
     if sweeping is not None:
         _sweep(sweeping, known, found, live, done, monitor)
         for key_id in sorted(live.keys() - found.blind):
-            _compact(vault, key_id, found, live[key_id], now, done, monitor)
+            count, size = _compact(vault, key_id, found.stocks[key_id], live[key_id], now, monitor)
+            done.rewritten += count
+            done.rewritten_bytes += size
         live = effective(vault, found) if done.rewritten else live
-    _condemn(vault, found, live, now, done, monitor, rehearse=sweeping is None)
+    lists = {name: document for name, document, _ in _lists(vault, monitor)}
+    doomed = _doomed(vault, found, live, lists.values(), now)
+    done.condemned, done.condemned_bytes = len(doomed), sum(size for _, size in doomed)
+    if sweeping is not None:
+        last = max((document.number for document in lists.values()), default=0)
+        lists |= _condemn(vault, [name for name, _ in doomed], last)
+    for name, document in lists.items():
+        if (written := vault.store.written(name)) is not None:
+            done.waiting += len(document.names)
+            done.ripe = min(filter(None, (done.ripe, written + GRACE)))
     return done
 
 
@@ -179,31 +190,21 @@ def _unneeded(vault: Vault, found: Needed, live: Mapping[str, Live]) -> Iterator
             yield fact.name, len(fact.signed.data)
 
 
-def _condemn(
-    vault: Vault,
-    found: Needed,
-    live: Mapping[str, Live],
-    now: datetime,
-    done: PruneResult,
-    monitor: Monitor,
-    *,
-    rehearse: bool,
-) -> None:
-    """Put unneeded objects that are a day old on condemned lists.
+def _doomed(
+    vault: Vault, found: Needed, live: Mapping[str, Live], lists: Iterable[Condemned], now: datetime
+) -> list[tuple[str, int]]:
+    """Return the unneeded objects that are a day old and on no condemned list yet, and their sizes.
 
     A manifest that needs a younger object may be on its way.
     """
-    lists = [(name, document) for name, document, _ in _lists(vault, monitor)]
-    before = {name for _, document in lists for name in document.names}
-    names = []
-    for name, size in _unneeded(vault, found, live):
-        if name not in before and _is_old(vault, name, now):
-            names.append(name)
-            done.condemned += 1
-            done.condemned_bytes += size
-    number = max((document.number for _, document in lists), default=0)
-    for at in range(0, len(names) if not rehearse else 0, CONDEMNED_MAX):
-        number += 1
+    before = {name for document in lists for name in document.names}
+    unneeded = _unneeded(vault, found, live)
+    return [(name, size) for name, size in unneeded if name not in before and _is_old(vault, name, now)]
+
+
+def _condemn(vault: Vault, names: Sequence[str], last: int) -> Iterator[tuple[str, Condemned]]:
+    """Put the names on condemned lists, numbered after the `last` one. Yield these lists by their names."""
+    for number, at in enumerate(range(0, len(names), CONDEMNED_MAX), last + 1):
         document = Condemned(
             number=number,
             vault=vault.id,
@@ -211,17 +212,13 @@ def _condemn(
             created=vault.now(),
             names=tuple(names[at : at + CONDEMNED_MAX]),
         )
-        lists.append((vault.sign(layout.CONDEMNED, number, document), document))
-    for name, document in lists:
-        if (written := vault.store.written(name)) is not None:
-            done.waiting += len(document.names)
-            done.ripe = min(filter(None, (done.ripe, written + GRACE)))
+        yield vault.sign(layout.CONDEMNED, number, document), document
 
 
 def _compact(
-    vault: Vault, key_id: str, found: Needed, live: Live, now: datetime, done: PruneResult, monitor: Monitor
-) -> None:
-    stock = found.stocks[key_id]
+    vault: Vault, key_id: str, stock: Stock, live: Live, now: datetime, monitor: Monitor
+) -> tuple[int, int]:
+    """Rewrite the archives of a key that are mostly dead. Return their number, and the bytes of the new ones."""
     here = {archive: bits for archive, bits in live.items() if stock.holds(archive)}
     chosen = [
         item
@@ -229,8 +226,7 @@ def _compact(
         if _is_old(vault, layout.archive_name(item.archive.name), now) and not monitor.stopping()
     ]
     made = compact(vault, key_id, chosen, stock, monitor) if chosen else []
-    done.rewritten += len(chosen) if made else 0
-    done.rewritten_bytes += sum(archive.size for archive, _ in made)
+    return len(chosen) if made else 0, sum(archive.size for archive, _ in made)
 
 
 def _is_old(vault: Vault, name: str, now: datetime) -> bool:
