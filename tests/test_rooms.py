@@ -38,6 +38,8 @@ FLOORS = (
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 PACKAGES = ("formats", "importer")  # those that keep the limits
 LINES_MAX = 400  # of a module
+FUNCTION_LINES_MAX = 70
+PARAMETERS_MAX = 6
 CLOCKS = {
     "date.today",
     "datetime.now",
@@ -107,6 +109,23 @@ def test_a_clock_is_a_parameter(module: str) -> None:
 def test_a_module_is_short(module: str) -> None:
     lines = MODULES[module].read_text("utf-8").count("\n")
     assert lines <= LINES_MAX, f"{module} has {lines} lines"
+
+
+@pytest.mark.parametrize("module", LIMITED)
+def test_a_function_is_short_and_takes_few_parameters(module: str) -> None:
+    """Commands have one parameter for each option."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            where, lines = f"{module}.{node.name}", (node.end_lineno or 0) - node.lineno + 1
+            assert lines <= FUNCTION_LINES_MAX, f"{where} has {lines} lines"
+            count = len(parameters(node.args))
+            assert count <= PARAMETERS_MAX or ".cli" in module, f"{where} has {count} parameters"
+
+
+def parameters(found: ast.arguments) -> list[str]:
+    """Return the names of all parameters, without the object itself."""
+    all_ = [*found.posonlyargs, *found.args, *found.kwonlyargs, found.vararg, found.kwarg]
+    return [one.arg for one in all_ if one is not None and one.arg not in ("self", "cls")]
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -10,7 +10,7 @@ import typer
 from formats.errors import UsageError
 from formats.homes import check_own
 from formats.shell.command_groups import Program
-from formats.shell.console import Console, print_version
+from formats.shell.console import DONE, Console, print_version
 from importer.cli.commands import COMMANDS
 
 if TYPE_CHECKING:
@@ -156,6 +156,14 @@ def accept_machines(vault: "Vault", console: Console) -> None:
 
     for member in answer_requests(vault, console)[0]:
         console.say(f"machine {member.name} is accepted ({fingerprint(member.machine)})")
+
+
+def exit_code(console: Console, code: int = DONE) -> int:
+    """Return the exit code of a job: `code`, or if a signal stopped it, the one of that signal, and say so."""
+    if not console.stopping():
+        return code
+    console.aside("importer: stopped; the same command goes on [interrupted]")
+    return 128 + console.signal_number
 
 
 def address_of(address: str) -> "Address":

@@ -5,25 +5,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.errors import MediaError, OffseedError, StoreError, together
+from formats.errors import OffseedError, together
 from formats.ids import MachineId, fingerprint, parse_fingerprint
 from formats.monitor import Finding
-from formats.shell.console import FAILED, Console, command
+from formats.shell.console import DONE, FAILED, Console, command
 from formats.shell.user_files import check_writable
 from formats.wire import Json
 from formats.words import counted, instant, numbered, one_line, size
-from importer.cli.app import MachineOption, VaultOption, accept_machines, app, home, signing_vault, vault_of
+from importer.cli.app import (
+    MachineOption,
+    VaultOption,
+    accept_machines,
+    app,
+    exit_code,
+    home,
+    signing_vault,
+    vault_of,
+)
+from importer.cli.wants import mended, say_wants
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from formats.documents.vault import Membership
     from importer.intake.disk_check import ReadResult
     from importer.intake.import_result import ImportResult
     from importer.intake.intake import Disk
     from importer.vault.points import VaultPoint
     from importer.vault.vault import Vault
-    from importer.vault.want_lists import Lack
 
 DisksArgument = Annotated[list[Path], typer.Argument(metavar="DISK", help="Where the disks are mounted.")]
 
@@ -128,10 +135,7 @@ def import_(
     if report is not None:
         write_report(report, results, value)
     console.result(value)
-    if console.stopping():
-        console.aside("importer: stopped; the same command goes on [interrupted]")
-        return 128 + console.signal_number
-    return FAILED if refused or unreadable else 0
+    return exit_code(console, FAILED if refused or unreadable else DONE)
 
 
 def _admit(
@@ -341,46 +345,6 @@ def _show_point(point: "VaultPoint", console: Console) -> dict[str, Json]:
         "doubted": bool(manifest.doubted),
         **standing.to_json(),
     }
-
-
-def mended(vault: "Vault", console: Console) -> "Mapping[str, Lack]":
-    """Take in the requests and the records that machines have sent, and return the lacks of the vault.
-
-    Return nothing if this home may not write, or cannot.
-    """
-    from importer.vault.want_lists import mend
-
-    if vault.authority is None:
-        return {}
-    try:
-        accept_machines(vault, console)
-        return mend(vault, console)
-    except (StoreError, MediaError) as error:
-        console.notice(f"what machines have sent to make damage good was not taken in: {error.what}")
-        return {}
-
-
-def say_wants(wanted: "Mapping[str, Lack]", console: Console) -> list[Json]:
-    """Say which records the vault lacks, and the machines that are to send them."""
-    rows: list[Json] = []
-    for key_id, lack in sorted(wanted.items()):
-        if not lack:
-            continue
-        names = " or ".join(lack.machines)
-        what = [counted(lack.records, "record")] if lack.needs else []
-        what += [counted(len(lack.objects), "small object")] if lack.objects else []
-        of = f" of {counted(len(lack.needs), 'archive')}" if lack.needs else ""
-        console.say(f"The vault lacks {' and '.join(what)}{of}: run `seed repair` on {names}")
-        rows.append(
-            {
-                "machines": [*lack.machines],
-                "key_id": key_id,
-                "archives": len(lack.needs),
-                "records": lack.records,
-                "objects": len(lack.objects),
-            }
-        )
-    return rows
 
 
 def _say_others(vault: "Vault", results: "list[ImportResult]", console: Console) -> None:

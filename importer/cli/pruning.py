@@ -7,7 +7,16 @@ import typer
 from formats.shell.console import Console, command
 from formats.wire import Json
 from formats.words import counted, instant, moment, size
-from importer.cli.app import MachineOption, VaultOption, accept_machines, app, home, signing_vault, vault_of
+from importer.cli.app import (
+    MachineOption,
+    VaultOption,
+    accept_machines,
+    app,
+    exit_code,
+    home,
+    signing_vault,
+    vault_of,
+)
 
 if TYPE_CHECKING:
     from importer.upkeep.prune import PruneResult
@@ -62,10 +71,7 @@ def prune(
             "findings": console.findings_json(),
         }
     )
-    if console.stopping():
-        console.aside("importer: stopped; the same command goes on [interrupted]")
-        return 128 + console.signal_number
-    return 0
+    return exit_code(console)
 
 
 def _show_points(decided: "RetentionDecision", console: Console) -> list[dict[str, Json]]:

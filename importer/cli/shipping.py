@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from formats.shell.console import NOT_FINISHED, Console, command
+from formats.shell.console import DONE, NOT_FINISHED, Console, command
+from formats.wire import Json
 from formats.words import counted, instant, one_line, size
-from importer.cli.app import MachineOption, VaultOption, app, home, signing_vault
-from importer.cli.imports import mended
+from importer.cli.app import MachineOption, VaultOption, app, exit_code, home, signing_vault
+from importer.cli.wants import mended
 
 if TYPE_CHECKING:
     from importer.outbound.shipment import ShipmentResult
@@ -63,35 +64,35 @@ def export(
     with console.working("export", noun="archive"):
         done = ship(opened, chosen, to, console, without=without or (), again=again)
     _say(done, chosen, console)
-    console.result(
-        {
-            "point": chosen.manifest.point,
-            "name": chosen.member.name,
-            "set": done.set,
-            "archives": len(done.sizes),
-            "archive_bytes": sum(done.sizes),
-            "disks": [
-                {
-                    "number": disk.number,
-                    "path": str(disk.path),
-                    "archives": len(disk.held),
-                    "written_bytes": disk.written,
-                    "full": disk.full,
-                }
-                for disk in done.written
-            ],
-            "left": len(done.left),
-            "left_bytes": sum(done.left),
-            "lost": done.lost,
-            "failed": [str(path) for path in done.failed],
-            "finished": done.finished,
-            "findings": console.findings_json(),
-        }
-    )
-    if console.stopping():
-        console.aside("importer: stopped; the same command goes on [interrupted]")
-        return 128 + console.signal_number
-    return 0 if done.finished or console.findings else NOT_FINISHED
+    console.result(_told(done, chosen, console))
+    return exit_code(console, DONE if done.finished or console.findings else NOT_FINISHED)
+
+
+def _told(done: "ShipmentResult", point: "VaultPoint", console: Console) -> Json:
+    """Return the result for scripts."""
+    return {
+        "point": point.manifest.point,
+        "name": point.member.name,
+        "set": done.set,
+        "archives": len(done.sizes),
+        "archive_bytes": sum(done.sizes),
+        "disks": [
+            {
+                "number": disk.number,
+                "path": str(disk.path),
+                "archives": len(disk.held),
+                "written_bytes": disk.written,
+                "full": disk.full,
+            }
+            for disk in done.written
+        ],
+        "left": len(done.left),
+        "left_bytes": sum(done.left),
+        "lost": done.lost,
+        "failed": [str(path) for path in done.failed],
+        "finished": done.finished,
+        "findings": console.findings_json(),
+    }
 
 
 def _say(done: "ShipmentResult", point: "VaultPoint", console: Console) -> None:

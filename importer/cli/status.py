@@ -7,7 +7,7 @@ from formats.shell.console import Console, command
 from formats.wire import Json
 from formats.words import moment
 from importer.cli.app import MachineOption, VaultOption, app, vault_of
-from importer.cli.imports import mended, say_wants
+from importer.cli.wants import mended, say_wants
 
 if TYPE_CHECKING:
     from formats.documents.vault import Membership

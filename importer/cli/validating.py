@@ -8,11 +8,12 @@ import typer
 from formats.errors import UsageError
 from formats.shell.console import Console, command
 from formats.words import counted, one_line, size
-from importer.cli.app import VaultOption, accept_machines, app, home, signing_vault
-from importer.cli.imports import say_wants
+from importer.cli.app import VaultOption, accept_machines, app, exit_code, home, signing_vault
+from importer.cli.wants import say_wants
 
 if TYPE_CHECKING:
     from formats.store.foreign import Strangers
+    from importer.upkeep.validate import ValidationResult
 
 NAMED_MAX = 5
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -63,17 +64,7 @@ def validate(
             ValidationScope(share, began + seconds if seconds is not None else None, set_aside),
             console,
         )
-    took = opened.clock.elapsed() - began
-    console.say(f"Read {counted(done.objects, 'object')}, {size(done.bytes)}, in {took:.1f} s.")
-    console.say(f"  damaged      {len(done.damaged) or 'nothing'}")
-    if done.records_saved:
-        console.say(f"  saved        {counted(done.records_saved, 'record')} of damaged archives")
-    if done.foreign.count:
-        console.say(f"  not ours     {_foreign(done.foreign)}")
-    if done.set_aside:
-        console.say(f"  set aside    {counted(done.set_aside, 'entry')}, below set-aside/")
-    if done.after is not None:
-        console.say("  not all was read; the next run goes on there")
+    _say(done, opened.clock.elapsed() - began, console)
     wants = say_wants(mend(opened, console), console)
     console.result(
         {
@@ -92,10 +83,20 @@ def validate(
             "findings": console.findings_json(),
         }
     )
-    if console.stopping():
-        console.aside("importer: stopped; the same command goes on [interrupted]")
-        return 128 + console.signal_number
-    return 0
+    return exit_code(console)
+
+
+def _say(done: "ValidationResult", seconds: float, console: Console) -> None:
+    console.say(f"Read {counted(done.objects, 'object')}, {size(done.bytes)}, in {seconds:.1f} s.")
+    console.say(f"  damaged      {len(done.damaged) or 'nothing'}")
+    if done.records_saved:
+        console.say(f"  saved        {counted(done.records_saved, 'record')} of damaged archives")
+    if done.foreign.count:
+        console.say(f"  not ours     {_foreign(done.foreign)}")
+    if done.set_aside:
+        console.say(f"  set aside    {counted(done.set_aside, 'entry')}, below set-aside/")
+    if done.after is not None:
+        console.say("  not all was read; the next run goes on there")
 
 
 def _foreign(found: "Strangers") -> str:
