@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from formats.errors import IntegrityError
-from formats.ids import ChunkId, digest
+from formats.ids import ArchiveName, ChunkId, KeyId, digest
 from formats.tables import holdings
-from formats.tables.archive import FOOTER, HEAD, Archive
+from formats.tables.archive import FOOTER, HEAD, Archive, parse
 from formats.tables.holdings import Holding
 from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.index import IndexRow, decode_index
@@ -48,6 +48,13 @@ class Section:
 
     def encode(self) -> bytes:
         return holdings.encode_rows([self.archive]) + self.index
+
+
+def section_of(data: memoryview, name: ArchiveName, where: str) -> tuple[Section, KeyId]:
+    """Parse a whole archive, and return its index and the id of its key. Raises FormatError, IntegrityError."""
+    parsed = parse(data, where)
+    holding = Holding(name, parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class)
+    return Section(holding, parsed.index), parsed.key_id
 
 
 def encode_objects(sections: Iterable[Section]) -> Iterator[bytes]:

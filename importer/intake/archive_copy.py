@@ -11,18 +11,19 @@ from formats import layout
 from formats.documents.damage import Replaced
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, IntegrityError, MediaError, StoreError, VaultError, damage_aside
-from formats.ids import KeyId, digest
+from formats.ids import KeyId
 from formats.monitor import Finding, Monitor
 from formats.rules.replacements import Stock, index_objects, joined, sections, stand_in
 from formats.store.contract import Guarded, Octets
-from formats.tables.archive import ARCHIVE_SIZE_MAX, METADATA_CLASS, parse
+from formats.tables.archive import ARCHIVE_SIZE_MAX, METADATA_CLASS
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need, all_of
-from formats.tables.sections import Section
+from formats.tables.sections import Section, section_of
 from importer.intake.import_result import ImportResult, ObjectOutcome
 from importer.intake.intake import Disk, fetch_archive
+from importer.vault.archives import own_index, read_whole
 from importer.vault.points import load_needs
-from importer.vault.salvage import own_index, salvage
+from importer.vault.salvage import salvage
 from importer.vault.vault import Vault, put_whole
 from importer.vault.want_lists import put_saved, sections_in, sign_replacements
 
@@ -169,13 +170,10 @@ def take_archive(
     try:
         with reading:
             data = fetch_archive(result.disk, holding, work.space.view)
-        parsed = parse(data, name)
-        if parsed.key_id.hex() != result.member.key_id:
+        section, key_id = section_of(data, holding.name, name)
+        if key_id.hex() != result.member.key_id:
             raise VaultError("archive-foreign", "the archive was sealed by another machine", subject=name)
-        if (
-            Holding(holding.name, parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class)
-            != holding
-        ):
+        if section.archive != holding:
             raise IntegrityError("object-damaged", "the archive is not the one that is needed", subject=name)
     except (FormatError, IntegrityError, VaultError, StoreError, MediaError) as error:
         if size is None and work.has(
@@ -226,12 +224,10 @@ def _is_whole(work: ImportState, holding: Holding) -> bool:
 
     Any machine may have put it, and a receipt will vouch for it.
     """
-    vault, name = work.vault, layout.archive_name(holding.name)
     for _ in range(2):
         with damage_aside():
-            there = work.space.view[: vault.store.get_into(name, work.space.view)]
-            if len(there) == holding.size and digest(there) == bytes(holding.name):
-                return True
+            read_whole(work.vault.store, holding, work.space.view)
+            return True
     return False
 
 

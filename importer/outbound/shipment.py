@@ -40,7 +40,7 @@ from formats.errors import (
     is_damage,
     together,
 )
-from formats.ids import SetId, digest, hex_digest
+from formats.ids import SetId, hex_digest
 from formats.monitor import Finding, Monitor
 from formats.records import unwritable
 from formats.store.local import LocalStore
@@ -52,6 +52,7 @@ from importer.intake.intake import check_disk
 from importer.outbound.shipment_contents import Cargo, load_cargo
 from importer.outbound.shipment_disk import RESERVE, OutboundDisk, label_at
 from importer.outbound.shipment_records import OutgoingShipment, give_up, listed, next_disk, of_point
+from importer.vault.archives import read_whole
 from importer.vault.points import VaultPoint
 from importer.vault.vault import Vault
 
@@ -311,11 +312,8 @@ class _Shipping:
     def _read(self, holding: Holding, space: memoryview) -> memoryview | None:
         """Return a whole archive, or None and a finding if the vault's copy is damaged. Raises StoreError."""
         name = layout.archive_name(holding.name)
-        detail = "the vault's copy is not what its name says"
         try:
-            there = space[: self._vault.store.get_into(name, space)]
-            if len(there) == holding.size and digest(there) == bytes(holding.name):
-                return there
+            return read_whole(self._vault.store, holding, space)
         except (StoreError, MediaError, IntegrityError) as error:
             if not is_damage(error):
                 raise

@@ -13,22 +13,15 @@ from blake3 import blake3
 from formats import layout
 from formats.documents.damage import Replaced
 from formats.errors import FormatError, IntegrityError, NotFoundError
-from formats.ids import KeyId, digest
+from formats.ids import KeyId
 from formats.monitor import Finding, Monitor
 from formats.rules.replacements import Stock, index_objects
-from formats.tables.archive import (
-    ARCHIVE_SIZE,
-    ARCHIVE_SIZE_MAX,
-    FOOTER,
-    HEAD,
-    Archive,
-    ArchiveBuilder,
-    parse,
-)
+from formats.tables.archive import ARCHIVE_SIZE, ARCHIVE_SIZE_MAX, FOOTER, HEAD, Archive, ArchiveBuilder
 from formats.tables.holdings import Holding
 from formats.tables.index import ROW, record_digest
 from formats.tables.needs import Need, of_bits
 from formats.tables.sections import Section
+from importer.vault.archives import read_described
 from importer.vault.reachability import Live
 from importer.vault.vault import Vault
 from importer.vault.want_lists import copied_on, put_saved, sign_replacements
@@ -119,7 +112,7 @@ def _laid(
     for item in items:
         name = layout.archive_name(item.archive.name)
         try:
-            section, data = _read(vault, item.archive, key_id, name, old)
+            section, data = read_described(vault.store, item.archive, key_id, old)
         except (FormatError, IntegrityError, NotFoundError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=f"not compacted: {error.what}"))
             continue
@@ -140,22 +133,6 @@ def _laid(
         monitor.progress(done=item.archive.size, files=1)
     if builder is not None:
         yield builder.finish(), sources
-
-
-def _read(
-    vault: Vault, archive: Holding, key_id: KeyId, name: str, space: memoryview
-) -> tuple[Section, memoryview]:
-    """Read a whole archive, and return its index and its data.
-
-    Raises FormatError, IntegrityError, NotFoundError, StoreError.
-    """
-    data = space[: vault.store.get_into(name, space)]
-    if digest(data) != bytes(archive.name):
-        raise IntegrityError("object-damaged", "the archive is damaged", subject=name)
-    parsed = parse(data, name)
-    if (parsed.index_digest, parsed.key_id) != (archive.index_digest, key_id):
-        raise IntegrityError("object-damaged", "the archive is not the one that is described", subject=name)
-    return Section(archive, parsed.index), data
 
 
 def _record_bytes(archive: Holding) -> int:

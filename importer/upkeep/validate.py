@@ -37,10 +37,11 @@ from formats.tables.needs import all_of
 from formats.tables.sections import Section
 from importer.intake.archive_copy import PUTS_MAX, ReadBuffer, side_by_side
 from importer.upkeep.strangers import Cleaner
+from importer.vault.archives import own_index
 from importer.vault.machines import REQUEST_MAX, read_request
 from importer.vault.points import History, by_name, received_archives, stocks
 from importer.vault.registers import register
-from importer.vault.salvage import SalvageState, own_index, salvage
+from importer.vault.salvage import SalvageState, salvage
 from importer.vault.vault import Vault, members
 from importer.vault.want_lists import copied_on, put_saved, sections_in, sign_replacements
 

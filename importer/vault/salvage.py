@@ -11,11 +11,11 @@ from blake3 import blake3
 
 from formats import layout
 from formats.errors import damage_aside
-from formats.ids import KeyId, digest
+from formats.ids import KeyId
 from formats.store.contract import Store
-from formats.tables.archive import FOOTER, Archive, ArchiveBuilder
+from formats.tables.archive import Archive, ArchiveBuilder
 from formats.tables.holdings import Holding
-from formats.tables.index import ROW, IndexRow, record_digest
+from formats.tables.index import IndexRow, record_digest
 from formats.tables.sections import Section
 
 
@@ -37,18 +37,6 @@ class SalvageState:
         more = f" and {len(self.damaged) - 4:,} more" if len(self.damaged) > 4 else ""
         told = f"{len(self.whole):,} of {self.records:,} records are whole"
         return f"{told}; damaged are bytes {ranges}{more}" if ranges else told
-
-
-def own_index(store: Store, archive: Holding) -> Section | None:
-    """Return the index at the end of an archive, believed by its digest alone, or None. Raises StoreError."""
-    name = layout.archive_name(archive.name)
-    size = archive.records * ROW.size
-    start = archive.size - FOOTER.size - size
-    with damage_aside():
-        index = store.get(name, start, size) if start > 0 else b""  # a replacement may say anything
-        if digest(index) == archive.index_digest:
-            return Section(archive, index)
-    return None
 
 
 def salvage(

@@ -12,13 +12,8 @@ from itertools import chain
 from formats import layout
 from formats.documents.damage import WANTED_OBJECTS_MAX, ArchiveRow, Replaced, Replacement, Wants
 from formats.documents.vault import Membership
-from formats.errors import (
-    IntegrityError,
-    OffseedError,
-    damage_aside,
-    is_damage,
-)
-from formats.ids import ArchiveName, MachineId, digest, hex_digest
+from formats.errors import OffseedError, damage_aside, is_damage
+from formats.ids import ArchiveName, KeyId, MachineId, digest, hex_digest
 from formats.monitor import Finding, Monitor, Recorder, Tally
 from formats.rules.replacements import (
     Replacing,
@@ -30,13 +25,13 @@ from formats.rules.replacements import (
     stand_in,
 )
 from formats.tables import needs
-from formats.tables.archive import ARCHIVE_SIZE_MAX, HEAD, Archive, parse, parse_head
+from formats.tables.archive import ARCHIVE_SIZE_MAX, HEAD, Archive, parse_head
 from formats.tables.holdings import Holding
 from formats.tables.index import record_digest
 from formats.tables.needs import Need, bitmap, of_bits
-from formats.tables.sections import Section, encode_objects
+from formats.tables.sections import Section, encode_objects, section_of
+from importer.vault.archives import own_index, read_described
 from importer.vault.points import History, by_name, line_of, need_digests, received_archives, stocks
-from importer.vault.salvage import own_index
 from importer.vault.vault import Vault, members, put_whole
 
 
@@ -208,9 +203,7 @@ def _described(vault: Vault, name: str, key_id: str, buffer: memoryview) -> Hold
     if parse_head(vault.store.get(name, 0, HEAD.size), name)[1].hex() != key_id:
         return None
     data = buffer[: vault.store.get_into(name, buffer)]
-    parsed = parse(data, name)
-    archive = ArchiveName(bytes.fromhex(name[-64:]))
-    return Holding(archive, parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class)
+    return section_of(data, ArchiveName(bytes.fromhex(name[-64:])), name)[0].archive
 
 
 def _copied_in(
@@ -227,8 +220,9 @@ def _copied_in(
     if own_index(vault.store, by) is None:
         return  # an index object may claim anything
     held: dict[Holding, list[int]] = defaultdict(list)
-    for row in _read_whole(vault, by, key_id, buffer).rows("copy"):
-        if record_digest(buffer[row.offset : row.offset + row.length]) == row.record_digest:
+    section, data = read_described(vault.store, by, KeyId(bytes.fromhex(key_id)), buffer)
+    for row in section.rows("copy"):
+        if record_digest(data[row.offset : row.offset + row.length]) == row.record_digest:
             for archive, number in wanted.get((row.chunk, row.record_digest), ()):
                 held[archive].append(number)
     for archive, numbers in held.items():
@@ -274,7 +268,7 @@ def _checked(
     for by, entries in grouped.items():
         name = layout.archive_name(by.name)
         try:
-            section = _read_whole(vault, by, member.key_id, buffer)
+            section, _ = read_described(vault.store, by, KeyId(bytes.fromhex(member.key_id)), buffer)
         except OffseedError as error:
             if not is_damage(error):
                 raise
@@ -292,23 +286,6 @@ def _checked(
                 detail = f"it holds not all that is said to be held of {archive.name.hex()[:16]}"
                 monitor.finding(Finding(code="replacement-untrue", subject=name, detail=detail))
             yield from found
-
-
-def _read_whole(vault: Vault, archive: Holding, key_id: str, buffer: memoryview) -> Section:
-    """Read every byte of an archive in the vault, and return its index.
-
-    Raises FormatError, IntegrityError, StoreError.
-    """
-    name = layout.archive_name(archive.name)
-    data = buffer[: vault.store.get_into(name, buffer)]
-    if digest(data) != bytes(archive.name):
-        raise IntegrityError("object-damaged", "the archive is damaged", subject=name)
-    parsed = parse(data, name)
-    section = Section(archive, parsed.index)
-    described = Holding(archive.name, parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class)
-    if described != archive or parsed.key_id.hex() != key_id:
-        raise IntegrityError("object-damaged", "the archive is not the one that is described", subject=name)
-    return section
 
 
 def copied_on(
