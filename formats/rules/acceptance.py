@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from formats.documents import envelope
 from formats.documents.disk import Inventory, Label, SetDocument
@@ -12,6 +13,8 @@ from formats.documents.vault import Membership, Request, Slots
 from formats.errors import FormatError, IntegrityError, MediaError, VaultError
 from formats.ids import HexDigest, SetId, VaultId, fingerprint, machine_id
 from formats.monitor import Finding, Monitor
+
+D = TypeVar("D", Inventory, Manifest, SetDocument, Slots, Policy)
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,7 @@ class DiskAcceptance:
         valid = self.inventories
         for name, data in found:
             try:
-                signed = envelope.read(data, name)
-                inventory = signed.verify(Inventory, self.label.signer)
-                self._check_owner(inventory, name)
+                inventory, signed = self._read(Inventory, self.label.signer, data, name)
                 self._check_disk(inventory, name)
             except (FormatError, IntegrityError, VaultError, MediaError) as error:
                 monitor.finding(Finding(code=error.code, subject=f"{self._where}/{name}", detail=error.what))
@@ -93,28 +94,16 @@ class DiskAcceptance:
         return valid[max(valid)] if valid else None
 
     def read_manifest(self, data: bytes, where: str) -> tuple[Manifest, Signed]:
-        signed = envelope.read(data, where)
-        manifest = signed.verify(Manifest, self._key)
-        self._check_owner(manifest, where)
-        return manifest, signed
+        return self._read(Manifest, self._key, data, where)
 
     def read_set(self, data: bytes, where: str) -> tuple[SetDocument, Signed]:
-        signed = envelope.read(data, where)
-        document = signed.verify(SetDocument, self.label.signer)
-        self._check_owner(document, where)
-        return document, signed
+        return self._read(SetDocument, self.label.signer, data, where)
 
     def read_slots(self, data: bytes, where: str) -> tuple[Slots, Signed]:
-        signed = envelope.read(data, where)
-        slots = signed.verify(Slots, self._key)
-        self._check_owner(slots, where)
-        return slots, signed
+        return self._read(Slots, self._key, data, where)
 
     def read_policy(self, data: bytes, where: str) -> tuple[Policy, Signed]:
-        signed = envelope.read(data, where)
-        policy = signed.verify(Policy, self._key)
-        self._check_owner(policy, where)
-        return policy, signed
+        return self._read(Policy, self._key, data, where)
 
     def read_request(self, data: bytes, where: str) -> tuple[Request, Signed]:
         signed = envelope.read(data, where)
@@ -180,13 +169,15 @@ class DiskAcceptance:
     def _key(self) -> bytes:
         return bytes.fromhex(self.label.public_key)
 
-    def _check_owner(
-        self, document: "Inventory | Manifest | SetDocument | Slots | Policy", where: str
-    ) -> None:
+    def _read(self, kind: type[D], key: bytes, data: bytes, where: str) -> tuple[D, Signed]:
+        """Return a document that `key` signed and that is of the label's vault and machine."""
+        signed = envelope.read(data, where)
+        document = signed.verify(kind, key)
         if document.vault != self.label.vault or document.machine != self.label.machine:
             raise VaultError("vault-foreign", "the document is of another vault or machine", subject=where)
         if isinstance(document, (Inventory, SetDocument)) and document.set != self.label.set:
             raise MediaError("disk-foreign", "the document is of another disk set", subject=where)
+        return document, signed
 
     def _check_disk(self, inventory: Inventory, where: str) -> None:
         label = self.label
