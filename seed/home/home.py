@@ -18,6 +18,7 @@ from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId, machine_i
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
 from formats.records import read_record, unwritable, write_record
+from formats.store.clock import SYSTEM, Clock
 from formats.words import moment
 from seed.home.network import Network
 
@@ -168,12 +169,16 @@ class HomeState(Record):
 
 
 class Home:
-    """The home of a registered machine. Open it with `Home.open`, make one with `Home.create`."""
+    """The home of a registered machine. Open it with `Home.open`, make one with `Home.create`.
 
-    def __init__(self, path: Path, identity: Identity, state: HomeState) -> None:
+    `clock` is the clock of its machine.
+    """
+
+    def __init__(self, path: Path, identity: Identity, state: HomeState, clock: Clock = SYSTEM) -> None:
         self.path = path
         self.identity = identity
         self.state = state
+        self.clock = clock
 
     @classmethod
     def exists(cls, path: Path) -> bool:
