@@ -43,7 +43,8 @@ from seed.pipeline.small_file_worker import small_file_workers
 from seed.points import previous_rows as basis
 from seed.revision.recovered_files import TakenBack, take_back
 from seed.session.new_manifest import describe, sign_manifest
-from seed.session.session import ChangedError, PreviousPoints, Session
+from seed.session.previous_points import PreviousPoints
+from seed.session.session import ChangedError, Session
 from seed.source.system import FoundEntry, Walk
 from seed.targets.vault_upload import ARCHIVE_SIZE, BUFFERS
 

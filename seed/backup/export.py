@@ -29,7 +29,7 @@ from seed.pipeline.sealing import KnownChunks
 from seed.pipeline.small_file_worker import small_file_workers
 from seed.points import previous_rows as basis
 from seed.session.commit import Commit, CommitResult, settle_sequence, signed_manifest
-from seed.session.session import PreviousPoints
+from seed.session.previous_points import PreviousPoints
 from seed.source.system import FoundEntry, Walk
 from seed.targets.disk_pool import Attendant, DiskPool, MetadataCache
 from seed.targets.disk_writer import DiskWriter, PointSize, attach, check_grant

@@ -14,7 +14,6 @@ from formats import layout
 from formats.documents.codec import Record, hexed, many, member
 from formats.errors import HomeError, damage_aside
 from formats.ids import ArchiveName, HexDigest, PointId, hex_digest
-from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Tally
 from formats.records import read_record, write_record
 from formats.tables.archive import CONTENT_CLASS
@@ -28,7 +27,8 @@ from seed.points.point_reader import PointReader
 from seed.points.points import Point, needed_of, revisions
 from seed.revision.point_revisions import Revision
 from seed.session.further_archives import NOTHING_FURTHER
-from seed.session.reuse import SAMPLE_REBUILT, promised, untrue
+from seed.session.promised import promised
+from seed.session.reuse import SAMPLE_REBUILT, untrue
 from seed.session.session import Session
 
 TRIED_MAX = 10_000
@@ -199,8 +199,7 @@ class _Losses:
                 for need, section in zip(reader.needs, reader.sections, strict=True):
                     if need.archive.name in back and section is not None:
                         known[need.archive.name] = need, section
-        sealer = ChunkSealer(session.home.identity.master)
-        bad = untrue(sealer, session.vault, known, known, NOTHING_FURTHER, SAMPLE_REBUILT, session.monitor)
+        bad = untrue(session, known, known, NOTHING_FURTHER, SAMPLE_REBUILT)
         return bad | (back - known.keys())
 
     def _needed(self, point: Point) -> list[Need]:

@@ -41,7 +41,7 @@ from seed.home.disk_sets import KeptSet
 from seed.home.home import Home
 from seed.pipeline.catalog_writer import CatalogResult
 from seed.session.new_manifest import describe, sign_manifest
-from seed.session.reuse import Reusable
+from seed.session.reusable import Reusable
 from seed.targets.disk_pool import MetadataCache
 from seed.targets.disk_writer import DiskWriter, read_journal
 

@@ -8,32 +8,28 @@ promised is lost: its files are read and sent again.
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
 from formats import layout
-from formats.documents.disk import SetDocument
 from formats.errors import FormatError, IntegrityError, NotFoundError, damage_aside
 from formats.ids import ArchiveName, hex_digest
 from formats.keyed.chunk import ChunkSealer
-from formats.monitor import Finding, Monitor
-from formats.rules.completeness import awaited
+from formats.monitor import Finding
 from formats.rules.replacements import Stock, joined, translated, unheld
 from formats.store.contract import Store
-from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need
 from formats.tables.sections import Section
 from seed.home.broken_records import found_broken
-from seed.home.disk_sets import KeptSet, kept_sets
-from seed.home.home import Home
-from seed.points.completeness import sets_behind
 from seed.points.layered_store import LayeredStore
 from seed.points.point_reader import PointReader
-from seed.points.points import Point, needed_of
-from seed.session.further_archives import NOTHING_FURTHER, Cached, FurtherArchives
-from seed.targets.disk_writer import read_journal
+from seed.points.points import Point
+from seed.session.further_archives import Cached, FurtherArchives
+from seed.session.promised import given_up, in_post, promised
+from seed.session.reusable import Reusable
+from seed.session.session import Session
 
 SAMPLE, SAMPLE_REBUILT = 16, 64  # records
 
@@ -42,75 +38,61 @@ Needed = dict[ArchiveName, tuple[Need, Section | None]]
 
 
 @dataclass(frozen=True)
-class Reusable:
-    """The archives that may be reused.
+class Available:
+    """The archives that the vault holds, and the names of those that disks will bring."""
 
-    `needs` and `sections` are those of the last points: first those that are there, then those that are not
-    yet. `further` are archives that other points need. The `promised` ones among all of them are not there
-    yet.
-    """
+    stock: Stock
+    coming: frozenset[ArchiveName]
 
-    needs: tuple[Need, ...] = ()
-    sections: tuple[Section, ...] = ()
-    promised: frozenset[ArchiveName] = frozenset()
-    further: FurtherArchives = NOTHING_FURTHER
+    @classmethod
+    def of(cls, session: Session, points: Sequence[Point]) -> "Available":
+        """Return the archives behind all `points` of this machine. The home notes the disks that came.
 
-    def all_sections(self) -> Iterator[Section]:
-        """Yield the indexes of all of them. Raises as `Further.sections`."""
-        yield from self.sections
-        yield from self.further.sections()
-
-    def catalogs(self) -> Iterator[Section]:
-        """Yield the indexes of archives of catalogs, last points first. Raises as `Further.sections`."""
-        yield from (s for s in self.all_sections() if s.archive.archive_class == METADATA_CLASS)
+        Raises StoreError.
+        """
+        behind = session.home, points, session.vault, session.own, session.monitor
+        stock = session.stock().without(in_post(*behind))
+        gone = session.own.condemned
+        return cls(stock, frozenset(n for n in promised(*behind) if layout.archive_name(n) not in gone))
 
 
 def reusable(
-    home: Home,
+    session: Session,
     readers: Sequence[PointReader],
-    points: Sequence[Point],
     stay: Sequence[Point],
-    vault: Store,
-    stock: Stock,
-    union: LayeredStore,
-    cached: Cached,
-    monitor: Monitor,
+    available: Available,
     *,
     sample: int = SAMPLE,
     further: bool = True,
 ) -> Reusable:
     """Return the archives that may be reused, among those that the points in `stay` need.
 
-    They are the archives of `readers`, the last points, and `further` ones if these are asked for. `points`
-    are all that this machine has. `stock` are the archives that the vault holds and has not condemned. A lost
-    archive of the last points is a finding. The home notes the disks that the vault has received. `sample`
-    records are fetched and opened.
+    They are the archives of `readers`, the last points, and `further` ones if these are asked for. A lost
+    archive of the last points is a finding. `sample` records are fetched and opened.
 
     Raises StoreError, MediaError if the vault does not answer.
     """
-    if not readers:
-        return Reusable()
+    vault, monitor, gone = session.vault, session.monitor, session.own.condemned
+    cached = Cached(session.kept, LayeredStore([vault]), session.cache, monitor)
     last: Needed = {}
     for reader in readers:
         for need, section in zip(reader.needs, reader.sections, strict=True):
             last.setdefault(need.archive.name, (need, section))
-    gone = union.condemned
-    coming = {n for n in promised(home, points, vault, union, monitor) if layout.archive_name(n) not in gone}
     holdings = {holding.name: holding for holding in cached.holdings(stay)}
     wanted = {**holdings, **{name: need.archive for name, (need, _) in last.items()}}
-    abandoned = set(given_up(home, monitor))
+    abandoned, stock = set(given_up(session.home, monitor)), available.stock
     stock = stock.without(_not_whole(vault, abandoned, wanted, stock))
     last = _as_held(last, stock, cached)
-    ground = dict(_ground(holdings.values(), stock, coming))
+    ground = dict(_ground(holdings.values(), stock, available.coming))
     last = {name: item for name, item in last.items() if name in ground or name in holdings}
     known = {n: (need, s) for n, (need, s) in last.items() if s is not None and n in ground}
-    broken = {need.archive.name for need in found_broken(home)}
+    broken = {need.archive.name for need in found_broken(session.home)}
     left = [a for n, a in ground.items() if n not in last and n not in broken] if further else []
     others = cached.further(left)
     here = [
         a.name for a in ground.values() if stock.holds(a) and (a.name in known or a.name in others.places)
     ]
-    bad = untrue(readers[0].sealer, vault, here, known, others, sample, monitor)
+    bad = untrue(session, here, known, others, sample)
     lost = last.keys() - (known.keys() - bad) - abandoned
     lost = {name for name in lost if layout.archive_name(name) not in gone}
     lost |= {need.archive.name for reader in readers for need in reader.unheld}
@@ -189,83 +171,18 @@ def _as_held(archives: Needed, stock: Stock, cached: Cached) -> Needed:
     return held
 
 
-def promised(
-    home: Home, points: Sequence[Point], vault: Store, union: LayeredStore, monitor: Monitor
-) -> Iterator[ArchiveName]:
-    """Yield the archives on disks that did not come, by the home's journals.
-
-    For a set that this home does not know, these are all archives that its point needs, unless all its disks
-    have come.
-    """
-    known = {point.manifest.point: point for point in points}
-    for document, kept, waiting in _sets(home, points, vault, union):
-        if kept is not None:
-            yield from (a.name for a in _on_its_way(kept, document, waiting, monitor))
-        elif waiting and (point := known.get(document.point)) is not None:
-            yield from (need.archive.name for need in needed_of(union, point))
-
-
-def in_post(
-    home: Home, points: Sequence[Point], vault: Store, union: LayeredStore, monitor: Monitor
-) -> Iterator[ArchiveName]:
-    """Yield the archives of content that this home wrote onto disks that have not come. Raises StoreError.
-
-    The vault can hold none of them, even if it lists such a name.
-    """
-    for document, kept, waiting in _sets(home, points, vault, union):
-        if kept is not None:
-            listed = _on_its_way(kept, document, waiting, monitor)
-            yield from (archive.name for archive in listed if archive.archive_class == CONTENT_CLASS)
-
-
-def _sets(
-    home: Home, points: Sequence[Point], vault: Store, union: LayeredStore
-) -> Iterator[tuple[SetDocument, KeptSet | None, tuple[int, ...]]]:
-    """Yield the sets behind the points, as this home knows each, if it does, and its disks that have not come."""
-    kept = {k.state.set: k for k in kept_sets(home)}
-    came = home.identity.came_to(vault)
-    for document in sets_behind(union, points):
-        yield document, kept.get(document.set), awaited(document, came)
-
-
-def _on_its_way(
-    kept: KeptSet, document: SetDocument, waiting: Collection[int], monitor: Monitor
-) -> Iterator[Holding]:
-    """Yield the archives of a set on disks that never came.
-
-    A disk that has come once may be erased, so its archives are promised no longer.
-    """
-    numbers = {disk.number for disk in document.disks}
-    for disk in kept.state.disks:
-        if disk.number not in numbers:
-            continue
-        if disk.number not in waiting and not disk.arrived:
-            kept.know(replace(disk, arrived=True))
-        elif not disk.arrived and not disk.dropped:
-            yield from (section.archive for section in read_journal(kept, disk.number, monitor))
-
-
-def given_up(home: Home, monitor: Monitor) -> Iterator[ArchiveName]:
-    """Yield the archives on disks that their owner gave up."""
-    for kept in kept_sets(home):
-        for disk in kept.state.disks:
-            if disk.dropped:
-                yield from (section.archive.name for section in read_journal(kept, disk.number, monitor))
-
-
 def untrue(
-    sealer: ChunkSealer,
-    vault: Store,
+    session: Session,
     archives: Iterable[ArchiveName],
     known: Mapping[ArchiveName, tuple[Need, Section]],
     further: FurtherArchives,
     sample: int,
-    monitor: Monitor,
 ) -> set[ArchiveName]:
     """Return those of the `archives` with a wrong record in the sample.
 
     After a wrong record, the sample begins anew among the other archives.
     """
+    sealer, vault = ChunkSealer(session.home.identity.master), session.vault
     bad: set[ArchiveName] = set()
     good = [*archives]
     left = sample
@@ -278,7 +195,8 @@ def untrue(
             sealer.open(row.kind, row.chunk, vault.get(name, row.offset, row.length), name)
             left -= 1
         except (FormatError, IntegrityError, NotFoundError) as error:
-            monitor.finding(Finding(code=error.code, subject=f"{vault.address}/{name}", detail=error.what))
+            subject = f"{vault.address}/{name}"
+            session.monitor.finding(Finding(code=error.code, subject=subject, detail=error.what))
             bad.add(chosen)
             good.remove(chosen)
             left = sample

@@ -5,7 +5,7 @@ build.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,46 +14,37 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
 from formats.errors import (
-    FormatError,
     IntegrityError,
-    MediaError,
     NameHeldByOtherError,
     NotFoundError,
-    StoreError,
     VaultError,
     damage_aside,
 )
 from formats.ids import ArchiveName, HexDigest, MachineId, PointId, hex_digest
-from formats.keyed.catalog import CatalogEntry, PageRow
 from formats.monitor import Finding, Monitor
 from formats.rules.replacements import Stock
 from formats.rules.retention import RetentionTerms, condemned, read_kept
 from formats.store.contract import Store
 from formats.store.local import LocalStore
-from formats.tables.needs import Buckets, Need
+from formats.tables.needs import Need
 from formats.tables.sections import Section
 from formats.view.copies import put_document
 from seed.home.broken_records import found_broken
 from seed.home.disk_sets import kept_sets
 from seed.home.home import Home
 from seed.identity.join_request import put_request
-from seed.pipeline.remembered_contents import ContentsByCatalog, ContentsByHome, RememberedContents
 from seed.points import previous_rows as basis
 from seed.points.layered_store import LayeredStore, believed
 from seed.points.machine_keys import check_active, own_machines
-from seed.points.point_reader import PointReader
-from seed.points.points import Point, needed_of, points
-from seed.session.cache_rebuild import rebuild
+from seed.points.points import Point, points
 from seed.session.commit import settle_sequence
-from seed.session.further_archives import Cached, staying
 from seed.session.new_manifest import Description
-from seed.session.reuse import SAMPLE, SAMPLE_REBUILT, Reusable, in_post, promised, reusable
+from seed.session.promised import promised
 from seed.targets.cache_trim import needed_in, trim
 from seed.targets.disk_pool import MetadataCache
 from seed.targets.vault_upload import Uplink
 
 REACH = 3600.0  # seconds from the last look at the condemned list to the manifest, at most (SWEEP-3)
-FULLER = 7  # whole points before the last one in which to look for a much fuller one
 
 
 class ChangedError(VaultError):
@@ -298,94 +289,3 @@ class Session:
 
     def _find(self, code: str, subject: str, detail: str) -> None:
         self.monitor.finding(Finding(code=code, subject=subject, detail=detail))
-
-
-@dataclass(frozen=True)
-class PreviousPoints:
-    """The points before a new one, and the parts of them and of others that may be reused.
-
-    `contents` knows the places of small files. `points` are all the points of this machine.
-    """
-
-    readers: tuple[PointReader, ...] = ()
-    reuse: Reusable = field(default_factory=Reusable)
-    contents: RememberedContents | None = None
-    points: tuple[Point, ...] = ()
-
-    @classmethod
-    def of(cls, session: Session, *, further: bool = True) -> "PreviousPoints":
-        """Return the points on which this run may build: the last ones, and with `further` also others."""
-        found = session.points()
-        if found:  # another home of this machine, or the machine before, may have made the newest
-            session.home.spend(found[-1].manifest.sequence, found[-1].digest)
-        readers = tuple(_last(session, found))
-        sample = SAMPLE_REBUILT if rebuild(readers, session.kept, session.vault, session.cache) else SAMPLE
-        cached = Cached(session.kept, LayeredStore([session.vault]), session.cache, session.monitor)
-        monitor = session.monitor
-        stock = session.stock().without(in_post(session.home, found, session.vault, session.own, monitor))
-        stay = staying(session.home, found, session.kept_of, _judging(session.own, stock))
-        reuse = reusable(
-            session.home, readers, found, stay, session.vault, stock, session.own, cached, monitor,
-            sample=sample, further=further,
-        )  # fmt: skip
-        if not further or not readers:
-            return cls(readers, reuse, ContentsByCatalog(readers) if readers else None, tuple(found))
-        path = session.home.path / "contents"
-        contents = ContentsByHome(path, readers[0].sealer, stay, reuse.catalogs, session.own, monitor)
-        return cls(readers, reuse, contents, tuple(found))
-
-    def rows(self, monitor: Monitor) -> Iterator[tuple[CatalogEntry, basis.Origin]]:
-        """Yield the catalogs of these points as one.
-
-        An unreadable one ends early, and its further files are read anew.
-        """
-        rows: Iterator[tuple[CatalogEntry, basis.Origin]] = iter(())
-        for reader in self.readers:
-            rows = basis.over(rows, basis.of_segments(_readable(reader, monitor)))
-        return rows
-
-
-def _judging(union: LayeredStore, stock: Stock) -> Callable[[Point], bool]:
-    """Return a function that tells whether the vault has all needs of a point."""
-    buckets: Buckets = {}
-
-    def is_complete(point: Point) -> bool:
-        with damage_aside():
-            return all(stock.lacking(need) is None for need in needed_of(union, point, buckets))
-        return False
-
-    return is_complete
-
-
-def _last(session: Session, found: Sequence[Point]) -> list[PointReader]:
-    """Return readers of the points that a run follows.
-
-    The row of a later reader replaces that of an earlier one. First comes a point that is much fuller than
-    the last, because the source may have been away at the last. Then come the last point of the usual items,
-    the last whole point, and the partial points after it. If the need list of a whole point is damaged, the
-    point before it is taken.
-    """
-    rest, whole, partial = [*found], list[PointReader](), list[PointReader]()
-    while rest and not whole:
-        point = rest.pop()
-        with damage_aside():  # reported when the need lists of all points are read
-            kind = partial if point.manifest.point_kind == "partial" else whole
-            kind.insert(0, PointReader(session.own, point, session.monitor))
-    earlier = [point for point in rest if point.manifest.point_kind != "partial"]
-    least = 2 * whole[0].point.manifest.totals.files if whole else 0
-    fuller = [point for point in earlier[-FULLER:] if point.manifest.totals.files > least][-1:]
-    usual = [p for p in earlier if p.manifest.point == session.home.state.usual and p not in fuller]
-    before = list[PointReader]()
-    for point in (*fuller, *usual) if whole else ():
-        with damage_aside():
-            before.append(PointReader(session.own, point, session.monitor))
-    return [*before, *whole, *partial]
-
-
-def _readable(reader: PointReader, monitor: Monitor) -> Iterator[tuple[PageRow, list[CatalogEntry]]]:
-    try:
-        yield from reader.segments()
-    except (FormatError, IntegrityError, StoreError, MediaError) as error:
-        subject = f"catalog of point {reader.point.manifest.point[:8]}"
-        detail = f"{error.what}; files that it lists from there on are read again"
-        monitor.finding(Finding(code=error.code, subject=subject, detail=detail))

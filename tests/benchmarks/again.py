@@ -215,7 +215,8 @@ from formats.monitor import Tally
 from formats.store.address import open_store
 from seed.home.home import Home
 from seed.pipeline.sealing import KnownChunks
-from seed.session.session import PreviousPoints, Session
+from seed.session.previous_points import PreviousPoints
+from seed.session.session import Session
 
 home = Home.open(Path(os.environ["SEED_HOME"]))
 with Work.open(home, open_store(home.identity.address), Tally()) as work:
