@@ -104,11 +104,21 @@ def _believed_label(store: LocalStore, rules: DiskAcceptance) -> Label | None:
         return None  # the reading back reports it
 
 
+@dataclass(frozen=True)
+class KnownDisk:
+    """The knowledge of this machine's home about a disk.
+
+    `journal` lists the archives that the home believes to be durable there.
+    """
+
+    state: DiskState
+    journal: tuple[Holding, ...] = ()
+
+
 class Readback:
     """The reading back of one folder into `buffer`, which is page-aligned; `run` does it.
 
-    `state` is the knowledge of this machine's home about the disk. `journal` lists the archives that the home
-    believes to be durable there. The other attributes are results. `closed` is the newest inventory if that
+    `known` is the knowledge of this machine's home about the disk. The other attributes are results. `closed` is the newest inventory if that
     is valid and lists all. Without it, `damaged` names the objects that are damaged in themselves, or are
     journalled and missing. `cached` says that the page cache may have answered.
     """
@@ -120,8 +130,7 @@ class Readback:
         pool: ThreadPoolExecutor,
         buffer: memoryview,
         monitor: Monitor,
-        state: DiskState | None = None,
-        journal: Iterable[Holding] = (),
+        known: KnownDisk | None = None,
     ) -> None:
         self.folder = folder
         self.closed: Closed | None = None
@@ -132,11 +141,13 @@ class Readback:
         self._pool = pool
         self._buffer = buffer
         self._monitor = monitor
-        self._state = state
+        self._state = known.state if known is not None else None
         self._rules = DiskAcceptance(folder.set, folder.number, folder.name)
         self._label: Label | None = None
         self._held: dict[str, ListedObject] = {}
-        self._holdings = {layout.archive_name(h.name): h for h in journal}
+        self._holdings = {
+            layout.archive_name(h.name): h for h in (known.journal if known is not None else ())
+        }
         self._tables_whole = True
         self._met: set[str] = set()
         self._once_read: str | None = None

@@ -27,7 +27,7 @@ from formats.tables.archive import ARCHIVE_SIZE_MAX
 from seed.home.disk_sets import DiskState, KeptSet
 from seed.home.home import Home
 from seed.targets.disk_writer import read_journal
-from seed.verify.readback import Folder, MasterKeys, Readback
+from seed.verify.readback import Folder, KnownDisk, MasterKeys, Readback
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,11 @@ class _Work:
         began = time.monotonic()
         kept = self.sets.get(folder.set)
         state = _known(kept, folder)
-        journal = []
+        known = None
         if kept is not None and state is not None:
-            journal = [s.archive for s in read_journal(kept, folder.number, self.monitor)]
-        read = Readback(folder, self.keys, self.pool, buffer, self.monitor, state, journal)
+            journal = read_journal(kept, folder.number, self.monitor)
+            known = KnownDisk(state, tuple(section.archive for section in journal))
+        read = Readback(folder, self.keys, self.pool, buffer, self.monitor, known)
         verdict = DiskVerdict(folder, read)
         try:
             read.run()
