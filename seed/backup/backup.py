@@ -211,7 +211,7 @@ def _commit(
     needs = (*before.reuse.needs, *session.described)
     with session.ground():
         described = describe(sections, catalogued, needs, session.own.condemned, before.reuse.further)
-    signed = sign_manifest(home, catalogued, described, point=PointId(random_id()), kind=kind, doubts=doubts)
+    signed = sign_manifest(home, described, point=PointId(random_id()), kind=kind, doubts=doubts)
     manifest = session.publish(described, signed, before.reuse.promised)
     home.save_state(replace(home.state, acknowledged=hex_digest(signed)))
     session.described = described.needed

@@ -158,7 +158,7 @@ class Revision:
         sections = [*self._sections.values(), *session.cache.sections]
         needs = [*(self._needs | stood).values()]
         described = describe(sections, revised.catalogued, needs, session.own.condemned)
-        signed = sign_revision(session.home, revised.catalogued, described, before, len(revised.lost))
+        signed = sign_revision(session.home, described, before, len(revised.lost))
         waiting = {n.archive.name for n in described.needed if self._there.lacking(n) is not None}
         try:
             return session.publish(described, signed, waiting)

@@ -87,7 +87,7 @@ class Commit:
         state = self.kept.state
         kind = "incremental" if self.over.needs else "seed"
         signed = sign_manifest(
-            self.home, catalogued, described, point=state.point, kind=kind, disk_set=state.set, doubts=doubts
+            self.home, described, point=state.point, kind=kind, disk_set=state.set, doubts=doubts
         )
         write_private(self.kept.folder / "manifest", signed)
         settle_sequence(self.home)

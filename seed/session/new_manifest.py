@@ -3,7 +3,6 @@
 The manifest contains the sealed root.
 """
 
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -24,12 +23,13 @@ from seed.session.further_archives import NOTHING_FURTHER, FurtherArchives
 
 @dataclass(frozen=True)
 class Description:
-    """The facts about a point that readers without a key must know.
+    """A catalog, and the facts about its point that readers without a key must know.
 
     `needed` are the archives that it needs. `objects` tell these to readers, by name, in the order in which
     they are put. `root` is the digest of the need list's root.
     """
 
+    catalogued: CatalogResult
     needed: tuple[needs.Need, ...]
     objects: Mapping[str, bytes]
     root: HexDigest
@@ -61,7 +61,7 @@ def describe(
     root, buckets = needs.encode(needed, lambda found: layout.need_name(found) in condemned)
     objects |= {layout.need_name(found): data for found, data in buckets.items()}
     objects[layout.need_name(digest(root))] = root
-    return Description(tuple(needed), objects, hex_digest(root))
+    return Description(catalogued, tuple(needed), objects, hex_digest(root))
 
 
 def need_list(
@@ -99,7 +99,6 @@ def need_list(
 
 def sign_manifest(
     home: Home,
-    catalogued: CatalogResult,
     described: Description,
     *,
     point: PointId,
@@ -114,7 +113,6 @@ def sign_manifest(
     identity = home.identity
     return _signed(
         home,
-        catalogued,
         described,
         Manifest(
             vault=identity.vault,
@@ -125,7 +123,7 @@ def sign_manifest(
             revision=1,
             sequence=home.state.sequence + 1,
             previous=home.state.manifest,
-            created=int(time.time()),
+            created=int(home.clock.now()),
             point_kind=kind,
             set=disk_set,
             totals=_NOTHING,
@@ -137,15 +135,13 @@ def sign_manifest(
     )
 
 
-def sign_revision(
-    home: Home, catalogued: CatalogResult, described: Description, before: Point, lost: int
-) -> bytes:
+def sign_revision(home: Home, described: Description, before: Point, lost: int) -> bytes:
     """Return the signed manifest that replaces that of `before`, for the same point.
 
     `lost` of its files are lost.
     """
     manifest = replace(before.manifest, revision=before.manifest.revision + 1)
-    return _signed(home, catalogued, described, manifest, lost, before.root.doubts)
+    return _signed(home, described, manifest, lost, before.root.doubts)
 
 
 _NOTHING = Totals(entries=0, files=0, file_bytes=0, archives=0, archive_bytes=0, lost=0)
@@ -153,14 +149,13 @@ _NOTHING = Totals(entries=0, files=0, file_bytes=0, archives=0, archive_bytes=0,
 
 def _signed(
     home: Home,
-    catalogued: CatalogResult,
     described: Description,
     manifest: Manifest,
     lost: int = 0,
     doubts: tuple[Doubt, ...] | None = None,
 ) -> bytes:
     """Return `manifest` with its totals, its sealed root, and the machine's signature."""
-    identity = home.identity
+    identity, catalogued = home.identity, described.catalogued
     totals = Totals(
         entries=catalogued.entries,
         files=catalogued.files,
