@@ -1,7 +1,6 @@
 """Export: a disk set from paths. It continues a begun set, and reports a finished one."""
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -9,20 +8,21 @@ from pathlib import Path
 
 from formats import layout
 from formats.disks import check_disk, number_at
+from formats.documents.manifest import Manifest
 from formats.errors import HomeError, Interrupted, OffseedError, UsageError, each
 from formats.ids import PointId, SetId, hex_digest, random_id
 from formats.keyed.chunk import LEVEL
 from formats.keyed.root import Doubt
 from formats.monitor import Monitor, Recorder
-from formats.store.contract import Store
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
-from formats.words import counted, size
+from formats.words import counted
+from seed.backup.disk_station import DiskStation, DiskSupply
 from seed.backup.doubting import DoubtCheck, doubting
 from seed.backup.scan_totals import Measuring
 from seed.disks.abandonment import abandon
 from seed.home.disk_sets import KeptSet, SetState, current_set
 from seed.home.home import Home
-from seed.home.items import Scope, check_home_room, check_targets, identity_of, own_folders
+from seed.home.items import Scope, check_home_room, check_targets
 from seed.pipeline.packing import METADATA_SIZE, POOL_BYTES, BufferPool, Packer, archive_size
 from seed.pipeline.pipeline import Pipeline
 from seed.pipeline.sealing import KnownChunks
@@ -31,8 +31,8 @@ from seed.points import previous_rows as basis
 from seed.session.commit import Commit, CommitResult, settle_sequence, signed_manifest
 from seed.session.previous_points import PreviousPoints
 from seed.source.system import FoundEntry, Walk
-from seed.targets.disk_pool import Attendant, DiskPool, MetadataCache
-from seed.targets.disk_writer import DiskWriter, PointSize, attach, check_grant
+from seed.targets.disk_pool import DiskPool, MetadataCache
+from seed.targets.disk_writer import PointSize, check_grant
 
 
 @dataclass(frozen=True)
@@ -71,33 +71,31 @@ class ExportResult:
 def export(
     home: Home,
     scope: Scope,
-    targets: Sequence[Path],
+    supply: DiskSupply,
     options: ExportOptions,
     monitor: Monitor,
-    attendant: Attendant,
     over: PreviousPoints | None = None,
-    vault: Store | None = None,
 ) -> ExportResult:
-    """Write `scope` to the disks at `targets` as one set, on top of `over`, the points before.
+    """Write `scope` to disks as one set, on top of `over`, the points before.
 
     The archives of those points are not written again. The export compares its source with the home's earlier
-    points, and with the `vault` if it is reached.
+    points, and with those of the vault if `over` has it.
 
     Raises UsageError, HomeError, MediaError, Interrupted. The same call continues where it ended.
     """
     monitor = Recorder(monitor)
-    each(check_disk, targets)
+    each(check_disk, supply.at)
     check_grant(options.use_at_most)
-    items, over = scope.items, over or PreviousPoints()
+    over = over or PreviousPoints()
     settle_sequence(home)
-    kept, resumed = _open_set(home, items, options, monitor)
+    kept, resumed = _open_set(home, scope.items, options, monitor)
     if kept.state.status == "finished":
         if kept.state.warnings:
             monitor.notice(f"it ended with {counted(kept.state.warnings, 'warning')}, which it listed then")
         return ExportResult(kept.state, _finished(home, kept), True, False)
-    check_targets(targets, items)
-    check_home_room(home, items, monitor)
-    _check_without(kept, options.without, targets)
+    check_targets(supply.at, scope.items)
+    check_home_room(home, scope.items, monitor)
+    _check_without(kept, options.without, supply.at)
     kept.state = replace(kept.state, left_out=scope.left_out, before=options.before, after=options.after)
     kept.save()
     home.save_state(replace(home.state, set=kept.state.set))  # a run killed from here on continues
@@ -106,47 +104,37 @@ def export(
     with ExitStack() as stack:
         cache = MetadataCache(kept.cache, kept.state.set, home.identity.master.key_id)
         stack.callback(cache.close)
-        own = own_folders(home, home.identity.address)
-        opened: set[int] = set()
-
-        def open_disk(path: Path) -> DiskWriter:
-            if (number := number_at(path, kept.state.set)) in opened:
-                raise UsageError(
-                    "usage", f"this is disk {number} once more", subject=str(path),
-                    hint="give another disk, each by one --to",
-                )  # fmt: skip
-            disk = attach(home, kept, path, monitor, options.use_at_most)
-            stack.callback(disk.close)
-            opened.add(disk.number)
-            own.add(identity_of(path if os.path.ismount(path) else path / layout.DISK_FOLDER))
-            return disk
-
-        disks = each(open_disk, targets)
+        commit = Commit(home, kept, cache, [], monitor, over.reuse)
+        station = DiskStation(commit, supply.attendant, options.use_at_most)
+        stack.callback(station.close)
+        station.attach_all(supply.at)
         scope.remember(home, monitor)
-        commit = Commit(home, kept, cache, disks, monitor, over.reuse)
-        signed = signed_manifest(home, kept)
-        if signed is not None and not commit.holds(signed[1]):
-            monitor.notice("the disks lost a part of what was written; the rest is written again")
-            commit.forget(signed[0])
-            signed = None
+        signed = _still_signed(commit)
         whole: float | None = None
-        compare: DoubtCheck | None = None
-        doubts: tuple[Doubt, ...] = ()
-        if signed is None:
-            rules = scope.rules(own, f"{layout.DISK_FOLDER}/{kept.state.set}-*")
-            compare = stack.enter_context(doubting(home, scope, vault, monitor))
-            walk = Walk(items, rules, monitor)
-            whole, doubts = _write_point(commit, over, walk, compare, options, open_disk, attendant)
-            kept.change(warnings=len(monitor.findings))
-            signed = signed_manifest(home, kept)
-        else:
+        if signed is not None:
             commit.take_up(signed[1])
-        assert signed is not None
-        committed = commit.finish(signed[0])
-        if compare is not None:
+            committed = commit.finish(signed[0])
+        else:
+            compare = stack.enter_context(doubting(home, scope, over.vault, monitor))
+            rules = scope.rules(station.own, f"{layout.DISK_FOLDER}/{kept.state.set}-*")
+            whole, doubts = _write_point(
+                station, over, Walk(scope.items, rules, monitor), compare, options.level
+            )
+            kept.change(warnings=len(monitor.findings))
+            committed = commit.finish(_signed(home, kept)[0])
             compare.remember(committed.manifest.point, doubts)
     basis.forget(kept.folder)
     return ExportResult(kept.state, committed, False, resumed, whole)
+
+
+def _still_signed(commit: Commit) -> tuple[bytes, Manifest] | None:
+    """Return the manifest that a stopped run signed, if the disks still hold its archives."""
+    signed = signed_manifest(commit.home, commit.kept)
+    if signed is None or commit.holds(signed[1]):
+        return signed
+    commit.monitor.notice("the disks lost a part of what was written; the rest is written again")
+    commit.forget(signed[0])
+    return None
 
 
 def is_finished(home: Home, scope: Callable[[], Scope], *, again: bool) -> bool:
@@ -160,23 +148,18 @@ def is_finished(home: Home, scope: Callable[[], Scope], *, again: bool) -> bool:
 
 
 def _write_point(
-    commit: Commit,
-    over: PreviousPoints,
-    walk: Walk,
-    compare: DoubtCheck,
-    options: ExportOptions,
-    open_disk: Callable[[Path], DiskWriter],
-    attendant: Attendant,
+    station: DiskStation, over: PreviousPoints, walk: Walk, compare: DoubtCheck, level: int
 ) -> tuple[float | None, tuple[Doubt, ...]]:
     """Read the source onto the disks, and sign the manifest. The finished work stays, however the run ends.
 
     Return the share of files that lie whole on one disk, if all lie on these. Return also the doubts about
     the point.
     """
-    identity, monitor, key_id = commit.home.identity, commit.monitor, commit.home.identity.master.key_id
+    commit, monitor = station.commit, station.commit.monitor
+    identity, key_id = commit.home.identity, commit.home.identity.master.key_id
     with ExitStack() as stack:
         workers = stack.enter_context(
-            small_file_workers(identity.master, options.level, identity.chunking.bundle_size)
+            small_file_workers(identity.master, level, identity.chunking.bundle_size)
         )
         known, extent = KnownChunks(), PointSize()
         for section in commit.sections():
@@ -186,22 +169,13 @@ def _write_point(
             known.add_all(section.chunks())
         buffer = archive_size(len(commit.disks))
         pool = BufferPool(buffer, min(len(commit.disks) + 1, POOL_BYTES // buffer))
-        disks = DiskPool(
-            commit.disks,
-            pool.count,
-            key_id,
-            extent,
-            attach=open_disk,
-            finish=lambda disk: complete(commit, disk),
-            attendant=attendant,
-            monitor=monitor,
-        )
+        disks = DiskPool(commit.disks, station, pool.count, key_id, extent, monitor)
         stack.callback(disks.stop)
         content = Packer(pool, disks, CONTENT_CLASS, key_id)
         metadata = Packer(BufferPool(METADATA_SIZE, 2), commit.cache, METADATA_CLASS, key_id)
         before, journal = basis.begin(commit.kept.folder, over.rows(monitor))
         run = Pipeline(
-            identity, workers, content, metadata, known, before, journal, monitor, options.level, over.contents,
+            identity, workers, content, metadata, known, before, journal, monitor, level, over.contents,
             walk.roots,
         )  # fmt: skip
         stack.callback(run.close)
@@ -232,20 +206,6 @@ def _stop(commit: Commit, disks: DiskPool, run: Pipeline, error: Exception) -> N
         with suppress(OffseedError):
             if disk.state.inventory is None:
                 commit.close(disk)
-
-
-def complete(commit: Commit, disk: DiskWriter) -> None:
-    """Close a full disk while others continue, and release it. It may be unmounted from here on."""
-    if not disk.sections:
-        disk.erase()
-        commit.monitor.notice(f"the disk at {disk.path} has no room for anything, and is none of the set")
-        return
-    if not commit.is_closed(disk):
-        commit.close(disk)
-    disk.close()
-    used = sum(s.archive.size for s in disk.sections)
-    what = f"complete, {counted(len(disk.sections), 'archive')}, {size(used)}"
-    commit.monitor.notice(f"disk {disk.number} at {disk.path} is {what}: it is safe to remove")
 
 
 def _check_without(kept: KeptSet, numbers: Sequence[int], targets: Sequence[Path]) -> None:
@@ -303,7 +263,7 @@ def _open_set(
     state = SetState(
         set=SetId(random_id()),
         point=PointId(random_id()),
-        began=int(time.time()),
+        began=int(home.clock.now()),
         items=items,
         slots_on_disk=options.slots_on_disk,
         again=options.again,
@@ -334,13 +294,19 @@ def _goes_on(state: SetState, items: tuple[bytes, ...]) -> bool:
 
 
 def _finished(home: Home, kept: KeptSet) -> CommitResult:
+    signed, manifest = _signed(home, kept)
+    return CommitResult(manifest, hex_digest(signed))
+
+
+def _signed(home: Home, kept: KeptSet) -> tuple[bytes, Manifest]:
+    """Return the manifest of a written set. Raises HomeError home-damaged."""
     signed = signed_manifest(home, kept)
     if signed is None:
         raise HomeError(
             "home-damaged", "the manifest of the last export is gone", subject=str(kept.folder / "manifest"),
             hint="bring this file back from a copy, or begin a new set with --again",
         )  # fmt: skip
-    return CommitResult(signed[1], hex_digest(signed[0]))
+    return signed
 
 
 def _counted(source: Iterable[FoundEntry], extent: PointSize) -> Iterator[FoundEntry]:

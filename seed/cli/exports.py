@@ -92,9 +92,11 @@ def export(
     """
     from formats.disks import check_disk
     from seed.backup.announce import announce
+    from seed.backup.disk_station import DiskSupply
     from seed.backup.export import ExportOptions, is_finished
     from seed.backup.export import export as run
     from seed.home.items import choose_scope
+    from seed.session.previous_points import PreviousPoints
     from seed.source.memory import be_lean
 
     home, disks = open_home(), to or []
@@ -132,7 +134,8 @@ def export(
         with between(console, home, hooks):
             began = time.monotonic()
             with console.working("export"):
-                exported = run(home, scope(), disks, options, console, attendant, vault=store)
+                supply, over = DiskSupply(disks, attendant), PreviousPoints(vault=store)
+                exported = run(home, scope(), supply, options, console, over)
             seconds = time.monotonic() - began - attendant.waited
         if not offline:
             announce(home, address, console)

@@ -48,7 +48,9 @@ def resend(
     """
     from seed.backup.announce import announce_to
     from seed.backup.backup import BackupOptions
+    from seed.backup.disk_station import DiskSupply
     from seed.home.disk_sets import find_set
+    from seed.repair.resend import LostDisks
     from seed.repair.resend import resend as run
     from seed.source.memory import be_lean
 
@@ -66,14 +68,11 @@ def resend(
             with console.working("resend"):
                 resent = run(
                     home,
-                    kept,
-                    numbers,
-                    to or [],
+                    LostDisks(kept, numbers, booked_in),
+                    DiskSupply(to or [], attending),
                     store,
                     BackupOptions(level=level),
                     console,
-                    attending,
-                    booked_in=booked_in,
                 )
         seconds = time.monotonic() - began - attending.waited
     _summarise(console, kept, sorted(numbers), resent, seconds)

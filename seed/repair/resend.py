@@ -14,10 +14,8 @@ The same command goes on after a crash at any place in it.
 """
 
 import os
-import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from formats import layout
 from formats.disks import check_disk
@@ -36,6 +34,7 @@ from formats.words import listed as numbers_listed
 from seed.backup import export
 from seed.backup.announce import announce_to
 from seed.backup.backup import BackupOptions, back_up
+from seed.backup.disk_station import DiskSupply
 from seed.disks.custody import steps_of
 from seed.home.disk_sets import KeptSet
 from seed.home.home import Home, LeftOut
@@ -48,7 +47,6 @@ from seed.session.previous_points import PreviousPoints
 from seed.session.promised import given_up
 from seed.session.reuse import is_whole
 from seed.session.session import Session
-from seed.targets.disk_pool import Attendant
 
 
 @dataclass(frozen=True)
@@ -77,42 +75,51 @@ class ResendResult:
     taken_back: tuple[TakenBack, ...] = ()
 
 
-def resend(
-    home: Home,
-    kept: KeptSet,
-    numbers: Collection[int],
-    targets: Sequence[Path],
-    vault: Store,
-    options: BackupOptions,
-    monitor: Monitor,
-    attendant: Attendant,
-    *,
-    booked_in: bool = False,
-) -> ResendResult:
-    """Give up disks of a finished set, and send their contents again: to `targets`, else over the network.
+@dataclass(frozen=True)
+class LostDisks:
+    """Disks of a finished set that will never come. With `booked_in`, they may be at the datacenter."""
 
-    The caller has locked the home, and has seen that no other machine took its place. With `booked_in`, a
-    disk may also be at the datacenter, as the datacenter tells of its custody.
+    kept: KeptSet
+    numbers: Collection[int]
+    booked_in: bool = False
+
+    @property
+    def names(self) -> str:
+        """The disks in the words of the command."""
+        return " ".join(f"{self.kept.state.set[:8]}/{number}" for number in sorted(self.numbers))
+
+    def give_up(self) -> None:
+        """Note in the home that nothing counts on these disks."""
+        for number in self.numbers:
+            if not (disk := self.kept.state.disks_by_number[number]).dropped:
+                self.kept.know(replace(disk, dropped=True))
+                self.kept.change(resent=None)
+
+
+def resend(
+    home: Home, disks: LostDisks, supply: DiskSupply, vault: Store, options: BackupOptions, monitor: Monitor
+) -> ResendResult:
+    """Give up disks, and send their contents again: to the disks of `supply`, or over the network without any.
+
+    The caller has locked the home, and has seen that no other machine took its place.
 
     Raises UsageError, HomeError, VaultError, StoreError, MediaError, Interrupted; the same call goes on where
     it ended.
     """
-    _check(home, kept, numbers, vault)
-    if not booked_in:
-        _check_custody(home, kept, numbers, vault, monitor)
-    for target in targets:
+    kept = disks.kept
+    _check(home, disks, vault)
+    if not disks.booked_in:
+        _check_custody(home, disks, vault, monitor)
+    for target in supply.at:
         check_disk(target)
     scope = _scope(home, kept, monitor)
-    check_targets(targets, scope.items)
-    for number in numbers:
-        if not (disk := kept.state.disks_by_number[number]).dropped:
-            kept.know(replace(disk, dropped=True))
-            kept.change(resent=None)
+    check_targets(supply.at, scope.items)
+    disks.give_up()
     sent, checked = None, dict[ArchiveName, bool]()
     if scope.items and kept.state.resent is None and _is_needed(home, vault, checked, monitor):
-        if targets:
-            named = " ".join(f"{kept.state.set[:8]}/{n}" for n in sorted(numbers))
-            sent = _to_disks(home, scope, targets, named, vault, options, monitor, attendant)
+        if supply.at:
+            wanted = export.ExportOptions(again=True, resends=disks.names, level=options.level)
+            sent = _to_disks(home, scope, supply, vault, wanted, monitor)
         else:
             sent = _over_the_network(home, scope, vault, options, monitor)
         kept.change(resent=sent.manifest.point)
@@ -123,9 +130,9 @@ def resend(
     return ResendResult(sent, tuple(revised), frozenset(lost), taken_back)
 
 
-def _check(home: Home, kept: KeptSet, numbers: Collection[int], vault: Store) -> None:
+def _check(home: Home, disks: LostDisks, vault: Store) -> None:
     """Raise UsageError if these disks must not be given up."""
-    state = kept.state
+    kept, numbers, state = disks.kept, disks.numbers, disks.kept.state
     if state.status != "finished":
         again = " ".join(f"--without {n}" for n in sorted(numbers))
         raise UsageError(
@@ -147,11 +154,10 @@ def _check(home: Home, kept: KeptSet, numbers: Collection[int], vault: Store) ->
             )  # fmt: skip
 
 
-def _check_custody(
-    home: Home, kept: KeptSet, numbers: Collection[int], vault: Store, monitor: Monitor
-) -> None:
+def _check_custody(home: Home, disks: LostDisks, vault: Store, monitor: Monitor) -> None:
     """Raise UsageError if one of the disks is at the datacenter, and can still be imported."""
-    for number in sorted(numbers):
+    kept = disks.kept
+    for number in sorted(disks.numbers):
         came = newest(steps_of(home, kept, number, vault, monitor), "received")
         if came is not None and not kept.state.disks_by_number[number].dropped:
             raise UsageError(
@@ -199,12 +205,10 @@ def _over_the_network(
 def _to_disks(
     home: Home,
     scope: Scope,
-    targets: Sequence[Path],
-    resends: str,
+    supply: DiskSupply,
     vault: Store,
-    options: BackupOptions,
+    options: export.ExportOptions,
     monitor: Monitor,
-    attendant: Attendant,
 ) -> SentAgain:
     """Export onto further disks, beside the archives that earlier points need and the vault has or awaits.
 
@@ -214,8 +218,7 @@ def _to_disks(
         session.settle()
         # Disks may travel for weeks before the vault hears of them. So they build only on the last points.
         over = PreviousPoints.of(session, further=False)
-        wanted = export.ExportOptions(again=True, resends=resends, level=options.level)
-        exported = export.export(home, scope, targets, wanted, monitor, attendant, over, vault)
+        exported = export.export(home, scope, supply, options, monitor, over)
     announce_to(home, vault, monitor)
     manifest, state = exported.committed.manifest, exported.state
     reused = {need.archive.name for need in over.reuse.needs}
@@ -253,7 +256,7 @@ def _revise_set(session: Session, kept: KeptSet) -> None:
     document = replace(before, disks=stay, manifest=brought.digest)
     path = kept.folder / "set"
     if document != before:
-        revised = replace(document, revision=before.revision + 1, created=int(time.time()))
+        revised = replace(document, revision=before.revision + 1, created=int(session.home.clock.now()))
         write_private(path, envelope.sign(revised, identity.signing_key))
     data = path.read_bytes()
     sequence = brought.manifest.sequence

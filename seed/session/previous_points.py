@@ -7,6 +7,7 @@ from formats.errors import FormatError, IntegrityError, MediaError, StoreError, 
 from formats.keyed.catalog import CatalogEntry, PageRow
 from formats.monitor import Finding, Monitor
 from formats.rules.replacements import Stock
+from formats.store.contract import Store
 from formats.tables.needs import Buckets
 from seed.pipeline.remembered_contents import ContentsByCatalog, ContentsByHome, RememberedContents
 from seed.points import previous_rows as basis
@@ -26,13 +27,15 @@ FULLER = 7  # whole points before the last one in which to look for a much fulle
 class PreviousPoints:
     """The points before a new one, and the parts of them and of others that may be reused.
 
-    `contents` knows the places of small files. `points` are all the points of this machine.
+    `contents` knows the places of small files. `points` are all the points of this machine. `vault` is the
+    vault, if it is reached.
     """
 
     readers: tuple[PointReader, ...] = ()
     reuse: Reusable = field(default_factory=Reusable)
     contents: RememberedContents | None = None
     points: tuple[Point, ...] = ()
+    vault: Store | None = None
 
     @classmethod
     def of(cls, session: Session, *, further: bool = True) -> "PreviousPoints":
@@ -42,17 +45,17 @@ class PreviousPoints:
             session.home.spend(found[-1].manifest.sequence, found[-1].digest)
         readers = tuple(_last(session, found))
         if not readers:
-            return cls(points=tuple(found))
+            return cls(points=tuple(found), vault=session.vault)
         sample = SAMPLE_REBUILT if rebuild(readers, session.kept, session.vault, session.cache) else SAMPLE
         available = Available.of(session, found)
         stay = staying(session.home, found, session.kept_of, _judging(session.own, available.stock))
         reuse = reusable(session, readers, stay, available, sample=sample, further=further)
         if not further:
-            return cls(readers, reuse, ContentsByCatalog(readers), tuple(found))
+            return cls(readers, reuse, ContentsByCatalog(readers), tuple(found), session.vault)
         path = session.home.path / "contents"
         sealer = readers[0].sealer
         contents = ContentsByHome(path, sealer, stay, reuse.catalogs, session.own, session.monitor)
-        return cls(readers, reuse, contents, tuple(found))
+        return cls(readers, reuse, contents, tuple(found), session.vault)
 
     def rows(self, monitor: Monitor) -> Iterator[tuple[CatalogEntry, basis.Origin]]:
         """Yield the catalogs of these points as one.

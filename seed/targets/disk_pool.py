@@ -3,14 +3,14 @@
 Metadata stays in the home until the run ends. Each disk has a thread of its own, which takes the next archive
 that fits. A disk that can take no further archive while another can is full: it is closed at once, and may be
 removed. If a disk fails, or fills unforeseen, its unwritten archives go to the other disks. They are packed
-anew if they are too large for these. When no disk has room, the attendant is asked for another disk.
+anew if they are too large for these. When no disk has room, the station is asked for another disk.
 
 One thread calls `room` and `place`; it is the one that waits, packs anew and asks.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +30,17 @@ from seed.targets.disk_writer import ROOM_MIN, DiskWriter, PointSize
 RECHECK = 1.0  # seconds
 
 
-class Attendant(Protocol):
-    """The person or program that changes the disks."""
-
-    def next_disk(self, words: str) -> Path | None:
-        """Return the path at which a further disk is mounted; None without a disk or a person to ask."""
+class Station(Protocol):
+    """The place where the disks of a set come and go."""
 
     def left(self) -> str:
         """Return in words how much is still to be read."""
+
+    def further(self, words: str) -> DiskWriter | None:
+        """Return a further disk, begun; None if nobody gives one. `words` say why one is needed."""
+
+    def release(self, disk: DiskWriter) -> None:
+        """Close a full disk. Raises OffseedError."""
 
 
 @dataclass(eq=False)
@@ -56,18 +59,17 @@ class _Load:
 class DiskPool:
     """The disks that an export writes to: a `Placer` for content.
 
-    `attach` begins the disk at a path, `finish` closes one that is full.
+    It writes archives from as many `buffers` at once. A further disk comes from the `station`, and a full one
+    goes there.
     """
 
     def __init__(
         self,
         disks: Sequence[DiskWriter],
+        station: Station,
         buffers: int,
         key_id: KeyId,
         extent: PointSize,
-        attach: Callable[[Path], DiskWriter],
-        finish: Callable[[DiskWriter], None],
-        attendant: Attendant,
         monitor: Monitor,
     ) -> None:
         self.extent = extent
@@ -76,9 +78,7 @@ class DiskPool:
         self.failed: dict[DiskWriter, OffseedError] = {}
         self._buffers = buffers
         self._key_id = key_id
-        self._attach = attach
-        self._finish = finish
-        self._attendant = attendant
+        self._station = station
         self._monitor = monitor
         self._changed = threading.Condition()
         self._pending: deque[_Load] = deque()
@@ -204,16 +204,13 @@ class DiskPool:
         self._start(added)
 
     def _ask(self, failures: Sequence[OffseedError]) -> DiskWriter:
-        left = self._attendant.left()
+        left = self._station.left()
         full = "all disks are full"
         if any(disk.limited for disk in self.disks):
             full += ", or hold what --use-at-most grants"
         words = (str(failures[0]) if failures else full) + (f", {left}" if left else "")
-        while (path := self._attendant.next_disk(words)) is not None:
-            try:
-                return self._attach(path)
-            except OffseedError as error:
-                self._monitor.notice(f"{error}; {error.hint}")
+        if (further := self._station.further(words)) is not None:
+            return further
         if self._monitor.stopping():
             raise Interrupted(2)
         if failures:
@@ -246,7 +243,7 @@ class DiskPool:
                 self._changed.notify_all()
         if disk in self.full:
             with self._failing(disk):
-                self._finish(disk)
+                self._station.release(disk)
 
     def _take(self, disk: DiskWriter) -> _Load | None:
         with self._changed:

@@ -70,30 +70,26 @@ class Shelf:
             self.free, self.left = self.left, None
 
 
-class Nobody:
-    """No one changes disks."""
+class Station:
+    """A place where these shelves wait to be attached, and no others."""
 
-    def __init__(self, further: Sequence[Shelf] = ()) -> None:
-        self.further = list(further)
-
-    def next_disk(self, words: str) -> Path | None:
-        assert words
-        return self.further[0].path if self.further else None
+    def __init__(self, waiting: Sequence[Shelf] = ()) -> None:
+        self.waiting = list(waiting)
 
     def left(self) -> str:
         return ""
 
+    def further(self, words: str) -> DiskWriter | None:
+        assert words
+        return self.waiting.pop(0) if self.waiting else None  # type: ignore[return-value]
 
-def disk_set(shelves: Sequence[Shelf], attendant: Nobody, monitor: Tally, buffers: int) -> placing.DiskPool:
-    def finish(disk: DiskWriter) -> None:
+    def release(self, disk: DiskWriter) -> None:
         assert isinstance(disk, Shelf)
         disk.done = True
 
-    return placing.DiskPool(
-        shelves, buffers, KEY, PointSize(),  # type: ignore[arg-type]
-        attach=lambda _: attendant.further.pop(0),  # type: ignore[arg-type, return-value]
-        finish=finish, attendant=attendant, monitor=monitor,
-    )  # fmt: skip
+
+def disk_set(shelves: Sequence[Shelf], station: Station, monitor: Tally, buffers: int) -> placing.DiskPool:
+    return placing.DiskPool(shelves, station, buffers, KEY, PointSize(), monitor)  # type: ignore[arg-type]
 
 
 def records(count: int, size: int) -> list[tuple[ChunkId, bytes]]:
@@ -116,13 +112,13 @@ class Told(Tally):
 def play(
     shelves: Sequence[Shelf],
     given_: Sequence[tuple[ChunkId, bytes]],
-    attendant: Nobody,
+    station: Station,
     monitor: Tally | None = None,
 ) -> Tally:
     """Pack and place all records; raises what the set raises."""
     monitor = monitor or Tally()
     pool = BufferPool(SIZE, len(shelves) + 1)
-    disks = disk_set(shelves, attendant, monitor, pool.count)
+    disks = disk_set(shelves, station, monitor, pool.count)
     packer = Packer(pool, disks, CONTENT_CLASS, KEY)
     try:
         for chunk, record in given_:
@@ -167,7 +163,7 @@ def test_every_record_arrives_once_or_the_set_says_that_it_cannot(
         more = [Shelf(100 + n, room * KIB) for n, room in enumerate(further)]
         given_ = records(count, 12 * KIB)
         try:
-            monitor = play(shelves, given_, Nobody(more))
+            monitor = play(shelves, given_, Station(more))
         except MediaError as error:
             assert error.code in ("disk-full", "io-error")
             assert all(number <= 1 for number in held([*shelves, *more]).values())
@@ -186,7 +182,7 @@ def test_a_slow_disk_does_not_hold_up_fast_ones(count: int) -> None:
         shelf.gates = [slow.begun]
     given_ = records(200, 12 * KIB)
     pool = BufferPool(SIZE, count + 2)
-    disks = disk_set([slow, *fast], Nobody(), Tally(), pool.count)
+    disks = disk_set([slow, *fast], Station(), Tally(), pool.count)
     packer = Packer(pool, disks, CONTENT_CLASS, KEY)
     for chunk, record in given_:
         packer.add(CONTENT, chunk, record, record_digest(record))
@@ -209,7 +205,7 @@ def test_all_disks_are_written_at_once(count: int) -> None:
     for shelf in shelves:
         shelf.gates = [other.begun for other in shelves]
     given_ = records(200, 12 * KIB)
-    play(shelves, given_, Nobody())
+    play(shelves, given_, Station())
     assert all(shelf.archives for shelf in shelves)
     assert held(shelves) == Counter(given_)
 
@@ -217,7 +213,7 @@ def test_all_disks_are_written_at_once(count: int) -> None:
 def test_a_disk_that_cannot_take_a_whole_archive_is_closed_while_another_can() -> None:
     little, large = Shelf(1, 3 * SIZE - 1), Shelf(2, 1 << 30)
     large.gates.append(little.ended)
-    play([little, large], records(200, 12 * KIB), Nobody())
+    play([little, large], records(200, 12 * KIB), Station())
     assert little.done
     assert not large.done
 
@@ -233,11 +229,11 @@ def test_what_fits_nowhere_is_packed_anew(count: int) -> None:
     narrow.left = SIZE // 2
     given_ = records(40, 12 * KIB)
     if further:
-        play([failing, narrow], given_, Nobody(further), monitor)
+        play([failing, narrow], given_, Station(further), monitor)
         assert held([failing, narrow, *further]) == Counter(given_)
     else:
         with pytest.raises(MediaError):
-            play([failing, narrow], given_, Nobody(), monitor)
+            play([failing, narrow], given_, Station(), monitor)
         assert all(number == 1 for number in held([narrow]).values())
     assert not failing.archives
     packed = [len(archive) for shelf in (narrow, *further) for archive in shelf.archives[shelf is narrow :]]
