@@ -36,8 +36,8 @@ from seed.home.disk_sets import current_set
 from seed.home.home import Home, LeftOut
 from seed.home.items import Scope, check_any_there, check_home_room, choose_scope, own_folders
 from seed.pipeline.catalog_writer import CatalogResult
-from seed.pipeline.packing import METADATA_SIZE, BufferPool, Packer
-from seed.pipeline.pipeline import Pipeline
+from seed.pipeline.packing import METADATA_SIZE, BufferPool, OpenArchives, Packer
+from seed.pipeline.pipeline import EarlierWork, Pipeline, PipelineOptions
 from seed.pipeline.sealing import KnownChunks
 from seed.pipeline.small_file_worker import small_file_workers
 from seed.points import previous_rows as basis
@@ -158,14 +158,14 @@ def _read(session: Session, before: PreviousPoints, walk: Walk, options: BackupO
             known.add_sections(
                 chain(before.reuse.all_sections(), session.uplink.sections, session.cache.sections)
             )
-        content = Packer(BufferPool(ARCHIVE_SIZE, BUFFERS), session.uplink, CONTENT_CLASS, key_id)
-        metadata = Packer(BufferPool(METADATA_SIZE, 2), session.cache, METADATA_CLASS, key_id)
+        archives = OpenArchives(
+            Packer(BufferPool(ARCHIVE_SIZE, BUFFERS), session.uplink, CONTENT_CLASS, key_id),
+            Packer(BufferPool(METADATA_SIZE, 2), session.cache, METADATA_CLASS, key_id),
+        )
         rows, journal = basis.begin(session.folder, before.rows(monitor))
-        run = Pipeline(
-            identity, workers, content, metadata, known, rows, journal, monitor, options.level, before.contents,
-            walk.roots,
-        )  # fmt: skip
-        run.unchanged.ignore_inode = options.ignore_inode
+        earlier = EarlierWork(known, rows, journal, before.contents)
+        how = PipelineOptions(walk.roots, options.level, options.ignore_inode, session.home.clock)
+        run = Pipeline(identity, workers, earlier, archives, how, monitor)
         stack.callback(run.close)
 
         def so_far() -> None:

@@ -23,8 +23,8 @@ from seed.disks.abandonment import abandon
 from seed.home.disk_sets import KeptSet, SetState, current_set
 from seed.home.home import Home
 from seed.home.items import Scope, check_home_room, check_targets
-from seed.pipeline.packing import METADATA_SIZE, POOL_BYTES, BufferPool, Packer, archive_size
-from seed.pipeline.pipeline import Pipeline
+from seed.pipeline.packing import METADATA_SIZE, POOL_BYTES, BufferPool, OpenArchives, Packer, archive_size
+from seed.pipeline.pipeline import EarlierWork, Pipeline, PipelineOptions
 from seed.pipeline.sealing import KnownChunks
 from seed.pipeline.small_file_worker import small_file_workers
 from seed.points import previous_rows as basis
@@ -171,13 +171,14 @@ def _write_point(
         pool = BufferPool(buffer, min(len(commit.disks) + 1, POOL_BYTES // buffer))
         disks = DiskPool(commit.disks, station, pool.count, key_id, extent, monitor)
         stack.callback(disks.stop)
-        content = Packer(pool, disks, CONTENT_CLASS, key_id)
-        metadata = Packer(BufferPool(METADATA_SIZE, 2), commit.cache, METADATA_CLASS, key_id)
-        before, journal = basis.begin(commit.kept.folder, over.rows(monitor))
-        run = Pipeline(
-            identity, workers, content, metadata, known, before, journal, monitor, level, over.contents,
-            walk.roots,
-        )  # fmt: skip
+        archives = OpenArchives(
+            Packer(pool, disks, CONTENT_CLASS, key_id),
+            Packer(BufferPool(METADATA_SIZE, 2), commit.cache, METADATA_CLASS, key_id),
+        )
+        rows, journal = basis.begin(commit.kept.folder, over.rows(monitor))
+        earlier = EarlierWork(known, rows, journal, over.contents)
+        how = PipelineOptions(walk.roots, level, clock=commit.home.clock)
+        run = Pipeline(identity, workers, earlier, archives, how, monitor)
         stack.callback(run.close)
         stack.enter_context(Measuring(walk, monitor))
         try:

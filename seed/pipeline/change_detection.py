@@ -25,9 +25,9 @@ class ChangeDetection:
     With `ignore_inode`, a file system may have numbered its files anew.
     """
 
-    def __init__(self, known: KnownChunks) -> None:
+    def __init__(self, known: KnownChunks, *, ignore_inode: bool = False) -> None:
         self._known = known
-        self.ignore_inode = False
+        self.ignore_inode = ignore_inode
 
     def stands(self, looked: Looked, before: CatalogEntry, origin: Segment) -> bool:
         """Return whether a row can stand as it is.

@@ -1,14 +1,14 @@
-"""The stored contents of small files and their places.
+"""Dedup of small files: which contents of a batch are new, and where the others are stored.
 
-They are those of this run, and once they are needed also those of the points before.
+The stored contents are those of this run, and once they are needed also those of the points before.
 """
 
-from collections.abc import Sequence
-
 from formats.ids import ChunkId, ContentId
+from seed.pipeline.chunking import Sealed
 from seed.pipeline.remembered_contents import RememberedContents
 from seed.pipeline.sealing import KnownChunks
-from seed.pipeline.small_file_table import Place, SmallFiles
+from seed.pipeline.small_file_table import SmallFiles
+from seed.pipeline.verdict import ReadBatch, Verdict
 
 
 class ContentIndex:
@@ -23,25 +23,38 @@ class ContentIndex:
         self._small = SmallFiles()
         self._remembering = contents is None
 
-    def find(self, contents: Sequence[ContentId]) -> list[Place | None]:
-        """Return for each content its place, if it is stored."""
-        if not self._remembering:
-            self._remembering = True
-            if self._contents is not None:
-                self._contents.teach(self._small, self._known)
-        return self._small.find(contents)
+    def decide(self, batch: ReadBatch) -> Verdict:
+        """Decide which files of a batch are kept, and give each row the place of its content."""
+        self._load()
+        lengths, ids, _ = batch.result
+        contents = [ContentId(ids[at : at + 16]) for at in range(0, len(ids), 16)]
+        places = self._small.find(contents)
+        verdict = Verdict(batch.bundle, batch.size_max)
+        for row, size, content, place in zip(batch.rows, lengths, contents, places, strict=True):
+            if not size:
+                verdict.skip()
+                continue
+            row.content = content
+            # Since `find`, a file before it in the batch may have brought the same content.
+            if place is None and (place := self._small.get_new(content)) is None:
+                place = verdict.lay(size)
+                self._small.put(content, *place)
+            else:
+                verdict.skip()
+            row.bundle, row.offset = place
+        return verdict
 
-    def get_new(self, content: ContentId) -> Place | None:
-        """Return the place of a content that was not there when `find` was called.
-
-        Since then, at most a batch of other contents was stored.
-        """
-        return self._small.get_new(content)
-
-    def put(self, content: ContentId, place: Place) -> None:
-        self._small.put(content, *place)
+    def unless_known(self, bundle: Sealed) -> Sealed:
+        """Return a sealed bundle, without its record if the same bundle is stored already."""
+        return bundle if self._known.claim(bundle.chunk) else Sealed(bundle.chunk)
 
     def remember(self, content: bytes, chunk: bytes, offset: int) -> None:
         """Remember that the content of a small file, if it has one, is stored already."""
         if self._remembering and content:
             self._small.remember(ContentId(content), ChunkId(chunk), offset)
+
+    def _load(self) -> None:
+        if not self._remembering:
+            self._remembering = True
+            if self._contents is not None:
+                self._contents.teach(self._small, self._known)

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from formats.ids import ChunkId, KeyId
 from formats.tables.archive import FOOTER, HEAD, Archive, ArchiveBuilder, smallest_for
-from formats.tables.index import decode_index
+from formats.tables.index import CATALOG, CONTENT, decode_index
+from seed.pipeline.chunking import PendingChunk, Sealed
 
 POOL_BYTES = 128 << 20
 ARCHIVE_SIZES = (64 << 20, 32 << 20, 16 << 20, 8 << 20)
@@ -97,6 +98,31 @@ class Packer:
         room = self._placer.room(smallest_for(length), self._pool.size)
         self._buffer = self._pool.take()
         self._builder = ArchiveBuilder(self._buffer, self._class, self._key_id, limit=room)
+
+
+class OpenArchives:
+    """The two open archives of a run: one takes content, the other takes the catalog."""
+
+    def __init__(self, content: Packer, metadata: Packer) -> None:
+        self.content = content
+        self.metadata = metadata
+
+    def collect(self, unit: PendingChunk, sealed: Sealed) -> bool:
+        """Take in the record of a chunk of content, if it has one; return whether an archive was sent on.
+
+        A file begins a new archive if only that has room for all of it.
+        """
+        if sealed.record is None:
+            return False
+        sent = False
+        if unit.pieces is not None and unit.at == 0:
+            sent = self.content.keep_together(unit.pieces.size)
+        return sent | self.content.add(CONTENT, sealed.chunk, sealed.record, sealed.record_digest)
+
+    def collect_metadata(self, sealed: Sealed) -> None:
+        """Take in the record of a part of the catalog."""
+        assert sealed.record is not None
+        self.metadata.add(CATALOG, sealed.chunk, sealed.record, sealed.record_digest)
 
 
 def split(archive: Archive, key_id: KeyId, limit: int) -> Iterator[tuple[Archive, BufferPool, Buffer]]:

@@ -8,7 +8,7 @@ import mmap
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from formats.ids import ChunkId
@@ -75,53 +75,47 @@ class KnownChunks:
 
 
 class Sealing:
-    """A bounded parallel stage. `deliver` gets each unit and its result, in order.
+    """A bounded parallel stage. It yields each unit and its result, in order.
 
-    The record lies in a room that is used again once `deliver` has returned.
+    The record lies in a room that is used again once the caller asks for the next unit.
     """
 
-    def __init__(
-        self,
-        sealer: ChunkSealer,
-        known: KnownChunks,
-        kind: int,
-        deliver: Callable[[PendingChunk, Sealed], None],
-    ) -> None:
+    def __init__(self, sealer: ChunkSealer, known: KnownChunks, kind: int) -> None:
         self._sealer = sealer
         self._known = known
         self._kind = kind
-        self._deliver = deliver
         self._pool = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="seal")
         self._queue: deque[PendingChunk] = deque()
         self._rooms: deque[memoryview] = deque()
         self._bytes = 0
 
-    def submit(self, unit: PendingChunk) -> None:
-        """Take over `unit`. Wait while too much is in flight."""
-        while self._queue and self._bytes + unit.size > IN_FLIGHT_MAX:
-            self._collect()
-        self._bytes += unit.size
-        unit.future = self._pool.submit(self._seal, unit)
-        self._queue.append(unit)
-        while self._queue and (future := self._queue[0].future) is not None and future.done():
-            self._collect()
+    def seal(self, units: Iterable[PendingChunk]) -> Iterator[tuple[PendingChunk, Sealed]]:
+        """Take over `units`, and yield those that are sealed meanwhile. Wait while too much is in flight."""
+        for unit in units:
+            while self._queue and self._bytes + unit.size > IN_FLIGHT_MAX:
+                yield from self._first()
+            self._bytes += unit.size
+            unit.future = self._pool.submit(self._seal, unit)
+            self._queue.append(unit)
+            while self._queue and (future := self._queue[0].future) is not None and future.done():
+                yield from self._first()
 
-    def drain(self) -> None:
-        """Wait until all units so far are delivered."""
+    def drain(self) -> Iterator[tuple[PendingChunk, Sealed]]:
+        """Yield all units that are in flight."""
         while self._queue:
-            self._collect()
+            yield from self._first()
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _collect(self) -> None:
+    def _first(self) -> Iterator[tuple[PendingChunk, Sealed]]:
         unit = self._queue[0]
         assert unit.future is not None
         sealed = unit.future.result()
         self._queue.popleft()
         self._bytes -= unit.size
         unit.named(sealed.chunk)
-        self._deliver(unit, sealed)
+        yield unit, sealed
         if isinstance(sealed.record, memoryview) and len(self._rooms) < ROOMS_MAX:
             self._rooms.append(memoryview(sealed.record.obj))
 

@@ -1,20 +1,22 @@
 """Small files, which workers read, store and seal, several batches at once.
 
-The choice of a worker for a batch changes only the files that share a bundle. This module alone decides which
-files are stored already. Only then does a worker lay the other files into its bundle.
+The choice of a worker for a batch changes only the files that share a bundle. A worker keeps the files of a
+batch in memory until it hears which of them are new. Only then does it lay these into its bundle.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from seed.pipeline.chunking import PendingChunk, Sealed
 from seed.pipeline.row import PlacedEntry
-from seed.pipeline.small_file_table import Place
-from seed.pipeline.small_file_worker import AHEAD, LAY, LAY_NEXT, SKIP, Worker
+from seed.pipeline.small_file_worker import AHEAD, Worker
+from seed.pipeline.verdict import ReadBatch, Verdict
 from seed.source.system import BatchResult, Wanted
 
 BATCH_FILES = 1024
+
+Answer = ReadBatch | tuple[PendingChunk, Sealed]  # a batch that waits for a verdict; or a sealed bundle
 
 
 @dataclass(slots=True)
@@ -24,131 +26,108 @@ class _Batch:
     size: int = 0
 
 
-class WorkerQueue:
+class _WorkerQueue:
     """One worker, the bundle that it fills, and the questions that it has not answered yet."""
 
-    def __init__(self, worker: Worker, size_max: int) -> None:
+    def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self._size_max = size_max
-        self._bundle = PendingChunk(None, 0, None)
+        self.bundle = PendingChunk(None, 0, None)
         self.asked: deque[_Batch | PendingChunk | None] = (
             deque()
         )  # a batch to read; a bundle to seal, or none
-        self.batches = 0  # batches without a decision yet
-        self._verdict = bytearray()
-        self._closed: PendingChunk | None = None
+        self.batches = 0  # batches without a verdict yet
 
     def read(self, batch: _Batch) -> None:
         self.batches += 1
         self.asked.append(batch)
         self.worker.ask("read", batch.wanted)
 
-    def skip(self) -> None:
-        """Note that the next file of the batch at hand is not kept."""
-        self._verdict.append(SKIP)
-
-    def lay(self, length: int) -> Place:
-        """Note that the next file of the batch at hand is kept, and return its place."""
-        if self._bundle.size + length <= self._size_max:
-            self._verdict.append(LAY)
-        else:
-            self._closed, self._bundle = self._bundle, PendingChunk(None, 0, None)
-            self._verdict.append(LAY_NEXT)
-        place = self._bundle, self._bundle.size
-        self._bundle.size += length
-        return place
-
-    def decided(self) -> None:
-        """Tell the worker which files of the batch at hand are kept. This fills at most one bundle."""
+    def keep(self, verdict: Verdict) -> None:
+        """Tell the worker which files of the oldest batch are kept."""
         self.batches -= 1
-        self.asked.append(self._closed)
-        self.worker.ask("keep", bytes(self._verdict))
-        self._verdict, self._closed = bytearray(), None
+        self.bundle = verdict.bundle
+        self.asked.append(verdict.closed)
+        self.worker.ask("keep", bytes(verdict.words))
 
     def seal(self) -> None:
         """Have the open bundle sealed, if anything lies in it."""
-        if self._bundle.size:
-            self.asked.append(self._bundle)
+        if self.bundle.size:
+            self.asked.append(self.bundle)
             self.worker.ask("seal")
-            self._bundle = PendingChunk(None, 0, None)
-
-
-Take = Callable[[WorkerQueue, Sequence[PlacedEntry], BatchResult], None]
+            self.bundle = PendingChunk(None, 0, None)
 
 
 class SmallFileBatches:
     """The queues of all workers.
 
-    `take` gets the rows of a batch and their results. It decides about each file in turn. `deliver` gets each
-    sealed bundle. Neither may ask for more itself; the caller may use `add` once they have returned.
+    Their answers come from `send`, `hear` and `drain`. The caller goes through all of them, and answers each
+    `ReadBatch` by `keep` before it asks for the next.
     """
 
-    def __init__(
-        self,
-        workers: Sequence[Worker],
-        size_max: int,
-        take: Take,
-        deliver: Callable[[PendingChunk, Sealed], None],
-    ) -> None:
+    def __init__(self, workers: Sequence[Worker], size_max: int) -> None:
         """Open the queues. The files of a batch together, and a bundle, have at most `size_max` bytes."""
-        self._queues = [WorkerQueue(worker, size_max) for worker in workers]
+        self._queues = [_WorkerQueue(worker) for worker in workers]
         self._size_max = size_max
-        self._take = take
-        self._deliver = deliver
         self._batch = _Batch()
 
-    def add(self, row: PlacedEntry, wanted: Wanted) -> None:
-        """Add a file to be read. Raises HomeError worker-ended."""
-        size = wanted[1]
+    def has_room(self, size: int) -> bool:
+        """Return whether the batch at hand can take a further file of this size."""
         batch = self._batch
-        if batch.size + size > self._size_max or len(batch.rows) == BATCH_FILES:
-            self._send()
-            batch = self._batch
+        return batch.size + size <= self._size_max and len(batch.rows) < BATCH_FILES
+
+    def add(self, row: PlacedEntry, wanted: Wanted) -> None:
+        """Add a file to the batch at hand, which has room for it."""
+        batch = self._batch
         batch.rows.append(row)
         batch.wanted.append(wanted)
-        batch.size += size
+        batch.size += wanted[1]
 
-    def drain(self) -> None:
-        """Wait until all files so far are read, and all bundles are sealed. Raises HomeError worker-ended."""
-        self._send()
-        self._hear_all()
-        for queue in self._queues:
-            queue.seal()
-        self._hear_all()
-
-    def _send(self) -> None:
+    def send(self) -> Iterator[Answer]:
+        """Have the batch at hand read, once a worker is free. Raises HomeError worker-ended."""
         batch, self._batch = self._batch, _Batch()
         if not batch.rows:
             return
-        self.hear()
+        yield from self.hear()
         while (queue := min(self._queues, key=lambda queue: queue.batches)).batches >= AHEAD:
-            self._wait()
+            yield from self._wait()
         queue.read(batch)
 
-    def hear(self) -> None:
-        """Take in the answers that are there."""
-        for queue in self._queues:
+    def hear(self) -> Iterator[Answer]:
+        """Yield the answers that are there. Raises HomeError worker-ended."""
+        for number, queue in enumerate(self._queues):
             while queue.asked and queue.worker.is_ready():
-                self._answered(queue)
+                yield from self._answered(number)
 
-    def _hear_all(self) -> None:
+    def keep(self, batch: ReadBatch, verdict: Verdict) -> None:
+        """Let the worker of a batch keep the files that are new. Raises HomeError worker-ended."""
+        self._queues[batch.worker].keep(verdict)
+
+    def drain(self) -> Iterator[Answer]:
+        """Wait until all files so far are read, and all bundles are sealed. Raises HomeError worker-ended."""
+        yield from self.send()
+        yield from self._hear_all()
+        for queue in self._queues:
+            queue.seal()
+        yield from self._hear_all()
+
+    def _hear_all(self) -> Iterator[Answer]:
         while any(queue.asked for queue in self._queues):
-            self._wait()
+            yield from self._wait()
 
-    def _wait(self) -> None:
+    def _wait(self) -> Iterator[Answer]:
         """Wait until a worker has answered. If none has, wait for one with the most questions."""
-        asked = [queue for queue in self._queues if queue.asked]
-        ready = [queue for queue in asked if queue.worker.is_ready()]
-        for queue in ready or [max(asked, key=lambda queue: len(queue.asked))]:
-            self._answered(queue)
+        asked = [number for number, queue in enumerate(self._queues) if queue.asked]
+        ready = [number for number in asked if self._queues[number].worker.is_ready()]
+        for number in ready or [max(asked, key=lambda number: len(self._queues[number].asked))]:
+            yield from self._answered(number)
 
-    def _answered(self, queue: WorkerQueue) -> None:
+    def _answered(self, number: int) -> Iterator[Answer]:
+        queue = self._queues[number]
         asked = queue.asked.popleft()
         answer = queue.worker.answer()
         if isinstance(asked, _Batch):
-            self._take(queue, asked.rows, BatchResult(*answer))
-            queue.decided()
+            yield ReadBatch(asked.rows, BatchResult(*answer), number, queue.bundle, self._size_max)
         elif asked is not None:
             chunk, record_digest, start, length = answer
             asked.named(chunk)
-            self._deliver(asked, Sealed(chunk, queue.worker.records[start : start + length], record_digest))
+            yield asked, Sealed(chunk, queue.worker.records[start : start + length], record_digest)

@@ -29,13 +29,10 @@ from formats.ids import ChunkId
 from formats.keyed.chunk import RECORD_OVERHEAD, ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CONTENT, record_digest
+from seed.pipeline.verdict import LAY_NEXT
 from seed.source.system import BatchResult, FolderOpener, Wanted, read_batch
 
 AHEAD = 3  # batches that a worker receives before the asker decides about the first of them
-SKIP, LAY, LAY_NEXT = range(
-    3
-)  # for each file: drop it; put it into the open bundle; seal the open bundle, and put it into the next
-
 Record = tuple[
     ChunkId, bytes, int, int
 ]  # a sealed bundle: id, digest of the record, its offset in the space, its length

@@ -10,8 +10,9 @@ clocks matter:
 """
 
 import os
-import time
 
+from formats.keyed.catalog import Looked
+from formats.store.clock import SYSTEM, Clock
 from seed.source.rules import mounted_kinds
 
 LATE = 50_000_000  # nanoseconds: five jiffies of the slowest kernel
@@ -38,16 +39,21 @@ def may_hide(changed: int, grain: int, now: int) -> bool:
 class Clocks:
     """The clocks of the file systems that a walk meets."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM) -> None:
+        self._clock = clock
         self._kinds = mounted_kinds()
         self._foreign: dict[int, bool] = {}
+
+    def hides(self, looked: Looked) -> bool:
+        """Return whether a change from now on may leave an entry with the time of change that it has."""
+        return self.may_hide(looked[10] * 10**9 + looked[11], looked[12])
 
     def may_hide(self, changed: int, device: int) -> bool:
         """Return whether the time `changed` of an entry on `device` may hide a change from now on."""
         foreign = self._foreign.get(device)
         if foreign is None:
             foreign = self._foreign[device] = self._is_foreign(device)
-        return may_hide(changed, FOREIGN if foreign else grain_of(changed), time.time_ns())
+        return may_hide(changed, FOREIGN if foreign else grain_of(changed), int(self._clock.now() * 10**9))
 
     def _is_foreign(self, device: int) -> bool:
         if device not in self._kinds:  # mounted since; or the system tells no kinds

@@ -1,7 +1,7 @@
 """What goes into the parallel stage comes out in order, each chunk stored once, memory bounded."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -28,27 +28,24 @@ def units(sizes: list[int]) -> list[PendingChunk]:
     return found
 
 
-def keep_in(out: list[Sealed]) -> Callable[[PendingChunk, Sealed], None]:
-    """Records are good until they were handed on."""
-
-    def keep(_: PendingChunk, sealed: Sealed) -> None:
-        record = None if sealed.record is None else bytes(sealed.record)
-        out.append(replace(sealed, record=record))
-
-    return keep
+def kept(done: Iterable[tuple[PendingChunk, Sealed]]) -> list[Sealed]:
+    """Records are good until the next unit is asked for."""
+    return [
+        replace(sealed, record=None if sealed.record is None else bytes(sealed.record)) for _, sealed in done
+    ]
 
 
 def test_units_come_out_in_order_and_open_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "IN_FLIGHT_MAX", 100_000)
     sealer, out = ChunkSealer(MASTER), list[Sealed]()
-    stage = Sealing(sealer, KnownChunks(), CONTENT, keep_in(out))
+    stage = Sealing(sealer, KnownChunks(), CONTENT)
     sizes = [random.Random(7).randrange(1, 60_000) for _ in range(60)]
     given = units(sizes)
     raws = [bytes(u.raw or b"") for u in given]
     for unit in given:
-        stage.submit(unit)
+        out += kept(stage.seal([unit]))
         assert stage._bytes <= 100_000
-    stage.drain()
+    out += kept(stage.drain())
     stage.close()
     assert [s.chunk for s in out] == [sealer.chunk_id(CONTENT, raw) for raw in raws]
     assert [u.id for u in given] == [s.chunk for s in out]
@@ -58,13 +55,11 @@ def test_units_come_out_in_order_and_open_again(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_chunk_is_stored_once_and_a_known_one_not_at_all() -> None:
-    sealer, out, known = ChunkSealer(MASTER), list[Sealed](), KnownChunks()
+    sealer, known = ChunkSealer(MASTER), KnownChunks()
     first, again, old = units([100, 100, 200])
     known.add_all([sealer.chunk_id(CONTENT, old.raw or b"")])
-    stage = Sealing(sealer, known, CONTENT, keep_in(out))
-    for unit in (first, again, old):
-        stage.submit(unit)
-    stage.drain()
+    stage = Sealing(sealer, known, CONTENT)
+    out = kept(stage.seal([first, again, old])) + kept(stage.drain())
     stage.close()
     assert [s.record is not None for s in out].count(True) == 1
     assert out[2].record is None

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from formats.keyed.keys import MasterKey
 from formats.tables.index import CONTENT, record_digest
 from seed.pipeline.chunking import PendingChunk, Sealed
 from seed.pipeline.row import PlacedEntry
-from seed.pipeline.small_file_batches import SmallFileBatches, WorkerQueue
+from seed.pipeline.small_file_batches import Answer, SmallFileBatches
 from seed.pipeline.small_file_worker import InlineWorker, Worker, small_file_workers
-from seed.source.system import BatchResult, Wanted
+from seed.pipeline.verdict import ReadBatch, Verdict
+from seed.source.system import Wanted
 from tests.effort import examples
 
 if sys.platform == "win32":
@@ -63,10 +64,18 @@ class Received:
         self.bundles: dict[ChunkId, bytes] = {}
         self.known: dict[bytes, tuple[PendingChunk, int]] = {}
         self.contents: dict[str, bytes] = {}
-        self.gathering = SmallFileBatches(workers, SIZE_MAX, self._take, self._deliver)
+        self.batches = SmallFileBatches(workers, SIZE_MAX)
 
-    def _take(self, queue: WorkerQueue, rows: Sequence[PlacedEntry], got: BatchResult) -> None:
-        for at, (row, length) in enumerate(zip(rows, got.lengths, strict=True)):
+    def _take(self, answers: Iterable[Answer]) -> None:
+        for answer in answers:
+            if isinstance(answer, ReadBatch):
+                self.batches.keep(answer, self._decide(answer))
+            else:
+                self._collect(*answer)
+
+    def _decide(self, batch: ReadBatch) -> Verdict:
+        got, verdict = batch.result, Verdict(batch.bundle, batch.size_max)
+        for at, (row, length) in enumerate(zip(batch.rows, got.lengths, strict=True)):
             name = os.fsdecode(os.path.basename(row.entry.path))
             content = got.contents[16 * at : 16 * at + 16]
             self.names.append(name)
@@ -75,13 +84,14 @@ class Received:
             if at in got.odd:
                 self.odd[name] = got.odd[at]
             if not length or content in self.known:
-                queue.skip()
+                verdict.skip()
             else:
-                self.known[content] = queue.lay(length)
+                self.known[content] = verdict.lay(length)
             if length:
                 self.places[name] = self.known[content]
+        return verdict
 
-    def _deliver(self, unit: PendingChunk, sealed: Sealed) -> None:
+    def _collect(self, unit: PendingChunk, sealed: Sealed) -> None:
         record = bytes(sealed.record or b"")
         assert record_digest(record) == sealed.record_digest
         assert unit.id == sealed.chunk
@@ -101,9 +111,14 @@ class Received:
 
     def all(self, files: Sequence[Wanted], meanwhile: Callable[[int], object] = lambda _: None) -> None:
         for number, file in enumerate(files):
-            self.gathering.add(PlacedEntry(CatalogEntry(file[0], FILE, size=file[1]), awaited=True), file)
+            if not self.batches.has_room(file[1]):
+                self._take(self.batches.send())
+            self.batches.add(PlacedEntry(CatalogEntry(file[0], FILE, size=file[1]), awaited=True), file)
             meanwhile(number)
-        self.gathering.drain()
+        self.drain()
+
+    def drain(self) -> None:
+        self._take(self.batches.drain())
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +166,7 @@ def test_of_any_size_and_whenever_it_is_drained(tmp_path: Path, sizes: list[int]
 
         def drain(number: int) -> None:
             if number in drained:
-                received.gathering.drain()
+                received.drain()
 
         received.all([wanted(path) for path in paths], drain)
     assert [received.data(path.name) for path in paths] == [path.read_bytes() for path in paths]
