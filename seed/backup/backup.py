@@ -36,9 +36,9 @@ from seed.home.disk_sets import current_set
 from seed.home.home import Home, LeftOut
 from seed.home.items import Scope, check_any_there, check_home_room, choose_scope, own_folders
 from seed.pipeline.catalog_writer import CatalogResult
+from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.packing import METADATA_SIZE, BufferPool, OpenArchives, Packer
 from seed.pipeline.pipeline import EarlierWork, Pipeline, PipelineOptions
-from seed.pipeline.sealing import KnownChunks
 from seed.pipeline.small_file_worker import small_file_workers
 from seed.points import previous_rows as basis
 from seed.revision.recovered_files import TakenBack, take_back

@@ -23,9 +23,9 @@ from seed.disks.abandonment import abandon
 from seed.home.disk_sets import KeptSet, SetState, current_set
 from seed.home.home import Home
 from seed.home.items import Scope, check_home_room, check_targets
+from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.packing import METADATA_SIZE, POOL_BYTES, BufferPool, OpenArchives, Packer, archive_size
 from seed.pipeline.pipeline import EarlierWork, Pipeline, PipelineOptions
-from seed.pipeline.sealing import KnownChunks
 from seed.pipeline.small_file_worker import small_file_workers
 from seed.points import previous_rows as basis
 from seed.session.commit import Commit, CommitResult, settle_sequence, signed_manifest

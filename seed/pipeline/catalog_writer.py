@@ -30,8 +30,8 @@ from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG
 from seed.home.doubt_records import ItemCount
-from seed.pipeline.chunking import Sealed
-from seed.pipeline.sealing import KnownChunks, seal_new
+from seed.pipeline.chunks import Sealed
+from seed.pipeline.known_chunks import KnownChunks, seal_new
 from seed.points.item_totals import Counting
 from seed.points.previous_rows import Origin, Segment
 from seed.tables.disk_spread import Spread

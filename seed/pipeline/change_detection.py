@@ -1,16 +1,9 @@
 """The part of the basis that still holds, by size, times and number of a file, and by the known chunks."""
 
 from formats.keyed.catalog import FILE, CatalogEntry, Looked
-from seed.pipeline.sealing import KnownChunks
+from seed.pipeline.known_chunks import KnownChunks
+from seed.pipeline.row import seen
 from seed.points.previous_rows import Segment
-
-
-def seen(entry: CatalogEntry) -> tuple[int, int, int]:
-    """Return the values that show a file as unchanged.
-
-    If its row has no time of change, the file is read again.
-    """
-    return entry.size, entry.modified, entry.changed
 
 
 def timed_as(entry: CatalogEntry, before: CatalogEntry) -> CatalogEntry:

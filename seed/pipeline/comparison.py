@@ -2,7 +2,6 @@
 
 from formats.keyed.catalog import CatalogEntry
 from seed.pipeline.change_detection import ChangeDetection, timed_as
-from seed.pipeline.content_index import ContentIndex
 from seed.pipeline.row import PlacedEntry
 from seed.pipeline.source_report import SourceReport
 from seed.points.previous_rows import Origin
@@ -13,11 +12,8 @@ from seed.source.system import FoundEntry
 class Comparison:
     """The rows that come from earlier runs, or from a look at an entry."""
 
-    def __init__(
-        self, unchanged: ChangeDetection, stored: ContentIndex, clocks: Clocks, report: SourceReport
-    ) -> None:
+    def __init__(self, unchanged: ChangeDetection, clocks: Clocks, report: SourceReport) -> None:
         self._unchanged = unchanged
-        self._stored = stored
         self._clocks = clocks
         self._report = report
 
@@ -53,7 +49,6 @@ class Comparison:
         reused = self._unchanged.reused(entry, before)
         if reused is None:
             return None
-        self._stored.remember(reused.content, reused.chunks, reused.offset)
         self._report.kept(reused.size)
         return PlacedEntry(reused, found.lacking, origin=origin if reused == before else None)
 

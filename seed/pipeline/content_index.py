@@ -4,9 +4,10 @@ The stored contents are those of this run, and once they are needed also those o
 """
 
 from formats.ids import ChunkId, ContentId
-from seed.pipeline.chunking import Sealed
+from formats.keyed.catalog import CatalogEntry
+from seed.pipeline.chunks import Sealed
+from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.remembered_contents import RememberedContents
-from seed.pipeline.sealing import KnownChunks
 from seed.pipeline.small_file_table import SmallFiles
 from seed.pipeline.verdict import ReadBatch, Verdict
 
@@ -48,10 +49,10 @@ class ContentIndex:
         """Return a sealed bundle, without its record if the same bundle is stored already."""
         return bundle if self._known.claim(bundle.chunk) else Sealed(bundle.chunk)
 
-    def remember(self, content: bytes, chunk: bytes, offset: int) -> None:
-        """Remember that the content of a small file, if it has one, is stored already."""
-        if self._remembering and content:
-            self._small.remember(ContentId(content), ChunkId(chunk), offset)
+    def remember(self, entry: CatalogEntry) -> None:
+        """Remember that the content of an unchanged file is stored already, if the file is small."""
+        if self._remembering and entry.content:
+            self._small.remember(ContentId(entry.content), ChunkId(entry.chunks), entry.offset)
 
     def _load(self) -> None:
         if not self._remembering:

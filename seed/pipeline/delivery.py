@@ -4,7 +4,7 @@ from collections import deque
 
 from formats.keyed.catalog import in_parts
 from seed.pipeline.catalog_writer import CatalogResult, Cataloguing
-from seed.pipeline.chunking import PendingChunk, Sealed
+from seed.pipeline.chunks import PendingChunk, Sealed
 from seed.pipeline.packing import OpenArchives
 from seed.pipeline.row import PlacedEntry
 

@@ -1,8 +1,7 @@
 """Files with several names: each is read once, by the first of its names that the walk meets."""
 
 from formats.keyed.catalog import CatalogEntry
-from seed.pipeline.change_detection import seen
-from seed.pipeline.row import PlacedEntry
+from seed.pipeline.row import PlacedEntry, seen
 from seed.points.previous_rows import Origin
 from seed.source.system import FoundEntry
 

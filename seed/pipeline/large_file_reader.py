@@ -4,7 +4,7 @@ import errno
 import os
 
 from formats.keyed.catalog import CatalogEntry
-from seed.pipeline.chunking import FileChunks
+from seed.pipeline.chunks import FileChunks
 from seed.pipeline.delivery import Delivery
 from seed.pipeline.large_files import LargeFiles
 from seed.pipeline.missed_files import MissedFiles

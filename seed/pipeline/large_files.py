@@ -5,8 +5,9 @@ from collections.abc import Generator, Iterator
 from formats.keyed.catalog import CatalogEntry
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
-from seed.pipeline.chunking import Cutter, FileChunks, PendingChunk
-from seed.pipeline.sealing import KnownChunks
+from seed.pipeline.chunking import Cutter
+from seed.pipeline.chunks import FileChunks, PendingChunk
+from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.source_report import SourceReport
 from seed.source.stream import Stream
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from formats.ids import ChunkId, KeyId
 from formats.tables.archive import FOOTER, HEAD, Archive, ArchiveBuilder, smallest_for
 from formats.tables.index import CATALOG, CONTENT, decode_index
-from seed.pipeline.chunking import PendingChunk, Sealed
+from seed.pipeline.chunks import PendingChunk, Sealed
 
 POOL_BYTES = 128 << 20
 ARCHIVE_SIZES = (64 << 20, 32 << 20, 16 << 20, 8 << 20)

@@ -20,13 +20,14 @@ from seed.pipeline.comparison import Comparison
 from seed.pipeline.content_index import ContentIndex
 from seed.pipeline.delivery import Delivery
 from seed.pipeline.hard_links import HardLinks
+from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.large_file_reader import LargeFileReader
 from seed.pipeline.large_files import LargeFiles
 from seed.pipeline.missed_files import MissedFiles
 from seed.pipeline.packing import OpenArchives
 from seed.pipeline.remembered_contents import RememberedContents
 from seed.pipeline.row import PlacedEntry
-from seed.pipeline.sealing import KnownChunks, Sealing
+from seed.pipeline.sealing import Sealing
 from seed.pipeline.small_file_batches import SmallFileBatches
 from seed.pipeline.small_file_reader import SmallFileReader
 from seed.pipeline.small_file_worker import Worker
@@ -83,9 +84,9 @@ class Pipeline:
         self._clocks = clocks = Clocks(options.clock)
         self._earlier = earlier
         self._small_max = parameters.small_file_max
-        stored = ContentIndex(known, earlier.contents)
+        self._stored = stored = ContentIndex(known, earlier.contents)
         unchanged = ChangeDetection(known, ignore_inode=options.ignore_inode)
-        self._comparison = Comparison(unchanged, stored, clocks, report)
+        self._comparison = Comparison(unchanged, clocks, report)
         self._links = HardLinks()
         self._missed = missed = MissedFiles(clocks, report)
         self._delivery = delivery = Delivery(
@@ -167,6 +168,7 @@ class Pipeline:
         if (entry := self._comparison.described(found)) is None:
             return None
         if before is not None and (reused := self._comparison.reused(found, entry, before, origin)):
+            self._stored.remember(reused.entry)
             return reused
         if self._is_small(entry.size):
             row = PlacedEntry(entry, hides, awaited=True)

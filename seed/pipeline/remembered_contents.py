@@ -36,7 +36,7 @@ from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Monitor
 from formats.tables.index import CATALOG
 from formats.tables.sections import Section
-from seed.pipeline.sealing import KnownChunks
+from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.small_file_table import SmallFiles
 from seed.points.layered_store import LayeredStore
 from seed.points.point_reader import PointReader

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from formats.ids import ChunkId
 from formats.keyed.catalog import CatalogEntry
-from seed.pipeline.chunking import FileChunks, PendingChunk
+from seed.pipeline.chunks import FileChunks, PendingChunk
 from seed.points.previous_rows import Origin
 
 ATTEMPTS = 2  # at a file that is replaced while it is read
@@ -75,6 +75,14 @@ class PlacedEntry:
         self.journalled = last
         ids, lengths = self.pieces.ids[32 * first : 32 * last], self.pieces.lengths[4 * first : 4 * last]
         return [entry.holding(bytes(ids), bytes(lengths))]
+
+
+def seen(entry: CatalogEntry) -> tuple[int, int, int]:
+    """Return the values that show a file as unchanged.
+
+    If its row has no time of change, the file is read again.
+    """
+    return entry.size, entry.modified, entry.changed
 
 
 def shrunk(entry: CatalogEntry, regions: Sequence[tuple[int, int]], data: int) -> CatalogEntry:

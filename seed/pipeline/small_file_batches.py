@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from seed.pipeline.chunking import PendingChunk, Sealed
+from seed.pipeline.chunks import PendingChunk, Sealed
 from seed.pipeline.row import PlacedEntry
 from seed.pipeline.small_file_worker import AHEAD, Worker
 from seed.pipeline.verdict import ReadBatch, Verdict

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 
 from formats.ids import ChunkId, ContentId
-from seed.pipeline.chunking import PendingChunk
-from seed.pipeline.sealing import KnownChunks
+from seed.pipeline.chunks import PendingChunk, Place
+from seed.pipeline.known_chunks import KnownChunks
 from seed.tables.id_table import IdTable
 
 _OFFSET_BITS = 32
-
-Place = tuple[PendingChunk, int]
 
 
 class SmallFiles:

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from seed.pipeline.chunking import PendingChunk
+from seed.pipeline.chunks import PendingChunk, Place
 from seed.pipeline.row import PlacedEntry
-from seed.pipeline.small_file_table import Place
 from seed.source.system import BatchResult
 
 SKIP, LAY, LAY_NEXT = range(

@@ -23,8 +23,8 @@ from formats.keyed.catalog import (
 from formats.keyed.chunk import ChunkSealer
 from formats.tables.index import CATALOG
 from seed.pipeline.catalog_writer import CatalogResult
-from seed.pipeline.chunking import Sealed
-from seed.pipeline.sealing import KnownChunks, seal_new
+from seed.pipeline.chunks import Sealed
+from seed.pipeline.known_chunks import KnownChunks, seal_new
 from seed.pipeline.small_file_table import SmallFiles
 from seed.points.point_reader import PointReader
 from seed.tables.disk_spread import Spread

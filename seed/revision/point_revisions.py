@@ -23,9 +23,9 @@ from formats.tables.archive import METADATA_CLASS
 from formats.tables.index import CATALOG
 from formats.tables.needs import Need
 from formats.tables.sections import Section
-from seed.pipeline.chunking import Sealed
+from seed.pipeline.chunks import Sealed
+from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.packing import METADATA_SIZE, BufferPool, Packer
-from seed.pipeline.sealing import KnownChunks
 from seed.points.point_reader import PointReader
 from seed.points.points import Point, needed_of
 from seed.revision.catalog_revision import Revising, RevisionResult

@@ -214,7 +214,7 @@ from pathlib import Path
 from formats.monitor import Tally
 from formats.store.address import open_store
 from seed.home.home import Home
-from seed.pipeline.sealing import KnownChunks
+from seed.pipeline.known_chunks import KnownChunks
 from seed.session.previous_points import PreviousPoints
 from seed.session.session import Session
 

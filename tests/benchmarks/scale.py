@@ -26,8 +26,8 @@ from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG, CONTENT, IndexRow
 from seed.pipeline.catalog_writer import Cataloguing
-from seed.pipeline.chunking import Sealed
-from seed.pipeline.sealing import KnownChunks
+from seed.pipeline.chunks import Sealed
+from seed.pipeline.known_chunks import KnownChunks
 from seed.tables.id_table import IdTable
 from seed.tables.record_table import Places
 from tests.benchmarks.measure import StepFailedError

@@ -23,7 +23,7 @@ from formats.monitor import Tally
 from formats.tables.archive import ARCHIVE_SIZE, CONTENT_CLASS, ArchiveBuilder
 from formats.tables.index import CONTENT, record_digest
 from seed.pipeline.chunking import Cutter
-from seed.pipeline.sealing import KnownChunks
+from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.small_file_worker import Bundler, space_for
 from seed.source.rules import SourceRules
 

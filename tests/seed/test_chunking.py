@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from formats.ids import ChunkId
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
-from seed.pipeline.chunking import Buffers, Cutter, PendingChunk
+from seed.pipeline.chunking import Cutter
+from seed.pipeline.chunks import Buffers, PendingChunk
 from tests.effort import examples
 
 PARAMETERS = ChunkingParameters(

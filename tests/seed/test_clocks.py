@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from formats.ids import ChunkId
 from formats.keyed.catalog import FILE, CatalogEntry, PageRow
 from seed.pipeline.change_detection import ChangeDetection
+from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.row import PlacedEntry
-from seed.pipeline.sealing import KnownChunks
 from seed.points.previous_rows import Segment
 from seed.source import clocks
 from seed.source.clocks import COARSE, FOREIGN, LATE, Clocks, grain_of, may_hide

@@ -19,7 +19,7 @@ from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG
 from seed.pipeline.catalog_writer import CatalogResult, Cataloguing
-from seed.pipeline.sealing import KnownChunks
+from seed.pipeline.known_chunks import KnownChunks
 from seed.points.previous_rows import Segment, of_segments
 
 MASTER = MasterKey.generate()

@@ -20,8 +20,8 @@ from formats.tables.archive import METADATA_CLASS, ArchiveBuilder
 from formats.tables.index import CATALOG, record_digest
 from formats.tables.sections import Section
 from seed.pipeline import remembered_contents as remembered
+from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.remembered_contents import ContentsByHome
-from seed.pipeline.sealing import KnownChunks
 from seed.pipeline.small_file_table import SmallFiles
 from seed.points.layered_store import LayeredStore
 from seed.points.points import Point

@@ -12,9 +12,10 @@ from formats.keyed.keys import MasterKey
 from formats.tables.archive import CONTENT_CLASS, Archive, parse, smallest_for
 from formats.tables.index import CONTENT
 from seed.pipeline import sealing
-from seed.pipeline.chunking import Buffers, PendingChunk, Sealed
+from seed.pipeline.chunks import Buffers, PendingChunk, Sealed
+from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.packing import Buffer, BufferPool, Packer
-from seed.pipeline.sealing import KnownChunks, Sealing
+from seed.pipeline.sealing import Sealing
 
 MASTER = MasterKey(bytes(range(32)))
 

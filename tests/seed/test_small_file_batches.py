@@ -21,7 +21,7 @@ from formats.keyed.catalog import FILE, CatalogEntry
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CONTENT, record_digest
-from seed.pipeline.chunking import PendingChunk, Sealed
+from seed.pipeline.chunks import PendingChunk, Sealed
 from seed.pipeline.row import PlacedEntry
 from seed.pipeline.small_file_batches import Answer, SmallFileBatches
 from seed.pipeline.small_file_worker import InlineWorker, Worker, small_file_workers

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.ids import ChunkId, ContentId
-from seed.pipeline.chunking import PendingChunk
-from seed.pipeline.sealing import KnownChunks
+from seed.pipeline.chunks import PendingChunk
+from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.small_file_table import SmallFiles
 from seed.tables import id_table
 

@@ -23,7 +23,8 @@ from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Finding, Monitor
 from formats.tables.index import CONTENT
-from seed.pipeline.chunking import UNNAMED, Cutter
+from seed.pipeline.chunking import Cutter
+from seed.pipeline.chunks import UNNAMED
 from seed.plan.sampling.alike import Alike
 from seed.plan.sampling.content import content_of, located, regions_of, within
 from seed.plan.sampling.draws import Draws

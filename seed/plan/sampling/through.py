@@ -12,7 +12,7 @@ from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Monitor
 from formats.tables.index import CONTENT
 from seed.pipeline.chunking import Cutter
-from seed.pipeline.sealing import KnownChunks
+from seed.pipeline.known_chunks import KnownChunks
 from seed.plan.sampling.content import READ_FLAGS, located
 from seed.plan.sampling.draws import Draws
 from seed.plan.sampling.share import Share, Stratum, mean
