@@ -15,7 +15,6 @@ partial point of the files that it has read. This pins the sent archives, so a r
 continues from there.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from formats.ids import HexDigest, PointId, hex_digest, random_id
 from formats.keyed.chunk import LEVEL
 from formats.keyed.root import Doubt
 from formats.monitor import Monitor
+from formats.store.clock import Clock
 from formats.store.contract import Store
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.tables.sections import Section
@@ -173,9 +173,9 @@ def _read(session: Session, before: PreviousPoints, walk: Walk, options: BackupO
             session.uplink.drain()
             _commit(session, before, catalogued, "partial")
 
-        stack.enter_context(Measuring(walk, monitor))
+        stack.enter_context(Measuring(walk, monitor, session.home.clock))
         try:
-            run.read(_now_and_then(walk, so_far))
+            run.read(_now_and_then(walk, so_far, session.home.clock))
             catalogued = run.finish()
             session.uplink.drain()
         except Exception as error:
@@ -188,13 +188,15 @@ def _read(session: Session, before: PreviousPoints, walk: Walk, options: BackupO
     return catalogued
 
 
-def _now_and_then(walk: Iterable[FoundEntry], action: Callable[[], None]) -> Iterator[FoundEntry]:
+def _now_and_then(
+    walk: Iterable[FoundEntry], action: Callable[[], None], clock: Clock
+) -> Iterator[FoundEntry]:
     """Yield the entries of the walk. Call `action` every hour, between two entries."""
-    due = time.monotonic() + PARTIAL_EVERY
+    due = clock.elapsed() + PARTIAL_EVERY
     for found in walk:
-        if time.monotonic() > due:
+        if clock.elapsed() > due:
             action()
-            due = time.monotonic() + PARTIAL_EVERY
+            due = clock.elapsed() + PARTIAL_EVERY
         yield found
 
 

@@ -8,7 +8,6 @@ days have seen the same state.
 
 import os
 import stat
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -198,7 +197,7 @@ class DoubtCheck:
             bytes_before=then.size if then else 0,
             entries=now.entries if now else 0,
             bytes=now.size if now else 0,
-            since=int(time.time()),
+            since=int(self._home.clock.now()),
             runs=1,
         )
 

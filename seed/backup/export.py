@@ -180,7 +180,7 @@ def _write_point(
         how = PipelineOptions(walk.roots, level, clock=commit.home.clock)
         run = Pipeline(identity, workers, earlier, archives, how, monitor)
         stack.callback(run.close)
-        stack.enter_context(Measuring(walk, monitor))
+        stack.enter_context(Measuring(walk, monitor, commit.home.clock))
         try:
             run.read(_counted(walk, extent))
             catalogued = run.finish()

@@ -17,7 +17,6 @@ Nothing else is sent. The order of writes:
 The same command goes on after a crash at any place in it.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -253,7 +252,7 @@ def _put_offer(session: Session, entries: Sequence[Replaced]) -> None:
             vault=identity.vault,
             key_id=identity.master.key_id.hex(),
             role="machine",
-            created=int(time.time()),
+            created=int(session.home.clock.now()),
             replaced=part,
         )
         signed = envelope.sign(document, identity.signing_key)

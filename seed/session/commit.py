@@ -11,7 +11,6 @@
 After a crash between any two steps, every named object lies on these disks, or on a disk that they name.
 """
 
-import time
 from collections.abc import Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -182,7 +181,7 @@ class Commit:
             label=hex_digest(store.get("label")),
             generation=generation,
             previous=hex_digest(previous) if previous is not None else None,
-            created=int(time.time()),
+            created=int(self.home.clock.now()),
             archives=len(disk.sections),
             archive_bytes=sum(s.archive.size for s in disk.sections),
             tables=tuple(ListedObject(name=n, size=len(d), digest=hex_digest(d)) for n, d in tables),
@@ -276,7 +275,7 @@ class Commit:
                 revision=1,
                 point=manifest.point,
                 manifest=signed,
-                created=int(time.time()),
+                created=int(self.home.clock.now()),
                 disks=disks,
             )
             write_private(path, envelope.sign(document, identity.signing_key))

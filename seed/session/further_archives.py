@@ -5,7 +5,6 @@ need lists, and the indexes of their archives, come from the vault once. From th
 cache, each under its digest. A run reads the indexes there when it needs them. Meanwhile they take no memory.
 """
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -42,7 +41,7 @@ def staying(
     stays, and all points after it stay. The clock of this machine counts. If it is wrong, too little is
     reused, or a part of a run is done again.
     """
-    now = int(time.time())
+    now = int(home.clock.now())
     machines = defaultdict[MachineId, list[Point]](list)
     for point in found:
         machines[point.manifest.machine].append(point)

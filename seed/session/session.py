@@ -4,7 +4,6 @@ It holds the vault, the home's cache, the way to the vault, and the parts of tho
 build.
 """
 
-import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from formats.ids import ArchiveName, HexDigest, MachineId, PointId, hex_digest
 from formats.monitor import Finding, Monitor
 from formats.rules.replacements import Stock
 from formats.rules.retention import RetentionTerms, condemned, read_kept
+from formats.store.clock import Clock
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.tables.needs import Need
@@ -62,13 +62,15 @@ class ChangedError(VaultError):
 class _Moment:
     """A time on two clocks. Nobody sets the first; the second goes on while the machine sleeps."""
 
-    def __init__(self) -> None:
-        self._clocks = time.monotonic(), time.time()
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = clock.elapsed(), clock.now()
 
     @property
     def is_late(self) -> bool:
         """Whether it is too late to put a manifest after a reading at that time."""
-        return max(time.monotonic() - self._clocks[0], time.time() - self._clocks[1]) > REACH
+        clock, (elapsed, now) = self._clock, self._began
+        return max(clock.elapsed() - elapsed, clock.now() - now) > REACH
 
 
 @dataclass
@@ -255,7 +257,7 @@ class Session:
         manifest is there. Return the time when the reading began. Raises ChangedError.
         """
         while True:
-            began, gone = _Moment(), self._condemned()
+            began, gone = _Moment(self.home.clock), self._condemned()
             lacking = self._lacking(described.needed, waiting, gone)
             if lacking or not gone.isdisjoint(described.objects):
                 raise ChangedError(self.vault.address, len(lacking))

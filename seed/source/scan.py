@@ -7,9 +7,9 @@ asks by path, once for each file, and spends most of its time outside the interp
 import os
 import stat
 import sys
-import time
 from collections.abc import Callable, Sequence
 
+from formats.store.clock import SYSTEM, Clock
 from seed.source.quiet import open_quietly
 from seed.source.rules import CACHE_TAG, SourceRules, kernel_devices, outermost, tags_a_cache
 
@@ -19,28 +19,31 @@ LOOK_EVERY = 512  # files; a look at the clock costs little, but not nothing
 WHOLE_MAX = 256 << 10  # files of up to this size are read with their holes
 
 
-def measure(roots: Sequence[bytes], rules: SourceRules, seen: Callable[[int, int], bool]) -> bool:
+def measure(
+    roots: Sequence[bytes], rules: SourceRules, seen: Callable[[int, int], bool], clock: Clock = SYSTEM
+) -> bool:
     """Count the regular files of a walk over `roots`, by every name, and the bytes that are read of them.
 
     The count calls `seen` with the files and bytes so far every half second, and at the end. It stops if
     `seen` returns False. The bytes of a file with several names count once; holes do not count. Return
     whether the count is whole.
     """
-    counting = _Counting(rules, seen)
+    counting = _Counting(rules, seen, clock)
     return all(counting.root(root) for root in outermost(roots)) and counting.tell()
 
 
 class _Counting:
-    def __init__(self, rules: SourceRules, seen: Callable[[int, int], bool]) -> None:
+    def __init__(self, rules: SourceRules, seen: Callable[[int, int], bool], clock: Clock) -> None:
         self._rules = rules
+        self._clock = clock
         self._seen = seen
         self._kernel = kernel_devices()
         self._linked: set[tuple[int, int]] = set()
         self._files = self._bytes = 0
-        self._due = time.monotonic() + SEEN_EVERY
+        self._due = self._clock.elapsed() + SEEN_EVERY
 
     def tell(self) -> bool:
-        self._due = time.monotonic() + SEEN_EVERY
+        self._due = self._clock.elapsed() + SEEN_EVERY
         return self._seen(self._files, self._bytes)
 
     def root(self, root: bytes) -> bool:
@@ -92,7 +95,7 @@ class _Counting:
                     todo.append((path, status.st_dev))
         except OSError:
             return True
-        return bool(self._files % LOOK_EVERY) or time.monotonic() < self._due or self.tell()
+        return bool(self._files % LOOK_EVERY) or self._clock.elapsed() < self._due or self.tell()
 
     def _enters(self, path: bytes, status: os.stat_result, above: int) -> bool:
         if self._rules.barrier((status.st_dev, status.st_ino), above, self._kernel):

@@ -6,7 +6,6 @@ The label identifies a disk, not the path of its mount.
 
 import os
 import shutil
-import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from formats.store.local import LocalStore
 from formats.tables.archive import Archive
 from formats.tables.sections import Section
 from seed.home.disk_sets import DiskState, KeptSet
-from seed.home.home import Home, Identity
+from seed.home.home import Home
 from seed.source.rules import mounted_kinds
 from seed.tables.archive_indexes import read_section, read_sections
 
@@ -63,7 +62,7 @@ class DiskWriter:
 
     def __init__(
         self,
-        identity: Identity,
+        home: Home,
         kept: KeptSet,
         disk: DiskState,
         path: Path,
@@ -73,7 +72,8 @@ class DiskWriter:
         self.path = path
         self.number = disk.number
         self.sections: list[Section] = []
-        self._identity = identity
+        self._identity = home.identity
+        self._clock = home.clock
         self._kept = kept
         self._disk = disk
         self._monitor = monitor
@@ -103,7 +103,7 @@ class DiskWriter:
         if label is None:
             self._put_label()
         if self._disk.label is None:  # a run may have been killed before it knew
-            self._know(label=hex_digest(self.store.get("label")), begun=int(time.time()))
+            self._know(label=hex_digest(self.store.get("label")), begun=int(self._clock.now()))
         self._put_documents()
         self.sections = self._take_up()
         self._used = sum(s.archive.size for s in self.sections)
@@ -125,13 +125,13 @@ class DiskWriter:
     def adopt(self, section: Section, data: bytes | memoryview) -> None:
         """Put an archive, as `write` does, if its index is at hand as a section."""
         self._writing = section.archive.size
-        began = time.monotonic()
+        began = self._clock.elapsed()
         try:
             self.put(layout.archive_name(section.archive.name), data)
             self._record(section)
             self._used += section.archive.size
             self._write_bytes += section.archive.size
-            self._write_seconds += time.monotonic() - began
+            self._write_seconds += self._clock.elapsed() - began
         finally:
             self._writing = 0
 
@@ -169,7 +169,7 @@ class DiskWriter:
             inventory=inventory,
             closed_by=generation,
             closed_with=inventory,
-            closed_at=int(time.time()),
+            closed_at=int(self._clock.now()),
             write_ms=round(1000 * self._write_seconds),
             write_bytes=self._write_bytes,
         )
@@ -242,7 +242,7 @@ class DiskWriter:
             set=self._kept.state.set,
             number=self.number,
             disk=self._disk.disk,
-            created=int(time.time()),
+            created=int(self._clock.now()),
         )
         self.put("label", envelope.sign(label, identity.signing_key))
 
@@ -318,7 +318,7 @@ def attach(
             subject=str(path),
             hint="give another disk; or clear this one first",
         )
-    writer = DiskWriter(home.identity, kept, disk, path, monitor, use_at_most)
+    writer = DiskWriter(home, kept, disk, path, monitor, use_at_most)
     try:
         writer.begin()
     except BaseException:

@@ -9,7 +9,6 @@ objects are removed. So the same export writes them again.
 """
 
 import os
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,6 +22,7 @@ from formats.errors import Interrupted, MediaError, OffseedError, StoreError
 from formats.ids import SetId, hex_digest
 from formats.monitor import Monitor
 from formats.records import write_private
+from formats.store.clock import SYSTEM, Clock
 from formats.tables.archive import ARCHIVE_SIZE_MAX
 from seed.home.disk_sets import DiskState, KeptSet
 from seed.home.home import Home
@@ -67,7 +67,8 @@ def verify(
     HomeError.
     """
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool, ThreadPoolExecutor(len(disks)) as threads:
-        work = _Work(keys, home, _kept_sets(home, disks), pool, monitor)
+        clock = home.clock if home is not None else SYSTEM
+        work = _Work(keys, home, _kept_sets(home, disks), pool, monitor, clock)
         running = [threads.submit(work.disk, folders) for folders in disks]
         return [verdict for disk in running for verdict in disk.result()]
 
@@ -89,13 +90,14 @@ class _Work:
     sets: dict[SetId, KeptSet]
     pool: ThreadPoolExecutor
     monitor: Monitor
+    clock: Clock
 
     def disk(self, folders: Sequence[Folder]) -> list[DiskVerdict]:
         buffer = memoryview(mmap(-1, ARCHIVE_SIZE_MAX))  # page-aligned; unused pages take no memory
         return [self._folder(folder, buffer) for folder in folders]
 
     def _folder(self, folder: Folder, buffer: memoryview) -> DiskVerdict:
-        began = time.monotonic()
+        began = self.clock.elapsed()
         kept = self.sets.get(folder.set)
         state = _known(kept, folder)
         known = None
@@ -112,11 +114,11 @@ class _Work:
         except Interrupted:
             raise
         except OffseedError as error:
-            return replace(verdict, error=error, seconds=time.monotonic() - began)
+            return replace(verdict, error=error, seconds=self.clock.elapsed() - began)
         generation = read.closed.inventory.generation if read.closed is not None else 0
         return replace(
             verdict,
-            seconds=time.monotonic() - began,
+            seconds=self.clock.elapsed() - began,
             generation=generation + 1 if certified else generation,
             certified=certified,
         )
@@ -151,7 +153,7 @@ class _Work:
         Raises MediaError, StoreError, HomeError.
         """
         assert read.closed is not None
-        folder, now = read.folder, int(time.time())
+        folder, now = read.folder, int(home.clock.now())
         inventory: Inventory = replace(
             read.closed.inventory,
             generation=read.closed.inventory.generation + 1,
