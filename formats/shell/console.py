@@ -26,6 +26,7 @@ import typer
 from formats.errors import GOES_ON, Interrupted, OffseedError
 from formats.monitor import Finding, Tally
 from formats.shell.jobs.log import JobLog
+from formats.shell.platforms import warnings
 from formats.shell.progress import Bar, Rate, every
 from formats.shell.streams import Output, write_error
 from formats.store.failures import meaning
@@ -285,6 +286,7 @@ def command(
     def register(function: Command) -> Command:
         if job is not None:
             job_homes[name] = job
+        program = function.__module__.partition(".")[0]
         signature = inspect.signature(function)
         own = list(signature.parameters.values())[1:]
         common = {"as_json": JsonOption, "quiet": QuietOption, "verbose": VerboseOption}
@@ -301,6 +303,9 @@ def command(
                 if arguments.get("scheduled"):
                     console.log.begin()
                     console.stop_in_order()
+            if job is not None:
+                for text in warnings(sys.platform, f"{program} {name}"):
+                    console.notice(text)
             try:
                 code = function(console, **arguments) or DONE
             except OSError as error:
