@@ -127,7 +127,7 @@ def test_a_partial_point_goes_when_a_whole_one_follows(world: World, monkeypatch
     assert world.complete()
 
 
-def _once(walk, action):  # type: ignore[no-untyped-def]
+def _once(walk, action, _clock):  # type: ignore[no-untyped-def]
     for number, found in enumerate(walk):
         if number == 100:
             action()
