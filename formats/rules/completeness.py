@@ -12,10 +12,11 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.disk import Inventory, Label, ListedObject, SetDisk, SetDocument
 from formats.documents.manifest import Manifest
-from formats.errors import FormatError, IntegrityError, MediaError, StoreError, damage_aside
-from formats.ids import ArchiveName, HexDigest, PointId, SetId, VaultId, hex_digest
+from formats.errors import FormatError, MediaError, StoreError, damage_aside
+from formats.ids import ArchiveName, Digest, HexDigest, PointId, SetId, VaultId
 from formats.monitor import Tally
 from formats.rules.replacements import Stock
+from formats.store.checked import read_checked
 from formats.store.contract import Store
 from formats.tables.holdings import TABLE_SIZE_MAX, Holding, decode_table
 from formats.tables.needs import Need
@@ -185,10 +186,8 @@ def read_table(store: Store, table: ListedObject) -> list[Holding]:
 
     Raises NotFoundError, FormatError, IntegrityError, StoreError.
     """
-    data = store.get(table.name, length=TABLE_SIZE_MAX + 1)
-    if hex_digest(data) != table.digest:
-        raise IntegrityError("object-damaged", "a table of archives is damaged", subject=table.name)
-    return decode_table(data, table.name)
+    wanted = Digest(bytes.fromhex(table.digest))
+    return decode_table(read_checked(store, table.name, wanted, TABLE_SIZE_MAX + 1), table.name)
 
 
 def label_of(store: Store) -> Label | None:

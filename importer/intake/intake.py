@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from formats import layout
-from formats.disks import FOLDERS_MAX, seed_folders
+from formats.disks import FOLDERS_MAX, check_disk, seed_folders
 from formats.documents.disk import OBJECTS_MAX, TABLES_MAX, Label, SetDocument
 from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
@@ -60,15 +60,6 @@ class Disk:
     @property
     def name(self) -> str:
         return f"{self.label.set[:8]}-{self.label.number}"
-
-
-def check_disk(path: Path) -> None:
-    """Raise MediaError disk-missing if `path` is no folder: nothing makes a missing mount point."""
-    if not path.is_dir():
-        what = "this is a file, not a mounted disk" if path.exists() else "there is no disk at this path"
-        raise MediaError(
-            "disk-missing", what, subject=str(path), hint="give the path that the disk is mounted at"
-        )
 
 
 def folders(path: Path) -> Iterator[Path]:

@@ -26,7 +26,7 @@ from typing import ParamSpec
 from filelock import FileLock, Timeout
 
 from formats import layout
-from formats.disks import number_at, top_folder
+from formats.disks import check_disk, number_at, top_folder
 from formats.documents.disk import SetDocument
 from formats.documents.manifest import Manifest
 from formats.errors import (
@@ -48,7 +48,6 @@ from formats.tables.archive import ARCHIVE_SIZE_MAX
 from formats.tables.holdings import Holding
 from formats.words import size
 from importer.intake.archive_copy import side_by_side
-from importer.intake.intake import check_disk
 from importer.outbound.shipment_contents import Cargo, load_cargo
 from importer.outbound.shipment_disk import RESERVE, OutboundDisk, label_at
 from importer.outbound.shipment_records import OutgoingShipment, give_up, listed, next_disk, of_point

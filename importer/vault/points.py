@@ -14,7 +14,7 @@ from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Counted, Membership
 from formats.errors import FormatError, IntegrityError, MediaError, NotFoundError, StoreError, damage_aside
-from formats.ids import ArchiveName, Digest, HexDigest, MachineId, SetId, digest
+from formats.ids import ArchiveName, Digest, HexDigest, MachineId, SetId
 from formats.monitor import Finding, Monitor, Tally
 from formats.rules.completeness import (
     Completeness,
@@ -28,6 +28,7 @@ from formats.rules.completeness import (
 )
 from formats.rules.replacements import Stock
 from formats.rules.retention import RetentionTerms, read_kept
+from formats.store.checked import read_need
 from formats.store.contract import Store
 from formats.tables import needs
 from formats.tables.archive import CONTENT_CLASS
@@ -56,23 +57,15 @@ def load_needs(store: Store, manifest: Manifest, known: Buckets | None = None) -
     Raises NotFoundError, FormatError, IntegrityError.
     """
     where = f"needs of {manifest.point[:8]}"
-    return needs.load(Digest(bytes.fromhex(manifest.needs)), lambda d: _fetch_need(store, d), where, known)
+    return needs.load(Digest(bytes.fromhex(manifest.needs)), lambda d: read_need(store, d), where, known)
 
 
 def need_digests(store: Store, root: HexDigest) -> set[Digest]:
     """Return the digests of the objects that form a need list, as far as its root names them."""
     wanted = Digest(bytes.fromhex(root))
     with suppress(FormatError, IntegrityError, StoreError, MediaError):
-        return set(needs.objects_of(wanted, lambda d: _fetch_need(store, d), "needs"))
+        return set(needs.objects_of(wanted, lambda d: read_need(store, d), "needs"))
     return {wanted}
-
-
-def _fetch_need(store: Store, wanted: Digest) -> bytes:
-    name = layout.need_name(wanted)
-    data = store.get(name)
-    if digest(data) != wanted:
-        raise IntegrityError("object-damaged", "a part of a need list is damaged", subject=name)
-    return data
 
 
 def received_archives(vault: Vault, *, whole: bool = False) -> Iterator[tuple[Holding, MachineId]]:

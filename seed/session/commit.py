@@ -33,6 +33,7 @@ from formats.ids import ArchiveName, Digest, HexDigest, digest, hex_digest
 from formats.keyed.root import Doubt
 from formats.monitor import Finding, Monitor
 from formats.records import write_private
+from formats.store.checked import read_need
 from formats.tables import needs
 from formats.tables.holdings import encode_tables
 from formats.tables.sections import Section
@@ -220,13 +221,8 @@ class Commit:
         ]
 
     def _needs(self, manifest: Manifest) -> list[needs.Need]:
-        return needs.load(Digest(bytes.fromhex(manifest.needs)), self._need, "needs")
-
-    def _need(self, wanted: Digest) -> bytes:
-        data = self.cache.store.get(layout.need_name(wanted))
-        if digest(data) != wanted:
-            raise IntegrityError("object-damaged", "a part of a need list is damaged")
-        return data
+        root, cache = Digest(bytes.fromhex(manifest.needs)), self.cache.store
+        return needs.load(root, lambda wanted: read_need(cache, wanted), "needs")
 
     def _hand_out(self, needed: Set[ArchiveName]) -> None:
         """Put metadata on every attached disk.

@@ -6,7 +6,8 @@ from formats import layout
 from formats.documents import envelope
 from formats.documents.manifest import Manifest
 from formats.errors import FormatError, IntegrityError, NotFoundError
-from formats.ids import ArchiveName, Digest, PointId, digest
+from formats.ids import ArchiveName, Digest, PointId
+from formats.store.checked import read_need
 from formats.store.contract import Store
 from formats.tables import needs
 from formats.tables.holdings import decode_rows
@@ -40,7 +41,7 @@ def needed_in(cache: Store, manifest: Manifest) -> tuple[list[Need], set[str]]:
 
     def fetch(wanted: Digest) -> bytes:
         names.add(layout.need_name(wanted))
-        return _need(cache, wanted)
+        return read_need(cache, wanted)
 
     return needs.load(Digest(bytes.fromhex(manifest.needs)), fetch, "needs"), names
 
@@ -59,7 +60,7 @@ def _unneeded(
 
     def fetch(wanted: Digest) -> bytes:
         keep.add(layout.need_name(wanted))
-        return _need(cache, wanted)
+        return read_need(cache, wanted)
 
     try:
         for manifest in kept:
@@ -77,11 +78,3 @@ def _unneeded(
         return []
     folders = ("archives", "indexes", "needs")
     return [name for folder in folders for name, _ in cache.list(folder) if name not in keep]
-
-
-def _need(cache: Store, wanted: Digest) -> bytes:
-    name = layout.need_name(wanted)
-    data = cache.get(name)
-    if digest(data) != wanted:
-        raise IntegrityError("object-damaged", "a part of a need list is damaged", subject=name)
-    return data
