@@ -1,7 +1,7 @@
 """The place where the disks of a set are attached while it is written, and released when they are full."""
 
 import os
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -34,19 +34,17 @@ class DiskSupply:
 
 
 class DiskStation:
-    """The disks of the set that `commit` ends. It attaches each disk once."""
+    """The disks of the set that `commit` ends. It attaches each disk once.
+
+    `own` are the (device, inode) pairs of the folders that this program writes. Each disk adds its folder.
+    """
 
     def __init__(self, commit: Commit, attendant: Attendant, use_at_most: int | None) -> None:
         self.commit = commit
         self._attendant = attendant
         self._use_at_most = use_at_most
         self._attached: list[DiskWriter] = []
-        self._own = own_folders(commit.home, commit.home.identity.address)
-
-    @property
-    def own(self) -> Set[tuple[int, int]]:
-        """The folders that this program writes, as (device, inode) pairs. Further disks are added to it."""
-        return self._own
+        self.own = own_folders(commit.home, commit.home.identity.address)
 
     def attach_all(self, paths: Sequence[Path]) -> None:
         """Attach the first disks. Raises as `attach`, for all of them together."""
@@ -63,7 +61,7 @@ class DiskStation:
             )  # fmt: skip
         disk = attach(commit.home, commit.kept, path, commit.monitor, self._use_at_most)
         self._attached.append(disk)
-        self._own.add(identity_of(path if os.path.ismount(path) else path / layout.DISK_FOLDER))
+        self.own.add(identity_of(path if os.path.ismount(path) else path / layout.DISK_FOLDER))
         return disk
 
     def left(self) -> str:
