@@ -89,11 +89,12 @@ class Forks:
 
 
 class Fork:
-    """One process that the server has forked: `pid`, its signals and its exit code."""
+    """One process that the server has forked: `pid`, its signals, its exit code, and how long processors worked for it."""
 
     _lock: threading.Lock
     _code: int | None
     pid: int
+    worked: float  # seconds, once it has ended
     _answers: socket.socket
     _handle: int  # a pidfd: the pid may be another's once the process has ended
 
@@ -102,6 +103,7 @@ class Fork:
             raise NotImplementedError
         self._lock = threading.Lock()
         self._code = None
+        self.worked = 0.0
         self._answers, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with far, open(os.memfd_create("request"), "w+b", buffering=0) as file:
             file.write(request)
@@ -119,10 +121,10 @@ class Fork:
             if self._code is None:
                 self._answers.settimeout(timeout)
                 try:
-                    answer = self._answers.recv(32)
+                    code, worked = self._answers.recv(64).split()
                 except (TimeoutError, BlockingIOError):
                     return None
-                self._code = int(answer)
+                self._code, self.worked = int(code), float(worked)
                 self._answers.close()
                 os.close(self._handle)
             return self._code
@@ -157,6 +159,11 @@ class ForkedProcess:
             self._fork = forks.start(words, environment, folder, streams, session=session)
         self.pid = self._fork.pid
         self.returncode: int | None = None
+
+    @property
+    def worked(self) -> float:
+        """The seconds for which processors worked for it, once it has ended."""
+        return self._fork.worked
 
     def poll(self) -> int | None:
         self.returncode = self._fork.code(0)

@@ -53,9 +53,10 @@ def main() -> None:
                 pid, answers = forks.pop(key.fd)
                 selector.unregister(key.fd)
                 os.close(key.fd)
-                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                _, status, used = os.wait4(pid, 0)
+                code, worked = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
                 with suppress(OSError):  # nobody may want to know any more
-                    answers.send(b"%d" % code)
+                    answers.send(b"%d %f" % (code, worked))
                 answers.close()
                 continue
             message, descriptors, _, _ = socket.recv_fds(asked, 1, DESCRIPTORS + 1)

@@ -219,18 +219,18 @@ from seed.session.previous_points import PreviousPoints
 from seed.session.session import Session
 
 home = Home.open(Path(os.environ["SEED_HOME"]))
-with Work.open(home, open_store(home.identity.address), Tally()) as work:
-    work.settle()
+with Session.open(home, open_store(home.identity.address), Tally()) as session:
+    session.settle()
     gc.collect()
     tracemalloc.start()
-    before, known = Before.of(work), Known()
+    before, known = PreviousPoints.of(session), KnownChunks()
     counts = []
     read = getattr(before.reuse, "all_sections", lambda: before.reuse.sections)
     for section in read():
         counts.append(section.archive.records)
         known.add_all(section.chunks())
     if hasattr(known, "add_sections"):
-        known = Known()
+        known = KnownChunks()
         known.add_sections(read())
     gc.collect()
     now, peak = tracemalloc.get_traced_memory()

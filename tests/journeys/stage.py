@@ -40,7 +40,7 @@ class Result:
     code: int
     stdout: str
     stderr: str
-    seconds: float
+    seconds: float  # for which processors worked, if it was a fork; else as the clock has them
 
     @property
     def json(self) -> Any:
@@ -302,7 +302,9 @@ def _result(process: Process, began: float, code: int | None) -> Result:
         process.kill()
         raise
     words = tuple(map(str, process.args)) if isinstance(process.args, list) else ()
-    result = judged(words, process.wait(), stdout, stderr, time.monotonic() - began, code)
+    waited = time.monotonic() - began
+    seconds = process.worked if isinstance(process, ForkedProcess) else waited
+    result = judged(words, process.wait(), stdout, stderr, seconds, code)
     check_output(words, result.stdout, result.code)
     return result
 
