@@ -34,7 +34,7 @@ COMMANDS = (
     ),
     ListedCommand("points", "reading", "List recovery points."),
     ListedCommand("ls", "reading", "List the entries of a recovery point."),
-    ListedCommand("restore", "reading", "Restore a recovery point, or a part of it."),
+    ListedCommand("restore", "restoring", "Restore a recovery point, or a part of it."),
     ListedCommand(
         "find",
         "looking",

@@ -20,6 +20,8 @@ from seed.cli.hooks import AfterOption, BeforeOption, Hooks, between
 from seed.cli.values import parse_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from formats.store.access import Address
     from formats.store.contract import Store
     from seed.backup.export import ExportOptions, ExportResult
@@ -90,13 +92,8 @@ def export(
 
     Example: seed export /srv /etc --to /mnt/disk1 --to /mnt/disk2
     """
-    from formats.disks import check_disk
-    from seed.backup.announce import announce
-    from seed.backup.disk_station import DiskSupply
-    from seed.backup.export import ExportOptions, is_finished
-    from seed.backup.export import export as run
+    from seed.backup.export import ExportOptions
     from seed.home.items import choose_scope
-    from seed.session.previous_points import PreviousPoints
     from seed.source.memory import be_lean
 
     home, disks = open_home(), to or []
@@ -115,19 +112,41 @@ def export(
     )
     be_lean()
     _notice_what_matters(console, disks)
+
+    def scope() -> "Scope":
+        return choose_scope(home, paths or [], without_these, once=once or dry_run)
+
     if dry_run:
-        _rehearse(console, home, choose_scope(home, paths or [], without_these, once=True), disks, options)
-        return
+        _rehearse(console, home, scope(), disks, options)
+    else:
+        _export(console, home, scope, disks, options, hooks, goes_on=goes_on, offline=offline)
+
+
+def _export(
+    console: Console,
+    home: "Home",
+    scope: "Callable[[], Scope]",
+    disks: list[Path],
+    options: "ExportOptions",
+    hooks: Hooks,
+    *,
+    goes_on: bool,
+    offline: bool,
+) -> None:
+    """Export between the commands before and after it, and print the result."""
+    from formats.disks import check_disk
+    from seed.backup.announce import announce
+    from seed.backup.disk_station import DiskSupply
+    from seed.backup.export import export as run
+    from seed.backup.export import is_finished
+    from seed.session.previous_points import PreviousPoints
+
     attendant = Attending(console)
     address = address_of(home)
     with home.locked(), ExitStack() as stack:
         store = None if offline else _place(home, address, console, stack)
         each(check_disk, disks)
-
-        def scope() -> "Scope":
-            return choose_scope(home, paths or [], without_these, once=once)
-
-        if is_finished(home, scope, again=again):
+        if is_finished(home, scope, again=options.again):
             hooks = Hooks()
         elif goes_on and hooks:
             console.notice("the export goes on: the commands before and after it run anew")

@@ -9,7 +9,7 @@ from formats.errors import UsageError
 from formats.shell.console import Console, command
 from formats.words import counted, moment, one_line, size
 from seed.cli.app import PassphraseFileOption, VaultOption, app
-from seed.cli.reading import FromOption, MachineOption, open_points
+from seed.cli.opening import FromOption, MachineOption, open_points
 
 if TYPE_CHECKING:
     from formats.keyed.catalog import CatalogEntry

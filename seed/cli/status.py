@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 from formats.ids import fingerprint
 from formats.shell.console import Console, command
@@ -11,6 +12,13 @@ from formats.wire import Json
 from formats.words import counted, moment, one_line
 from seed.cli.app import VaultOption, app, open_home, vault_of
 from seed.cli.sets import show_set
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from formats.documents.vault import Membership
+    from formats.keyed.root import Doubt
+    from seed.home.home import Home, Identity
 
 
 @command(app, "status")
@@ -22,10 +30,6 @@ def status(console: Console, vault: VaultOption = None) -> None:
     from seed.home.background_job import last_detached
     from seed.home.disk_sets import kept_sets
     from seed.home.doubt_records import UsualItems, to_json
-    from seed.home.doubt_records import shown as doubted
-    from seed.home.doubt_records import told as why
-    from seed.home.network import Network
-    from seed.home.throttle import shown
     from seed.points.completeness import check_latest
     from seed.points.machine_keys import membership
     from seed.repair.want_list import still_wanted
@@ -36,36 +40,17 @@ def status(console: Console, vault: VaultOption = None) -> None:
     member = membership(identity, identity.machine, store, console) if store is not None else None
     if store is not None:
         check_latest(home, store, console)
-    console.say(f"Machine {identity.name}, fingerprint {fingerprint(identity.machine)}")
-    if member is not None and member.status == "replaced":
-        console.say(
-            f"  REPLACED     {moment(member.since)}: another machine has taken its place, and the vault takes nothing more"
-        )
-    if member is not None and member.status == "revoked":
-        console.say(f"  REVOKED      {moment(member.since)}: the vault takes nothing more from this machine")
-    for before in identity.replaced:
-        console.say(f"  in place of  {fingerprint(before)}, whose points are its own")
-    console.say(f"  vault        {identity.vault_name} at {address}{'' if store else ', not reached'}")
     rights = sorted(store.rights()) if isinstance(store, Guarded) else None
+    items = [os.fsdecode(item) for item in state.items]
+    _say_machine(console, identity, member)
+    console.say(f"  vault        {identity.vault_name} at {address}{'' if store else ', not reached'}")
     if rights is not None:
         console.say(f"  rights       {', '.join(rights) or 'none'}: {_safe(rights)}")
-    network = Network.of(home.path)
-    if warning := network.warning():
-        console.notice(warning)
-    if network.proxy:
-        console.say(f"  proxy        {without_password(network.proxy)}")
-    if network.throttle is not None:
-        console.say(f"  throttle     {shown(network.throttle.rate(time.localtime()))} now")
+    _say_network(console, home)
     console.say(f"  home         {home.path}")
-    items = [os.fsdecode(item) for item in state.items]
     console.say(f"  backs up     {', '.join(map(one_line, items)) or 'nothing yet'}")
     doubts = UsualItems.of(home).doubts
-    for doubt in doubts:
-        console.say(f"  DOUBTED      {doubted(doubt)}: {why(doubt)}")
-    if doubts:
-        console.say(
-            "               the last backup takes no other's place; if it is right: `seed items confirm`"
-        )
+    _say_doubts(console, doubts)
     console.say(f"  sequence     {state.sequence}")
     last, runs = last_detached(home.path)
     if last is not None:
@@ -95,6 +80,45 @@ def status(console: Console, vault: VaultOption = None) -> None:
             "wanted": wanted,
         }
     )
+
+
+def _say_machine(console: Console, identity: "Identity", member: "Membership | None") -> None:
+    """Print this machine, its standing in the vault if that is known, and the machines that it replaced."""
+    console.say(f"Machine {identity.name}, fingerprint {fingerprint(identity.machine)}")
+    if member is not None and member.status == "replaced":
+        console.say(
+            f"  REPLACED     {moment(member.since)}: another machine has taken its place, and the vault takes nothing more"
+        )
+    if member is not None and member.status == "revoked":
+        console.say(f"  REVOKED      {moment(member.since)}: the vault takes nothing more from this machine")
+    for before in identity.replaced:
+        console.say(f"  in place of  {fingerprint(before)}, whose points are its own")
+
+
+def _say_network(console: Console, home: "Home") -> None:
+    """Print the proxy and the throttle, and give a notice if the access to the vault ends soon."""
+    from seed.home.network import Network
+    from seed.home.throttle import shown
+
+    network = Network.of(home.path)
+    if warning := network.warning():
+        console.notice(warning)
+    if network.proxy:
+        console.say(f"  proxy        {without_password(network.proxy)}")
+    if network.throttle is not None:
+        console.say(f"  throttle     {shown(network.throttle.rate(time.localtime()))} now")
+
+
+def _say_doubts(console: Console, doubts: "Sequence[Doubt]") -> None:
+    """Print the doubts about the last backup, and the command that dispels them."""
+    from seed.home.doubt_records import shown, told
+
+    for doubt in doubts:
+        console.say(f"  DOUBTED      {shown(doubt)}: {told(doubt)}")
+    if doubts:
+        console.say(
+            "               the last backup takes no other's place; if it is right: `seed items confirm`"
+        )
 
 
 def _safe(rights: list[str]) -> str:

@@ -1,0 +1,169 @@
+"""The command `seed restore`: a recovery point, or a part of it, into a folder."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from formats.errors import UsageError
+from formats.shell.console import Console, command
+from formats.wire import Json
+from formats.words import counted, moment, size
+from seed.cli.app import GLOBS, PassphraseFileOption, VaultOption, app, home_path
+from seed.cli.opening import FromOption, MachineOption, OpenedPoints, PointArgument, open_points, split_point
+
+if TYPE_CHECKING:
+    from seed.points.points import Point
+    from seed.restore.outcome import RestoreResult
+    from seed.restore.restore import Restore
+    from seed.restore.tree.judged import Compare
+
+OnlyOption = Annotated[list[str] | None, typer.Option("--include", metavar="GLOB", help=GLOBS.format("Only"))]
+NotOption = Annotated[list[str] | None, typer.Option("--exclude", metavar="GLOB", help=GLOBS.format("Not"))]
+CompareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--compare",
+        metavar="content|times",
+        help="By what a file of equal size that is there is known: its content (with --overwrite), or its time (else).",
+    ),
+]
+
+
+@command(app, "restore", job=home_path)
+def restore(
+    console: Console,
+    point: PointArgument,
+    target: Annotated[Path, typer.Option("--target", metavar="DIR", help="Where to; made if need be.")],
+    include: OnlyOption = None,
+    exclude: NotOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what differs.")] = False,
+    compare: CompareOption = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read everything back afterwards, and compare.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    vault: VaultOption = None,
+    disks: FromOption = None,
+    machine: MachineOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
+    """Restore a recovery point, or a part of it.
+
+    It comes below DIR.
+
+    An equal entry that is there already counts as done.
+
+    Example: seed restore latest:/srv/www --target /srv/restored --vault /srv/vault
+    """
+    from seed.points.point_reader import PointReader
+    from seed.points.selection import Selection
+    from seed.restore.restore import Restore
+    from seed.restore.tree.system import TreeWriter
+    from seed.source.rules import Patterns
+
+    by = _comparison(compare, verify=verify, dry_run=dry_run)
+    wanted, below = split_point(point)
+    opened = open_points(console, vault, disks, machine, passphrase_file)
+    chosen = opened.choose(wanted)
+    m = chosen.manifest
+    _notice_missing(console, opened, chosen)
+    began = time.monotonic()
+    restoring = Restore(
+        PointReader(opened.union, chosen, console),
+        lambda: TreeWriter(str(target), console, overwrite=overwrite, compare=by),
+        selection := Selection(below, Patterns(include) if include else None, Patterns(exclude or ())),
+        console,
+    )
+    with console.working("restore", m.totals.file_bytes if selection.is_all else None):
+        done = restoring.plan(target_exists=target.is_dir()) if dry_run else restoring.run()
+    seconds = time.monotonic() - began
+    verb = "Would restore" if dry_run else "Restored"
+    console.say(
+        f"{verb} point {m.point[:8]} of {m.machine_name} ({moment(m.created)}) to {target} in {seconds:.1f} s."
+    )
+    _say_counts(console, done, "to write" if dry_run else "written")
+    verified = _verify(console, restoring) if verify else None
+    console.result(
+        {
+            "point": m.point,
+            "dry_run": dry_run,
+            "target": str(target),
+            "files": done.files,
+            "file_bytes": done.file_bytes,
+            "folders": done.folders,
+            "others": done.others,
+            "same": done.same,
+            "same_by_time": done.by_time,
+            "left_alone": done.other,
+            "failed": done.failed,
+            "verified": verified,
+            "findings": console.findings_json(),
+        }
+    )
+
+
+def _notice_missing(console: Console, opened: OpenedPoints, chosen: "Point") -> None:
+    """Give a notice if parts of the point's data cannot be read from here."""
+    from seed.points.completeness import standings
+
+    for _, standing in standings(opened.union, [chosen], opened.points):
+        if not standing.complete:
+            console.notice(
+                f"point {chosen.manifest.point[:8]}: {standing.words()}; what lies in them is left out, and listed"
+            )
+
+
+def _say_counts(console: Console, done: "RestoreResult", written: str) -> None:
+    console.say(
+        f"  {written:12} {counted(done.files, 'file')}, {size(done.file_bytes)}; {counted(done.folders, 'folder')}, "
+        f"{counted(done.others, 'other')}"
+    )
+    if done.same:
+        console.say(f"  there before {counted(done.same, 'equal entry')}, left as they are")
+    if done.by_time:
+        console.say(
+            f"               {counted(done.by_time, 'file')} of them by size and time alone; --compare content reads them"
+        )
+    if done.other or done.failed:
+        console.say(f"  not restored {done.other + done.failed:,}, listed")
+
+
+def _comparison(compare: str | None, *, verify: bool, dry_run: bool) -> "Compare | None":
+    """Return the comparison that the options ask for. Raises UsageError if they contradict each other."""
+    by: Compare | None = "content" if compare == "content" else "times" if compare == "times" else None
+    if compare is not None and by is None:
+        raise UsageError(
+            "usage",
+            "this is nothing to compare by",
+            subject=compare,
+            hint="write --compare content or --compare times",
+        )
+    if verify and dry_run:
+        raise UsageError(
+            "usage",
+            "--dry-run restores nothing that could be verified",
+            hint="use --dry-run --compare content: it reads what is there, and says what differs",
+        )
+    return by
+
+
+def _verify(console: Console, restoring: "Restore") -> dict[str, Json]:
+    """Read the restored entries back at the target, and print and return the result."""
+    with console.working("verify"):
+        found = restoring.verify()
+    console.say(
+        f"  verified     {counted(found.files, 'file')}, {size(found.file_bytes)} read back; "
+        + (
+            f"{found.differ:,} of {counted(found.entries, 'entry')} differ, listed"
+            if found.differ
+            else "all is equal"
+        )
+    )
+    return {
+        "entries": found.entries,
+        "files": found.files,
+        "file_bytes": found.file_bytes,
+        "differ": found.differ,
+    }
