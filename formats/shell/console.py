@@ -29,6 +29,7 @@ from formats.shell.jobs.log import JobLog
 from formats.shell.platforms import warnings
 from formats.shell.progress import Bar, Rate, every
 from formats.shell.streams import Output, write_error
+from formats.store.clock import SYSTEM
 from formats.store.failures import meaning
 from formats.wire import Json
 from formats.words import counted, one_line, printable, size
@@ -61,6 +62,7 @@ class Console(Tally):
         self.log: JobLog | None = None  # the log of a job; it records from the moment when the work begins
         self.error: OffseedError | None = None
         self._noun = "file"
+        self.seconds = 0.0  # that the last work took: see `working`
 
     def say(self, text: str = "", *, at_once: bool = False) -> None:
         """Print one line of the human result; any name in it is safe.
@@ -128,7 +130,7 @@ class Console(Tally):
         """Show progress while inside, and heed the signals to stop.
 
         The first Ctrl-C, SIGTERM or SIGHUP sets `stopping`; the second ends the process. `total` bytes are
-        expected. `noun` names the counted things. A command that was started with `nohup` continues when the
+        expected. `noun` names the counted things. Afterwards, `seconds` is the duration of the work. A command that was started with `nohup` continues when the
         terminal closes.
         """
         self._noun = noun
@@ -136,8 +138,10 @@ class Console(Tally):
             self.log.begin()
         if total is not None:
             self.expect(total=total, files=0, final=True)
+        began = SYSTEM.elapsed()
         with self.heeding(), self._shown(title):
             yield
+        self.seconds = SYSTEM.elapsed() - began
 
     @contextmanager
     def heeding(self, said: str = STOPPING) -> Iterator[None]:

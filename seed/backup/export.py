@@ -274,7 +274,7 @@ def _open_set(
         monitor.notice(
             f"set {kept.state.set[:8]} was begun and not finished; it is given up, and its disks with it"
         )
-        abandon(kept)
+        abandon(home, kept)
     return KeptSet(home.set_folder(state.set), state), False
 
 

@@ -192,10 +192,11 @@ def brings_access() -> bool:
 def access_here() -> "Access":
     """Return the access to a vault: from the environment, and from the home if there is one."""
     from formats.store.access import access_in
+    from formats.store.clock import SYSTEM
     from seed.home.network import Network
 
     home = home_path()
-    return Network.of(home).access(home, access_in(os.environ))
+    return Network.of(home).access(home, access_in(os.environ), SYSTEM)
 
 
 @contextmanager
@@ -206,7 +207,7 @@ def own_vault(console: Console, home: "Home", address: "Address") -> "Iterator[S
     from seed.identity.passphrases import bring
     from seed.points.machine_keys import check_active
 
-    if address.is_service and (warning := Network.of(home.path).warning()):
+    if address.is_service and (warning := Network.of(home.path).warning(home.clock)):
         console.notice(warning)
     store = reach(home, address, console)
     try:

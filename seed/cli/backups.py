@@ -1,6 +1,5 @@
 """The command `seed backup`."""
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,7 +81,6 @@ def backup(
     with in_turn(console, home, schedule, hooks.but(before, after)) as free:
         if not free:
             return DONE
-        began = time.monotonic()
         with own_vault(console, home, address) as store:
             scope = prepare(home, paths or [], without, console, once=once)
             if detached:
@@ -95,16 +93,15 @@ def backup(
                 if wanted := still_wanted(home, store, console):
                     lacks = f"the vault lacks {counted(wanted, 'record')} of earlier points"
                     console.notice(f"{lacks}: `seed repair` sends them again")
-        seconds = time.monotonic() - began
-    _summarise(console, backed, seconds)
+    _summarise(console, backed)
     return DONE
 
 
-def _summarise(console: Console, backed: "BackupResult", seconds: float) -> None:
+def _summarise(console: Console, backed: "BackupResult") -> None:
     from seed.home.doubt_records import to_json
 
     manifest, totals = backed.manifest, backed.manifest.totals
-    console.say(f"Backed up in {seconds:.1f} s.")
+    console.say(f"Backed up in {console.seconds:.1f} s.")
     console.say(f"  point        {manifest.point[:8]}, sequence {manifest.sequence}")
     console.say(
         f"  holds        {counted(totals.files, 'file')}, {size(totals.file_bytes)}; {counted(totals.entries, 'entry')} in all"
@@ -131,7 +128,7 @@ def _summarise(console: Console, backed: "BackupResult", seconds: float) -> None
             "promised": backed.promised,
             "doubts": [to_json(doubt) for doubt in backed.doubts],
             "taken_back": [taken.to_json() for taken in backed.taken_back],
-            "seconds": int(seconds),
+            "seconds": int(console.seconds),
             "findings": console.findings_json(),
         }
     )

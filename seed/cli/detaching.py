@@ -73,7 +73,7 @@ def leave(console: Console, home: "Home") -> None:
     """Send all output from here on to the log, in the background, once all is checked. Raises HomeError."""
     from seed.home.background_job import Detachment
 
-    _detachments.append(detachment := Detachment(home.path))
+    _detachments.append(detachment := Detachment(home.path, home.clock))
     sys.stdout.flush()
     sys.stderr.flush()
     for stream in (1, 2):

@@ -4,7 +4,6 @@ import codecs
 import os
 import select
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ import typer
 from formats.errors import UsageError, each
 from formats.ids import fingerprint
 from formats.shell.console import Console, command
+from formats.store.clock import SYSTEM
 from formats.words import counted, instant, listed, numbered, percent, size
 from seed.cli.app import GLOBS, address_of, app, home_path, open_home
 from seed.cli.hooks import AfterOption, BeforeOption, Hooks, between
@@ -151,11 +151,10 @@ def _export(
         elif goes_on and hooks:
             console.notice("the export goes on: the commands before and after it run anew")
         with between(console, home, hooks):
-            began = time.monotonic()
             with console.working("export"):
                 supply, over = DiskSupply(disks, attendant), PreviousPoints(vault=store)
                 exported = run(home, scope(), supply, options, console, over)
-            seconds = time.monotonic() - began - attendant.waited
+            seconds = console.seconds - attendant.waited
         if not offline:
             announce(home, address, console)
     _summarise(console, home.identity, exported, hooks, seconds)
@@ -255,9 +254,9 @@ class Attending:
         if not (sys.stdin.isatty() and sys.stderr.isatty()) or self._console.quiet or self._console.as_json:
             return None
         self._console.aside(f"{words}. Mount the next disk and type its path, or Enter to stop: ", end="")
-        began = time.monotonic()
+        began = SYSTEM.elapsed()
         typed = self._typed()
-        self.waited += time.monotonic() - began
+        self.waited += SYSTEM.elapsed() - began
         return Path(typed).expanduser() if typed else None
 
     def _typed(self) -> str:

@@ -10,6 +10,7 @@ import typer
 from formats.errors import UsageError
 from formats.shell.command_groups import group
 from formats.shell.console import Console, command, warn_if_open
+from formats.store.clock import SYSTEM
 from formats.wire import Json
 from seed.cli.app import app, open_home, read_passphrase, type_passphrase
 
@@ -86,7 +87,7 @@ def _show_access(console: Console, network: "Network") -> None:
     kind = "none" if not network.secret else "the operator's" if network.standing else "the credential's"
     ends = network.ends()
     console.say(f"Access: {kind}{f', until {ends:%Y-%m-%d %H:%M} UTC' if ends else ''}")
-    if warning := network.warning():
+    if warning := network.warning(SYSTEM):
         console.notice(warning)
     console.result({"access": kind.removeprefix("the "), "ends": int(ends.timestamp()) if ends else None})
 
@@ -223,7 +224,7 @@ def _show_throttle(console: Console, network: "Network") -> None:
         console.say("Throttle: off")
         console.result({"throttle": None})
         return
-    now = throttle.rate(time.localtime())
+    now = throttle.rate(time.localtime(SYSTEM.now()))
     console.say(f"Throttle: {shown(throttle.work_rate)} on {throttle.weekdays()} {throttle.hours()}")
     console.say(f"          {shown(throttle.other_rate)} at all other times")
     console.say(f"          {shown(now)} now")

@@ -24,6 +24,7 @@ from seed.cli.passphrases import GenerateOption, new_passphrase
 
 if TYPE_CHECKING:
     from formats.documents.credential_file import CredentialFile
+    from seed.home.home import NewHome
     from seed.identity.registration import Registration, Way
 
 AccessFileOption = Annotated[
@@ -82,11 +83,12 @@ def register(
     Example: seed register --credential web1.credential --generate-passphrase web1.passphrase
     """
     from formats.documents.credential_file import CredentialFile
-    from seed.home.home import Home
+    from seed.home.home import NewHome
     from seed.identity.replacement import replace as take_place
 
     machine_name = _checked(name or socket.gethostname())
-    Home.check_free(home_path())
+    place = NewHome(home_path())
+    place.check_free()
     if other := callers_home():
         console.notice(
             f"{os.environ['SUDO_USER']} has registered this machine, in {other}; this is one more registration, "
@@ -105,9 +107,9 @@ def register(
     way = _way(file, vault, access_file, through)
     if replace:
         ask = partial(with_passphrase, console, passphrase_file)
-        registered = take_place(home_path(), file, machine_name, way, ask, console)
+        registered = take_place(place, file, machine_name, way, ask, console)
     else:
-        registered = _join(console, file, machine_name, way, passphrase_file, generate)
+        registered = _join(console, place, file, machine_name, way, passphrase_file, generate)
     _tell(console, registered, generate)
     if way.address.is_service and not (way.network.standing or brings_access()):
         console.notice(
@@ -122,17 +124,19 @@ def _way(file: "CredentialFile", vault: str | None, access_file: Path | None, pr
     Its access is one of its own, one in the environment, or the credential's.
     """
     from formats.store.access import Address, access_in
+    from formats.store.clock import SYSTEM
     from seed.home.network import Network, read_secret
     from seed.identity.registration import Way
 
     secret = read_secret(access_file) if access_file is not None else file.access or ""
     network = Network(secret=secret, standing=access_file is not None, proxy=proxy)
-    access = network.access(home_path(), access_in({} if access_file is not None else os.environ))
+    access = network.access(home_path(), access_in({} if access_file is not None else os.environ), SYSTEM)
     return Way(Address(vault or file.document.address, access), vault is not None, network)
 
 
 def _join(
     console: Console,
+    place: "NewHome",
     file: "CredentialFile",
     name: str,
     way: "Way",
@@ -143,7 +147,7 @@ def _join(
 
     names = {"name": name, "vault": file.document.name}
     with new_passphrase(console, passphrase_file, generate, **names) as passphrase:
-        return register(home_path(), file, name, passphrase, way, console)
+        return register(place, file, name, passphrase, way, console)
 
 
 def _tell(console: Console, registered: "Registration", generate: Path | None) -> None:

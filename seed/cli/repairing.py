@@ -1,6 +1,5 @@
 """The command `seed repair`."""
 
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,7 +52,6 @@ def repair(
     be_lean()
     notice_not_root(console)
     with home.locked(), ExitStack() as stack:
-        began = time.monotonic()
         store = stack.enter_context(own_vault(console, home, address))
         stores = disk_stores(disks or [])
         for disk in stores:
@@ -62,15 +60,14 @@ def repair(
         announce_to(home, store, console, again=True)
         with console.working("repair"), Session.open(home, store, console) as session:
             done = run(session, stores, level, chosen)
-        seconds = time.monotonic() - began
-    _summarise(console, done, seconds)
+    _summarise(console, done)
 
 
-def _summarise(console: Console, done: "RepairResult", seconds: float) -> None:
+def _summarise(console: Console, done: "RepairResult") -> None:
     if not done.wanted and not done.objects:
         console.say("The vault lacks nothing that this machine could send.")
     else:
-        console.say(f"Repaired in {seconds:.1f} s.")
+        console.say(f"Repaired in {console.seconds:.1f} s.")
         console.say(f"  wanted       {counted(done.wanted, 'record')}, of them made again {done.made:,}")
         console.say(f"  sent         {counted(done.archives, 'archive')}, {size(done.archive_bytes)}")
         if done.objects:

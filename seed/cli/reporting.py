@@ -1,6 +1,5 @@
 """The command `seed report`."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -29,5 +28,5 @@ def report(
     check_writable(out)
     home = open_home()
     _, store = vault_of(console, home, vault)
-    told = made(home, store, int(time.time()), console)
+    told = made(home, store, int(home.clock.now()), console)
     write(console, out, told)

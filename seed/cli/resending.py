@@ -1,6 +1,5 @@
 """The command `seed resend`."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +61,6 @@ def resend(
     attending = Attending(console)
     with home.locked():
         kept = find_set(home, wanted)
-        began = time.monotonic()
         with own_vault(console, home, address) as store:
             announce_to(home, store, console, again=True)
             with console.working("resend"):
@@ -74,8 +72,7 @@ def resend(
                     BackupOptions(level=level),
                     console,
                 )
-        seconds = time.monotonic() - began - attending.waited
-    _summarise(console, kept, sorted(numbers), resent, seconds)
+    _summarise(console, kept, sorted(numbers), resent, console.seconds - attending.waited)
 
 
 def _summarise(

@@ -1,6 +1,5 @@
 """The command `seed restore`: a recovery point, or a part of it, into a folder."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,7 +68,6 @@ def restore(
     chosen = opened.choose(wanted)
     m = chosen.manifest
     _notice_missing(console, opened, chosen)
-    began = time.monotonic()
     restoring = Restore(
         PointReader(opened.union, chosen, console),
         lambda: TreeWriter(str(target), console, overwrite=overwrite, compare=by),
@@ -78,10 +76,9 @@ def restore(
     )
     with console.working("restore", m.totals.file_bytes if selection.is_all else None):
         done = restoring.plan(target_exists=target.is_dir()) if dry_run else restoring.run()
-    seconds = time.monotonic() - began
     verb = "Would restore" if dry_run else "Restored"
     console.say(
-        f"{verb} point {m.point[:8]} of {m.machine_name} ({moment(m.created)}) to {target} in {seconds:.1f} s."
+        f"{verb} point {m.point[:8]} of {m.machine_name} ({moment(m.created)}) to {target} in {console.seconds:.1f} s."
     )
     _say_counts(console, done, "to write" if dry_run else "written")
     verified = _verify(console, restoring) if verify else None

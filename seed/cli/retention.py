@@ -1,6 +1,5 @@
 """The command `seed retention`: how long recovery points are kept."""
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -133,7 +132,7 @@ def _planned(home: "Home", store: "Store", console: Console) -> "list[PlannedTer
     own = [
         (p.manifest, s.complete) for p, s in standings(union, found, found) if p.manifest.machine == machine
     ]
-    return calendar(home, read_kept(home.identity.view(store), machine, console), own, int(time.time()))
+    return calendar(home, read_kept(home.identity.view(store), machine, console), own, int(home.clock.now()))
 
 
 def _show_policy(home: "Home", console: Console) -> None:

@@ -15,6 +15,7 @@ import typer
 from formats.errors import HomeError, UsageError
 from formats.shell.command_groups import group
 from formats.shell.console import Console, command
+from formats.store.clock import SYSTEM, moment_of
 from seed.cli.app import app, is_usual_home, open_home, started_by
 from seed.cli.hooks import AfterOption, BeforeOption, Hooks, between
 
@@ -209,7 +210,7 @@ def _did_nothing(console: Console, why: str) -> None:
 
 def _now() -> datetime:
     """Return the time by the machine's own clock and zone."""
-    return datetime.now().astimezone()
+    return moment_of(SYSTEM).astimezone()
 
 
 def _scheduled(home: "Home") -> "Schedule":

@@ -1,6 +1,5 @@
 """The command `seed set`: the facts that the home knows about disk sets."""
 
-import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -91,7 +90,7 @@ def set_ship(
 
     home = open_home()
     wanted, numbers = parse_disks(disks) if disks else (None, set())
-    at = parse_moment(on) if on is not None else int(time.time())
+    at = parse_moment(on) if on is not None else int(home.clock.now())
     sending = CourierNote(
         number=1, at=at, carrier=checked(carrier), tracking=checked(tracking), note=checked(note, LONG)
     )
@@ -211,7 +210,7 @@ def set_abandon(
     with home.locked():
         kept = unfinished(home, which)
         if kept is not None:
-            abandon(kept)
+            abandon(home, kept)
         address, store = vault_of(console, home, vault)
         if kept is None:
             _abandon_lost(console, home, which or "", address, store)

@@ -101,12 +101,12 @@ def _say_network(console: Console, home: "Home") -> None:
     from seed.home.throttle import shown
 
     network = Network.of(home.path)
-    if warning := network.warning():
+    if warning := network.warning(home.clock):
         console.notice(warning)
     if network.proxy:
         console.say(f"  proxy        {without_password(network.proxy)}")
     if network.throttle is not None:
-        console.say(f"  throttle     {shown(network.throttle.rate(time.localtime()))} now")
+        console.say(f"  throttle     {shown(network.throttle.rate(time.localtime(home.clock.now())))} now")
 
 
 def _say_doubts(console: Console, doubts: "Sequence[Doubt]") -> None:

@@ -1,6 +1,5 @@
 """The command `seed verify`."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,13 +88,11 @@ def _verify_vault(console: Console, vault: str | None) -> int:
     home = open_home()
     address = address_of(home, vault)
     with home.locked(), own_vault(console, home, address) as store:
-        began = time.monotonic()
         check_latest(home, store, console)
         with console.working("verify"), Session.open(home, store, console) as session:
             done = verify_vault(session)
-        seconds = time.monotonic() - began
     broken = sum(need.live_count() for need in done.broken)
-    console.say(f"Read {counted(done.archives, 'archive')}, {size(done.bytes)}, in {seconds:.1f} s.")
+    console.say(f"Read {counted(done.archives, 'archive')}, {size(done.bytes)}, in {console.seconds:.1f} s.")
     console.say(f"  opened       {counted(done.records, 'chunk')}")
     console.say(f"  damaged      {f'{broken:,}, in {len(done.broken):,} archives' if broken else 'nothing'}")
     if broken:

@@ -1,6 +1,5 @@
 """Exports that an operator gives up unfinished, or takes back. The vault is told of both (SWEEP-5)."""
 
-import time
 from dataclasses import replace
 
 from formats import layout
@@ -16,9 +15,9 @@ from seed.home.home import Home
 from seed.points.machine_keys import membership
 
 
-def abandon(kept: KeptSet) -> None:
+def abandon(home: Home, kept: KeptSet) -> None:
     """Give up a set that is not finished. `tell_word` tells the vault. The caller has locked the home."""
-    kept.change(status="abandoned", unsaid=kept.state.written, given_up_at=int(time.time()))
+    kept.change(status="abandoned", unsaid=kept.state.written, given_up_at=int(home.clock.now()))
 
 
 def take_back(home: Home, kept: KeptSet) -> None:
@@ -28,7 +27,7 @@ def take_back(home: Home, kept: KeptSet) -> None:
         raise UsageError(
             "usage", "this set was not given up", subject=f"set {state.set[:8]}", hint="`seed status` shows the sets"
         )  # fmt: skip
-    if time.time() - state.given_up_at > TAKEN_BACK_DAYS * 86_400:
+    if home.clock.now() - state.given_up_at > TAKEN_BACK_DAYS * 86_400:
         raise UsageError(
             "usage", "this set was given up more than 30 days ago, and the datacenter keeps nothing for it",
             subject=f"set {state.set[:8]}", hint="begin a new one by `seed export --again`",
@@ -101,7 +100,7 @@ def say(home: Home, disk_set: SetId, vault: Store, monitor: Monitor, *, given_up
         vault=identity.vault,
         machine=identity.machine,
         set=disk_set,
-        created=int(time.time()),
+        created=int(home.clock.now()),
         given_up=given_up,
     )
     data = envelope.sign(document, identity.signing_key)

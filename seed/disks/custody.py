@@ -1,6 +1,5 @@
 """The history of a disk of this home: its steps here, its couriers, and the steps that the vault has seen."""
 
-import time
 from collections.abc import Collection, Sequence
 
 from formats.documents.custody import Custody
@@ -103,7 +102,7 @@ def _draft(home: Home, kept: KeptSet, sent: CourierNote) -> Custody:
         role="machine",
         event="sent",
         at=sent.at,
-        noted=int(time.time()),
+        noted=int(home.clock.now()),
         generation=disk.generation,
         whole=False,
         inventory=disk.inventory,

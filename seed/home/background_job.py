@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from formats.documents.codec import Record, blob, integer, member, optional
 from formats.records import read_record, unwritable, write_record
+from formats.store.clock import Clock
 from formats.wire import Json
 from formats.words import moment
 
@@ -59,21 +60,22 @@ class Detached(Record):
 class Detachment:
     """This process while it continues in the background, with a home that it has locked."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, clock: Clock) -> None:
         """Note the backup and take its lock. Raises HomeError if the home cannot be written."""
         self._home = home
+        self._clock = clock
         self._lock = FileLock(_lock(home), timeout=PATIENCE, mode=0o600)
         try:
             self._lock.acquire()
-            self.output, log = _new_log(home / "logs")
+            self.output, log = _new_log(home / "logs", clock)
         except OSError as error:  # a Timeout too: another stopped backup has not quite ended
             raise unwritable(home / "logs", error) from error
-        self._note = Detached(pid=os.getpid(), began=int(time.time()), log_path=os.fsencode(log))
+        self._note = Detached(pid=os.getpid(), began=int(clock.now()), log_path=os.fsencode(log))
         write_record(_note(home), self._note)
 
     def end(self, code: int) -> None:
         """Note the exit code. Raises HomeError."""
-        write_record(_note(self._home), replace(self._note, ended=int(time.time()), code=code))
+        write_record(_note(self._home), replace(self._note, ended=int(self._clock.now()), code=code))
 
 
 def last_detached(home: Path) -> tuple[Detached | None, bool]:
@@ -99,13 +101,14 @@ def _read(home: Path) -> Detached | None:
     return read_record(_note(home), Detached) if _note(home).exists() else None
 
 
-def _new_log(folder: Path) -> tuple[int, Path]:
+def _new_log(folder: Path, clock: Clock) -> tuple[int, Path]:
     """Return a new log, open for writing. Delete the oldest logs if there are many."""
     folder.mkdir(mode=0o700, exist_ok=True)
     for old in sorted(folder.glob("backup-*.log"))[: 1 - LOGS_MAX]:
         with suppress(OSError):
             old.unlink()
-    handle, path = tempfile.mkstemp(prefix=time.strftime("backup-%Y%m%d-%H%M%S-"), suffix=".log", dir=folder)
+    prefix = time.strftime("backup-%Y%m%d-%H%M%S-", time.localtime(clock.now()))
+    handle, path = tempfile.mkstemp(prefix=prefix, suffix=".log", dir=folder)
     return handle, Path(path)
 
 

@@ -169,7 +169,7 @@ class HomeState(Record):
 
 
 class Home:
-    """The home of a registered machine. Open it with `Home.open`, make one with `Home.create`.
+    """The home of a registered machine. Open it with `Home.open`, make one with `NewHome.create`.
 
     `clock` is the clock of its machine.
     """
@@ -186,27 +186,6 @@ class Home:
             return (path / "identity.json").exists()
         except OSError:
             return True  # the folder belongs to another user: reading it will raise the error
-
-    @classmethod
-    def check_free(cls, path: Path) -> None:
-        """Raise HomeError home-registered if a home is here already."""
-        if cls.exists(path):
-            raise HomeError(
-                "home-registered",
-                "this machine is registered already",
-                subject=str(path),
-                hint="to join another vault, choose another home by SEED_HOME",
-            )
-
-    @classmethod
-    def create(cls, path: Path, identity: Identity, state: HomeState, network: Network | None = None) -> Self:
-        """Write a new home. Raises HomeError home-registered."""
-        cls.check_free(path)
-        write_record(path / "state.json", state)
-        if network is not None:
-            network.save(path)
-        write_record(path / "identity.json", identity)
-        return cls(path, identity, state)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -281,3 +260,30 @@ class Home:
             else f"a backup runs in the background since {moment(last.began)}: wait until `seed status` tells that it has "
             f"ended, or stop it by `kill {last.pid}`, and run the same command again; its log: {last.log}",
         )
+
+
+class NewHome:
+    """The place of a home that does not exist yet, and the clock of its machine."""
+
+    def __init__(self, path: Path, clock: Clock = SYSTEM) -> None:
+        self.path = path
+        self.clock = clock
+
+    def check_free(self) -> None:
+        """Raise HomeError home-registered if a home is here already."""
+        if Home.exists(self.path):
+            raise HomeError(
+                "home-registered",
+                "this machine is registered already",
+                subject=str(self.path),
+                hint="to join another vault, choose another home by SEED_HOME",
+            )
+
+    def create(self, identity: Identity, state: HomeState, network: Network | None = None) -> Home:
+        """Write the home. Raises HomeError home-registered."""
+        self.check_free()
+        write_record(self.path / "state.json", state)
+        if network is not None:
+            network.save(self.path)
+        write_record(self.path / "identity.json", identity)
+        return Home(self.path, identity, state, self.clock)

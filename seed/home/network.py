@@ -4,16 +4,16 @@ The home keeps it, with mode 0600.
 """
 
 import os
-import time
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from formats.documents.codec import Record, flag, member, nested, optional, text
 from formats.errors import HomeError, UsageError
 from formats.records import read_record, write_record
 from formats.store.access import Access, check_secret, signature_of
+from formats.store.clock import Clock, moment_of
 from seed.home.throttle import Pace, Throttle
 
 FILE = "network.json"
@@ -43,13 +43,13 @@ class Network(Record):
     def save(self, home: Path) -> None:
         write_record(home / FILE, self)
 
-    def access(self, home: Path, environment: Access) -> Access:
+    def access(self, home: Path, environment: Access, clock: Clock) -> Access:
         """Return the access to the vault; a secret of the `environment` goes before the kept one."""
         return replace(
             environment,
             secret=environment.secret or self.secret,
             proxy=self.proxy,
-            limiter=Pace(_Followed(home, self.throttle)) if self.throttle is not None else None,
+            limiter=Pace(_Followed(home, self.throttle, clock), clock) if self.throttle is not None else None,
         )
 
     def ends(self) -> datetime | None:
@@ -57,12 +57,12 @@ class Network(Record):
         signature = signature_of(self.secret) if self.secret else None
         return signature.ends if signature is not None else None
 
-    def warning(self) -> str:
+    def warning(self, clock: Clock) -> str:
         """Return a warning about an access that ends soon or has ended, else an empty text."""
         ends = self.ends()
         if ends is None:
             return ""
-        left = ends - datetime.now(UTC)
+        left = ends - moment_of(clock)
         if left < timedelta(0):
             said = f"the access to the vault ended on {ends:%Y-%m-%d %H:%M} UTC"
         elif left < WARN:
@@ -75,14 +75,15 @@ class Network(Record):
 class _Followed:
     """The throttle as it is kept now: a change also applies to commands that run already."""
 
-    def __init__(self, home: Path, throttle: Throttle) -> None:
+    def __init__(self, home: Path, throttle: Throttle, clock: Clock) -> None:
         self._home = home
+        self._clock = clock
         self._throttle: Throttle | None = throttle
-        self._due = time.monotonic() + FOLLOW
+        self._due = clock.elapsed() + FOLLOW
 
     def __call__(self) -> Throttle | None:
-        if time.monotonic() >= self._due:
-            self._due = time.monotonic() + FOLLOW
+        if self._clock.elapsed() >= self._due:
+            self._due = self._clock.elapsed() + FOLLOW
             with suppress(HomeError):
                 self._throttle = Network.of(self._home).throttle
         return self._throttle

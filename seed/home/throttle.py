@@ -12,6 +12,7 @@ from typing import Self
 
 from formats.documents.codec import Record, integer, many, member, optional
 from formats.errors import UsageError
+from formats.store.clock import Clock
 
 RATE_MIN, RATE_MAX = 512_000, 1_023_000_000  # bits a second, as the Azure Backup agent has them
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -83,30 +84,23 @@ class Pace:
     that the mean is met.
     """
 
-    def __init__(
-        self,
-        throttle: Callable[[], Throttle | None],
-        *,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, throttle: Callable[[], Throttle | None], clock: Clock) -> None:
         self._throttle = throttle
-        self._clock, self._monotonic, self._sleep = clock, monotonic, sleep
+        self._clock = clock
         self._lock = threading.Lock()
-        self._free = monotonic()  # when the next piece of time begins
+        self._free = clock.elapsed()  # when the next piece of time begins
 
     def take(self, count: int) -> None:
         throttle = self._throttle()
-        rate = throttle.rate(time.localtime(self._clock())) if throttle is not None else None
+        rate = throttle.rate(time.localtime(self._clock.now())) if throttle is not None else None
         with self._lock:
-            now = self._monotonic()
+            now = self._clock.elapsed()
             self._free = max(self._free, now - CATCH_UP)
             if rate is not None:
                 self._free += 8 * count / rate
             wait = self._free - now
         if wait > NAP_MIN:
-            self._sleep(wait)
+            self._clock.sleep(wait)
 
 
 def parse_rate(text: str) -> int | None:

@@ -1,11 +1,8 @@
 """Registration: from a vault credential to a home with keys, and a request that the vault side answers."""
 
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,10 +18,11 @@ from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
 from formats.monitor import Monitor
 from formats.store.access import Address
 from formats.store.address import open_store
+from formats.store.clock import SYSTEM, Clock, moment_of
 from formats.store.contract import Store
 from formats.view.view import View
 from formats.wire import Json
-from seed.home.home import Home, HomeState, Identity, Parameters
+from seed.home.home import Home, HomeState, Identity, NewHome, Parameters
 from seed.home.network import Network
 from seed.identity.join_request import ask_to_join
 
@@ -66,7 +64,7 @@ class Way:
 
 
 def register(
-    path: Path, file: CredentialFile, name: str, passphrase: str, way: Way, monitor: Monitor
+    place: NewHome, file: CredentialFile, name: str, passphrase: str, way: Way, monitor: Monitor
 ) -> Registration:
     """Make this machine's keys and home, and ask the vault to join.
 
@@ -75,13 +73,13 @@ def register(
 
     Raises VaultError credential-expired, credential-replaced, machine-name-taken, vault-foreign; HomeError.
     """
-    credential.check_time(file.leaf, datetime.now(UTC))
+    credential.check_time(file.leaf, moment_of(place.clock))
     store = _reach(way, monitor)
     if store is not None:
         check_issued(store, file.document, monitor)
         _check_name(store, file.document, name, monitor)
-    identity = make_identity(file, name, NewKeys.generate(passphrase), way.address)
-    home = Home.create(path, identity, HomeState(), way.network)
+    identity = make_identity(file, name, NewKeys.generate(passphrase), way.address, place.clock)
+    home = place.create(identity, HomeState(), way.network)
     return Registration(home, store is not None and ask_to_join(store, identity, monitor))
 
 
@@ -156,6 +154,7 @@ def make_identity(
     name: str,
     keys: NewKeys,
     address: Address,
+    clock: Clock = SYSTEM,
     *,
     replaced: tuple[MachineId, ...] = (),
 ) -> Identity:
@@ -174,7 +173,7 @@ def make_identity(
         key_id=key_id,
         proof_key=keys.master.proof.public_key().public_bytes_raw().hex(),
         nonce=os.urandom(16).hex(),
-        created=int(time.time()),
+        created=int(clock.now()),
         replaces=replaced[0] if replaced else None,
     )
     slots = Slots(

@@ -11,8 +11,6 @@ The points of the machine before are this one's history: its sequence goes on wh
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
 from formats import layout
 from formats.documents import credential, envelope
@@ -22,9 +20,10 @@ from formats.errors import FormatError, IntegrityError, PassphraseError, VaultEr
 from formats.ids import MachineId
 from formats.monitor import Finding, Monitor
 from formats.store.address import open_store
+from formats.store.clock import moment_of
 from formats.store.contract import Store
 from formats.view.view import View
-from seed.home.home import Home, HomeState
+from seed.home.home import HomeState, NewHome
 from seed.identity.join_request import ask_to_join
 from seed.identity.registration import NewKeys, Registration, Way, check_issued, make_identity
 from seed.points.layered_store import LayeredStore
@@ -41,7 +40,7 @@ class _Before:
 
 
 def replace(
-    path: Path,
+    place: NewHome,
     file: CredentialFile,
     name: str,
     way: Way,
@@ -56,7 +55,7 @@ def replace(
     vault-foreign, machine-unknown; PassphraseError passphrase-wrong, slot-missing; HomeError.
     """
     document = file.document
-    credential.check_time(file.leaf, datetime.now(UTC))
+    credential.check_time(file.leaf, moment_of(place.clock))
     store = open_store(way.address)
     check_issued(store, document, monitor)
     before = _find(store, document, name, monitor)
@@ -66,8 +65,8 @@ def replace(
     state = (
         HomeState(sequence=last.manifest.sequence, manifest=last.digest) if last is not None else HomeState()
     )
-    identity = make_identity(file, name, keys, way.address, replaced=before.machines)
-    home = Home.create(path, identity, state, way.network)
+    identity = make_identity(file, name, keys, way.address, place.clock, replaced=before.machines)
+    home = place.create(identity, state, way.network)
     return Registration(home, ask_to_join(store, identity, monitor))
 
 

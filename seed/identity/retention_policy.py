@@ -54,7 +54,7 @@ def set_policy(home: Home, rules: RetentionRules) -> Policy:
             "retention-unreadable", "by this policy no point but the last would be kept",
             hint="one rule at least must keep something, as --daily 180",
         )  # fmt: skip
-    before, identity, now = policy_of(home), home.identity, int(time.time())
+    before, identity, now = policy_of(home), home.identity, int(home.clock.now())
     policy = Policy(
         number=before.number + 1 if before is not None else 1,
         vault=identity.vault,

@@ -22,7 +22,7 @@ from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
 from formats.store.access import Address
 from formats.store.address import open_store
-from seed.home.home import Home, HomeState
+from seed.home.home import HomeState, NewHome
 from seed.identity.join_request import put_request
 from seed.identity.registration import NewKeys, make_identity
 from tests.benchmarks.measure import StepFailedError, run, scratch_folder
@@ -174,7 +174,7 @@ def _register(stage: Stage, cut: ChunkingParameters) -> None:
     master, address = MasterKey.generate(), Address(stage.at)
     keys = NewKeys(master, cut, (slot_to_json(make_slot(PASSPHRASE, master, cut)),))
     identity = make_identity(file, "benchmark", keys, address)
-    Home.create(stage.home, identity, HomeState())
+    NewHome(stage.home).create(identity, HomeState())
     put_request(open_store(address), identity)
 
 

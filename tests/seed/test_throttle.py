@@ -34,15 +34,19 @@ class Clock:
         self.passed = 0.0
         self._lock = threading.Lock()
 
+    def now(self) -> float:
+        return self.wall
+
+    def elapsed(self) -> float:
+        return self.passed
+
     def sleep(self, seconds: float) -> None:
         with self._lock:
             self.passed += seconds
             self.wall += seconds
 
     def pace(self, throttle: Throttle | None) -> Pace:
-        return Pace(
-            lambda: throttle, clock=lambda: self.wall, monotonic=lambda: self.passed, sleep=self.sleep
-        )
+        return Pace(lambda: throttle, self)
 
 
 @pytest.fixture

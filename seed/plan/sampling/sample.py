@@ -22,6 +22,7 @@ from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Finding, Monitor
+from formats.store.clock import SYSTEM, Clock
 from formats.tables.index import CONTENT
 from seed.pipeline.chunking import Cutter
 from seed.pipeline.chunks import UNNAMED
@@ -85,6 +86,7 @@ class Sample:
     level: int
     thorough: bool = False
     population: Population = field(default_factory=Population)
+    clock: Clock = SYSTEM
 
     def __post_init__(self) -> None:
         self._large = Draws(LARGE_PLACES, self.chance)
@@ -102,9 +104,9 @@ class Sample:
         """Take in the entries of a walk. Raises Interrupted."""
         met = iter(walk)
         while True:
-            began = time.perf_counter()
+            began = self.clock.elapsed()
             found = next(met, None)
-            self.population.seconds += time.perf_counter() - began
+            self.population.seconds += self.clock.elapsed() - began
             if found is None:
                 return
             if monitor.stopping():
