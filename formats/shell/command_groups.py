@@ -63,15 +63,27 @@ class ListedCommand(NamedTuple):
 
 
 class Program(Verbs):
-    """The commands of a program. Each is known only by its row in a list until it is called."""
+    """The commands of a program, in stages. Each is known only by its row in a list until it is called."""
 
     package: ClassVar[str]
-    listed: ClassVar[Sequence[ListedCommand]]
+    stages: ClassVar[Mapping[str, Sequence[ListedCommand]]]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.registered = self.commands
         self.commands = {row.name: TyperCommand(row.name, help=row.about) for row in self.listed}
+
+    @property
+    def listed(self) -> Sequence[ListedCommand]:
+        """The commands of all stages."""
+        return [row for rows in self.stages.values() for row in rows]
+
+    def format_commands(self, _: Any, formatter: Any) -> None:
+        """Write the summaries of the commands, stage by stage, each on one line."""
+        width = max(map(len, self.commands))
+        for stage, rows in self.stages.items():
+            with formatter.section(stage):
+                formatter.write_dl([(row.name.ljust(width), row.about) for row in rows])
 
     @property
     @abstractmethod

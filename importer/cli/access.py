@@ -34,9 +34,9 @@ def access_issue(
     policy: PolicyOption = "machines",
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How long it is valid.")] = 365,
 ) -> None:
-    """Issue an access that may create, read and list, and neither overwrite nor delete. It outlives the credential.
+    """Issue an access that cannot overwrite or delete.
 
-    All that is issued under one policy ends when that is revoked.
+    It may create, read and list, and it outlives the credential. It ends when its policy is revoked.
 
     Example: importer access issue --vault azblob://account/backups --out web1.access
     """
@@ -68,7 +68,9 @@ def access_revoke(
     vault: VaultOption = None,
     policy: PolicyOption = "machines",
 ) -> None:
-    """End every access that was issued under a policy. The service may take half a minute to follow.
+    """End every access that a policy issued.
+
+    The service may take half a minute to follow.
 
     Example: importer access revoke --vault azblob://account/backups
     """

@@ -11,7 +11,7 @@ from formats.errors import UsageError
 from formats.homes import check_own
 from formats.shell.command_groups import Program
 from formats.shell.console import DONE, Console, print_version
-from importer.cli.commands import COMMANDS
+from importer.cli.commands import STAGES
 
 if TYPE_CHECKING:
     from formats.store.access import Address
@@ -31,7 +31,7 @@ class ImporterVerbs(Program):
     """The commands of `importer`, and their names for the verbs of `seed`, restic and the like."""
 
     package = "importer.cli"
-    listed = COMMANDS
+    stages = STAGES
 
     instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("init", "create"), "vault create"),

@@ -99,7 +99,9 @@ def import_(
         ),
     ] = None,
 ) -> int:
-    """Import disks into a vault. No passphrase is needed; run it again at any time, in any order.
+    """Import disks into a vault.
+
+    No passphrase is needed. You can run it again at any time, with the disks in any order.
 
     Example: importer import /mnt/disk --vault /srv/vault
     """

@@ -26,7 +26,7 @@ machines_app = group(
 
 @command(machines_app, "list")
 def machines_list(console: Console, vault: VaultOption = None) -> None:
-    """List the vault's machines and the requests that wait.
+    """List the machines, and the requests that wait.
 
     Example: importer machines list --vault /srv/vault
     """
@@ -77,7 +77,9 @@ def machines_accept(
         list[Path] | None, typer.Option("--from", metavar="DISK", help="A disk that carries its request.")
     ] = None,
 ) -> None:
-    """Accept a machine by its fingerprint, from its request in the vault or on a disk.
+    """Accept a machine by its fingerprint.
+
+    Its request lies in the vault or on a disk.
 
     Example: importer machines accept 3f9a-… --vault /srv/vault --from /mnt/disk
     """
@@ -170,7 +172,9 @@ def machines_accept_loss(
     vault: VaultOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what is lost.")] = False,
 ) -> None:
-    """Accept that documents of a machine are lost. Until then nothing of this machine's is deleted: they may come back.
+    """Accept that documents of a machine are lost.
+
+    They may come back. So until you accept the loss, nothing of this machine is deleted.
 
     Example: importer machines accept-loss 3f9a-… --dry-run
     """
@@ -203,7 +207,10 @@ def machines_drop_keys(
     ],
     vault: VaultOption = None,
 ) -> None:
-    """Remove the key slots of passphrases that a machine's owner has changed or taken away. Ask him: nothing brings them back.
+    """Remove the key slots of old passphrases.
+
+    The owner of the machine has changed these passphrases, or taken them away. Ask the owner first: nothing
+    brings the slots back.
 
     Example: importer machines drop-keys 3f9a-… --vault /srv/vault
     """

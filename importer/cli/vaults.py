@@ -93,7 +93,9 @@ def vault_recreate(
     region: Annotated[str, typer.Option("--region", help="Where that is, in your words.")],
     redundancy: RedundancyChoice = None,
 ) -> None:
-    """Make a vault that was lost again, empty, from its authority: the disks written for it can be imported again.
+    """Make a lost vault again, empty.
+
+    Its authority must be in this home. The disks that were written for the vault can be imported again.
 
     Example: importer vault recreate Backups --at /srv/vault --region west-europe
     """
@@ -138,7 +140,9 @@ def vault_set_redundancy(
     redundancy: Annotated[str, typer.Argument(help="geo or local")],
     vault: VaultOption = None,
 ) -> None:
-    """Change the redundancy, as long as no machine is registered.
+    """Change the redundancy of an unused vault.
+
+    This is possible as long as no machine is registered.
 
     Example: importer vault set-redundancy local --vault /srv/vault
     """
@@ -155,7 +159,9 @@ def credentials_issue(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it; must not exist.")],
     vault: VaultOption = None,
 ) -> None:
-    """Issue a vault credential: valid for 48 hours, and it ends all earlier ones.
+    """Issue a vault credential.
+
+    It is valid for 48 hours, and it ends all earlier ones.
 
     Example: importer credentials issue --vault /srv/vault --out web1.credential
     """

@@ -15,7 +15,7 @@ from formats.errors import HomeError, PassphraseError, UsageError
 from formats.homes import check_own
 from formats.shell.command_groups import Program
 from formats.shell.console import Console, print_version, warn_if_open
-from seed.cli.commands import COMMANDS
+from seed.cli.commands import STAGES
 
 if TYPE_CHECKING:
     from formats.store.access import Access, Address
@@ -41,7 +41,7 @@ class SeedVerbs(Program):
     """The commands of `seed`, and the ones that replace the verbs of restic, borg and similar programs."""
 
     package = "seed.cli"
-    listed = COMMANDS
+    stages = STAGES
 
     instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("init", "setup", "join", "login", "enroll"), "register"),

@@ -83,7 +83,9 @@ def key_add(
     new_file: NewPassphraseOption = None,
     generate: GenerateOption = None,
 ) -> None:
-    """Add a passphrase: it opens all backups of this machine, as the others do.
+    """Add a passphrase that opens all backups.
+
+    The other passphrases of this machine stay valid.
 
     Example: seed key add --generate-passphrase second.passphrase
     """

@@ -57,7 +57,7 @@ def access_set(
         Path, typer.Argument(metavar="FILE", readable=False, help="As the operator gave it; its only line.")
     ],
 ) -> None:
-    """Take a new access to the storage account, in place of the one that there is.
+    """Replace the access to the storage account.
 
     Example: seed access set web1.access
     """
@@ -99,7 +99,9 @@ def proxy_set(
     user: ProxyUserOption = None,
     password_file: ProxyPasswordOption = None,
 ) -> None:
-    """Reach the vault through a proxy from now on. A password that is not in a file is asked for.
+    """Reach the vault through a proxy from now on.
+
+    If the password is not in a file, the command asks for it.
 
     Example: seed proxy set http://proxy:3128 --user web1
     """

@@ -55,7 +55,9 @@ def schedule_set(
     before: BeforeOption = None,
     after: AfterOption = None,
 ) -> None:
-    """Set when this machine backs up by itself: up to three times a day, or on some days of the week.
+    """Set when this machine backs up by itself.
+
+    That is up to three times a day, or on some days of the week.
 
     Times are those of the machine's clock. An option that is not given stays as it was. `seed schedule
     install` makes the system follow the schedule.
@@ -90,7 +92,7 @@ def schedule_set(
 
 @command(schedule_app, "show")
 def schedule_show(console: Console) -> None:
-    """Show when this machine backs up by itself, and whether the system's timer is installed.
+    """Show the schedule, and whether it is installed.
 
     Example: seed schedule show
     """

@@ -144,8 +144,7 @@ def helps(opened: Stage) -> dict[tuple[str, ...], Result]:
 
     def collect(words: tuple[str, ...]) -> None:
         found[words] = stage.run(*words, "--help")
-        _, _, below = found[words].stdout.partition("\nCommands:\n")
-        names = re.findall(r"^  ([a-z][a-z-]*) ", below.partition("\n\n")[0], re.MULTILINE)
+        names = re.findall(r"^  ([a-z][a-z-]*)  ", found[words].stdout, re.MULTILINE)
         in_parallel(collect, [(*words, name) for name in names])
 
     in_parallel(collect, [(program,) for program in PROGRAMS])

@@ -82,8 +82,7 @@ def walk(app, *words):
         code = app([*words[1:], "--help"], prog_name=words[0], standalone_mode=False)
     assert not code, words
     helps[" ".join(words)] = text = shown.getvalue()
-    below = text.partition("\\nCommands:\\n")[2].partition("\\n\\n")[0]
-    for name in re.findall(r"^  ([a-z][a-z-]*) ", below, re.MULTILINE):
+    for name in re.findall(r"^  ([a-z][a-z-]*)  ", text, re.MULTILINE):
         walk(app, *words, name)
 
 walk(seed, "seed")
