@@ -214,8 +214,8 @@ class NameHeldByOtherError(StoreError):
             "name-held",
             "another object holds this name",
             subject=f"{where}/{name}" if where else name,
-            hint="objects are written once, and the one that is there was left untouched: it is damaged, or somebody put it there. At the "
-            "datacenter `importer validate` takes away what is damaged and can be sent again; then run this again",
+            hint="run `importer validate` at the datacenter: it removes damaged objects that can be sent again. Then run this "
+            "again. The object was left untouched: objects are written once",
         )
         self.name = name
 

@@ -30,7 +30,7 @@ def read_record(path: Path, kind: type[R], hint: str = "bring this file back fro
             "home-damaged",
             f"the state in the home cannot be read: {error.strerror}",
             subject=str(path),
-            hint="run as the user who owns it",
+            hint="run as its owner",
         ) from error
 
 
@@ -76,5 +76,5 @@ def unwritable(path: Path, error: OSError) -> HomeError:
         code,
         f"the home cannot be written ({error.strerror})",
         subject=str(path),
-        hint="make room there, run as the user who owns it, or choose another home by SEED_HOME or IMPORTER_HOME",
+        hint="make room there, run as its owner, or choose another home by SEED_HOME or IMPORTER_HOME",
     )

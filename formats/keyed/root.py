@@ -79,7 +79,7 @@ def open_root(master: MasterKey, manifest: Manifest, where: str) -> PointRoot:
     ):
         raise IntegrityError(
             "root-differs",
-            "what the owner sealed and what the manifest says differ",
+            "the manifest differs from the values that the owner sealed",
             subject=where,
             hint="the manifest was altered after it was written; take it from another disk or the vault",
         )

@@ -129,7 +129,7 @@ def open_slot(slot: Slot, passphrase: str) -> tuple[MasterKey, ChunkingParameter
             "passphrase-wrong",
             "the passphrase does not open the key slot",
             subject=where,
-            hint="capitals and spaces count, and what was written before the passphrase was changed wants the old one",
+            hint="type it with its capitals and spaces; disks from before a change of passphrase want the old one",
         ) from None
     master, parameters = _decode_payload(payload, where)
     # The seal alone does not prove it: an attacker with two passphrases can make bytes that open under both.
@@ -138,7 +138,7 @@ def open_slot(slot: Slot, passphrase: str) -> tuple[MasterKey, ChunkingParameter
             "seal-broken",
             "the key slot holds another key than it names",
             subject=where,
-            hint="the slot was forged by someone who knows the passphrase; take one from another disk or the vault",
+            hint="take a slot from another disk or the vault: somebody with the passphrase forged this one",
         )
     return master, parameters
 

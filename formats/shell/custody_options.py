@@ -24,11 +24,13 @@ def checked(text: str | None, most: int = 100) -> str | None:
     return text
 
 
-CarrierOption = Annotated[str | None, typer.Option("--carrier", metavar="NAME", help="Who brings it.")]
+CarrierOption = Annotated[
+    str | None, typer.Option("--carrier", metavar="NAME", help="The carrier that brings it.")
+]
 TrackingOption = Annotated[
     str | None, typer.Option("--tracking", metavar="NUMBER", help="The number under which it travels.")
 ]
-NoteOption = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="What else is to be kept.")]
+NoteOption = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="A remark to keep.")]
 OnOption = Annotated[
     str | None,
     typer.Option("--on", metavar="DATE", help="When, as 2026-11-28 or 2026-11-28T14:30; else now."),

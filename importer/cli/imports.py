@@ -64,7 +64,7 @@ def inspect(
         rows.append(_show(disk, console, len(console.findings) - before, done))
     console.result({"disks": rows, "findings": console.findings_json()})
     if console.stopping():
-        console.aside("importer: stopped; what was read so far is told [interrupted]")
+        console.aside("importer: stopped; the report covers the objects read so far [interrupted]")
         return 128 + console.signal_number
     return FAILED if refused else 0
 
@@ -79,7 +79,7 @@ def import_(
         typer.Option(
             "--report",
             metavar="FILE",
-            help="Write what became of each object: as JSON, or a page for a browser where FILE ends in .html.",
+            help="Write the result of each object: as JSON, or as a page for a browser if FILE ends in .html.",
         ),
     ] = None,
     accept_revoked: Annotated[
@@ -87,7 +87,7 @@ def import_(
         typer.Option(
             "--accept-revoked",
             metavar="FINGERPRINT",
-            help="Import also what this machine wrote and never announced before it was revoked.",
+            help="Import also unannounced sets of this revoked machine.",
         ),
     ] = None,
     accept_replaced: Annotated[
@@ -95,7 +95,7 @@ def import_(
         typer.Option(
             "--accept-replaced",
             metavar="FINGERPRINT",
-            help="Import also what this machine wrote and never announced before it was replaced.",
+            help="Import also unannounced sets of this replaced machine.",
         ),
     ] = None,
 ) -> int:
@@ -305,7 +305,9 @@ def _report(result: "ImportResult", console: Console) -> dict[str, Json]:
         why = "its machine gave it up, and what recovery points have lost since may lie on it alone"
         if not result.given_up:
             why = "what recovery points have lost may lie on it"
-        console.say(f"{name}: KEEP IT: {why}; the machine's next `seed backup` takes back what has arrived")
+        console.say(
+            f"{name}: KEEP IT: {why}; the machine's next `seed backup` takes back the archives that have arrived"
+        )
     elif result.whole:
         console.say(
             f"{name}: KEEP IT for now: all of it is in the vault, but its export goes on; `importer status` says when it "

@@ -147,7 +147,7 @@ def machines_revoke(
     member = revoke(opened, known, machine, console)
     console.say(f"Machine {member.name} is revoked since {moment(member.since)} ({fingerprint(machine)}).")
     console.say(
-        "  What the vault has of it stays, and can be restored; disks of sets that it had announced still come in."
+        "  Its data in the vault stays, and can be restored; disks of sets that it had announced still come in."
     )
     console.say(
         f"  Any other disk of it only by: importer import DISK --accept-revoked {fingerprint(machine)}"
@@ -155,7 +155,7 @@ def machines_revoke(
     if isinstance(opened.store, Guarded):
         console.notice(
             "its access to the storage account goes on until it ends: if it has one of its own, end that by `importer access "
-            "revoke`; what it puts there does not count"
+            "revoke`; objects that it puts there do not count"
         )
     console.result({"machine": machine, "name": member.name, "status": member.status, "since": member.since})
 
@@ -170,7 +170,7 @@ def machines_accept_loss(
         ),
     ],
     vault: VaultOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what is lost.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the lost documents.")] = False,
 ) -> None:
     """Accept that documents of a machine are lost.
 

@@ -29,7 +29,7 @@ def prune(
     vault: VaultOption = None,
     machine: MachineOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only tell what would be done; nothing is written.")
+        bool, typer.Option("--dry-run", help="Write nothing, and tell only the result.")
     ] = False,
 ) -> int:
     """Apply retention and delete unneeded data.
@@ -99,7 +99,7 @@ def _show_points(decided: "RetentionDecision", console: Console) -> list[dict[st
 
 def _say(done: "PruneResult", console: Console, *, dry_run: bool) -> None:
     if dry_run:
-        console.say("Nothing was done: this is what a run without --dry-run would do.")
+        console.say("Nothing was done: a run without --dry-run would do this.")
     else:
         console.say(f"  deleted      {counted(done.deleted, 'object')}, {size(done.deleted_bytes)}")
     if done.rewritten:

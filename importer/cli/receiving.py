@@ -31,7 +31,7 @@ def receive(
     codes: Annotated[
         list[str],
         typer.Argument(
-            metavar="CODE", help="What the label's QR code says, or a set and a number, as 5f0c1a2b/2."
+            metavar="CODE", help="The text of the label's QR code, or a set and a number, as 5f0c1a2b/2."
         ),
     ],
     vault: VaultOption = None,

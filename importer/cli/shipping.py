@@ -33,7 +33,7 @@ def export(
     machine: MachineOption = None,
     without: Annotated[
         list[int] | None,
-        typer.Option("--without", metavar="N", help="Disk N is lost or dead: what it held is written again."),
+        typer.Option("--without", metavar="N", help="Disk N is lost or dead: its data is written again."),
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Begin a new shipment, though there is one.")
@@ -124,7 +124,7 @@ def _say(done: "ShipmentResult", point: "VaultPoint", console: Console) -> None:
             )
         if done.lost or not point.standing.complete:
             console.say(
-                "  lacking      what the vault does not have, listed: once it has it, by `seed repair` or a further disk, run the "
+                "  lacking      data that the vault lacks, listed: when `seed repair` or a further disk has brought it, run the "
                 "same command"
             )
         return

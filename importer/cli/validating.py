@@ -37,7 +37,7 @@ def validate(
     ] = None,
     set_aside: Annotated[
         bool,
-        typer.Option("--set-aside", help="Move away what is not the vault's, into its folder set-aside/."),
+        typer.Option("--set-aside", help="Move objects of others into the vault's folder set-aside/."),
     ] = False,
 ) -> int:
     """Read a whole vault, and check every byte.

@@ -76,7 +76,9 @@ def vault_create(
         f"  region       {region}, redundancy {vault.descriptor.redundancy} (fixed once a machine is registered)"
     )
     console.say(f"  authority    {vault.authority.path}")
-    console.say("               Back this file up and keep it secret: who has it speaks for the vault, and")
+    console.say(
+        "               Back this file up and keep it secret: anybody with it speaks for the vault, and"
+    )
     console.say("               without it no machine can be accepted and nothing imported.")
     console.say(f"Next: importer credentials issue --vault {vault.store.address} --out MACHINE.credential")
     console.result(_described(vault))

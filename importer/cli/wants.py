@@ -28,7 +28,7 @@ def mended(vault: "Vault", console: Console) -> "Mapping[str, Lack]":
         accept_machines(vault, console)
         return mend(vault, console)
     except (StoreError, MediaError) as error:
-        console.notice(f"what machines have sent to make damage good was not taken in: {error.what}")
+        console.notice(f"cannot take in the data that machines have sent to repair damage: {error.what}")
         return {}
 
 

@@ -102,7 +102,7 @@ def _notice(monitor: Monitor, disk: DiskKey) -> Iterator[None]:
     try:
         yield
     except OffseedError as error:
-        monitor.notice(f"what befell disk {disk.number} of set {disk.set[:8]} cannot be noted: {error.what}")
+        monitor.notice(f"cannot note the step of disk {disk.number} of set {disk.set[:8]}: {error.what}")
 
 
 def _steps(disk: DiskKey, result: ImportResult, now: int) -> list[Custody]:
@@ -172,11 +172,11 @@ def custody(
     try:
         folders = {name.split("/")[2] for name, _ in vault.store.list(f"custody/{member.machine}", passed)}
     except OffseedError as error:
-        monitor.notice(f"what befell the disks of {member.name} cannot be read: {error.what}")
+        monitor.notice(f"cannot read the history of the disks of {member.name}: {error.what}")
         return found
     for other in passed.blocking[:1]:
         monitor.notice(
-            f"what befell the disks of {member.name} cannot be read in full: a {other.kind} at {other.name}"
+            f"cannot read the history of the disks of {member.name} in full: a {other.kind} at {other.name}"
         )
     for disk in filter(None, map(folder_identity, sorted(folders))):
         key = disk_key(vault, member, *disk)
@@ -184,7 +184,7 @@ def custody(
             if steps := Chain.read(vault.store, key, monitor).steps:
                 found[disk] = steps
         except OffseedError as error:
-            monitor.notice(f"what befell disk {key.number} of set {key.set[:8]} cannot be read: {error.what}")
+            monitor.notice(f"cannot read the history of disk {key.number} of set {key.set[:8]}: {error.what}")
     return found
 
 
@@ -211,7 +211,7 @@ def find(vault: Vault, code: DiskCode, machine: str | None, monitor: Monitor) ->
         if machine not in (None, member.name):
             raise UsageError(
                 "disk-unknown", f"this is a disk of {member.name}, not of {machine}", subject=code.set[:8],
-                hint="leave --machine out: the whole code says whose disk it is",
+                hint="leave --machine out: the whole code names the machine",
             )  # fmt: skip
         return member, SetId(code.set)
     matches = {
@@ -229,7 +229,7 @@ def find(vault: Vault, code: DiskCode, machine: str | None, monitor: Monitor) ->
         owners = ", ".join(sorted({member.name for member in matches.values()}))
         raise UsageError(
             "disk-unknown", f"several disk sets begin so, of {owners}", subject=code.set,
-            hint="scan the whole code of the label, type more of the set, or say whose it is with --machine",
+            hint="scan the whole code of the label, type more of the set, or name its machine by --machine",
         )  # fmt: skip
     (((_, disk_set), member),) = matches.items()
     return member, disk_set

@@ -138,7 +138,7 @@ def _listed(store: Store) -> dict[str, int]:
     if len(listed) > LISTED_MAX:
         raise MediaError(
             "disk-crowded", f"the folder holds more than {LISTED_MAX:,} objects, and no seed has so many", subject=store.address,
-            hint="somebody has filled it up, or wrote it who is no exporter of ours; ask the sender",
+            hint="ask the sender: `seed` did not write this folder",
         )  # fmt: skip
     return listed
 

@@ -128,7 +128,7 @@ class OutboundDisk:
         if not self.store.lies_at(str(self._folder)):
             raise MediaError(
                 "disk-missing", f"disk {self.number} is no longer there", subject=str(self.path),
-                hint="attach it again and run the same command; what was written to it counts",
+                hint="attach it again and run the same command; it goes on from the written data",
             )  # fmt: skip
         try:
             new = self.store.put_new(name, data)

@@ -145,7 +145,7 @@ def _damaged(path: Path) -> HomeError:
         "home-damaged",
         "the authority's keys cannot be read",
         subject=str(path),
-        hint="bring the file back from its copy, and run as the user who owns it",
+        hint="bring the file back from its copy, and run as its owner",
     )
 
 
@@ -178,5 +178,5 @@ def _is_there(path: Path) -> bool:
             "home-damaged",
             f"the home cannot be read ({error.strerror})",
             subject=str(path),
-            hint="run as the user who owns it, or choose another home by IMPORTER_HOME",
+            hint="run as its owner, or choose another home by IMPORTER_HOME",
         ) from error

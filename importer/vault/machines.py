@@ -323,7 +323,7 @@ def _check_key(request: Request, machine: MachineId, known: dict[MachineId, Memb
             raise VaultError(
                 "key-taken", f"another machine of this vault, {other.name}, has the master key that this one names",
                 subject=fingerprint(machine),
-                hint="register with --replace to take its place; anybody else who names its key may not be let in",
+                hint="register with --replace to take its place; the vault admits no other machine with its key",
             )  # fmt: skip
 
 
@@ -345,7 +345,7 @@ def _check_replaced(
     if why:
         raise VaultError(
             "replacement-refused",
-            f"the machine whose place it would take, {fingerprint(wanted)}, {why}",
+            f"cannot take the place of {fingerprint(wanted)}: this machine {why}",
             subject=fingerprint(machine_id(bytes.fromhex(request.public_key))),
             hint="register again with --replace, under the name of the machine that is active now",
         )

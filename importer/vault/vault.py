@@ -204,7 +204,7 @@ def checked_redundancy(store: Store, wanted: str | None) -> str:
     if wanted is not None and found is not None and wanted != found:
         raise VaultError(
             "redundancy-differs", f"the storage account's redundancy is {found}, not {wanted}", subject=store.address,
-            hint=f"leave --redundancy out, or take an account whose redundancy is {wanted}",
+            hint=f"leave --redundancy out, or take an account with the redundancy {wanted}",
         )  # fmt: skip
     return wanted or found or "geo"
 
@@ -242,8 +242,8 @@ def open_vault(home: Path, address: Address, monitor: Monitor, clock: Clock = SY
         names = " and ".join(sorted(authority.name for authority, _ in ours))
         raise VaultError(
             "vault-ambiguous", f"descriptions of several vaults lie in this store, {names}", subject=store.address,
-            hint="somebody copied one in, and nothing was read: open the vault by the address at which it was created or opened "
-            "before, or have what is foreign there taken away",
+            hint="open the vault by the address at which it was created or opened before, or have the copied description "
+            "removed: nothing was read",
         )  # fmt: skip
     if not ours:
         return Vault(store, _stranger(store, address), None, clock)
@@ -338,7 +338,7 @@ def _guarded(vault: Vault) -> Guarded:
     if not isinstance(vault.store, Guarded):
         raise UsageError(
             "store-unknown", "this vault lies in a folder, and needs no access", subject=vault.store.address,
-            hint="who may use the folder is for its file system to say",
+            hint="set the permissions of the folder in its file system",
         )  # fmt: skip
     return vault.store
 

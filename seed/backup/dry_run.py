@@ -58,7 +58,7 @@ def rehearse(
         kept = None
     else:
         monitor.notice(
-            "an export of these paths was begun: what lies on its disks already is not counted off here"
+            "an export of these paths was begun: its data that already lies on disks is counted here again"
         )
     own = own_folders(home, home.identity.address) | {identity_of(target) for target in targets}
     rooms = [(target, _room(target, kept, options.use_at_most, monitor)) for target in targets]

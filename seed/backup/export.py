@@ -132,7 +132,7 @@ def _still_signed(commit: Commit) -> tuple[bytes, Manifest] | None:
     signed = signed_manifest(commit.home, commit.kept)
     if signed is None or commit.holds(signed[1]):
         return signed
-    commit.monitor.notice("the disks lost a part of what was written; the rest is written again")
+    commit.monitor.notice("the disks lost a part of the written data; it is written again")
     commit.forget(signed[0])
     return None
 
@@ -239,7 +239,7 @@ def _open_set(
         raise _unfinished(kept.state)
     if kept is not None and options.again and _goes_on(kept.state, items):
         monitor.notice(
-            f"set {kept.state.set[:8]}, which --again began, is not finished, and is gone on with; to give it up instead: "
+            f"set {kept.state.set[:8]}, which --again began, is not finished, and goes on; to give it up instead: "
             "seed set abandon"
         )
         return kept, True

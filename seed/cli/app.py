@@ -95,7 +95,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-GLOBS = "{} what matches: *.log any name, /srv/tmp a whole path, a/*.o the end of a path; ** passes /."
+GLOBS = "{} paths that match: *.log any name, /srv/tmp a whole path, a/*.o the end of a path; ** passes /."
 
 VaultOption = Annotated[
     str | None,
@@ -107,7 +107,7 @@ PassphraseFileOption = Annotated[
         "--passphrase-file",
         metavar="FILE",
         readable=False,  # reading it gives a better message
-        help="Read the passphrase from this file's first line; - is what is piped in.",
+        help="Read the passphrase from this file's first line; - reads standard input.",
     ),
 ]
 
@@ -277,13 +277,13 @@ def read_passphrase(console: Console, file: Path) -> str:
             if passphrase := lines.readline().removeprefix(BYTE_ORDER_MARK).rstrip("\r\n"):
                 return passphrase
         raise UsageError(
-            "passphrase-missing", "the first line of the passphrase file is empty", subject=str(file),
-            hint="the passphrase is its first line",
+            "passphrase-missing", "cannot read a passphrase: the first line of the file is empty", subject=str(file),
+            hint="write the passphrase on its first line",
         )  # fmt: skip
     except (OSError, UnicodeError) as error:
         raise UsageError(
             "passphrase-missing",
-            f"the passphrase file cannot be read ({getattr(error, 'strerror', 'not UTF-8')})",
+            f"cannot read the passphrase file ({getattr(error, 'strerror', 'not UTF-8')})",
             subject=str(file),
             hint="name a text file that this user can read; its first line is the passphrase",
         ) from error
@@ -296,7 +296,7 @@ def type_passphrase(prompt: str, otherwise: str) -> str:
     """
     if not sys.stdin.isatty():
         raise UsageError(
-            "passphrase-missing", "a passphrase is needed, and there is no terminal to ask at", hint=otherwise
+            "passphrase-missing", "cannot ask for a passphrase: there is no terminal", hint=otherwise
         )
     answer: str = typer.prompt(prompt, hide_input=True, err=True)
     return answer

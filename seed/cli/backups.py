@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @command(app, "backup", job=home_path)
 def backup(
     console: Console,
-    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="What to back up.")] = None,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Paths to back up.")] = None,
     vault: VaultOption = None,
     exclude: ExcludeOption = None,
     exclude_from: ExcludeFromOption = None,
@@ -37,7 +37,7 @@ def backup(
     exclude_caches: ExcludeCachesOption = False,
     ignore_inode: Annotated[
         bool,
-        typer.Option("--ignore-inode", help="For file systems whose inode numbers change by themselves."),
+        typer.Option("--ignore-inode", help="For file systems with inode numbers that change by themselves."),
     ] = False,
     once: OnceOption = False,
     before: BeforeOption = None,

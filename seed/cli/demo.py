@@ -23,7 +23,7 @@ SAMPLE = Path(os.__file__).parent  # Python's own library: a few thousand real f
 def demo(
     console: Console,
     path: Annotated[
-        Path | None, typer.Argument(metavar="PATH", help="What to back up; else a sample.")
+        Path | None, typer.Argument(metavar="PATH", help="A path to back up; else a sample.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the scratch folder behind.")] = False,
 ) -> int:

@@ -34,7 +34,7 @@ ExcludeOption = Annotated[
 ]
 ExcludeFromOption = Annotated[
     list[Path] | None,
-    typer.Option("--exclude-from", metavar="FILE", help="Leave out what its lines say, a glob each."),
+    typer.Option("--exclude-from", metavar="FILE", help="Leave out the globs in this file, one a line."),
 ]
 OneFileSystemOption = Annotated[bool, typer.Option("--one-file-system", help="Do not cross mount points.")]
 ExcludeCachesOption = Annotated[
@@ -46,7 +46,7 @@ UseAtMostOption = Annotated[
 ]
 WithoutOption = Annotated[
     list[int] | None,
-    typer.Option("--without", metavar="N", help="Give up disk N: what only it held is read again."),
+    typer.Option("--without", metavar="N", help="Give up disk N: the data that only it held is read again."),
 ]
 OnceOption = Annotated[bool, typer.Option("--once", help="Other paths than usual, this time only.")]
 LevelOption = Annotated[
@@ -57,7 +57,7 @@ LevelOption = Annotated[
 @command(app, "export", job=home_path)
 def export(
     console: Console,
-    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="What to back up.")] = None,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Paths to back up.")] = None,
     to: Annotated[
         list[Path] | None,
         typer.Option("--to", metavar="DISK", help="Where a disk is mounted; several are written at once."),
@@ -80,7 +80,7 @@ def export(
         bool, typer.Option("--offline", help="Do not ask for the vault, nor announce the set to it.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what would be read, and whether it fits; write nothing.")
+        bool, typer.Option("--dry-run", help="Count the data to read, and whether it fits; write nothing.")
     ] = False,
     before: BeforeOption = None,
     after: AfterOption = None,
@@ -228,7 +228,7 @@ def _rehearse(
 
 def notice_not_root(console: Console) -> None:
     if hasattr(os, "geteuid") and os.geteuid() != 0:
-        console.notice("not root: what this user may not read is left out, and listed")
+        console.notice("not root: files that this user may not read are left out, and listed")
 
 
 def _notice_what_matters(console: Console, to: list[Path]) -> None:
@@ -294,7 +294,7 @@ def _summarise(
     if exported.whole is not None and len(disks) > 1:
         console.say(f"  together     {percent(exported.whole)} of the files lie whole on one of the disks")
     console.say()
-    console.say("Send what was written, and this text to the datacenter:")
+    console.say("Send the disks, and this text, to the datacenter:")
     console.say(
         f"  {numbered('Disk', disks)} of set {state.set[:8]} of machine {identity.name} for vault {identity.vault_name}."
     )
@@ -349,12 +349,12 @@ def _lines(files: list[Path]) -> list[str]:
             data = file.read_bytes()
         except OSError as error:
             raise UsageError(
-                "path-not-found", f"cannot be read ({error.strerror})", subject=str(file),
+                "path-not-found", f"cannot read the file of patterns ({error.strerror})", subject=str(file),
                 hint="name a file of patterns, one a line, that this user can read",
             ) from error  # fmt: skip
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise UsageError(
-                "usage", "the file of patterns is UTF-16, and its patterns would match nothing", subject=str(file),
+                "usage", "cannot use the file of patterns: it is UTF-16", subject=str(file),
                 hint="save it as UTF-8",
             )  # fmt: skip
         text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")

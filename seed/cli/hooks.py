@@ -66,7 +66,7 @@ def between(console: Console, home: "Home", hooks: Hooks) -> Iterator[None]:
             if ended:
                 raise HomeError(
                     "hook-failed", f"the command before the backup ended with {ended}, so nothing was backed up",
-                    subject=hooks.before, hint="see what it printed; --before '' leaves it out, and for good `seed schedule set` does",
+                    subject=hooks.before, hint="read its output; --before '' leaves it out once, and `seed schedule set` for good",
                 )  # fmt: skip
         yield
         result = "done"

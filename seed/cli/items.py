@@ -41,7 +41,7 @@ def items_show(console: Console) -> None:
 @command(items_app, "set")
 def items_set(
     console: Console,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="What to back up from now on.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Paths to back up from now on.")],
     exclude: ExcludeOption = None,
     exclude_from: ExcludeFromOption = None,
     one_file_system: OneFileSystemOption = False,

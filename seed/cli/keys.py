@@ -38,7 +38,7 @@ NewPassphraseOption = Annotated[
         "--new-passphrase-file",
         metavar="FILE",
         readable=False,
-        help="Read the new passphrase from this file's first line; - is what is piped in.",
+        help="Read the new passphrase from this file's first line; - reads standard input.",
     ),
 ]
 
@@ -179,9 +179,7 @@ def _shown(slot: "KeySlot") -> str:
 def _say_old(console: Console, home: "Home") -> None:
     from formats.ids import fingerprint
 
-    console.say(
-        "  The old passphrase still opens disks that were written before, and what others may have copied."
-    )
+    console.say("  The old passphrase still opens disks that were written before, and copies in other hands.")
     console.say("  In the vault it does, until the operator runs there:")
     console.say(f"    importer machines drop-keys {fingerprint(home.identity.machine)}")
 

@@ -20,7 +20,7 @@ SIGNS = {"added": "+", "removed": "-", "content": "M", "attributes": "m"}
 @command(app, "find", only_tells=True)
 def find(
     console: Console,
-    globs: Annotated[list[str], typer.Argument(metavar="GLOB", help="What to look for, as for --exclude.")],
+    globs: Annotated[list[str], typer.Argument(metavar="GLOB", help="A glob to look for, as for --exclude.")],
     point: Annotated[
         str | None, typer.Option("--point", metavar="POINT", help="In this recovery point only.")
     ] = None,

@@ -42,12 +42,10 @@ ADVICE = {
 @command(app, "plan")
 def plan(
     console: Console,
-    paths: Annotated[
-        list[str] | None, typer.Argument(metavar="PATH", help="What would be backed up.")
-    ] = None,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Paths to back up.")] = None,
     uplink: Annotated[
         str | None,
-        typer.Option("--uplink", metavar="RATE", help="What the line to the vault can take, as 20mbit."),
+        typer.Option("--uplink", metavar="RATE", help="The speed of the line to the vault, as 20mbit."),
     ] = None,
     disk_size: Annotated[
         str | None, typer.Option("--disk-size", metavar="SIZE", help="How large the disks are, as 4TB.")
@@ -61,7 +59,7 @@ def plan(
     exclude_caches: ExcludeCachesOption = False,
     level: LevelOption = 3,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Read all large files, to see what they have in common.")
+        bool, typer.Option("--thorough", help="Read all large files, to find their common parts.")
     ] = False,
 ) -> None:
     """Estimate a seed: its size, disks and time.
@@ -107,7 +105,9 @@ def _scope(home: "Home | None", paths: list[str], without: "LeftOut") -> "Scope"
     if home is not None:
         return choose_scope(home, paths, without, once=True)
     if not paths:
-        raise UsageError("nothing-to-back-up", "no path was named", hint="name what to back up, as /srv /etc")
+        raise UsageError(
+            "nothing-to-back-up", "no path was named", hint="name the paths to back up, as /srv /etc"
+        )
     return Scope(located(paths), in_any_folder(without), once=True)
 
 
@@ -122,7 +122,7 @@ def _say(console: Console, sampled: "SampleResult", made: "Plan", courier_days: 
 
     there = sampled.population
     console.say(
-        f"What is there  {counted(there.files, 'file')}, {size(there.bytes)}; {counted(there.entries, 'entry')} in all"
+        f"There is       {counted(there.files, 'file')}, {size(there.bytes)}; {counted(there.entries, 'entry')} in all"
     )
     console.say(
         f"  duplicates   {_percent(sampled.content.duplicate)}; the rest is stored in "
@@ -156,7 +156,7 @@ def _say(console: Console, sampled: "SampleResult", made: "Plan", courier_days: 
         words = ADVICE[made.advice].format(upload=lasting(upload.of), travel=lasting(made.travel.of))
         console.say(f"Advice         {words}")
     else:
-        console.say("What the line can take, as --uplink 20mbit, makes an advice of it.")
+        console.say("Give the speed of the line, as --uplink 20mbit, to get an advice.")
 
 
 def _about(estimate: "Estimate", shown: "Callable[[float], str]") -> str:

@@ -111,7 +111,7 @@ def _some(entries: "Iterable[CatalogEntry]", below: bytes) -> "Iterator[CatalogE
             "path-not-found",
             "the recovery point holds nothing at this path",
             subject="/" + os.fsdecode(below),
-            hint="`seed ls POINT`, without a path, shows what it holds",
+            hint="run `seed ls POINT` without a path: it lists the entries",
         )
 
 

@@ -157,7 +157,9 @@ def _tell(console: Console, registered: "Registration", generate: Path | None) -
     console.say(f"Registered {identity.name} with vault {identity.vault_name}.")
     console.say(f"  fingerprint  {fingerprint(identity.machine)}")
     if identity.replaced:
-        console.say(f"  in place of  {fingerprint(identity.replaced[0])}, whose points are its own now")
+        console.say(
+            f"  in place of  {fingerprint(identity.replaced[0])}; its points belong to this machine now"
+        )
     if generate is not None:
         console.say(f"  passphrase   written to {generate}; keep that file elsewhere, nobody can recover it")
     elif identity.replaced:
@@ -204,7 +206,7 @@ def _credential_bytes(path: Path) -> bytes:
     except OSError as error:
         raise VaultError(
             "credential-unreadable",
-            f"the credential file cannot be read ({error.strerror})",
+            f"cannot read the credential file ({error.strerror})",
             subject=str(path),
             hint="copy it to a place that this user can read, and try again",
         ) from error

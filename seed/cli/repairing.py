@@ -26,7 +26,7 @@ def repair(
     ] = None,
     disks: Annotated[
         list[Path] | None,
-        typer.Option("--from", metavar="DISK", help="Take what is wanted from this disk, if it is there."),
+        typer.Option("--from", metavar="DISK", help="Take wanted data from this disk, if it is there."),
     ] = None,
     vault: VaultOption = None,
     level: LevelOption = 3,
@@ -75,7 +75,7 @@ def _summarise(console: Console, done: "RepairResult") -> None:
     if done.revised:
         console.say(f"  revised      {counted(len(done.revised), 'point')}")
     if done.lost:
-        console.say(f"  lost         of {counted(len(done.lost), 'file')} what a point held, listed")
+        console.say(f"  lost         data of {counted(len(done.lost), 'file')} of a point, listed")
     console.result(
         {
             "wanted": done.wanted,

@@ -90,7 +90,7 @@ def _summarise(
     else:
         console.say(f"  revised      {counted(len(resent.revised), 'older point')}")
     if resent.lost:
-        console.say(f"  lost         of {counted(len(resent.lost), 'file')} what older points held, listed")
+        console.say(f"  lost         data of {counted(len(resent.lost), 'file')} of older points, listed")
     if sent is not None and sent.disk_set is not None:
         console.say(f"Send {numbered('disk', sent.disks)} of set {sent.disk_set[:8]} to the datacenter.")
     console.result(

@@ -25,7 +25,7 @@ CompareOption = Annotated[
     typer.Option(
         "--compare",
         metavar="content|times",
-        help="By what a file of equal size that is there is known: its content (with --overwrite), or its time (else).",
+        help="Compare files of equal size by content (with --overwrite), or by time (else).",
     ),
 ]
 
@@ -37,12 +37,14 @@ def restore(
     target: Annotated[Path, typer.Option("--target", metavar="DIR", help="Where to; made if need be.")],
     include: OnlyOption = None,
     exclude: NotOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what differs.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace entries that differ.")] = False,
     compare: CompareOption = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read everything back afterwards, and compare.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing, and tell only the result.")
+    ] = False,
     vault: VaultOption = None,
     disks: FromOption = None,
     machine: MachineOption = None,
@@ -108,7 +110,7 @@ def _notice_missing(console: Console, opened: OpenedPoints, chosen: "Point") -> 
     for _, standing in standings(opened.union, [chosen], opened.points):
         if not standing.complete:
             console.notice(
-                f"point {chosen.manifest.point[:8]}: {standing.words()}; what lies in them is left out, and listed"
+                f"point {chosen.manifest.point[:8]}: {standing.words()}; files that need them are left out, and listed"
             )
 
 
@@ -133,15 +135,15 @@ def _comparison(compare: str | None, *, verify: bool, dry_run: bool) -> "Compare
     if compare is not None and by is None:
         raise UsageError(
             "usage",
-            "this is nothing to compare by",
+            "cannot compare files by this word",
             subject=compare,
             hint="write --compare content or --compare times",
         )
     if verify and dry_run:
         raise UsageError(
             "usage",
-            "--dry-run restores nothing that could be verified",
-            hint="use --dry-run --compare content: it reads what is there, and says what differs",
+            "cannot verify with --dry-run: it restores nothing",
+            hint="use --dry-run --compare content: it reads the files at the target, and lists those that differ",
         )
     return by
 

@@ -37,7 +37,7 @@ schedule_app = group(
 def schedule_set(
     console: Console,
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="PATH", help="What to back up from now on.")
+        list[str] | None, typer.Argument(metavar="PATH", help="Paths to back up from now on.")
     ] = None,
     daily: Annotated[
         list[str] | None, typer.Option("--daily", metavar="HH:MM", help="Every day then; up to three times.")

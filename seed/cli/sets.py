@@ -124,7 +124,7 @@ def set_labels(
         str | None, typer.Argument(metavar="SET", help="The beginning of its id; else the newest.")
     ] = None,
     contact: Annotated[
-        str | None, typer.Option("--contact", metavar="TEXT", help="Whom a finder should hand a disk to.")
+        str | None, typer.Option("--contact", metavar="TEXT", help="The address for a finder of a disk.")
     ] = None,
 ) -> None:
     """Write labels for the disks of a set, to print.
@@ -218,7 +218,7 @@ def set_abandon(
     _say_word(console, f"Set {kept.state.set[:8]} is given up", kept, address, store)
     disks = [disk.number for disk in kept.state.disks if disk.label is not None and not disk.dropped]
     if disks:
-        console.say(f"Of no use any more, and may be erased: what lies of it on {numbered('disk', disks)}.")
+        console.say(f"Its data is of no use any more, and may be erased, on {numbered('disk', disks)}.")
     console.result({"set": kept.state.set, "disks": list(disks)})
 
 

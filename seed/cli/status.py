@@ -92,7 +92,7 @@ def _say_machine(console: Console, identity: "Identity", member: "Membership | N
     if member is not None and member.status == "revoked":
         console.say(f"  REVOKED      {moment(member.since)}: the vault takes nothing more from this machine")
     for before in identity.replaced:
-        console.say(f"  in place of  {fingerprint(before)}, whose points are its own")
+        console.say(f"  in place of  {fingerprint(before)}; its points belong to this machine")
 
 
 def _say_network(console: Console, home: "Home") -> None:
@@ -124,7 +124,7 @@ def _say_doubts(console: Console, doubts: "Sequence[Doubt]") -> None:
 def _safe(rights: list[str]) -> str:
     """Return in words the power that these rights give to an attacker that takes this machine over."""
     if "delete" in rights or "write" in rights:
-        return "whoever takes this machine over CAN destroy its backups; create, read and list are enough"
+        return "an attacker on this machine CAN destroy its backups; create, read and list are enough"
     if not {"read", "list"} <= set(rights):  # the next backup shows whether it may create
         return "too few; a machine needs create, read and list"
-    return "nobody who takes this machine over can overwrite or delete its backups"
+    return "an attacker on this machine cannot overwrite or delete its backups"

@@ -145,7 +145,7 @@ def _choose(
         if [] in strange:
             raise PassphraseError(
                 "passphrase-wrong",
-                "the passphrase does not open what lies on this disk",
+                "the passphrase does not open the data on this disk",
                 subject=str(next(d[0].disk for d, ours in zip(disks, own, strict=True) if not ours)),
                 hint="it is another machine's: verify it by itself, with that machine's passphrase",
             )

@@ -55,7 +55,7 @@ def unfinished(home: Home, wanted: str | None) -> KeptSet | None:
     if kept is None or kept.state.status != "open":
         raise UsageError(
             "usage", "no export is unfinished" if wanted is None else "this export is not unfinished",
-            hint="`seed status` shows the sets; a finished one stays good",
+            hint="see `seed status` for the sets; a finished one stays good",
         )  # fmt: skip
     return kept
 
@@ -83,7 +83,7 @@ def find_lost(home: Home, wanted: str, vault: Store) -> SetId:
             if matches
             else "neither this home nor the vault knows such a set that is not finished",
             subject=wanted,
-            hint="`importer status` at the datacenter shows the sets; a set is named by the beginning of its id",
+            hint="see `importer status` at the datacenter for the sets; name one by the beginning of its id",
         )
     return matches[0]
 

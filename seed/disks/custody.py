@@ -33,10 +33,10 @@ def ship(kept: KeptSet, sendings: Sequence[CourierNote], monitor: Monitor) -> No
             "disk-unknown",
             f"set {kept.state.set[:8]} has no {numbered('disk', strange)}; it has {listed(sorted(known))}",
             subject=kept.state.set[:8],
-            hint="`seed set show` lists them",
+            hint="see `seed set show` for the disks",
         )
     if len(kept.state.sent) + len(sendings) > SENT_MAX:
-        raise UsageError("usage", "so many sendings of one set are not kept", subject=kept.state.set[:8], hint="they were noted before")  # fmt: skip
+        raise UsageError("usage", "cannot keep so many sendings of one set", subject=kept.state.set[:8], hint="they were noted before")  # fmt: skip
     for sent in sendings:
         if (why := _unready(known[sent.number])) is not None:
             monitor.notice(f"disk {sent.number} of set {kept.state.set[:8]} {why}")
@@ -121,7 +121,7 @@ def steps_of(
     try:
         return Chain.read(vault, disk_key(home, kept, number), monitor).steps
     except OffseedError as error:
-        monitor.notice(f"what befell disk {number} of set {kept.state.set[:8]} cannot be read: {error.what}")
+        monitor.notice(f"cannot read the history of disk {number} of set {kept.state.set[:8]}: {error.what}")
         return ()
 
 

@@ -234,7 +234,7 @@ def find_set(home: Home, wanted: str | None) -> KeptSet:
             "set-unknown",
             "several disk sets begin so" if matches else "this home knows no such disk set",
             subject=wanted or "",
-            hint="`seed status` shows those it knows; a set is named by the beginning of its id. What another home of this "
-            "machine wrote to disks that are lost is written anew by `seed export --again`",
+            hint="see `seed status` for its sets, and name one by the beginning of its id. If another home of this machine "
+            "wrote the disks, and they are lost, write them anew by `seed export --again`",
         )
     return matches[0]

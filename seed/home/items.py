@@ -55,8 +55,8 @@ class Scope:
                 and home.state.left_out != self.left_out
             ):
                 monitor.notice(
-                    "what is left out is remembered with the paths, for later runs too; `seed items show` tells it, and "
-                    "`seed items set` changes it"
+                    "the exclusions are remembered with the paths, for later runs too; `seed items show` lists them, and "
+                    "`seed items set` changes them"
                 )
             home.save_state(replace(home.state, items=self.items, left_out=self.left_out))
 
@@ -90,7 +90,7 @@ def _choose_items(home: Home, paths: Sequence[str], *, once: bool) -> tuple[byte
             raise UsageError(
                 "nothing-to-back-up",
                 "no path was named and none is remembered",
-                hint="name what to back up, as /srv /etc; later runs need no paths",
+                hint="name the paths to back up, as /srv /etc; later runs need no paths",
             )
         return known
     items = locate(paths)
@@ -158,9 +158,9 @@ def _not_there(item: bytes, error: OSError) -> UsageError:
         "path-not-found",
         "there is nothing at this path" if gone else f"cannot look at this path: {error.strerror}",
         subject=os.fsdecode(item),
-        hint="check the path; what is backed up is changed for good by `seed items set`, and for one run by --once"
+        hint="check the path; change the items for good by `seed items set`, or for one run by --once"
         if gone
-        else "mount what belongs there again, or ask for the right to read it",
+        else "mount its disk or share again, or ask for the right to read it",
     )
 
 
@@ -204,7 +204,7 @@ def check_targets(targets: Sequence[Path], items: Sequence[bytes]) -> None:
             if place == _place_of(item):
                 raise UsageError(
                     "target-inside-source",
-                    "the disk and what is to be backed up are the same folder",
+                    "the disk and an item to back up are the same folder",
                     subject=str(target),
                     hint="name the mount point of the disk by --to",
                 )

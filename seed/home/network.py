@@ -95,7 +95,7 @@ def read_secret(path: Path) -> str:
         data = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError) as error:
         raise UsageError(
-            "access-unreadable", f"the access file cannot be read ({getattr(error, 'strerror', None) or 'not text'})",
+            "access-unreadable", f"cannot read the access file ({getattr(error, 'strerror', None) or 'not text'})",
             subject=str(path), hint="name a text file that this user can read; the access is its only line",
         ) from error  # fmt: skip
     return check_secret(data, str(path))

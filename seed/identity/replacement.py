@@ -79,7 +79,7 @@ def _find(store: Store, document: Credential, name: str, monitor: Monitor) -> _B
     if (member := active.get(name)) is None:
         raise VaultError(
             "machine-unknown",
-            "the vault has no active machine of this name, whose place could be taken",
+            "cannot take its place: the vault has no active machine of this name",
             subject=name,
             hint=f"give its name by --name: the vault has {', '.join(sorted(active)) or 'none yet'}; a machine that was "
             "never there registers without --replace; one that still waits to be accepted is the operator's to accept first",
@@ -109,7 +109,7 @@ def _open(store: Store, member: Membership, passphrase: str, monitor: Monitor) -
     if newest_slots is None:
         raise PassphraseError(
             "slot-missing", "the vault has no key slot of this machine", subject=member.name,
-            hint="a disk of it may have one: what lies there can be restored with the passphrase; register this machine "
-            "under another name, without --replace",
+            hint="register this machine under another name, without --replace. A disk of it may have a slot: then the "
+            "passphrase can restore its data",
         )  # fmt: skip
     raise passphrase_wrong(store.address)

@@ -134,7 +134,7 @@ def _number(text: str, most: int, what: str) -> int:
 
 def _one_of(text: str, names: Sequence[str], otherwise: str, given: str) -> str:
     if text and text not in names:
-        raise _unreadable("what stands behind the @ is unknown", given, f"write one of {', '.join(names)}")
+        raise _unreadable("cannot read the text behind the @", given, f"write one of {', '.join(names)}")
     return text or otherwise
 
 

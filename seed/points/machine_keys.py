@@ -108,8 +108,8 @@ def check_active(identity: "Identity", store: Store, monitor: Monitor) -> None:
             "machine-revoked",
             f"this machine was revoked {moment(found.since)}, and the vault takes nothing more from it",
             subject=identity.name,
-            hint="what the vault had of it can still be restored; to back up again, ask the operator why, and for a credential, "
-            "and register into another home (SEED_HOME): under a new passphrase, for its old key may be known to others",
+            hint="ask the operator for the reason, and for a new credential to back up again. Then register into another home "
+            "(SEED_HOME) with a new passphrase: others may know the old key. Its data in the vault can still be restored",
         )
     if found is not None and found.status == "replaced":
         raise VaultError(
@@ -235,6 +235,6 @@ def _machines_named(union: "LayeredStore", name: str) -> set[MachineId]:
     if not found:
         raise UsageError(
             "point-unknown", "no machine of this name has points here", subject=name,
-            hint="see `seed points` for the machines whose points are here",
+            hint="see `seed points` for the machines that have points here",
         )  # fmt: skip
     return found

@@ -137,7 +137,7 @@ def _check(home: Home, disks: LostDisks, vault: Store) -> None:
         again = " ".join(f"--without {n}" for n in sorted(numbers))
         raise UsageError(
             "usage", "the export of this set is not finished", subject=state.set[:8],
-            hint=f"run it again, with {again}: what only that disk held is read again",
+            hint=f"run it again, with {again}: it reads the data again that only that disk held",
         )  # fmt: skip
     waiting = awaited(kept.document(), home.identity.came_to(vault))
     for number in sorted(numbers):
@@ -163,7 +163,7 @@ def _check_custody(home: Home, disks: LostDisks, vault: Store, monitor: Monitor)
             raise UsageError(
                 "disk-booked-in", f"disk {number} has come to the datacenter, {instant(came.at)}, and is to be imported there",
                 subject=f"{kept.state.set[:8]}/{number}",
-                hint="ask the datacenter to import it: `seed repair` then sends what came damaged. Where it cannot be read there at "
+                hint="ask the datacenter to import it: `seed repair` then replaces its damaged data. If it cannot be read there at "
                 "all, give it up by --booked-in",
             )  # fmt: skip
 

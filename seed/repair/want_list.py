@@ -60,7 +60,7 @@ def wanted_records(wants: Wants | None, union: LayeredStore) -> list[Need]:
         if not is_damage(error):
             raise
         raise VaultError(
-            "wants-damaged", f"of what the vault lacks, its list cannot be read ({error.what})", subject=error.subject,
+            "wants-damaged", f"cannot read the vault's list of lost data ({error.what})", subject=error.subject,
             hint="the datacenter's next `importer points` or `validate` puts it again; then run this again",
         ) from error  # fmt: skip
 

@@ -77,11 +77,11 @@ def target_error(error: OSError, subject: str) -> MediaError:
             "read-only" if error.errno == 30 else "disk-full",
             "the target cannot take more",
             subject=subject,
-            hint="make room, or choose another target, and run the same command again: what is there counts as done",
+            hint="make room, or choose another target, and run the same command again: restored files count as done",
         )
     return MediaError(
         "io-error",
-        f"the target cannot make durable what was written ({error.strerror})",
+        f"cannot make the written files durable at the target ({error.strerror})",
         subject=subject,
         hint="check the disk and its cable, or choose another target, and run the same command again",
     )

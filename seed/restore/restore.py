@@ -155,8 +155,8 @@ class Restore:
                 "path-not-found",
                 "the recovery point holds nothing that is asked for",
                 subject=self._selection.words(),
-                hint="`seed ls` shows what it holds. A name with an odd character, as \\n, is written $'…\\n…' in a shell; a "
-                "glob that begins with / is a whole path, any other the end of one, and * stops at /",
+                hint="see `seed ls` for its entries. In a shell, write a name with an odd character, as \\n, as $'…\\n…'. A glob that "
+                "begins with / is a whole path, any other the end of one, and * stops at /",
             )
         return chain([first], rows)
 

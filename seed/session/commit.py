@@ -311,7 +311,7 @@ def signed_manifest(home: Home, kept: KeptSet) -> tuple[bytes, Manifest] | None:
             "home-damaged",
             "the manifest of the last export cannot be read",
             subject=str(path),
-            hint="bring this file back from a copy, or begin a new set with --again; what is on the disks stays good",
+            hint="bring this file back from a copy, or begin a new set with --again; the disks stay good",
         ) from error
 
 

@@ -55,7 +55,7 @@ class ChangedError(VaultError):
             code="vault-changed",
             what=f"while this went on, the datacenter condemned what it builds upon ({archives:,} archives)",
             subject=vault,
-            hint="run the same command again: what is condemned is read and sent anew",
+            hint="run the same command again: it reads the condemned data and sends it anew",
         )
 
 
@@ -199,7 +199,7 @@ class Session:
             if gone.isdisjoint(objects) and not self._lacking(needed, waiting, gone):
                 return True
         self.monitor.notice(
-            "a point that the vault never took builds upon what is condemned or gone, and is given up"
+            "a point that the vault never took builds upon data that is condemned or gone, and is given up"
         )
         self.cache.store.delete(name)
         return False

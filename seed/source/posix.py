@@ -81,9 +81,7 @@ class Walk:
                 path = path + b"/" + part if path else part
                 found = look(handle, part, path, self._tell)
                 if found.type != FOLDER:  # it was a folder when the root was named
-                    raise NotADirectoryError(
-                        20, "it is no folder any more, and what was below it is not read"
-                    )
+                    raise NotADirectoryError(20, "it is no folder any more, and nothing below it is read")
                 if path not in self._above:
                     self._above.add(path)
                     found.above = True
@@ -180,7 +178,7 @@ class Walk:
 
     def _leave_out(self, path: bytes, why: str) -> None:
         shown = os.fsdecode(path).replace("\n", "\\n")
-        self.monitor.notice(f"left out: what lies below /{shown} ({why})")
+        self.monitor.notice(f"left out: everything below /{shown} ({why})")
 
     def _tell(self, path: bytes, error: OSError, code: str = "source-unreadable") -> None:
         detail = error.strerror or type(error).__name__

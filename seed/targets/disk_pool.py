@@ -219,7 +219,7 @@ class DiskPool:
             "disk-full",
             words,
             subject=", ".join(str(d.path) for d in self.disks),
-            hint="what is on them stays good: mount the next disk, and run the same command with its path after --to",
+            hint="mount the next disk, and run the same command with its path after --to; the full disks stay good",
         )
 
     def _serve(self, disk: DiskWriter) -> None:

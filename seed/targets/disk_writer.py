@@ -204,7 +204,7 @@ class DiskWriter:
                 "disk-missing",
                 f"disk {self.number} is no longer there",
                 subject=str(self.path),
-                hint="attach it again and run the same command; what was written to it counts",
+                hint="attach it again and run the same command; it goes on from the written data",
             )
 
     def _record(self, section: Section) -> None:

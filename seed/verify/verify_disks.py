@@ -144,7 +144,7 @@ class _Work:
                 why = error.what
         if why:
             which = f"disk {folder.number} of set {folder.set[:8]}, at {folder.disk}"
-            self.monitor.notice(f"what was read of {which} is not signed onto it: {why}")
+            self.monitor.notice(f"cannot sign the result onto {which}: {why}")
         return not why
 
     def _put(self, home: Home, read: Readback) -> None:
@@ -184,7 +184,7 @@ class _Work:
         assert home is not None
         if kept.state.status != "open" or home.state.set != folder.set:
             self.monitor.notice(
-                f"{where} is damaged, and its export has ended: what is whole can be imported all the same; to write "
+                f"{where} is damaged, and its export has ended: its whole objects can still be imported; to write "
                 "everything anew, begin another set with `seed export --again`"
             )
             return

@@ -170,7 +170,7 @@ def test_standing_access_is_issued_set_and_revoked(member: ContainerStage, sourc
     assert "sig=" not in shown.stdout + shown.stderr
     assert not member.run("seed", "access", "show").stderr
     backup(member, source)
-    assert "nobody who takes this machine over" in member.run("seed", "status").stdout
+    assert "an attacker on this machine cannot overwrite" in member.run("seed", "status").stdout
     member.run("importer", "access", "revoke", "--vault", member.at)
     ended = member.run("seed", "backup", "--json", code=1)
     refused(ended, "access-refused")

@@ -235,9 +235,9 @@ def test_where_nothing_can_be_told_the_import_goes_on(parcel: tuple[Stage, list[
     subprocess.run(["mount", "--bind", place, place], check=True)
     try:
         found = stage.run("importer", "import", *paths, "--vault", stage.at)
-        assert "cannot be noted" in found.stderr
+        assert "cannot note the step" in found.stderr
         assert found.stdout.count("it may be erased") == 3
-        assert "cannot be read" in stage.run("importer", "status", "--vault", stage.at).stderr
+        assert "cannot read the history" in stage.run("importer", "status", "--vault", stage.at).stderr
         stage.run("seed", "status")
         shipped = stage.run("seed", "set", "ship", f"{which}/1", "--json")
         assert shipped.json["told"] is False
@@ -252,7 +252,7 @@ def test_an_import_moves_away_what_keeps_it_from_telling(parcel: tuple[Stage, li
     (stage.vault / "custody").write_text("in the way")
     found = stage.run("importer", "import", *paths, "--vault", stage.at, code=3)
     assert "obstructed: custody" in found.stderr
-    assert "cannot be noted" not in found.stderr
+    assert "cannot note the step" not in found.stderr
     assert len(list((stage.vault / "custody").rglob("0*"))) > 3
 
 

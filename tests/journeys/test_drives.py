@@ -70,7 +70,7 @@ def test_a_rescue_system_without_proc_is_told_what_it_lacks(
         "unshare", "-m", "sh", "-c", 'umount -l /proc && exec "$@"', "sh", *installed(program),
     )  # fmt: skip
     told = stage.run("seed", "disks")
-    assert "what is mounted cannot be told here" in told.stderr
+    assert "cannot list mounted disks here" in told.stderr
     assert "not mounted" not in told.stdout
     rows = stage.run("seed", "disks", "--json").json
     assert not any("disk-unmounted" in row["warnings"] for row in rows)

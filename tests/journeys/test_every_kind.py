@@ -252,7 +252,7 @@ def test_what_the_kernel_makes_up_is_left_out(back: tuple[Path, float], strange:
 def test_a_kernel_file_system_that_is_named_itself_is_left_out(copy_of: Copy, opened: Stage) -> None:
     stage = copy_of(opened)
     told = stage.run("seed", "export", "/proc", "--to", stage.disk)
-    assert told.stderr.count("note: left out: what lies below /proc (kernel file system proc)") == 1
+    assert told.stderr.count("note: left out: everything below /proc (kernel file system proc)") == 1
 
 
 def test_a_folder_of_a_hundred_thousand_files_comes_back(

@@ -139,7 +139,7 @@ def test_an_export_that_is_given_up_begins_anew(
     stage.run(*words, "--to", first, "--use-at-most", "20MiB", "--again", code=4)
     going_on = stage.run(*words, "--to", first, "--use-at-most", "20MiB", "--again", code=4)
     assert "seed set abandon" in going_on.stderr
-    assert stage.run("seed", "set", "abandon").stdout.endswith("what lies of it on disk 1.\n")
+    assert stage.run("seed", "set", "abandon").stdout.endswith("may be erased, on disk 1.\n")
     assert "given up, may be erased" in stage.run("seed", "status").stdout
     refused(stage.run("seed", "set", "abandon", "--json", code=2), "usage")
     done = stage.run(*words, "--to", second, "--json").json

@@ -81,7 +81,7 @@ def test_the_passphrase_opens_everything_and_signs_nothing(
     (disk,) = done.json["disks"]
     assert (disk["certified"], disk["generation"], disk["damaged"]) == (False, 1, 0)
     assert disk["records"] > 0
-    assert "is not signed onto it" in done.stderr
+    assert "cannot sign the result onto" in done.stderr
     assert snapshot(stage.disk) == before
     wrong = room / "wrong"
     wrong.write_text("another passphrase altogether\n")

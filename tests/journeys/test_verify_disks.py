@@ -199,7 +199,7 @@ def test_a_read_only_disk_is_verified_without_a_certificate(
     result = stage.run("seed", "verify", stage.disk, "--json")
     (disk,) = result.json["disks"]
     assert (disk["certified"], disk["generation"], disk["damaged"], disk["cached"]) == (False, 1, 0, False)
-    assert "is not signed onto it" in result.stderr
+    assert "cannot sign the result onto" in result.stderr
     assert "the medium cannot be written" in result.stderr
     remount(stage, "rw")
     assert verify(stage)["disks"][0]["generation"] == 2

@@ -129,7 +129,7 @@ def test_each_exclude_that_matched_nothing_is_told_once(folder: Path) -> None:
 
 def test_an_item_that_an_exclude_matches_is_told(folder: Path) -> None:
     assert left(folder, "item")[1] == [
-        f"left out: what lies below {folder} (by an exclude, though it was named)"
+        f"left out: everything below {folder} (by an exclude, though it was named)"
     ]
 
 

@@ -23,9 +23,7 @@ JobArgument = Annotated[
 ]
 FollowOption = Annotated[
     bool,
-    typer.Option(
-        "--follow", help="Go on telling what the job does, until it ends; without JOB the one that runs."
-    ),
+    typer.Option("--follow", help="Follow the job until it ends; without JOB the running one."),
 ]
 AllOption = Annotated[
     bool, typer.Option("--all", help="All of which there are logs, not the last ones alone.")

@@ -21,7 +21,7 @@ CommandOption = Annotated[
     typer.Option(
         "--command",
         metavar="COMMAND",
-        help="Run it, by the system's shell; what happened is its input, as JSON. '' for none.",
+        help="A command for the system's shell; its input is the event as JSON. '' for none.",
     ),
 ]
 WebhookOption = Annotated[

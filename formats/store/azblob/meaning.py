@@ -81,7 +81,7 @@ def meaning(error: AzureError, subject: str, secret: str) -> StoreError | MediaE
         )  # fmt: skip
     if code in ("Md5Mismatch", "InvalidMd5", "Crc64Mismatch"):
         return MediaError(
-            "io-error", "what the service received was not what was sent", subject=subject, hint=_LATER
+            "io-error", "the service received other bytes than were sent", subject=subject, hint=_LATER
         )
     return StoreError(
         "denied", f"the storage service does not do it ({status} {code or error.reason})".rstrip(),
@@ -110,7 +110,7 @@ def _refused(error: AzureError, subject: str, secret: str, code: str) -> StoreEr
     sent = _date(error, "x-ms-date")
     if sent is not None and now is not None and abs(now - sent) > SKEW_MAX:
         return StoreError(
-            "access-refused", "the clock of this machine is wrong, and so the service refuses what it signs",
+            "access-refused", "the clock of this machine is wrong, so the service refuses its signatures",
             subject=subject,
             hint=f"here it is {sent:%Y-%m-%d %H:%M} UTC, at the service {now:%Y-%m-%d %H:%M}: set the clock right",
         )  # fmt: skip

@@ -87,7 +87,7 @@ def attached(monitor: Monitor) -> list[AttachedDevice]:
         unclear = True
         why = getattr(error, "strerror", None) or type(error).__name__
         monitor.notice(
-            f"what is mounted cannot be told here ({why}): without /proc run `mount -t proc proc /proc` first"
+            f"cannot list mounted disks here ({why}): without /proc run `mount -t proc proc /proc` first"
         )
     found = [replace(_looked_at(d), unclear=unclear) for d in _with_mounts(_devices(mounts), mounts)]
     return sorted(found, key=lambda a: (a.device.system, not a.device.removable, a.device.mounted or "~"))
