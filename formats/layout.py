@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import NoReturn
 
 from formats.ids import HexDigest, MachineId, SetId, VaultId
-from formats.wire import refuse
+from formats.untrusted import refuse
 
 NAME_MAX = 200
 COMPONENT_MAX = 80

@@ -9,7 +9,7 @@ from typing import TypeVar
 from formats.documents.codec import Record
 from formats.errors import FormatError, HomeError
 from formats.homes import make_private
-from formats.wire import decode_json, encode_json
+from formats.untrusted import decode_json, encode_json
 
 R = TypeVar("R", bound=Record)
 

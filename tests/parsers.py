@@ -25,8 +25,8 @@ from formats.store.access import Access, check_secret, proxy_url
 from formats.store.azblob.service import connect, parse_address
 from formats.tables import archive, holdings, needs, sections
 from formats.tables.index import CONTENT, decode_index
-from formats.wire import Json, decode_json, encode_json
-from seed.cli.values import parse_size
+from formats.untrusted import Json, decode_json, encode_json
+from seed.cli.notations import parse_size
 from seed.disks.drives import linux, macos, windows
 from seed.disks.drives.device import parsed
 from seed.home.home import HomeState

@@ -79,7 +79,7 @@ def test_azure_and_pyarrow_stay_in_their_rooms(module: str) -> None:
     assert (
         "pyarrow" not in names
         or module.startswith("formats.keyed.")
-        or module in ("seed.source.memory", "seed.points.parquet_export")
+        or module in ("seed.source.allocator", "seed.points.parquet_export")
     )
 
 

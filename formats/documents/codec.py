@@ -13,7 +13,7 @@ from itertools import pairwise
 from threading import RLock
 from typing import Any, ClassVar, Self, dataclass_transform
 
-from formats.wire import INTEGER_LIMIT, Json, refuse
+from formats.untrusted import INTEGER_LIMIT, Json, refuse
 
 Reader = Callable[[Json, str], Any]
 Writer = Callable[[Any], Json]

@@ -11,7 +11,7 @@ from formats.documents import credential, envelope
 from formats.documents.codec import Record, blob, member, optional, text
 from formats.documents.vault import Credential
 from formats.errors import OffseedError, VaultError
-from formats.wire import decode_json, encode_json
+from formats.untrusted import decode_json, encode_json
 
 ABOUT = "offseed vault credential: keep it secret, it registers a machine; see `expires` inside"
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from formats.documents.codec import Document, Record, blob, hexed, many, member, nested, text
 from formats.errors import IntegrityError
 from formats.ids import HexDigest, digest, hex_digest
-from formats.wire import DOCUMENT_SIZE_MAX, decode_json, encode_json, refuse
+from formats.untrusted import DOCUMENT_SIZE_MAX, decode_json, encode_json, refuse
 
 SIZE_MAX = 2 * DOCUMENT_SIZE_MAX  # the size of an envelope, which holds its payload in base64
 

@@ -16,7 +16,7 @@ from formats.documents.codec import (
     text,
 )
 from formats.ids import HexDigest, MachineId, VaultId
-from formats.wire import Json, refuse
+from formats.untrusted import Json, refuse
 
 VAULT_NAME = "[A-Za-z][A-Za-z0-9-]{1,49}"
 MACHINE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"

@@ -19,7 +19,7 @@ from blake3 import blake3
 from formats.ids import ChunkId
 from formats.keyed import parquet
 from formats.keyed.keys import MasterKey
-from formats.wire import refuse
+from formats.untrusted import refuse
 
 HEAD = struct.Struct("<8sB3xII")
 assert HEAD.size == 20

@@ -18,7 +18,7 @@ from formats.ids import ChunkId
 from formats.keyed.aead import OVERHEAD, Xaes256Gcm
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG, CONTENT
-from formats.wire import refuse
+from formats.untrusted import refuse
 
 RAW_SIZE_MAX = 16 << 20
 RAW = 0

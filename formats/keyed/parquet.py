@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from formats.wire import refuse
+from formats.untrusted import refuse
 
 _PAGE_SIZE = 64 << 20  # above any table: one page a column
 _PLAIN, _RLE, _SPLIT = 0, 3, 9

@@ -10,7 +10,7 @@ from formats.errors import IntegrityError
 from formats.ids import HexDigest, MachineId, PointId, hex_digest
 from formats.keyed.aead import Xaes256Gcm
 from formats.keyed.keys import MasterKey
-from formats.wire import Json, decode_json, encode_json
+from formats.untrusted import Json, decode_json, encode_json
 
 AAD = b"offseed root v1"
 DOUBTS_MAX = 8  # so many fit beside the pages

@@ -19,7 +19,7 @@ from formats.ids import KeyId
 from formats.keyed.aead import KEY_SIZE, OVERHEAD, Xaes256Gcm
 from formats.keyed.keys import MASTER_KEY_SIZE, MasterKey
 from formats.keyed.passphrase import normalise
-from formats.wire import Json, decode_json, encode_json, refuse
+from formats.untrusted import Json, decode_json, encode_json, refuse
 
 SALT_SIZE = 16
 COMMITMENT_SIZE = 32

@@ -20,8 +20,8 @@ from formats.store.checked import read_checked
 from formats.store.contract import Store
 from formats.tables.holdings import TABLE_SIZE_MAX, Holding, decode_table
 from formats.tables.needs import Need
+from formats.untrusted import Json
 from formats.view.view import View
-from formats.wire import Json
 from formats.words import counted, numbered
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from formats.errors import FormatError, IntegrityError, NameHeldByOtherError, No
 from formats.ids import HexDigest, MachineId, SetId, VaultId, hex_digest
 from formats.monitor import Finding, Monitor, Tally
 from formats.store.contract import Store
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, moment
 
 

@@ -31,7 +31,7 @@ from formats.shell.progress import Bar, Rate, every
 from formats.shell.streams import Output, write_error
 from formats.store.clock import SYSTEM
 from formats.store.failures import meaning
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, one_line, printable, size
 
 FINDINGS_SHOWN = 10

@@ -18,7 +18,7 @@ from mmap import mmap
 from formats.errors import IntegrityError
 from formats.ids import ArchiveName, ChunkId, Digest, KeyId, digest
 from formats.tables.index import CATALOG, CONTENT, RECORDS_MAX, ROW, IndexRow, decode_index, encode_row
-from formats.wire import refuse
+from formats.untrusted import refuse
 
 HEAD = struct.Struct("<8sB7x16s16s")
 FOOTER = struct.Struct("<32sI4x8s")

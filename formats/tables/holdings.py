@@ -12,7 +12,7 @@ from formats.ids import ArchiveName, Digest
 from formats.tables.archive import ARCHIVE_SIZE_MAX, ARCHIVE_SIZE_MIN, CLASSES
 from formats.tables.index import RECORDS_MAX
 from formats.tables.index import ROW as INDEX_ROW
-from formats.wire import refuse
+from formats.untrusted import refuse
 
 ROW = struct.Struct("<32s32sIIB3x")
 assert ROW.size == 76

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from formats.ids import ChunkId
-from formats.wire import refuse
+from formats.untrusted import refuse
 
 ROW = struct.Struct("<32s16sIIB3x")
 assert ROW.size == 60

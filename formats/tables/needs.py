@@ -17,7 +17,7 @@ from itertools import count
 
 from formats.ids import Digest, digest
 from formats.tables.holdings import ROW, Holding, decode_rows, encode_rows
-from formats.wire import refuse
+from formats.untrusted import refuse
 
 BUCKET_HEAD = struct.Struct("<8sII")
 ROOT_HEAD = struct.Struct("<8sB3xI")

@@ -15,7 +15,7 @@ from formats.tables.archive import FOOTER, HEAD, Archive, parse
 from formats.tables.holdings import Holding
 from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.index import IndexRow, decode_index
-from formats.wire import refuse
+from formats.untrusted import refuse
 
 MAGIC = b"offsIDX1"
 OBJECT_SIZE_MAX = 16 << 20

@@ -139,7 +139,7 @@ def vault_of(address: str | None, console: Console) -> "Vault":
 def signing_vault(address: str | None, console: Console) -> "Vault":
     """Return the vault of an address, able to sign. Raises HomeError authority-missing."""
     from formats.store.local import LocalStore
-    from importer.upkeep.strangers import clearing
+    from importer.upkeep.foreign_entries import clearing
 
     vault = vault_of(address, console)
     vault.authority = vault.signer(home())

@@ -10,7 +10,7 @@ from formats.ids import MachineId, fingerprint, parse_fingerprint
 from formats.monitor import Finding
 from formats.shell.console import DONE, FAILED, Console, command
 from formats.shell.user_files import check_writable
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, instant, numbered, one_line, size
 from importer.cli.app import (
     MachineOption,

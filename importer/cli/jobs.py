@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from formats.shell.completion import add_completion
 from formats.shell.console import DONE, Console, command
-from formats.shell.jobs import commands, notifying
+from formats.shell.jobs import commands, notify_commands
 from formats.shell.jobs.commands import AllOption, FollowOption, JobArgument
-from formats.shell.jobs.notifying import ProgramSide, add_notify
-from formats.wire import Json
+from formats.shell.jobs.notify_commands import ProgramSide, add_notify
+from formats.untrusted import Json
 from formats.words import counted, moment, size
 from importer.cli.app import MachineOption, VaultOption, address_of, app, vault_of
 from importer.cli.app import home as home_path
 
 if TYPE_CHECKING:
     from formats.shell.jobs.listing import JobRecord
-    from formats.shell.jobs.telling import Event, Notify
+    from formats.shell.jobs.notifications import Event, Notify
     from importer.reports.jobs import WorkDone
 
 DID = {"import": "copied", "validate": "read", "prune": "deleted", "export": "written"}
@@ -116,7 +116,7 @@ def _overdue(console: Console, home: Path, notify: "Notify") -> "list[Event]":
     The vaults are all of this home, or the one of the environment.
     """
     from formats.errors import OffseedError
-    from formats.shell.jobs.telling import Event, overdue
+    from formats.shell.jobs.notifications import Event, overdue
     from importer.vault.authority import authorities
     from importer.vault.points import arrivals
     from importer.vault.vault import open_vault
@@ -145,4 +145,4 @@ add_completion(app, "importer")
 
 def job_ended(console: Console) -> None:
     """Notify the receivers that the operator set."""
-    notifying.job_ended(SIDE, console)
+    notify_commands.job_ended(SIDE, console)

@@ -12,7 +12,7 @@ from formats.layout import numbered
 from formats.shell.command_groups import group
 from formats.shell.console import Console, command
 from formats.store.contract import Guarded, Store
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, moment
 from importer.cli.app import VaultOption, app, signing_vault, vault_of
 

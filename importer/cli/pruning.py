@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.shell.console import Console, command
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, instant, moment, size
 from importer.cli.app import (
     MachineOption,

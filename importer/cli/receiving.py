@@ -17,7 +17,7 @@ from formats.shell.custody_options import (
     parse_moment,
 )
 from formats.store.clock import SYSTEM
-from formats.wire import Json
+from formats.untrusted import Json
 from importer.cli.app import MachineOption, VaultOption, accept_machines, app, signing_vault
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ def report(
 
     Example: importer report --vault /srv/vault --out vault.html
     """
-    from formats.shell.reports.saying import write
+    from formats.shell.reports.report_output import write
     from importer.reports.overview import overview
     from importer.vault.vault import check_machine
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.shell.console import DONE, NOT_FINISHED, Console, command
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, instant, one_line, size
 from importer.cli.app import MachineOption, VaultOption, app, exit_code, home, signing_vault
 from importer.cli.wants import mended

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from formats.ids import fingerprint
 from formats.shell.console import Console, command
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import moment
 from importer.cli.app import MachineOption, VaultOption, app, vault_of
 from importer.cli.wants import mended, say_wants

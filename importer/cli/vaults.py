@@ -11,7 +11,7 @@ from formats.ids import fingerprint, machine_id
 from formats.shell.command_groups import group
 from formats.shell.console import Console, command
 from formats.shell.user_files import create_private
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import instant, moment
 from importer.cli.app import VaultOption, address_of, app, home, signing_vault, vault_of
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from formats.errors import MediaError, StoreError
 from formats.shell.console import Console
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted
 from importer.cli.app import accept_machines
 

@@ -22,9 +22,9 @@ from formats.store.failures import meaning
 from formats.store.local import LocalStore
 from formats.tables.holdings import ROWS_MAX, TABLE_SIZE_MAX, Holding, decode_table
 from formats.tables.needs import Buckets
-from formats.wire import DOCUMENT_SIZE_MAX
-from importer.intake import strays
-from importer.intake.strays import Stray
+from formats.untrusted import DOCUMENT_SIZE_MAX
+from importer.intake import misplaced_objects
+from importer.intake.misplaced_objects import Stray
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ def folders(path: Path) -> Iterator[Path]:
     check_disk(path)
     found = seed_folders(path)
     if not found:
-        yield from (moved := list(islice(strays.moved_folders(path), FOLDERS_MAX)))
+        yield from (moved := list(islice(misplaced_objects.moved_folders(path), FOLDERS_MAX)))
         if moved:
             return
         raise MediaError(
@@ -108,9 +108,9 @@ def _look(store: LocalStore, folder: Path, top: Path, monitor: Monitor) -> Disk:
     listed = _listed(store)
     closed = rules.read_inventories(_documents(store, listed, "inventories/", met), met)
     disk = Disk(folder, store, rules, label, closed, listed, {}, [], [])
-    disk.strays = strays.find(top, _missing(disk))
+    disk.strays = misplaced_objects.find(top, _missing(disk))
     disk.archives = _inventoried(disk, met)
-    disk.strays |= strays.find(top, _missing(disk))
+    disk.strays |= misplaced_objects.find(top, _missing(disk))
     manifests = layout.manifest_prefix(label.machine)
     for name, data in _documents(store, listed, manifests, met):
         disk.manifests += _believed(rules.read_manifest, data, name, met)

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from formats.shell.reports.page import page, section, table
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, size
 from importer.intake.import_result import ImportResult, ObjectOutcome
 

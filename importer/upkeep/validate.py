@@ -36,7 +36,7 @@ from formats.tables.holdings import Holding
 from formats.tables.needs import all_of
 from formats.tables.sections import Section
 from importer.intake.archive_copy import PUTS_MAX, ReadBuffer, side_by_side
-from importer.upkeep.strangers import Cleaner
+from importer.upkeep.foreign_entries import Cleaner
 from importer.vault.archives import own_index
 from importer.vault.machines import REQUEST_MAX, read_request
 from importer.vault.points import History, by_name, received_archives, stocks

@@ -19,7 +19,7 @@ from formats.documents.vault import CERTIFICATE_MAX, VAULT_NAME
 from formats.errors import FormatError, HomeError, IntegrityError
 from formats.homes import make_private
 from formats.ids import VaultId
-from formats.wire import decode_json, encode_json
+from formats.untrusted import decode_json, encode_json
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -30,7 +30,7 @@ from formats.ids import MachineId, fingerprint, hex_digest, machine_id
 from formats.monitor import Finding, Monitor, Tally
 from formats.store.clock import moment_of
 from formats.store.contract import Guarded
-from formats.wire import refuse
+from formats.untrusted import refuse
 from importer.vault.points import line_of, manifests
 from importer.vault.registers import register
 from importer.vault.vault import Vault, members, unreadable_members

@@ -32,7 +32,7 @@ from formats.store.clock import SYSTEM, Clock, moment_of
 from formats.store.contract import Guarded, Octets, Store
 from formats.view.facts import Fact, Look, Pin
 from formats.view.view import View
-from importer.vault import seen
+from importer.vault import home_memory
 from importer.vault.authority import Authority, authorities, authority_of
 
 D = TypeVar("D", bound=Document)
@@ -56,7 +56,7 @@ class Vault:
     def view(self) -> View:
         """The documents of the vault that this home believes."""
         home = self.authority.home if self.authority is not None else None
-        known = seen.load(home, self.id) if home is not None else seen.Seen()
+        known = home_memory.load(home, self.id) if home is not None else home_memory.Seen()
         return View(self.store, self.key, self.id, known.pins, since=known.since)
 
     @property
@@ -99,7 +99,7 @@ class Vault:
     def remember(self, pins: dict[str, Pin]) -> None:
         """Keep the last registers in the home. Raises HomeError."""
         assert self.authority is not None
-        seen.note(self.authority.home, self.id, self.store.address, pins)
+        home_memory.note(self.authority.home, self.id, self.store.address, pins)
         self.view.pins = pins
 
 
@@ -170,7 +170,7 @@ def recreate(
             "from its copy",
         )
     store = _empty_store(address)
-    seen.begin_anew(home, authority.vault, int(clock.now()))
+    home_memory.begin_anew(home, authority.vault, int(clock.now()))
     return _describe(store, authority, region, checked_redundancy(store, redundancy), clock)
 
 
@@ -264,10 +264,10 @@ def _described(home: Path, store: Store, monitor: Monitor) -> list[tuple[Authori
     anybody can copy it.
     """
     known = authorities(home)
-    here = [a for a in known if store.address in (a.address, *seen.load(home, a.vault).addresses)]
+    here = [a for a in known if store.address in (a.address, *home_memory.load(home, a.vault).addresses)]
     found = []
     for authority in here if len(here) == 1 else known:
-        remembered = seen.load(home, authority.vault)
+        remembered = home_memory.load(home, authority.vault)
         view = View(store, authority.public_key, authority.vault, remembered.pins, since=remembered.since)
         look = view.look("descriptor", Descriptor, authority.public_key, monitor)
         if look.facts or look.unreadable:

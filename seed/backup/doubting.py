@@ -30,7 +30,7 @@ from seed.points.layered_store import LayeredStore
 from seed.points.machine_keys import own_machines
 from seed.points.point_reader import PointReader
 from seed.points.points import Point, points
-from seed.source.rules import outermost
+from seed.source.source_rules import outermost
 
 FEW = 16  # entries; of an item with fewer, no share says anything
 RUNS, SPAN = 3, 7 * 86_400  # a doubt ends after this many runs with the same state, over this many seconds

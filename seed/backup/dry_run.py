@@ -13,7 +13,7 @@ from seed.backup.export import ExportOptions
 from seed.home.disk_sets import KeptSet, current_set
 from seed.home.home import Home
 from seed.home.items import Scope, check_targets, identity_of, own_folders
-from seed.source.amounts import to_read
+from seed.source.bytes_to_read import to_read
 from seed.source.system import Walk
 from seed.targets.disk_writer import read_journal
 

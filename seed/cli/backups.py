@@ -63,7 +63,7 @@ def backup(
     from seed.backup.backup import BackupOptions, prepare
     from seed.backup.backup import backup as run
     from seed.repair.want_list import still_wanted
-    from seed.source.memory import be_lean
+    from seed.source.allocator import be_lean
 
     if detach and not detached:
         return detach_(console, home_path())

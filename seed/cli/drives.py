@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from formats.shell.console import Console, command
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import one_line, size
 from seed.cli.app import app
 

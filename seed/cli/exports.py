@@ -17,7 +17,7 @@ from formats.store.clock import SYSTEM
 from formats.words import counted, instant, listed, numbered, percent, size
 from seed.cli.app import GLOBS, address_of, app, home_path, open_home
 from seed.cli.hooks import AfterOption, BeforeOption, Hooks, between
-from seed.cli.values import parse_size
+from seed.cli.notations import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ def export(
     """
     from seed.backup.export import ExportOptions
     from seed.home.items import choose_scope
-    from seed.source.memory import be_lean
+    from seed.source.allocator import be_lean
 
     home, disks = open_home(), to or []
     if not disks and not dry_run:

@@ -7,7 +7,7 @@ import typer
 
 from formats.shell.command_groups import group
 from formats.shell.console import Console, command
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import one_line
 from seed.cli.app import app, open_home
 from seed.cli.exports import (

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from formats.shell.completion import add_completion
 from formats.shell.console import DONE, Console, command
-from formats.shell.jobs import commands, notifying
+from formats.shell.jobs import commands, notify_commands
 from formats.shell.jobs.commands import AllOption, FollowOption, JobArgument
-from formats.shell.jobs.notifying import ProgramSide, add_notify
+from formats.shell.jobs.notify_commands import ProgramSide, add_notify
 from seed.cli.app import app, open_home
 
 if TYPE_CHECKING:
-    from formats.shell.jobs.telling import Event, Notify
+    from formats.shell.jobs.notifications import Event, Notify
 
 BACKUPS = ("backup", "export")
 
@@ -52,7 +52,7 @@ def _proxy(home: Path) -> str:
 
 def _overdue(_: Console, home: Path, notify: "Notify") -> "list[Event]":
     from formats.shell.jobs.listing import jobs as found
-    from formats.shell.jobs.telling import believed, doubt, stale
+    from formats.shell.jobs.notifications import believed, doubt, stale
     from seed.home.doubt_records import UsualItems
 
     done = found(home)
@@ -76,4 +76,4 @@ add_completion(app, "seed")
 
 def job_ended(console: Console) -> None:
     """Send the notices about an ended job."""
-    notifying.job_ended(SIDE, console)
+    notify_commands.job_ended(SIDE, console)

@@ -37,7 +37,7 @@ def find(
     """
     from formats.keyed.catalog import TYPES
     from seed.points.point_reader import PointReader
-    from seed.source.rules import Patterns
+    from seed.source.source_rules import Patterns
 
     patterns = Patterns(globs)
     opened = open_points(console, vault, disks, machine, passphrase_file)

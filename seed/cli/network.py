@@ -11,7 +11,7 @@ from formats.errors import UsageError
 from formats.shell.command_groups import group
 from formats.shell.console import Console, command, warn_if_open
 from formats.store.clock import SYSTEM
-from formats.wire import Json
+from formats.untrusted import Json
 from seed.cli.app import app, open_home, read_passphrase, type_passphrase
 
 if TYPE_CHECKING:

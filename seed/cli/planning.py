@@ -8,7 +8,7 @@ import typer
 
 from formats.errors import UsageError
 from formats.shell.console import Console, command
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, lasting, percent, size
 from seed.cli.app import app, home_if_any
 from seed.cli.exports import (
@@ -20,7 +20,7 @@ from seed.cli.exports import (
     left_out,
     notice_not_root,
 )
-from seed.cli.values import parse_size
+from seed.cli.notations import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import typer
 
 from formats.errors import UsageError
 from formats.shell.console import Console, command
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, moment, one_line, size
 from seed.cli.app import PassphraseFileOption, VaultOption, app
 from seed.cli.opening import FromOption, MachineOption, PointArgument, doubts_of, open_points, split_point

@@ -45,7 +45,7 @@ def repair(
     from seed.repair.repair import repair as run
     from seed.repair.want_list import newest_wants, read_wants
     from seed.session.session import Session
-    from seed.source.memory import be_lean
+    from seed.source.allocator import be_lean
 
     home = open_home()
     address = address_of(home, vault)

@@ -22,7 +22,7 @@ def report(
 
     Example: seed report --out report.html
     """
-    from formats.shell.reports.saying import write
+    from formats.shell.reports.report_output import write
     from seed.report import report as made
 
     check_writable(out)

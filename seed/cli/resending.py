@@ -9,7 +9,7 @@ from formats.shell.console import Console, command
 from formats.words import counted, numbered, size
 from seed.cli.app import VaultOption, address_of, app, home_path, open_home, own_vault
 from seed.cli.exports import Attending, LevelOption, notice_not_root
-from seed.cli.values import parse_disks
+from seed.cli.notations import parse_disks
 
 if TYPE_CHECKING:
     from seed.home.disk_sets import KeptSet
@@ -51,7 +51,7 @@ def resend(
     from seed.home.disk_sets import find_set
     from seed.repair.resend import LostDisks
     from seed.repair.resend import resend as run
-    from seed.source.memory import be_lean
+    from seed.source.allocator import be_lean
 
     home = open_home()
     wanted, numbers = parse_disks(disks)

@@ -7,7 +7,7 @@ import typer
 
 from formats.errors import UsageError
 from formats.shell.console import Console, command
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, moment, size
 from seed.cli.app import GLOBS, PassphraseFileOption, VaultOption, app, home_path
 from seed.cli.opening import FromOption, MachineOption, OpenedPoints, PointArgument, open_points, split_point
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from seed.points.points import Point
     from seed.restore.outcome import RestoreResult
     from seed.restore.restore import Restore
-    from seed.restore.tree.judged import Compare
+    from seed.restore.tree.name_state import Compare
 
 OnlyOption = Annotated[list[str] | None, typer.Option("--include", metavar="GLOB", help=GLOBS.format("Only"))]
 NotOption = Annotated[list[str] | None, typer.Option("--exclude", metavar="GLOB", help=GLOBS.format("Not"))]
@@ -62,7 +62,7 @@ def restore(
     from seed.points.selection import Selection
     from seed.restore.restore import Restore
     from seed.restore.tree.system import TreeWriter
-    from seed.source.rules import Patterns
+    from seed.source.source_rules import Patterns
 
     by = _comparison(compare, verify=verify, dry_run=dry_run)
     wanted, below = split_point(point)

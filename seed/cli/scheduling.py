@@ -20,7 +20,7 @@ from seed.cli.app import app, is_usual_home, open_home, started_by
 from seed.cli.hooks import AfterOption, BeforeOption, Hooks, between
 
 if TYPE_CHECKING:
-    from formats.wire import Json
+    from formats.untrusted import Json
     from seed.home.home import Home
     from seed.home.schedule import Schedule
     from seed.home.timers import TimerJob

@@ -20,10 +20,10 @@ from formats.shell.custody_options import (
     parse_moment,
 )
 from formats.store.failures import told as told_of
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, moment, numbered, size
 from seed.cli.app import VaultOption, app, open_home, vault_of
-from seed.cli.values import parse_disks
+from seed.cli.notations import parse_disks
 
 if TYPE_CHECKING:
     from formats.store.contract import Store

@@ -8,7 +8,7 @@ from formats.ids import fingerprint
 from formats.shell.console import Console, command
 from formats.store.access import without_password
 from formats.store.contract import Guarded
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, moment, one_line
 from seed.cli.app import VaultOption, app, open_home, vault_of
 from seed.cli.sets import show_set

@@ -7,7 +7,7 @@ import typer
 
 from formats.errors import PassphraseError, UsageError, each, together
 from formats.shell.console import FAILED, Console, command
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, size
 from seed.cli.app import (
     PassphraseFileOption,

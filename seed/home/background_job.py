@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from formats.documents.codec import Record, blob, integer, member, optional
 from formats.records import read_record, unwritable, write_record
 from formats.store.clock import Clock
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import moment
 
 LOGS_MAX = 10

@@ -11,7 +11,7 @@ from formats.errors import FormatError, HomeError
 from formats.ids import PointId
 from formats.keyed.root import Doubt
 from formats.records import read_record, write_record
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, one_line, size
 from seed.home.home import ITEM, ITEMS_MAX, Home
 

@@ -13,7 +13,7 @@ from formats.words import size
 from seed.home.home import ITEMS_MAX, Home, LeftOut
 from seed.source.excludes import anchored, resolved
 from seed.source.links import real_place
-from seed.source.rules import Patterns, SourceRules
+from seed.source.source_rules import Patterns, SourceRules
 
 HOME_ROOM_BASE = 32 << 20  # bytes; each MiB of data needs `HOME_ROOM_MIB` more, for the rows of its chunks
 HOME_ROOM_MIB = 200

@@ -21,7 +21,7 @@ from formats.errors import PassphraseError, UsageError
 from formats.keyed.passphrase import check
 from formats.keyed.slots import make_slot, slot_from_json, slot_to_json
 from formats.store.contract import Store
-from formats.wire import Json
+from formats.untrusted import Json
 from seed.home.home import Home
 from seed.identity.join_request import put_request
 from seed.points.machine_keys import opened_by, passphrase_wrong

@@ -20,8 +20,8 @@ from formats.store.access import Address
 from formats.store.address import open_store
 from formats.store.clock import SYSTEM, Clock, moment_of
 from formats.store.contract import Store
+from formats.untrusted import Json
 from formats.view.view import View
-from formats.wire import Json
 from seed.home.home import Home, HomeState, Identity, NewHome, Parameters
 from seed.home.network import Network
 from seed.identity.join_request import ask_to_join

@@ -9,7 +9,7 @@ from seed.pipeline.chunks import Sealed
 from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.remembered_contents import RememberedContents
 from seed.pipeline.small_file_table import SmallFiles
-from seed.pipeline.verdict import ReadBatch, Verdict
+from seed.pipeline.small_file_verdict import ReadBatch, Verdict
 
 
 class ContentIndex:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from seed.pipeline.chunks import PendingChunk, Sealed
 from seed.pipeline.row import PlacedEntry
+from seed.pipeline.small_file_verdict import ReadBatch, Verdict
 from seed.pipeline.small_file_worker import AHEAD, Worker
-from seed.pipeline.verdict import ReadBatch, Verdict
 from seed.source.system import BatchResult, Wanted
 
 BATCH_FILES = 1024

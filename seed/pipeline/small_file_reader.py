@@ -8,8 +8,8 @@ from seed.pipeline.delivery import Delivery
 from seed.pipeline.missed_files import MissedFiles
 from seed.pipeline.row import PlacedEntry
 from seed.pipeline.small_file_batches import Answer, SmallFileBatches
+from seed.pipeline.small_file_verdict import ReadBatch
 from seed.pipeline.source_report import SourceReport
-from seed.pipeline.verdict import ReadBatch
 from seed.source.system import Odd, wanted
 
 

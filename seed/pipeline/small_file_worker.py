@@ -29,7 +29,7 @@ from formats.ids import ChunkId
 from formats.keyed.chunk import RECORD_OVERHEAD, ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CONTENT, record_digest
-from seed.pipeline.verdict import LAY_NEXT
+from seed.pipeline.small_file_verdict import LAY_NEXT
 from seed.source.system import BatchResult, FolderOpener, Wanted, read_batch
 
 AHEAD = 3  # batches that a worker receives before the asker decides about the first of them

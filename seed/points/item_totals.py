@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from formats.keyed.catalog import FOLDER, CatalogEntry, sort_key
 from seed.home.doubt_records import MOUNTS_MAX, ItemCount
 from seed.home.home import LeftOut
-from seed.source.rules import CACHE_TAG, Patterns, outermost
+from seed.source.source_rules import CACHE_TAG, Patterns, outermost
 
 UNKNOWN = -1  # the device of a path without a row
 

@@ -21,8 +21,8 @@ from formats.keyed.slots import ChunkingParameters, Slot, open_slot, slot_from_j
 from formats.monitor import Monitor, Tally, damage_told
 from formats.rules.retention import read_kept
 from formats.store.contract import Store
+from formats.untrusted import Json
 from formats.view.view import View
-from formats.wire import Json
 from formats.words import counted as counted_words
 from formats.words import moment
 from seed.points.slot_search import find_slots

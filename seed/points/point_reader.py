@@ -40,7 +40,7 @@ from formats.tables.index import CATALOG
 from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.needs import Need
 from formats.tables.sections import Section, decode_object
-from formats.wire import refuse
+from formats.untrusted import refuse
 from seed.points.layered_store import LayeredStore
 from seed.points.points import Point, needed_of
 from seed.tables.record_table import Places, RecordPlace

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from formats.keyed.catalog import FOLDER, CatalogEntry
-from seed.source.rules import Patterns
+from seed.source.source_rules import Patterns
 
 
 @dataclass(frozen=True)

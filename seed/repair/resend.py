@@ -43,8 +43,8 @@ from seed.points.machine_keys import check_active
 from seed.points.points import needed_of
 from seed.revision.point_revisions import Revision, unmet
 from seed.revision.recovered_files import TakenBack, take_back
+from seed.session.awaited_archives import given_up
 from seed.session.previous_points import PreviousPoints
-from seed.session.promised import given_up
 from seed.session.reuse import is_whole
 from seed.session.session import Session
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from formats.ids import ChunkId
 from formats.keyed.catalog import CatalogEntry
-from formats.wire import refuse
-from seed.restore.tree.judged import Mark
+from formats.untrusted import refuse
+from seed.restore.tree.name_state import Mark
 from seed.restore.tree.new_file import NewFile
 
 

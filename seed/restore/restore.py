@@ -21,7 +21,7 @@ from seed.restore.content_match import RestoreCheck, Verification, settled
 from seed.restore.file_pieces import File
 from seed.restore.outcome import IN_THE_WAY, RestoreCounts, RestoreResult, target_error
 from seed.restore.parallel import FileShares
-from seed.restore.tree.judged import ABSENT, NameState
+from seed.restore.tree.name_state import ABSENT, NameState
 from seed.restore.tree.system import TreeWriter
 
 WINDOW_ROWS = 20_000

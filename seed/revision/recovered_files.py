@@ -19,15 +19,15 @@ from formats.records import read_record, write_record
 from formats.tables.archive import CONTENT_CLASS
 from formats.tables.needs import Buckets, Need
 from formats.tables.sections import Section
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted
 from seed.home.home import Home
 from seed.points.machine_keys import own_machines
 from seed.points.point_reader import PointReader
 from seed.points.points import Point, needed_of, revisions
 from seed.revision.point_revisions import Revision
+from seed.session.awaited_archives import promised
 from seed.session.further_archives import NOTHING_FURTHER
-from seed.session.promised import promised
 from seed.session.reuse import SAMPLE_REBUILT, untrue
 from seed.session.session import Session
 

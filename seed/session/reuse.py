@@ -26,8 +26,8 @@ from seed.home.broken_records import found_broken
 from seed.points.layered_store import LayeredStore
 from seed.points.point_reader import PointReader
 from seed.points.points import Point
+from seed.session.awaited_archives import given_up, in_post, promised
 from seed.session.further_archives import Cached, FurtherArchives
-from seed.session.promised import given_up, in_post, promised
 from seed.session.reusable import Reusable
 from seed.session.session import Session
 

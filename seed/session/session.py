@@ -37,9 +37,9 @@ from seed.points import previous_rows as basis
 from seed.points.layered_store import LayeredStore, believed
 from seed.points.machine_keys import check_active, own_machines
 from seed.points.points import Point, points
+from seed.session.awaited_archives import promised
 from seed.session.commit import settle_sequence
 from seed.session.new_manifest import Description
-from seed.session.promised import promised
 from seed.targets.cache_trim import needed_in, trim
 from seed.targets.disk_pool import MetadataCache
 from seed.targets.vault_upload import Uplink

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from formats.ids import content_id
 from formats.keyed.catalog import Looked
 from seed.source.clocks import changed_ns
-from seed.source.quiet import open_quietly
+from seed.source.quiet_open import open_quietly
 from seed.source.xattrs import read as xattrs_of
 
 # A file as the walk met it: path, size, mtime and ctime (each in seconds and further nanoseconds), device, inode.

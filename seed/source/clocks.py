@@ -13,7 +13,7 @@ import os
 
 from formats.keyed.catalog import Looked
 from formats.store.clock import SYSTEM, Clock
-from seed.source.rules import mounted_kinds
+from seed.source.source_rules import mounted_kinds
 
 LATE = 50_000_000  # nanoseconds: five jiffies of the slowest kernel
 COARSE = 2 * 10**9

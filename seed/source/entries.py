@@ -17,7 +17,7 @@ import pwd  # noqa: E402
 
 from seed.source.batch import FILE_FLAGS, FolderOpener  # noqa: E402
 from seed.source.clocks import changed_ns  # noqa: E402
-from seed.source.quiet import open_quietly  # noqa: E402
+from seed.source.quiet_open import open_quietly  # noqa: E402
 
 
 class ErrorReporter(Protocol):

@@ -13,13 +13,13 @@ from itertools import chain
 from formats.keyed.catalog import FOLDER, PATH_MAX
 from formats.monitor import Finding, Monitor
 from seed.source.links import leading
-from seed.source.rules import CACHE_TAG, SourceRules, kernel_devices, outermost, tags_a_cache
+from seed.source.source_rules import CACHE_TAG, SourceRules, kernel_devices, outermost, tags_a_cache
 
 assert sys.platform != "win32"
 from seed.source.batch import FOLDER_FLAGS, PASSING_FLAGS  # noqa: E402
 from seed.source.entries import FoundEntry, look  # noqa: E402
-from seed.source.levels import Level, Levels  # noqa: E402
-from seed.source.quiet import open_quietly  # noqa: E402
+from seed.source.folder_stack import Level, Levels  # noqa: E402
+from seed.source.quiet_open import open_quietly  # noqa: E402
 
 EXTENTS_MAX = 100_000
 UNMET_SHOWN = 10

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from formats.store.clock import SYSTEM, Clock
-from seed.source.quiet import open_quietly
-from seed.source.rules import CACHE_TAG, SourceRules, kernel_devices, outermost, tags_a_cache
+from seed.source.quiet_open import open_quietly
+from seed.source.source_rules import CACHE_TAG, SourceRules, kernel_devices, outermost, tags_a_cache
 
 _FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 SEEN_EVERY = 0.5  # seconds

@@ -10,7 +10,7 @@ from formats.errors import UsageError
 from formats.keyed.catalog import CatalogEntry, Looked
 from formats.monitor import Monitor
 from seed.source.batch import BatchResult, Wanted
-from seed.source.rules import SourceRules
+from seed.source.source_rules import SourceRules
 
 
 def unsupported() -> UsageError:

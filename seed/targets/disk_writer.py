@@ -24,7 +24,7 @@ from formats.tables.archive import Archive
 from formats.tables.sections import Section
 from seed.home.disk_sets import DiskState, KeptSet
 from seed.home.home import Home
-from seed.source.rules import mounted_kinds
+from seed.source.source_rules import mounted_kinds
 from seed.tables.archive_indexes import read_section, read_sections
 
 ROOM_MIN = 1 << 20  # with less, a disk is full

@@ -25,7 +25,7 @@ from formats.tables.index import CONTENT, record_digest
 from seed.pipeline.chunking import Cutter
 from seed.pipeline.known_chunks import KnownChunks
 from seed.pipeline.small_file_worker import Bundler, space_for
-from seed.source.rules import SourceRules
+from seed.source.source_rules import SourceRules
 
 assert sys.platform != "win32"
 from seed.source.system import Walk, read_into, wanted  # noqa: E402

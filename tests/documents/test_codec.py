@@ -25,7 +25,7 @@ from formats.documents.codec import (
     text,
 )
 from formats.errors import FormatError
-from formats.wire import INTEGER_LIMIT, Json, decode_json, encode_json
+from formats.untrusted import INTEGER_LIMIT, Json, decode_json, encode_json
 from tests.effort import examples
 from tests.formats.test_wire import values
 from tests.tables.flaws import outcome

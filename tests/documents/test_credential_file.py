@@ -17,7 +17,7 @@ from formats.documents.credential_file import CredentialFile
 from formats.documents.vault import Credential
 from formats.errors import VaultError
 from formats.ids import VaultId
-from formats.wire import Json, decode_json, encode_json
+from formats.untrusted import Json, decode_json, encode_json
 from tests.tables.flaws import outcome
 from tests.vectors.documents import (
     AUTHORITY_KEY,

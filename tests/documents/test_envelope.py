@@ -18,7 +18,7 @@ from formats.documents.envelope import SIZE_MAX, Envelope, Signature, key_name, 
 from formats.documents.vault import Request
 from formats.errors import FormatError, IntegrityError, OffseedError
 from formats.ids import hex_digest
-from formats.wire import DOCUMENT_SIZE_MAX, Json, encode_json
+from formats.untrusted import DOCUMENT_SIZE_MAX, Json, encode_json
 from tests.tables.flaws import Outcome, flips, outcome
 from tests.vectors.documents import (
     AUTHORITY_KEY,

@@ -9,7 +9,7 @@ from formats.documents.envelope import Envelope, Signature, is_weak, key_name, p
 from formats.documents.vault import Slots
 from formats.errors import IntegrityError
 from formats.ids import MachineId, VaultId
-from formats.wire import encode_json
+from formats.untrusted import encode_json
 
 Point = tuple[int, int]
 

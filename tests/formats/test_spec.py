@@ -21,7 +21,7 @@ from formats.documents.codec import Document, Record
 from formats.errors import CODES, FormatError
 from formats.keyed import catalog, keys
 from formats.layout import PREFIXES
-from formats.wire import Json
+from formats.untrusted import Json
 
 ROOT = Path(__file__).parents[2]
 SPEC = (ROOT / "formats" / "SPEC.md").read_text("utf-8")

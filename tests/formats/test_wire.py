@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.errors import FormatError
-from formats.wire import DOCUMENT_DEPTH_MAX, DOCUMENT_SIZE_MAX, INTEGER_LIMIT, Json, decode_json, encode_json
+from formats.untrusted import (
+    DOCUMENT_DEPTH_MAX,
+    DOCUMENT_SIZE_MAX,
+    INTEGER_LIMIT,
+    Json,
+    decode_json,
+    encode_json,
+)
 from tests.tables.flaws import outcome
 
 REFUSED = (FormatError, "DOC-1")

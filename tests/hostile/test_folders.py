@@ -9,7 +9,7 @@ import pytest
 
 from formats import layout
 from formats.ids import SetId, hex_digest
-from importer.intake import strays
+from importer.intake import misplaced_objects
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, below, prepared, refused
 
@@ -87,9 +87,9 @@ def test_what_has_moved_is_read_through_no_link(tmp_path: Path) -> None:
     (outside / "secret").write_bytes(data)
     (top / "link").symlink_to(outside)
     (top / "lost+found/link").symlink_to(outside / "secret")
-    assert strays.find(top, missing) == {}
+    assert misplaced_objects.find(top, missing) == {}
     (top / "lost+found/secret").write_bytes(data)
-    (stray,) = strays.find(top, missing).values()
+    (stray,) = misplaced_objects.find(top, missing).values()
     assert stray.read() == data
     shutil.rmtree(top / "lost+found")
     (top / "lost+found").symlink_to(outside)

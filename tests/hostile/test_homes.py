@@ -11,7 +11,7 @@ import pytest
 
 from formats.homes import check_own, make_private
 from formats.records import write_private
-from formats.shell.jobs.telling import Notify
+from formats.shell.jobs.notifications import Notify
 from seed.home.schedule import Schedule
 from tests.journeys.stage import NOBODY, Copy, Stage, prepared, refused
 

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from formats.shell.jobs import telling
-from formats.shell.jobs.telling import Event, Notify, tell
+from formats.shell.jobs import notifications
+from formats.shell.jobs.notifications import Event, Notify, tell
 
 assert sys.platform != "win32"
 
@@ -106,7 +106,7 @@ def test_a_certificate_of_nobody_known_is_refused(tmp_path: Path) -> None:
 
 def test_an_answer_without_end_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then keeps each read within its time."""
-    monkeypatch.setattr(telling, "PATIENCE", 1.0)
+    monkeypatch.setattr(notifications, "PATIENCE", 1.0)
     with serving(Answering(drip=(over := threading.Event()))) as hook:
         began = time.monotonic()
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from formats.wire import decode_json
+from formats.untrusted import decode_json
 from tests.journeys import trees
 from tests.journeys.stage import PASSPHRASE, Copy, Stage, below
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from formats.documents import credential_file, envelope
 from formats.documents.credential import issue_leaf
 from formats.documents.vault import Credential
-from formats.wire import encode_json
+from formats.untrusted import encode_json
 from importer.vault.authority import authorities
 from tests.journeys import moments, trees
 from tests.journeys.stage import (

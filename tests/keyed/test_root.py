@@ -14,7 +14,7 @@ from formats.ids import HexDigest, MachineId, PointId
 from formats.keyed.aead import Xaes256Gcm
 from formats.keyed.keys import MasterKey
 from formats.keyed.root import AAD, PointRoot, clear_digest, open_root, seal_root
-from formats.wire import Json, encode_json
+from formats.untrusted import Json, encode_json
 from tests.tables.flaws import Outcome, flips, outcome
 from tests.vectors.documents import MANIFEST, root_of, with_root
 from tests.vectors.generate import DATA

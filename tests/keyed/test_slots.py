@@ -22,7 +22,7 @@ from formats.keyed.slots import (
     slot_from_json,
     slot_to_json,
 )
-from formats.wire import Json, encode_json
+from formats.untrusted import Json, encode_json
 from tests.effort import examples
 from tests.vectors.generate import DATA
 from tests.vectors.keyed import LOW_COST, MASTER, PASSPHRASE

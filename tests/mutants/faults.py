@@ -148,7 +148,7 @@ FAULTS = (
     # The server.
     Fault(
         name="exclude-matches-name-ends",
-        file="seed/source/rules.py",
+        file="seed/source/source_rules.py",
         line='        return body if pattern.startswith("/") else f".*/{body}"',
         changed='        return body if pattern.startswith("/") else f".*{body}"',
         breaks="`--exclude a/b` leaves out whole names only: `xa/b` stays in the backup.",

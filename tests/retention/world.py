@@ -31,7 +31,7 @@ from seed.points.points import points as readable
 from seed.points.selection import Selection
 from seed.restore.restore import Restore
 from seed.restore.tree.system import TreeWriter
-from seed.source.rules import Patterns
+from seed.source.source_rules import Patterns
 from tests.journeys.stage import Stage
 
 HOUR = 3600

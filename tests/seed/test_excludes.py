@@ -13,7 +13,7 @@ from formats.monitor import Tally
 from seed.home.home import LeftOut
 from seed.home.items import Scope, in_any_folder
 from seed.source.excludes import escaped
-from seed.source.rules import Patterns
+from seed.source.source_rules import Patterns
 from seed.source.system import Walk
 
 if sys.platform == "win32":

@@ -12,7 +12,7 @@ import pytest
 from formats.errors import UsageError
 from formats.monitor import Tally
 from seed.home.items import check_any_there, check_targets, check_there, out_of_reach
-from seed.source.rules import SourceRules
+from seed.source.source_rules import SourceRules
 from seed.source.system import Walk
 from tests.facilities import LoopDisk
 

@@ -9,7 +9,7 @@ import pytest
 
 from formats.monitor import Tally
 from seed.source.links import LINKS_MAX, led_to, real_place
-from seed.source.rules import Patterns, SourceRules
+from seed.source.source_rules import Patterns, SourceRules
 from seed.source.system import Walk
 
 if sys.platform == "win32":

@@ -15,7 +15,7 @@ if sys.platform == "win32":
 assert sys.platform != "win32"
 
 from seed.restore.tree import naming  # noqa: E402
-from seed.restore.tree.judged import mark_of  # noqa: E402
+from seed.restore.tree.name_state import mark_of  # noqa: E402
 
 WAYS = ["rename", "link", "look"]
 

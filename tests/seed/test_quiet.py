@@ -18,9 +18,9 @@ from formats.keyed.slots import ChunkingParameters  # noqa: E402
 from formats.monitor import Tally  # noqa: E402
 from seed.plan.sampling.sample import Sample  # noqa: E402
 from seed.source.batch import FolderOpener, read_batch, wanted  # noqa: E402
-from seed.source.quiet import open_quietly  # noqa: E402
-from seed.source.rules import CACHE_TAG_SIGNATURE, SourceRules  # noqa: E402
+from seed.source.quiet_open import open_quietly  # noqa: E402
 from seed.source.scan import measure  # noqa: E402
+from seed.source.source_rules import CACHE_TAG_SIGNATURE, SourceRules  # noqa: E402
 from seed.source.system import Walk  # noqa: E402
 
 LONG_AGO = 10**18

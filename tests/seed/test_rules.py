@@ -7,7 +7,7 @@ import pytest
 
 from formats.keyed.catalog import sort_key
 from formats.monitor import Tally
-from seed.source.rules import CACHE_TAG_SIGNATURE, Patterns, SourceRules, outermost
+from seed.source.source_rules import CACHE_TAG_SIGNATURE, Patterns, SourceRules, outermost
 from seed.source.system import Walk
 
 MATCHES = [

@@ -17,11 +17,11 @@ from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Tally
 from formats.tables.index import CONTENT
 from seed.plan.estimate import DAY, Estimate, advised, disks_of, plan, preparing, seed_size
-from seed.plan.sampling.alike import ALIKE_MAX, Alike
 from seed.plan.sampling.draws import Draws
+from seed.plan.sampling.duplicates import ALIKE_MAX, Alike
 from seed.plan.sampling.sample import PLACE_FILES, Population, Sample, SampleResult
 from seed.plan.sampling.share import Share, Stratum, together
-from seed.source.rules import SourceRules
+from seed.source.source_rules import SourceRules
 from seed.source.system import Walk
 from tests.effort import examples
 

@@ -10,8 +10,8 @@ import pytest
 from formats.keyed.catalog import FILE
 from formats.monitor import Tally
 from seed.source import scan
-from seed.source.rules import CACHE_TAG_SIGNATURE, Patterns, SourceRules
 from seed.source.scan import measure
+from seed.source.source_rules import CACHE_TAG_SIGNATURE, Patterns, SourceRules
 from seed.source.system import Walk
 
 KIB = 1 << 10

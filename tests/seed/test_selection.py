@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from formats.keyed.catalog import FILE, FOLDER, CatalogEntry, sort_key
 from seed.points.selection import Selection
-from seed.source.rules import Patterns
+from seed.source.source_rules import Patterns
 
 NAMES = st.sampled_from([b"a", b"b", b"c.py"])
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map(b"/".join)

@@ -24,8 +24,8 @@ from formats.tables.index import CONTENT, record_digest
 from seed.pipeline.chunks import PendingChunk, Sealed
 from seed.pipeline.row import PlacedEntry
 from seed.pipeline.small_file_batches import Answer, SmallFileBatches
+from seed.pipeline.small_file_verdict import ReadBatch, Verdict
 from seed.pipeline.small_file_worker import InlineWorker, Worker, small_file_workers
-from seed.pipeline.verdict import ReadBatch, Verdict
 from seed.source.system import Wanted
 from tests.effort import examples
 

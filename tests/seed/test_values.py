@@ -3,7 +3,7 @@
 import pytest
 
 from formats.errors import UsageError
-from seed.cli.values import parse_size
+from seed.cli.notations import parse_size
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 
 from formats.keyed.catalog import FILE, FOLDER, PATH_MAX, sort_key
 from formats.monitor import Tally
-from seed.source import levels, posix
-from seed.source.rules import SourceRules
+from seed.source import folder_stack, posix
+from seed.source.source_rules import SourceRules
 from seed.source.system import FoundEntry, Walk, data_extents, read_into
 
 if sys.platform != "linux":
@@ -154,7 +154,7 @@ def deep(tree: Path, depth: int) -> None:
 
 
 def test_a_tree_deeper_than_handles_may_be_held(tmp_path: Path) -> None:
-    depth = 5 * levels.OPEN_MAX
+    depth = 5 * folder_stack.OPEN_MAX
     deep(tmp_path, depth)
     tally = Tally()
     before = len(os.listdir("/proc/self/fd"))
@@ -166,7 +166,7 @@ def test_a_tree_deeper_than_handles_may_be_held(tmp_path: Path) -> None:
     assert tally.findings == []
     assert kinds.count(FILE) == 2 * depth
     assert kinds.count(FOLDER) == depth + len(tmp_path.parts) - 1
-    assert held < levels.OPEN_MAX + 64
+    assert held < folder_stack.OPEN_MAX + 64
 
 
 @pytest.mark.parametrize("allowed", [64, 256])
@@ -208,16 +208,16 @@ def test_a_path_too_long_to_be_kept_is_a_finding_and_costs_what_lies_below(tmp_p
 
 
 def test_folders_moved_out_of_a_deep_tree_cost_their_own_rest(tmp_path: Path) -> None:
-    deep(tmp_path, 3 * levels.OPEN_MAX)
+    deep(tmp_path, 3 * folder_stack.OPEN_MAX)
     tally = Tally()
     files = 0
     for found in Walk([os.fsencode(tmp_path)], SourceRules(), tally):
         files += found.type == FILE
-        if found.path.count(b"/d") == 3 * levels.OPEN_MAX:
+        if found.path.count(b"/d") == 3 * folder_stack.OPEN_MAX:
             (tmp_path / "d/d").rename(tmp_path / "moved")
             (tmp_path / "d/d").mkdir()
     assert [f.subject for f in tally.findings] == [str(tmp_path / "d/d")]
-    assert 3 * levels.OPEN_MAX + 2 < files < 6 * levels.OPEN_MAX
+    assert 3 * folder_stack.OPEN_MAX + 2 < files < 6 * folder_stack.OPEN_MAX
 
 
 def test_more_regions_than_can_be_kept_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

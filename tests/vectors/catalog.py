@@ -23,7 +23,7 @@ from formats.keyed.catalog import (
 )
 from formats.keyed.chunk import INNER, ZSTD, ChunkSealer
 from formats.tables.index import CATALOG, CONTENT
-from formats.wire import Json
+from formats.untrusted import Json
 from tests.vectors.generate import DATA, readable, vector
 from tests.vectors.keyed import MASTER
 from tests.vectors.tables import drawn

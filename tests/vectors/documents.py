@@ -28,7 +28,7 @@ from formats.keyed.root import PointRoot, clear_digest, seal_root
 from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
 from formats.rules.retention import USUAL
 from formats.tables import needs
-from formats.wire import Json, encode_json
+from formats.untrusted import Json, encode_json
 from tests.vectors.generate import readable, vector
 from tests.vectors.keyed import LOW_COST, MASTER, PASSPHRASE
 from tests.vectors.tables import drawn, holding, holdings, need

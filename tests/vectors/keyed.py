@@ -5,7 +5,7 @@ from dataclasses import asdict
 from formats.keyed.aead import Xaes256Gcm
 from formats.keyed.keys import PURPOSES, MasterKey
 from formats.keyed.slots import ChunkingParameters, KdfCost, make_slot, slot_to_json
-from formats.wire import Json
+from formats.untrusted import Json
 from tests.vectors.generate import readable, vector
 
 MASTER = MasterKey(bytes(range(32)))

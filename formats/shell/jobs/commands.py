@@ -9,7 +9,7 @@ import typer
 
 from formats.errors import UsageError
 from formats.shell.console import DONE, Console
-from formats.wire import Json
+from formats.untrusted import Json
 from formats.words import counted, moment, one_line, size
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def list_jobs(console: Console, rows: "Sequence[tuple[str, dict[str, Json]]]", *
 
 def _line(line: "dict[str, object]") -> str:
     """Return a line of a log, for people."""
-    from formats.shell.jobs.lines import integer
+    from formats.shell.jobs.log_lines import integer
 
     when = moment(integer(line.get("time")))
     event = line.get("event")

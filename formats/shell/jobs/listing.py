@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from formats.monitor import Tally
-from formats.shell.jobs.lines import has_end, integer, is_alive, read_lines
 from formats.shell.jobs.log import FOLDER, KILLED, NOTHING, JobLog, end_killed
-from formats.wire import Json
+from formats.shell.jobs.log_lines import has_end, integer, is_alive, read_lines
+from formats.untrusted import Json
 
 STATES = {
     0: "done", 3: "warnings", 4: "unfinished", 129: "stopped", 130: "stopped", 143: "stopped", KILLED: "killed",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from formats.errors import OffseedError
 from formats.monitor import Finding, Tally
-from formats.shell.jobs.lines import is_running
+from formats.shell.jobs.log_lines import is_running
 from formats.words import printable
 
 FOLDER = "jobs"

@@ -19,7 +19,7 @@ from formats.errors import NameHeldByOtherError, NotFoundError, StoreError
 from formats.ids import hex_digest
 from formats.layout import check_name, is_name, size_max
 from formats.store.access import Access, signature_of
-from formats.store.azblob.meaning import code_of, meaning, status_of, told
+from formats.store.azblob.failures import code_of, meaning, status_of, told
 from formats.store.azblob.service import connect, connection_string, parse_address
 from formats.store.contract import Octets, check_range, check_whole, folder_of, octets, overlong
 from formats.store.foreign import EMPTY, FILE, SET_ASIDE, Foreign, Passed

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from formats.wire import Json
+from formats.untrusted import Json
 
 PATIENCE = 20.0  # seconds: a disk that sleeps, or is broken, answers late
 DIGITS_MAX = 20  # more bytes than any disk has

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 
-from formats.wire import Json
+from formats.untrusted import Json
 from seed.disks.drives.device import Device, answer, answer_json, members, number, truth, word
 
 COLUMNS = "NAME,PATH,TYPE,SIZE,MODEL,SERIAL,TRAN,RM,HOTPLUG,RO,FSTYPE,MOUNTPOINT"

@@ -2,7 +2,7 @@
 
 import plistlib
 
-from formats.wire import Json
+from formats.untrusted import Json
 from seed.disks.drives.device import Device, answer, number, word
 
 FAILING = {"Verified": False, "Failing": True}

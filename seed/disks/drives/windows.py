@@ -1,6 +1,6 @@
 """The reports of Get-Disk about disks on Windows."""
 
-from formats.wire import Json
+from formats.untrusted import Json
 from seed.disks.drives.device import Device, answer_json, members, number, truth, word
 
 QUERY = """

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from seed.source.quiet import open_quietly
+from seed.source.quiet_open import open_quietly
 from seed.source.system import data_extents
 
 READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

@@ -26,12 +26,12 @@ from formats.store.clock import SYSTEM, Clock
 from formats.tables.index import CONTENT
 from seed.pipeline.chunking import Cutter
 from seed.pipeline.chunks import UNNAMED
-from seed.plan.sampling.alike import Alike
 from seed.plan.sampling.content import content_of, located, regions_of, within
 from seed.plan.sampling.draws import Draws
+from seed.plan.sampling.duplicates import Alike
 from seed.plan.sampling.share import Stratum, mean, together
-from seed.plan.sampling.through import Through
-from seed.source.amounts import to_read
+from seed.plan.sampling.whole_files import Through
+from seed.source.bytes_to_read import to_read
 from seed.source.system import FoundEntry
 
 LARGE_PLACES, SMALL_PLACES = 768, 256  # in larger files, and in bundles of small ones

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from seed.restore.tree.calls import UNSUPPORTED, rename_new
-from seed.restore.tree.judged import Mark, mark_of
+from seed.restore.tree.name_state import Mark, mark_of
+from seed.restore.tree.system_calls import UNSUPPORTED, rename_new
 
 assert sys.platform != "win32"
 

@@ -19,17 +19,17 @@ from formats.errors import IntegrityError, MediaError
 from formats.keyed.catalog import BLOCK_DEVICE, CHARACTER_DEVICE, FILE, FOLDER, SYMLINK, CatalogEntry
 from formats.monitor import Finding, Monitor
 from seed.restore.outcome import IN_THE_WAY
-from seed.restore.tree.judged import ABSENT, Compare, Mark, NameState, State, is_time, mark_of
+from seed.restore.tree.name_state import ABSENT, Compare, Mark, NameState, State, is_time, mark_of
 from seed.restore.tree.new_file import NewFile
 from seed.source.file_types import FORMATS
 from seed.source.handles import share
 
 assert sys.platform != "win32"
 from seed.restore.tree.attributes import drop_inherited, set_xattrs  # noqa: E402
-from seed.restore.tree.calls import UNSUPPORTED  # noqa: E402
 from seed.restore.tree.folders import OpenFolders  # noqa: E402
 from seed.restore.tree.naming import give_name, replace  # noqa: E402
 from seed.restore.tree.staging import Staging, make_durable  # noqa: E402
+from seed.restore.tree.system_calls import UNSUPPORTED  # noqa: E402
 
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 assert sys.platform != "win32"
 from formats.store.posix import flush_entries  # noqa: E402
 from seed.restore.tree.attributes import drop_inherited  # noqa: E402
-from seed.restore.tree.calls import UNSUPPORTED, sync_file_system  # noqa: E402
+from seed.restore.tree.system_calls import UNSUPPORTED, sync_file_system  # noqa: E402
 
 _NAME = re.compile(rb"\.offseed-restoring-[0-9a-f]{16}\Z")
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

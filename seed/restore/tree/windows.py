@@ -5,7 +5,7 @@ from typing import Self
 
 from formats.keyed.catalog import CatalogEntry
 from formats.monitor import Monitor
-from seed.restore.tree.judged import Compare, Mark, NameState
+from seed.restore.tree.name_state import Compare, Mark, NameState
 from seed.restore.tree.new_file import NewFile
 from seed.source.windows import unsupported
 

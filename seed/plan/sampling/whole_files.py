@@ -16,7 +16,7 @@ from seed.pipeline.known_chunks import KnownChunks
 from seed.plan.sampling.content import READ_FLAGS, located
 from seed.plan.sampling.draws import Draws
 from seed.plan.sampling.share import Share, Stratum, mean
-from seed.source.quiet import open_quietly
+from seed.source.quiet_open import open_quietly
 from seed.source.stream import Stream
 from seed.source.system import data_extents
 

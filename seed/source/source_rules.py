@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from formats.errors import UsageError
-from seed.source.quiet import open_quietly
+from seed.source.quiet_open import open_quietly
 
 KERNEL_FILE_SYSTEMS = frozenset(
     [

@@ -13,7 +13,7 @@ from formats.shell.console import DONE, FAILED, WITH_FINDINGS, Console, command
 from formats.words import counted
 
 if TYPE_CHECKING:
-    from formats.shell.jobs.telling import Event, Notify
+    from formats.shell.jobs.notifications import Event, Notify
 
 
 CommandOption = Annotated[
@@ -84,7 +84,7 @@ class _Commands:
 
         An option that is not given keeps its value.
         """
-        from formats.shell.jobs.telling import EVENTS, Notify, check_metrics
+        from formats.shell.jobs.notifications import EVENTS, Notify, check_metrics
 
         home = self._side.home()
         notify = Notify.of(home)
@@ -107,13 +107,13 @@ class _Commands:
 
     def show(self, console: Console) -> None:
         """Show the notifications of job ends."""
-        from formats.shell.jobs.telling import Notify
+        from formats.shell.jobs.notifications import Notify
 
         _show(console, Notify.of(self._side.home()))
 
     def test(self, console: Console) -> int:
         """Send a test message, to see that it arrives."""
-        from formats.shell.jobs.telling import EVENTS, Event, Notify, tell
+        from formats.shell.jobs.notifications import EVENTS, Event, Notify, tell
 
         home = self._side.home()
         notify = replace(Notify.of(home), events=EVENTS)
@@ -133,7 +133,7 @@ class _Commands:
         Also report a last backup that is doubted. Run this daily, for example by cron. The exit code is 3 if
         there is anything to report.
         """
-        from formats.shell.jobs.telling import Notify, tell
+        from formats.shell.jobs.notifications import Notify, tell
 
         home = self._side.home()
         notify = Notify.of(home)
@@ -156,7 +156,7 @@ def job_ended(side: ProgramSide, console: Console) -> None:
     An error here becomes a note, and prevents nothing else.
     """
     from formats.shell.jobs.listing import ended_now, read_job
-    from formats.shell.jobs.telling import Notify, event_of, tell
+    from formats.shell.jobs.notifications import Notify, event_of, tell
 
     log = console.log
     if log is None or not log.is_begun:
@@ -181,7 +181,7 @@ def job_ended(side: ProgramSide, console: Console) -> None:
 def _killed(side: ProgramSide, home: Path) -> "list[Event]":
     """Return an event for each job that was killed and could not report its end."""
     from formats.shell.jobs.listing import end_those_killed
-    from formats.shell.jobs.telling import event_of
+    from formats.shell.jobs.notifications import event_of
 
     who = _or(lambda: side.name(home), side.program)
     return [event for job in end_those_killed(home) if (event := event_of(job, who)) is not None]
@@ -198,7 +198,7 @@ def _or(ask: Callable[[], str], otherwise: str) -> str:
 def refresh(side: ProgramSide, home: Path, notify: "Notify") -> None:
     """Write the file of metrics. Raises HomeError."""
     from formats.shell.jobs.listing import jobs
-    from formats.shell.jobs.telling import write_metrics
+    from formats.shell.jobs.notifications import write_metrics
 
     name = _or(lambda: side.name(home), side.program)
     write_metrics(Path(notify.metrics), side.program, name, jobs(home))
