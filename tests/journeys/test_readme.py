@@ -144,7 +144,8 @@ def helps(opened: Stage) -> dict[tuple[str, ...], Result]:
 
     def collect(words: tuple[str, ...]) -> None:
         found[words] = stage.run(*words, "--help")
-        names = re.findall(r"^  ([a-z][a-z-]*)  ", found[words].stdout, re.MULTILINE)
+        below = found[words].stdout.partition("\nOptions:\n")[2]  # arguments come before the options
+        names = re.findall(r"^  ([a-z][a-z-]*)  ", below, re.MULTILINE)
         in_parallel(collect, [(*words, name) for name in names])
 
     in_parallel(collect, [(program,) for program in PROGRAMS])

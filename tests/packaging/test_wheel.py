@@ -82,7 +82,8 @@ def walk(app, *words):
         code = app([*words[1:], "--help"], prog_name=words[0], standalone_mode=False)
     assert not code, words
     helps[" ".join(words)] = text = shown.getvalue()
-    for name in re.findall(r"^  ([a-z][a-z-]*)  ", text, re.MULTILINE):
+    below = text.partition("\\nOptions:\\n")[2]  # arguments come before the options, commands behind them
+    for name in re.findall(r"^  ([a-z][a-z-]*)  ", below, re.MULTILINE):
         walk(app, *words, name)
 
 walk(seed, "seed")
