@@ -35,16 +35,16 @@ VAULT = ("--vault", "{vault}")
 # when this was written, for other versions of Python load some more. `python -X importtime` shows what is new.
 STARTS: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
     ("importer", "--help"): ((*HEAVY, *KEYED, "cryptography"), 155),
-    ("importer", "points", *VAULT): ((*HEAVY, *KEYED), 220),
-    ("importer", "status", *VAULT): ((*HEAVY, *KEYED), 230),
+    ("importer", "points", *VAULT): ((*HEAVY, *KEYED), 230),
+    ("importer", "status", *VAULT): ((*HEAVY, *KEYED), 240),
     ("importer", "import", "{disk}", *VAULT): ((*HEAVY, *KEYED), 310),
-    ("importer", "validate", *VAULT): ((*HEAVY, *KEYED), 290),
+    ("importer", "validate", *VAULT): ((*HEAVY, *KEYED), 300),
     ("seed", "--help"): ((*HEAVY, *KEYED, "cryptography"), 155),
     ("seed", "points"): ((*HEAVY, "filelock"), 275),
     ("seed", "points", *VAULT): ((*HEAVY, "filelock"), 275),
-    ("seed", "status"): (HEAVY, 310),
+    ("seed", "status"): (HEAVY, 320),
     ("seed", "jobs"): ((*HEAVY, "filelock"), 245),
-    ("seed", "backup"): (NEVER, 530),
+    ("seed", "backup"): (NEVER, 540),
 }
 
 

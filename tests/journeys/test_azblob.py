@@ -137,7 +137,7 @@ def test_the_machines_access_cannot_overwrite_nor_delete(
     member.restore(room / "target")
     assert snapshot(below(room / "target", source)) == snapshot(source)
     status = member.run("seed", "status")
-    assert "create, list, read: nobody who takes this machine over can overwrite or delete" in status.stdout
+    assert "create, list, read: an attacker on this machine cannot overwrite or delete" in status.stdout
     assert "ends on" in status.stderr
     secret = own_secret(member)
     assert secret.count("sp=rcl") == 1

@@ -38,7 +38,7 @@ def cutting(step):
         return step(*words)
     return stepping
 owner, name = {{
-    "write": (contents.Contents, "_write_chunk"),
+    "write": (contents.FileWriter, "_write_chunk"),
     "flush": (posix, "make_durable"),
     "name": (posix, "give_name"),
     "folder": (posix.TreeWriter, "finish_folder"),
