@@ -24,7 +24,8 @@ class Bar:
         self._bar: Any = tqdm(
             bar_format="{desc}",
             leave=False,
-            mininterval=PAUSE,
+            mininterval=0,  # `show` keeps the pace: two would pass over some updates
+            miniters=0,
             dynamic_ncols=bool(known),
             ncols=None if known else 80,
         )
