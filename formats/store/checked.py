@@ -1,8 +1,8 @@
 """The checked reading of an object: its reader knows the digest from elsewhere."""
 
 from formats import layout
-from formats.errors import IntegrityError
-from formats.ids import Digest, digest
+from formats.errors import IntegrityError, damage_aside
+from formats.ids import Digest, digest, hex_digest
 from formats.store.contract import Store
 
 
@@ -20,3 +20,13 @@ def read_checked(store: Store, name: str, wanted: Digest, length: int | None = N
 def read_need(store: Store, wanted: Digest) -> bytes:
     """Return a part of a need list. Raises as `read_checked`."""
     return read_checked(store, layout.need_name(wanted), wanted)
+
+
+def is_whole(store: Store, place: str, length: int | None = None) -> bool:
+    """Return whether an object is there, and its bytes have the digest in its name; read at most `length`.
+
+    Raises StoreError, MediaError if the error says nothing of the object.
+    """
+    with damage_aside():
+        return layout.is_name_of(place, hex_digest(store.get(place, length=length)))
+    return False

@@ -9,10 +9,10 @@ from formats.errors import (
     NotFoundError,
     StoreError,
     VaultError,
-    damage_aside,
 )
 from formats.ids import digest, hex_digest
 from formats.monitor import Finding, Monitor
+from formats.store.checked import is_whole
 from formats.store.contract import Guarded
 from formats.tables.sections import OBJECT_SIZE_MAX, decode_object
 from importer.intake.archive_copy import PUTS_MAX, put, side_by_side
@@ -118,10 +118,8 @@ def has_small_objects(vault: Vault, result: ImportResult) -> bool:
     lacking: list[str] = []
 
     def check(name: str) -> None:
-        with damage_aside():
-            if layout.is_name_of(name, hex_digest(vault.store.get(name, length=sizes[name] + 1))):
-                return
-        lacking.append(name)
+        if not is_whole(vault.store, name, sizes[name] + 1):
+            lacking.append(name)
 
     side_by_side(PUTS_MAX if isinstance(vault.store, Guarded) else 1, check, sizes)
     return not lacking

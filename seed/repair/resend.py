@@ -27,6 +27,7 @@ from formats.monitor import Finding, Monitor
 from formats.records import write_private
 from formats.rules.completeness import awaited
 from formats.rules.custody import newest
+from formats.store.checked import is_whole
 from formats.store.contract import Store
 from formats.store.local import LocalStore
 from formats.words import instant
@@ -45,7 +46,6 @@ from seed.revision.point_revisions import Revision, unmet
 from seed.revision.recovered_files import TakenBack, take_back
 from seed.session.awaited_archives import given_up
 from seed.session.previous_points import PreviousPoints
-from seed.session.reuse import is_whole
 from seed.session.session import Session
 
 
@@ -238,8 +238,9 @@ def _gone(session: Session, checked: dict[ArchiveName, bool]) -> set[ArchiveName
     there = dict(session.vault.list("archives"))
     for name in given_up(session.home, session.monitor):
         if name not in checked:
-            checked[name] = layout.archive_name(name) in there and is_whole(session.vault, name)
-    return {name for name, is_whole in checked.items() if not is_whole}
+            place = layout.archive_name(name)
+            checked[name] = place in there and is_whole(session.vault, place)
+    return {name for name, whole in checked.items() if not whole}
 
 
 def _revise_set(session: Session, kept: KeptSet) -> None:
