@@ -75,7 +75,8 @@ class _Losses:
         self._session = session
         self._found = found
         self._there = session.stock()
-        self._coming = set(promised(session.home, found, session.vault, session.own, session.monitor))
+        coming = promised(session.home, found, session.vault, session.own, session.monitor)
+        self._coming = {name for name, _ in coming}
         self._buckets: Buckets = {}
 
     def taken_back(self, lossy: Sequence[Point], level: int) -> Iterator[TakenBack]:

@@ -20,41 +20,23 @@ from seed.targets.disk_writer import read_journal
 
 def promised(
     home: Home, points: Sequence[Point], vault: Store, union: LayeredStore, monitor: Monitor
-) -> Iterator[ArchiveName]:
-    """Yield the archives on disks that did not come, by the home's journals.
+) -> Iterator[tuple[ArchiveName, bool]]:
+    """Yield the archives on disks that did not come, by the home's journals, and whether each is in the post.
 
-    For a set that this home does not know, these are all archives that its point needs, unless all its disks
-    have come.
+    Those in the post have content, and this home wrote them: the vault can hold none of them, even if it
+    lists such a name. For a set that this home does not know, all archives that its point needs are yielded,
+    unless all its disks have come. Raises StoreError.
     """
     known = {point.manifest.point: point for point in points}
-    for document, kept, waiting in _sets(home, points, vault, union):
-        if kept is not None:
-            yield from (a.name for a in _on_its_way(kept, document, waiting, monitor))
-        elif waiting and (point := known.get(document.point)) is not None:
-            yield from (need.archive.name for need in needed_of(union, point))
-
-
-def in_post(
-    home: Home, points: Sequence[Point], vault: Store, union: LayeredStore, monitor: Monitor
-) -> Iterator[ArchiveName]:
-    """Yield the archives of content that this home wrote onto disks that have not come. Raises StoreError.
-
-    The vault can hold none of them, even if it lists such a name.
-    """
-    for document, kept, waiting in _sets(home, points, vault, union):
-        if kept is not None:
-            listed = _on_its_way(kept, document, waiting, monitor)
-            yield from (archive.name for archive in listed if archive.archive_class == CONTENT_CLASS)
-
-
-def _sets(
-    home: Home, points: Sequence[Point], vault: Store, union: LayeredStore
-) -> Iterator[tuple[SetDocument, KeptSet | None, tuple[int, ...]]]:
-    """Yield the sets behind the points, as this home knows each, if it does, and its disks that have not come."""
-    kept = {k.state.set: k for k in kept_sets(home)}
+    kept_here = {kept.state.set: kept for kept in kept_sets(home)}
     came = home.identity.came_to(vault)
     for document in sets_behind(union, points):
-        yield document, kept.get(document.set), awaited(document, came)
+        waiting = awaited(document, came)
+        if (kept := kept_here.get(document.set)) is not None:
+            for archive in _on_its_way(kept, document, waiting, monitor):
+                yield archive.name, archive.archive_class == CONTENT_CLASS
+        elif waiting and (point := known.get(document.point)) is not None:
+            yield from ((need.archive.name, False) for need in needed_of(union, point))
 
 
 def _on_its_way(

@@ -13,11 +13,12 @@ from functools import reduce
 from operator import or_
 
 from formats import layout
-from formats.errors import FormatError, IntegrityError, NotFoundError, damage_aside
-from formats.ids import ArchiveName, hex_digest
+from formats.errors import FormatError, IntegrityError, NotFoundError
+from formats.ids import ArchiveName
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding
 from formats.rules.replacements import Stock, joined, translated, unheld
+from formats.store.checked import is_whole
 from formats.store.contract import Store
 from formats.tables.holdings import Holding
 from formats.tables.needs import Need
@@ -26,7 +27,7 @@ from seed.home.broken_records import found_broken
 from seed.points.layered_store import LayeredStore
 from seed.points.point_reader import PointReader
 from seed.points.points import Point
-from seed.session.awaited_archives import given_up, in_post, promised
+from seed.session.awaited_archives import given_up, promised
 from seed.session.further_archives import Cached, FurtherArchives
 from seed.session.reusable import Reusable
 from seed.session.session import Session
@@ -51,9 +52,9 @@ class Available:
         Raises StoreError.
         """
         behind = session.home, points, session.vault, session.own, session.monitor
-        stock = session.stock().without(in_post(*behind))
-        gone = session.own.condemned
-        return cls(stock, frozenset(n for n in promised(*behind) if layout.archive_name(n) not in gone))
+        stock, found, gone = session.stock(), list(promised(*behind)), session.own.condemned
+        stock = stock.without(name for name, in_post in found if in_post)
+        return cls(stock, frozenset(name for name, _ in found if layout.archive_name(name) not in gone))
 
 
 def reusable(
@@ -118,16 +119,8 @@ def _not_whole(
     Such a disk brought nothing.
     """
     for name in names:
-        if name in wanted and stock.holds(wanted[name]) and not is_whole(vault, name):
+        if name in wanted and stock.holds(wanted[name]) and not is_whole(vault, layout.archive_name(name)):
             yield name
-
-
-def is_whole(vault: Store, archive: ArchiveName) -> bool:
-    """Return whether an archive in the vault, read whole, has its name. Raises StoreError, MediaError."""
-    place = layout.archive_name(archive)
-    with damage_aside():
-        return layout.is_name_of(place, hex_digest(vault.get(place)))
-    return False
 
 
 def _ground(

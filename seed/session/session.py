@@ -195,7 +195,8 @@ class Session:
         with damage_aside():
             manifest = envelope.read(self.cache.store.get(name), name).peek(Manifest)
             needed, objects = needed_in(self.cache.store, manifest)
-            waiting = set(promised(self.home, self.points(), self.vault, self.own, self.monitor))
+            found = promised(self.home, self.points(), self.vault, self.own, self.monitor)
+            waiting = {name for name, _ in found}
             if gone.isdisjoint(objects) and not self._lacking(needed, waiting, gone):
                 return True
         self.monitor.notice(
