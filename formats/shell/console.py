@@ -130,8 +130,8 @@ class Console(Tally):
         """Show progress while inside, and heed the signals to stop.
 
         The first Ctrl-C, SIGTERM or SIGHUP sets `stopping`; the second ends the process. `total` bytes are
-        expected. `noun` names the counted things. Afterwards, `seconds` is the duration of the work. A command that was started with `nohup` continues when the
-        terminal closes.
+        expected. `noun` names the counted things. Afterwards, `seconds` is the duration of the work. A command
+        that was started with `nohup` continues when the terminal closes.
         """
         self._noun = noun
         if self.log is not None:

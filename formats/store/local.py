@@ -42,7 +42,7 @@ _WRITER = re.compile(r"[0-9a-z]{1,64}\Z")
 
 
 class LocalStore:
-    """A `contract.Store` below a `Root`.
+    """A `contract.Store` below a `StoreRoot`.
 
     `writer` marks this store's temporaries; by default it is random. A caller that gives it can sweep the
     remains of its own earlier runs at once, but must be its only user. A `limiter` slows writes and reads.

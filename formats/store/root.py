@@ -1,6 +1,6 @@
 """The files below one folder, as a local store needs them, and whole reads and writes of them.
 
-`Root` is the interface to the system; `posix` and `windows` implement it. This module knows nothing of
+`StoreRoot` is the interface to the system; `posix` and `windows` implement it. This module knows nothing of
 objects.
 """
 

@@ -7,9 +7,8 @@ from seed.pipeline.chunks import PendingChunk, Place
 from seed.pipeline.row import PlacedEntry
 from seed.source.system import BatchResult
 
-SKIP, LAY, LAY_NEXT = range(
-    3
-)  # for each file: drop it; put it into the open bundle; seal the open bundle, and put it into the next
+# For each file: drop it; put it into the open bundle; seal the open bundle, and put it into the next.
+SKIP, LAY, LAY_NEXT = range(3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,13 +53,13 @@ class FileShares:
         return self._contents.linked
 
     def write(self, files: Sequence[File]) -> None:
-        """Write files in this process. Raises as `Contents.write`."""
+        """Write files in this process. Raises as `FileWriter.write`."""
         self._contents.write(files)
 
     def begin(self, files: Sequence[File]) -> int:
         """Write `files`, or start forks that write them.
 
-        Return the number of forks. Raises as `Contents.write`.
+        Return the number of forks. Raises as `FileWriter.write`.
         """
         if self._forks < 2 or len(files) < FILES_MIN:
             self._contents.write(files)
@@ -76,7 +76,7 @@ class FileShares:
         return len(self._running) - before
 
     def join(self, forks: int) -> None:
-        """Wait for the `forks` oldest forks. Raises as `Contents.write`."""
+        """Wait for the `forks` oldest forks. Raises as `FileWriter.write`."""
         for _ in range(forks):
             fork, share = self._running[0]
             written = fork.result(self._monitor)

@@ -49,7 +49,7 @@ def describe(
     """Describe a point with its chunks in `sections`, or in `further` archives that other points need.
 
     `before` is the need list of the point that it follows, if any. The new need list contains no object that
-    is `condemned`. Raises as `Further.sections`.
+    is `condemned`. Raises as `FurtherArchives.sections`.
     """
     needed = need_list(sections, catalogued, before, further.sections())
     indexed = {need.archive.name for need in before} | further.places.keys()

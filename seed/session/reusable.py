@@ -25,10 +25,10 @@ class Reusable:
     further: FurtherArchives = NOTHING_FURTHER
 
     def all_sections(self) -> Iterator[Section]:
-        """Yield the indexes of all of them. Raises as `Further.sections`."""
+        """Yield the indexes of all of them. Raises as `FurtherArchives.sections`."""
         yield from self.sections
         yield from self.further.sections()
 
     def catalogs(self) -> Iterator[Section]:
-        """Yield the indexes of archives of catalogs, last points first. Raises as `Further.sections`."""
+        """Yield the indexes of archives of catalogs, last points first. Raises as `FurtherArchives.sections`."""
         yield from (s for s in self.all_sections() if s.archive.archive_class == METADATA_CLASS)

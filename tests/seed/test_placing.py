@@ -28,7 +28,7 @@ PATIENCE = 60  # seconds until what waits for ever is said to
 
 
 class Shelf:
-    """What `DiskSet` asks of a disk, in memory: `free` bytes, an error at write `fails_at`, `gates` to wait at."""
+    """What `DiskPool` asks of a disk, in memory: `free` bytes, an error at write `fails_at`, `gates` to wait at."""
 
     def __init__(self, number: int, free: int, fails_at: int = -1, error: str = "io-error") -> None:
         self.number = number
