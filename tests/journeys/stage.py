@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -40,7 +40,8 @@ class Result:
     code: int
     stdout: str
     stderr: str
-    seconds: float  # for which processors worked, if it was a fork; else as the clock has them
+    seconds: float
+    worked: float = 0.0  # the seconds for which processors worked, if it was a fork
 
     @property
     def json(self) -> Any:
@@ -302,9 +303,9 @@ def _result(process: Process, began: float, code: int | None) -> Result:
         process.kill()
         raise
     words = tuple(map(str, process.args)) if isinstance(process.args, list) else ()
-    waited = time.monotonic() - began
-    seconds = process.worked if isinstance(process, ForkedProcess) else waited
-    result = judged(words, process.wait(), stdout, stderr, seconds, code)
+    result = judged(words, process.wait(), stdout, stderr, time.monotonic() - began, code)
+    if isinstance(process, ForkedProcess):
+        result = replace(result, worked=process.worked)
     check_output(words, result.stdout, result.code)
     return result
 

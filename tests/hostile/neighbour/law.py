@@ -37,16 +37,20 @@ def broken(scene: Scene, usual: Outcome, now: Outcome, plants: Sequence[Plant]) 
 
 def _of(scene: Scene, usual: Said, said: Said, plants: Sequence[Plant]) -> Iterator[str]:
     more = said.findings - usual.findings
-    known = {subject for _, subject in usual.findings}
+    # An obstacle may stand where an archive is missing, of which the same command tells without the neighbour.
+    obstacles = said.step.title == "seed restore" and any(plant.group == "obstacles" for plant in plants)
+    known = {subject for _, subject in usual.findings} if obstacles else set()
+    # A genuine old offer that was put back may be untrue beside the other plants; the importer tells that.
+    by_offer = said.step.title == "importer import" and any(
+        plant.name.startswith("replacements/") for plant in plants
+    )
     for code, subject in more:
-        if code == "obstructed" and subject in known:
-            continue  # it stands where an archive is missing, of which is told without the neighbour
-        if code == "replacement-untrue" and any(plant.name.startswith("replacements/") for plant in plants):
-            continue  # an old offer of a healthy machine was put back, and is not true beside the other plants
+        if (code == "obstructed" and subject in known) or (code == "replacement-untrue" and by_offer):
+            continue
         if not _may_tell(scene, said, subject, plants):
             yield f"it tells of {code}: {subject}"
     for code, subject in usual.findings - said.findings:
-        if ("obstructed", subject) not in more:
+        if subject not in known or ("obstructed", subject) not in more:
             yield f"it does not tell of {code}: {subject}"
     if said.code != usual.code and not (said.code == 3 and usual.code == 0 and more):
         yield f"it ends with {said.code}, not with {usual.code}:\n{said.result}"
