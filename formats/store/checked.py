@@ -1,9 +1,10 @@
-"""The checked reading of an object: its reader knows the digest from elsewhere."""
+"""The checked reading of objects and records: their reader knows the digest from elsewhere."""
 
 from formats import layout
 from formats.errors import IntegrityError, damage_aside
-from formats.ids import Digest, digest, hex_digest
+from formats.ids import ArchiveName, Digest, digest, hex_digest
 from formats.store.contract import Store
+from formats.tables.index import IndexRow
 
 
 def read_checked(store: Store, name: str, wanted: Digest, length: int | None = None) -> bytes:
@@ -20,6 +21,17 @@ def read_checked(store: Store, name: str, wanted: Digest, length: int | None = N
 def read_need(store: Store, wanted: Digest) -> bytes:
     """Return a part of a need list. Raises as `read_checked`."""
     return read_checked(store, layout.need_name(wanted), wanted)
+
+
+def read_record(store: Store, archive: ArchiveName, row: IndexRow) -> bytes | None:
+    """Return a sealed record of an archive, or None if it is damaged or missing.
+
+    Raises StoreError, MediaError if the error says nothing of the object.
+    """
+    with damage_aside():
+        record = store.get(layout.archive_name(archive), row.offset, row.length)
+        return record if row.matches(record) else None
+    return None
 
 
 def is_whole(store: Store, place: str, length: int | None = None) -> bool:

@@ -28,6 +28,10 @@ class IndexRow:
     length: int
     kind: int
 
+    def matches(self, record: bytes | memoryview) -> bool:
+        """Return whether these bytes are the whole record of this row."""
+        return len(record) == self.length and record_digest(record) == self.record_digest
+
 
 def record_digest(record: bytes | memoryview) -> bytes:
     return blake3(record).digest(length=16)

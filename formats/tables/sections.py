@@ -11,7 +11,7 @@ from typing import Self
 from formats.errors import IntegrityError
 from formats.ids import ArchiveName, ChunkId, KeyId, digest
 from formats.tables import holdings
-from formats.tables.archive import FOOTER, HEAD, Archive, parse
+from formats.tables.archive import FOOTER, HEAD, Archive, Parsed, parse
 from formats.tables.holdings import Holding
 from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.index import IndexRow, decode_index
@@ -53,8 +53,12 @@ class Section:
 def section_of(data: memoryview, name: ArchiveName, where: str) -> tuple[Section, KeyId]:
     """Parse a whole archive, and return its index and the id of its key. Raises FormatError, IntegrityError."""
     parsed = parse(data, where)
-    holding = Holding(name, parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class)
-    return Section(holding, parsed.index), parsed.key_id
+    return Section(holding_of(parsed, name, len(data)), parsed.index), parsed.key_id
+
+
+def holding_of(parsed: Parsed, name: ArchiveName, size: int) -> Holding:
+    """Return the row of a table of holdings for an archive of `size` bytes."""
+    return Holding(name, parsed.index_digest, size, len(parsed.rows), parsed.archive_class)
 
 
 def encode_objects(sections: Iterable[Section]) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from formats.monitor import Finding, Monitor
 from formats.rules.replacements import Stock, index_objects
 from formats.tables.archive import ARCHIVE_SIZE, ARCHIVE_SIZE_MAX, FOOTER, HEAD, Archive, ArchiveBuilder
 from formats.tables.holdings import Holding
-from formats.tables.index import ROW, record_digest
+from formats.tables.index import ROW
 from formats.tables.needs import Need, of_bits
 from formats.tables.sections import Section
 from importer.vault.archives import read_described
@@ -119,7 +119,7 @@ def _laid(
         need = of_bits(item.archive, item.live)
         for number, row in enumerate(section.rows(name)):
             record = data[row.offset : row.offset + row.length]
-            if not need.is_live(number) or record_digest(record) != row.record_digest:
+            if not need.is_live(number) or not row.matches(record):
                 continue  # the archive's writer may have listed a wrong digest: then it stays
             if builder is not None and not builder.fits(row.length):
                 yield builder.finish(), sources

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from formats import layout
-from formats.errors import damage_aside
 from formats.ids import KeyId
+from formats.store.checked import read_record
 from formats.store.contract import Store
 from formats.tables.archive import Archive, ArchiveBuilder
 from formats.tables.holdings import Holding
-from formats.tables.index import IndexRow, record_digest
 from formats.tables.sections import Section
 
 
@@ -47,16 +46,15 @@ def salvage(
     The new archive holds the records that are `wanted` by their numbers. Its bytes do not depend on its
     maker. Raises StoreError, MediaError if the store gives nothing at all.
     """
-    name = layout.archive_name(archive.name)
-    rows = section.rows(name)
+    rows = section.rows(layout.archive_name(archive.name))
     whole: list[int] = []
     damaged: list[tuple[int, int]] = []
     buffer = bytearray(archive.size)
     salt = blake3(b"salvage" + archive.name).digest(length=16)
     builder = ArchiveBuilder(buffer, archive.archive_class, key_id, salt=salt)
     for number, row in enumerate(rows):
-        record = _record(store, name, row)
-        if record is None:
+        record = read_record(store, archive.name, row) or read_record(store, archive.name, row)
+        if record is None:  # read twice before it is given up
             end = row.offset + row.length - 1
             first = row.offset
             if damaged and damaged[-1][1] + 1 == first:
@@ -68,13 +66,3 @@ def salvage(
             builder.add(row.kind, row.chunk, record, row.record_digest)
     made = builder.finish() if len(builder) else None
     return SalvageState(len(rows), tuple(whole), made, tuple(damaged))
-
-
-def _record(store: Store, name: str, row: IndexRow) -> bytes | None:
-    """Return a record if it is whole; it is read twice before it is given up."""
-    for _ in range(2):
-        with damage_aside():
-            data = store.get(name, row.offset, row.length)
-            if len(data) == row.length and record_digest(data) == row.record_digest:
-                return data
-    return None

@@ -27,7 +27,6 @@ from formats.rules.replacements import (
 from formats.tables import needs
 from formats.tables.archive import ARCHIVE_SIZE_MAX, HEAD, Archive, parse_head
 from formats.tables.holdings import Holding
-from formats.tables.index import record_digest
 from formats.tables.needs import Need, bitmap, of_bits
 from formats.tables.sections import Section, encode_objects, section_of
 from importer.vault.archives import own_index, read_described
@@ -222,7 +221,7 @@ def _copied_in(
     held: dict[Holding, list[int]] = defaultdict(list)
     section, data = read_described(vault.store, by, KeyId(bytes.fromhex(key_id)), buffer)
     for row in section.rows("copy"):
-        if record_digest(data[row.offset : row.offset + row.length]) == row.record_digest:
+        if row.matches(data[row.offset : row.offset + row.length]):
             for archive, number in wanted.get((row.chunk, row.record_digest), ()):
                 held[archive].append(number)
     for archive, numbers in held.items():

@@ -12,12 +12,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from formats import layout
-from formats.errors import damage_aside
 from formats.ids import ChunkId, ContentId, content_id
 from formats.keyed.catalog import FILE
 from formats.keyed.chunk import ChunkSealer
+from formats.store.checked import read_record
 from formats.store.contract import Store
-from formats.tables.index import CONTENT, IndexRow, record_digest
+from formats.tables.index import CONTENT, IndexRow
 from formats.tables.needs import Need
 from formats.tables.sections import Section
 from seed.points.point_reader import PointReader
@@ -132,12 +132,8 @@ class Remaking:
 
 def sealed_copy(stores: Sequence[Store], need: Need, row: IndexRow) -> bytes | None:
     """Return a record as it lies, whole, in one of `stores`; None if none has it. Raises StoreError."""
-    for store in stores:
-        with damage_aside():
-            record = store.get(layout.archive_name(need.archive.name), row.offset, row.length)
-            if len(record) == row.length and record_digest(record) == row.record_digest:
-                return record
-    return None
+    copies = (read_record(store, need.archive.name, row) for store in stores)
+    return next((record for record in copies if record is not None), None)
 
 
 def wanted_rows(need: Need, section: Section) -> list[IndexRow]:

@@ -7,9 +7,7 @@ from formats.ids import ArchiveName, KeyId, digest
 from formats.layout import archive_name
 from formats.monitor import Monitor
 from formats.store.contract import Store
-from formats.tables.archive import parse
-from formats.tables.holdings import Holding
-from formats.tables.sections import Section, scan
+from formats.tables.sections import Section, scan, section_of
 
 
 def read_section(store: Store, name: str, key_id: KeyId) -> Section | None:
@@ -19,15 +17,11 @@ def read_section(store: Store, name: str, key_id: KeyId) -> Section | None:
     """
     data = store.get(name)
     try:
-        parsed = parse(data, name)
+        section, key = section_of(memoryview(data), ArchiveName(digest(data)), name)
     except (FormatError, IntegrityError):
         return None
-    if archive_name(digest(data)) != name or parsed.key_id != key_id:
-        return None
-    holding = Holding(
-        ArchiveName(digest(data)), parsed.index_digest, len(data), len(parsed.rows), parsed.archive_class
-    )
-    return Section(holding, parsed.index)
+    is_ours = archive_name(section.archive.name) == name and key == key_id
+    return section if is_ours else None
 
 
 def read_sections(path: Path, damaged: str, monitor: Monitor) -> list[Section]:

@@ -27,7 +27,7 @@ from formats.errors import (
     StoreError,
     VaultError,
 )
-from formats.ids import ArchiveName, HexDigest, KeyId, SetId, hex_digest
+from formats.ids import ArchiveName, HexDigest, KeyId, SetId, digest, hex_digest
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.keyed.root import open_root
@@ -37,7 +37,7 @@ from formats.store.local import LocalStore
 from formats.tables.archive import Parsed, parse
 from formats.tables.holdings import Holding, decode_table
 from formats.tables.index import IndexRow
-from formats.tables.sections import decode_object
+from formats.tables.sections import decode_object, holding_of
 from seed.home.disk_sets import DiskState
 
 UNREADABLE = 8  # objects: a disk that gave none of so many has gone
@@ -332,19 +332,18 @@ class Readback:
             self._rules.read_request(data, name)
 
     def _check_archive(self, name: str, data: memoryview) -> None:
-        found = hex_digest(data)
-        if layout.archive_name(bytes.fromhex(found)) != name:
+        found = ArchiveName(digest(data))
+        if layout.archive_name(found) != name:
             raise IntegrityError("object-damaged", self._damage(name, data))
         parsed = parse(data, name)
-        rows = parsed.rows
-        holding = Holding(
-            ArchiveName(bytes.fromhex(found)), parsed.index_digest, len(data), len(rows), parsed.archive_class
-        )
+        holding = holding_of(parsed, found, len(data))
         if self._holdings.get(name, holding) != holding:
             raise IntegrityError("object-damaged", "its index is not the one that is listed")
         broken = self._open(parsed, name, data)
         if broken:
-            raise IntegrityError("seal-broken", f"{broken:,} of {len(rows):,} chunks in it do not open")
+            raise IntegrityError(
+                "seal-broken", f"{broken:,} of {len(parsed.rows):,} chunks in it do not open"
+            )
 
     def _damage(self, name: str, data: memoryview) -> str:
         """Return in words how far the damage to an archive goes."""
