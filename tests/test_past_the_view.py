@@ -37,6 +37,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "importer.intake.intake": (DISK,),
     "importer.vault.machines": ("a request is verified by the authority's certificate", DELETES),
     "importer.vault.reachability": (OBSTACLES,),
+    "formats.rules.disk_inventory": (DISK,),
     "importer.outbound.shipment_disk": (DISK,),
     "importer.reports.overview": ("the bytes that are stored are told, whoever put them there",),
     "importer.vault.points": (CONTENT,),

@@ -11,16 +11,17 @@ from pathlib import Path
 from formats import layout
 from formats.disks import set_folder
 from formats.documents import envelope
-from formats.documents.disk import Inventory, Label, ListedObject
+from formats.documents.disk import Inventory, Label
 from formats.errors import MediaError, NameHeldByOtherError, NotFoundError, damage_aside
 from formats.ids import ArchiveName, HexDigest, SetId, digest, hex_digest
 from formats.monitor import Monitor
 from formats.rules.acceptance import DiskAcceptance
+from formats.rules.disk_inventory import DiskContent
 from formats.store.contract import Octets
 from formats.store.failures import told
 from formats.store.local import LocalStore
 from formats.tables.archive import FOOTER
-from formats.tables.holdings import Holding, encode_tables
+from formats.tables.holdings import Holding
 from formats.tables.index import ROW
 from formats.tables.sections import Section, encode_objects
 from importer.outbound.shipment_records import listed
@@ -147,28 +148,16 @@ class OutboundDisk:
         if self._closed is not None:
             return self._closed
         self._put_indexes()
-        tables = [(layout.holdings_name(digest(data)), data) for data in encode_tables([*self.held.values()])]
-        for name, data in tables:
+        content = DiskContent.of([*self.held.values()], self.store)
+        for name, data in content.tables:
             self.put(name, data)
             self._vault.store.put_new(name, data)
         prefix = layout.shipment_prefix(self.label.set, self.number)
         used = max((layout.number_of(name) for name, _ in self.store.list("inventories")), default=0)
         known = self._vault.view.look(prefix, Inventory, self._vault.key, self._monitor)
         generation = max(used + 1, known.next_number)
-        inventory = Inventory(
-            vault=self.label.vault,
-            machine=self.label.machine,
-            set=self.label.set,
-            number=self.number,
-            disk=self.label.disk,
-            label=hex_digest(self.store.get("label")),
-            generation=generation,
-            created=self._vault.now(),
-            archives=len(self.held),
-            archive_bytes=self._held_bytes,
-            tables=tuple(ListedObject(name=n, size=len(d), digest=hex_digest(d)) for n, d in tables),
-            objects=self._others({name for name, _ in tables}),
-        )
+        label = self.label, hex_digest(self.store.get("label"))
+        inventory = content.inventory(label, generation, self._vault.now())
         signed = self._vault.signed(inventory)
         self._vault.store.put_new(layout.numbered(prefix, generation, hex_digest(signed)), signed)
         self.put(layout.numbered("inventories", generation, hex_digest(signed)), signed)
@@ -181,17 +170,6 @@ class OutboundDisk:
         for data in encode_objects(self._sections):
             self.put(layout.index_name(digest(data)), data)
         self._sections = []
-
-    def _others(self, tables: set[str]) -> tuple[ListedObject, ...]:
-        held = []
-        for name, size in self.store.list(""):
-            if (
-                name != "label"
-                and name not in tables
-                and not name.startswith(("archives/", "inventories/", "sets/"))
-            ):
-                held.append(ListedObject(name=name, size=size, digest=hex_digest(self.store.get(name))))
-        return tuple(held)
 
     def _is_whole(self, name: str, size: int) -> bool:
         with damage_aside():

@@ -13,6 +13,7 @@ from formats.errors import UsageError, damage_aside
 from formats.ids import HexDigest, SetId, hex_digest, random_id
 from formats.monitor import Finding, Monitor, Tally
 from formats.rules.completeness import read_table
+from formats.rules.disk_inventory import DiskContent
 from formats.store.contract import Store
 from formats.tables.holdings import Holding
 from formats.view.facts import Fact
@@ -130,20 +131,7 @@ def give_up(vault: Vault, shipment: OutgoingShipment, number: int) -> None:
     label, signed = shipment.labels[number]
     prefix = layout.shipment_prefix(shipment.set, number)
     generation = vault.view.look(prefix, Inventory, vault.key, Tally()).next_number
-    inventory = Inventory(
-        vault=label.vault,
-        machine=label.machine,
-        set=label.set,
-        number=number,
-        disk=label.disk,
-        label=hex_digest(signed),
-        generation=generation,
-        created=vault.now(),
-        archives=0,
-        archive_bytes=0,
-        tables=(),
-        objects=(),
-    )
+    inventory = DiskContent().inventory((label, hex_digest(signed)), generation, vault.now())
     data = vault.signed(inventory)
     vault.store.put_new(layout.numbered(prefix, generation, hex_digest(data)), data)
     shipment.inventories[number] = inventory, hex_digest(data)

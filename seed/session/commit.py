@@ -18,7 +18,7 @@ from itertools import chain
 
 from formats import layout
 from formats.documents import envelope
-from formats.documents.disk import Inventory, ListedObject, SetDisk, SetDocument
+from formats.documents.disk import Inventory, Label, SetDisk, SetDocument
 from formats.documents.manifest import Manifest
 from formats.errors import (
     FormatError,
@@ -29,13 +29,13 @@ from formats.errors import (
     OffseedError,
     StoreError,
 )
-from formats.ids import ArchiveName, Digest, HexDigest, digest, hex_digest
+from formats.ids import ArchiveName, Digest, HexDigest, hex_digest
 from formats.keyed.root import Doubt
 from formats.monitor import Finding, Monitor
 from formats.records import write_private
+from formats.rules.disk_inventory import DiskContent
 from formats.store.checked import read_need
 from formats.tables import needs
-from formats.tables.holdings import encode_tables
 from formats.tables.sections import Section
 from seed.home.disk_sets import KeptSet
 from seed.home.home import Home
@@ -163,30 +163,19 @@ class Commit:
     def close(self, disk: DiskWriter) -> None:
         """Put the next generation of a disk's inventory."""
         store, identity = disk.store, self.home.identity
-        tables = [
-            (layout.holdings_name(digest(data)), data)
-            for data in encode_tables([s.archive for s in disk.sections])
-        ]
-        for name, data in tables:
+        content = DiskContent.of([s.archive for s in disk.sections], store)
+        for name, data in content.tables:
             disk.ensure(name, data)
+        label = envelope.read(store.get("label"), "label")
         before = sorted(name for name, _ in store.list("inventories"))
         previous = store.get(before[-1]) if before else None
         # Never use a generation twice, even if its inventory is lost: that would be a forked disk.
         generation = max(layout.number_of(before[-1]) if before else 0, disk.state.generation) + 1
-        inventory = Inventory(
-            vault=identity.vault,
-            machine=identity.machine,
-            set=self.kept.state.set,
-            number=disk.number,
-            disk=disk.state.disk,
-            label=hex_digest(store.get("label")),
-            generation=generation,
+        inventory = content.inventory(
+            (label.verify(Label, identity.public_key), label.digest),
+            generation,
+            int(self.home.clock.now()),
             previous=hex_digest(previous) if previous is not None else None,
-            created=int(self.home.clock.now()),
-            archives=len(disk.sections),
-            archive_bytes=sum(s.archive.size for s in disk.sections),
-            tables=tuple(ListedObject(name=n, size=len(d), digest=hex_digest(d)) for n, d in tables),
-            objects=_other_objects(disk, {name for name, _ in tables}),
             others=tuple(d for d in self._closed_disks() if d.number != disk.number),
         )
         data = envelope.sign(inventory, identity.signing_key)
@@ -313,20 +302,6 @@ def signed_manifest(home: Home, kept: KeptSet) -> tuple[bytes, Manifest] | None:
             subject=str(path),
             hint="bring this file back from a copy, or begin a new set with --again; the disks stay good",
         ) from error
-
-
-def _other_objects(disk: DiskWriter, tables: set[str]) -> tuple[ListedObject, ...]:
-    """Return all objects except archives, label, current tables, inventories and set documents."""
-    held = []
-    for name, size in list(disk.store.list("")):
-        if name == "label" or name in tables or name.startswith(("archives/", "inventories/", "sets/")):
-            continue
-        found = hex_digest(disk.store.get(name))
-        if name.startswith(("indexes/", "needs/", "holdings/")) and not layout.is_name_of(name, found):
-            disk.store.delete(name)  # no document signs a torn object
-            continue
-        held.append(ListedObject(name=name, size=size, digest=found))
-    return tuple(held)
 
 
 def _disk_needed(numbers: Sequence[int], why: str) -> MediaError:
