@@ -15,7 +15,7 @@ FLOORS = (
     ("formats.layout", "formats.tables"),
     ("formats.documents", "formats.store"),
     ("formats.keyed", "formats.records", "formats.view"),
-    ("formats.rules", "seed.source", "seed.tables"),
+    ("formats.rules", "seed.forking", "seed.source", "seed.tables"),
     ("formats.disks", "formats.shell", "importer.vault", "seed.home"),
     ("importer.intake", "seed.points"),
     (

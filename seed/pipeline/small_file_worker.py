@@ -8,12 +8,10 @@ The process that asks keeps the order, and knows the chunks that exist already. 
 the questions.
 """
 
-import gc
 import marshal
 import mmap
 import os
 import select
-import signal
 import sys
 import threading
 from collections import deque
@@ -29,6 +27,7 @@ from formats.ids import ChunkId
 from formats.keyed.chunk import RECORD_OVERHEAD, ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CONTENT, record_digest
+from seed.forking import fork
 from seed.pipeline.small_file_verdict import LAY_NEXT
 from seed.source.system import BatchResult, FolderOpener, Wanted, read_batch
 
@@ -169,9 +168,7 @@ if sys.platform == "linux":
             self.records = memoryview(mmap.mmap(-1, space_for(size_max)))  # shared with the child
             questions, self._questions = _pipe()
             self._answers, answers = _pipe()
-            self.process = os.fork()
-            if not self.process:
-                _live(questions, answers, sealer, size_max, self.records)
+            self.process = fork(lambda: _serve(questions, answers, sealer, size_max, self.records))
             questions.close()
             answers.close()
             self._poll = select.poll()  # Connection.poll makes a new one each time
@@ -206,21 +203,6 @@ if sys.platform == "linux":
             hint="run the same command again: it goes on where this one stopped",
         )
 
-    def _live(
-        questions: Connection, answers: Connection, sealer: ChunkSealer, size_max: int, space: memoryview
-    ) -> None:
-        """Do the whole work of the child. This does not return, and touches nothing that the parent owns."""
-        try:
-            gc.disable()
-            # In a session of its own, no key of the terminal reaches the child: it ends when the pipe does.
-            os.setsid()
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)
-            _let_go(questions.fileno(), answers.fileno())
-            _serve(questions, answers, Bundler(sealer, size_max, space))
-        finally:
-            os._exit(0)
-
     def _let_go(*kept: int) -> None:
         """Close all handles but `kept`: the parent alone holds the disks, locks and pipes that it opened."""
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -232,11 +214,15 @@ if sys.platform == "linux":
             at = number + 1
         os.closerange(at, os.sysconf("SC_OPEN_MAX"))
 
-    def _serve(questions: Connection, answers: Connection, bundler: Bundler) -> None:
-        """Answer questions.
+    def _serve(
+        questions: Connection, answers: Connection, sealer: ChunkSealer, size_max: int, space: memoryview
+    ) -> None:
+        """Do the whole work of the child: answer questions. It touches nothing that the parent owns.
 
         A thread receives them, so the asker never waits for a worker that waits until the asker reads.
         """
+        _let_go(questions.fileno(), answers.fileno())
+        bundler = Bundler(sealer, size_max, space)
         asked: SimpleQueue[bytes] = SimpleQueue()
 
         def listen() -> None:

@@ -1,23 +1,19 @@
 """Work in a fork of this process. The fork inherits all that it needs, and sends back its result.
 
-Fork only where no thread of this process may hold a lock that the fork needs. The fork reads and writes
-files, and opens seals. It reports to its parent alone, and signals interrupt the parent alone. It ends when
-the parent stops listening or dies.
+The fork reads and writes files, and opens seals. It reports to its parent alone. It ends when the parent stops
+listening or dies.
 """
 
-import gc
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection, Pipe
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from formats.monitor import Monitor, Tally
+from seed.forking import fork
 
 T = TypeVar("T")
 
-CAN_FORK = sys.platform == "linux"
 _TOLD_BYTES = 8 << 20  # of progress, before it is sent
 _LOOK = 0.1  # seconds between looks at whether to stop
 
@@ -29,16 +25,10 @@ class Fork(Generic[T]):
     """
 
     def __init__(self, work: Callable[[Tally], T], others: "Iterable[Fork[T]]") -> None:
-        self._pipe, far = Pipe()
-        self._pid = _fork()
-        if not self._pid:
-            try:
-                for pipe in (self._pipe, *(other._pipe for other in others)):
-                    pipe.close()
-                if sys.platform != "win32":
-                    _serve(work, far)
-            finally:
-                os._exit(0)  # the fork must not tidy up for the parent
+        ends: tuple[Any, Any] = Pipe()  # of another class on Windows
+        self._pipe, far = ends
+        pipes = [self._pipe, *(other._pipe for other in others)]
+        self._pid = fork(lambda: _serve(work, far, pipes))
         far.close()
 
     def result(self, monitor: Monitor) -> T | None:
@@ -63,12 +53,6 @@ class Fork(Generic[T]):
         os.waitpid(self._pid, 0)
 
 
-def _fork() -> int:
-    if sys.platform == "win32":
-        raise NotImplementedError
-    return os.fork()
-
-
 class _Relay(Tally):
     """A monitor that remembers reports and sends the progress on.
 
@@ -89,10 +73,9 @@ class _Relay(Tally):
         return self._pipe.poll(0)
 
 
-def _serve(work: Callable[[Tally], T], pipe: Connection) -> None:
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
-    gc.disable()  # collection would copy all inherited memory
+def _serve(work: Callable[[Tally], T], pipe: Connection, parents: Iterable[Connection]) -> None:
+    for other in parents:
+        other.close()
     relay = _Relay(pipe)
     try:
         done = work(relay)

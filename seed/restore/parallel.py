@@ -15,11 +15,12 @@ from formats.errors import Interrupted
 from formats.ids import ChunkId
 from formats.monitor import Tally
 from formats.store.local import LocalStore
+from seed.forking import CAN_FORK
 from seed.points.point_reader import PointReader
 from seed.restore.chunk_fetcher import Fetcher
 from seed.restore.file_pieces import File
 from seed.restore.file_writer import FileWriter, ShareResult
-from seed.restore.fork import CAN_FORK, Fork
+from seed.restore.fork import Fork
 from seed.restore.outcome import RestoreCounts
 from seed.restore.tree.system import TreeWriter
 from seed.tables.record_table import RecordPlace
