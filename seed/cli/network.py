@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,18 +36,18 @@ throttle_app = group(
     "seed throttle set --work-hours 09:00-18:00 --work-days mon-fri --work-rate 512kbit --other-rate 100mbit",
 )
 
-ProxyUserOption = Annotated[
-    str | None, typer.Option("--user", metavar="U", help="The user, if the proxy asks for one.")
-]
-ProxyPasswordOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--password-file",
+
+def proxy_user(flag: str) -> Any:
+    return typer.Option(flag, metavar="U", help="The user, if the proxy asks for one.")
+
+
+def proxy_password(flag: str) -> Any:
+    return typer.Option(
+        flag,
         metavar="FILE",
         readable=False,
-        help="Read the password from its first line; - is stdin.",
-    ),
-]
+        help="Read the proxy's password from its first line; - is stdin.",
+    )
 
 
 @command(access_app, "set")
@@ -96,8 +96,8 @@ def _show_access(console: Console, network: "Network") -> None:
 def proxy_set(
     console: Console,
     url: Annotated[str, typer.Argument(metavar="URL", help="As http://host:port.")],
-    user: ProxyUserOption = None,
-    password_file: ProxyPasswordOption = None,
+    user: Annotated[str | None, proxy_user("--user")] = None,
+    password_file: Annotated[Path | None, proxy_password("--password-file")] = None,
 ) -> None:
     """Reach the vault through a proxy from now on.
 

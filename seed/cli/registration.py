@@ -19,7 +19,7 @@ from seed.cli.app import (
     home_path,
     with_passphrase,
 )
-from seed.cli.network import proxy_of
+from seed.cli.network import proxy_of, proxy_password, proxy_user
 from seed.cli.passphrases import GenerateOption, new_passphrase
 
 if TYPE_CHECKING:
@@ -38,18 +38,6 @@ AccessFileOption = Annotated[
 ]
 ProxyOption = Annotated[
     str | None, typer.Option("--proxy", metavar="URL", help="Reach the vault through this proxy.")
-]
-ProxyUserOption = Annotated[
-    str | None, typer.Option("--proxy-user", metavar="U", help="The user, if the proxy asks for one.")
-]
-ProxyPasswordOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--proxy-password-file",
-        metavar="FILE",
-        readable=False,
-        help="Read the proxy's password from here.",
-    ),
 ]
 
 
@@ -73,8 +61,8 @@ def register(
     ] = False,
     access_file: AccessFileOption = None,
     proxy: ProxyOption = None,
-    proxy_user: ProxyUserOption = None,
-    proxy_password: ProxyPasswordOption = None,
+    proxy_name: Annotated[str | None, proxy_user("--proxy-user")] = None,
+    proxy_secret: Annotated[Path | None, proxy_password("--proxy-password-file")] = None,
 ) -> None:
     """Register this machine with a vault.
 
@@ -103,7 +91,7 @@ def register(
     for secret in filter(None, (credential, access_file)):
         warn_if_open(console, secret)
     file = CredentialFile.read(_credential_bytes(credential), str(credential))
-    through = proxy_of(console, proxy, proxy_user, proxy_password) if proxy is not None else ""
+    through = proxy_of(console, proxy, proxy_name, proxy_secret) if proxy is not None else ""
     way = _way(file, vault, access_file, through)
     if replace:
         ask = partial(with_passphrase, console, passphrase_file)
