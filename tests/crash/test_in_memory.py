@@ -12,7 +12,6 @@ from formats.errors import MediaError, OffseedError
 from formats.monitor import Monitor, Tally
 from formats.store.access import Address
 from formats.store.contract import Store
-from formats.store.memory import MemoryStore
 from formats.tables.archive import CONTENT_CLASS, parse
 from importer.intake import intake
 from importer.intake.acceptance import accept
@@ -28,6 +27,7 @@ from seed.repair.want_list import newest_wants
 from seed.session.session import Session
 from tests.journeys import trees
 from tests.journeys.stage import Copy, Stage, backup, disks, flip, to
+from tests.memory_store import MemoryStore
 from tests.store.faulty import BreaksAt, Died, FaultyStore, dies_at, fails_at, io_error, unreachable
 
 assert sys.platform == "linux"

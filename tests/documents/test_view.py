@@ -15,9 +15,9 @@ from formats.documents.vault import Descriptor, Membership
 from formats.errors import FormatError
 from formats.ids import MachineId, hex_digest
 from formats.monitor import Tally
-from formats.store.memory import MemoryStore
 from formats.view.facts import Look, Pin
 from formats.view.view import View
+from tests.memory_store import MemoryStore
 from tests.vectors.documents import AUTHORITY, AUTHORITY_KEY, LABEL, MACHINE, VAULT, samples
 
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))

@@ -17,7 +17,7 @@ from formats.ids import MachineId, SetId, VaultId
 from formats.monitor import Tally
 from formats.rules import custody
 from formats.rules.custody import Chain, DiskKey, add, to_json, words
-from formats.store.memory import MemoryStore
+from tests.memory_store import MemoryStore
 
 KEYS = {role: Ed25519PrivateKey.generate() for role in ("machine", "authority")}
 OTHER = Ed25519PrivateKey.generate()

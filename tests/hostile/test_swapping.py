@@ -15,11 +15,11 @@ from formats.errors import OffseedError
 from formats.ids import HexDigest, hex_digest
 from formats.monitor import Tally
 from formats.store.local import LocalStore
-from formats.store.memory import MemoryStore
 from importer.vault.points import points
 from importer.vault.receipts import receipts
 from tests.crash import test_in_memory
 from tests.journeys.stage import Copy, Stage
+from tests.memory_store import MemoryStore
 
 assert sys.platform == "linux"
 

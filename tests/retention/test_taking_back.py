@@ -10,7 +10,6 @@ import pytest
 from formats.layout import need_name
 from formats.monitor import Tally
 from formats.store.local import LocalStore
-from formats.store.memory import MemoryStore
 from formats.tables.archive import CONTENT_CLASS, parse
 from importer.vault.points import manifests
 from importer.vault.vault import members
@@ -23,6 +22,7 @@ from seed.revision.recovered_files import take_back
 from seed.session.session import Session
 from tests.journeys import trees
 from tests.journeys.stage import below, kept
+from tests.memory_store import MemoryStore
 from tests.retention.world import World, media
 from tests.store.faulty import Died, FaultyStore, dies_at
 

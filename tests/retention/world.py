@@ -15,7 +15,6 @@ from formats.monitor import Monitor, Tally
 from formats.rules.retention import DAY, USUAL
 from formats.store.access import Address
 from formats.store.contract import Store
-from formats.store.memory import MemoryStore
 from importer.upkeep.prune import PruneResult, prune
 from importer.vault.points import VaultPoint, points
 from importer.vault.vault import Vault, open_vault
@@ -33,6 +32,7 @@ from seed.restore.restore import Restore
 from seed.restore.tree.system import TreeWriter
 from seed.source.source_rules import Patterns
 from tests.journeys.stage import Stage
+from tests.memory_store import MemoryStore
 
 HOUR = 3600
 MIB = 1 << 20

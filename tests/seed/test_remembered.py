@@ -15,7 +15,6 @@ from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
 from formats.layout import archive_name
 from formats.monitor import Tally
-from formats.store.memory import MemoryStore
 from formats.tables.archive import METADATA_CLASS, ArchiveBuilder
 from formats.tables.index import CATALOG, record_digest
 from formats.tables.sections import Section
@@ -25,6 +24,7 @@ from seed.pipeline.remembered_contents import ContentsByHome
 from seed.pipeline.small_file_table import SmallFiles
 from seed.points.layered_store import LayeredStore
 from seed.points.points import Point
+from tests.memory_store import MemoryStore
 
 MASTER = MasterKey.generate()
 SEALER = ChunkSealer(MASTER, 1)

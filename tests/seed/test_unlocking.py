@@ -23,9 +23,9 @@ from formats.keyed.slots import (
     slot_to_json,
 )
 from formats.monitor import Tally
-from formats.store.memory import MemoryStore
 from seed.points import machine_keys as machines
 from seed.points.layered_store import LayeredStore
+from tests.memory_store import MemoryStore
 from tests.vectors.keyed import LOW_COST, PASSPHRASE
 
 OWN, OTHER = MachineId("b" * 32), MachineId("f" * 32)

@@ -6,7 +6,7 @@ from formats.errors import MediaError
 from formats.ids import digest
 from formats.layout import archive_name
 from formats.store.contract import Store
-from formats.store.memory import MemoryStore
+from tests.memory_store import MemoryStore
 from tests.store.contract import ARCHIVE, DATA, StoreContract
 from tests.store.faulty import Died, FaultyStore, dies_at, fails_at, io_error
 

@@ -6,7 +6,7 @@ import pytest
 
 from formats.store.contract import Store
 from formats.store.local import LocalStore
-from formats.store.memory import MemoryStore
+from tests.memory_store import MemoryStore
 from tests.store.contract import StoreContract
 
 

@@ -12,8 +12,8 @@ from formats.ids import digest
 from formats.layout import archive_name
 from formats.store.contract import Store
 from formats.store.local import LocalStore
-from formats.store.memory import MemoryStore
 from tests.effort import examples
+from tests.memory_store import MemoryStore
 
 ID = "5a" * 16
 DATAS = st.sampled_from([b"a", b"b", b"ab", bytes(5000)])
