@@ -1,10 +1,22 @@
 """The checked reading of objects and records: their reader knows the digest from elsewhere."""
 
+from typing import Protocol
+
 from formats import layout
 from formats.errors import IntegrityError, damage_aside
 from formats.ids import ArchiveName, Digest, digest, hex_digest
 from formats.store.contract import Store
-from formats.tables.index import IndexRow
+from formats.tables.archive import FOOTER
+from formats.tables.holdings import Holding
+from formats.tables.index import ROW, IndexRow
+from formats.tables.sections import Section
+
+
+class Readable(Protocol):
+    """A store, or several stores read as one."""
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of an object. Raises as `Store.get`."""
 
 
 def read_checked(store: Store, name: str, wanted: Digest, length: int | None = None) -> bytes:
@@ -32,6 +44,20 @@ def read_record(store: Store, archive: ArchiveName, row: IndexRow) -> bytes | No
         record = store.get(layout.archive_name(archive), row.offset, row.length)
         return record if row.matches(record) else None
     return None
+
+
+def read_index(store: Readable, archive: Holding) -> Section:
+    """Return the index at the end of an archive, believed by the digest in its row.
+
+    Raises NotFoundError, StoreError, MediaError; IntegrityError object-damaged if it is another one.
+    """
+    name = layout.archive_name(archive.name)
+    size = archive.records * ROW.size
+    start = archive.size - FOOTER.size - size
+    index = store.get(name, start, size) if start > 0 else b""  # a replacement may say anything
+    if digest(index) != archive.index_digest:
+        raise IntegrityError("object-damaged", "its index is damaged", subject=name)
+    return Section(archive, index)
 
 
 def is_whole(store: Store, place: str, length: int | None = None) -> bool:

@@ -3,10 +3,9 @@
 from formats import layout
 from formats.errors import IntegrityError, damage_aside
 from formats.ids import KeyId, digest
+from formats.store.checked import read_index
 from formats.store.contract import Store
-from formats.tables.archive import FOOTER
 from formats.tables.holdings import Holding
-from formats.tables.index import ROW
 from formats.tables.sections import Section, section_of
 
 
@@ -39,11 +38,6 @@ def read_described(
 
 def own_index(store: Store, archive: Holding) -> Section | None:
     """Return the index at the end of an archive, believed by its digest alone, or None. Raises StoreError."""
-    name = layout.archive_name(archive.name)
-    size = archive.records * ROW.size
-    start = archive.size - FOOTER.size - size
     with damage_aside():
-        index = store.get(name, start, size) if start > 0 else b""  # a replacement may say anything
-        if digest(index) == archive.index_digest:
-            return Section(archive, index)
+        return read_index(store, archive)
     return None

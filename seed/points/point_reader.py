@@ -20,7 +20,7 @@ from formats.errors import (
     damage_aside,
     is_damage,
 )
-from formats.ids import ArchiveName, ChunkId, digest
+from formats.ids import ArchiveName, ChunkId
 from formats.keyed.catalog import (
     LOST,
     CatalogEntry,
@@ -34,10 +34,9 @@ from formats.keyed.catalog import (
 from formats.keyed.chunk import ChunkSealer
 from formats.monitor import Finding, Monitor
 from formats.rules.replacements import Stock, joined, sections, translated, unheld
-from formats.tables.archive import FOOTER, parse_footer
+from formats.store.checked import read_index
 from formats.tables.holdings import Holding
 from formats.tables.index import CATALOG
-from formats.tables.index import ROW as INDEX_ROW
 from formats.tables.needs import Need
 from formats.tables.sections import Section, decode_object
 from formats.untrusted import refuse
@@ -203,20 +202,13 @@ def own_index(union: LayeredStore, archive: Holding, monitor: Monitor) -> Sectio
 
     Returns None if there is no such index. That is a finding, unless the archive is not there.
     """
-    name = layout.archive_name(archive.name)
     try:
-        footer = union.get(name, archive.size - FOOTER.size, FOOTER.size)
-        index_digest, records = parse_footer(footer, archive.size, name)
-        start = max(0, archive.size - FOOTER.size - records * INDEX_ROW.size)
-        index = union.get(name, start, records * INDEX_ROW.size)
-        if digest(index) == archive.index_digest == index_digest:
-            return Section(archive, index)
+        return read_index(union, archive)
     except NotFoundError:
         return None
-    except (FormatError, StoreError, MediaError) as error:
+    except OffseedError as error:
         if not is_damage(error):
             raise
+        name = layout.archive_name(archive.name)
         monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
         return None
-    monitor.finding(Finding(code="object-damaged", subject=name, detail="its index is damaged"))
-    return None
