@@ -1,1 +1,1 @@
-"""Stories through the real commands, each in a process of its own, as people run them."""
+"""Stories through the real commands: each command runs in its own process, as users run it."""

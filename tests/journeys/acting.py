@@ -1,7 +1,7 @@
-"""The command `seed`, in which something is done to a file at a chosen moment of its being read.
+"""The command `seed`, which also changes a file at a chosen moment while it reads the file.
 
-A file named `WHEN WHAT …` has WHAT done to it `before` it is opened, `after` that, or `between` two reads. Run as a
-script: `python acting.py export …`.
+A file named `WHEN ACT …` undergoes ACT `before` it is opened, `after` that, or `between` two reads.
+Run as a script: `python acting.py export …`.
 """
 
 import os
@@ -37,7 +37,7 @@ def fifo(path: str) -> None:
 
 
 def spoken(path: str) -> None:
-    """A FIFO that somebody writes to."""
+    """Replace the file with a FIFO, and write into it."""
     fifo(path)
     held.append(os.open(path, os.O_RDWR | os.O_NONBLOCK))
     os.write(held[-1], b"into the pipe")
@@ -51,7 +51,7 @@ def other(path: str) -> None:
 
 def device(path: str) -> None:
     os.unlink(path)
-    with suppress(PermissionError):  # not in every container: then it has vanished
+    with suppress(PermissionError):  # not permitted in every container: then the file has vanished
         os.mknod(path, 0o020666, os.makedev(1, 5))
 
 

@@ -1,4 +1,4 @@
-"""The journeys are for Linux: there everything that a tree can hold can be made and compared."""
+"""The fixtures of the journeys, for Linux only: it can make and compare every kind of entry of a tree."""
 
 import sys
 

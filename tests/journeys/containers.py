@@ -1,5 +1,8 @@
-"""A stage whose vault is a container on a real Azurite. The operator has the account's key, the machine a SAS that came
-with its credential: whoever reads without a home gets another such."""
+"""A stage with its vault in a container on a real Azurite.
+
+The operator has the account's key. The machine has the SAS in its credential.
+A command that reads without a home gets a SAS of its own.
+"""
 
 import json
 import os
@@ -20,7 +23,7 @@ SECRET = "AZURE_STORAGE_CONNECTION_STRING"
 
 
 class ContainerStage(Stage):
-    """One operator, one machine, one disk, and a vault in a container of its own."""
+    """One operator, one machine, one disk, and a vault in its own container."""
 
     server: Azurite
 
@@ -30,12 +33,12 @@ class ContainerStage(Stage):
 
     @property
     def vault(self) -> Path:
-        """Stories that look into the vault's folder cannot be told here."""
+        """The vault's folder, which a container lacks: reading it skips the test."""
         pytest.skip("NOT TESTED in a container: it looks into the vault's folder")
 
     @vault.setter
     def vault(self, path: Path) -> None:
-        """There is none."""
+        """Ignore the folder: the vault is in a container."""
 
     @property
     def at(self) -> str:
@@ -43,11 +46,11 @@ class ContainerStage(Stage):
 
     @property
     def key(self) -> str:
-        """What the operator has."""
+        """The operator's connection string, with the account's key."""
         return self.server.connection_string()
 
     def grant(self) -> str:
-        """An access for a machine, of some hours."""
+        """Return a SAS for a machine that lasts 48 hours."""
         store = AzureStore.open(self.at, Access(self.key))
         secret = store.grant(datetime.now(UTC) + timedelta(hours=48))
         store.close()
@@ -55,7 +58,7 @@ class ContainerStage(Stage):
         return secret
 
     def client(self) -> ContainerClient:
-        """The back door."""
+        """Return a client with the account's key, which bypasses the commands."""
         return BlobServiceClient.from_connection_string(self.key).get_container_client(self.container)
 
     def bring(

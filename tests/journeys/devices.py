@@ -1,7 +1,8 @@
 """Small disks that a story may pull, cut off, fill, wear out or destroy: real file systems on loop devices.
 
-Images lie in memory where there is room, and so do homes and vaults: stories wait for no platter. Mount points are
-folders of the system's own disk, as /mnt is; nothing may ever be written to one that is bare.
+Images, homes and vaults lie in memory where there is room: so no story waits for a slow device.
+Mount points are folders of the system's own disk, as /mnt is.
+No command may ever write to a mount point without its disk.
 """
 
 import fcntl
@@ -32,7 +33,7 @@ NO_LOG_FLUSH = 2
 
 
 class Rack:
-    """Makes disks; `clear` unmounts and removes them all."""
+    """A maker of disks; `clear` unmounts and removes them all."""
 
     def __init__(self, folder: Path) -> None:
         self._stack = ExitStack()
@@ -44,7 +45,7 @@ class Rack:
         return self._disk(size, fstype, self.memory, *options)
 
     def thin(self, size: int, real: int) -> tuple[LoopDisk, Path]:
-        """A disk that promises `size` and has only `real` bytes; and the tmpfs that its image lies on."""
+        """Return a disk that promises `size` but has only `real` bytes, and the tmpfs with its image."""
         behind = self._folder / f"behind {self._count}"
         behind.mkdir()
         self._stack.callback(_quietly, "umount", "-l", str(behind))
@@ -77,7 +78,7 @@ def _memory(otherwise: Path) -> Iterator[Path]:
 
 
 def cut_power(*folders: Path, journal: int = NO_LOG_FLUSH) -> None:
-    """What was not flushed is lost, and the file system answers nothing but errors until it is mounted anew."""
+    """Shut the file systems down: they lose unflushed data and return only errors until the next mount."""
     for folder in folders:
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -87,13 +88,13 @@ def cut_power(*folders: Path, journal: int = NO_LOG_FLUSH) -> None:
 
 
 def pull(disk: LoopDisk) -> None:
-    """The disk leaves its mount point, under open files."""
+    """Detach the disk from its mount point while files are open."""
     _command("umount", "-l", str(disk.path))
 
 
 def break_down(disk: LoopDisk) -> None:
-    """An ext4 meets an error of its own; mounted with errors=remount-ro, it can no longer be written."""
-    with suppress(OSError):  # the writing itself may be refused already
+    """Trigger an ext4 error, so that a disk mounted with errors=remount-ro becomes read-only."""
+    with suppress(OSError):  # the file system may refuse this write already
         Path(f"/sys/fs/ext4/{Path(disk.device).name}/trigger_fs_error").write_text("1")
 
 
@@ -109,12 +110,12 @@ def destroy(disk: LoopDisk) -> None:
 
 
 def grow(behind: Path, real: int) -> None:
-    """Give a thin disk what it lacks."""
+    """Enlarge the tmpfs behind a thin disk to `real` bytes."""
     _command("mount", "-o", f"remount,size={real}", str(behind))
 
 
 def fill(folder: Path) -> Path:
-    """A file of others that takes all the room there is."""
+    """Write a foreign file that takes all the free room, and return its path."""
     path = folder / "filler"
     with path.open("wb", buffering=0) as file, suppress(OSError):
         while file.write(bytes(MIB)):
@@ -123,7 +124,7 @@ def fill(folder: Path) -> Path:
 
 
 def archives(disk: LoopDisk | Path) -> dict[str, int]:
-    """The archives on a disk or in a vault, name to size."""
+    """Return the sizes of the archives on a disk or in a vault, by name."""
     root = disk if isinstance(disk, Path) else disk.path
     found = [*root.glob("archives/*/*"), *root.glob("offseed/*/archives/*/*")]
     return {p.name: p.stat().st_size for p in found}
@@ -162,9 +163,9 @@ class Fleet:
 
     @contextmanager
     def writing(self, after: int = 0) -> Iterator[tuple[Process, LoopDisk]]:
-        """Start an export, and stop it in the middle of an archive on a disk that holds so many.
+        """Start an export, and stop it in the middle of an archive on a disk that holds `after` archives.
 
-        It goes on afterwards.
+        The export goes on afterwards.
         """
         with moments.using(self.stage, self.struck("writing", signal.SIGSTOP, nth=after + 1)):
             process = self.start()
@@ -176,16 +177,16 @@ class Fleet:
         return len(archives(disk)) >= after and any(p.stat().st_size >= MIB for p in temporaries(disk.path))
 
     def held(self) -> int:
-        """Bytes of archives on all disks, each once."""
+        """Return the bytes of the archives on all disks, and count each archive once."""
         return sum({name: size for disk in self.disks for name, size in archives(disk).items()}.values())
 
     def check(self, restored: Path) -> None:
-        """Restore from the disks: all is equal, and nothing lies about."""
+        """Restore from the disks, and check that all is equal and that no temporary file is left."""
         self.check_tidy(*(disk.path for disk in self.disks))
         self.check_restore(restored, *self.named("--from"))
 
     def check_delivered(self, restored: Path) -> None:
-        """The same by way of the vault."""
+        """Import all disks and restore from the vault, with the same checks as `check`."""
         self.deliver()
         self.check_tidy(self.stage.vault, *(disk.path for disk in self.disks))
         self.check_restore(restored, "--vault", self.stage.at)
@@ -195,7 +196,7 @@ class Fleet:
         assert [path for root in roots for path in temporaries(root)] == []
 
     def deliver(self) -> None:
-        """Import all disks, the last one first; none has anything to complain of."""
+        """Import all disks, the last one first, and check that there are no findings."""
         words = ("import", *(d.path for d in self.disks[::-1]), "--vault", self.stage.at, "--json")
         done = self.stage.run("importer", *words).json
         assert {d["findings"] for d in done["disks"]} == {0}, done
@@ -207,7 +208,7 @@ class Fleet:
 
 
 def traced(*options: str) -> Callable[[str], tuple[str, ...]]:
-    """The command under strace, all its threads."""
+    """Return the commands under strace, with all their threads."""
     return lambda program: ("strace", "-f", "-qq", "--seccomp-bpf", *options, *installed(program))
 
 

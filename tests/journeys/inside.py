@@ -1,6 +1,6 @@
-"""The part of `moments` that runs inside a command: it wraps the store, counts, and strikes.
+"""The part of `moments` that runs inside a command: it wraps the store, counts, and sends the signal.
 
-`moments` has a command run this file before anything of its own. So it imports nothing of the tests.
+A command runs this file before any of its own code. So the file imports nothing from the tests.
 """
 
 import os
@@ -20,7 +20,7 @@ REACHED = b"the moment has come\n"
 
 
 class Striker:
-    """Counts the moments of one kind, and strikes once: at the first n-th one of a store."""
+    """A counter of the moments of one kind, which strikes once: at the first n-th moment of a store."""
 
     def __init__(self, moment: str, number: int, times: int, where: list[str], prefix: str, nth: int) -> None:
         self.moment = moment
@@ -31,9 +31,9 @@ class Striker:
         self.nth = nth
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._struck = False  # by now; one command is struck once
+        self._struck = False  # a command is struck only once
         self._at_work = threading.local()
-        # A pipe, for a signal handler must not take the lock that the same thread may hold.
+        # A pipe, because a signal handler must not take a lock that its own thread may hold.
         self._heard, self._hears = os.pipe()
 
     def wrap_store(self, path: str) -> None:
@@ -64,7 +64,7 @@ class Striker:
         store.put_new, store.delete = put_new, delete_one
 
     def wrap_files(self) -> None:
-        """Count the steps by which a local store makes a file of an object."""
+        """Count the steps by which a local store makes a file from an object."""
         from formats.store import local
         from formats.store.root import write
 
@@ -82,7 +82,7 @@ class Striker:
             setattr(local.SystemRoot, step, self._followed(getattr(local.SystemRoot, step), step))
 
     def wrap_console(self) -> None:
-        """Learn when the command has heard a signal."""
+        """Notice when the command has heard a signal."""
         from formats.shell.console import Console
 
         on_signal, hears = Console._on_signal, self._hears
@@ -131,7 +131,7 @@ class Striker:
 
 
 def arm(store: str, **words: Any) -> None:
-    """Wrap the store so that the command is struck; the words are those of `Striker`."""
+    """Wrap the store so that the command is struck; `words` are the parameters of `Striker`."""
     striker = Striker(**words)
     striker.wrap_store(store)
     striker.wrap_files()

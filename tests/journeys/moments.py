@@ -1,7 +1,9 @@
-"""Commands that send themselves a signal at an exact moment: no test hurries to hit a process that may have ended.
+"""Commands that send themselves a signal at an exact moment.
 
-The moments are those at which a store writes an object, or deletes one. A command that kills or stops itself goes no
-further by one instruction. A command that sends itself another signal goes on once it has heard it.
+So no test must hurry to hit a process that may have ended.
+At these moments a store writes an object, or deletes one.
+A command that kills or stops itself runs no further instruction.
+A command that sends itself another signal goes on after it has heard the signal.
 """
 
 import signal
@@ -18,7 +20,7 @@ from tests.journeys.stage import Stage, ended
 
 assert sys.platform == "linux"
 
-# Before an object is written, in the middle of it, after it, after it was deleted; or any step on the way.
+# Before a store writes an object, in the middle, after it, after a deletion; or any step on the way.
 Moment = Literal["asked", "writing", "placed", "deleted", "step"]
 
 REACHED: Final = inside.REACHED
@@ -36,11 +38,11 @@ def at(
     times: int = 1,
     store: str = LOCAL,
 ) -> Forks:
-    """Build the commands with a signal at the n-th such moment of one store, or at the n-th step of all stores.
+    """Build the commands with a signal at the n-th such moment of one store, or n-th step of all stores.
 
-    Stores count whose address begins with one of `where`, and objects whose name begins with `prefix`. The signal is
-    sent `times` times. With the number 0 the command sends none: it says `REACHED` on stderr, and goes on once it has
-    heard a signal from the test.
+    Only stores with an address that begins with one of `where` count.
+    Only objects with a name that begins with `prefix` count. The command sends the signal `times` times.
+    With the number 0 it sends none: it writes `REACHED` to stderr, and waits until it hears the test's signal.
     """
     words = {
         "moment": moment, "number": int(number), "times": times, "where": [*map(str, where)],
@@ -51,7 +53,7 @@ def at(
 
 @contextmanager
 def using(stage: Stage, command: Program) -> Iterator[None]:
-    """Have the stage start its commands in this way meanwhile."""
+    """Let the stage start its commands in this way for a while."""
     usual, stage.command = stage.command, command
     try:
         yield
@@ -80,7 +82,7 @@ def stopped(process: Process) -> Iterator[None]:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Whether no thread of the process runs any more."""
+    """Return whether all threads of the process have stopped."""
     with suppress(OSError):
         found = [*Path(f"/proc/{pid}/task").glob("*/stat")]
         states = [path.read_text().rpartition(")")[2].split()[0] for path in found]

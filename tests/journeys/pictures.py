@@ -1,7 +1,8 @@
-"""`python -m tests.journeys.pictures --out DIR`: labels, packing slip and both reports of a life of two weeks, as PNG files.
+"""`python -m tests.journeys.pictures --out DIR`: labels, packing slip and both reports as PNG files.
 
-Rendered by Chromium, headless, and to be looked at: light and dark, on a desk and on a phone. `--docs` makes the pictures of
-README anew, in `docs/pictures`. Needs `chromium` and `faketime`.
+They show two weeks of backups. Headless Chromium renders the pages for a person to check.
+The pictures are light and dark, on a desk and on a phone.
+`--docs` renews the pictures of README, in `docs/pictures`. Needs `chromium` and `faketime`.
 """
 
 import argparse
@@ -19,9 +20,9 @@ from tests.journeys.stage import ROOT, Stage, disks, flip, to
 assert sys.platform == "linux"
 
 DESK, PHONE, HEAD = (1000, 3600), (420, 4400), (1000, 780)
-COLOURS = 128  # of a picture in docs/: it stays far below 100 KB
+COLOURS = 128  # of a picture in docs/, which so stays far below 100 KB
 DOCS = ROOT / "docs" / "pictures"
-DARK = ("@media (prefers-color-scheme: dark)", "@media all")  # headless, there is nobody to prefer it
+DARK = ("@media (prefers-color-scheme: dark)", "@media all")  # headless, no user prefers dark
 
 
 def main() -> int:
@@ -46,7 +47,7 @@ def main() -> int:
 
 
 def illustrate(browser: str, folder: Path, out: Path) -> None:
-    """Write the pictures of README: the label of a disk as it is, and the top of a server's report."""
+    """Write the pictures of README: the label of a disk in full, and the top of a server's report."""
     (label,) = folder.glob("*-disk-1.svg")
     shutil.copyfile(label, out / "label.svg")
     shoot(browser, folder / "report-seed.html", folder / "report.png", HEAD)
@@ -65,7 +66,10 @@ def shoot_all(browser: str, pages: list[Path], out: Path) -> None:
 
 
 def life(folder: Path) -> list[Path]:
-    """Three disks, one of which came damaged and one is on its way, and a backup a day; the pages that tell of it."""
+    """Make two weeks of backups, and return the pages about them.
+
+    There are three disks: one came damaged, and one is on its way. The machine makes one backup a day.
+    """
     stage, source = Stage(folder / "stage"), folder / "source"
     shutil.copytree("/usr/share/doc", source / "doc", symlinks=True, ignore_dangling_symlinks=True)
     (source / "film").write_bytes(os.urandom(90 << 20))

@@ -1,4 +1,4 @@
-"""What stories of `seed verify` share: the command, what the inventories say, and ways to damage an object."""
+"""The shared parts of the stories of `seed verify`: the command, inventories, and ways to damage objects."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ def verify(stage: Stage, *arguments: object, code: int | None = 0) -> Any:
 
 
 def inventories(stage: Stage) -> list[Any]:
-    """What the inventories on the disk say, by generation."""
+    """Return the content of the inventories on the disk, by generation."""
     signed = [json.loads(p.read_bytes()) for p in sorted((stage.seeded / "inventories").iterdir())]
     return [json.loads(base64.b64decode(s["payload"])) for s in signed]
 

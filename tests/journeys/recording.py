@@ -1,4 +1,4 @@
-"""The commands, with all that they ask of directory stores recorded: what a story counts instead of taking the time."""
+"""Commands that record their calls to directory stores: a story counts calls and measures no time."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ S.put_new, S.get = put_new, get_some
 
 
 class Call(NamedTuple):
-    """One object that was put or got, or of which a part was got: `kind` is `put`, `get` or `part`."""
+    """One call of a store: `kind` is `put`, `get`, or `part` for a part of an object."""
 
     process: int
     kind: str
@@ -37,7 +37,7 @@ class Call(NamedTuple):
 
 
 class Recorder:
-    """Makes a stage's commands record, and tells what they asked of its vault."""
+    """A recorder of a stage's commands, which lists their calls to the stage's vault."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -45,7 +45,7 @@ class Recorder:
         stage.command = recording(self._log)
 
     def vault(self, kind: str, prefix: str = "") -> list[Call]:
-        """The calls of one kind since the last `clear`, in order."""
+        """Return the calls of one kind since the last `clear`, in order."""
         calls = [Call(*json.loads(line)) for line in self._log.read_text().splitlines()]
         return [
             c
@@ -58,5 +58,5 @@ class Recorder:
 
 
 def recording(log: Path) -> Program:
-    """The commands, with what they ask of directory stores appended to `log`."""
+    """Return the commands, which append their calls to directory stores to `log`."""
     return prepared(PRELUDE.format(path=str(log)))

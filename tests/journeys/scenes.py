@@ -1,4 +1,7 @@
-"""Scenes that stories begin from: made once for all workers, and copied by each that may spoil them. For Linux."""
+"""Scenes at the beginning of stories. For Linux.
+
+They are made once for all workers; each story that may spoil one copies it.
+"""
 
 import os
 import shutil
@@ -20,14 +23,17 @@ assert sys.platform == "linux"
 
 @pytest.fixture(scope="session")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where a worker keeps its copies of the scenes; removed at the end, for they are large."""
+    """Return the folder for a worker's copies of the scenes, and remove it at the end: they are large."""
     path = tmp_path_factory.mktemp("journeys")
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
 
 def built(name: str, build: Callable[[Path], object]) -> Path:
-    """Return the folder `name` of the ground that all workers share; the first to ask builds it, the others wait."""
+    """Return the folder `name` of the ground that all workers share.
+
+    The first worker that asks builds it, and the others wait.
+    """
     path = Path(os.environ[GROUND]) / name
     done = path.with_name(f"{name}.done")
     with FileLock(f"{path}.lock"):
@@ -40,14 +46,14 @@ def built(name: str, build: Callable[[Path], object]) -> Path:
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Path]:
-    """A folder for one story, removed after it."""
+    """Return a folder for one story, and remove it after the story."""
     yield tmp_path
     shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 @pytest.fixture
 def rack(room: Path) -> Iterator[devices.Rack]:
-    """Disks for one story; unmounted and removed after it, however it ends."""
+    """Return a maker of disks for one story, and remove the disks after the story, even if it fails."""
     rack = devices.Rack(room)
     yield rack
     rack.clear()
@@ -55,7 +61,10 @@ def rack(room: Path) -> Iterator[devices.Rack]:
 
 @pytest.fixture(scope="session")
 def setting(request: pytest.FixtureRequest) -> type[Stage]:
-    """Where the vaults of the stories lie: in folders, or with OFFSEED_VAULT=azblob in containers on a real Azurite."""
+    """Return the kind of stage: vaults in folders, or in containers on a real Azurite.
+
+    OFFSEED_VAULT=azblob chooses the containers.
+    """
     if os.environ.get("OFFSEED_VAULT", "folder") != "azblob":
         return Stage
     facilities.insist("azurite")
@@ -67,13 +76,13 @@ def setting(request: pytest.FixtureRequest) -> type[Stage]:
 
 @pytest.fixture
 def stage(room: Path, setting: type[Stage]) -> Stage:
-    """An empty stage."""
+    """Return an empty stage."""
     return setting(room / "stage")
 
 
 @pytest.fixture
 def copy_of(room: Path) -> Copy:
-    """Copies a stage, so that the story may spoil it."""
+    """Return a function that copies a stage, so that the story may spoil the copy."""
     return lambda stage: stage.copy(room / "copy")
 
 
@@ -89,7 +98,7 @@ def odd_tree() -> Path:
 
 @pytest.fixture(scope="session")
 def real_tree() -> Path:
-    """Some thousands of files as a system has them."""
+    """Copy a system folder with some thousands of files, and return the copy."""
     for candidate in (
         "/usr/lib/python3",
         "/usr/share/perl",
@@ -110,9 +119,10 @@ Scene = Callable[[str, Stage, Deed], Stage]
 
 @pytest.fixture(scope="session")
 def scene(ground: Path, setting: type[Stage]) -> Iterator[Scene]:
-    """`scene(name, begin, deed)`: a stage after a deed, which begins as a copy of another one. Each worker has its own copy.
+    """Return `scene(name, begin, deed)`, which copies the stage `begin` and performs `deed` on the copy.
 
-    Tests that back up make a copy of their own: a home that had no job in the beginning has none in the end.
+    Each worker has its own copy. Tests that back up make a copy of their own.
+    So a home that had no job in the beginning has none in the end.
     """
     unused: list[Path] = []
 
@@ -122,7 +132,7 @@ def scene(ground: Path, setting: type[Stage]) -> Iterator[Scene]:
             deed(stage)
             return stage
 
-        if setting is not Stage:  # a container is on the server of this very worker
+        if setting is not Stage:  # a container is on the server of this worker only
             stage = build(ground / name)
         else:
             stage = Stage(built(name, build)).copy(ground / name)
@@ -141,9 +151,9 @@ def jobs(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def bare(ground: Path, setting: type[Stage]) -> Stage:
-    """A vault and a credential, and a passphrase file; no machine is registered.
+    """Return a stage with a vault, a credential and a passphrase file, but without a registered machine.
 
-    Each worker makes its own: the credential names the vault, and a copy of it would still name the first one.
+    Each worker makes its own: the credential names the vault, and a copy would still name the first vault.
     """
     stage = setting(ground / "bare")
     stage.create_vault()
@@ -154,19 +164,19 @@ def bare(ground: Path, setting: type[Stage]) -> Stage:
 
 @pytest.fixture(scope="session")
 def opened(scene: Scene, bare: Stage) -> Stage:
-    """A vault, and a machine that has asked to join it; nothing exported."""
+    """Return a stage with a vault and a machine that has asked to join it, but without an export."""
     return scene("opened", bare, Stage.register)
 
 
 @pytest.fixture
 def source(room: Path) -> Path:
-    """A tree of every kind, which a story may change."""
+    """Return a tree of every kind, which a story may change."""
     return trees.varied_tree(room / "source")
 
 
 @pytest.fixture
 def lived(copy_of: Copy, opened: Stage, source: Path) -> Stage:
-    """A machine with two points of that tree in the vault, the second after a change."""
+    """Return a stage with two points of `source` in the vault, the second after a change."""
     stage = copy_of(opened)
     backup(stage, source)
     trees.change(source)
@@ -176,25 +186,25 @@ def lived(copy_of: Copy, opened: Stage, source: Path) -> Stage:
 
 @pytest.fixture(scope="session")
 def exported(scene: Scene, opened: Stage, small_tree: Path) -> Stage:
-    """The small tree on a disk, its set finished; nothing imported."""
+    """Return a stage with the small tree on a disk and a finished set, but without an import."""
     return scene("exported", opened, lambda stage: stage.export(small_tree))
 
 
 @pytest.fixture(scope="session")
 def imported(scene: Scene, exported: Stage) -> Stage:
-    """The small tree on a disk and in the vault."""
+    """Return a stage with the small tree on a disk and in the vault."""
     return scene("imported", exported, Stage.import_)
 
 
 @pytest.fixture(scope="session")
 def long_tree() -> Path:
-    """Enough for three archives of content and for a while of reading."""
+    """Return a tree that fills three archives of content and takes a while to read."""
     return built("long tree", trees.long_tree)
 
 
 @pytest.fixture(scope="session")
 def wide(scene: Scene, opened: Stage, long_tree: Path) -> Stage:
-    """The long tree on a disk, its set finished, its machine accepted; nothing imported."""
+    """Return a stage with the long tree on a disk, a finished set and an accepted machine; no import."""
 
     def deed(stage: Stage) -> None:
         stage.export(long_tree)

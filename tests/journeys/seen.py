@@ -1,4 +1,4 @@
-"""All that a tree holds, as a comparer sees it: looked at by handles, for no path is too long for a tree."""
+"""All that a tree holds, as a comparer sees it; handles reach a tree that is too deep for any path."""
 
 import errno
 import hashlib
@@ -32,7 +32,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Room:
-    """The room a file takes: where its data lie, if it has holes."""
+    """The room that a file takes, and the places of its data if it has holes."""
 
     size: int
     blocks: int
@@ -43,7 +43,7 @@ Tree = dict[bytes, tuple[Seen, Room]]
 
 
 def seen(root: bytes) -> Tree:
-    """Everything at and below `root` by relative name; by handles, for no path is too long for a tree."""
+    """Return everything at and below `root` by relative name; handles reach paths of any length."""
     groups: dict[tuple[int, int], set[bytes]] = {}
     found: Tree = {}
     for name, folder, last in _walk(root):
@@ -60,7 +60,7 @@ def seen(root: bytes) -> Tree:
 
 
 def _walk(root: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    """The relative name of everything; a handle on the folder it lies in, and its name there."""
+    """Yield the relative name of every entry, a handle on its folder, and its name in that folder."""
     above = os.open(os.path.dirname(root), os.O_RDONLY)
     yield b"", above, os.path.basename(root)
     os.close(above)
@@ -77,7 +77,7 @@ def _walk(root: bytes) -> Iterator[tuple[bytes, int, bytes]]:
 
 
 def open_folder(root: bytes, folder: bytes) -> int:
-    """A handle on a folder below `root`, however deep: a path for the system ends at 4,096 bytes."""
+    """Return a handle on a folder below `root` at any depth: a path for the system ends at 4,096 bytes."""
     handle = os.open(root, os.O_RDONLY)
     while folder:
         at = len(folder) if len(folder) < PATH_MAX else folder.rindex(b"/", 0, PATH_MAX)
@@ -115,7 +115,10 @@ def _see(folder: int, name: bytes, status: os.stat_result) -> tuple[Seen, Room]:
 
 
 def _digest(handle: int, regions: list[tuple[int, int]]) -> str:
-    """Of the data regions and where they lie by content, so that a file of gigabytes of nothing is read at once."""
+    """Return a digest of the data regions and their places, by content.
+
+    So a file with gigabytes of holes is read at once.
+    """
     found = hashlib.blake2b(digest_size=16)
     for start, end in regions:
         at = start

@@ -1,11 +1,13 @@
-"""The long version of what `test_faults` does in a minute: kills, faults and failing system calls, again and again.
+"""The long version of `test_faults`, which takes a minute: kills, faults and failing system calls, repeated.
 
     python -m tests.journeys.soak [--kills N] [--gib G] [--calls N] [--seed S]
 
-A tree of G GiB goes to two disks; the export is killed N times at random moments, then the import; then the power of
-the whole machine is cut N times. At last a small tree goes to two disks, and one write, flush, rename or making of a
-file on the way fails, by strace, N of each kind at random. After each story the same command completes, and what comes
-back is compared. The exit code is 0 if all did. For root; disks, homes and vaults lie in memory where there is room.
+A tree of G GiB goes to two disks. The export is killed N times at random moments, then the import.
+Then the power of the whole machine is cut N times. At last a small tree goes to two disks, under strace.
+In each of these runs, one random write, flush, rename or creation of a file fails: N calls of each kind.
+After each story the same command completes, and the story compares the restored tree.
+The exit code is 0 if all stories passed.
+For root. Disks, homes and vaults lie in memory where there is room.
 """
 
 import argparse
@@ -41,12 +43,12 @@ CALLS = {
 }
 ALLOWED = (0, 1, 3, 4)
 INCOMPLETE = 3
-WORKING_FOLDER = re.compile("(?<=AT_FDCWD)<[^>]*>")  # strace's note of it, whatever the path beside it is
+WORKING_FOLDER = re.compile("(?<=AT_FDCWD)<[^>]*>")  # strace's note of it, for any path beside it
 
 
 @dataclass
 class Soak:
-    """What all stories of a run share."""
+    """The shared state of all stories of a run."""
 
     folder: Path
     moments: random.Random
@@ -94,7 +96,7 @@ class Soak:
             fleet.check_restore(rack.memory / "restored", "--vault", fleet.stage.at)
 
     def power_cut(self, source: Path) -> None:
-        """The whole machine loses power, its home too, as often as it is killed."""
+        """Cut the power of the whole machine, with its home, as many times as the machine is killed."""
         with self.rack() as rack:
             size = tree_bytes(source)
             disks = [rack.disk(size + 512 * MIB), rack.disk(size + 512 * MIB, "xfs")]
@@ -123,7 +125,7 @@ class Soak:
             self.judge(lost <= cuts * 2 * ARCHIVE, "what is durable outlives the power")
 
     def _lasts(self, rack: devices.Rack, source: Path) -> float:
-        """How long the export takes that nobody kills."""
+        """Return the seconds of an export without a kill."""
         stage = Stage(rack.memory / "unhurried")
         stage.open()
         disk = rack.disk(tree_bytes(source) + 512 * MIB)
@@ -162,7 +164,7 @@ class Soak:
         self.judge(killed > 0, "the import was killed")
 
     def calls_fail(self, source: Path, each: int) -> None:
-        """Every kind of system call fails once, the n-th of its kind, and the export goes on by the same command."""
+        """Let each kind of system call fail, the n-th of its kind; the same command resumes the export."""
         with self.rack() as rack:
             opened = self.stage(rack)
             for call, error in CALLS.items():
@@ -182,7 +184,7 @@ class Soak:
         return devices.Fleet(stage, source, [rack.disk(64 * MIB), rack.disk(64 * MIB)])
 
     def _ours(self, rack: devices.Rack, opened: Stage, source: Path, call: str) -> list[int]:
-        """Which calls of this kind concern the disks or the home; each thread counts its own from 1."""
+        """Return the numbers of such calls for the disks or the home; each thread counts from 1."""
         fleet, log = self._fleet(rack, opened, source), rack.memory / "log"
         fleet.stage.command = devices.traced("-y", "-e", f"trace={call}", "-o", str(log))
         fleet.run()
@@ -192,7 +194,7 @@ class Soak:
             thread, _, rest = WORKING_FOLDER.sub("", line).partition(" ")
             if rest.lstrip().startswith(f"{call}("):
                 counts[thread] = counts.get(thread, 0) + 1
-                # Python reads its own modules by these too, in the thread that comes first.
+                # Python also reads its own modules with these calls, in the first thread.
                 beside = call in ("openat", "getdents64") and thread != next(iter(counts))
                 if ("/mnt" in rest or str(rack.memory) in rest) and not beside:
                     found.add(counts[thread])
@@ -212,7 +214,7 @@ class Soak:
             how = f"{result.code} {code}".strip()
             self.judge(result.code in ALLOWED, f"{injected}: {result}")
             fleet.stage.command = installed
-            # What could not be read was told, and the set is finished without it: the next set holds it.
+            # The set is finished without unreadable files, which were reported: the next set holds them.
             fleet.export(*(["--again"] if result.code == INCOMPLETE else []))
             fleet.check_restore(rack.memory / "restored", *fleet.named("--from"))
         except AssertionError as error:
@@ -250,7 +252,7 @@ def tree_bytes(root: Path) -> int:
 
 
 def mixed_tree(root: Path, mib: int) -> Path:
-    """Files of all sizes, small ones everywhere, none of it compressible."""
+    """Make files of all sizes that do not compress, with small ones everywhere."""
     sizes = random.Random(7)
     made = number = 0
     while made < mib * MIB:

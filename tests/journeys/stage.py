@@ -1,8 +1,10 @@
-"""A stage: everything one story needs, and the two real commands to play it with.
+"""A stage: everything that one story needs, with the two real commands.
 
-A `Stage` has its own homes, vault, disk, credential and passphrase file below one folder. Every command runs as a
-process; a story sees what a user sees, the exit code, stdout and stderr, and nothing is mocked. No command may ever
-show a traceback or call a failure a fault of its own: `run` itself sees to that. Each document of --json keeps to the schema.
+A `Stage` has its own homes, vault, disk, credential and passphrase file below one folder.
+Every command runs as a process, and no part is mocked.
+A story sees the same as a user: the exit code, stdout and stderr.
+No command may ever show a traceback or call a failure its own fault: `run` itself checks that.
+It also checks each document of --json against the schema.
 """
 
 import json
@@ -34,14 +36,14 @@ PASSPHRASE = "grey otter 51 sails past Lisbon"
 
 @dataclass(frozen=True)
 class Result:
-    """What a command left: its exit code and what it printed. `words` is the command line."""
+    """The results of a command: its exit code and its output. `words` is the command line."""
 
     words: tuple[str, ...]
     code: int
     stdout: str
     stderr: str
     seconds: float
-    worked: float = 0.0  # the seconds for which processors worked, if it was a fork
+    worked: float = 0.0  # the seconds of processor time, if the command was a fork
 
     @property
     def json(self) -> Any:
@@ -72,7 +74,7 @@ class Stage:
         self.disk.mkdir(parents=True, exist_ok=True)
 
     def copy(self, folder: Path) -> Self:
-        """The same scene elsewhere, to be spoilt at will: its home knows its own vault, not the first one."""
+        """Copy the scene to `folder`, where a story may spoil it: the copied home knows its own vault."""
         subprocess.run(["cp", "-a", "--reflink=auto", "--", f"{self.folder}/.", str(folder)], check=True)
         stage = type(self)(folder)
         if (identity := stage.home / "identity.json").exists():
@@ -81,7 +83,7 @@ class Stage:
         return stage
 
     def join(self, other: Self) -> None:
-        """One more machine at the other's vault."""
+        """Make this stage one more machine at the other stage's vault."""
         self.vault, self.importer_home, self.credential = other.vault, other.importer_home, other.credential
 
     @property
@@ -99,7 +101,7 @@ class Stage:
     def bring(
         self, words: tuple[object, ...], environment: dict[str, str | Path | None]
     ) -> dict[str, str | Path | None]:
-        """What a command's environment brings along, beside what the story says."""
+        """Return the environment of a command: the story's own settings, and any that the stage adds."""
         return environment
 
     def run(
@@ -109,13 +111,13 @@ class Stage:
         code: int | None = 0,
         **environment: str | Path | None,
     ) -> Result:
-        """Run a command that must end with `code` (None: with any). A keyword sets an environment variable."""
+        """Run a command that must end with `code` (None: any). A keyword sets an environment variable."""
         began = time.monotonic()
         process = self._start((program, *map(str, arguments)), environment)
         return _result(process, began, code)
 
     def start(self, program: str, *arguments: object, **environment: str | Path | None) -> Process:
-        """A command left running, in a process group of its own."""
+        """Start a command in its own process group, and return it while it runs."""
         return self._start((program, *map(str, arguments)), environment, session=True)
 
     def _start(
@@ -138,7 +140,7 @@ class Stage:
         return process
 
     def type(self, program: str, *arguments: object, answers: list[bytes], code: int | None = 0) -> Result:
-        """Run a command at a terminal and type an answer at each prompt for a passphrase; b"\\x03" is Ctrl-C."""
+        """Run a command at a terminal and type an answer at each passphrase prompt; b"\\x03" is Ctrl-C."""
         words = (program, *map(str, arguments))
         began = time.monotonic()
         window, await_end = at_terminal(self.command, words, self.environment({}), self.folder)
@@ -149,14 +151,14 @@ class Stage:
         self.run("importer", "vault", "create", name, "--at", self.at, "--region", "here")
 
     def issue(self, out: Path | None = None) -> Path:
-        """A new credential, in place of an earlier one."""
+        """Issue a new credential, which replaces an earlier one."""
         path = out or self.credential
         path.unlink(missing_ok=True)
         self.run("importer", "credentials", "issue", "--vault", self.at, "--out", path)
         return path
 
     def write_secret(self) -> None:
-        """The passphrase file, once."""
+        """Write the passphrase file unless it exists."""
         if not self.secret.exists():
             self.secret.write_text(PASSPHRASE + "\n")
             self.secret.chmod(0o600)
@@ -169,7 +171,7 @@ class Stage:
         )  # fmt: skip
 
     def open(self) -> None:
-        """The vault made and the machine registered with it."""
+        """Create the vault and register the machine with it."""
         self.create_vault()
         self.issue()
         self.register()
@@ -193,19 +195,19 @@ class Stage:
         return folder
 
     def objects(self, prefix: str) -> list[Path]:
-        """The files on the disk below `prefix`, the largest first."""
+        """Return the files on the disk below `prefix`, the largest first."""
         found = [p for p in (self.seeded / prefix).rglob("*") if p.is_file()]
         return sorted(found, key=lambda p: (-p.stat().st_size, p))
 
 
 def keep_firsts(stage: Stage, *, days: int) -> None:
-    """A policy by which the first point of a day is kept so long, and no other but the last."""
+    """Set a policy that keeps the first point of each day for `days` days, and the last point."""
     none = [word for rule in ("every", "weekly", "monthly", "yearly") for word in (f"--{rule}", "0")]
     stage.run("seed", "retention", "set", *none, "--daily", str(days))
 
 
 def a_day_later(stage: Stage) -> None:
-    """For all that lies in the vault."""
+    """Make all objects in the vault 25 hours older."""
     then = time.time() - 25 * 3600
     for path in stage.vault.rglob("*"):
         if path.is_file():
@@ -231,18 +233,18 @@ def backup(stage: Stage, *arguments: object, code: int | None = 0, **environment
 
 
 def stored(stage: Stage) -> dict[str, int]:
-    """What the vault holds, name to size."""
+    """Return the sizes of all files in the vault, by name."""
     return {str(p.relative_to(stage.vault)): p.stat().st_size for p in stage.vault.rglob("*") if p.is_file()}
 
 
 def kept(source: Path, room: Path, name: str) -> Path:
-    """The source as it is now, for later."""
+    """Copy the source in its present state, for later."""
     subprocess.run(["cp", "-a", "--sparse=always", source, room / name], check=True)
     return room / name
 
 
 def restored(stage: Stage, point: object, room: Path, source: Path, *, code: int = 0) -> Path:
-    """The source as a point of the vault brings it back."""
+    """Restore a point from the vault, and return the place of the source."""
     target = room / f"of {str(point)[:8]} {code}"
     stage.run("seed", "restore", str(point)[:8], "--vault", stage.at, "--target", target, code=code)
     return below(target, source)
@@ -252,14 +254,14 @@ Copy = Callable[[Stage], Stage]
 
 
 def below(target: Path, source: Path) -> Path:
-    """Where a restore puts what lay at `source`: full paths below the target."""
+    """Return the place where a restore puts `source`: full paths lie below the target."""
     return target / str(source).lstrip("/")
 
 
 def judged(
     words: tuple[str, ...], ended: int, stdout: bytes, stderr: bytes, seconds: float, code: int | None
 ) -> Result:
-    """The result, if it is one that a user may ever see."""
+    """Return the result, and assert that a user may see it."""
     result = Result(words, ended, _text(stdout), _text(stderr), seconds)
     assert "Traceback" not in result.stdout + result.stderr, result
     assert "[internal]" not in result.stderr, f"{result}\n{_fault(result.stderr)}"
@@ -268,7 +270,7 @@ def judged(
 
 
 def refused(result: Result, code: str) -> Result:
-    """The error as scripts and people get it: the same code on both, and a hint."""
+    """Assert that scripts and users get the same error code and a hint, and return the result."""
     error = result.json["error"]
     assert error["code"] == code, result
     assert error["hint"], f"no hint: {result}"
@@ -278,7 +280,7 @@ def refused(result: Result, code: str) -> Result:
 
 
 def await_(happened: Callable[[], object], process: Process) -> bool:
-    """Wait until something happened, or the process ended: False."""
+    """Wait until the event happens; return False if the process ends before."""
     until = time.monotonic() + PATIENCE
     while not happened():
         if process.poll() is not None:
@@ -289,14 +291,14 @@ def await_(happened: Callable[[], object], process: Process) -> bool:
 
 
 def ended(process: Process, signal_number: int | None = None) -> Result:
-    """Send a signal, if one is given, and collect what the process leaves."""
+    """Send a signal, if one is given, and return the results of the process."""
     if signal_number is not None:
         process.send_signal(signal_number)
     return _result(process, time.monotonic(), None)
 
 
 def _result(process: Process, began: float, code: int | None) -> Result:
-    """Collect what a process leaves. Raise subprocess.TimeoutExpired, and kill it, if it does not end."""
+    """Return the results of a process. Kill it if it does not end, and raise subprocess.TimeoutExpired."""
     try:
         stdout, stderr = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
@@ -311,7 +313,10 @@ def _result(process: Process, began: float, code: int | None) -> Result:
 
 
 def snapshot(folder: Path) -> dict[str, bytes | str | None]:
-    """Everything below a folder by name, but for logs of jobs: content of files, targets of links, None for folders."""
+    """Return everything below a folder by name, without the logs of jobs.
+
+    Files give their content, links their targets, and folders None.
+    """
     found: dict[str, bytes | str | None] = {}
     for path in sorted(folder.rglob("*")):
         name = os.path.relpath(path, folder)
@@ -325,7 +330,7 @@ def snapshot(folder: Path) -> dict[str, bytes | str | None]:
 
 
 def in_parallel(attempt: Callable[[T], object], items: Iterable[T]) -> None:
-    """Try each item, several at once; the first failure is raised."""
+    """Try each item, several at once, and raise the first failure."""
     with ThreadPoolExecutor(4) as pool:
         for _ in pool.map(attempt, items):
             pass
@@ -341,7 +346,7 @@ def flip(path: Path, offset: int) -> None:
 
 
 def prepared(prelude: str) -> Program:
-    """The same commands, with some lines of Python run before them."""
+    """Return the same commands, which run some lines of Python first."""
     return Forks(prelude)
 
 
@@ -350,7 +355,7 @@ as_nobody = Forks(user=NOBODY)  # for a user without any rights
 
 
 def _converse(terminal: int, answers: list[bytes]) -> bytes:
-    """Type each answer once its prompt is there; all that was shown."""
+    """Type each answer at its prompt, and return all that the terminal showed."""
     shown, left = b"", list(answers)
     prompts = 0
     while True:
@@ -370,7 +375,7 @@ def _converse(terminal: int, answers: list[bytes]) -> bytes:
 
 
 def _fault(stderr: str) -> str:
-    """The traceback that a fault left in a log."""
+    """Return the traceback that a fault left in a log."""
     path = Path(stderr.rpartition(" ")[2].strip())
     return path.read_text() if path.is_file() else ""
 

@@ -1,4 +1,4 @@
-"""A terminal for one command, whose window can be closed. For Linux."""
+"""A terminal for one command, with a window that a test can close. For Linux."""
 
 import os
 import select
@@ -11,7 +11,7 @@ from tests.journeys.stage import Stage
 
 
 class Terminal:
-    """A command at a terminal of its own, whose window can be closed."""
+    """A command at its own terminal, with a window that a test can close."""
 
     window: int
     shown: bytes
@@ -33,7 +33,7 @@ class Terminal:
             self.shown += os.read(self.window, 4096)
 
     def end(self) -> int:
-        """Its exit code, once it has ended by itself."""
+        """Return its exit code after it has ended by itself."""
         try:
             while data := os.read(self.window, 4096):
                 self.shown += data

@@ -1,11 +1,13 @@
-"""Backups while disks travel, over a whole system tree: what can come back does, what cannot is listed, and all comes in the end.
+"""Backups over a whole system tree while disks travel: lost files are listed, and all come in the end.
 
     python -m tests.journeys.travelling [SOURCE] [--scratch DIR]
 
-A copy of SOURCE (/usr by default) goes to two disks, of which one is imported. Then one file of a hundred is edited,
-appended to, moved, given another mode, deleted or added, and two backups go over the network. The newest point is
-restored: what is listed must be exactly what is not there. Then the other disk comes, and all three points are restored
-and compared by rsync. For root, with room in DIR for the tree four times. The exit code is 0 if all held.
+A copy of SOURCE (/usr by default) goes to two disks, and one of them is imported.
+Then one file of a hundred is edited, appended to, moved, given another mode, deleted or added.
+Two backups go over the network.
+The newest point is restored: the listed files must be exactly the missing ones.
+Then the other disk comes. All three points are restored and compared by rsync.
+For root, with room in DIR for the tree four times. The exit code is 0 if all comparisons passed.
 """
 
 import argparse
@@ -29,7 +31,7 @@ SHARE = 100  # one file of so many changes
 
 
 def change(root: Path, chance: random.Random) -> int:
-    """One file of a hundred, each in one of six ways; how many."""
+    """Change one file of a hundred, each in one of six ways, and return their number."""
     files = [p for p in sorted(root.rglob("*")) if p.is_file() and not p.is_symlink()]
     chosen = chance.sample(files, len(files) // SHARE)
     for number, path in enumerate(chosen):
@@ -95,7 +97,7 @@ class Travelling(usr.Journey):
             shutil.rmtree(target)
 
     def partly(self, vault: Path) -> None:
-        """Restore the newest point while a disk is on its way: what is listed is what is missing."""
+        """Restore the newest point while a disk is on its way: exactly the missing files are listed."""
         target = self.scratch / "restored"
         listed = self.told("seed", "restore", "latest", "--target", target, "--vault", vault, codes=(3,))
         named = {f["subject"] for f in listed["findings"]}
@@ -116,7 +118,7 @@ class Travelling(usr.Journey):
         return point
 
     def keep(self, name: str) -> Path:
-        """The tree as it is now; its folders above do not change by this."""
+        """Copy the present tree, and return the copy; the folders above the tree do not change by this."""
         state = self.scratch / "states" / name
         subprocess.run(["cp", "-a", "--", self.source, state], check=True)
         return state

@@ -1,8 +1,9 @@
 """Trees to back up, built by code, and the question whether two trees are the same.
 
-`odd_tree` holds everything that a file system may hold and a backup may lose. `differences` compares what a restored
-tree must have in common with its source: names, types, content, modes, owners, times to the nanosecond, targets,
-hard links among each other, extended attributes, device numbers, and that what was sparse is sparse.
+`odd_tree` holds everything that a file system may hold and a backup may lose.
+`differences` compares all that a restored tree must have in common with its source.
+These are names, types, content, modes, owners, times to the nanosecond and targets of links.
+Hard links among each other, extended attributes, device numbers and holes of sparse files count too.
 """
 
 import os
@@ -23,11 +24,11 @@ KIB, MIB = 1 << 10, 1 << 20
 SECOND = 10**9
 BLOCK = 4096
 SLACK = 260 * KIB  # a small sparse file may come back without its holes
-SPARSE_KEPT = 256 * KIB  # a larger one has exactly those it had
+SPARSE_KEPT = 256 * KIB  # a larger one has exactly the same holes
 
 
 def compressible(size: int, seed: int = 0) -> bytes:
-    """Text of `size` bytes that zstd makes much smaller, each seed another."""
+    """Return text of `size` bytes that zstd makes much smaller, different for each seed."""
     words = [f"word{seed}", "seed", "disk", "vault", "courier", "archive", "import", "restore"]
     rng = random.Random(seed)
     line = " ".join(rng.choice(words) + str(rng.randrange(1000)) for _ in range(400)).encode() + b"\n"
@@ -39,7 +40,7 @@ def incompressible(size: int, seed: int = 0) -> bytes:
 
 
 def small_tree(root: Path) -> Path:
-    """A few dozen everyday files, two of them large enough for chunks of their own."""
+    """Make a few dozen everyday files, two of them large enough for chunks of their own."""
     for number in range(40):
         small_file(root / f"docs/{number % 5}/letter {number}.txt", compressible(300 + 37 * number, number))
     small_file(root / "media/photo.raw", incompressible(700 * KIB, 1))
@@ -51,7 +52,7 @@ def small_tree(root: Path) -> Path:
 
 
 def long_tree(root: Path, files: int = 17, size: int = 8 * MIB) -> Path:
-    """Enough incompressible bytes for three archives, and small files on both sides of them."""
+    """Make incompressible files that fill three archives, and small files on both sides of them."""
     for number in range(60):
         small_file(root / f"a/{number}", compressible(2000, number))
         small_file(root / f"z/{number}", compressible(2000, 1000 + number))
@@ -61,7 +62,7 @@ def long_tree(root: Path, files: int = 17, size: int = 8 * MIB) -> Path:
 
 
 def varied_tree(root: Path) -> Path:
-    """Small files in bundles, a hard link, a sparse file, and 24 MiB in chunks of their own."""
+    """Make small files in bundles, a hard link, a sparse file, and 24 MiB in chunks of their own."""
     small_tree(root)
     for number in range(300):
         small_file(root / f"many/{number % 7}/{number}.txt", compressible(3000, number))
@@ -75,7 +76,7 @@ def varied_tree(root: Path) -> Path:
 
 
 def change(source: Path) -> None:
-    """One of each: edited, appended to, moved, attributes only, deleted, added, replaced within its second."""
+    """Edit, append, move, change attributes, delete, add, and replace within the same second: each once."""
     with open(source / "large/1.bin", "r+b") as file:
         file.seek(4 * MIB)
         file.write(b"x")
@@ -91,7 +92,7 @@ def change(source: Path) -> None:
 
 
 def odd_tree(root: Path) -> Path:
-    """Everything odd that this user may make here; root may make more."""
+    """Make everything odd that this user may make here; root may make more."""
     _names(root / "names")
     _sizes(root / "sizes")
     _sparse(root / "sparse")
@@ -106,7 +107,7 @@ def odd_tree(root: Path) -> Path:
 
 
 def deep_folder(root: Path, names: Sequence[bytes]) -> int:
-    """Make `names` one below the other; a handle on the last of them, which may be too deep for any path."""
+    """Make `names` one below the other; return a handle on the last, which may be too deep for a path."""
     root.mkdir(parents=True, exist_ok=True)
     handle = os.open(root, os.O_RDONLY)
     for name in names:
@@ -118,7 +119,7 @@ def deep_folder(root: Path, names: Sequence[bytes]) -> int:
 
 
 def small_file(path: Path, data: bytes, mode: int = 0o644) -> Path:
-    """Writes it, and the folders above it."""
+    """Write the file, and make the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     path.chmod(mode)
@@ -217,7 +218,7 @@ def _links(root: Path) -> None:
 
 def _modes(root: Path) -> None:
     for mode in (0o000, 0o111, 0o400, 0o444, 0o666, 0o777, 0o4755, 0o2755, 0o1644, 0o6711):
-        if os.geteuid() == 0 or not mode & 0o6000:  # nobody else restores these
+        if os.geteuid() == 0 or not mode & 0o6000:  # only root can restore these modes
             small_file(root / f"{mode:04o}", b"%o" % mode, mode)
     for mode in (0o1777, 0o2775, 0o555, 0o700, 0o000):
         folder = root / f"folder {mode:04o}"
@@ -264,7 +265,7 @@ def _attributes(root: Path) -> None:
         try:
             os.setxattr(small_file(root / "capable", b"x", 0o755), "security.capability", capability)
         except OSError:
-            pass  # not in every container
+            pass  # not permitted in every container
     if shutil.which("setfacl"):
         shared = root / "shared"
         small_file(shared / "before", b"x")
@@ -280,7 +281,7 @@ def _special(root: Path) -> None:
     listener = socket.socket(socket.AF_UNIX)
     with listener:
         here = os.getcwd()
-        os.chdir(root)  # such names are short
+        os.chdir(root)  # names of sockets must be short
         try:
             listener.bind("socket")
         finally:
@@ -290,7 +291,7 @@ def _special(root: Path) -> None:
             os.mknod(root / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
             os.mknod(root / "block", stat.S_IFBLK | 0o660, os.makedev(259, 1000))
         except PermissionError:
-            pass  # not in every container
+            pass  # not permitted in every container
 
 
 def _times(root: Path) -> None:
@@ -314,7 +315,10 @@ def _times(root: Path) -> None:
 
 
 def differences(source: Path, restored: Path, *, owner: bool = True) -> list[str]:
-    """What differs between two trees, each as one line; without `owner`, what only root can restore is not asked."""
+    """Return the differences between two trees, one a line.
+
+    Without `owner`, properties that only root can restore are not compared.
+    """
     one, other = seen(os.fsencode(source)), seen(os.fsencode(restored))
     found = [f"missing: {name!r}" for name in sorted(one.keys() - other.keys())]
     found += [f"added: {name!r}" for name in sorted(other.keys() - one.keys())]
@@ -328,7 +332,7 @@ def differences(source: Path, restored: Path, *, owner: bool = True) -> list[str
 
 
 def _holes(a: Room, b: Room) -> Iterator[str]:
-    """A sparse file takes as much room as it did, and where it is large its data lie where they lay."""
+    """Yield a difference if a sparse file takes more room, or if the data of a large one lie elsewhere."""
     if not a.size or a.size != b.size:
         return
     if b.blocks > a.blocks + SLACK + a.blocks // 16:
@@ -338,14 +342,14 @@ def _holes(a: Room, b: Room) -> Iterator[str]:
 
 
 def remove(tree: Path) -> None:
-    """A tree that is too deep for `shutil.rmtree`, or holds what only `chattr` can free."""
+    """Remove a tree, even one too deep for `shutil.rmtree` or with flags that only `chattr` can clear."""
     if shutil.which("chattr"):
         subprocess.run(["chattr", "-R", "-f", "-i", "-a", str(tree)], capture_output=True, check=False)
     subprocess.run(["rm", "-rf", "--", str(tree)], check=True)
 
 
 def rsync(source: Path, restored: Path) -> str:
-    """What rsync would still have to do to make `restored` equal; nothing, if it is."""
+    """Return the changes by which rsync would make `restored` equal: nothing, if it is equal."""
     done = subprocess.run(
         ["rsync", "-aHAXn", "--delete", "--checksum", "--itemize-changes", f"{source}/", f"{restored}/"],
         capture_output=True,

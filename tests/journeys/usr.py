@@ -1,11 +1,14 @@
-"""The big journey: a whole system tree, and an odd one, onto three disks, into a vault, and back by three ways.
+"""The big journey: a whole system tree and an odd one onto three disks, into a vault, and back by three ways.
 
     python -m tests.journeys.usr [SOURCE] [--scratch DIR]
 
-SOURCE is /usr by default. The disks are ext4, exFAT and xfs on loop devices, imported read-only in reverse order, so
-this is for root, with room in DIR for the tree itself once, and for what is stored three times. Every command is printed
-with its seconds, its peak memory and what it leaves. The exit code is 0 if rsync finds nothing to do after any of the
-three, and the odd tree is equal to the nanosecond and the hole, else 1; mounts are removed always.
+SOURCE is /usr by default. The disks are ext4, exFAT and xfs on loop devices.
+They are imported read-only in reverse order, so this is for root.
+DIR needs room for the tree itself once, and for its stored form three times.
+Every command is printed with its exit code, its seconds and its peak memory.
+The exit code is 0 if rsync finds nothing to do after any of the three restores.
+The odd tree must also be equal to the nanosecond and the hole; else the exit code is 1.
+Mounts are always removed.
 """
 
 import argparse
@@ -37,7 +40,7 @@ KINDS = ("ext4", "exfat", "xfs")
 
 @dataclass
 class Journey:
-    """Runs commands in sight; remembers whether all ended well."""
+    """A runner that prints its commands, and remembers the restores that differ."""
 
     scratch: Path
     source: Path
@@ -47,11 +50,11 @@ class Journey:
     def run(
         self, program: str, *arguments: object, codes: tuple[int, ...] = (0,), home: str = "home"
     ) -> None:
-        """Print a command, run it, and print what it took. An unexpected exit code ends the journey."""
+        """Print a command, run it, and print its time and memory. Any other exit code ends the journey."""
         self._measured(program, arguments, codes, home, None)
 
     def told(self, program: str, *arguments: object, codes: tuple[int, ...] = (0,)) -> Any:
-        """`run` with --json: what it answers is returned."""
+        """Run a command with --json, and return its document."""
         with tempfile.TemporaryFile(dir=self.scratch) as answer:
             self._measured(program, (*arguments, "--json"), codes, "home", answer)
             answer.seek(0)
@@ -78,7 +81,7 @@ class Journey:
             raise SystemExit(f"{program} ended with exit code {code}")
 
     def restore(self, title: str, *where: object, home: str = "home") -> None:
-        """Restore, compare, remove."""
+        """Restore the trees, compare them, and remove the copy."""
         target = self.scratch / "restored"
         self.run("seed", "restore", "latest", "--target", target, *where, home=home)
         began = time.monotonic()
@@ -117,18 +120,18 @@ class Journey:
 
 
 def used(folder: Path) -> int:
-    """Bytes of the files below a folder."""
+    """Return the bytes of the files below a folder."""
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
 def allocated(source: Path) -> int:
-    """Bytes that a tree takes on its own file system, as an upper bound of what is stored."""
+    """Return the bytes that a tree takes on its own file system, an upper bound of its stored size."""
     done = subprocess.run(["du", "-sxB1", str(source)], capture_output=True, text=True, check=False)
     return int(done.stdout.split()[0])
 
 
 def mounted(stack: ExitStack, scratch: Path, kinds: Sequence[str], size: int) -> list[LoopDisk]:
-    """A disk of each kind; unmounted as the stack closes."""
+    """Mount a disk of each kind, and unmount them when the stack closes."""
     disks = []
     for kind in kinds:
         folder = scratch / kind
