@@ -1,4 +1,4 @@
-"""Exports that are given up: the datacenter hears of it, keeps what came for 30 days, and no longer. By the real commands."""
+"""Abandoned exports: the datacenter learns of them, and keeps the imported data for 30 days only."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def source(room: Path) -> Path:
 
 @pytest.fixture
 def stage(copy_of: Copy, opened: Stage, source: Path) -> Stage:
-    """The first disk of an export has come to the vault; the export waits for further ones."""
+    """Return a stage with the first disk of an export in the vault; the export waits for further disks."""
     stage = copy_of(opened)
     stage.disk = disks(stage, 1)[0]
     stage.run("seed", "export", source, *WORDS, *to(stage.disk), code=4)
@@ -43,13 +43,13 @@ def stage(copy_of: Copy, opened: Stage, source: Path) -> Stage:
 
 
 def state(stage: Stage) -> Any:
-    """The only set, as the datacenter sees it."""
+    """Return the only set, as the datacenter sees it."""
     (machine,) = stage.run("importer", "status", "--vault", stage.at, "--json").json
     return machine["sets"][0]
 
 
 def days_later(stage: Stage, days: float) -> None:
-    """For all that lies in the vault."""
+    """Make all files in the vault `days` days older."""
     for path in stage.vault.rglob("*"):
         if path.is_file():
             then = path.stat().st_mtime - days * 86_400
@@ -61,7 +61,7 @@ def prune(stage: Stage) -> Any:
 
 
 def objects(stage: Stage, prefix: str) -> list[Path]:
-    """What lies in the vault."""
+    """Return the files in the vault below `prefix`."""
     return [path for path in (stage.vault / prefix).rglob("*") if path.is_file()]
 
 
@@ -145,7 +145,7 @@ def test_a_rebuilt_machine_gives_up_what_its_lost_home_had_begun(stage: Stage) -
         "seed", "register", "--credential", stage.credential, "--name", "web1", "--replace",
         "--passphrase-file", stage.secret, "--vault", stage.at,
     )  # fmt: skip
-    stage.run("importer", "points", "--vault", stage.at)  # it accepts the machine
+    stage.run("importer", "points", "--vault", stage.at)  # this command accepts the machine
     refused(stage.run("seed", "set", "abandon", "--json", code=2), "usage")
     refused(stage.run("seed", "set", "abandon", "ffffffff", "--json", code=2), "set-unknown")
     assert f"Set {found[:8]} is given up" in stage.run("seed", "set", "abandon", found[:8]).stdout
@@ -171,7 +171,7 @@ def test_nothing_more_is_taken_of_its_disks(stage: Stage) -> None:
 
 
 def word(stage: Stage, disk_set: str, key: Ed25519PrivateKey, number: int = 1) -> None:
-    """Put the word that a set is given up, signed by anybody, where its machine's would lie."""
+    """Put an abandonment of the set, signed by any key, in the place of its machine's abandonment."""
     identity = Home.open(stage.home).identity
     document = Abandonment(
         number=number,
@@ -207,7 +207,7 @@ def test_a_revoked_machines_word_ends_nothing(stage: Stage) -> None:
 
 
 def test_a_set_that_a_point_names_is_not_given_up(stage: Stage, source: Path, room: Path) -> None:
-    """Though its machine has said so: a thief of its key destroys nothing that is whole."""
+    """Keep a set that a point names, even if its machine gave it up: a key thief destroys nothing whole."""
     second = stage.folder / "second"
     second.mkdir()
     stage.run("seed", "export", source, *to(second), "--offline")
@@ -225,7 +225,10 @@ def test_a_set_that_a_point_names_is_not_given_up(stage: Stage, source: Path, ro
 
 
 def test_nor_does_a_thief_end_it_by_a_point_that_needs_nothing(stage: Stage) -> None:
-    """A set is finished by its machine's word alone, too: what its disks brought before stays as long as if it had been given up."""
+    """Keep the data of a set finished with an empty point for as long as those of an abandoned set.
+
+    The machine's signature alone finishes a set, so a thief of its key could do that.
+    """
     identity = Home.open(stage.home).identity
     (path,) = [p for p in objects(stage, f"disks/{identity.machine}") if not p.name.startswith("0000000000-")]
     inventory = envelope.read(path.read_bytes(), path.name)

@@ -1,4 +1,4 @@
-"""The whole journey with a vault in Azure Blob Storage, on a real Azurite: what is sent, by whose rights, by which way."""
+"""The whole journey with a vault in Azure Blob Storage, on a real Azurite: requests, rights and routes."""
 
 import json
 import secrets
@@ -42,7 +42,7 @@ def stage(room: Path, azurite: Azurite) -> ContainerStage:
 
 @pytest.fixture
 def member(stage: ContainerStage) -> ContainerStage:
-    """A vault in a container, and a machine that has joined it by its credential alone."""
+    """Return a stage with a vault in a container and a machine that joined it by its credential alone."""
     stage.open()
     return stage
 
@@ -65,7 +65,7 @@ def change(source: Path, number: int) -> None:
 
 
 def test_the_whole_journey(member: ContainerStage, source: Path, room: Path) -> None:
-    """Two disks, one of them imported; incrementals; a restore that lacks the other; the other; every point equal."""
+    """Restore every point after two disks, incremental backups and a restore that lacked one disk."""
     one, two = disks(member, 2)
     trees.small_file(source / "large 1", trees.incompressible(40 << 20, 1))
     trees.small_file(source / "large 2", trees.incompressible(40 << 20, 2))
@@ -93,7 +93,7 @@ def test_the_whole_journey(member: ContainerStage, source: Path, room: Path) -> 
     asked = member.server.counted(member.container)
     print("requests by kind:", dict(asked))
     assert set(asked) <= {
-        "Put Blob", "Get Blob", "Get Blob Properties", "List Blobs",  # and of making a vault and trying the rights:
+        "Put Blob", "Get Blob", "Get Blob Properties", "List Blobs",  # also to make a vault and try rights:
         "PUT metadata", "Delete Blob", "GET properties", "PUT container",
     }  # fmt: skip
     refused_ones = [a for a in member.server.asked(member.container) if a.status >= 400 and a.status != 404]
@@ -129,7 +129,10 @@ def test_a_restore_reads_ranges_that_lie_together_at_once(
 def test_the_machines_access_cannot_overwrite_nor_delete(
     member: ContainerStage, source: Path, room: Path
 ) -> None:
-    """Registered, announced, backed up and restored by a SAS that creates, reads and lists; the server refuses the rest."""
+    """Register, announce, back up and restore with a SAS that only creates, reads and lists.
+
+    The server refuses all other operations.
+    """
     member.export(source)
     change(source, 1)
     backup(member)
@@ -184,7 +187,10 @@ def test_standing_access_is_issued_set_and_revoked(member: ContainerStage, sourc
 
 
 def test_a_machine_may_register_with_an_access_of_its_own(stage: ContainerStage, room: Path) -> None:
-    """A credential that was issued without the account's key opens nothing: the operator is told, and so is the machine."""
+    """Tell the operator and the machine that a credential opens nothing if it lacks an access.
+
+    Such a credential is issued without the account's key.
+    """
     stage.create_vault()
     file = room / "operator.access"
     stage.run("importer", "access", "issue", "--vault", stage.at, "--out", file)
@@ -207,7 +213,10 @@ def test_a_machine_may_register_with_an_access_of_its_own(stage: ContainerStage,
 
 @pytest.mark.needs("faketime")
 def test_a_request_that_came_in_time_is_accepted_late(member: ContainerStage, room: Path) -> None:
-    """When a request was received the service knows, whatever clock the importer has: two days later it still counts."""
+    """Accept a request that came in time, even days later: the service knows the time of arrival.
+
+    The importer's clock does not matter.
+    """
     listed = subprocess.run(
         ["faketime", "+3 days", *member.command("importer"), "machines", "list", "--vault", member.at],
         env=member.environment(member.bring(("importer",), {})), capture_output=True, text=True, check=False,
@@ -229,7 +238,7 @@ def test_the_readmes_story_in_azure(stage: ContainerStage, small_tree: Path) -> 
     assert trees.differences(small_tree / "media", below(target, small_tree / "media")) == []
 
 
-# What is wrong, and how a user is told.
+# Faults, and the messages about them.
 
 
 def expired(stage: ContainerStage) -> str:
@@ -298,7 +307,10 @@ def test_a_vaults_folder_needs_no_access(room: Path) -> None:
 
 
 def test_a_blob_of_the_right_name_and_wrong_content(member: ContainerStage, source: Path, room: Path) -> None:
-    """It is found by its digest, whatever the service says of it; what does not depend on it comes back."""
+    """Detect a replaced blob by its digest, and restore the files that do not depend on it.
+
+    The service reports the blob as good.
+    """
     trees.small_file(source / "one file", trees.incompressible(20 << 20, 4))
     backup(member, source)
     names = [b.name for b in member.client().list_blobs(name_starts_with="archives/") if b.size > 5 << 20]
@@ -316,7 +328,7 @@ def test_a_blob_of_the_right_name_and_wrong_content(member: ContainerStage, sour
     assert 0 < len(got) < len(want)
 
 
-STORM = 30  # requests, of which two in three are refused; each is waited for
+STORM = 30  # requests: two in three are refused, and the client waits for each
 
 
 def test_a_storm_is_weathered_and_one_without_end_is_told(
@@ -365,8 +377,10 @@ def test_a_backup_that_is_killed_goes_on(member: ContainerStage, source: Path, r
 
 
 class InFlight:
-    """How many archives were on their way at once, each held up until so many came as `until` wants; and their names in the
-    order they came."""
+    """The number of archives in flight at once, and their names in the order of arrival.
+
+    Each upload waits until `until` holds.
+    """
 
     def __init__(self, between: Between, until: "Callable[[InFlight], bool]") -> None:
         self._until = until
@@ -384,9 +398,7 @@ class InFlight:
             self.names.append(path.partition("?")[0].rpartition("/")[2])
             self._more.notify_all()
             self._more.wait_for(lambda: self._until(self), timeout=PATIENCE)
-        time.sleep(
-            0.3
-        )  # in which one too many would come; that none comes is no proof, and one fails the test
+        time.sleep(0.3)  # time for one upload too many: one fails the test, but none is no proof
         with self._more:
             self.now -= 1
 
@@ -446,7 +458,7 @@ def proxy(room: Path) -> Iterator["Tinyproxy"]:
 
 
 class Tinyproxy:
-    """A real proxy on loopback that asks for user and password; its log tells what went through."""
+    """A real proxy on loopback that asks for user and password, and logs the connections."""
 
     user, password = "web1", "pa ss:wörd@/%"
 
@@ -455,7 +467,7 @@ class Tinyproxy:
         self.log = folder / "log"
         self.password = secrets.token_hex(8)
         config = folder / "tinyproxy.conf"
-        for _ in range(ATTEMPTS):  # somebody else may take a port between its choice and its use
+        for _ in range(ATTEMPTS):  # another process may take a port between its choice and its use
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 self.port = probe.getsockname()[1]
@@ -469,7 +481,7 @@ class Tinyproxy:
         raise OSError("tinyproxy does not start")
 
     def _answers(self) -> bool:
-        """Wait until this very proxy has logged a connection, or has ended."""
+        """Wait until this proxy has logged a connection or has ended, and return whether it answers."""
         until = time.monotonic() + PATIENCE
         while self._process.poll() is None and time.monotonic() < until:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):

@@ -1,4 +1,4 @@
-"""Backups over the network: what changed and nothing else, on top of disks that may still be on their way."""
+"""Backups over the network, which send only changes, on top of disks that may still be on their way."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ from tests.journeys.stage import (
 assert sys.platform == "linux"
 
 MIB = 1 << 20
-FEW = 8 << 10  # bytes that an unchanged run may send
+FEW = 8 << 10  # bytes that a run without changes may send
 
 
 @pytest.fixture
@@ -97,14 +97,14 @@ def test_a_run_that_was_killed_is_gone_on_with(copy_of: Copy, opened: Stage, roo
     assert sent >= 8
     done = backup(stage, source)
     total = int(str(done["file_bytes"]))
-    # Small files wait for 64 MiB of others before they are sealed, and with them all rows behind them: of a run that was
-    # killed before that no row is journalled.
+    # Small files wait for 64 MiB of others before they are sealed, and so do all rows behind them.
+    # A run that was killed before that has journalled no row.
     assert int(str(done["read_bytes"])) < total - (sent - 3) * 16 * MIB, "what was sent is not read again"
     assert trees.differences(source, restored(stage, done["point"], room, source)) == []
     assert not (stage.home / "run/sent").exists()
 
 
-# Partial points often, not every hour; killed once one of them has some of the large files.
+# Frequent partial points, killed after one that holds some of the large files.
 KILLED_WITHIN = """
 import os, signal, seed.backup.backup as backup
 backup.PARTIAL_EVERY, commit = 0.02, backup._commit
@@ -142,7 +142,10 @@ def test_a_long_run_puts_partial_points_and_goes_on_from_them_without_its_home(
 def test_what_travels_on_disks_is_not_sent_though_the_source_was_empty_for_once(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
-    """Its points wait for the disk, and are complete once that is imported."""
+    """Send no data that travel on disks, even if the source was once empty.
+
+    The points wait for the disk, and become complete after its import.
+    """
     stage = copy_of(opened)
     stage.export(source)
     aside = room / "aside"
@@ -304,7 +307,10 @@ def test_one_item_that_is_gone_does_not_cost_the_others(
 def test_what_came_once_is_promised_by_no_disk(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
-    """The vault is rolled back to before the import, and the disk was erased, as both sides had said."""
+    """Send archives again if the vault went back to a time before the import.
+
+    The disk was erased, because both sides had allowed it.
+    """
     stage = copy_of(opened)
     stage.export(source)
     old = kept(stage.vault, room, "old vault")
@@ -341,7 +347,7 @@ def test_a_file_system_mounted_as_another_device_is_unchanged(
         numbers.append(mounted())
         first = backup(stage, merged)
         subprocess.run(["umount", merged], check=True)
-        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", other], check=True)  # takes the number that is free
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", other], check=True)  # takes the free number
         numbers.append(mounted())
         again = backup(stage)
     finally:
@@ -386,7 +392,10 @@ Pipeline.finish = finish_and_rewrite
 def test_a_file_written_again_within_the_tick_of_its_time_is_read_again(
     copy_of: Copy, opened: Stage, room: Path
 ) -> None:
-    """The catalog says so, and not the home: a rebuilt one reads it again, too."""
+    """Read a file again that was rewritten within one tick of its time.
+
+    The catalog records the doubt, not the home: so a rebuilt home also reads the file again.
+    """
     stage = copy_of(opened)
     (room / "loop").mkdir()
     disk = LoopDisk(room / "loop", 16 << 20, "exfat")
@@ -394,7 +403,7 @@ def test_a_file_written_again_within_the_tick_of_its_time_is_read_again(
     try:
         path = disk.path / "file"
         as_it_is, rewriting = stage.command, prepared(REWRITES.format(path=str(path)))
-        for _ in range(20):  # until both fall into one tick of two seconds
+        for _ in range(20):  # until both writes fall into one tick of two seconds
             path.write_bytes(b"before")
             status = path.stat()
             stage.command = rewriting
@@ -447,7 +456,7 @@ def test_what_is_left_out_from_now_on_is_said(copy_of: Copy, opened: Stage, sour
 
 
 def test_a_byte_order_mark_changes_no_pattern(copy_of: Copy, opened: Stage, room: Path) -> None:
-    """As some editors put it before a text, with their ends of lines."""
+    """Read patterns behind a byte order mark and with CRLF line ends, as some editors write them."""
     stage = copy_of(opened)
     (room / "files").mkdir()
     for name in ("a", "a.log", "b.tmp"):

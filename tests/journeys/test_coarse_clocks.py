@@ -1,4 +1,7 @@
-"""Targets that keep whole seconds, or two, or steps of 100 ns: the second restore finds all there, and what is cut is told."""
+"""Targets that keep times in steps of two seconds, one second or 100 ns.
+
+A second restore finds every file there, and a notice tells of times that were cut.
+"""
 
 import os
 import sys
@@ -75,7 +78,7 @@ def test_a_time_that_cannot_be_kept_is_told_and_no_obstacle_later(
 
 
 def test_where_times_are_fine_another_time_is_another(saved: tuple[Stage, Path], room: Path) -> None:
-    """Its content is read, then; and with --overwrite the time comes back."""
+    """Compare the content of a file with another time, and restore its time with --overwrite."""
     stage, source = saved
     words = ("seed", "restore", f"latest:{source}", "--target", room / "back", "--vault", stage.at)
     stage.run(*words)

@@ -1,4 +1,4 @@
-"""A parcel of disks: labelled, sent, booked in, imported; what either side's status says at each step."""
+"""A parcel of disks: labelled, sent, received and imported, with the status of both sides at each step."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ VAULT = "/srv/vault"
 
 @pytest.fixture
 def parcel(copy_of: Copy, opened: Stage, source: Path) -> tuple[Stage, list[Path], str]:
-    """A machine that has written three disks, the paths of these, and their set."""
+    """Return a machine that has written three disks, their paths, and their set."""
     stage = copy_of(opened)
     paths = disks(stage, 3)
     found = stage.run("seed", "export", source, "--use-at-most", "14MiB", *to(*paths), "--json").json
@@ -37,7 +37,7 @@ def server(stage: Stage) -> list[str]:
 
 
 def custody(stage: Stage) -> list[list[str]]:
-    """The events of each disk; both sides see the same."""
+    """Return the events of each disk, after a check that both sides see the same."""
     (machine,) = stage.run("importer", "status", "--vault", stage.at, "--json").json
     seen = [[step["event"] for step in disk["custody"]] for disk in machine["sets"][0]["disks"]]
     here = stage.run("seed", "set", "show", "--json").json["disks"]
@@ -227,7 +227,10 @@ def test_a_neighbour_tells_nothing_of_anothers_disk(
 
 @pytest.mark.needs("root")
 def test_where_nothing_can_be_told_the_import_goes_on(parcel: tuple[Stage, list[Path], str]) -> None:
-    """A file that the import cannot even move away: another is mounted over it."""
+    """Go on with the import even if a file blocks the `custody` folder and cannot be moved away.
+
+    A mount holds the file in its place.
+    """
     stage, paths, which = parcel
     stage.run("importer", "machines", "list", "--vault", stage.at)
     place = stage.vault / "custody"

@@ -1,7 +1,8 @@
-"""Disks that were damaged or tampered with on their way: what is hit is named, the rest is imported and restored.
+"""Disks damaged or changed on their way: the damage is named, and the rest is imported and restored.
 
-Damage anywhere never shows a fault, never makes the importer say that a disk may be erased while the vault lacks
-something, and the whole disk imported afterwards makes all good.
+Damage anywhere never shows a fault.
+It never makes the importer allow the erasure of a disk while the vault lacks data.
+The import of the whole disk repairs everything afterwards.
 """
 
 import base64
@@ -35,14 +36,14 @@ PREFIXES = (
 
 
 def lost(source: Path, restored: Path) -> set[str]:
-    """The files that are missing from what was restored; all else must be equal."""
+    """Return the files that the restored tree lacks, after a check that all else is equal."""
     found = trees.differences(source, restored)
     assert [d for d in found if not d.startswith("missing: ")] == []
     return {os.fsdecode(eval(d.removeprefix("missing: "))) for d in found}
 
 
 def check_loss(stage: Stage, source: Path, target: Path) -> set[str]:
-    """Restore from the damaged disk: exactly what cannot be had is listed, and nothing of it is left behind."""
+    """Restore from the damaged disk: list exactly the missing files, and leave no parts of them."""
     done = stage.restore(target, "--from", stage.disk, code=3)
     missing = lost(source, below(target, source))
     assert {f["subject"] for f in done["findings"]} == {str(source / name).lstrip("/") for name in missing}
@@ -89,7 +90,7 @@ def test_a_damaged_bundle_costs_its_files_and_all_their_names_are_told(
 def test_a_hole_in_the_disk_is_made_good_by_the_vault(
     copy_of: Copy, imported: Stage, small_tree: Path, room: Path
 ) -> None:
-    """With both at hand, each record comes from where it is whole."""
+    """Take each record from the place where it is whole, if both disk and vault are at hand."""
     stage = copy_of(imported)
     for path in stage.objects("archives"):
         flip(path, path.stat().st_size // 2)
@@ -115,7 +116,7 @@ def flip_middle(path: Path) -> None:
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_damage_to_any_object_is_found_and_made_good(exported: Stage, prefix: str, room: Path) -> None:
-    """Each kind of object missing, flipped, or cut short."""
+    """Find each kind of object missing, flipped or cut short, and repair it from the whole disk."""
 
     def attempt(damage: Callable[[Path], None]) -> None:
         stage = exported.copy(room / damage.__name__)
@@ -123,7 +124,7 @@ def test_damage_to_any_object_is_found_and_made_good(exported: Stage, prefix: st
         result = stage.run("importer", "import", stage.disk, "--vault", stage.at, "--json", code=None)
         if prefix == "label":
             refused(result, result.json["error"]["code"])
-        elif (prefix, damage) == ("sets", remove):  # nothing names it; the set merely seems to go on
+        elif (prefix, damage) == ("sets", remove):  # no document names it, and the set only seems unfinished
             assert result.code == 0
         else:
             assert result.code == 3, result
@@ -144,7 +145,10 @@ def test_damage_to_any_object_is_found_and_made_good(exported: Stage, prefix: st
 def test_whatever_small_object_rots_in_the_vault_comes_again_from_the_disk(
     copy_of: Copy, imported: Stage, prefix: str, first: str
 ) -> None:
-    """Its name vouches for its bytes: of the same size, of another, of none, or gone."""
+    """Restore each small object from the disk after any damage: flipped, halved, emptied or removed.
+
+    The name of an object proves its bytes.
+    """
     stage = copy_of(imported)
     paths = [p for p in (stage.vault / prefix).rglob("*") if p.is_file()]
     for damage in (flip_middle, halve, empty, remove):
@@ -163,7 +167,10 @@ def test_whatever_small_object_rots_in_the_vault_comes_again_from_the_disk(
 def test_damaged_slots_are_set_aside_and_their_machine_puts_them_again(
     copy_of: Copy, imported: Stage
 ) -> None:
-    """Nobody else may have them any more, and what is left of them may be read by hand."""
+    """Move damaged slots to the importer's home, where a person may still read them.
+
+    No other copy may be left, and their machine puts them again.
+    """
     stage = copy_of(imported)
     (slots,) = (p for p in (stage.vault / "slots").rglob("*") if p.is_file())
     whole = slots.read_bytes()
@@ -195,7 +202,7 @@ def test_what_nobody_listed_is_named_and_left_alone(copy_of: Copy, exported: Sta
 
 
 def edit(path: Path, **changes: object) -> None:
-    """Change what a signed document says and leave its signature."""
+    """Change the content of a signed document and leave its signature."""
     document: dict[str, Any] = json.loads(path.read_bytes())
     payload = json.loads(base64.b64decode(document["payload"]))
     assert changes.keys() <= payload.keys()
@@ -242,7 +249,7 @@ def test_a_disk_that_pretends_to_be_another_is_refused(copy_of: Copy, imported: 
 
 
 def test_two_folders_of_which_one_is_rubbish(copy_of: Copy, imported: Stage) -> None:
-    """What can be believed is imported; what cannot is named, and the code says so."""
+    """Import the folder that can be trusted, name the other, and end with code 3."""
     stage = copy_of(imported)
     rubbish = stage.disk / "offseed" / ("f" * 32 + "-1")
     rubbish.mkdir()
@@ -253,7 +260,7 @@ def test_two_folders_of_which_one_is_rubbish(copy_of: Copy, imported: Stage) -> 
 
 
 def test_a_link_on_a_disk_leads_nowhere(copy_of: Copy, imported: Stage, room: Path) -> None:
-    """A disk may hold links to files of the station that imports it: none is followed."""
+    """Follow no link on a disk: it may lead to files of the station that imports the disk."""
     stage = copy_of(imported)
     secret = room / "secret"
     secret.write_bytes(b"of the datacenter")

@@ -1,4 +1,4 @@
-"""`seed backup --detach`: what can be told at once is told, and the rest goes on where no terminal can end it."""
+"""`seed backup --detach`: early errors are shown at once, and the rest runs where no terminal can end it."""
 
 import os
 import signal
@@ -29,7 +29,10 @@ def source(room: Path) -> Path:
 
 @pytest.fixture
 def slow(copy_of: Copy, opened: Stage) -> Iterator[Stage]:
-    """A vault that takes no archive while there is a file `gate`, and denies them where it reads `denied`."""
+    """Yield a stage with a vault that takes no archive while the file `gate` exists.
+
+    While the file has content, the vault refuses archives with the error `denied`.
+    """
     stage = copy_of(opened)
     gate = stage.folder / "gate"
     gate.touch()
@@ -41,7 +44,7 @@ def slow(copy_of: Copy, opened: Stage) -> Iterator[Stage]:
         "put = S.put_new\n"
         "def put_new(self, name, data):\n"
         "    while 'vault' in self.address and 'archives' in name:\n"
-        # One look, for the gate may go between two.
+        # Read once, because the gate may vanish between two reads.
         f"        try: said = Path({str(gate)!r}).read_text()\n"
         "        except FileNotFoundError: break\n"
         "        if said: raise StoreError('denied', 'no more', hint='ask for it')\n"
@@ -61,7 +64,7 @@ def detached(stage: Stage) -> Any:
 
 
 def await_end(stage: Stage) -> dict[str, Any]:
-    """How it ended, once it has."""
+    """Return the state of the detached job after its end."""
     return awaited(lambda: None if (found := detached(stage))["running"] else found)
 
 
@@ -196,7 +199,7 @@ def test_one_that_was_killed_is_told_of(slow: Stage, source: Path) -> None:
 
 
 def test_ctrl_c_before_it_has_begun_leaves_nothing_behind(copy_of: Copy, opened: Stage, source: Path) -> None:
-    """The vault does not answer."""
+    """Leave nothing behind after Ctrl-C while the vault does not answer."""
     stage = copy_of(opened)
     stage.command = prepared(
         "import sys, threading\n"

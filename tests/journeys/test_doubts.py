@@ -1,4 +1,4 @@
-"""A source that is not mounted: every command that may tell of it does, no good point goes, and the user's word ends it."""
+"""A source that is not mounted: all commands report it, good points stay, and the user decides."""
 
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ PROMETHEUS = "metrics.prom"
 
 @pytest.fixture
 def disk(rack: devices.Rack) -> LoopDisk:
-    """A file system that is backed up."""
+    """Return a file system that is backed up."""
     disk = rack.disk(32 << 20)
     for number in range(FILES):
         (disk.path / f"{number}").write_bytes(b"content")
@@ -121,7 +121,7 @@ def test_what_lies_below_the_mount_point_hides_nothing(stage: Stage, disk: LoopD
 def test_a_file_system_below_an_item_that_is_not_mounted(
     copy_of: Copy, opened: Stage, disk: LoopDisk, room: Path
 ) -> None:
-    """Most of the item is there still, and the folder is empty: so it is told of that folder."""
+    """Report an empty folder in place of a file system, even if most of the item is still there."""
     stage = copy_of(opened)
     item = disk.path.parent
     (item / "much").mkdir()

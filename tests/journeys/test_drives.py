@@ -1,4 +1,4 @@
-"""`seed disks`: what is attached to this machine, what of ours lies on it, and what speaks against it."""
+"""`seed disks`: the disks at this machine, our folders on them, and reasons against their use."""
 
 from pathlib import Path
 from typing import Any

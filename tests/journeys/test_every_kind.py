@@ -1,7 +1,7 @@
-"""Every kind of file that `odd_tree` cannot hold, out and back: too deep for a path, mounted, sparse beyond any disk.
+"""Kinds of files that `odd_tree` cannot hold: too deep for a path, mounted, sparse beyond any disk.
 
-Built on a file system in memory, which keeps every time and large attributes, with others mounted within it; restored
-from the vault and from the disk into another.
+The tree lies on a file system in memory, which keeps every time and large attributes.
+Other file systems are mounted in it. The story restores from the vault and from the disk into another one.
 """
 
 import os
@@ -25,7 +25,7 @@ from tests.journeys.stage import NOBODY, Copy, Stage, as_nobody, below, prepared
 assert sys.platform == "linux"
 
 GIB = 1 << 30
-QUICK = 10.0  # seconds of processors; 100 GB of nothing, read, take twice that on the fastest machine
+QUICK = 10.0  # seconds of processors: to read 100 GB of holes takes twice that on the fastest machine
 
 PARTS = (
     "deep in short steps",
@@ -45,7 +45,7 @@ FIXED = ("immutable", "append only", "immutable folder", "immutable folder/insid
 
 
 class Mounts(ExitStack):
-    """What is mounted for a while; unmounted in the reverse order."""
+    """Mounts for a while, which are unmounted in the reverse order."""
 
     def memory(self, path: Path, *options: str) -> Path:
         path.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def strange(ground: Path, mounts: Mounts) -> Path:
 
 @pytest.fixture(scope="module")
 def fixed(ground: Path) -> Iterator[Path]:
-    """Files that not even root may change."""
+    """Yield a folder of files that even root cannot change."""
     root = ground / "fixed"
     for name in ("immutable", "append only", "immutable folder/inside"):
         trees.small_file(root / name, os.fsencode(name))
@@ -168,7 +168,7 @@ def devices(root: Path) -> None:
     folder.mkdir()
     os.mkfifo(folder / "fifo", 0o600)
     for number in range(3):
-        with suppress(PermissionError):  # not in every container
+        with suppress(PermissionError):  # not permitted in every container
             os.mknod(folder / f"null {number}", stat.S_IFCHR | 0o666, os.makedev(1, 3))
 
 
@@ -177,7 +177,7 @@ def linked(root: Path) -> None:
     os.link(first, root / "linked" / "second")
 
 
-# A command that writes at its end how long processors worked for it and its helpers, whatever else the machine does.
+# At its end the command writes the processor time of itself and its helpers: other load does not count.
 MEASURED = """
 import atexit, resource
 from pathlib import Path
@@ -189,7 +189,7 @@ atexit.register(measure)
 
 
 def measured(stage: Stage, path: Path, *words: object) -> tuple[Any, float]:
-    """Run a command. Return the document that it prints, and the processors' seconds."""
+    """Run a command, and return the document that it prints and its seconds of processor time."""
     with moments.using(stage, prepared(MEASURED.format(path=str(path)))):
         done = stage.run(*map(str, words), "--json").json
     return done, float(path.read_text())
@@ -212,7 +212,7 @@ def played(ground: Path, opened: Stage, strange: Path, fixed: Path) -> Played:
 
 @pytest.fixture(scope="module", params=["vault", "disk"])
 def back(request: pytest.FixtureRequest, played: Played, ground: Path, mounts: Mounts) -> tuple[Path, float]:
-    """The folder restored into, on another file system in memory, and the processors' seconds."""
+    """Restore onto another file system in memory; return the folder and the seconds of processor time."""
     stage = played.stage
     target = mounts.memory(ground / f"from {request.param}")
     source = ("--vault", stage.at) if request.param == "vault" else ("--from", stage.disk)
@@ -276,7 +276,7 @@ def test_a_folder_of_a_hundred_thousand_files_comes_back(
 
 @pytest.fixture
 def common() -> Iterator[Path]:
-    """A folder that everybody may enter, unlike those of the tests."""
+    """Yield a folder that every user may enter, unlike the folders of the tests."""
     path = Path(tempfile.mkdtemp(prefix="offseed-kinds-"))
     path.chmod(0o755)
     yield path
@@ -284,7 +284,7 @@ def common() -> Iterator[Path]:
 
 
 def test_another_user_reads_what_it_may_and_makes_what_it_may(opened: Stage, common: Path) -> None:
-    """One notice for all devices, and a finding for each file that is closed to it, whatever its name."""
+    """Report one notice for all devices, and a finding for each closed file, even one with an odd name."""
     source = common / "source"
     source.mkdir()
     devices(source)
@@ -311,7 +311,7 @@ def test_another_user_reads_what_it_may_and_makes_what_it_may(opened: Stage, com
 def test_a_target_of_mounts_and_of_access_lists_of_its_own(
     copy_of: Copy, opened: Stage, room: Path, mounts: Mounts
 ) -> None:
-    """A second mount of one file system takes no link from the first, and what is restored inherits nothing."""
+    """Restore no link across two mounts of one file system, and let restored files inherit no access list."""
     source = room / "source"
     for folder in ("one", "two"):
         linked(source / folder)
@@ -347,7 +347,7 @@ def test_a_target_that_knows_files_and_folders_only_gets_all_content(
     target = loop_disk(32 << 20, "exfat")
     done = stage.restore(target, "--from", stage.disk, code=3)
     found = {Path(f["subject"]).name for f in done["findings"]}
-    assert found - {"tmp"} == {"fifo", "latest", "run.sh"}  # and where the tests lie in a sticky folder
+    assert found - {"tmp"} == {"fifo", "latest", "run.sh"}  # `tmp`: the tests may lie in a sticky folder
     restored = below(target, source)
     lost = [
         line

@@ -1,7 +1,7 @@
-"""What disks, cables, people and power do in the middle of an export to several disks: nothing is lost by it.
+"""Faults of disks, cables, people and power during an export to several disks: they lose no data.
 
-Whatever happens, the same command completes, what comes back is equal to the source, and nothing is ever written to
-a mount point that has lost its disk.
+After every fault the same command completes, and the restored tree is equal to the source.
+No command ever writes to a mount point without its disk.
 """
 
 import os
@@ -26,14 +26,14 @@ ARCHIVE, MIB = devices.ARCHIVE, devices.MIB
 pytestmark = pytest.mark.needs("root", "loop")
 
 KILLS = 4
-SIZE = 320 * MIB  # xfs has no smaller ones
+SIZE = 320 * MIB  # xfs has no smaller file systems
 SMALL = 9 * MIB  # documents, indexes and catalogs, and a file that was being read
 FleetOf = Callable[..., devices.Fleet]
 
 
 @pytest.fixture
 def fleet(rack: devices.Rack, opened: Stage, long_tree: Path) -> FleetOf:
-    """`fleet(disk, …)`: a registered machine that is to back up 136 MiB to these disks."""
+    """Return `fleet(disk, …)`: a registered machine that backs up 136 MiB to these disks."""
 
     def make(*disks: LoopDisk) -> devices.Fleet:
         folder = rack.memory / "stage"
@@ -48,14 +48,14 @@ def two(rack: devices.Rack, *options: str) -> tuple[LoopDisk, LoopDisk]:
 
 
 def unlike(rack: devices.Rack) -> tuple[LoopDisk, LoopDisk]:
-    """Whichever of them is written to when it happens."""
+    """Return two disks with different file systems: the fault strikes one of them during a write."""
     return rack.disk(SIZE, "ext4"), rack.disk(SIZE, "xfs")
 
 
 def test_killed_at_random_moments_an_export_to_two_disks_completes(
     rack: devices.Rack, fleet: FleetOf, room: Path
 ) -> None:
-    """Each time at another step of the first archives: so each run leaves some for the next."""
+    """Complete after kills at random steps of the first archives: each run leaves some for the next."""
     all_ = fleet(*two(rack))
     moment = seeded()
     for _ in range(KILLS):
@@ -79,7 +79,7 @@ def test_killed_at_random_moments_an_import_of_two_disks_completes(
         struck = moments.at("step", signal.SIGKILL, vault, nth=moment.randint(1, moments.STEPS))
         words = ("importer", "import", *(d.path for d in all_.disks[::-1]), "--vault", vault)
         moments.killed(all_.stage, struck, *words)
-    for temporary in devices.temporaries(vault):  # stations share a vault: what one left is swept a day later
+    for temporary in devices.temporaries(vault):  # stations share a vault: temporaries stay for a day
         os.utime(temporary, (0, 0))
     all_.check_delivered(room / "restored")
     assert devices.archives(vault) == devices.archives(all_.disks[0]) | devices.archives(all_.disks[1])
@@ -103,7 +103,7 @@ def test_power_is_cut_from_one_disk(rack: devices.Rack, fleet: FleetOf, room: Pa
 
 @pytest.mark.needs("xfs")
 def test_power_is_cut_from_the_whole_machine(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
-    """The home too is on a disk whose power fails."""
+    """Complete after a power cut that also strikes the disk of the home."""
     all_ = fleet(*unlike(rack))
     home = rack.disk(64 * MIB)
     all_.stage.home = shutil.copytree(all_.stage.home, home.path / "home")
@@ -151,7 +151,7 @@ def test_the_only_disk_is_pulled_out(rack: devices.Rack, fleet: FleetOf, room: P
 
 
 def test_a_disk_that_is_not_mounted_again_is_missed(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
-    """Between two runs somebody unmounts the disks, and forgets: the mount points are folders like any other."""
+    """Refuse a mount point without its disk, a folder like any other, after somebody unmounted the disks."""
     all_ = fleet(*two(rack))
     with moments.using(all_.stage, all_.struck("writing", signal.SIGINT)):
         all_.run(code=130)
@@ -175,7 +175,7 @@ def test_a_disk_becomes_read_only(rack: devices.Rack, fleet: FleetOf, room: Path
     disk = all_.disks[0]
     with moments.using(all_.stage, moments.at("placed", signal.SIGSTOP, disk.path)):
         running = all_.start()
-    with moments.stopped(running):  # nothing is written to this disk at this moment
+    with moments.stopped(running):  # at this moment no command writes to this disk
         disk.read_only()
     result = ended(running)
     assert result.code == 4, result
@@ -197,7 +197,7 @@ def test_a_file_system_meets_an_error_of_its_own(rack: devices.Rack, fleet: Flee
     all_.check(room / "restored")
 
 
-# The first disk writes only once the second has failed: so the second is given archives until it fails.
+# The first disk writes only after the second has failed: so the second gets archives until it fails.
 THE_SECOND_FAILS_FIRST = """
 import threading
 from seed.targets.disk_writer import DiskWriter
@@ -221,7 +221,7 @@ def test_a_device_has_less_room_than_it_promised(rack: devices.Rack, fleet: Flee
     with moments.using(all_.stage, prepared(THE_SECOND_FAILS_FIRST)):
         result = all_.run(code=None)
     assert result.code in (3, 4), result
-    # The device fails, and the file system may stop taking writes before that is told.
+    # The device fails, and the file system may refuse writes before any report of that.
     assert any(code in result.stderr for code in ("io-error", "disk-full", "read-only")), result
     assert devices.archives(all_.disks[0])
     devices.grow(behind, SIZE)
@@ -231,7 +231,7 @@ def test_a_device_has_less_room_than_it_promised(rack: devices.Rack, fleet: Flee
 
 
 def with_little_room(rack: devices.Rack, fleet: FleetOf) -> devices.Fleet:
-    """An export to one small disk, stopped: what is on it leaves no room for an archive more."""
+    """Return a stopped export to one small disk, which has no room left for one more archive."""
     all_ = fleet(rack.disk(96 * MIB))
     with moments.using(all_.stage, all_.struck("writing", signal.SIGINT)):
         all_.run(code=130)
@@ -253,7 +253,7 @@ def test_a_small_disk_fills_first_and_the_others_go_on(
     all_.check_delivered(room / "restored")
 
 
-# The export stops itself as soon as it has said of a disk that it may go.
+# The export stops itself as soon as it reports that a disk may go.
 STOPPED_WHEN_SAFE = """
 import signal, threading
 from formats.shell.console import Console
@@ -286,7 +286,7 @@ def test_a_disk_that_is_safe_to_remove_can_be_unmounted_while_others_go_on(
 def test_a_disk_closed_early_may_be_erased_once_its_set_is_finished(
     rack: devices.Rack, fleet: FleetOf
 ) -> None:
-    """The set document that says so came with another disk."""
+    """Let a disk closed early be erased: the set document on another disk proves that its set is finished."""
     all_ = with_little_room(rack, fleet)
     all_.disks.append(rack.disk(SIZE))
     told = all_.run("--json").stderr
@@ -314,7 +314,7 @@ def test_all_disks_are_full_and_a_further_one_takes_the_rest(
 
 
 def test_a_disk_fills_unforeseen(rack: devices.Rack, fleet: FleetOf, room: Path) -> None:
-    """Somebody else writes to it too."""
+    """Complete an export after another program has filled a disk."""
     all_ = fleet(*two(rack))
     with all_.writing() as (running, disk):
         filler = devices.fill(disk.path)
@@ -324,7 +324,7 @@ def test_a_disk_fills_unforeseen(rack: devices.Rack, fleet: FleetOf, room: Path)
     assert all_.export()["read_bytes"] <= SMALL
     all_.disks = [
         disk for disk in all_.disks if (disk.path / "offseed").exists()
-    ]  # what held nothing is left as it was
+    ]  # an empty disk stays as it was
     all_.check(room / "restored")
 
 
@@ -333,7 +333,7 @@ def test_a_disk_fills_unforeseen(rack: devices.Rack, fleet: FleetOf, room: Path)
 def test_one_system_call_fails(
     rack: devices.Rack, fleet: FleetOf, small_tree: Path, room: Path, fault: str
 ) -> None:
-    """Any one: of a label, an archive, a catalog, a manifest, a journal in the home."""
+    """Complete after a failed system call for a label, archive, catalog, manifest or journal in the home."""
     all_ = fleet(rack.disk(64 * MIB), rack.disk(64 * MIB))
     all_.source = small_tree
     number = seeded().randint(1, 30)

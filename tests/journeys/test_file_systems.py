@@ -1,6 +1,6 @@
-"""One disk set over disks of every kind that are sold: what is odd in a tree comes back from all of them.
+"""One disk set over disks with every common file system: all of them return an odd tree unchanged.
 
-Every disk is unmounted before it is imported, and mounted read-only, as a courier's disk is.
+Every disk is unmounted before its import and then mounted read-only, like a courier's disk.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""The first hour of a new user: how to begin, words from other programs, how far it is, sudo, and faults of ours."""
+"""The first hour of a new user: how to begin, words of other programs, progress, sudo, and our own faults."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def test_a_bare_command_tells_how_to_begin(stage: Stage, program: str) -> None:
 
 
 def test_the_three_lines_of_both_are_a_whole_journey(stage: Stage, small_tree: Path) -> None:
-    """They are run as they stand: first the operator's two, then the machine's, then the import."""
+    """Run the shown lines as they are: the operator's first two, then the machine's, then the import."""
     here = {"/srv/vault": stage.vault, "/mnt/disk": stage.disk, "/restored": stage.folder / "restored"}
     here |= {"/srv": small_tree / "media", "/etc": small_tree / "docs"}
 
@@ -98,7 +98,7 @@ def test_a_misspelt_option_is_answered_with_ours(stage: Stage) -> None:
 
 @pytest.mark.parametrize("program", ["seed", "importer"])
 def test_help_loads_nothing_heavy(stage: Stage, program: str) -> None:
-    """What a module of commands loads at its top, the help of each of its commands waits for."""
+    """Load no heavy library at the top of a module of commands: each help would wait for it."""
     probe = (
         f"import sys, importlib, pkgutil, {program}.cli as cli\n"
         f"for found in pkgutil.iter_modules(cli.__path__): importlib.import_module(f'{program}.cli.{{found.name}}')\n"
@@ -110,7 +110,7 @@ def test_help_loads_nothing_heavy(stage: Stage, program: str) -> None:
 
 @pytest.mark.parametrize("line", ["seed --help", "seed export --help", "importer vault create --help"])
 def test_help_comes_at_once(stage: Stage, line: str) -> None:
-    """Within 0.3 s on a machine of its own; what counts is the processor's time, for others may be at work."""
+    """Show help within 0.3 s on an idle machine; processor time counts, because other programs may run."""
     stage.command = installed
     assert min(processor_seconds(lambda: stage.run(*line.split())) for _ in range(5)) < 1.0
 
@@ -123,7 +123,7 @@ def test_an_example_is_never_broken_over_lines(stage: Stage) -> None:
         )
 
 
-# How far it is
+# Progress
 
 LINE = re.compile(
     r"export: [0-9.]+ [KMGT]?i?B( of (≥ )?[0-9.]+ [KMGT]?i?B)? read(, [0-9,]+ files)?(, [0-9.]+ [KMGT]?i?B written)?, [0-9.]+ [KMGT]?i?B/s"
@@ -131,7 +131,7 @@ LINE = re.compile(
 OFTEN = prepared("from formats.shell.console import Console; Console.interval = 0.05")
 
 
-# No archive is placed before a line has told of some MiB.
+# No archive is placed before a line has reported some MiB.
 TOLD = """
 import threading
 from formats.shell.console import Console
@@ -200,12 +200,15 @@ def test_a_line_says_whether_the_total_is_known(
     assert first == f"export: 3.0 GiB {of}read, 3,456 files, 2.0 GiB written, 0 B/s"
 
 
-# A home of somebody else
+# A home of another user
 
 
 @pytest.fixture
 def anna(opened: Stage, room: Path) -> Stage:
-    """Anna has registered this machine, and root, whose home is empty, is asked by her through sudo."""
+    """Return a stage where Anna has registered this machine and runs root's commands through sudo.
+
+    The home of root is empty.
+    """
     stage = opened.copy(room / "stage")
     shutil.move(stage.home, room / "anna/.local/share/offseed/seed")
     (room / "root").mkdir()
@@ -266,7 +269,7 @@ def test_a_home_that_may_not_be_read_is_told_plainly(opened: Stage, small_tree: 
     refused(stage.run("seed", *words, code=1, SEED_HOME=closed), "home-damaged")
 
 
-# Faults of ours
+# Our own faults
 
 FAULTS = {
     "in the main thread": "import seed.points.points as r; r.points = None",

@@ -1,4 +1,4 @@
-"""Commands before and after, where a backup or an export is made by hand. By the real commands."""
+"""Commands before and after, where a user makes a backup or an export by hand."""
 
 import sys
 from pathlib import Path

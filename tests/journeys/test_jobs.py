@@ -1,4 +1,4 @@
-"""What was done, and who is told of it: logs of JSON lines, `jobs`, `notify`, metrics. By the real commands."""
+"""The record of jobs and their notices: logs of JSON lines, `jobs`, `notify` and metrics."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def days_later(stage: Stage, days: int) -> None:
 
 @pytest.fixture
 def told(stage: Stage) -> Path:
-    """Where a command of `notify` writes what it is told."""
+    """Return the file where a command of `notify` writes its notices."""
     path = stage.folder / "told"
     stage.run(
         "seed",
@@ -53,7 +53,7 @@ def told(stage: Stage) -> Path:
 
 
 class Hook(HTTPServer):
-    """A webhook on the loopback interface, and what it was told."""
+    """A webhook on the loopback interface, and the notices that it received."""
 
     def __init__(self, answer: int) -> None:
         told: list[dict[str, Any]] = []
@@ -140,7 +140,7 @@ def test_a_job_that_runs_is_followed_to_its_end_and_one_that_was_killed_is_told_
 
     with moments.using(stage, struck(signal.SIGSTOP)):
         running = stage.start("seed", "export", long_tree, "--to", stage.disk)
-    with moments.stopped(running):  # until it is followed
+    with moments.stopped(running):  # until a command follows the job
         (job,) = jobs(stage)
         assert (job["kind"], job["state"], job["finished"]) == ("export", "running", None)
         following = stage.start("seed", "jobs", "--follow")
@@ -224,7 +224,7 @@ def test_a_home_that_is_full_or_spoilt_keeps_no_backup_from_being_made(stage: St
     stage.run("seed", "notify", "set", "--command", f"cat > {told}", "--metrics", stage.folder / "m.prom")
     backup(stage, source)
     (stage.folder / "m.prom").unlink()
-    (stage.folder / "m.prom").mkdir()  # nor can the metrics be written
+    (stage.folder / "m.prom").mkdir()  # the metrics cannot be written either
     stage.vault.rename(stage.folder / "gone")
     stage.run("seed", "backup", code=1)
     assert json.loads(told.read_text())["error"]["code"] == "store-missing", (

@@ -1,6 +1,6 @@
-"""The output of --json is described: a schema for each command of both programs, and an example in docs/json.md.
+"""The description of the output of --json: a schema for each command, and an example in docs/json.md.
 
-Stages check all that commands print in other stories: see `tests.json_schema`.
+Stages check all output of commands in other stories: see `tests.json_schema`.
 """
 
 import json
@@ -21,7 +21,7 @@ from tests.hostile.neighbour.commands import leaves  # noqa: E402
 
 COMMANDS = {title.replace(" ", "-") for title, parameters in leaves().items() if "as_json" in parameters}
 SHARED = DEFINED.keys() - COMMANDS
-# A keyword outside of these would have no effect in the tests.
+# A keyword outside these would have no effect in the tests.
 KEYWORDS = {
     "$ref", "additionalProperties", "anyOf", "const", "description", "enum", "items", "maxItems", "maximum", "minimum",
     "properties", "required", "type",
@@ -30,7 +30,7 @@ PROXY = {"proxy": None, "signed_in": False}
 
 
 def schemas(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a schema and all that it consists of."""
+    """Yield a schema and all schemas inside it."""
     yield schema
     further = schema.get("additionalProperties")
     below = [*schema.get("properties", {}).values(), *schema.get("anyOf", ()), schema.get("items"), further]

@@ -1,6 +1,6 @@
-"""The datacenter side works where the key side does not exist: without `seed`, `formats.keyed` and pyarrow.
+"""The datacenter side without the key side: it works without `seed`, `formats.keyed` and pyarrow.
 
-Proved by a copy of the sources that lacks them, with an interpreter that cannot import pyarrow.
+The proof is a copy of the sources that lacks them, with an interpreter that cannot import pyarrow.
 """
 
 import shutil
@@ -48,7 +48,7 @@ def sources(ground: Path) -> Path:
 
 
 def keyless(stage: Stage, sources: Path) -> None:
-    """From now on the stage's importer is the one that cannot decrypt."""
+    """Give the stage an importer that cannot decrypt."""
     main = f"BLOCKED, SOURCES = {BLOCKED!r}, {str(sources)!r}\n{MAIN}"
     installed = stage.command
     stage.command = lambda program: (

@@ -1,4 +1,4 @@
-"""Passphrases are added, changed and taken away; what opens what, and until when."""
+"""Passphrases that are added, changed and removed: which passphrase opens which data, and until when."""
 
 import shutil
 import sys
@@ -22,7 +22,7 @@ def source(small_tree: Path) -> Path:
 
 @pytest.fixture
 def lived(copy_of: Copy, opened: Stage, source: Path) -> Stage:
-    """A machine with a point in the vault, and the same on a disk."""
+    """Return a machine with a point in the vault, and the same point on a disk."""
     stage = copy_of(opened)
     stage.export(source)
     stage.import_()
@@ -45,7 +45,7 @@ def change(stage: Stage, *words: object, code: int = 0) -> Result:
 
 
 def opens(stage: Stage, text: str, *where: object) -> bool:
-    """Whether a passphrase opens what lies at `where`, else in the vault, to someone without a home."""
+    """Return whether a passphrase opens the data at `where`, or the vault by default, without a home."""
     found = stage.run(
         "seed", "points", *(where or ("--vault", stage.at)), "--passphrase-file", secret(stage, text), "--json",
         code=None, SEED_HOME=stage.folder / "none",
@@ -240,7 +240,7 @@ def test_who_takes_the_place_of_a_machine_keeps_its_passphrases_and_may_remove_a
 
 
 def test_what_another_machine_signs_is_no_request(lived: Stage) -> None:
-    """Slots that do not verify count for nothing; who is no member has none."""
+    """Ignore slots that do not verify, and refuse a machine that is no member."""
     stage = lived
     change(stage)
     for path in stage.vault.glob("**/slots/*/0000000002-*"):
@@ -254,7 +254,7 @@ def test_what_another_machine_signs_is_no_request(lived: Stage) -> None:
 
 
 def test_a_byte_order_mark_is_no_part_of_a_passphrase(lived: Stage) -> None:
-    """Neither where an editor has put it into the file, nor at the registration by such a file."""
+    """Ignore a byte order mark before a passphrase in a file, at the registration too."""
     marked = lived.folder / "marked"
     for text in (f"\ufeff{PASSPHRASE}\r\n", f"\ufeff{PASSPHRASE}"):
         marked.write_text(text, encoding="utf-8", newline="")

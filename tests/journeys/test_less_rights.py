@@ -1,6 +1,6 @@
-"""The same commands for a user without rights: what may not be read is left out and listed, the rest is whole.
+"""The same commands for a user without rights: they skip and list unreadable files, and keep the rest whole.
 
-Run as the user nobody, by a Python that this user can run.
+Run as the user `nobody`, by a Python that this user can run.
 """
 
 import os
@@ -27,7 +27,7 @@ SHOWN = 10
 
 @pytest.fixture(scope="module")
 def commons() -> Iterator[Path]:
-    """A folder that nobody may enter and write, unlike those of the tests."""
+    """Yield a folder that the user `nobody` may enter and write, unlike the folders of the tests."""
     path = Path(tempfile.mkdtemp(prefix="offseed-nobody-"))
     os.chown(path, NOBODY, NOBODY)
     yield path
@@ -36,7 +36,7 @@ def commons() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def registered(commons: Path) -> Stage:
-    """A stage that belongs to nobody."""
+    """Return a stage that belongs to the user `nobody`."""
     stage = Stage(commons / "registered")
     stage.write_secret()
     own(commons)
@@ -55,7 +55,7 @@ def common(commons: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def nobody(registered: Stage, common: Path) -> Stage:
-    """A stage on which every command is run by nobody."""
+    """Return a stage that runs every command as the user `nobody`."""
     stage = registered.copy(common / "stage")
     stage.command = as_nobody
     return stage
@@ -101,7 +101,7 @@ def test_what_may_not_be_read_is_counted_and_listed(nobody: Stage, common: Path)
 
 @pytest.fixture
 def sealed(nobody: Stage, common: Path) -> Path:
-    """A backed-up tree of folders in which nobody may not write."""
+    """Return a backed-up tree of folders where the user `nobody` may not write."""
     source = common / "sealed"
     for name in ("one", "two"):
         trees.small_file(source / name / "deeper" / "file", os.fsencode(name))
@@ -250,7 +250,7 @@ def test_a_home_that_may_not_be_read_is_no_fault_of_ours(nobody: Stage, common: 
 
 
 def test_what_others_closed_in_a_vault_stops_nobody(nobody: Stage, common: Path) -> None:
-    """Folders that root made and nobody may look into, in every free place; and an object that may not be read."""
+    """Go on if a vault holds closed folders of root in every free place, and an unreadable object."""
     source = common / "source"
     trees.small_tree(source)
     own(source)
@@ -295,7 +295,7 @@ def test_what_others_closed_in_a_vault_stops_nobody(nobody: Stage, common: Path)
 
 
 def test_a_closed_file_in_anothers_folder_stays_and_is_told(nobody: Stage) -> None:
-    """Its folder belongs to another user, so that it cannot be moved away; the validation goes on."""
+    """Report a closed file in another user's folder and go on: the validation cannot move it away."""
     machine = "01" * 16
     closed = Path(nobody.at) / layout.numbered(
         layout.policy_prefix(MachineId(machine)), 1, HexDigest("ab" * 32)

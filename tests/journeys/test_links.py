@@ -1,4 +1,4 @@
-"""What has several names comes back as one thing of several names: files, pipes, sockets, devices and symbolic links."""
+"""Files, pipes, sockets, devices and links with several names: each comes back as one with all names."""
 
 import os
 import socket
@@ -18,14 +18,14 @@ KINDS = ["file", "empty", "pointing", "pipe", "plug"]
 
 
 def make(folder: Path) -> list[str]:
-    """Make one of each kind. Return their names."""
+    """Make one entry of each kind, and return their names."""
     trees.small_file(folder / "file", b"of several names")
     (folder / "empty").touch()
     (folder / "pointing").symlink_to("nowhere")
     os.mkfifo(folder / "pipe", 0o640)
     with socket.socket(socket.AF_UNIX) as listener:
         here = os.getcwd()
-        os.chdir(folder)  # such names are short
+        os.chdir(folder)  # names of sockets must be short
         try:
             listener.bind("plug")
         finally:
@@ -39,7 +39,7 @@ def make(folder: Path) -> list[str]:
 
 @pytest.fixture
 def saved(opened: Stage, copy_of: Copy, room: Path) -> tuple[Stage, Path]:
-    """A stage, and a tree in which each has two names more, one before it and one after it."""
+    """Return a stage and a tree in which each entry has two more names, one before it and one after it."""
     stage, source = copy_of(opened), room / "source"
     (source / "a").mkdir(parents=True)
     (source / "z").mkdir()

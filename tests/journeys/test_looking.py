@@ -1,4 +1,4 @@
-"""What is backed up, where it is, and what became of it: items, status, find, diff."""
+"""Questions about a backup: its items, the place of its data, and its changes: items, status, find, diff."""
 
 import sys
 from pathlib import Path
@@ -19,7 +19,7 @@ def source(room: Path) -> Path:
 
 @pytest.fixture
 def changed(copy_of: Copy, opened: Stage, source: Path) -> Stage:
-    """Two points, with one of each change between them."""
+    """Return a stage with two points, and one change of each kind between them."""
     stage = copy_of(opened)
     backup(stage, source)
     trees.change(source)
@@ -30,7 +30,7 @@ def changed(copy_of: Copy, opened: Stage, source: Path) -> Stage:
 def test_diff_names_each_change_once(changed: Stage, source: Path) -> None:
     first, second = (p["point"] for p in changed.run("seed", "points", "--json").json)
     rows = changed.run("seed", "diff", first[:8], second[:8], "--json").lines
-    # Of the folders above the source a point has the times, and others may write there.
+    # A point has the times of the folders above the source, and other processes may write there.
     rows = [row for row in rows if f"{row['path']}/".startswith(f"{source}/")]
     found = {row["path"].removeprefix(f"{source}/"): row["change"] for row in rows}
     moved = [p.name for p in (source / "a moved folder").iterdir()]

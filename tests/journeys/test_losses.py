@@ -1,4 +1,4 @@
-"""A disk on which lost files may lie is not called erasable, whatever became of them since it came."""
+"""A disk that may hold lost files: it is never called erasable, even if the files change later."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ def source(room: Path) -> Path:
 
 @pytest.fixture
 def spoilt(copy_of: Copy, opened: Stage, source: Path) -> Stage:
-    """Two disks came, and may be erased. Then the vault lost what lay on the first, and so did the source."""
+    """Return a stage with two erasable disks; vault and source then lost the content of the first."""
     stage = copy_of(opened)
     paths = disks(stage, 2)
     stage.run("seed", "export", source, *to(*paths), "--use-at-most", "18MiB")
@@ -69,7 +69,7 @@ def test_it_is_kept_until_the_vault_has_again_what_lies_on_it(
 
 
 def test_what_a_disk_held_and_nobody_can_read_is_taken_for_lost(spoilt: Stage) -> None:
-    """An innocent disk is one of which the inventory says so."""
+    """Assume lost files on a disk with unreadable holdings: readable ones must prove the opposite."""
     for table in spoilt.vault.glob("holdings/**/*"):
         if table.is_file():
             table.write_bytes(b"?")

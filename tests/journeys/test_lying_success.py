@@ -1,4 +1,4 @@
-"""What must never end in a quiet 0: each of these once did, or would have."""
+"""Failures that must never end in a quiet exit code 0: each once did, or would have."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def write(path: Path, content: bytes = b"content") -> Path:
 
 @pytest.fixture
 def fresh(copy_of: Copy, opened: Stage) -> Stage:
-    """A registered machine, to do with as the story likes."""
+    """Return a registered machine that a story may change."""
     return copy_of(opened)
 
 
@@ -173,6 +173,6 @@ def test_a_tree_of_a_thousand_levels_comes_back(fresh: Stage, room: Path) -> Non
     os.close(handle)
     fresh.export(tree)
     done = fresh.restore(room / "back", "--from", fresh.disk)
-    subprocess.run(["rm", "-rf", str(tree), str(room / "back")], check=True)  # too deep for what cleans up
+    subprocess.run(["rm", "-rf", str(tree), str(room / "back")], check=True)  # too deep for the usual removal
     assert done["failed"] == 0
     assert done["folders"] >= 1100
