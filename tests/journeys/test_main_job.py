@@ -1,7 +1,8 @@
-"""The main job: a tree goes onto a disk, the disk into a vault, and comes back bit for bit from wherever it lies.
+"""The main job: a tree goes onto a disk, the disk into a vault, and both give it back bit for bit.
 
-From the vault and from the disk alone, with the home of the machine and with nothing but the passphrase, on ext4 and
-on exFAT; compared by rsync and by a comparer of our own, which also sees nanoseconds and holes.
+The restore uses the vault or the disk alone, with the machine's home or with the passphrase only.
+The disks are ext4 and exFAT. rsync compares the trees, and so does our own comparer.
+The comparer also sees nanoseconds and holes.
 """
 
 import os
@@ -38,7 +39,7 @@ class Job:
 
     @contextmanager
     def only(self, *, disk: bool) -> Iterator[None]:
-        """The vault or the disk is not there for a while."""
+        """Take the vault or the disk away for a while."""
         gone = self.stage.vault if disk else self.stage.disk
         away = gone.with_name("away")
         gone.rename(away)
@@ -48,7 +49,7 @@ class Job:
             away.rename(gone)
 
     def restored(self, target: Path, route: str) -> Path:
-        """Restore by one of the routes; where the tree is now."""
+        """Restore by one of the routes, and return the place of the tree."""
         disk, keyless = route.startswith("disk"), route in ("vault, empty home", "disk alone")
         source = ["--from", self.stage.disk] if disk else ["--vault", self.stage.at]
         key = ["--passphrase-file", self.stage.secret] if keyless else []
@@ -89,7 +90,7 @@ CASES = (
 
 @pytest.fixture(scope="module")
 def job(request: pytest.FixtureRequest, ground: Path, opened: Stage) -> Iterator[Jobs]:
-    """The job done with the `odd` or the `real` tree, each once."""
+    """Yield a function that does the job with the `odd` or the `real` tree, once for each."""
 
     @cache
     def done(corpus: str) -> Job:
@@ -103,7 +104,7 @@ def job(request: pytest.FixtureRequest, ground: Path, opened: Stage) -> Iterator
 
 @pytest.fixture(scope="module", params=CASES)
 def restored(request: pytest.FixtureRequest, job: Jobs, ground: Path) -> Iterator[tuple[Path, Path]]:
-    """The source and what was restored by one of the routes."""
+    """Yield the source and the tree restored by one of the routes."""
     corpus, _, route = request.param.partition(": ")
     target = ground / "restored" / "here"
     yield job(corpus).source, job(corpus).restored(target, route)
@@ -137,7 +138,7 @@ def test_points_and_ls_say_the_same_wherever_they_read(job: Jobs) -> None:
 
 
 def kinds(source: Path) -> Iterator[int]:
-    """The catalog's kind of everything at and below `source`."""
+    """Yield the catalog's kind of everything at and below `source`."""
     yield BY_MODE[source.lstat().st_mode & 0o170000]
     for folder, folders, files in os.walk(os.fsencode(source)):
         for name in (*folders, *files):

@@ -1,4 +1,4 @@
-"""A seed on several disks: at once, one after the other, in any order, early, with a long stop between."""
+"""A seed on several disks: at once, one after the other, in any order, early, or after a long stop."""
 
 import shutil
 import sys
@@ -12,12 +12,12 @@ from tests.journeys.stage import Copy, Stage, below, disks, refused, snapshot, t
 assert sys.platform == "linux"
 
 MIB = 1 << 20
-LINKED = 1000  # bytes that several names of one file count for, and that are read once
+LINKED = 1000  # bytes of a file with several names: counted for each name, and read once
 
 
 @pytest.fixture(scope="module")
 def source(ground: Path) -> Path:
-    """40 MiB that nothing makes smaller, in files of 2 MiB and one of 12, and small ones beside them."""
+    """Return 40 MiB of incompressible files: 14 of 2 MiB, one of 12 MiB, and small ones beside them."""
     root = trees.small_tree(ground / "many disks source")
     for number in range(14):
         (root / f"{number:02}.bin").write_bytes(trees.incompressible(2 * MIB, 100 + number))

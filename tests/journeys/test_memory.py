@@ -1,4 +1,4 @@
-"""The real command stays under 300 MiB, however many disks it writes."""
+"""The memory of the real command, which stays under 300 MiB for any number of disks."""
 
 import os
 import subprocess
@@ -13,10 +13,8 @@ from tests.journeys.stage import Copy, Stage
 assert sys.platform == "linux"
 
 MIB = 1 << 20
-PEAK_MAX = (
-    300 * MIB + max((os.cpu_count() or 2) - 2, 0) * 8 * MIB
-)  # each processor has a compressor of its own
-# A process of its own, for what a child is forked from counts as its peak too, and the tests' own process is large.
+PEAK_MAX = 300 * MIB + max((os.cpu_count() or 2) - 2, 0) * 8 * MIB  # each processor has its own compressor
+# A separate process, because the memory before a fork counts for the peak, and the test process is large.
 MEASURE = """import os, sys
 child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
 _, status, used = os.wait4(child, 0)
@@ -26,7 +24,7 @@ sys.exit(os.waitstatus_to_exitcode(status))"""
 
 @pytest.fixture(scope="module")
 def heavy_tree(ground: Path, real_tree: Path) -> Path:
-    """Thousands of real files, and enough that cannot be compressed to fill every buffer."""
+    """Return thousands of real files, and enough incompressible data to fill every buffer."""
     root = ground / "heavy tree"
     root.mkdir()
     subprocess.run(["cp", "-al", str(real_tree), str(root / "real")], check=True)

@@ -1,8 +1,8 @@
-"""A source that never stands still: files grow, shrink, vanish and become other things under the reader.
+"""A source that changes all the time: files grow, shrink, vanish and change their kind under the reader.
 
-Once by threads that hardly rest while the real command reads, once by the command itself, at moments chosen by us.
-Whatever it meets, the export ends with 0 or 3 and a list, what was left alone is kept bit for bit, and what the
-catalog says comes back.
+Threads change it while the real command reads, or the command changes it itself at chosen moments.
+The export always ends with 0, or with 3 and a list. Untouched files stay equal bit for bit.
+The restore returns the entries of the catalog.
 """
 
 import itertools
@@ -26,7 +26,7 @@ assert sys.platform == "linux"
 
 MIB = 1 << 20
 ROUNDS = 2
-REST = 0.0005  # seconds between two deeds, so that the reader gets on as well
+REST = 0.0005  # seconds between two changes, so that the reader also makes progress
 NAMES = 60
 # Between two exports most of the bytes may go.
 KNOWN = {"source-changed", "source-unreadable", "source-xattrs", "item-doubted"}
@@ -49,7 +49,7 @@ def shrink(folder: Path, turn: int) -> None:
 
 
 def rewrite(folder: Path, turn: int) -> None:
-    """In place, so that size and inode stay."""
+    """Write in place, so that size and inode stay."""
     path = folder / f"database {turn % 2}"
     path.touch()
     with path.open("rb+") as file:
@@ -58,7 +58,7 @@ def rewrite(folder: Path, turn: int) -> None:
 
 
 def punch(folder: Path, turn: int) -> None:
-    """A sparse file whose holes move and whose end does."""
+    """Write a sparse file, and move its holes and its end."""
     with (folder / "sparse").open("ab") as file:
         size = random.choice((0, 1 << 20, 1 << 30, 5 << 30))
         os.ftruncate(file.fileno(), size)
@@ -75,14 +75,14 @@ def vanish(folder: Path, turn: int) -> None:
 
 
 def replace(folder: Path, turn: int) -> None:
-    """As editors and databases save."""
+    """Replace a file by rename, as editors and databases do."""
     temporary = folder / ".new"
     temporary.write_bytes(b"saved %d\n" % turn * (turn % 3000))
     temporary.rename(folder / f"config {turn % NAMES}")
 
 
 def become(folder: Path, turn: int) -> None:
-    """A file, a folder with files, a FIFO, links, and a file again: all under the same names."""
+    """Give one name a new kind at each round: a file, a folder with files, a FIFO, a link, a file again."""
     path = folder / f"thing {turn % NAMES}"
     with suppress(FileNotFoundError):
         path.unlink() if not path.is_dir() or path.is_symlink() else shutil.rmtree(path)
@@ -101,7 +101,7 @@ def become(folder: Path, turn: int) -> None:
 
 
 def uproot(folder: Path, turn: int) -> None:
-    """Whole trees are moved away and removed while they may be walked."""
+    """Make whole trees, then move and remove them while a command may walk them."""
     path = folder / f"tree {turn % 4}"
     if turn // 4 % 2:
         path.rename(folder / "going")
@@ -128,7 +128,7 @@ ACTS: tuple[Callable[[Path, int], None], ...] = (
 
 @contextmanager
 def moving(source: Path) -> Iterator[None]:
-    """All of `ACTS` go on for as long as this is held, each in a folder of its own, before and after what stands still."""
+    """Run all of `ACTS` in the context, each in its own folder, before and after the unchanging files."""
     stop = threading.Event()
     failures: list[BaseException] = []
 

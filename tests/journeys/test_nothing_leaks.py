@@ -1,6 +1,6 @@
-"""Nothing of what is backed up shows on a disk, in a vault or in a log; and keys lie where their owner alone can read.
+"""The privacy of backups: disks, vaults and logs show no backed-up data, and only the owner can read keys.
 
-Planted markers, in contents, names, link targets and attributes, are looked for byte by byte.
+The stories look byte by byte for planted markers in contents, names, link targets and attributes.
 """
 
 import base64
@@ -23,7 +23,7 @@ MARK = "Quetzalcoatl"
 
 @pytest.fixture(scope="module")
 def planted(ground: Path) -> Path:
-    """A tree in which the marker, and one number with it, stands wherever a tree can hold something."""
+    """Return a tree with the marker and a number in every place where a tree can hold something."""
     root = ground / f"{MARK}0-source"
     root.mkdir()
     (root / f"{MARK}1-name").write_bytes(b"in a name")
@@ -39,7 +39,7 @@ def planted(ground: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def played(ground: Path, opened: Stage, planted: Path) -> tuple[Stage, str]:
-    """The whole journey with every word that is said on the way, apart from what `ls` is asked for."""
+    """Play the whole journey, and return its stage and all output of the importer."""
     stage = opened.copy(ground / "leaks")
     said = []
     said.append(stage.run("seed", "export", planted, "--to", stage.disk, "--verbose"))
@@ -59,7 +59,7 @@ def files(*folders: Path) -> Iterator[Path]:
 
 
 def unwrapped(data: bytes) -> bytes:
-    """A signed document together with what it carries in base64, and what that carries again."""
+    """Return a signed document with its decoded base64 payload and the decoded base64 inside that."""
     try:
         document = decode_json(data, "")
         payload = base64.b64decode(str(document["payload"]))  # type: ignore[call-overload,index]

@@ -1,4 +1,4 @@
-"""`seed ls --parquet`: the list of a point as other programs read it, and the questions of the guide answered by DuckDB."""
+"""`seed ls --parquet`: a point's list for other programs, and the guide's questions answered by DuckDB."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def table(stage: Stage, name: str, *which: str) -> Path:
 
 @pytest.fixture
 def two_points(copy_of: Copy, opened: Stage, room: Path) -> tuple[Stage, Path]:
-    """A tree, backed up twice, and what its owner then asks."""
+    """Return a tree with two backups, for the questions of its owner."""
     stage, source = copy_of(opened), room / "source"
     (source / "large").mkdir(parents=True)
     (source / "small").mkdir()

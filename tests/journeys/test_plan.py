@@ -1,4 +1,4 @@
-"""`seed plan`: said before anything is registered, and what comes of it is what was said."""
+"""`seed plan`: a forecast before the registration, which the later commands confirm."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def test_it_needs_neither_a_machine_nor_a_word_more(stage: Stage, small_tree: Pa
         "--uplink",
     ):
         assert words in said
-    assert "--thorough" not in said  # nothing so large that it would not be read anyway
+    assert "--thorough" not in said  # every file is small enough to be read anyway
     assert stage.run("seed", "plan", small_tree, "--thorough", "--json").json["read_through"]
     assert not stage.home.exists()
 

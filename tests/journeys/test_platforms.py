@@ -1,4 +1,4 @@
-"""The notices on a system on which nobody has tried the programs."""
+"""The notices on a system where the programs were never tried."""
 
 import sys
 
@@ -10,7 +10,7 @@ from tests.journeys.stage import Copy, Stage, prepared
 
 assert sys.platform == "linux"
 
-# The command runs on Linux, and takes the platform for another one where it says so.
+# The command runs on Linux, but the notice assumes another platform.
 ON_MACOS = """
 from formats.shell import console
 warnings = console.warnings

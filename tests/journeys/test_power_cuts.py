@@ -1,7 +1,8 @@
-"""The power fails while a restore runs, or right after it has said "restored": no file is there that is not whole.
+"""Power cuts during a restore, or right after "restored": every file that is there is whole.
 
-Each time the file system is shut down without a flush of data. Its journal is lost too, or reaches the disk first: so
-ext4 and xfs meet both the cut that comes at once and the one that comes some seconds later.
+Each time the file system shuts down without a flush of data.
+Its journal is lost too, or reaches the disk first.
+So ext4 and xfs meet an immediate cut and also a cut some seconds later.
 """
 
 import os
@@ -21,10 +22,10 @@ assert sys.platform == "linux"
 pytestmark = pytest.mark.needs("root", "loop", "xfs")
 
 MIB = devices.MIB
-SIZE = 320 * MIB  # xfs has no smaller ones
+SIZE = 320 * MIB  # xfs has no smaller file systems
 FILES = 300
 
-# The process cuts the power of the target at the n-th such step, and ends as if with it, or goes on.
+# At the n-th such step the process cuts the power of the target, and ends as if with it, or goes on.
 CUT = """
 import fcntl, os, shutil
 import seed.restore.file_writer as contents, seed.restore.parallel as sharing, seed.restore.tree.posix as posix
@@ -49,7 +50,7 @@ setattr(owner, name, cutting(getattr(owner, name)))
 SHUT_DOWN = 'fcntl.ioctl(disk, {shutdown}, ({journal}).to_bytes(4, "little"))'
 END = "; os._exit(9)"
 STEPS = {"write": 4, "flush": 2, "name": FILES, "folder": 12}
-LOST, WRITTEN = 2, 1  # what becomes of the journal
+LOST, WRITTEN = 2, 1  # the two fates of the journal
 
 
 def tree(root: Path) -> Path:
@@ -69,14 +70,14 @@ def tree(root: Path) -> Path:
 
 @pytest.fixture
 def saved(opened: Stage, copy_of: Copy, room: Path) -> tuple[Stage, Path]:
-    """A stage, and the tree that is backed up in it."""
+    """Return a stage, and the tree that is backed up in it."""
     stage, source = copy_of(opened), tree(room / "source")
     backup(stage, source)
     return stage, source
 
 
 def wrong(source: Path, target: Path) -> list[str]:
-    """Files under their own names whose content is not the source's."""
+    """Return the files under their own names with a content that differs from the source."""
     found = [p for p in below(target, source).rglob("*") if p.is_file() and not p.is_symlink()]
     return [
         str(p)
@@ -86,7 +87,7 @@ def wrong(source: Path, target: Path) -> list[str]:
 
 
 def struck(stage: Stage, disk: LoopDisk, step: str, nth: int, deed: str, least: int = 1_000) -> Result:
-    """Restore onto a disk, and do this deed at the n-th step."""
+    """Restore onto a disk, and run this code at the n-th step."""
     prelude = CUT.format(step=step, nth=nth, deed=deed, least=least, disk=str(disk.path))
     with moments.using(stage, prepared(prelude)):
         words = ("restore", "latest", "--vault", stage.at, "--target", disk.path / "back")
@@ -94,7 +95,10 @@ def struck(stage: Stage, disk: LoopDisk, step: str, nth: int, deed: str, least: 
 
 
 def cut(stage: Stage, disk: LoopDisk, step: str, nth: int, journal: int, *, least: int = 1_000) -> bool:
-    """Restore onto a disk whose power fails at the n-th step, or at the end; mount it again. Return whether in the middle."""
+    """Restore onto a disk, cut its power at the n-th step or at the end, and mount it again.
+
+    Return whether the cut came before the end.
+    """
     deed = SHUT_DOWN.format(shutdown=devices.SHUTDOWN, journal=journal) + END
     in_the_middle = struck(stage, disk, step, nth, deed, least).code != 0
     if not in_the_middle:
@@ -104,7 +108,7 @@ def cut(stage: Stage, disk: LoopDisk, step: str, nth: int, journal: int, *, leas
 
 
 def check(stage: Stage, source: Path, disk: LoopDisk) -> None:
-    """What is there is whole, and the next restore adds what lacks and finds nothing amiss."""
+    """Check that all present files are whole, and that the next restore adds the rest without a finding."""
     target = disk.path / "back"
     assert wrong(source, target) == []
     done = stage.restore(target, "--vault", stage.at)
@@ -150,7 +154,7 @@ def test_what_has_its_name_when_the_power_fails_is_whole(
 def test_a_target_that_goes_in_the_middle_ends_the_restore(
     saved: tuple[Stage, Path], rack: devices.Rack, step: str
 ) -> None:
-    """Nothing is said to be restored then, and nothing is a fault of the program's own."""
+    """End the restore with an I/O error, and say neither "Restored" nor a fault of the program."""
     stage, source = saved
     disk = rack.disk(SIZE, "ext4")
     deed = SHUT_DOWN.format(shutdown=devices.SHUTDOWN, journal=LOST)
@@ -167,7 +171,10 @@ def test_a_target_that_goes_in_the_middle_ends_the_restore(
 def test_behind_fuse_too_what_has_its_name_is_whole(
     saved: tuple[Stage, Path], rack: devices.Rack, kind: str, step: str
 ) -> None:
-    """What the device has got at that moment is what a cut would leave: it is copied, and the copy mounted."""
+    """Keep every named file whole behind FUSE too.
+
+    A copy of the device at that moment shows the result of a power cut: the story mounts the copy.
+    """
     stage, source = saved
     disk, copy = rack.disk(64 * MIB, kind), rack.disk(64 * MIB, kind)
     copy.unmount()
@@ -193,7 +200,7 @@ def test_behind_fuse_too_what_has_its_name_is_whole(
 def test_the_power_fails_again_and_again(
     saved: tuple[Stage, Path], rack: devices.Rack, kind: str, least: int
 ) -> None:
-    """Ten times onto the same disk, at a moment that is drawn; what was there before stays whole too."""
+    """Keep all files whole through ten cuts at random moments on one disk, also files already there."""
     stage, source = saved
     disk, draw = rack.disk(SIZE, kind), seeded()
     for _ in range(10):
@@ -202,5 +209,5 @@ def test_the_power_fails_again_and_again(
         assert wrong(source, disk.path / "back") == []
         for path in below(disk.path / "back", source).rglob("*"):
             if path.is_file() and path.lstat().st_nlink == 1 and draw.random() < 0.5:
-                path.unlink()  # so that the next one has something to write
+                path.unlink()  # so that the next restore has something to write
     check(stage, source, disk)

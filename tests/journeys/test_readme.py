@@ -1,4 +1,4 @@
-"""The README, the guide and the help are true: every command line in them is run, in order, as one story."""
+"""The README, the guide and the help: every command line in them is run, in order, as one story."""
 
 import os
 import re
@@ -23,15 +23,17 @@ APART = re.compile(r"^<!-- (azblob|walk) -->\n```[^\n]*\n(.*?)^```", re.DOTALL |
 
 
 def blocks(text: str) -> list[str]:
-    """The lines inside fenced code blocks, continuation lines joined, prompts stripped; but for stories apart: in Azure, which is
-    told in `test_azblob`, and the walk of five minutes."""
+    """Return the lines inside fenced code blocks, with continuation lines joined and without prompts.
+
+    Two stories are left out: the one in Azure, which `test_azblob` tells, and the walk of five minutes.
+    """
     found = re.findall(r"^```[^\n]*\n(.*?)^```", APART.sub("", text), re.DOTALL | re.MULTILINE)
     lines = "\n".join(found).replace("\\\n", " ").splitlines()
     return [line.strip().removeprefix("$ ") for line in lines]
 
 
 def commands(text: str) -> list[list[str]]:
-    """The command lines of ours in fenced blocks, without comments behind them."""
+    """Return our command lines in fenced blocks, without comments behind them."""
     lines = [re.sub(r"\s+#.*", "", line) for line in blocks(text)]
     return [line.split() for line in lines if line.split(" ")[0] in PROGRAMS]
 
@@ -56,7 +58,7 @@ def places(stage: Stage, tree: Path) -> dict[str, Path | str]:
 
 
 def here(word: str, stand_for: dict[str, Path | str]) -> str:
-    """The word with the names in it replaced, each only as a whole path or the beginning of one."""
+    """Return the word with the names replaced, each only as a whole path or the beginning of one."""
     for name, path in stand_for.items():
         head, found, tail = word.partition(name)
         if found and (not tail or tail[0] == "/") and (not head or head[-1] in ":="):
@@ -65,7 +67,7 @@ def here(word: str, stand_for: dict[str, Path | str]) -> str:
 
 
 def test_every_block_of_the_pages_is_found() -> None:
-    """No line that begins with a program of ours is missed, but for those of the stories apart."""
+    """Find every line that begins with one of our programs, apart from the stories left out."""
     for page in PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
         begun = [line for line in APART.sub("", text).splitlines() if line.split(" ")[0] in PROGRAMS]
@@ -137,7 +139,7 @@ def test_a_shell_completes_commands_and_options(program: str, begun: str, meant:
 
 @pytest.fixture(scope="module")
 def helps(opened: Stage) -> dict[tuple[str, ...], Result]:
-    """The help of every command and of all below it, as it tells of them itself, from the installed scripts."""
+    """Return the help of every command, found through the help itself, from the installed scripts."""
     found: dict[tuple[str, ...], Result] = {}
     stage = Stage(opened.folder)
     stage.command = installed
@@ -162,7 +164,10 @@ def test_every_help_has_an_example_of_its_own_command(helps: dict[tuple[str, ...
 
 
 def test_every_help_comes_at_once(opened: Stage, helps: dict[tuple[str, ...], Result]) -> None:
-    """Alone, where it was slow beside the others: then what counts is the processor's time, whoever else has it meanwhile."""
+    """Show every help at once.
+
+    A help that was slow beside others runs again alone, and then only its processor time counts.
+    """
     slow = [words for words, result in helps.items() if result.seconds > SECONDS_MAX]
     cold = Stage(opened.folder)
     cold.command = installed

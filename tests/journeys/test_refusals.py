@@ -1,6 +1,6 @@
-"""What is refused: each story ends with its exit code and error code, says what to do, and leaves everything as it was.
+"""Refusals: each story ends with its exit code, error code and hint, and changes nothing.
 
-A refusal never shows a traceback, never calls itself a fault of the program, and has a hint.
+A refusal never shows a traceback, and never calls itself a fault of the program.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ WEAK = "passwordpassword"
 
 @dataclass(frozen=True)
 class Refusal:
-    """A command and how it must end. Names in braces are places; `where` sets environment variables."""
+    """A command and its expected end. Names in braces are places; `where` sets environment variables."""
 
     story: str
     command: str
@@ -152,7 +152,7 @@ IMPORTED = (
 
 @dataclass(frozen=True)
 class Places:
-    """What the names in braces stand for."""
+    """The values of the names in braces."""
 
     stage: Stage
     tree: Path
@@ -169,7 +169,7 @@ class Places:
 
 @pytest.fixture(scope="module")
 def places(ground: Path) -> Path:
-    """Files that are wrong in one way each."""
+    """Return a folder of files, each wrong in one way."""
     room = ground / "places"
     room.mkdir()
     (room / "empty").mkdir()
@@ -184,7 +184,7 @@ Played = dict[Refusal, Result]
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene with all its refusals, played once and several at a time; what was there before and after."""
+    """One scene with all its refusals, played once and several at a time, and its state before and after."""
 
     results: Played
     before: tuple[object, object]
@@ -200,7 +200,7 @@ def play(
 
     def once(stage: Stage, refusals: Sequence[Refusal]) -> Scene:
         if stage not in done:
-            # A copy: of what is refused the home keeps a job.
+            # A copy, because the home keeps a job of each refused command.
             at = Places(stage.copy(copies / stage.folder.name), small_tree, places)
             before = seen(at)
             results: Played = {}
@@ -221,7 +221,7 @@ def attempt(refusal: Refusal, at: Places) -> Result:
 
 
 def seen(at: Places) -> tuple[object, object]:
-    """All that the scene holds; only a lock may come, which is no state."""
+    """Return the whole content of the scene, without the lock, which is no state."""
     scene = snapshot(at.stage.folder)
     scene.pop("seed-home/lock", None)
     return scene, snapshot(at.room)

@@ -1,6 +1,6 @@
-"""Who is refused: credentials, passphrases and homes that are wrong, machines and vaults that do not know each other.
+"""Refused credentials, passphrases and homes, and machines and vaults that do not know each other.
 
-A machine that registered without a network is accepted by its fingerprint, and not before.
+A machine that registered without a network is accepted only by its fingerprint.
 """
 
 import base64
@@ -73,7 +73,7 @@ def test_a_typed_passphrase_opens_a_disk(exported: Stage, room: Path) -> None:
 
 
 def credential_of(stage: Stage, issued: datetime) -> Path:
-    """A credential as this vault's authority would have issued it at that time."""
+    """Write a credential as this vault's authority would have issued it at that time."""
     (authority,) = authorities(stage.importer_home)
     leaf, key = issue_leaf(authority.certificate, authority.certificate_key, authority.vault, 7, issued)
     document = Credential(
@@ -133,7 +133,7 @@ def test_a_name_that_a_machine_has_is_refused(copy_of: Copy, imported: Stage, ro
 
 
 def test_a_credential_damaged_anywhere_is_refused(copy_of: Copy, bare: Stage) -> None:
-    """Every 97th byte, one at a time: never a fault, never a machine that no vault knows."""
+    """Refuse a credential with damage to any byte (every 97th is tried), and make no home."""
     stage = copy_of(bare)
     size = stage.credential.stat().st_size
 
@@ -180,7 +180,7 @@ HOME_FILES = (
 def test_a_damaged_home_is_named_and_never_a_fault(
     copy_of: Copy, exported: Stage, small_tree: Path, name: str, room: Path
 ) -> None:
-    """Truncated, emptied, garbage, gone: told with the file's name and a hint, or done without."""
+    """Name a damaged file of the home with a hint, or do without: truncated, emptied, garbage or gone."""
     stage = copy_of(exported)
 
     def attempt(damage: str) -> None:
@@ -234,7 +234,7 @@ def test_one_home_serves_one_export_at_a_time(copy_of: Copy, opened: Stage, long
 def test_a_second_home_never_continues_the_first_ones_set(
     copy_of: Copy, exported: Stage, small_tree: Path, stage: Stage
 ) -> None:
-    """Another server on the same disk begins a folder of its own and leaves the first alone."""
+    """Begin another folder for a second server on the same disk, and leave the first folder unchanged."""
     first = copy_of(exported)
     before = snapshot(first.seeded)
     stage.open()
@@ -316,7 +316,7 @@ def test_a_request_that_comes_after_a_newer_credential_waits_for_the_operator(
 def test_the_latest_of_several_machines_is_ambiguous(
     copy_of: Copy, exported: Stage, small_tree: Path, stage: Stage
 ) -> None:
-    """One passphrase for two servers, and both on one disk: a name is asked for."""
+    """Ask for a name if two servers with one passphrase are on one disk."""
     stage.create_vault()
     stage.issue()
     stage.register("web2")

@@ -1,4 +1,4 @@
-"""Damage on the way, and what makes it good: want list, repair, revision. For Linux."""
+"""Damage on the way, and its repair: want list, repair, revision. For Linux."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def source(room: Path) -> Path:
 
 
 def wants(stage: Stage, code: int | None = 0) -> list[dict[str, object]]:
-    """What the vault says that it lacks, once a disk was imported."""
+    """Import the disk, and return the vault's list of missing archives."""
     found: list[dict[str, object]] = stage.import_(code)["wants"]
     return found
 
@@ -42,7 +42,10 @@ def complete(stage: Stage) -> list[bool]:
 def test_what_was_damaged_is_made_again_and_only_that(
     copy_of: Copy, wide: Stage, long_tree: Path, room: Path
 ) -> None:
-    """One flipped byte, one archive cut short, one lost: the rest of them is saved, and all comes back from the source."""
+    """Make only damaged records again: one flipped byte, one archive cut short and one lost.
+
+    The rest of these archives is saved, and all comes back from the source.
+    """
     stage = copy_of(wide)
     first, second, third, *_ = stage.objects("archives")
     flip(first, 10 << 20)
@@ -69,7 +72,10 @@ def test_what_was_damaged_is_made_again_and_only_that(
 def test_a_damaged_copy_of_what_another_disk_has_brought_is_named_all_the_same(
     copy_of: Copy, opened: Stage, source: Path
 ) -> None:
-    """The catalog lies on every disk; nothing is lost by it, and its disk may be erased."""
+    """Name a damaged copy of the catalog, which lies on every disk, and still let its disk be erased.
+
+    Another disk has brought the catalog whole.
+    """
     stage = copy_of(opened)
     one, other = disks(stage, 2)
     stage.run("seed", "export", source, *to(one, other))
@@ -115,7 +121,7 @@ def test_what_changed_meanwhile_is_lost_and_named_and_nothing_else(
 def test_a_vault_that_rots_is_found_out_saved_and_repaired(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
-    """Objects of every kind flipped, cut and lost in the vault; no key is needed to notice."""
+    """Find objects of every kind flipped, cut or lost in the vault without a key, and repair them."""
     stage = copy_of(opened)
     stage.export(source)
     stage.import_()
@@ -132,13 +138,13 @@ def test_a_vault_that_rots_is_found_out_saved_and_repaired(
     found = stage.run("importer", "validate", "--vault", stage.at, "--json", code=3).json
     assert len(found["damaged"]) == 5
     assert {f["code"] for f in found["findings"]} <= {"object-damaged", "not-found"}
-    for _ in range(2):  # what hangs on a manifest is wanted once the manifest is there again
+    for _ in range(2):  # the objects behind a manifest are wanted only after the manifest is there again
         done = stage.run("seed", "repair", "--json", code=None)
         assert done.code in (0, 3)
         assert done.json["wanted"] == done.json["made"]
         stage.run("importer", "points", "--vault", stage.at)
     assert complete(stage) == [True, True]
-    # What only the point of the damaged manifest needs was left alone, for nobody knew what it is.
+    # Objects of the damaged manifest's point were left alone, because their use was unknown.
     stage.run("importer", "validate", "--vault", stage.at, code=None)
     assert complete(stage) == [True, True]
     assert stage.run("importer", "validate", "--vault", stage.at, "--json").json["damaged"] == []
@@ -152,7 +158,10 @@ def test_a_vault_that_rots_is_found_out_saved_and_repaired(
 def test_an_archive_made_again_record_for_record_does_not_pass_for_the_lost_one(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
-    """The indexes of the two are equal, and the vault has lost both archive and index: it needs either's section."""
+    """Keep two archives with equal indexes apart.
+
+    The vault has lost archive and index, and needs the section of either one.
+    """
     stage = copy_of(opened)
     stage.export(source)
     stage.import_()
@@ -200,7 +209,7 @@ def test_a_validation_ends_in_time_and_the_next_goes_on(copy_of: Copy, imported:
 
 
 def in_vault(stage: Stage, prefix: str) -> list[Path]:
-    """The vault's files below `prefix`, the largest first."""
+    """Return the vault's files below `prefix`, the largest first."""
     found = [p for p in (stage.vault / prefix).rglob("*") if p.is_file()]
     return sorted(found, key=lambda p: (-p.stat().st_size, p))
 
@@ -208,7 +217,7 @@ def in_vault(stage: Stage, prefix: str) -> list[Path]:
 def test_a_vault_is_read_with_the_keys_and_what_does_not_open_is_sent_again(
     copy_of: Copy, wide: Stage, long_tree: Path, room: Path
 ) -> None:
-    """Before the datacenter has noticed."""
+    """Find damage in the vault with the keys, and send the data again before the datacenter notices."""
     stage = copy_of(wide)
     stage.import_()
     whole = stage.run("seed", "verify", "--json").json
@@ -228,7 +237,7 @@ def test_a_vault_is_read_with_the_keys_and_what_does_not_open_is_sent_again(
 def test_what_a_checker_put_into_lost_and_found_is_found_by_its_digest(
     copy_of: Copy, exported: Stage, small_tree: Path, room: Path
 ) -> None:
-    """Archives without their names, a folder of small objects, the manifest."""
+    """Find archives without names, a folder of small objects and the manifest by their digests."""
     stage = copy_of(exported)
     found = stage.disk / "lost+found"
     found.mkdir()
@@ -255,7 +264,7 @@ def test_a_folder_that_lost_its_name_is_known_by_its_label(copy_of: Copy, export
 def test_a_want_list_that_rots_is_put_again(
     copy_of: Copy, opened: Stage, source: Path, room: Path, rot: Callable[[Path], None]
 ) -> None:
-    """Though it says nothing new: a machine that cannot read it would send nothing."""
+    """Put an unchanged want list again after damage: a machine without it would send nothing."""
     stage = copy_of(opened)
     backup(stage, source)
     for path in in_vault(stage, "archives"):
@@ -298,7 +307,7 @@ def test_a_report_tells_of_every_object(copy_of: Copy, wide: Stage, room: Path) 
 
 
 def test_a_report_is_written_whatever_a_disk_is_called(copy_of: Copy, exported: Stage, room: Path) -> None:
-    """And nobody forges a line of what is shown by a name with a newline in it."""
+    """Write a report for any name of a disk, and let no newline in a name forge a line of output."""
     stage = copy_of(exported)
     folder = os.fsencode(stage.seeded)
     os.rename(folder, os.path.join(os.path.dirname(folder), b"\xff\nimporter: all is well"))
@@ -313,7 +322,10 @@ def test_a_report_is_written_whatever_a_disk_is_called(copy_of: Copy, exported: 
 def test_nobody_else_can_say_what_need_not_be_sent(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
-    """An archive that claims to hold what the vault has lost, and a replacement that says so, by a key that nobody knows."""
+    """Ignore an archive and a replacement that an unknown key signed.
+
+    The archive claims to hold lost data of the vault, and the replacement confirms it.
+    """
     stage = copy_of(opened)
     backup(stage, source)
     lost = in_vault(stage, "archives")[0]

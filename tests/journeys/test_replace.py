@@ -1,4 +1,4 @@
-"""A rebuilt server takes the place of the one before it: the disk died, the vault and the passphrase are there."""
+"""A rebuilt server in the place of the one before it: only the vault and the passphrase are left."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ Rows = list[dict[str, object]]
 
 @pytest.fixture
 def lived(lived: Stage) -> Stage:
-    """The same, accepted; its home is then kept elsewhere, as `old`."""
+    """Return the same stage with its machine accepted; `lose_home` later keeps its home as `old`."""
     machines(lived)
     return lived
 
@@ -51,7 +51,7 @@ def lose_home(stage: Stage) -> None:
 
 
 def rebuild(source: Path) -> None:
-    """The same tree under other inodes and ctimes."""
+    """Give the tree new inodes and ctimes."""
     subprocess.run(["cp", "-a", "--sparse=always", source, source.with_name("new")], check=True)
     shutil.rmtree(source)
     source.with_name("new").rename(source)
@@ -126,7 +126,11 @@ def test_a_rebuilt_server_goes_on_where_the_one_before_ended(lived: Stage, sourc
 def test_what_machines_before_the_one_before_have_is_not_sent_again(
     lived: Stage, source: Path, room: Path
 ) -> None:
-    """Two machines took the place of the one before them, and both met an empty source. The third finds it as it was."""
+    """Send no data again that earlier machines sent.
+
+    Two machines replaced the one before them, and both met an empty source.
+    The third machine finds the source as it was.
+    """
     stage = lived
     (source / "film").write_bytes(trees.incompressible(6 << 20, 9))
     backup(stage, source)
@@ -177,7 +181,7 @@ def test_the_home_before_is_refused_before_it_sends_anything(lived: Stage, sourc
 
 
 def test_what_the_machine_before_signs_later_does_not_count(lived: Stage, source: Path, room: Path) -> None:
-    """A home that does not ask, as a thief's would not."""
+    """Ignore points that the replaced machine signs later, with a home that does not ask, like a thief's."""
     stage = lived
     lose_home(stage)
     replace(stage)
@@ -304,7 +308,7 @@ def test_the_operator_accepts_what_came_after_a_newer_credential(
 
 
 def test_an_acceptance_that_was_killed_is_completed_by_the_next_command(lived: Stage, source: Path) -> None:
-    """Between the two memberships both are active."""
+    """Complete an interrupted acceptance at the next command: in between both machines are active."""
     stage = lived
     lose_home(stage)
     replace(stage)
@@ -314,7 +318,7 @@ def test_an_acceptance_that_was_killed_is_completed_by_the_next_command(lived: S
     )
     stage.run("importer", "machines", "list", "--vault", stage.at, code=9)
     stage.command = plain
-    stage.issue()  # whatever became of the credential
+    stage.issue()  # in case the credential was lost
     assert sorted(str(m["status"]) for m in machines(stage)) == ["active", "replaced"]
     backup(stage, source)
     assert [p["sequence"] for p in vault_points(stage)] == [1, 2, 3]
@@ -360,7 +364,7 @@ def test_a_vault_made_again_takes_the_machine_before_as_replaced(
 
 
 def test_who_has_another_key_takes_nobodys_place(lived: Stage) -> None:
-    """A credential alone is not enough: the new machine must have opened the one before."""
+    """Refuse a replacement by credential alone: the new machine must have opened the one before."""
     stage = lived
     file = CredentialFile.read(stage.credential.read_bytes(), "credential")
     (before,) = machines(stage)

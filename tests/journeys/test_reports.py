@@ -1,4 +1,4 @@
-"""The two reports, of a life with a damaged and a lost disk: what they say is what the commands say."""
+"""The two reports after a damaged and a lost disk: they agree with the commands."""
 
 import re
 import sys
@@ -13,13 +13,16 @@ assert sys.platform == "linux"
 
 
 def text(file: Path) -> str:
-    """What a reader sees."""
+    """Return the text that a reader of the page sees."""
     return " ".join("".join(check_self_contained(file.read_text(encoding="utf-8")).texts).split())
 
 
 @pytest.fixture
 def worn(copy_of: Copy, opened: Stage, source: Path) -> tuple[Stage, str]:
-    """Three disks were sent: the first came damaged, the second whole, the third is on its way; and two backups since."""
+    """Return a stage where three disks were sent, and two backups made afterwards.
+
+    The first disk came damaged, the second whole, and the third is on its way.
+    """
     stage = copy_of(opened)
     paths = disks(stage, 3)
     which = stage.run("seed", "export", source, "--use-at-most", "14MiB", *to(*paths), "--json").json["set"]

@@ -1,4 +1,4 @@
-"""A disk that will never come: what it held is sent again as far as the source has it, and what is lost is named."""
+"""A disk that will never come: data that the source still has are sent again, and losses are named."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ def source(room: Path) -> Path:
 
 
 class Halved(NamedTuple):
-    """A seed over two disks, of which one has come; nothing of the `lost` one, which held the small files, is anywhere."""
+    """A seed over two disks, where one came; the small files, on the `lost` disk, are nowhere else."""
 
     stage: Stage
     lost: int
@@ -55,7 +55,7 @@ def halved(copy_of: Copy, opened: Stage, source: Path, room: Path) -> Halved:
 
 
 def exported_to_two(stage: Stage, source: Path, room: Path) -> tuple[Stage, int, list[Path]]:
-    """Which of the disks holds the small files."""
+    """Export to two disks; return the stage, the number of the disk with the small files, and the paths."""
     paths = disks(stage, 2)
     stage.run("seed", "export", source, *to(*paths), "--use-at-most", "18MiB")
     wanted, target = f"latest:{source}/many", room / "tried"
@@ -133,7 +133,7 @@ def test_what_is_lost_is_named_and_the_rest_comes_back(halved: Halved, source: P
     shutil.rmtree(below(room / f"of {seeded[:8]} 3", Path("/")), ignore_errors=True)
     came = restored(halved.stage, seeded, room, source, code=3)
     found = trees.differences(was, came)
-    # The folders' own times came back as they were; ours were touched by the unlinking.
+    # The folders came back with their old times; the deletions changed the times of ours.
     assert [d for d in found if (was / d.split(":")[0]).is_file()] == []
     assert not any((came / name).exists() for name in (*gone, *edited))
     assert trees.differences(source, restored(halved.stage, last["point"], room, source)) == []
@@ -205,7 +205,10 @@ def test_what_moved_to_another_item_is_not_lost(halved: Halved, source: Path, ro
 
 
 def test_what_another_point_has_is_not_lost(halved: Halved, source: Path, room: Path) -> None:
-    """The first resend ends after its point; what it sent counts for the older one, though the source has it no more."""
+    """Keep a file that another point holds.
+
+    The first resend ends after its point. Its data count for the older point, even if the source lost them.
+    """
     state = kept(source, room, "as exported")
     plain = halved.stage.command
     halved.stage.command = prepared("import os, seed.repair.resend as r; r.Revision = lambda *_: os._exit(9)")
@@ -328,7 +331,7 @@ def test_what_the_datacenter_has_booked_in_is_not_given_up_unasked(halved: Halve
 
 
 def test_killed_it_goes_on(halved: Halved, source: Path, room: Path) -> None:
-    """Killed by the second manifest that it puts: the new point is there, the old one is not revised yet."""
+    """Go on after a kill at the second manifest: the new point is there, the old one not yet revised."""
     words = (
         "strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=renameat2",
         "-e", "inject=renameat2:signal=SIGKILL:when=%d",

@@ -1,4 +1,4 @@
-"""What is there already is known by its content where that is asked for, and a restore can be verified after it."""
+"""Comparison by content on request, and verification after a restore."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ assert sys.platform == "linux"
 
 
 def rot(path: Path) -> bytes:
-    """Change a byte and set the time back, as a bad disk or an intruder does. Return what was there."""
+    """Change a byte and set the time back, as a bad disk or an intruder does. Return the old content."""
     before, status = path.read_bytes(), path.stat()
     flip(path, len(before) // 2)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -22,7 +22,7 @@ def rot(path: Path) -> bytes:
 
 @pytest.fixture
 def target(exported: Stage, room: Path) -> Path:
-    """A restore in which one small and one large file have rotted."""
+    """Return a restored tree, where tests damage one small and one large file."""
     exported.restore(room / "restored", "--from", exported.disk)
     return room / "restored"
 
@@ -67,7 +67,7 @@ def test_compared_by_content_what_differs_is_listed_and_left_alone(
 def test_what_is_not_to_be_had_whole_replaces_nothing(
     exported: Stage, small_tree: Path, target: Path
 ) -> None:
-    """The archives are gone: what is there stays, rotten as it is."""
+    """Keep the present files, even rotten ones, if their archives are gone."""
     stage = exported.copy(target.parent / "copy")
     rotten(target, small_tree)
     before = snapshot(target)
@@ -82,7 +82,7 @@ def test_what_is_not_to_be_had_whole_replaces_nothing(
 def test_a_pipe_in_the_place_of_a_file_is_never_opened(
     exported: Stage, small_tree: Path, target: Path
 ) -> None:
-    """To open it would wait for ever."""
+    """Leave a pipe in the place of a file unopened: to open it would block for ever."""
     path = below(target, small_tree) / "docs/0/letter 0.txt"
     path.unlink()
     os.mkfifo(path)

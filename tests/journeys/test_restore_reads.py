@@ -1,4 +1,4 @@
-"""A whole restore reads no byte of an archive twice, also where forks share the files out among them."""
+"""The reads of a whole restore: no byte of an archive is read twice, even if forks share the files."""
 
 import os
 import sys
@@ -13,13 +13,13 @@ from tests.journeys.stage import Copy, Stage, backup, below, prepared
 
 assert sys.platform == "linux"
 
-FILES = 2_000  # more than one process writes alone
+FILES = 2_000  # enough for several processes to share
 LARGE = 24 << 20
 
 
 @pytest.fixture
 def many(opened: Stage, copy_of: Copy, room: Path) -> tuple[Stage, Path]:
-    """A stage, and the tree that is backed up in it."""
+    """Return a stage, and the tree that is backed up in it."""
     stage, source = copy_of(opened), room / "many"
     for number in range(FILES):
         file = source / f"{number % 20}" / f"{number}"
@@ -85,7 +85,7 @@ def test_what_a_killed_process_was_to_write_is_written_all_the_same(
     done = stage.restore(room / "restored", "--vault", stage.at, *more)
     written = done["files"] + (
         min(done["same"], 4) if more else 0
-    )  # what a fork had named is compared, and found equal
+    )  # files that a fork had named are compared, and found equal
     assert (min(written, FILES + 2), done["findings"]) == (FILES + 2, [])
     assert trees.differences(source, below(room / "restored", source)) == []
     if len(os.sched_getaffinity(0)) > 1:

@@ -1,4 +1,4 @@
-"""How long points are kept: said on the machine, applied at the datacenter, by the real commands. For Linux."""
+"""The retention of points: set on the machine, and applied at the datacenter. For Linux."""
 
 import sys
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_policy_is_set_shown_and_applied_without_keys(
         (second, [], False, False),
         (third, [], False, True),
     ]
-    stage.run("importer", "points", "--vault", stage.at)  # it accepts the machine
+    stage.run("importer", "points", "--vault", stage.at)  # this command accepts the machine
     rehearsed = prune(stage, "--dry-run")
     assert [p["state"] for p in rehearsed["points"]] == ["admitted"] * 3 + ["expired"]  # type: ignore[attr-defined]
     assert len(stage.run("importer", "points", "--vault", stage.at, "--json").json) == 3

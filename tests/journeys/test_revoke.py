@@ -1,4 +1,4 @@
-"""A machine is revoked: what the vault had of it stays good, and nothing else of it counts, whoever signs with its key."""
+"""A revoked machine: its data in the vault stay good, and nothing that its key signs later counts."""
 
 import shutil
 import sys
@@ -39,7 +39,7 @@ def machines(stage: Stage) -> Rows:
 
 
 def revoke(stage: Stage, *words: object, code: int = 0) -> Result:
-    """The only machine that there is."""
+    """Revoke the only machine."""
     (machine,) = machines(stage)
     wanted = fingerprint(MachineId(str(machine["machine"])))
     return stage.run(
@@ -53,7 +53,7 @@ def vault_points(stage: Stage, code: int = 0) -> Rows:
 
 
 def thief(stage: Stage, *words: object, code: int = 0) -> Result:
-    """A command of the same home that asks nobody whether it may."""
+    """Run a command of the same home that does not check its membership."""
     plain, stage.command = stage.command, prepared(UNASKED)
     try:
         return stage.run(*map(str, words), code=code)
@@ -62,7 +62,7 @@ def thief(stage: Stage, *words: object, code: int = 0) -> Result:
 
 
 def forge_point(stage: Stage, sequence: int) -> None:
-    """A point of the machine's own keys, complete, newer than all others, and put into the vault by hand."""
+    """Put a complete point of the machine's own keys, newer than all others, into the vault by hand."""
     identity = Home.open(stage.home).identity
     newest = max((stage.vault / "manifests").rglob("*-*"), key=lambda path: path.name)
     manifest = envelope.read(newest.read_bytes(), "manifest").peek(Manifest)
@@ -90,7 +90,7 @@ def test_a_revoked_machine_is_told_so_and_sends_nothing(lived: Stage, source: Pa
 
 
 def test_no_machine_is_too_large_to_be_revoked(lived: Stage) -> None:
-    """Of one that was taken over its first points are the likeliest to be its own."""
+    """Revoke a machine of any size: after a takeover its first points are the likeliest to be its own."""
     stage = lived
     machines(stage)
     stage.command = prepared(FEW)
@@ -121,7 +121,7 @@ def test_revoking_again_changes_nothing(lived: Stage) -> None:
 def test_what_is_signed_later_does_not_count_though_it_takes_an_earlier_number(
     lived: Stage, source: Path, room: Path
 ) -> None:
-    """Whoever has the key numbers his points as he likes."""
+    """Ignore later points with earlier numbers: the holder of the key chooses the numbers of points."""
     stage = lived
     stage.restore(room / "before", "--vault", stage.at)
     revoke(stage)
@@ -182,7 +182,10 @@ def test_a_set_that_nobody_announced_is_the_operators_to_accept(
 def test_a_disk_of_an_announced_set_brings_nothing_more_than_was_announced(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
-    """Whoever has the machine's key writes another point onto a disk that is expected."""
+    """Import only the announced archives from an expected disk.
+
+    A thief of the machine's key writes another point onto it.
+    """
     stage = copy_of(opened)
     stage.export(source)
     revoke(stage)
@@ -210,7 +213,7 @@ def test_who_is_no_member_cannot_be_revoked(lived: Stage) -> None:
 
 
 def test_the_name_of_a_revoked_machine_is_free(lived: Stage, source: Path, room: Path) -> None:
-    """Its owner begins anew: under another key, for whoever took it over has the old one."""
+    """Free the name of a revoked machine for its owner, under another key: the thief has the old one."""
     stage = lived
     revoke(stage)
     stage.home = room / "anew"

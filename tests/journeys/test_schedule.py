@@ -1,4 +1,4 @@
-"""A machine that backs up by itself: what the system runs, by the real commands. For Linux."""
+"""A machine that backs up by itself: the commands that the system runs. For Linux."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def test_commands_stand_before_and_after(copy_of: Copy, opened: Stage, room: Pat
     assert log.read_text().count("fails") == 1, "by hand they are not run"
 
 
-# A command that says when it has found another at work on the home.
+# The command reports that another one works on the home.
 SAYS_BUSY = """
 import os
 from seed.home.home import Home
@@ -114,7 +114,7 @@ def last_job(stage: Stage) -> dict[str, Any]:
 
 @pytest.fixture
 def scheduled(copy_of: Copy, opened: Stage, room: Path) -> Stage:
-    """A machine with a schedule, who tells of failures in the file `told` and keeps metrics in the file `metrics`."""
+    """Return a machine with a schedule, which writes failures to the file `told` and metrics to `metrics`."""
     stage = copy_of(opened)
     stage.run("seed", "schedule", "set", trees.small_tree(room / "source"), "--daily", "09:00")
     tell = f"cat >> {room}/told; echo >> {room}/told"

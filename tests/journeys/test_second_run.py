@@ -1,6 +1,7 @@
-"""The same command again: what is finished says so, what was stopped or killed goes on, and nothing is done twice.
+"""The same command again: it reports finished work, resumes stopped work, and does nothing twice.
 
-Stopped by Ctrl-C or killed at any moment, the same command completes, and what comes back is equal to the source.
+After Ctrl-C or a kill at any moment, the same command completes.
+The restored tree is then equal to the source.
 """
 
 import os
@@ -126,7 +127,7 @@ def test_other_signals_stop_as_cleanly(
 def test_an_export_whose_helpers_are_killed_says_so_and_goes_on(
     copy_of: Copy, opened: Stage, long_tree: Path, room: Path
 ) -> None:
-    """As a system short of memory does: it is not the one that a user sees who is killed."""
+    """Report killed helpers and go on at the next run: a system short of memory kills helpers."""
     stage = copy_of(opened)
     with moments.using(stage, struck(stage, "asked", signal.SIGSTOP)):
         running = stage.start("seed", "export", long_tree, "--to", stage.disk)
@@ -174,7 +175,7 @@ def test_killed_again_and_again_an_export_completes(
 def test_an_archive_that_the_journal_missed_is_no_surprise_to_the_importer(
     copy_of: Copy, opened: Stage, long_tree: Path
 ) -> None:
-    """Killed between an archive and the line in the journal that tells of it."""
+    """Import an archive without its line in the journal: the kill came between the two."""
     stage = copy_of(opened)
     words = ("seed", "export", long_tree, "--to", stage.disk)
     moments.killed(stage, struck(stage, "placed", signal.SIGKILL), *words)
@@ -187,7 +188,7 @@ def test_an_archive_that_the_journal_missed_is_no_surprise_to_the_importer(
 def test_a_disk_that_lost_its_last_archives_is_written_anew(
     copy_of: Copy, opened: Stage, long_tree: Path, room: Path
 ) -> None:
-    """A bridge that promised more than it kept: half of the newest archive is gone."""
+    """Write lost archives again: the disk's bridge confirmed the newest one, but half of it is gone."""
     stage = copy_of(opened)
     interrupt(stage, long_tree, "placed")
     os.truncate(stage.objects("archives")[0], 1 << 20)
@@ -268,7 +269,10 @@ def test_a_changed_file_is_left_alone_unless_overwrite_is_said(
 def test_what_stands_in_the_way_is_replaced_only_on_request(
     exported: Stage, small_tree: Path, room: Path
 ) -> None:
-    """A folder where a file was, a file where a folder was, a link to elsewhere: nothing is written through them."""
+    """Replace an obstacle only on request: a folder for a file, a file for a folder, or a link elsewhere.
+
+    The restore never writes through them.
+    """
     target, elsewhere = room / "restored", room / "elsewhere"
     back = below(target, small_tree)
     elsewhere.mkdir()
@@ -305,7 +309,7 @@ def restoring(number: int) -> Program:
     return prepared(AT_FILE.format(number=int(number), method=method))
 
 
-# The step is done for a large file; the thread goes on once the command has heard the signal, if it lives.
+# The step is done for a large file; the thread goes on after the command heard the signal, if it lives.
 AT_FILE = """
 import os, signal
 from formats.shell.console import Console
@@ -338,7 +342,7 @@ def test_a_killed_or_stopped_restore_completes(
 
 
 def test_two_restores_into_one_folder_at_once(exported: Stage, small_tree: Path, room: Path) -> None:
-    """Neither removes what the other is writing, and each takes what the other has written for its own."""
+    """Keep two restores into one folder apart: neither removes the other's files, and each accepts them."""
     words = ("seed", "restore", "latest", "--from", exported.disk, "--target", room / "restored")
     both = [exported.start(*words) for _ in range(2)]
     results = [ended(one) for one in both]

@@ -1,4 +1,4 @@
-"""Reverse shipment: a recovery point from the vault onto disks, by people without keys, and restored from these alone."""
+"""Reverse shipment: people without keys write a point from the vault onto disks, and a user restores it."""
 
 import json
 import signal
@@ -34,7 +34,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def sent(copy_of: Copy, lived: Stage) -> Stage:
-    """A machine whose two points lie in the vault, which knows it."""
+    """Return a machine with two points in the vault, which has accepted the machine."""
     lived.run("importer", "points", "--vault", lived.at)
     return lived
 
@@ -56,7 +56,7 @@ def inspected(stage: Stage, *paths: Path, code: int = 0) -> list[dict[str, objec
 def restored(
     stage: Stage, target: Path, source: Path, *words: object, code: int = 0, point: str = "latest"
 ) -> Path:
-    """By whoever has nothing but the disks and the passphrase."""
+    """Restore with nothing but the disks and the passphrase."""
     stage.run(
         "seed", "restore", point, "--target", target, *words, "--passphrase-file", stage.secret,
         code=code, SEED_HOME=stage.folder / "no home",
@@ -121,7 +121,7 @@ def test_what_is_newer_than_the_disks_comes_from_the_vault(sent: Stage, source: 
     backup(sent)
     assert trees.differences(shipped, restored(sent, room / "old", source, *of(sent.disk))) == []
     both = (*of(sent.disk), "--vault", sent.at)
-    for archive in sent.objects("archives"):  # what the disk has is not asked of the vault
+    for archive in sent.objects("archives"):  # the vault is not asked for archives that the disk has
         (sent.vault / archive.relative_to(sent.seeded)).unlink()
     assert trees.differences(source, restored(sent, room / "new", source, *both)) == []
 
@@ -202,7 +202,7 @@ def test_what_the_vault_holds_in_name_only_is_told_and_comes_once_it_was_mended(
 
 
 def test_what_only_a_disk_has_any_more_is_kept_there(sent: Stage, source: Path, room: Path) -> None:
-    """The vault loses archives after they were written; the same command runs once more."""
+    """Keep the disk's archives that the vault has lost since, when the same command runs again."""
     first, second = disks(sent, 2)
     ship(sent, "latest", "--to", first)
     (folder,) = (first / "offseed").iterdir()
@@ -256,7 +256,7 @@ def test_a_lost_disk_is_gone_on_without_and_stays_lost(sent: Stage) -> None:
         "importer", "export", "latest", "--to", two, "--without", "7", "--vault", sent.at, "--json", code=2
     )
     refused(result, "usage")
-    for archive in (sent.vault / "archives").glob("*/*"):  # so that the run does not come to its end
+    for archive in (sent.vault / "archives").glob("*/*"):  # so that the run does not finish
         archive.rename(archive.with_name(f"{archive.name}.away"))
     ship(sent, "latest", "--to", two, "--without", "1", code=3)
     for archive in (sent.vault / "archives").glob("*/*.away"):
@@ -272,7 +272,7 @@ def test_a_finished_shipment_says_so_and_another_is_begun_by_again(sent: Stage) 
     one, two = disks(sent, 2)
     first = ship(sent, "latest", "--to", one)
     (document,) = one.glob("offseed/*/sets/*/*")
-    document.unlink()  # a disk that was not there when it was finished
+    document.unlink()  # the disk was absent when the shipment was finished
     same = ship(sent, "latest", *to(one, two))
     assert (same["set"], same["disks"], list(two.iterdir())) == (first["set"], [], [])
     assert document.exists()
@@ -280,7 +280,10 @@ def test_a_finished_shipment_says_so_and_another_is_begun_by_again(sent: Stage) 
 
 
 def test_no_link_on_a_disk_leads_out_of_it(sent: Stage) -> None:
-    """The number of a shipment is known to all who saw one of its disks: what its folder is, its writer may have prepared."""
+    """Follow no link on a disk.
+
+    Each holder of a disk knows the number of its shipment, and may prepare such a folder.
+    """
     one, two = disks(sent, 2)
     done = ship(sent, "latest", "--to", one)
     never_finished(sent, done["set"])
@@ -344,7 +347,7 @@ def test_wrong_paths_are_refused_before_anything_is_written(sent: Stage, room: P
 
 
 def test_no_number_that_anybody_takes_stands_in_the_way_of_a_shipment(sent: Stage, source: Path) -> None:
-    """Junk that would be a label of each further disk, and an inventory beyond all."""
+    """Finish a shipment even if junk takes the places of a thousand labels and the highest inventory."""
     one, two = disks(sent, 2)
     shipment = ship(sent, "latest", "--to", one)["set"]
     never_finished(sent, shipment)

@@ -1,4 +1,4 @@
-"""Disks that are full or cannot be written: what was done stays good, and the same command goes on."""
+"""Full and unwritable disks: finished work stays good, and the same command goes on."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 
 def fill(folder: Path, leave: int) -> Path:
-    """A file that leaves only so much room."""
+    """Write a file that leaves only `leave` bytes of room."""
     status = os.statvfs(folder)
     path = folder / "filler"
     with path.open("wb") as file:
@@ -68,7 +68,7 @@ def test_a_grant_that_no_disk_can_use_is_refused(copy_of: Copy, opened: Stage, s
 def test_a_disk_that_can_take_nothing_is_none_of_the_set(
     copy_of: Copy, opened: Stage, room: Path, loop_disk: LoopDisks
 ) -> None:
-    """It has room to be begun, and none for what the point needs by then."""
+    """Leave a disk out of the set that has room for a start, but none for the needs of the point."""
     stage = copy_of(opened)
     source = trees.long_tree(room / "source", files=2)
     for number in range(40_000):

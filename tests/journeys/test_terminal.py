@@ -1,4 +1,4 @@
-"""What a terminal and a shell do to a command: pipes that end early, an odd locale, signals, a closed window."""
+"""Effects of a terminal and a shell: pipes that end early, an odd locale, signals, a closed window."""
 
 import json
 import os
@@ -21,7 +21,7 @@ assert sys.platform == "linux"
 
 
 def shell(stage: Stage, line: str, code: int = 0, **environment: str) -> Result:
-    """Run a line in a shell that fails where any command of a pipe does."""
+    """Run a line in a shell that fails if any command of a pipe fails."""
     words = ("bash", "-o", "pipefail", "-c", line)
     names = {name: stage.command(name)[0] for name in ("seed", "importer")}
     done = subprocess.run(
@@ -52,7 +52,7 @@ def test_a_closed_output_is_no_fault(exported: Stage, command: str) -> None:
 
 
 def test_a_full_output_is_told(exported: Stage) -> None:
-    """A listing into a full disk must not seem to have succeeded."""
+    """Report an error if a listing goes into a full disk."""
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
     result = shell(exported, "$seed ls --from $disk >/dev/full", code=4)
@@ -62,7 +62,7 @@ def test_a_full_output_is_told(exported: Stage) -> None:
 def test_what_is_written_after_the_output_is_written_where_nobody_reads(
     exported: Stage, copy_of: Copy
 ) -> None:
-    """The reader of a pipe has gone before the first line: what is to be done is done, and a finding is still an exit code."""
+    """Do all work and keep the exit code of a finding, even if a pipe's reader left before the first line."""
     stage = copy_of(exported)
     largest = stage.objects("archives")[0]
     flip(largest, largest.stat().st_size // 2)
@@ -125,8 +125,8 @@ def said(running: Process, text: bytes) -> None:
         assert line, "it ended without saying so"
 
 
-# A disk that hangs for ever once it is to take an archive. The command says so when its main thread waits for the disk
-# too; by then nobody reads or draws any more.
+# The disk hangs for ever at its first archive. The command reports when its main thread waits for it too.
+# After that no thread reads or draws any more.
 STUCK = """
 import os, threading
 from formats.store.local import LocalStore as S
@@ -148,9 +148,9 @@ def free_bytes(self):
 S.put_new, S.free_bytes = put_new, free_bytes
 """
 HANGS = b"the disk hangs"
-# A bar of which no picture is left out.
+# A bar that draws every picture.
 ALWAYS_SHOWN = "import formats.shell.progress; formats.shell.progress.PAUSE = 0\n"
-# Of two threads that are always at work, beside the command.
+# Two threads that are always at work, beside the command.
 BUSY = """
 import threading
 def spin():
@@ -163,9 +163,9 @@ for _ in range(2): threading.Thread(target=spin).start()
 def test_the_second_signal_ends_it_at_once(
     copy_of: Copy, opened: Stage, long_tree: Path, room: Path, number: signal.Signals
 ) -> None:
-    """Even where the disk hangs: the first signal waits for it. The same command then goes on.
+    """End at the second signal, even where the disk hangs: the first signal waits for the disk.
 
-    That the command ends at all is the proof: it would wait for the disk for ever.
+    The same command then goes on. The end of the command is the proof: it would wait for the disk for ever.
     """
     stage = copy_of(opened)
     stage.command = prepared(STUCK)
@@ -173,7 +173,7 @@ def test_the_second_signal_ends_it_at_once(
     said(running, HANGS)
     running.send_signal(number)
     said(running, b"stopping")
-    time.sleep(2 * ONE_REQUEST)  # an earlier one would be the same request
+    time.sleep(2 * ONE_REQUEST)  # an earlier signal would be the same request
     assert running.poll() is None, "the disk does not hang"
     stopped = ended(running, number)
     assert stopped.code == 128 + number
@@ -186,7 +186,7 @@ def test_the_second_signal_ends_it_at_once(
 
 
 def test_the_second_signal_ends_busy_threads_too(copy_of: Copy, opened: Stage, long_tree: Path) -> None:
-    """Nothing else ends them: they never end, nor does the disk answer."""
+    """End threads at the second signal that never end otherwise, while the disk does not answer."""
     stage = copy_of(opened)
     stage.command = prepared(BUSY + STUCK)
     running = stage.start("seed", "export", long_tree, "--to", stage.disk)
@@ -201,7 +201,10 @@ def test_the_second_signal_ends_busy_threads_too(copy_of: Copy, opened: Stage, l
 def test_a_signal_that_is_sent_twice_at_once_is_one_request(
     copy_of: Copy, opened: Stage, long_tree: Path
 ) -> None:
-    """As `timeout` sends it, to the process and to its group; for this story a moment lasts for ever."""
+    """Take two signals at once for one request, as `timeout` sends them to the process and to its group.
+
+    In this story such a moment lasts for ever.
+    """
     stage = copy_of(opened)
     twice = moments.at("asked", signal.SIGTERM, stage.disk, times=2)
     one_request = "import formats.shell.console; formats.shell.console.ONE_REQUEST = float('inf')"
@@ -222,7 +225,7 @@ def test_nohup_is_obeyed(copy_of: Copy, opened: Stage, long_tree: Path) -> None:
 def test_at_a_terminal_a_bar_shows_and_ctrl_c_twice_clears_it(
     copy_of: Copy, opened: Stage, long_tree: Path
 ) -> None:
-    """It ends at once, for the disk that it waits for never answers."""
+    """End at once after the second Ctrl-C, although the awaited disk never answers."""
     stage = copy_of(opened)
     stage.command = prepared(ALWAYS_SHOWN + STUCK)
     terminal = Terminal(stage, "seed", "export", long_tree, "--to", stage.disk)
@@ -248,7 +251,7 @@ def test_a_bar_shows_how_fast_it_goes(opened: Stage) -> None:
 
 
 def test_a_terminal_that_is_closed_stops_it_cleanly(copy_of: Copy, opened: Stage, long_tree: Path) -> None:
-    """Nothing can be said any more, and still the disk is closed, to be shipped or gone on with."""
+    """Close the disk after the terminal went away, so that it can be shipped or resumed."""
     stage = copy_of(opened)
     paused = moments.at("writing", 0, stage.disk)
     with moments.using(stage, prepared(ALWAYS_SHOWN + paused.prelude)):
@@ -262,7 +265,7 @@ def test_a_terminal_that_is_closed_stops_it_cleanly(copy_of: Copy, opened: Stage
     assert not (stage.home / "logs").exists()
 
 
-# Ctrl-C as the n-th function begins; or, for n = 0, a count of them all. From where we begin to run on.
+# Ctrl-C as the n-th function begins; or a count of all functions, for n = 0. From our first code on.
 CALLED = """
 import atexit, signal, sys
 from pathlib import Path
@@ -284,7 +287,10 @@ sys.setprofile(begin)
 
 
 def test_ctrl_c_at_any_moment_is_told_in_a_line(exported: Stage, room: Path) -> None:
-    """At any call of a function; the last moments of the interpreter, when all is said, end without a word."""
+    """Report Ctrl-C in one line at any call of a function.
+
+    The last moments of the interpreter, after all output, end without a word.
+    """
     words = ("seed", "points", "--from", exported.disk)
 
     def interrupted(nth: int) -> Result:

@@ -1,4 +1,4 @@
-"""Objects that are not what their names say, and disks that are not what they were: nothing is believed by its size."""
+"""Objects that differ from their names, and disks that went back in time: a size proves nothing."""
 
 import shutil
 import sys
@@ -17,12 +17,12 @@ MIB = 1 << 20
 
 
 def zero(path: Path) -> None:
-    """What a bridge leaves that kept the length and lost the bytes."""
+    """Zero a file, like a bridge that kept its length and lost its bytes."""
     path.write_bytes(bytes(path.stat().st_size))
 
 
 def reopen(stage: Stage) -> None:
-    """The home as it is after a kill between the last writes to the disk and its own."""
+    """Put the home in its state after a kill between the last writes to the disk and its own write."""
     (state,) = stage.home.glob("sets/*/set.json")
     state.write_text(state.read_text().replace('"finished"', '"open"'))
 
@@ -116,7 +116,7 @@ def test_again_said_again_goes_on_with_what_it_began(copy_of: Copy, exported: St
 
 
 def test_rows_that_cannot_be_journalled_end_the_run() -> None:
-    """A full home is no unreadable file: what it loses would be missed in the catalog."""
+    """End the run on a full home: it is no unreadable file, and the catalog would lack the lost rows."""
     with pytest.raises(HomeError) as caught:
         RowJournal(Path("/dev/full")).append(b"segment")
     assert caught.value.code == "home-room"

@@ -1,4 +1,4 @@
-"""What a backup sends to the vault and reads from it: counted, call by call."""
+"""The traffic between a backup and the vault: every call is counted."""
 
 import shutil
 import sys
@@ -13,7 +13,7 @@ from tests.journeys.stage import Copy, Stage, backup, disks, to
 assert sys.platform == "linux"
 
 PUTS_MAX, SENT_MAX = 4, 8 << 10  # of a run that found nothing changed
-SAMPLE, SAMPLE_REBUILT = 16, 64  # records that a run opens before it builds upon them
+SAMPLE, SAMPLE_REBUILT = 16, 64  # records that a run opens before it relies on them
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def source(room: Path) -> Path:
 
 @pytest.fixture
 def backed(copy_of: Copy, opened: Stage, source: Path) -> Stage:
-    """A point in the vault, sent over the network as a whole."""
+    """Return a stage with a point in the vault, sent whole over the network."""
     stage = copy_of(opened)
     assert backup(stage, source)["archives"]
     return stage
@@ -34,7 +34,7 @@ def stored(stage: Stage) -> dict[str, int]:
 
 
 def quiet(stage: Stage, calls: Recorder) -> None:
-    """A run that has nothing to tell but that it ran."""
+    """Run a backup without changes, and check that it sends only the record of its run."""
     before = stored(stage)
     done = backup(stage)
     assert (done["read_bytes"], done["archives"]) == (0, 0)
@@ -54,7 +54,7 @@ def test_what_did_not_change_is_not_sent(backed: Stage) -> None:
 
 
 def test_nor_what_changes_beside_it(backed: Stage, source: Path) -> None:
-    """The folders above an item change with all that lies beside it."""
+    """Send nothing for changes beside an item, although they change the folders above it."""
     calls = Recorder(backed)
     for number in range(2):
         (source.parent / f"beside {number}").mkdir()
@@ -75,7 +75,7 @@ def test_nor_while_disks_travel_or_have_come(copy_of: Copy, opened: Stage, sourc
 
 
 def sampled(stage: Stage, calls: Recorder) -> int:
-    """How many records an unchanged run fetched. It reads nothing else of archives that it knows."""
+    """Return the number of records that an unchanged run fetched; it reads nothing else of known archives."""
     calls.clear()
     assert backup(stage)["read_bytes"] == 0
     return len(calls.vault("part", "archives"))

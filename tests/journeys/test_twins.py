@@ -1,4 +1,4 @@
-"""Names that are one on the target: one of them comes back, each of the others is a finding, and nothing is written over."""
+"""Names that are equal on the target: one comes back, the others are findings, and no file is overwritten."""
 
 import os
 import sys
@@ -16,12 +16,12 @@ assert sys.platform == "linux"
 pytestmark = pytest.mark.needs("root")
 
 MIB = devices.MIB
-FORKED = "import seed.restore.parallel; seed.restore.parallel.FILES_MIN = 2"  # else few files are written by one process
+FORKED = "import seed.restore.parallel; seed.restore.parallel.FILES_MIN = 2"  # else one process writes all
 
 
 @pytest.fixture
 def saved(opened: Stage, copy_of: Copy, room: Path) -> tuple[Stage, Path]:
-    """A stage, and a tree of files, folders, links and pipes whose names differ by case only."""
+    """Return a stage and a tree of files, folders, links and pipes with names that differ only by case."""
     stage, source = copy_of(opened), room / "source"
     for name in (
         "README",
@@ -50,12 +50,12 @@ def names(folder: Path) -> set[str]:
 
 
 def left(done: Any) -> set[str]:
-    """What was not restored for its name, relative to the source."""
+    """Return the entries left out because of their name, relative to the source."""
     return {f["subject"].rpartition("source/")[2] for f in done["findings"] if f["code"] == "target-exists"}
 
 
 def check(stage: Stage, source: Path, disk: LoopDisk) -> None:
-    """The first restore and those after it, by whatever they compare: no byte of a file is ever another's."""
+    """Check the first restore and later ones with each comparison: no file has a byte of another."""
     target = disk.path / "back"
     done = stage.restore(target, "--vault", stage.at, code=3)
     told = left(done)

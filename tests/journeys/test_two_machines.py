@@ -1,4 +1,7 @@
-"""Several at once: two machines and two imports on one vault, and two commands on one home. Nobody waits, nobody loses."""
+"""Commands at the same time: two machines and two imports on one vault, and two commands on one home.
+
+No command waits for another, and none loses data.
+"""
 
 import sys
 from pathlib import Path
@@ -22,7 +25,7 @@ def first(copy_of: Copy, bare: Stage) -> Stage:
 
 @pytest.fixture
 def second(first: Stage, room: Path) -> Stage:
-    """Another machine of the same vault, with a passphrase and a disk of its own."""
+    """Return another machine of the same vault, with its own passphrase and disk."""
     stage = type(first)(room / "second")
     stage.join(first)
     stage.secret.write_text("a brown bear 77 walks to Trondheim\n")
@@ -31,7 +34,7 @@ def second(first: Stage, room: Path) -> Stage:
 
 
 def tree_of(stage: Stage, seed: int) -> Path:
-    """Much of it is alike on both machines."""
+    """Make a tree that is mostly alike on both machines."""
     root = trees.varied_tree(stage.folder / "source")
     trees.small_file(root / "own", trees.incompressible(3 << 20, seed))
     return root
@@ -43,7 +46,7 @@ def change(source: Path, number: int) -> None:
 
 
 def together(*commands: tuple[Stage, tuple[object, ...]]) -> list[Result]:
-    """All commands at once, each in a process of its own."""
+    """Run all commands at once, each in its own process."""
     running = [stage.start(*map(str, words)) for stage, words in commands]
     return [ended(process) for process in running]
 
@@ -72,7 +75,7 @@ def test_two_machines_use_one_vault_at_once(first: Stage, second: Stage, room: P
         for source in sources:
             change(source, number)
         backups = [(stage, ("seed", "backup", "--json")) for stage in both]
-        # Both disks twice, by stations that know nothing of each other, while both machines back up.
+        # Import both disks twice, at stations that do not know of each other, while both machines back up.
         done(together(*backups, *map(importing, both), *map(importing, both), listing))
     members = first.run(*listing[1]).json
     assert sorted((m["name"], m["status"]) for m in members) == [("web1", "active"), ("web2", "active")]
@@ -104,7 +107,7 @@ def test_neither_machine_sees_what_the_other_has(first: Stage, second: Stage) ->
 
 
 def test_equal_files_of_two_machines_are_stored_under_either_key(first: Stage, second: Stage) -> None:
-    """What one machine sends tells nothing of what another one has."""
+    """Store equal files of two machines under both keys: one machine's data tell nothing of the other's."""
     source = tree_of(first, 1)
     sent = [int(str(backup(stage, source)["archive_bytes"])) for stage in (first, second)]
     assert abs(sent[0] - sent[1]) < sent[0] // 20, "each cuts at places of its own"

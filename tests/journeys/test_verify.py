@@ -1,6 +1,6 @@
-"""`seed verify`: all that is on a disk is read back past the page cache; what is not whole is named, and made good.
+"""`seed verify`: it reads the whole disk past the page cache, and names damage for a later repair.
 
-What was read is certified by the disk's next inventory, which the importer takes like any other.
+The disk's next inventory certifies the objects read, and the importer takes it like any other.
 """
 
 import shutil
@@ -138,7 +138,7 @@ def test_damage_to_any_object_is_found(exported: Stage, prefix: str, room: Path)
         stage = exported.copy(room / damage.__name__)
         path = stage.seeded / "label" if prefix == "label" else stage.objects(prefix)[0]
         damage(path)
-        if (prefix, damage) == ("sets", remove):  # nothing names it
+        if (prefix, damage) == ("sets", remove):  # no document names it
             assert verify(stage)["disks"][0]["certified"]
             return
         result = stage.run("seed", "verify", stage.disk, "--json", code=3)
@@ -195,7 +195,7 @@ def test_what_nobody_listed_is_named(copy_of: Copy, exported: Stage) -> None:
 
 
 def test_a_disk_of_a_home_that_was_copied_is_refused(copy_of: Copy, exported: Stage, room: Path) -> None:
-    """Both copies have closed the disk anew: one must not pass for the other."""
+    """Refuse a disk of a copied home: both copies closed it anew, and one must not pass for the other."""
     stage = copy_of(exported)
     shutil.copytree(stage.disk, room / "clone")
     shutil.copytree(stage.home, room / "cloned home")
@@ -203,6 +203,6 @@ def test_a_disk_of_a_home_that_was_copied_is_refused(copy_of: Copy, exported: St
     other = Stage(room / "elsewhere")
     other.home, other.disk = room / "cloned home", room / "clone"
     other.command = prepared("import time; now = time.time; time.time = lambda: now() + 2")
-    verify(other)  # the certificates' times differ
+    verify(other)  # the times of the two certificates differ
     stage.disk = other.disk
     refused(stage.run("seed", "verify", stage.disk, "--json", code=1), "disk-forked")

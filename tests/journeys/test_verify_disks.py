@@ -1,4 +1,4 @@
-"""`seed verify` of disks whose export goes on, and of real disks: what a warm cache hides, what cannot be written, what dies."""
+"""`seed verify` of disks with an unfinished export, and of real disks: warm caches, failures, deaths."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def source(ground: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def begun(ground: Path, opened: Stage, source: Path) -> Stage:
-    """A part of the tree, as far as the disk had room: its set is open."""
+    """Return a stage with a part of the tree, as far as the disk had room: its set is open."""
     stage = opened.copy(ground / "begun")
     words = ("export", source, "--to", stage.disk, "--use-at-most", "25MB", "--json")
     refused(stage.run("seed", *words, code=4), "disk-full")
@@ -37,7 +37,7 @@ def begun(ground: Path, opened: Stage, source: Path) -> Stage:
 
 
 def made_good(stage: Stage, source: Path, room: Path, disks: int = 1) -> None:
-    """The same export again: the disk is whole, and all of it comes back."""
+    """Run the same export again, and check that the disk is whole and gives back everything."""
     stage.export(source)
     done = verify(stage)
     assert [d["damaged"] for d in done["disks"]] == [0] * disks
@@ -67,7 +67,7 @@ def test_the_same_export_writes_again_what_is_damaged(
 ) -> None:
     def attempt(damage: Callable[[Path], None]) -> None:
         stage = begun.copy(room / damage.__name__)
-        stage.import_()  # the vault has seen the first inventory: no other may ever have its number
+        stage.import_()  # the vault has seen the first inventory, so no other may ever have its number
         for prefix in prefixes:
             damage(stage.objects(prefix)[-1])
         result = stage.run("seed", "verify", stage.disk, "--json", code=3)
