@@ -1,1 +1,1 @@
-"""What is stopped on purpose, at every write."""
+"""Tests that stop commands on purpose, at every write."""

@@ -1,6 +1,6 @@
-"""A command that dies at its n-th write: the same command goes on, and nothing is lost or wrong.
+"""Commands that die at their n-th write: the same command goes on, and nothing is lost or wrong.
 
-For every n at night; in the fast part for the first, the last and some between.
+The night tries every n. The fast part tries the first, the last and some between.
 """
 
 import shutil
@@ -58,9 +58,10 @@ def sweep(
     *,
     prelude: str = PRELUDE,
 ) -> int:
-    """Let the command die before each of its writes in turn, run it again, and check; returns how many there are.
+    """Let the command die before its writes in turn, and run it again; return the number of writes.
 
-    `VAULT` and `DISK` among the words stand for those of the copy.
+    Each second run is checked. The night tries every write, the fast part some of them. `VAULT` and `DISK`
+    among the words are replaced by those of the copy.
     """
 
     def attempt(folder: Path, prelude: str) -> tuple[Stage, tuple[object, ...], int]:
@@ -132,7 +133,7 @@ def test_a_backup_that_dies_at_any_write_completes(copy_of: Copy, opened: Stage,
 
 
 def test_a_repair_that_dies_at_any_write_completes(copy_of: Copy, opened: Stage, room: Path) -> None:
-    """Of a part that can be made again, and a part that cannot."""
+    """Complete the repair of a part that can be made again and of a part that cannot."""
     made = copy_of(opened)
     source = trees.varied_tree(room / "source")
     made.export(source)
@@ -174,7 +175,7 @@ def test_a_shipment_that_dies_at_any_write_completes(copy_of: Copy, opened: Stag
     made = copy_of(opened)
     source = trees.varied_tree(room / "source")
     backup(made, source)
-    made.run("importer", "points", "--vault", made.at)  # it accepts the machine
+    made.run("importer", "points", "--vault", made.at)  # this accepts the machine
 
     def check(stage: Stage, folder: Path) -> None:
         (disk,) = stage.run("importer", "inspect", stage.disk, "--read", "--json").json["disks"]
@@ -191,7 +192,7 @@ def test_a_shipment_that_dies_at_any_write_completes(copy_of: Copy, opened: Stag
 def test_a_prune_that_dies_at_any_write_loses_nothing_that_is_needed(
     copy_of: Copy, opened: Stage, room: Path
 ) -> None:
-    """One that lets points expire, deletes, rewrites and condemns."""
+    """Lose nothing if a prune dies that lets points expire, deletes, rewrites and condemns."""
     made = copy_of(opened)
     source = trees.varied_tree(room / "source")
     keep_firsts(made, days=5)
@@ -201,7 +202,7 @@ def test_a_prune_that_dies_at_any_write_loses_nothing_that_is_needed(
         for name in ("gone", f"stays {number}"):
             (source / name).write_bytes(trees.incompressible(3 << 20, 10 * number + len(name)))
         last = str(backup(made)["point"])
-        if number == 1:  # what a further run deletes, rewrites, and condemns
+        if number == 1:  # leaves a later run something to delete, rewrite and condemn
             made.run("importer", "prune", "--vault", made.at)
             a_day_later(made)
     (source / "gone").unlink()

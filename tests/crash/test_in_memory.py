@@ -1,4 +1,7 @@
-"""The importer against a vault in memory that dies, or fails, before any of its writes: all of them, in one process."""
+"""The importer against a vault in memory that dies or fails before any of its writes.
+
+One process tries all of the writes.
+"""
 
 import copy
 import shutil
@@ -37,7 +40,7 @@ BY_CONTENT = ("archives/", "indexes/", "needs/", "holdings/", "manifests/", "set
 
 
 def in_memory(stage: Stage) -> tuple[Vault, dict[str, bytes]]:
-    """A stage's vault, and its objects."""
+    """Return a stage's vault and its objects."""
     vault = open_vault(stage.importer_home, Address(stage.at), Tally())
     return vault, {name: vault.store.get(name) for name, _ in vault.store.list("")}
 
@@ -47,7 +50,7 @@ def over(vault: Vault, store: Store) -> Vault:
 
 
 def anew(vault: Vault, before: dict[str, bytes]) -> MemoryStore:
-    """The vault as it was, and an importer's home that remembers nothing later."""
+    """Return a store with the vault as it was, and let the importer's home forget all that came later."""
     assert vault.authority is not None
     shutil.rmtree(vault.authority.home / "seen", ignore_errors=True)
     store = MemoryStore()
@@ -80,8 +83,10 @@ def content(objects: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def sweep(vault: Vault, before: dict[str, bytes], work: Deed, error: BaseException | None) -> int:
-    """Let `work` die (or fail, with `error`) before each write in turn, and run it again: the content is as if nothing had
-    been. Returns how many writes there are."""
+    """Let `work` die (or fail with `error`) before each write in turn, and run it again.
+
+    The content must be the same as after an undisturbed run. Returns the number of writes.
+    """
     plain = anew(vault, before)
     counting = FaultyStore(plain)
     work(over(vault, counting))
@@ -117,7 +122,10 @@ def test_an_import(copy_of: Copy, exported: Stage, damaged: bool, error: BaseExc
 def test_what_another_importer_brings_meanwhile_is_not_missing(
     copy_of: Copy, opened: Stage, room: Path
 ) -> None:
-    """The other disk of a set is imported, by another process, just before this one is remembered."""
+    """Report nothing as missing that another process imports just before this disk is remembered.
+
+    The other process imports the other disk of the set.
+    """
     stage = copy_of(opened)
     one, other = disks(stage, 2)
     stage.run("seed", "export", trees.varied_tree(room / "source"), *to(one, other), "--offline")
@@ -150,7 +158,7 @@ def test_a_validation(copy_of: Copy, imported: Stage, error: BaseException | Non
 
 
 def test_what_cannot_be_read_at_all_is_left_alone(copy_of: Copy, imported: Stage) -> None:
-    """It may be the cable, or the network: nothing is deleted for that."""
+    """Delete nothing after failed reads: the cause may be the cable or the network."""
     vault, before = in_memory(copy_of(imported))
     for error in (io_error("vault"), unreachable("vault")):
         store = MemoryStore()
@@ -171,14 +179,20 @@ def test_what_cannot_be_read_at_all_is_left_alone(copy_of: Copy, imported: Stage
 
 
 def test_a_connection_that_breaks_at_any_call_loses_nothing(copy_of: Copy, imported: Stage) -> None:
-    """It is told, and the same again ends as if nothing had been: no whole record is taken for a damaged one."""
+    """Report the break, and end a second run as if nothing had happened.
+
+    The importer takes no whole record for a damaged one.
+    """
     stage = copy_of(imported)
     for archive in (stage.vault / "archives").glob("*/*"):
         flip(archive, archive.stat().st_size // 2)
     vault, before = in_memory(stage)
 
     def run(broken: int) -> tuple[int, MemoryStore]:
-        """Validate, while one call finds no connection; then again, if that ended it. How many calls were begun."""
+        """Validate while one call finds no connection; then validate again if the break ended the run.
+
+        Return the number of calls that were begun, and the vault.
+        """
         store, plan = MemoryStore(), BreaksAt(broken)
         store.objects = copy.copy(before)
         try:
@@ -197,7 +211,11 @@ def test_a_connection_that_breaks_at_any_call_loses_nothing(copy_of: Copy, impor
 def test_a_repair_loses_nothing_to_a_connection_that_breaks_at_any_call(
     copy_of: Copy, opened: Stage, room: Path
 ) -> None:
-    """By a machine whose home has lost what it kept: what it does not hear from the vault must not count as lost."""
+    """Count no content as lost after a break.
+
+    The machine's home has lost its cache, so the machine must ask the vault. An answer that fails must not
+    count as a loss.
+    """
     stage = copy_of(opened)
     source = trees.varied_tree(room / "source")
     backup(stage, source)
@@ -241,7 +259,7 @@ def test_a_repair_loses_nothing_to_a_connection_that_breaks_at_any_call(
 
 
 def test_a_bad_sector_costs_one_record(copy_of: Copy, imported: Stage) -> None:
-    """The rest of the archive is saved, and it makes way for what is sent again."""
+    """Save the rest of the archive, and remove it so that the lost record can be sent again."""
     vault, before = in_memory(copy_of(imported))
     largest = max((n for n in before if n.startswith("archives/")), key=lambda n: len(before[n]))
     bad = len(before[largest]) // 2

@@ -1,4 +1,7 @@
-"""Many import processes on one vault and one disk set at once, half of them killed: the vault is as if one had done it."""
+"""Many import processes on one vault and one disk set at once, half of them killed.
+
+The vault must be as if one process had done the work.
+"""
 
 import signal
 import sys
@@ -17,7 +20,7 @@ ADDRESSED = ("archives/", "indexes/", "needs/", "holdings/", "manifests/", "sets
 
 
 def content(stage: Stage) -> dict[str, int]:
-    """What a vault holds, but for what says who did it and when."""
+    """Return the objects of a vault, without those that say which process worked, and when."""
     return {name: size for name, size in stored(stage).items() if name.startswith(ADDRESSED)}
 
 
@@ -33,8 +36,8 @@ def test_ten_stations_five_of_them_killed(copy_of: Copy, opened: Stage, long_tre
         with moments.using(stage, command):
             return stage.start("importer", "import", *chance.sample(paths, 2), "--vault", stage.at)
 
-    # Half of them stop before they place anything, and go on beside the others' remains. Of these each places one archive
-    # at most before it dies, so that there is something left for each of them to die at.
+    # Half of the processes stop before they place anything, and go on beside the remains of the others.
+    # Each of the others places one archive at most before it dies, so that enough is left for all of them.
     surviving = [started(moments.at("asked", signal.SIGSTOP, stage.vault)) for _ in range(STATIONS // 2)]
     with ExitStack() as stack:
         for process in surviving:

@@ -1,1 +1,1 @@
-"""What is damaged on purpose, and what becomes of it."""
+"""Tests that damage objects on purpose, and check the consequences."""

@@ -1,8 +1,8 @@
-"""Every cell of the damage matrix: an action on an object of the vault, then an operation, then all is made good.
+"""Every cell of the damage matrix: an action on a vault's object, then an operation, then a full repair.
 
     python -m tests.damage [--cells N] [--seed S]
 
-Prints each cell that fails, and how many there were. The exit code is 0 if none failed.
+Prints each cell that fails, and the number of cells. The exit code is 0 if none failed.
 """
 
 import argparse

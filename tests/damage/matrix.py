@@ -1,8 +1,8 @@
-"""The damage matrix: an action on an object of the vault, then an operation, then all is made good again.
+"""The damage matrix: an action on an object of the vault, then an operation, then a full repair.
 
-A cell holds that the operation ends in a value or a named error; that what is restored is right or missing, never wrong;
-that a validation without keys names the damaged object, and none but it; and that validation, repair and another import
-bring every recovery point back whole.
+Each cell checks four things. The operation ends in a value or a named error. A restored file is right or
+missing, never wrong. A validation without keys names the damaged object and no other. Validation, repair and
+another import bring every recovery point back whole.
 """
 
 import shutil
@@ -40,19 +40,19 @@ def extend(path: Path, _: Path) -> None:
 
 
 def zero(path: Path, _: Path) -> None:
-    """As a file system does that lost the data and kept the length."""
+    """Write zeros over the file, as a file system does that lost the data and kept the length."""
     path.write_bytes(bytes(path.stat().st_size))
 
 
 def swap(path: Path, other: Path) -> None:
-    """Another object's bytes under its name."""
+    """Put another object's bytes under this name."""
     path.write_bytes(other.read_bytes())
 
 
 Action = Callable[[Path, Path], None]
 ACTIONS: tuple[Action, ...] = (remove, flip_one, flip_first, cut, extend, zero, swap)
 
-# By their prefix; of the archives, the largest holds content and the smallest a catalog.
+# Objects by their prefix. Of the archives, the largest holds content and the smallest holds a catalog.
 OBJECTS = (
     "archives/large",
     "archives/small",
@@ -92,7 +92,7 @@ class Cell:
 
 
 def cells() -> list[Cell]:
-    """All cells; of objects that little hangs on, those that read them."""
+    """Return all cells; objects with little influence meet only the operations that read them."""
     return [
         Cell(what, action, operation)
         for what, action, operation in product(OBJECTS, ACTIONS, OPERATIONS)
@@ -104,7 +104,7 @@ def covering() -> list[Cell]:
     """Return cells that together have every object, action and operation, each about as often."""
     found: list[Cell] = []
     used: Counter[str] = Counter()
-    for what in (*OBJECTS, *OBJECTS[:3]):  # of the rest, few operations read anything
+    for what in (*OBJECTS, *OBJECTS[:3]):  # few operations read the other objects
         mine = (cell for cell in cells() if cell.what == what)
         found.append(seldom := min(mine, key=lambda c: used[c.action.__name__] + used[c.operation]))
         used.update((seldom.action.__name__, seldom.operation))
@@ -114,7 +114,10 @@ def covering() -> list[Cell]:
 
 @dataclass(frozen=True)
 class Scene:
-    """A vault with two points of a machine, of which the disk was damaged and made good; and what they hold."""
+    """A vault with two points of one machine, and the source as it was at each point.
+
+    The disk of the first point was damaged, and the damage was repaired.
+    """
 
     stage: Stage
     source: Path
@@ -122,7 +125,7 @@ class Scene:
 
 
 def scene(stage: Stage, room: Path) -> Scene:
-    """Made once; every cell spoils a copy."""
+    """Build the scene once; every cell spoils a copy of it."""
     source = trees.varied_tree(room / "source")
     stage.export(source)
     archive = max(stage.objects("archives"), key=lambda p: p.stat().st_size)
@@ -147,7 +150,10 @@ def complete(stage: Stage) -> list[bool]:
 
 
 def try_cell(scene: Scene, cell: Cell, folder: Path) -> None:
-    """Raises AssertionError where anything is not as it should be."""
+    """Try one cell in a copy of the scene.
+
+    Raises AssertionError if a check fails.
+    """
     folder.mkdir()
     stage = scene.stage.copy(folder / "stage")
     try:
@@ -163,7 +169,7 @@ def try_cell(scene: Scene, cell: Cell, folder: Path) -> None:
 
 
 def _damage(stage: Stage, cell: Cell) -> str | None:
-    """Returns the name of the object, where it is still there."""
+    """Damage the object of the cell, and return its name if it is still there."""
     prefix, _, which = cell.what.partition("/")
     found = [p for p in (stage.vault / prefix).rglob("*") if p.is_file()]
     found.sort(key=lambda p: (p.stat().st_size, p))
@@ -197,7 +203,7 @@ def _validated(stage: Stage) -> list[str]:
 
 
 def _heal(stage: Stage) -> None:
-    """What an operator and a machine's owner do, some days."""
+    """Validate, import and repair up to three times, as an operator and a machine's owner do."""
     for _ in range(3):
         stage.run("importer", "validate", "--vault", stage.at, code=None)
         stage.run("importer", "import", stage.disk, "--vault", stage.at, code=None)

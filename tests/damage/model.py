@@ -1,12 +1,15 @@
-"""A machine, its disks and its vault against a perfect model, in random order: edit, back up, export, lose, damage, import,
-validate, repair, prune, restore.
+"""A machine, its disks and its vault against a perfect model, with steps in random order.
+
+The steps edit, back up, export, lose, damage, import, validate, repair, prune and restore.
 
     python -m tests.damage.model [--minutes M] [--seed S]
 
-The model keeps a copy of the source for every recovery point, and the files that a repair has named as lost. A restore must
-give each file as it was, or list it as missing; and once all was made good, only what was named as lost may be missing. Points
-may expire that have earned no term and are not the last complete one: then the model has them no more.
-Prints how many steps of each kind were run; the exit code is 0 if all held.
+The model keeps a copy of the source for every recovery point. It also keeps the files that a repair has named
+as lost. A restore must give each file as it was, or list it as missing. After a full repair, only files that
+were named as lost may be missing. A point may expire if it has earned no term and is not the last complete
+one. The model then forgets it.
+
+Prints the number of steps of each kind. The exit code is 0 if all checks held.
 """
 
 import argparse
@@ -30,7 +33,7 @@ POINTS_MAX = 12  # then the world begins anew
 
 
 class World:
-    """One machine and one vault; the model of what they must hold."""
+    """One machine and one vault, with a model of their content."""
 
     def __init__(self, room: Path, chance: random.Random) -> None:
         self.room = room
@@ -49,7 +52,7 @@ class World:
     # Steps
 
     def edit(self) -> None:
-        """Some files written anew, made, moved, deleted."""
+        """Rewrite, make, move or delete some files."""
         for _ in range(self.chance.randrange(1, 12)):
             files = [p for p in self.source.rglob("*") if p.is_file() and not p.is_symlink()]
             path = self.chance.choice(files)
@@ -71,7 +74,7 @@ class World:
         self._point("seed", "backup")
 
     def export(self) -> None:
-        """A set on a disk of its own."""
+        """Export a set to a disk of its own."""
         self.disks += 1
         disk = self.room / f"disk {self.disks}"
         disk.mkdir()
@@ -82,7 +85,7 @@ class World:
         self.pending.append(disk)
 
     def import_(self) -> None:
-        """A disk arrives; it may come again."""
+        """Import a disk; the same disk may come again."""
         disk = self.chance.choice(sorted(self.room.glob("disk *")))
         self.stage.run("importer", "import", disk, "--vault", self.stage.at, code=None)
         if disk in self.pending:
@@ -115,7 +118,7 @@ class World:
         self.lost |= {f["subject"] for f in done["findings"] if f["code"] == "content-lost"}
 
     def prune(self) -> None:
-        """A day later, so that what was condemned is deleted."""
+        """Prune a day later, so that the condemned objects are deleted."""
         a_day_later(self.stage)
         before = self._vaults()
         known = {p["point"] for p in before}
@@ -131,13 +134,13 @@ class World:
             shutil.rmtree(self.states.pop(point))
 
     def restore(self) -> None:
-        """Any point: right, or listed as missing."""
+        """Restore any point; each file is right, or listed as missing."""
         points = self._points()
         if points:
             self._restore(self.chance.choice(points)["point"])
 
     def heal(self) -> None:
-        """All disks come, all is validated and repaired: only what was named may be missing."""
+        """Import all disks, validate and repair; only files that were named as lost may be missing."""
         for _ in range(4):
             for disk in sorted(self.room.glob("disk *")):
                 self.stage.run("importer", "import", disk, "--vault", self.stage.at, code=None)
@@ -153,7 +156,7 @@ class World:
             missing = self._restore(point)
             assert missing <= self.lost, (point, missing - self.lost)
 
-    # The rest
+    # Helpers
 
     def _vaults(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.stage.run(
@@ -193,7 +196,7 @@ class World:
                     file.write(bytes([byte[0] ^ 0x55]))
 
     def _restore(self, point: str) -> set[str]:
-        """The files that are missing, by path."""
+        """Restore a point, and return the paths of its missing files."""
         target = self.room / "restored"
         ended = self.stage.run(
             "seed", "restore", point, "--target", target, "--vault", self.stage.at, code=None
@@ -229,7 +232,10 @@ STEPS: dict[str, int] = {
 
 
 def run(seed: int, seconds: float, scratch: Path, say: Callable[[str], None]) -> Counter[str]:
-    """Random steps for some time, then all is made good. Raises AssertionError."""
+    """Run random steps for some time, then repair everything; return the number of steps of each kind.
+
+    Raises AssertionError if a check fails.
+    """
     chance = random.Random(seed)
     until = time.monotonic() + seconds
     done: Counter[str] = Counter()

@@ -1,11 +1,13 @@
-"""A disk set that rots: bytes flipped, files cut short and deleted at random, then imported without keys and repaired.
+"""A disk set that rots: its files are damaged at random, imported without keys, and repaired.
 
     python -m tests.damage.rot [--mib M] [--runs N] [--flips N] [--cuts N] [--losses N] [--seed S]
 
-Each run damages a fresh copy of one set of two disks, its share of all flips, cuts and losses; it holds that the import
-names every damaged object, that a restore from the vault is right or lists what is missing, and that after `seed repair`
-all comes back. A last run changes one file in a hundred first: then what is missing is what the revision names, and that
-is among what was changed. Prints the figures; the exit code is 0 if all held.
+Each run damages a fresh copy of a two-disk set. It flips bytes, cuts files short and deletes files, by its
+share of all flips, cuts and losses. It then checks three things. The import names every damaged object. A
+restore from the vault is right, or lists the missing files. After `seed repair` everything comes back.
+
+A last run changes one file in a hundred first. Its missing files must be those that the revision names, and
+all of them must be changed files. Prints the figures. The exit code is 0 if all checks held.
 """
 
 import argparse
@@ -26,7 +28,7 @@ assert sys.platform == "linux"
 
 @dataclass
 class Damage:
-    """What was done to a set, by the names of objects."""
+    """The numbers of flips, cuts and losses of one set."""
 
     flips: int = 0
     cuts: int = 0
@@ -34,7 +36,7 @@ class Damage:
 
 
 def tree(root: Path, mib: int) -> Path:
-    """Large files that do not compress, and four times as many bytes of small ones that do."""
+    """Write large files that do not compress, and about as many bytes of small files that do."""
     for number in range(mib // 16):
         trees.small_file(root / f"media/{number:04}.bin", trees.incompressible(8 << 20, number))
     for number in range(mib * 8):
@@ -73,7 +75,7 @@ def main() -> int:
 
 
 def objects(stage: Stage) -> list[Path]:
-    """What may rot: all but what decides whether a disk is believed at all."""
+    """Return the objects that may rot, without those that decide whether the importer believes the disk."""
     names = ("archives", "indexes", "needs", "holdings", "slots")
     found = [
         p
@@ -86,12 +88,12 @@ def objects(stage: Stage) -> list[Path]:
 
 
 def spoil(stage: Stage, share: Damage, chance: random.Random) -> dict[str, Path]:
-    """Damage a set; returns what was hit, as the import calls it."""
+    """Damage a set, and return the damaged files by the names that the import gives them."""
     there = objects(stage)
     archives = [p for p in there if "archives" in p.parts]
     sizes = [p.stat().st_size for p in there]
     hit: set[Path] = set()
-    small = min(1, share.losses)  # objects that are no archives, among those that are lost
+    small = min(1, share.losses)  # of the lost objects, the number that are no archives
     hit.update(chance.sample(archives, share.cuts + share.losses - small))
     whole = [*hit, *chance.sample([p for p in there if p not in archives], small)]
     hit.update(whole)
@@ -114,16 +116,19 @@ def spoil(stage: Stage, share: Damage, chance: random.Random) -> dict[str, Path]
 
 
 def named(path: Path) -> str:
-    """The name of an object on a disk, as findings have it."""
+    """Return the name of an object on a disk, as findings write it."""
     at = path.parts.index("offseed")
     folder = path.parts[at + 1]
     return f"{folder[:8]}-{folder.rpartition('-')[2]}/{'/'.join(path.parts[at + 2 :])}"
 
 
 def named_by(imported: Result, hit: dict[str, Path], made: Stage) -> set[str]:
-    """What of that which was hit the findings name. Of a disk that has lost its table, nobody can tell that it held an archive
-    which is gone as well: that is named as one that is on no disk, unless the other disk of the set, as it was `made`, has a copy:
-    then nothing is missing."""
+    """Return the names of the damaged objects that the findings name.
+
+    If a disk has lost its table, no reader can tell that it held an archive that is gone as well. The
+    findings then name that archive as one that is on no disk. If the other disk of the set, as it was `made`,
+    has a copy, nothing is missing, and the findings need not name it.
+    """
     subjects = {f["subject"] for f in imported.json["findings"]}
     found = {name for name in hit if any(subject.endswith(name) for subject in subjects)}
     blind = {name.partition("/")[0] for name in hit if "/holdings/" in name}
@@ -136,7 +141,7 @@ def named_by(imported: Result, hit: dict[str, Path], made: Stage) -> set[str]:
 
 
 def damaged_bytes(made: Stage, stage: Stage, hit: dict[str, Path]) -> int:
-    """The bytes of all records that are no longer, in the archive that was hit, what they were as it was `made`."""
+    """Return the size of all records that differ from those in the archive as it was `made`."""
     total = 0
     for name, path in hit.items():
         if "/archives/" in name:
@@ -148,7 +153,7 @@ def damaged_bytes(made: Stage, stage: Stage, hit: dict[str, Path]) -> int:
 
 
 def told_of(unnoticed: set[str], hit: dict[str, Path], made: Stage, imported: Result) -> str:
-    """What was done to objects of which no finding tells, and where else they lie."""
+    """Describe the damage to objects that no finding names, and the places of their copies."""
     told = []
     for name in sorted(unnoticed):
         path = hit[name]

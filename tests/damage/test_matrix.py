@@ -1,4 +1,7 @@
-"""Cells of the damage matrix that have each object, action and operation; `python -m tests.damage` tries all cells."""
+"""Cells of the damage matrix that cover each object, action and operation.
+
+`python -m tests.damage` tries all cells.
+"""
 
 import sys
 from pathlib import Path
