@@ -1,4 +1,4 @@
-"""What the keyless side believes of a disk: each rule, the one flaw that breaks it, and the name it gets."""
+"""The rules for believing a disk without keys: each rule, the one flaw that breaks it, and its code."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,14 +48,14 @@ OTHER_KIND = (FormatError, "ENV-2")
 
 
 def rules() -> DiskAcceptance:
-    """The rules of a disk whose label was believed."""
+    """Return the rules after they have believed the label of a disk."""
     found = DiskAcceptance(SET, 1, "disk")
     assert found.read_label(envelope.sign(LABEL, MACHINE_KEY)) == LABEL
     return found
 
 
 def with_(document: Document, *, by: PrivateKey = MACHINE_KEY, **members: Any) -> bytes:
-    """The document with other members, signed anew."""
+    """Return the document with other members, signed anew."""
     keys = (by, LEAF_KEY, MASTER.proof) if isinstance(document, Request) else (by,)
     return envelope.sign(replace(document, **members), *keys)
 
@@ -86,7 +86,7 @@ def test_a_label_of_another_folder_is_refused() -> None:
         assert outcome(found.read_label, envelope.sign(LABEL, MACHINE_KEY)) == FOREIGN_DISK
 
 
-# Inventories: flaws are findings, and the rest still closes the disk
+# Inventories: a flaw is a finding, and the other inventories still close the disk
 
 INVENTORIES: dict[str, tuple[bytes, str]] = {
     "signed by another key": (with_(inventory(), by=OTHER_KEY), "signature-wrong"),
@@ -154,7 +154,7 @@ def test_a_twin_that_is_not_valid_is_no_fork() -> None:
     assert [f.code for f in tally.findings] == ["signature-wrong"]
 
 
-# The documents beside it
+# The documents beside the inventory
 
 Read = Callable[[DiskAcceptance], Callable[[bytes, str], tuple[Document, envelope.Signed]]]
 READERS: dict[str, Read] = {
@@ -205,7 +205,7 @@ def test_a_document_with_one_flaw_is_refused(flaw: str) -> None:
 
 
 def test_a_manifest_of_another_set_may_lie_on_a_disk() -> None:
-    """A machine's later disks carry what its earlier ones announced."""
+    """Accept a manifest of another set: a machine's later disks carry the manifests of its earlier ones."""
     other = with_(SAMPLES["manifest"], set=SetId("c4" * 16))
     manifest, _ = rules().read_manifest(other, "here")
     assert isinstance(manifest, Manifest)

@@ -185,7 +185,7 @@ def test_a_value_is_made_of_its_members_and_no_others() -> None:
 
 
 def paths(value: Json, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Every place in a JSON value."""
+    """Yield the path of every place in a JSON value."""
     yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:

@@ -1,4 +1,4 @@
-"""Vault credentials: what is issued passes, and nothing else does, whoever made it."""
+"""Vault credentials: a credential that the authority issued passes, and no other one does."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -50,7 +50,7 @@ def crafted(
     signer: ec.EllipticCurvePrivateKey = CA_KEY,
     more: x509.ExtensionType | None = None,
 ) -> x509.Certificate:
-    """A certificate signed by the authority (or `signer`) that departs from what it issues in one way."""
+    """Return a certificate by the authority (or `signer`) that differs from an issued one in one way."""
     builder = (
         x509.CertificateBuilder()
         .issuer_name(issuer)
@@ -113,7 +113,7 @@ def test_the_authority_lives_long_and_may_be_named_at_length() -> None:
 
 
 def test_the_verifier_of_the_library_agrees() -> None:
-    """So that mutual TLS can use the same certificates one day."""
+    """Agree with the verifier of the library, so that mutual TLS can use the same certificates one day."""
     cert, _ = issue_leaf(CA, CA_KEY, VAULT, 7, NOW)
 
     def verify(at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""The credential file: what was issued is read; a file whose parts do not belong together is refused as damaged."""
+"""The credential file: an issued file is read, and one with parts that do not belong together is refused."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,7 +51,7 @@ def parts() -> dict[str, Json]:
 
 
 def with_key(data: bytes) -> bytes:
-    """The golden file around other bytes of a private key."""
+    """Return the golden file around other bytes of a private key."""
     written = credential_file._File(
         about="x", credential=envelope.sign(CREDENTIAL, AUTHORITY_KEY), private_key=data
     )
@@ -79,7 +79,7 @@ def misnumbered() -> bytes:
 
 
 def unknown_curve() -> bytes:
-    """The golden key's PKCS #8 with the object identifier of a curve that no library knows."""
+    """Return the golden file with the object identifier of an unknown curve in its PKCS #8 key."""
     data = LEAF_KEY.private_bytes(DER, PKCS8, OPEN)
     oid = bytes.fromhex("2a8648ce3d030107")
     assert data.count(oid) == 1

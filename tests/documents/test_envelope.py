@@ -1,4 +1,4 @@
-"""DSSE envelopes: what was signed is what is read, under its own type, and no signature stands in for another."""
+"""DSSE envelopes: the signed bytes are read under their own type, and no signature replaces another."""
 
 import base64
 import json
@@ -75,7 +75,7 @@ def test_no_kind_passes_for_another(kind: str) -> None:
 
 
 def test_the_encoding_is_that_of_dsse() -> None:
-    """The example of its protocol page, and lengths in bytes, not characters."""
+    """Encode the example of the DSSE protocol page, and count lengths in bytes, not characters."""
     assert pae("http://example.com/HelloWorld", b"hello world") == (
         b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
     )
@@ -94,7 +94,7 @@ def test_an_envelope_is_written_in_the_one_encoding() -> None:
 
 
 def with_payload(change: Callable[[bytes], bytes], *, sign: bool = False) -> bytes:
-    """The label's envelope around another payload; signed anew by the machine where asked."""
+    """Return the label's envelope around another payload; with `sign` the machine signs it anew."""
     some = replace(parts(), payload=change(parts().payload))
     if sign:
         tag = MACHINE_KEY.sign(pae(some.payloadType, some.payload))
@@ -177,7 +177,7 @@ LIKE_GOOD: dict[str, bytes] = {
 
 @pytest.mark.parametrize("case", LIKE_GOOD)
 def test_nobody_without_a_key_makes_another_digest_of_a_document(case: str) -> None:
-    """What does not touch the signed bytes is refused all the same: documents are told apart by their digests."""
+    """Refuse every change outside the signed bytes, too: readers tell documents apart by their digests."""
     assert outcome(verified, LIKE_GOOD[case]) in ((FormatError, "ENV-1"), (IntegrityError, "signature-wrong"))
 
 
@@ -228,7 +228,7 @@ def test_a_key_that_is_none_verifies_nothing(key: bytes) -> None:
     for sig in (bytes(64), b"", GOOD.sig):
         data = with_signatures(Signature(keyid=key_name(key), sig=sig))
         if key == bytes(32) and sig == bytes(64):
-            continue  # a key of small order: whoever names it as his own signs for himself alone
+            continue  # a key of small order: a machine that names it as its own signs for itself alone
         assert outcome(verified, data, Label, key) == WRONG
 
 

@@ -1,4 +1,4 @@
-"""The verified view: every name falls into one of four classes, and only what verified decides anything."""
+"""The verified view: every name is in one of four classes, and only verified documents decide anything."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -30,7 +30,7 @@ MEMBERS = layout.member_prefix(MACHINE)
 
 
 def put(store: MemoryStore, number: int, *, by: PrivateKey = AUTHORITY_KEY, named: int | None = None) -> str:
-    """Put a revision signed by `by`, under its own number or the one it is `named` by."""
+    """Put a revision signed by `by`, under its own number or the number `named`."""
     return put_document(store, replace(MEMBERSHIP, number=number), number if named is None else named, by)
 
 
@@ -149,7 +149,10 @@ def test_a_strangers_document_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("lie", ["kind", "number", "vault"])
 def test_what_another_statement_signed_is_a_strangers(lie: str) -> None:
-    """A genuine document of another kind, under another number or of another vault of the same operator."""
+    """Count a genuine document of another kind, number or vault as a stranger's.
+
+    The other vault belongs to the same operator.
+    """
     store = MemoryStore()
     put(store, 1)
     if lie == "kind":
@@ -175,7 +178,10 @@ def test_what_nobody_saw_and_is_damaged_may_have_been_one() -> None:
 
 @pytest.mark.parametrize("how", ["damaged", "gone", "forged"])
 def test_nothing_older_takes_the_place_of_one_that_was_there(how: str) -> None:
-    """A revoked machine would be active again, and a removed passphrase would open."""
+    """Let no older document take the place of a lost one.
+
+    Otherwise a revoked machine would be active again, and a removed passphrase would open.
+    """
     store, tally = MemoryStore(), Tally()
     names = [put(store, number) for number in (1, 2)]
     register(store, names)
@@ -300,7 +306,7 @@ def test_a_store_that_is_away_is_no_damage() -> None:
 
 
 def test_a_genuine_document_of_another_is_a_stranger_below_a_machines_name() -> None:
-    """Anybody may copy what the authority has signed."""
+    """Count another machine's genuine document as a stranger's: anybody may copy a signed document."""
     store, other = MemoryStore(), MachineId("77" * 16)
     put(store, 1)
     data = envelope.sign(replace(MEMBERSHIP, number=2, machine=other, status="revoked"), AUTHORITY_KEY)

@@ -1,4 +1,4 @@
-"""No signature counts by a key of small order: anybody can make one that verifies, by arithmetic alone."""
+"""Keys of small order: no signature by them counts, because anybody can compute one that verifies."""
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -41,7 +41,10 @@ def on_the_curve(y: int) -> Point | None:
 
 
 def small_order() -> set[bytes]:
-    """All encodings of the eight points whose order divides 8: what is left of any point that is taken ORDER times."""
+    """Return all encodings of the eight points with an order that divides 8.
+
+    Any point that is multiplied by ORDER becomes one of them.
+    """
     points = {(0, 1)}
     for y in range(3, 40):
         if (point := on_the_curve(y)) is not None:
@@ -64,7 +67,10 @@ DOCUMENT = Slots(
 
 
 def forged(public: bytes, message: bytes) -> bytes | None:
-    """A signature without any private key: the scalar 0, and each point of small order in turn."""
+    """Return a signature that verifies and needs no private key, or None if none is found.
+
+    It tries the scalar 0 with each point of small order in turn.
+    """
     for point in WEAK:
         try:
             Ed25519PublicKey.from_public_bytes(public).verify(point + bytes(32), message)
@@ -90,7 +96,7 @@ def test_what_anybody_can_sign_is_nobodys_word(public: bytes) -> None:
 
 
 def test_the_library_takes_some_of_them() -> None:
-    """Else there would be nothing to close."""
+    """Show that the library accepts some of these signatures, so that the check is needed."""
     assert [key for key in WEAK if forged(key, b"any message")]
 
 

@@ -1,1 +1,1 @@
-"""Tests of what the datacenter decides, without commands and without disks."""
+"""Tests of the datacenter's decisions, without commands and without disks."""

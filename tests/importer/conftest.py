@@ -31,7 +31,7 @@ def vault(tmp_path: Path) -> Vault:
 
 @pytest.fixture
 def asked(vault: Vault) -> Asked:
-    """A machine has put its request into the vault, by a credential that is valid for the next 48 hours."""
+    """Return a vault with a machine's request, by a credential that is valid for the next 48 hours."""
     assert vault.authority is not None
     issued = issue_credential(vault, vault.authority, Tally())
     assert issued.document.expires > datetime.now(UTC).timestamp()

@@ -1,4 +1,4 @@
-"""A folder of the vault that the importer may not look into is not taken for an empty one where something would be deleted."""
+"""Folders of the vault that the importer may not look into: no deletion takes them for empty ones."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Prune forgets papers that a newer one has replaced, and never the newest."""
+"""Documents that a newer one has replaced: prune deletes them, and never the newest."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a machine offers in place of a lost archive is signed while it is a member, and no longer."""
+"""Offers for lost archives: the importer signs them while their machine is a member, and no longer."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def archive(key_id: str, salt: int) -> Archive:
 
 
 def offer(asked: Asked) -> None:
-    """The machine has lost one archive, has put another one with the same record, and says so."""
+    """Put an archive with the same record as a lost one, and the machine's offer of it."""
     vault, identity = asked.vault, asked.identity
     key_id = identity.master.key_id.hex()
     lost, made = archive(key_id, 1), archive(key_id, 2)

@@ -1,4 +1,4 @@
-"""Requests to join are answered by the time at which they come, and only within that of their credential."""
+"""Requests to join: the importer accepts them only if they come within the time of their credential."""
 
 import time
 
@@ -55,7 +55,7 @@ def test_what_is_no_request_fixes_no_redundancy(vault: Vault) -> None:
 
 
 def test_large_documents_among_the_requests_cost_nothing(asked: Asked) -> None:
-    """Each would take a third of a second to parse, in every command."""
+    """Parse no large document among the requests; each would take a third of a second in every command."""
     for number in range(40):
         junk = b'{"payload":"","payloadType":"x","signatures":[' + b"[]," * 600_000 + b"%d]}" % number
         asked.vault.store.put_new(layout.numbered("requests", 1, hex_digest(junk)), junk)

@@ -1,4 +1,4 @@
-"""Want lists say what the vault lacks now: what has come is no longer wanted, and nothing is said twice."""
+"""Want lists of the present lack: objects that have come are no longer wanted, and no list is repeated."""
 
 import pytest
 
