@@ -1,1 +1,4 @@
-"""Retention and prune: laws of the policy, a model of the protocol, and both sides together under a clock of the tests' own."""
+"""Tests of retention and prune: laws of the policy, a model of the protocol, and both sides together.
+
+The tests have a clock of their own.
+"""

@@ -1,4 +1,4 @@
-"""The world of these tests, fresh for each; and the scenes of the journeys."""
+"""The world of these tests, fresh for each of them, and the scenes of the journeys."""
 
 import sys
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ if sys.platform == "linux":
     @pytest.fixture
     def world(copy_of: Copy, opened: Stage, room: Path) -> Iterator[World]:
         stage = copy_of(opened)
-        stage.run("importer", "points", "--vault", stage.at)  # it accepts the machine
+        stage.run("importer", "points", "--vault", stage.at)  # this accepts the machine
         clock = Clock(1_800_000_000)
         with clock.shown():
             yield World(stage, trees.varied_tree(room / "source"), clock)

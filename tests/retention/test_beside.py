@@ -1,4 +1,7 @@
-"""Prune beside a backup and an import that run, killed and run again: nothing that is needed is lost. By real processes."""
+"""Prune beside a backup and an import that run, are killed and run again: nothing that is needed is lost.
+
+Real processes run the commands.
+"""
 
 import shutil
 import signal
@@ -23,15 +26,18 @@ from tests.journeys.stage import (
 assert sys.platform == "linux"
 
 ROUNDS = 4
-# A backup builds also upon points whose time is over already: they expire under it.
+# A backup with this prelude builds upon points even after their time is over: they expire under it.
 HASTY = "import seed.session.further_archives; seed.session.further_archives.STAYS = -10**9\n"
-WRITTEN = 3  # objects at least, by each prune here: that it begins, a term, and that it has ended
+WRITTEN = 3  # objects at least, by each prune here: its beginning, a term, and its end
 
 
 def test_a_prune_that_is_killed_beside_a_backup_and_an_import_loses_nothing(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
-    """What was condemned a day ago is deleted while a point is made that could well use it, and while a disk brings it."""
+    """Lose nothing while prune deletes objects that a backup could use and a disk brings.
+
+    The objects were condemned a day before.
+    """
     chance = seeded()
     stage = copy_of(opened)
     keep_firsts(stage, days=1)
@@ -43,7 +49,7 @@ def test_a_prune_that_is_killed_beside_a_backup_and_an_import_loses_nothing(
         disk.mkdir()
         stage.run(
             "seed", "export", "--again", "--to", disk, "--offline"
-        )  # of what the vault may be about to delete
+        )  # of content that the vault may soon delete
         stage.run("importer", "prune", "--vault", stage.at)
         (source / "comes and goes").write_bytes(parts[(number + 1) % 3])
         backup(stage)
@@ -74,9 +80,9 @@ def test_a_prune_that_is_killed_beside_a_backup_and_an_import_loses_nothing(
 def test_an_import_waits_for_no_prune_that_was_killed_and_followed_by_another(
     copy_of: Copy, exported: Stage
 ) -> None:
-    """That it ends is the proof: it would wait for an hour."""
+    """Let the import end at once; if it waited for the killed prune, it would wait for an hour."""
     stage = copy_of(exported)
-    stage.run("importer", "points", "--vault", stage.at)  # it accepts the machine
+    stage.run("importer", "points", "--vault", stage.at)  # this accepts the machine
     prune = ("importer", "prune", "--vault", stage.at)
     moments.killed(stage, moments.at("placed", signal.SIGKILL, stage.vault, prefix="sweeps/"), *prune)
     stage.run(*prune)
@@ -92,8 +98,12 @@ def objects(stage: Stage) -> int:
 def test_prune_beside_any_step_of_a_backup_takes_nothing_that_it_builds_upon(
     copy_of: Copy, opened: Stage, source: Path, room: Path
 ) -> None:
-    """A film that an older point needs, and the source has again. At one step of the backup prune lets that point expire, and
-    condemns its archives. The backup then goes on; or it is killed, and made again once they are deleted."""
+    """Delete nothing that a backup builds upon.
+
+    An older point needs a film, and the source has it again. At one step of the backup prune lets that point
+    expire, and condemns its archives. The backup then goes on. Or it is killed, and made again after the
+    archives are deleted.
+    """
     stage = copy_of(opened)
     keep_firsts(stage, days=1)
     film = trees.incompressible(20 << 20, 3)

@@ -1,4 +1,7 @@
-"""A machine's signature is never consent to deletion: whoever has its keys can add needs, and takes none away. For Linux."""
+"""A machine's signature, which is never consent to deletion.
+
+An attacker with the machine's keys can add needs, and cannot take any away. For Linux.
+"""
 
 import sys
 from dataclasses import replace
@@ -21,7 +24,7 @@ assert sys.platform == "linux"
 
 
 def empty_revision(world: World) -> None:
-    """Sign the next revision of the only point, which needs nothing: with the machine's own key."""
+    """Sign the next revision of the only point with the machine's own key; the revision needs nothing."""
     (point,) = world.points()
     root, buckets = needs.encode([])
     assert buckets == {}
@@ -36,7 +39,7 @@ def put_signed(world: World, prefix: str, number: int, document: Manifest | Repl
 
 
 def offer(world: World, name: str) -> Holding:
-    """Offer an impostor of an archive in its place, as a machine that was taken over would."""
+    """Offer an impostor in place of an archive, as a captured machine would; return the real holding."""
     its_index, made = forging.impostor(world.memory.get(name), name)
     real, data, index = its_index.archive, bytes(made.data), Section.of(made)
     world.memory.put_new(layout.archive_name(index.archive.name), data)
@@ -58,7 +61,7 @@ def offer(world: World, name: str) -> Holding:
 
 
 def two_days(world: World) -> int:
-    """Prune three times, a day apart each: what was deleted."""
+    """Prune three times, a day apart each, and return the number of deleted objects."""
     deleted = 0
     for _ in range(3):
         world.clock.sleep(DAY + HOUR)
@@ -81,7 +84,7 @@ def test_a_revision_that_needs_nothing_deletes_nothing(world: World) -> None:
 
 
 def test_a_revision_is_gone_with_its_point(world: World) -> None:
-    """What only an earlier revision needs is no longer kept when the point has expired."""
+    """Keep the needs of an earlier revision no longer than until its point expires."""
     media(world, "large/one", 1)
     world.backup()
     world.prune()
@@ -94,7 +97,10 @@ def test_a_revision_is_gone_with_its_point(world: World) -> None:
 
 
 def test_nor_after_the_authority_has_laid_it_into_others(world: World) -> None:
-    """The archive that the earlier revision names is gone, and a copy of what is live in it stands in."""
+    """Delete nothing after prune has replaced the archive by a copy of its live records.
+
+    The archive that the earlier revision names is gone by then.
+    """
     three_of_four_go(world)
     two_days(world)
     two_days(world)
@@ -142,7 +148,10 @@ def largest(world: World) -> str:
 
 
 def test_what_was_whole_once_does_not_become_partial(world: World) -> None:
-    """A point that a stopped run left expires as soon as a whole one follows it: a revision may not say that of a whole one."""
+    """Keep a whole point that a revision calls partial.
+
+    A partial point, which a stopped run left, expires as soon as a whole one follows it.
+    """
     media(world, "large/one", 1)
     world.backup()
     world.prune()

@@ -1,7 +1,7 @@
-"""No damage makes us delete: whichever object of a vault is flipped, cut or gone, what could be restored can be restored.
+"""Damage that causes no deletion: if any object is flipped, cut or gone, restorable points stay restorable.
 
-Each cell damages one object, and then validates, imports a disk again, and prunes three times, a day apart. All points that the
-passphrase alone opened before, from the vault alone, it opens afterwards. For Linux.
+Each cell damages one object. It then validates, imports a disk again, and prunes three times, a day apart.
+The passphrase alone opens afterwards all points that it opened before, from the vault alone. For Linux.
 """
 
 import sys
@@ -36,13 +36,14 @@ SAMPLE = 40  # cells of the fast part
 
 @pytest.fixture
 def grown(copy_of: Copy, opened: Stage, room: Path) -> Iterator[tuple[World, Path]]:
-    """A seed that came on a disk, and three points after it; the first ones have expired, with archives that only they need.
+    """Yield a world with a seed that came on a disk and three points after it, and the disk.
 
-    All is registered. The disk is still there.
+    The first points have expired, with archives that only they need. A register lists everything. The disk is
+    still there.
     """
     stage, source = copy_of(opened), trees.varied_tree(room / "source")
     stage.export(source)
-    stage.run("importer", "points", "--vault", stage.at)  # it accepts the machine
+    stage.run("importer", "points", "--vault", stage.at)  # this accepts the machine
     clock = Clock(1_800_000_000)
     with clock.shown():
         world = World(stage, source, clock)
@@ -63,10 +64,10 @@ def damaged(data: bytes, how: str) -> bytes | None:
 
 
 class Restorable:
-    """The points that the passphrase alone opens, with all of their catalog, and all of whose archives are whole."""
+    """The points that the passphrase alone opens, with all of their catalog and only whole archives."""
 
     def __init__(self) -> None:
-        self._whole: dict[int, tuple[bytes, bool]] = {}  # by the identity of the bytes, which are kept for it
+        self._whole: dict[int, tuple[bytes, bool]] = {}  # by `id` of the bytes, which the entry keeps alive
 
     def points(self, world: World) -> set[str]:
         union, found = LayeredStore([world.memory]), set[str]()
@@ -144,8 +145,11 @@ def test_a_vault_without_members_is_not_taken_for_one_that_needs_nothing(grown: 
 
 
 def test_what_is_left_of_a_manifest_in_its_second_place_keeps_what_came_with_it(world: World) -> None:
-    """One is gone and the copy is flipped, before an importer has seen either: two objects, and a point that its machine can send
-    again only if its archives are there."""
+    """Keep the archives of a point if only a damaged copy of its manifest is left.
+
+    The manifest is gone and its copy is flipped, before an importer has seen either of them. The machine can
+    send the point again only if its archives are there.
+    """
     world.backup()
     world.prune()
     before = world.objects("manifests")
@@ -166,7 +170,10 @@ def test_what_is_left_of_a_manifest_in_its_second_place_keeps_what_came_with_it(
 
 
 def test_terms_that_rot_right_after_they_were_signed_are_missed(world: World) -> None:
-    """Both places: else the point would be admitted anew, under the shorter policy that holds by now."""
+    """Notice the loss of terms that rot in both places right after they were signed.
+
+    Otherwise the point would be admitted anew, under the shorter policy that holds by now.
+    """
     media(world, "large/one", 1)
     world.backup()
     world.prune()
@@ -194,8 +201,12 @@ def test_terms_that_rot_right_after_they_were_signed_are_missed(world: World) ->
 def test_what_stands_in_stays_though_the_word_that_says_so_is_damaged(
     world: World, how: str, index: int | None
 ) -> None:
-    """Prune has laid what is live into a new archive and deleted the old one; one document tells what the new one holds. With it one of
-    the index objects, by which the same records could be found again, may be damaged."""
+    """Keep an archive that replaces another, even if the document that says so is damaged.
+
+    Prune has copied the live records into a new archive and deleted the old one. One document names the
+    records of the new archive. The damage may also hit one of the index objects that lead to the same
+    records.
+    """
     three_of_four_go(world)
     for _ in range(5):
         world.clock.sleep(DAY + HOUR)
@@ -217,7 +228,11 @@ def test_what_stands_in_stays_though_the_word_that_says_so_is_damaged(
 
 @pytest.mark.parametrize("how", HOW)
 def test_what_is_accepted_as_lost_holds_nothing_back(world: World, how: str) -> None:
-    """Both places of the manifest of a point that has its term: prune is blind until the operator's word, and no longer."""
+    """Hold nothing back after the operator has accepted a manifest as lost.
+
+    Both places of the manifest of a point with a term are damaged. Prune is blind until the operator's word,
+    and no longer.
+    """
     world.policy(LAST)
     media(world, "large/one", 1)
     world.backup()

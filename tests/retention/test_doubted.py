@@ -1,4 +1,7 @@
-"""Points that their machine doubts: they wait, take nobody's place, and push nobody out. Laws, and both sides' real code."""
+"""Points that their machine doubts: they wait, take no other point's place, and push none out.
+
+The tests check laws of the policy, and the real code of both sides.
+"""
 
 import sys
 from pathlib import Path
@@ -39,7 +42,7 @@ def good(claims: list[Claim]) -> list[Claim]:
 def test_doubted_points_change_no_term_of_another(
     rules: RetentionRules, zone: int, times: list[tuple[int, bool]], more: list[tuple[int, bool]]
 ) -> None:
-    """By any policy, however often one admits, and whatever the clocks of the doubted ones said."""
+    """Change no term of another point, by any policy and any clock, however often the importer admits."""
     now = START + YEARS
     first, second = marked(times), marked(more, len(times) + 1)
     before = admit(rules, zone, [], first, now)
@@ -95,12 +98,12 @@ def test_a_doubted_point_stands_in_only_where_there_is_no_good_one() -> None:
     assert earned == {1: (), 2: ("daily",)}, "the good one has the day, though it came later"
 
 
-# With both sides' real code.
+# The real code of both sides
 
 
 @pytest.fixture
 def items(world: World) -> tuple[Path, Path]:
-    """Two items, of which the world's source is one."""
+    """Return two items; the first is the world's source."""
     other = world.folder / "other"
     other.mkdir()
     for number in range(2 * FEW):
@@ -117,7 +120,10 @@ def run(
 
 
 def reasons(done: tuple[BackupResult, Tally]) -> list[tuple[str, str]]:
-    """What was doubted: the last part of the item's path, and why. What is told is the same as what is signed."""
+    """Return the doubted items, each with the last part of its path and the reason.
+
+    Checks that the run reports the same doubts as it signs.
+    """
     backed, told = done
     assert bool(backed.manifest.doubted) == bool(backed.doubts)
     assert len(backed.doubts) == sum(f.code == "item-doubted" for f in told.findings)
@@ -125,7 +131,7 @@ def reasons(done: tuple[BackupResult, Tally]) -> list[tuple[str, str]]:
 
 
 def emptied(folder: Path) -> Path:
-    """Move all that a folder holds aside, as if it was not mounted."""
+    """Move all content of a folder aside, as if it was not mounted; return its new place."""
     aside = folder.with_name(folder.name + ".aside")
     folder.rename(aside)
     folder.mkdir()
@@ -216,7 +222,10 @@ def test_what_is_confirmed_is_doubted_no_more(world: World, items: tuple[Path, P
 def test_of_several_items_the_right_one_is_doubted(
     world: World, items: tuple[Path, Path], forgetful: bool
 ) -> None:
-    """Also by a home that remembers nothing: the catalog of the last good point tells what they held."""
+    """Doubt the right one of several items, even if the home remembers nothing.
+
+    The catalog of the last good point then tells the content of the items.
+    """
     source, other = items
 
     def forget() -> None:
@@ -304,7 +313,7 @@ def test_items_that_are_no_longer_backed_up_are_no_doubt(world: World, items: tu
 
 
 def test_a_backup_of_other_paths_between_hides_nothing(world: World, items: tuple[Path, Path]) -> None:
-    """Neither from the home that remembers, nor from one that does not."""
+    """Doubt an emptied item even after a backup of other paths, with or without the home's memory."""
     source, other = items
     run(world, source)
     run(world, other, once=True)

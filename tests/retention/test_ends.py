@@ -1,4 +1,4 @@
-"""The last second of a term: up to it a point is kept, and at it the point expires, unless it is the last one."""
+"""The last second of a term: a point is kept before it, and expires in it, unless it is the last point."""
 
 import pytest
 
@@ -11,7 +11,7 @@ UNTIL = 1000
 
 
 def kept() -> RetentionTerms:
-    """Return two points whose terms end in the same second."""
+    """Return two points with terms that end in the same second."""
     terms = [
         Term(point=point, sequence=sequence, counted=5, until=UNTIL, earned=("every",))
         for sequence, point in enumerate((OLD, LAST), 1)

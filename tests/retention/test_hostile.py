@@ -1,4 +1,7 @@
-"""What whoever may create objects in a vault can do to retention and prune: nothing to what others need. For Linux."""
+"""Attackers that may create objects in a vault: their objects do nothing to the objects that others need.
+
+For Linux.
+"""
 
 import sys
 import time
@@ -29,7 +32,7 @@ STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 def forge(world: World, prefix: str, number: int, document: Document) -> str:
-    """Put a document that a stranger has signed where the authority's, or another machine's, would lie."""
+    """Put a stranger's document under a name of the authority or a machine, and return the name."""
     data = envelope.sign(document, STRANGER)
     name = layout.numbered(prefix, number, hex_digest(data))
     world.memory.put_new(name, data)
@@ -37,7 +40,7 @@ def forge(world: World, prefix: str, number: int, document: Document) -> str:
 
 
 def grown(world: World) -> None:
-    """Two points, of which the first may expire, and something that only that needs."""
+    """Make two points; the first may expire, and an archive is there that only the first needs."""
     world.policy(LAST)
     media(world, "large/old", 1)
     world.backup()
@@ -96,7 +99,7 @@ def test_a_list_that_the_authority_did_not_sign_condemns_nothing(world: World) -
 
 
 def test_strangers_papers_neither_stop_a_sweep_nor_let_one_go_on(world: World) -> None:
-    """Neither a job that nobody began, nor a receipt for one that goes on, nor a manifest that is no point."""
+    """Ignore a stranger's job, its receipt for a running job, and its manifest that is no point."""
     grown(world)
     assert world.prune().condemned > 0
     world.clock.sleep(DAY + HOUR)
@@ -136,7 +139,7 @@ def test_strangers_papers_neither_stop_a_sweep_nor_let_one_go_on(world: World) -
     forge(world, layout.job_prefix(real.job), 2, receipt)
     done = world.prune()
     assert (done.importing, done.deleted, done.blind) == (("8" * 32,), 0, ())
-    sweeps.wait(vault, name, Tally())  # and waits for no sweep of a stranger's
+    sweeps.wait(vault, name, Tally())  # the import waits for no stranger's sweep
     world.store.delete(name)
     done = world.prune()
     assert done.importing == ()
@@ -146,7 +149,7 @@ def test_strangers_papers_neither_stop_a_sweep_nor_let_one_go_on(world: World) -
 
 @pytest.mark.parametrize("moved", [-400 * DAY, 400 * DAY])
 def test_a_machine_whose_clock_is_wrong_loses_nothing(world: World, moved: int) -> None:
-    """Its points count between the one before and their admission."""
+    """Count the points of a machine with a wrong clock between the point before and their admission."""
     world.policy(LAST)
     world.backup()
     world.prune()
@@ -161,7 +164,10 @@ def test_a_machine_whose_clock_is_wrong_loses_nothing(world: World, moved: int) 
 
 
 def test_what_a_machine_does_to_its_own_papers_concerns_nobody_else(world: World) -> None:
-    """Its need list is gone: under its key nothing is deleted, and nothing of it is needed less."""
+    """Delete nothing under the key of a machine that has lost its need list.
+
+    Nothing of that machine is needed less.
+    """
     grown(world)
     (point, *_) = world.points()
     assert load_needs(world.store, point.manifest)
@@ -175,7 +181,7 @@ def test_what_a_machine_does_to_its_own_papers_concerns_nobody_else(world: World
 
 
 def test_a_manifest_that_is_put_back_brings_no_expired_point_back(world: World) -> None:
-    """It is genuine, and anybody may have kept it."""
+    """Bring no expired point back by its genuine manifest, which anybody may have kept."""
     grown(world)
     before = {name: world.memory.get(name) for name in world.objects("manifests")}
     for _ in range(3):
@@ -195,7 +201,11 @@ def test_a_manifest_that_is_put_back_brings_no_expired_point_back(world: World) 
 def test_no_import_waits_for_a_sweep_that_somebody_puts_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That it began was deleted when it had ended, and anybody who has read it can put it there again."""
+    """Wait for no old sweep.
+
+    The authority deleted its beginning when the sweep had ended. Anybody that has read it can put it there
+    again.
+    """
     before: dict[str, bytes] = {}
     put = world.memory.put_new
 
@@ -220,7 +230,11 @@ def test_no_import_waits_for_a_sweep_that_somebody_puts_back(
 
 
 def test_need_lists_that_name_each_other_cost_nothing(world: World) -> None:
-    """Each doubles what is to be read of the one before; they are looked into only where something of a machine cannot be read."""
+    """Spend little time on need lists that name each other.
+
+    Each list doubles the reading of the one before. Prune reads them only if a document of a machine cannot
+    be read.
+    """
     world.backup()
     world.prune()
     junk = layout.numbered(layout.manifest_prefix(world.home.identity.machine), 7, HexDigest("ab" * 32))
@@ -238,7 +252,10 @@ def test_need_lists_that_name_each_other_cost_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("expired", [False, True], ids=["there", "expired"])
 def test_junk_under_the_digest_of_a_manifest_makes_nobody_blind(world: World, expired: bool) -> None:
-    """The next manifest names that digest as the one before it: it lies there whole, or has expired."""
+    """Prune all machines though junk lies under the digest of a manifest.
+
+    The next manifest names that digest as its predecessor. The predecessor lies there whole, or has expired.
+    """
     world.policy(LAST)
     world.backup()
     world.prune()

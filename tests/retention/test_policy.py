@@ -1,4 +1,4 @@
-"""What a policy keeps: laws of the pure function, and the Azure agent's own example."""
+"""The points that a policy keeps: laws of the pure function, and the Azure agent's own example."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -79,7 +79,10 @@ def test_of_each_period_the_first_earns_and_no_other(
 def test_it_does_not_matter_how_often_one_admits(
     rules: RetentionRules, zone: int, times: list[int], cut: int
 ) -> None:
-    """Of times that are honest: to prune weekly loses nothing against daily."""
+    """Admit the same terms, however often the importer admits, if the times are honest.
+
+    A weekly prune loses nothing against a daily one.
+    """
     wanted, now = claims(sorted(times)), START + YEARS
     some = admit(rules, zone, [], wanted[:cut], now)
     assert some + admit(rules, zone, some, wanted[cut:], now) == admit(rules, zone, [], wanted, now)
@@ -89,7 +92,7 @@ def test_it_does_not_matter_how_often_one_admits(
 def test_what_was_admitted_is_not_touched_by_what_comes_later(
     rules: RetentionRules, other: RetentionRules, zone: int, times: list[int], more: list[int]
 ) -> None:
-    """Neither by another policy, nor by a flood of points, nor by any clock."""
+    """Keep admitted terms in spite of another policy, a flood of points, or any clock."""
     kept = RetentionTerms()
     before = admit(rules, zone, [], claims(times), START + YEARS)
     kept.terms = {term.point: term for term in before}
@@ -130,7 +133,7 @@ def test_a_longer_rule_keeps_longer(rules: RetentionRules, rule: str, zone: int,
 
 
 def test_a_point_of_a_lower_number_that_becomes_complete_later_has_its_place() -> None:
-    """The seed's disks came after the first backups over the network were there."""
+    """Give a place to a seed with disks that came after the first backups over the network."""
     first, second, third = claims([moment(2026, 3, 2), moment(2026, 3, 2, 9), moment(2026, 3, 3)])
     before = admit(USUAL, 0, [], [second, third], moment(2026, 3, 4))
     (late,) = admit(USUAL, 0, before, [first], moment(2026, 3, 20))
@@ -165,7 +168,10 @@ def test_years_and_leap_days() -> None:
 
 
 def test_the_policy_of_the_azure_agent() -> None:
-    """180 daily; 104 weekly on Sunday; 60 monthly on the first Sunday; 10 yearly in March: over eleven years of daily backups."""
+    """Keep the points of the Azure agent's policy, over eleven years of daily backups.
+
+    They are 180 daily, 104 weekly on Sunday, 60 monthly on the first Sunday, and 10 yearly in March.
+    """
     rules = RetentionRules.from_json({**USUAL.to_json(), "every": 0}, "here")
     times = [moment(2026, 1, 1, 9) + n * DAY for n in range(11 * 365)]
     found = admit(rules, 0, [], claims(times), times[-1])

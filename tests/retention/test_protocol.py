@@ -1,13 +1,16 @@
-"""The protocol of prune as a small model, explored to the end: one object, an agent, an importer, and a prune that may be killed.
+"""The protocol of prune as a small model, explored to the end.
 
-An attacker has the keys of the machine, and may add to the vault: a revision of a point that needs nothing, an offer that says that
-another archive holds the records, a list or the beginning of a sweep that was deleted since. One document of the authority may rot.
+The model has one object, an agent, an importer, and a prune that may be killed.
 
-Every interleaving of their steps and of the clock is visited. Bad is a state in which a manifest is there that builds upon the
-object, and the object is not.
+An attacker has the keys of the machine, and may add to the vault. It may add a revision of a point that needs
+nothing, or an offer that says that another archive holds the records. It may also add a list or the beginning
+of a sweep that was deleted since. One document of the authority may rot.
 
-The agent builds upon the object whether anybody needs it or not. So the model does not ask why the object is there: the agent may
-know it from its last point, from an older one that expires at any time, or from no point at all.
+The model visits every interleaving of their steps and of the clock. A state is bad if a manifest builds upon
+the object, and the object is not there.
+
+The agent builds upon the object, needed or not. So the model does not ask why the object is there. The agent
+may know it from its last point, from an older one that expires at any time, or from no point at all.
 """
 
 from collections.abc import Iterator
@@ -25,8 +28,12 @@ from tests import effort
 
 @dataclass(frozen=True)
 class Rules:
-    """In ticks: how long a list waits, how long after its reading an agent may put its manifest, how long a sweep deletes, when
-    it is over for whoever waits; and whether each of the precautions is taken."""
+    """The times of the protocol, in ticks, and its precautions.
+
+    `grace` is the age at which a list is ripe. `reach` is the time from an agent's reading to its manifest.
+    `sweep` is the time in which a sweep deletes. A waiting import takes a sweep as ended after `over`. The
+    other members switch the precautions and the attacker on.
+    """
 
     grace: int = 3
     reach: int = 2
@@ -54,12 +61,12 @@ class State:
     manifest: bool = False
     importer: Literal["idle", "job", "free", "relies", "done"] = "idle"
     prune: Literal["idle", "marked", "begun", "read", "deleted"] = "idle"
-    found: bool = False  # whether what prune read needs the object, or stops it
-    begun: int | None = None  # the word that a sweep left; a killed one leaves it
+    found: bool = False  # whether a document that prune read needs the object, or stops prune
+    begun: int | None = None  # when a sweep began, by its document; a killed sweep leaves it
     listed: bool = False  # whether a list ever named the object: anybody may have kept that list
     revised: bool = False  # a machine's later word says that its points need nothing
     offered: bool = False  # a machine's word says that another archive holds the records
-    rotten: bool = False  # the document that says whose the object is cannot be read
+    rotten: bool = False  # the document that names the owner of the object cannot be read
 
     @property
     def needed(self) -> bool:
@@ -71,7 +78,7 @@ class State:
 
 
 def seen_needed(s: State, rules: Rules) -> bool:
-    """What prune finds when it reads: by the documents, and by nobody's later word."""
+    """Return whether prune finds a need for the object, by the documents and by no machine's later word."""
     if s.rotten:
         return rules.damage_makes_blind
     if s.offered and not rules.only_own_copies_count:
@@ -81,12 +88,12 @@ def seen_needed(s: State, rules: Rules) -> bool:
 
 
 def attacker(s: State) -> Iterator[State]:
-    """One who holds the machine's keys and may add to the vault; and damage."""
+    """Yield the damage, and the steps of an attacker with the machine's keys that may add to the vault."""
     for what in ("revised", "offered", "rotten"):
         if not getattr(s, what):
             yield replace(s, **{what: True})  # type: ignore[arg-type]
     if s.listed and s.condemned is None and s.prune == "idle":
-        yield replace(s, condemned=s.now)  # put back: the store's clock tells when
+        yield replace(s, condemned=s.now)  # put back; the store's clock gives the time
     if s.begun is None and s.prune == "idle":
         yield replace(s, begun=s.now)
 
@@ -125,7 +132,7 @@ def importer(s: State, rules: Rules) -> Iterator[State]:
         if over or not rules.import_waits:
             yield replace(s, importer="free")
     elif s.importer == "free":
-        # What it lists it relies upon; what it does not it brings.
+        # It relies upon an object that it lists, and brings any other.
         yield replace(s, importer="relies") if s.there else replace(s, importer="done", there=True)
     elif s.importer == "relies":
         yield replace(s, importer="done")
@@ -160,7 +167,7 @@ def pruning(s: State, rules: Rules) -> Iterator[State]:
 
 
 def explored(rules: Rules, end: int = 9) -> tuple[int, State | None]:
-    """How many states there are, and a bad one, if there is any."""
+    """Return the number of states, and a bad one if there is any."""
     seen, todo = {State()}, [State()]
     while todo:
         state = todo.pop()

@@ -1,4 +1,7 @@
-"""Prune with both sides' real code: what nobody needs goes, what anybody needs stays. For Linux."""
+"""Prune with the real code of both sides: objects that nobody needs go, and needed objects stay.
+
+For Linux.
+"""
 
 import os
 import sys
@@ -166,7 +169,10 @@ def test_mostly_dead_archives_are_rewritten_and_still_open(world: World, room: P
 
 
 def test_what_was_rewritten_is_built_upon_though_the_home_has_the_old(world: World, room: Path) -> None:
-    """Archives of catalogs, too: those lie in the home's cache, and in the vault no more."""
+    """Build upon rewritten archives, those of catalogs too.
+
+    The home's cache has the old archives of catalogs, and the vault has them no more.
+    """
     world.backup()
     vault = world.vault
     found = needed(vault, members(vault, Tally()), {}, world.clock.now, Tally())
@@ -191,7 +197,7 @@ def test_what_was_rewritten_is_built_upon_though_the_home_has_the_old(world: Wor
 
 
 def test_rewritten_archives_are_rewritten_again(world: World, room: Path) -> None:
-    """What stood in for others is compacted in its turn: the new archive stands in for all of them."""
+    """Rewrite also an archive that replaces others; the new archive replaces all of them."""
     world.policy(LAST)
     names = [f"large/{number}" for number in range(8)]
     for number, name in enumerate(names):
@@ -249,7 +255,10 @@ def test_what_is_lost_is_not_compacted_but_wanted(world: World) -> None:
 
 
 def test_what_is_condemned_is_not_built_upon(world: World, room: Path) -> None:
-    """A file that was deleted, and whose point has expired, comes again while its archive waits for the sweep."""
+    """Build upon no condemned archive.
+
+    A file was deleted, its point has expired, and the file comes again while its archive waits for the sweep.
+    """
     world.policy(LAST)
     media(world, "large/again", 7)
     world.backup()
@@ -270,7 +279,10 @@ def test_what_is_condemned_is_not_built_upon(world: World, room: Path) -> None:
 def test_the_ground_of_a_run_is_condemned_under_it(
     world: World, room: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prune runs right before the last look of a backup that builds upon a point which has just expired: it is made anew."""
+    """Make a backup anew if prune condemns its ground right before its last look.
+
+    The backup builds upon a point that has just expired.
+    """
     world.policy(LAST)
     media(world, "large/old", 7)
     old = world.backup().manifest.point
@@ -278,7 +290,7 @@ def test_the_ground_of_a_run_is_condemned_under_it(
     world.clock.sleep(HOUR)
     world.backup()
     world.prune()
-    # The home takes the first for the last of the usual items: a run builds upon it, too.
+    # The home takes the first point for the last one of the usual items: a run builds upon it, too.
     from dataclasses import replace
 
     world.home.save_state(replace(world.home.state, usual=old))
@@ -303,7 +315,11 @@ def test_the_ground_of_a_run_is_condemned_under_it(
 
 
 def test_a_manifest_that_was_late_is_given_up(world: World) -> None:
-    """It was signed, and the vault went away before it took it; when it is back, what that builds upon is condemned."""
+    """Give up a manifest that the vault did not take in time.
+
+    The machine signed it, and the vault went away before it took the manifest. When the vault is back, the
+    archives that the manifest builds upon are condemned.
+    """
     world.policy(LAST)
     media(world, "large/old", 7)
     world.backup()
@@ -497,7 +513,10 @@ def test_killed_before_any_write_it_goes_on_and_nothing_needed_is_lost(world: Wo
 
 
 def test_a_flood_of_points_pushes_nothing_out(world: World) -> None:
-    """Whoever has taken the machine over puts points with clocks of his own, and asks for a shorter policy."""
+    """Push no point out by a flood of others.
+
+    An attacker with the machine's keys puts points with clocks of its own, and asks for a shorter policy.
+    """
     world.policy(SHORT)
     world.backup()
     world.prune()

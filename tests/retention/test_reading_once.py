@@ -1,4 +1,4 @@
-"""Standings are told of many points, and the sets behind them are read once. For Linux."""
+"""Standings of many points: each side reads the sets behind them once. For Linux."""
 
 import sys
 from collections.abc import Callable
@@ -22,7 +22,7 @@ POINTS = 6
 
 
 class Counting:
-    """Counts how often objects below `sets/`, `needs/` and `jobs/` are listed or read."""
+    """A counter of lists and reads of objects below `sets/`, `needs/` and `jobs/`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, world: World) -> None:
         self.asked = dict.fromkeys(("sets", "needs", "jobs"), 0)
@@ -46,7 +46,7 @@ class Counting:
 def test_sets_are_read_once_for_all_points(
     copy_of: Copy, opened: Stage, room: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The seed travels, and each point builds upon it."""
+    """Read the sets once for all points, while the seed travels and each point builds upon it."""
     stage, source = copy_of(opened), trees.small_tree(room / "source")
     stage.export(source)
     stage.run("importer", "points", "--vault", stage.at)

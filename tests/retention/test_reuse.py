@@ -1,4 +1,7 @@
-"""What the vault holds is not sent again, whatever became of the source in between; and prune takes nothing from under a backup."""
+"""Content that the vault holds: no backup sends it again, and prune takes none from under a backup.
+
+This holds after any change of the source in between.
+"""
 
 import shutil
 import sys
@@ -39,7 +42,7 @@ RACES = 5
 
 @contextmanager
 def away(source: Path) -> Iterator[None]:
-    """The source is empty meanwhile, as a mount point without its mount."""
+    """Empty the source meanwhile, like a mount point without its mount."""
     aside = source.with_name("aside")
     source.rename(aside)
     source.mkdir()
@@ -150,7 +153,7 @@ def put_back(copy: Path, home: Path) -> Home:
 
 
 def test_what_prune_has_rewritten_is_built_upon_by_points_after_it(world: World, room: Path) -> None:
-    """The point that needs the rewritten records is not the last one."""
+    """Build upon rewritten records even if the point that needs them is not the last one."""
     world.policy(LAST)
     for number in range(8):
         media(world, f"large/film {number}", number)
@@ -178,7 +181,10 @@ def test_what_prune_has_rewritten_is_built_upon_by_points_after_it(world: World,
 
 @pytest.mark.parametrize("spoilt", ["needs", "indexes"])
 def test_a_point_that_cannot_be_read_costs_that_point_only(world: World, room: Path, spoilt: str) -> None:
-    """Of three points, each with a film of its own, the second is damaged in the vault and in the home."""
+    """Send only the content of the point that cannot be read.
+
+    Of three points, each with a film of its own, the second is damaged in the vault and in the home.
+    """
     sent(world)
     names = []
     for number in range(3):
@@ -220,7 +226,11 @@ def test_an_unreadable_catalog_of_an_older_point_is_a_notice(world: World, room:
 def test_condemned_ground_costs_only_its_part_of_the_run(
     world: World, room: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A film that only an older point has is condemned right before the last look; another film is new."""
+    """Send only the condemned film again.
+
+    The authority condemns a film that only an older point has, right before the last look. Another film is
+    new.
+    """
     sent(world)
     before = world.objects("archives")
     media(world, "large/film", 7)
@@ -252,7 +262,10 @@ def test_condemned_ground_costs_only_its_part_of_the_run(
 
 
 def three_points(world: World) -> None:
-    """A tree; the same with a film, which has archives of its own; the same without it. Each is kept for three days."""
+    """Make three points: a tree, the same with a film, and the same without it again.
+
+    The film has archives of its own. Each point is kept for three days.
+    """
     world.policy(THREE)
     sent(world)
     media(world, "large/film", 7)
@@ -263,7 +276,7 @@ def three_points(world: World) -> None:
 
 
 class Race:
-    """Prune runs at one call of a backup, and again at a later one, when what it has condemned is ripe.
+    """A prune at one call of a backup, and another at a later call, when the condemned objects are ripe.
 
     The second does not run between the last look and the manifest, which are less than an hour apart.
     """
@@ -342,7 +355,10 @@ def test_prune_at_any_step_of_a_backup_takes_nothing_that_it_builds_upon(
 def test_a_machine_that_slept_after_its_last_look_looks_again(
     world: World, room: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It sleeps for days, and prune deletes what it builds upon. Its monotonic clock stands still meanwhile."""
+    """Look again after the machine slept for days, while prune deleted the ground of its backup.
+
+    The machine's monotonic clock stands still meanwhile.
+    """
     three_points(world)
     media(world, "large/film", 7)
     spend = Home.spend
@@ -368,8 +384,11 @@ def test_a_machine_that_slept_after_its_last_look_looks_again(
 def test_a_manifest_that_was_late_is_given_up_once_what_it_needs_was_deleted(
     world: World, room: Path
 ) -> None:
-    """It was signed, and the vault went away before it took it. Before the next run what it had sent was condemned and deleted, and
-    the list that named it too."""
+    """Give up a late manifest after its archives, and the list that named them, were deleted.
+
+    The machine signed it, and the vault went away before it took the manifest. Before the next run the new
+    archives were condemned and deleted.
+    """
     sent(world)
     media(world, "large/film", 7)
 
@@ -394,7 +413,10 @@ def test_a_manifest_that_was_late_is_given_up_once_what_it_needs_was_deleted(
 
 
 def test_a_home_asks_for_each_table_and_list_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also one that has lost its cache: it asks the vault in the first run, and no more in the next."""
+    """Ask for each table and list once.
+
+    A home that has lost its cache asks the vault in the first run, and no more in the next.
+    """
     tables: list[bytes] = []
     read = remembered._Catalogs.chunk
 

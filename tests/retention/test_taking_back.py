@@ -1,4 +1,7 @@
-"""Lost files that are taken back: both sides' real code over a vault in memory, from which archives vanish and come back."""
+"""Lost files that are taken back, with the real code of both sides over a vault in memory.
+
+Archives vanish from the vault and come back.
+"""
 
 import copy
 import shutil
@@ -30,8 +33,11 @@ assert sys.platform == "linux"
 
 
 class Losing:
-    """Three points, each with one more film; `films` are the objects in which the first two of these lie, and `before` is the source
-    as the second point has it. The films are gone from the source."""
+    """Three points; the second and the third have one more film each.
+
+    `films` holds the archives of these films, and `before` is the source as the third point has it. The films
+    are gone from the source.
+    """
 
     def __init__(self, world: World, room: Path) -> None:
         self.world = world
@@ -49,7 +55,7 @@ class Losing:
             (world.source / f"film {number}").unlink()
 
     def lose(self, number: int) -> None:
-        """Let the vault lose a film, and the machine answer the want list: it says that the film is lost."""
+        """Let the vault lose a film, and let the machine answer the want list that the film is lost."""
         for name in self.films[number - 1]:
             self.world.memory.delete(name)
         self.repair()
@@ -65,7 +71,7 @@ class Losing:
 
     @property
     def lost(self) -> list[int]:
-        """Of each point how many files are lost."""
+        """The number of lost files of each point."""
         assert self.world.complete()
         return [point.manifest.totals.lost for point in self.world.points()]
 
@@ -110,7 +116,10 @@ def test_the_same_catalog_and_needs_are_taken(losing: Losing) -> None:
 
 
 def test_a_damaged_object_under_one_of_its_names_is_told_and_waits(losing: Losing) -> None:
-    """The importer must remove the object first; until then the repair does all else."""
+    """Report a damaged object under the name of a needed one.
+
+    The importer must remove the object first. Until then the repair does all else.
+    """
     name = need_name(bytes.fromhex(losing.world.points()[2].manifest.needs))
     losing.lose(2)
     losing.bring_back(2)
@@ -169,7 +178,10 @@ def test_junk_under_the_name_is_not_taken_for_it(losing: Losing) -> None:
 
 
 def test_what_was_tried_in_vain_is_tried_again_only_once_something_changes(losing: Losing) -> None:
-    """The first film was made again. That its old archive is back as well gives back nothing of the second one."""
+    """Try again only after a change in the vault.
+
+    The first film was made again. The return of its old archive gives back nothing of the second film.
+    """
     world = losing.world
     shutil.copy2(losing.before / "film 1", world.source)
     losing.lose(1)

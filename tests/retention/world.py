@@ -1,4 +1,4 @@
-"""One machine and one vault, both sides' real code in one process, under a clock that the test moves."""
+"""One machine and one vault: both sides' real code in one process, under a clock that the test moves."""
 
 import copy
 import random
@@ -43,7 +43,7 @@ LAST = RetentionRules.from_json({**SHORT.to_json(), "every": 1, "daily": 0}, "")
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that stands still until the test moves it."""
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -56,7 +56,7 @@ class Clock:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """To all that asks for the time by `time.time`."""
+        """Show this time to all callers of `time.time`."""
         real, time.time = time.time, self
         try:
             yield
@@ -65,7 +65,10 @@ class Clock:
 
 
 class World:
-    """A registered machine with a `source`, and its vault in memory: `store` is what both sides see of that."""
+    """A registered machine with a `source`, and its vault in memory.
+
+    `store` is the vault as both sides see it.
+    """
 
     def __init__(self, stage: Stage, source: Path, clock: Clock) -> None:
         self.clock = clock
@@ -97,7 +100,7 @@ class World:
         return prune(self.vault, lambda _: True, monitor or Tally(), **options)
 
     def sweep(self) -> PruneResult:
-        """Prune, and once more when what it has condemned is ripe."""
+        """Prune, and prune again when the condemned objects are ripe."""
         self.prune()
         self.clock.sleep(DAY + HOUR)
         return self.prune()
@@ -109,7 +112,7 @@ class World:
         return all(point.standing.complete for point in self.points())
 
     def restored(self, point: str, target: Path) -> Path:
-        """A point as it comes back from the vault alone."""
+        """Restore a point from the vault alone, and return the target."""
         found = Tally()
         union = LayeredStore([self.store])
         machines = own_machines(self.home.identity, [self.store], found)
@@ -127,19 +130,22 @@ class World:
         return copy.copy(self.memory.objects)
 
     def roll_back(self, saved: dict[str, bytes]) -> None:
-        """Have the vault as it was, and an importer's home that remembers nothing later."""
+        """Set the vault back, and let the importer's home forget all that came later."""
         self.memory.objects = dict(saved)
         assert self._vault.authority is not None
         shutil.rmtree(self._vault.authority.home / "seen", ignore_errors=True)
 
 
 def media(world: World, name: str, number: int) -> None:
-    """A file that does not compress, another for each number."""
+    """Write a file that does not compress, another one for each number."""
     (world.source / name).write_bytes(random.Random(number).randbytes(4 * MIB))
 
 
 def three_of_four_go(world: World) -> None:
-    """Back up four large files, and then one of them: prune may lay it into an archive of its own, once the first point expires."""
+    """Back up four large files, and then one of them.
+
+    Once the first point expires, prune may copy the last file into an archive of its own.
+    """
     world.policy(LAST)
     for number in range(4):
         media(world, f"large/{number}", number)
@@ -152,7 +158,7 @@ def three_of_four_go(world: World) -> None:
 
 
 def trial_disk(world: World) -> JobDisk:
-    """What a job or receipt says of a disk of the world's machine."""
+    """Return a disk of the world's machine, as a job or receipt describes it."""
     return trial_disk_of(world.home.identity.machine)
 
 

@@ -1,9 +1,10 @@
-"""A year and more: three backups a day of a tree that changes, pruned every week, under a clock that runs ahead.
+"""A year and more: three backups a day of a changing tree, pruned every week, under a clock that runs ahead.
 
     python -m tests.retention.year [--days N] [--files N] [--seed S]
 
-Holds that exactly the points are there which the policy keeps, that each restores as its tree was, and how much of what the
-vault holds nobody needs. Prints the figures; the exit code is 0 if all held.
+Checks three things. Exactly those points are there that the policy keeps. Each point restores as its tree
+was. The share of bytes that nobody needs stays below its limit. Prints the figures. The exit code is 0 if all
+checks held.
 """
 
 import argparse
@@ -63,7 +64,10 @@ def main() -> int:
 
 
 class Year:
-    """A tree of small files and a few large ones, of which a few change from backup to backup; and how it was each time."""
+    """A tree of small files and a few large ones; a few of them change from backup to backup.
+
+    `states` holds a digest of the tree at each backup.
+    """
 
     def __init__(self, world: World, chance: random.Random, files: int) -> None:
         self.world = world
@@ -113,7 +117,10 @@ class Year:
         )
 
     def _expected(self, now: int) -> set[str]:
-        """By the words of the policy: the first of each period, as long as that is; and the last."""
+        """Return the points that the policy keeps by its words.
+
+        They are the first of each period, for the length of its rule, and the last point.
+        """
         found = {self.made[-1][0]}
         for rule, length in lengths(RULES).items():
             seen = set()
@@ -150,7 +157,10 @@ class Year:
         trees.small_file(self.world.source / name, self.chance.randbytes(min(size, SMALL)))
 
     def _garbage(self) -> str:
-        """What share of the bytes of records nobody needs, but for what is condemned."""
+        """Return the share of the bytes of records that nobody needs, without condemned archives.
+
+        Raises AssertionError above the limit.
+        """
         vault = self.world.vault
         found = needed(vault, members(vault, Tally()), {}, self.world.clock.now, Tally())
         live = {
@@ -168,7 +178,10 @@ class Year:
         return f"{dead / total:.1%} of the records are garbage"
 
     def _small_files(self) -> str:
-        """How the bytes of the bundles that points refer to are to those of the small files in them that some point needs."""
+        """Return the bytes of the bundles that points refer to, relative to the needed small files in them.
+
+        Raises AssertionError above the limit.
+        """
         world, found = self.world, Tally()
         union = LayeredStore([world.store])
         bundles: dict[bytes, int] = {}
@@ -202,7 +215,7 @@ class Year:
 
 
 def state_of(tree: Path) -> str:
-    """One digest of the names and contents below a folder."""
+    """Return one digest of the names and contents below a folder."""
     state = blake3()
     for path in sorted(p for p in tree.rglob("*") if p.is_file()):
         state.update(str(path.relative_to(tree)).encode() + b"\0" + blake3(path.read_bytes()).digest())
