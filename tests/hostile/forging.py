@@ -1,4 +1,4 @@
-"""Somebody who writes on a disk what he likes, and has the key of the machine that wrote it, or one of his own."""
+"""An attacker that writes anything on a disk, with the key of the disk's machine or with a key of its own."""
 
 import os
 import shutil
@@ -29,7 +29,10 @@ GIGABYTES = 8 << 30
 
 
 class Forger:
-    """Works on the only folder of a stage's disk. Documents are signed with the machine's key, or with the `key` given."""
+    """The attacker's work in the only folder of a stage's disk.
+
+    The machine's key signs the documents, or the `key` that the caller gives.
+    """
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -71,7 +74,7 @@ class Forger:
         self.write("label", self.signed(replace(self.label, **changes), key))  # type: ignore[arg-type]
 
     def close(self, key: Ed25519PrivateKey | None = None, *, beside: bool = False, **changes: object) -> None:
-        """Another inventory in place of those that there are, or `beside` them."""
+        """Put another inventory in place of the existing ones, or `beside` them."""
         inventory = replace(self.inventory, **changes)  # type: ignore[arg-type]
         if not beside:
             shutil.rmtree(self.folder / "inventories")
@@ -79,12 +82,12 @@ class Forger:
         self.write(layout.numbered("inventories", inventory.generation, hex_digest(data)), data)
 
     def list_object(self, name: str, data: bytes, *, size: int | None = None) -> None:
-        """One more object that the inventory lists."""
+        """Let the inventory list one more object."""
         held = ListedObject(name=name, size=len(data) if size is None else size, digest=hex_digest(data))
         self.close(objects=(*self.inventory.objects, held))
 
     def list_table(self, name: str, data: bytes, *, size: int | None = None) -> None:
-        """One more table of archives that the inventory lists."""
+        """Let the inventory list one more table of archives."""
         held = ListedObject(name=name, size=len(data) if size is None else size, digest=hex_digest(data))
         self.close(tables=(*self.inventory.tables, held))
 
@@ -96,7 +99,7 @@ class Forger:
         return found
 
     def hold(self, holdings: list[Holding]) -> None:
-        """An inventory of these archives."""
+        """Put an inventory of these archives."""
         tables = []
         for data in encode_tables(sorted(holdings, key=lambda h: h.name)):
             name = layout.holdings_name(bytes.fromhex(hex_digest(data)))
@@ -106,7 +109,7 @@ class Forger:
         self.close(tables=tuple(tables), archives=len(holdings), archive_bytes=size)
 
     def remanifest(self, **changes: object) -> None:
-        """Another manifest in place of the one that there is, which no set document names any more."""
+        """Replace the only manifest by another one, and remove the set documents, so that none names it."""
         (path,) = self.stage.objects("manifests")
         manifest = replace(self.manifest, **changes)  # type: ignore[arg-type]
         self.drop("manifests", "sets")
@@ -118,7 +121,7 @@ class Forger:
         self.list_object(name, data)
 
     def drop(self, *prefixes: str) -> None:
-        """Take these objects from the disk, and from what the inventory lists."""
+        """Remove the objects below these prefixes from the disk and from the inventory."""
         for prefix in prefixes:
             shutil.rmtree(self.folder / prefix, ignore_errors=True)
         self.close(objects=tuple(o for o in self.inventory.objects if o.name.split("/")[0] not in prefixes))
@@ -132,9 +135,9 @@ class Forger:
 
 
 def impostor(data: bytes, name: str, key_id: KeyId | None = None) -> tuple[Section, Archive]:
-    """Return the index of an archive, and another archive that claims to hold the same chunks, and holds nothing.
+    """Return an archive's index, and another archive that claims to hold the same chunks, and holds nothing.
 
-    Another key id stands at its head if one is given.
+    The head of the impostor has the `key_id`, or that of the archive if the caller gives none.
     """
     parsed = parse(data, name)
     digest = ArchiveName(bytes.fromhex(name.rpartition("/")[2]))
@@ -146,7 +149,7 @@ def impostor(data: bytes, name: str, key_id: KeyId | None = None) -> tuple[Secti
 
 
 def sparse(path: Path) -> None:
-    """Eight gigabytes that take no room on the disk."""
+    """Write a file of eight gigabytes that takes no room on the disk."""
     with open(path, "wb") as file:
         file.truncate(GIGABYTES)
 

@@ -1,5 +1,8 @@
-"""A disk comes from strangers: each attack gets its refusal by name, before anything it says is written, in bounded time and
-memory; and what is honest on the same disk is imported all the same."""
+"""Attacks by disks, which come from strangers.
+
+Each attack is refused by name, before anything that the disk says is written, in bounded time and memory. The
+honest objects of the same disk are imported all the same.
+"""
 
 import base64
 import json
@@ -40,8 +43,8 @@ from tests.journeys.stage import Copy, Stage, disks, prepared, refused, snapshot
 
 assert sys.platform == "linux"
 
-# A gigabyte of addresses and 30 s of a processor, however busy the machine is.
-# Of memory, so much beyond what a command has at its start.
+# 800 MiB of addresses beyond those that a command has at its start.
+# 30 s of a processor, however busy the machine is.
 LIMITED = """
 import resource
 limit = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (800 << 20)
@@ -63,7 +66,10 @@ BY_AUTHORITY = (
 
 @dataclass(frozen=True)
 class Attack:
-    """What is done to a disk, and the code of the refusal: of the whole disk (exit 1), or of what is forged on it (exit 3)."""
+    """An attack on a disk, and the code of its refusal.
+
+    The importer refuses the whole disk (exit 1), or the forged objects on it (exit 3).
+    """
 
     act: Callable[[forging.Forger], object]
     code: str
@@ -71,7 +77,7 @@ class Attack:
 
 
 def elsewhere(forger: forging.Forger) -> Path:
-    """Where a file of the datacenter lies that must not be read."""
+    """Write a file of the datacenter that must not be read, and return its folder."""
     path = forger.stage.folder / "datacenter"
     path.mkdir(exist_ok=True)
     (path / "secret").write_bytes(b"of the datacenter")
@@ -83,7 +89,7 @@ def link(forger: forging.Forger, path: Path, to_: Path) -> None:
 
 
 def moved(forger: forging.Forger, path: Path) -> None:
-    """A link to where the very thing lies now: outside the disk."""
+    """Move a file or folder out of the disk, and put a link to it in its place."""
     there = elsewhere(forger) / path.name
     shutil.move(path, there)
     path.symlink_to(there)
@@ -94,7 +100,7 @@ def nested(depth: int) -> bytes:
 
 
 def as_document(forger: forging.Forger, payload: bytes) -> bytes:
-    """An envelope whose signature holds, around bytes that no writer of ours makes."""
+    """Return an envelope with a valid signature, around bytes that no honest writer makes."""
     kind = "application/vnd.offseed.inventory.v1+json"
     message = envelope.pae(kind, payload)
     key = forger.identity.signing_key
@@ -121,7 +127,7 @@ def repeated_key(forger: forging.Forger) -> None:
 
 
 def squat(forger: forging.Forger, name: str) -> None:
-    """A table that the inventory lists under a name which is somebody else's in the vault."""
+    """Let the inventory list a table under a name that belongs to another object of the vault."""
     data = b"offsHLD1"
     forger.write(name, data)
     forger.list_table(name, data)
@@ -133,7 +139,10 @@ def squat_object(forger: forging.Forger, name: str) -> None:
 
 
 def archive_under_another_key(forger: forging.Forger) -> None:
-    """An archive of another master key, whole, that the inventory lists: no index may claim another machine's chunks."""
+    """Let the inventory list a whole archive of another master key.
+
+    No index may claim another machine's chunks.
+    """
     path = forger.archives[-1]
     data = bytearray(path.read_bytes())
     data[16:32] = bytes(16)
@@ -142,21 +151,21 @@ def archive_under_another_key(forger: forging.Forger) -> None:
     forger.write(layout.archive_name(name), bytes(data))
     forger.hold([*forger.holdings, replace(old, name=ArchiveName(name))])
     for manifest in forger.stage.objects("manifests") + forger.stage.objects("sets"):
-        manifest.unlink()  # an open set: all that is listed is taken
+        manifest.unlink()  # the set is open: the importer takes all that is listed
 
 
 def wrong_index(forger: forging.Forger) -> None:
-    """An inventory that says of an archive what its index is not."""
+    """Let the inventory list an archive with another index digest than its own."""
     first, *rest = sorted(
         forger.holdings, key=lambda h: h.archive_class
-    )  # content: no announcement has brought it
+    )  # a content archive: no announcement has brought it
     forger.hold([replace(first, index_digest=Digest(bytes(32))), *rest])
     for manifest in forger.stage.objects("manifests") + forger.stage.objects("sets"):
         manifest.unlink()
 
 
 def broken_index(forger: forging.Forger) -> None:
-    """An archive that is whole by all its digests, and of which the index says what no index can."""
+    """Write an archive that is whole by all its digests, with an index that cannot be right."""
     first, *rest = forger.holdings
     path = forger.folder / layout.archive_name(first.name)
     data = bytearray(path.read_bytes())
@@ -197,7 +206,7 @@ def table_of_eight_gigabytes(forger: forging.Forger) -> None:
 
 
 def many_points(forger: forging.Forger) -> None:
-    """Two hundred points over one bucket of eight megabytes: their roots differ by the salt alone."""
+    """Write two hundred points over one bucket of eight megabytes: their roots differ by the salt alone."""
     rows = [
         Holding(ArchiveName(n.to_bytes(32, "big")), Digest(bytes(32)), 128 << 20, 65_535, 1)
         for n in range(1, 1024)
@@ -221,7 +230,7 @@ def many_points(forger: forging.Forger) -> None:
 
 
 def many_sets(forger: forging.Forger) -> None:
-    """Seventy revisions of a set of a thousand disks."""
+    """Write seventy revisions of a set of a thousand disks."""
     document = forger.set_document
     (disk,) = document.disks
     numbered = tuple(replace(disk, number=number) for number in range(1, 1001))
@@ -238,7 +247,7 @@ def a_disk_twice(forger: forging.Forger) -> None:
 
 
 def record_of_a_catalog(forger: forging.Forger) -> None:
-    """A content archive, whole, with a record of the kind that only a metadata archive may hold."""
+    """Write a whole content archive with a record of the kind that only a metadata archive may hold."""
     builder = archive.ArchiveBuilder(bytearray(1 << 20), archive.CONTENT_CLASS, forger.identity.master.key_id)
     builder.add(2, ChunkId(bytes(32)), b"record of a catalog", record_digest(b"record of a catalog"))
     made = builder.finish()
@@ -248,7 +257,7 @@ def record_of_a_catalog(forger: forging.Forger) -> None:
 
 
 def stranger(forger: forging.Forger) -> None:
-    """A machine of his own, that asks to join by a credential which he made himself."""
+    """Add a machine that asks to join by a credential of its own making."""
     public = forger.own.public_key().public_bytes_raw()
     machine = machine_id(public)
     asked = envelope.read(forger.stage.objects("requests")[0].read_bytes(), "request").peek(Request)
@@ -348,7 +357,7 @@ ATTACKS: dict[str, Attack] = {
         lambda f: f.relabel(authority=f.own.public_key().public_bytes_raw().hex()), "signature-wrong", 1
     ),
     "a label of another folder": Attack(lambda f: f.relabel(number=2), "disk-foreign", 1),
-    # whose archives
+    # archives and their owners
     "a need list of eight gigabytes": Attack(
         lambda f: forging.sparse(f.stage.objects("needs")[0]), "object-damaged"
     ),
@@ -363,7 +372,7 @@ ATTACKS: dict[str, Attack] = {
 }  # fmt: skip
 
 
-# Each fills a disk for ten seconds and more.
+# Each of these fills a disk for ten seconds or more.
 DEAR = {
     "half a million archives that are not there",
     "two hundred points over one need list of eight megabytes",
@@ -393,7 +402,7 @@ def test_an_attack_on_the_importer_is_refused_by_name(name: str, copy_of: Copy, 
 
 
 def check_honest(stage: Stage) -> None:
-    """Whatever lies in the vault is what its name says, or signed by its authority or its machine."""
+    """Check that each object in the vault fits its name, or that its authority or machine has signed it."""
     vault = open_vault(stage.importer_home, Address(stage.at), Tally())
     members: dict[MachineId, bytes] = {}
     for name, data in snapshot(stage.vault).items():
@@ -422,7 +431,7 @@ def check_honest(stage: Stage) -> None:
 
 
 def test_what_is_honest_on_an_attacked_disk_is_imported(copy_of: Copy, exported: Stage) -> None:
-    """Of links, pipes and squatted names nothing is taken, and of all else everything."""
+    """Import everything except links, pipes and objects under squatted names."""
     stage = copy_of(exported)
     forger = forging.Forger(stage)
     lost = forger.archives[-1]
@@ -436,7 +445,7 @@ def test_what_is_honest_on_an_attacked_disk_is_imported(copy_of: Copy, exported:
 
 
 def test_two_disks_with_one_number_are_a_fork(copy_of: Copy, exported: Stage, room: Path) -> None:
-    """Both signed with the machine's key: the second is refused, and the first stays as it is."""
+    """Refuse the second of two disks with one number, and keep the first, though the machine signed both."""
     stage = copy_of(exported)
     other = stage.copy(room / "other")
     stage.import_()
@@ -463,7 +472,10 @@ def test_a_clone_of_a_disk_brings_nothing_new(copy_of: Copy, exported: Stage, ro
 def test_an_inventory_of_before_does_not_hide_the_later_one(
     copy_of: Copy, opened: Stage, small_tree: Path
 ) -> None:
-    """A disk that is rolled back to how it was before it was closed for the last time may not be erased."""
+    """Report a disk that was rolled back to the state before it was closed last.
+
+    The operator may not erase such a disk.
+    """
     stage = copy_of(opened)
     stage.export(small_tree)
     stage.run("seed", "verify", stage.disk)

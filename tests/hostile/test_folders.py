@@ -1,4 +1,4 @@
-"""Where reading from a disk ends: through no link, at no stray file, with no more folders than any disk has, and nowhere else."""
+"""The limits of reading from a disk: through no link, at no stray file, and in a limited number of folders."""
 
 import os
 import shutil
@@ -17,7 +17,10 @@ assert sys.platform == "linux"
 
 
 def test_a_restore_from_a_disk_follows_no_link(copy_of: Copy, exported: Stage, room: Path) -> None:
-    """Neither to the folder of all seeds nor to one of them: what lies there may be of another machine, or of this one's home."""
+    """Follow no link, neither to the folder of all seeds nor to one of them.
+
+    The target of such a link may belong to another machine, or to this one's home.
+    """
     stage = copy_of(exported)
     elsewhere = room / "elsewhere"
     (stage.disk / "offseed").rename(elsewhere)
@@ -48,7 +51,7 @@ def test_what_is_no_folder_of_ours_stops_no_restore(
 
 
 def test_a_disk_of_a_thousand_seeds_is_refused_by_name(copy_of: Copy, exported: Stage, room: Path) -> None:
-    """Each would be held open, until the system gives no more."""
+    """Refuse a disk of a thousand seeds: all would be held open, until the system gives no more."""
     stage = copy_of(exported)
     for number in range(1100):
         (stage.disk / "offseed" / layout.disk_folder(SetId(f"{number:032x}"), 1)).mkdir()
@@ -59,11 +62,15 @@ def test_a_disk_of_a_thousand_seeds_is_refused_by_name(copy_of: Copy, exported: 
     stage.run("seed", "disks")
 
 
-# Where a search for what has moved ends
+# The limits of a search for moved objects
 
 
 def test_the_search_for_what_has_moved_stays_on_the_disk(copy_of: Copy, exported: Stage, room: Path) -> None:
-    """A label that lies on top of it made the search begin two folders above, among the datacenter's own files."""
+    """Search for moved objects on the disk alone.
+
+    A label at the top of the disk once made the search begin two folders above, among the datacenter's own
+    files.
+    """
     stage = copy_of(exported)
     for path in stage.seeded.iterdir():
         path.rename(stage.disk / path.name)
@@ -78,7 +85,10 @@ def test_the_search_for_what_has_moved_stays_on_the_disk(copy_of: Copy, exported
 
 
 def test_what_has_moved_is_read_through_no_link(tmp_path: Path) -> None:
-    """Neither when it is found nor when it is read later, though a folder became a link in between."""
+    """Read a moved object through no link, neither in the search nor later.
+
+    A folder may become a link in between.
+    """
     top, outside = tmp_path / "disk", tmp_path / "outside"
     data = b"an object"
     missing = {"needs/x": (len(data), hex_digest(data))}

@@ -1,4 +1,4 @@
-"""Attacks through a home that another user owns, or could put another in place of; and what lies in a home of one's own."""
+"""Attacks through a home that another user owns or could replace, and through files in one's own home."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.needs("root")
 
 
 def link_the_state(stage: Stage, victim: Path) -> None:
-    """The next state is written through a link."""
+    """Put a link at the name through which the next state is written."""
     (stage.home / ".state.json.new").symlink_to(victim)
 
 
@@ -59,7 +59,10 @@ def give_to_nobody(*paths: Path) -> None:
 def test_root_does_not_work_on_the_home_of_another_user(
     copy_of: Copy, imported: Stage, tmp_path: Path, attack: str
 ) -> None:
-    """The user wrote what lies there: root would run it, and write where it leads."""
+    """Refuse to work as root on the home of another user.
+
+    The user wrote its content. Root would run its commands, and write where its links lead.
+    """
     make, words = ATTACKS[attack]
     stage = copy_of(imported)
     victim = tmp_path / "of-root" / "victim"
@@ -93,7 +96,10 @@ def whose(path: Path, owner: int = 0, mode: int = 0o755) -> Path:
 
 
 def test_a_home_that_another_user_could_replace_is_refused(tmp_path: Path) -> None:
-    """By its own owner, by the owner of a folder above it, by a link that is another's, by anybody."""
+    """Refuse a home that another user could replace.
+
+    It may be the owner of the home, of a folder above it, or of a link to it. Or anybody may write there.
+    """
     from formats.errors import HomeError
 
     below = whose(tmp_path / "anna", NOBODY)
@@ -114,7 +120,7 @@ def test_a_home_that_another_user_could_replace_is_refused(tmp_path: Path) -> No
 
 
 def test_what_is_written_into_a_home_goes_through_no_link(tmp_path: Path) -> None:
-    """Not even in a home of one's own: an old copy may have been laid there."""
+    """Write through no link, even in one's own home: an old copy may have been laid there."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"another's")
     home = tmp_path / "home"
@@ -126,7 +132,10 @@ def test_what_is_written_into_a_home_goes_through_no_link(tmp_path: Path) -> Non
 
 
 def test_metrics_go_through_no_link(copy_of: Copy, opened: Stage, tmp_path: Path) -> None:
-    """The folder belongs to the collector's user, and the name of the temporary file could be guessed."""
+    """Write metrics through no link.
+
+    The folder belongs to the collector's user, and the name of the temporary file could be guessed.
+    """
     stage = copy_of(opened)
     folder = whose(tmp_path / "collector", NOBODY)
     victim = tmp_path / "victim"
@@ -143,7 +152,7 @@ def test_metrics_go_through_no_link(copy_of: Copy, opened: Stage, tmp_path: Path
 
 
 def test_with_a_home_no_slot_is_tried(copy_of: Copy, imported: Stage) -> None:
-    """Nobody who can bring slots in has a say where the key is at hand."""
+    """Try no slot if the home has the key, so that nobody can influence a command by slots."""
     stage = copy_of(imported)
     stage.command = prepared("import seed.points.machine_keys as m; m.open_slot = m.find_slots = None")
     stage.run("seed", "points", "--vault", stage.at)

@@ -1,4 +1,4 @@
-"""Names that hold line breaks: nothing that is backed up, and no path, writes a line of its own into what others read."""
+"""Names that hold line breaks: no backed-up name and no path adds a line of its own to text for people."""
 
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ FORGED = "x\n-rw------- root:root 1 2026-01-01 00:00:00 /etc/forged"
 
 
 def test_no_text_makes_more_than_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever stands in it: a name, an owner, an attribute, the words of an error."""
+    """Print any text in one line: a name, an owner, an attribute, or the words of an error."""
     console = Console(verbose=True)
     console.say(FORGED)
     console.notice(FORGED)

@@ -1,4 +1,7 @@
-"""A restore into a folder that somebody else changes meanwhile: before each call that the system gets, and at each place."""
+"""A restore into a folder that somebody else changes meanwhile.
+
+The change comes before each system call, and at each place.
+"""
 
 import os
 import shutil
@@ -32,7 +35,7 @@ ENTRIES = [
 
 
 def restore(target: Path, *, overwrite: bool) -> None:
-    """Take the steps of a restore, each of which may fail."""
+    """Take the steps of a restore; each step may fail."""
     tree = TreeWriter(str(target), Tally(), overwrite=overwrite)
     try:
         step(tree.begin)
@@ -64,7 +67,10 @@ def restore(target: Path, *, overwrite: bool) -> None:
 
 
 def whole_file(tree: TreeWriter, entry: CatalogEntry) -> NewFile:
-    """Write a file under the name that it has in the making. Raises OSError, OffseedError."""
+    """Write a file under its temporary name.
+
+    Raises OSError or OffseedError.
+    """
     new = tree.open_file(entry.path)
     tree.write_at(new, memoryview(b"planted"), 0)
     tree.set_size(new, entry.size)
@@ -81,7 +87,7 @@ def step(action: Callable[..., Any], *arguments: Any) -> Any:
 
 @contextmanager
 def before_call(number: int, attack: Callable[[], None]) -> Iterator[list[int]]:
-    """Do `attack` right before the call of that number; the count of all calls."""
+    """Do `attack` right before the call of that number, and yield the count of all calls."""
     count = [0]
     real = {name: getattr(os, name) for name in CALLS}
 
@@ -112,7 +118,7 @@ def before_call(number: int, attack: Callable[[], None]) -> Iterator[list[int]]:
 
 
 def to_a_link(path: Path, outside: Path) -> None:
-    """What stands there, if anything, becomes a link out of the target; what was there is kept beside."""
+    """Put a link out of the target at this place, and keep the old content beside it."""
     with suppress(OSError):
         os.rename(path, path.with_name(path.name + "-aside"))
     with suppress(OSError):
@@ -120,7 +126,7 @@ def to_a_link(path: Path, outside: Path) -> None:
 
 
 def seen(outside: Path) -> dict[str, tuple[object, ...]]:
-    """All that lies outside, with all that a restore could change of it."""
+    """Return all that lies outside, with all properties that a restore could change."""
     found: dict[str, tuple[object, ...]] = {}
     for path in [outside, *sorted(outside.rglob("*"))]:
         s = path.lstat()
@@ -132,7 +138,7 @@ def seen(outside: Path) -> dict[str, tuple[object, ...]]:
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("place", ["a", "a/b", "a/b/f", "a/b/s", "a/b/p", "a/b/l"])
 def test_nothing_outside_the_target_is_written(tmp_path: Path, place: str, overwrite: bool) -> None:
-    """Wherever a link out of it is put, and at whatever moment."""
+    """Write nothing outside the target, at any place and any moment of a planted link."""
     outside = tmp_path / "outside"
     for folder in (outside, outside / "b"):
         folder.mkdir(mode=0o700)

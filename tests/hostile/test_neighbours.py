@@ -1,4 +1,7 @@
-"""A machine of the vault that is after another one's backup, whose first disk is in the post. For Linux."""
+"""A machine of the vault that attacks another one's backup.
+
+The first disk of the other machine is in the post. For Linux.
+"""
 
 import json
 import shutil
@@ -38,7 +41,7 @@ assert sys.platform == "linux"
 
 @pytest.fixture
 def honest(copy_of: Copy, exported: Stage) -> Stage:
-    """Its set is announced, its disk on the way."""
+    """Return a machine with an announced set and its disk on the way."""
     stage = copy_of(exported)
     stage.run("importer", "machines", "list", "--vault", stage.at)
     return stage
@@ -46,7 +49,7 @@ def honest(copy_of: Copy, exported: Stage) -> Stage:
 
 @pytest.fixture
 def evil(honest: Stage, room: Path) -> Stage:
-    """Another member, with a disk of its own that it has not sent yet."""
+    """Return another member, with a disk of its own that it has not sent yet."""
     stage = Stage(room / "evil")
     stage.join(honest)
     honest.issue()
@@ -60,7 +63,7 @@ def evil(honest: Stage, room: Path) -> Stage:
 
 
 def check_unharmed(honest: Stage, small_tree: Path, room: Path) -> None:
-    """Until its disk has come the vault awaits it, and wants nothing of it; then all is there."""
+    """Check that the vault awaits the disk and wants nothing of it; then import it and check everything."""
     (point,) = [p for p in points(honest) if p["name"] == "web1"]
     assert (point["complete"], len(point["awaited_disks"])) == (False, 1)
     assert honest.run("importer", "status", "--vault", honest.at, "--json", code=None).json is not None
@@ -80,7 +83,7 @@ def points(stage: Stage) -> list[dict[str, Any]]:
 
 
 def content(stage: Stage) -> list[Path]:
-    """The archives of a disk that no announcement has brought to the vault."""
+    """Return the archives of a disk that no announcement has brought to the vault."""
     return [p for p in stage.objects("archives") if not (stage.vault / p.relative_to(stage.seeded)).exists()]
 
 
@@ -119,7 +122,10 @@ def test_nobody_registers_under_anothers_key(honest: Stage) -> None:
 
 @pytest.mark.parametrize("replaces", [False, True])
 def test_nobody_names_a_key_that_he_does_not_hold(honest: Stage, replaces: bool) -> None:
-    """All that it takes but the key is public: the name, the machine and the key id. A credential is for any server."""
+    """Refuse a request that names a key without holding it.
+
+    All other parts are public: the name, the machine and the key id. A credential is for any server.
+    """
     file = CredentialFile.read(honest.issue().read_bytes(), "credential")
     theirs = Home.open(honest.home).identity
     keys = NewKeys.generate("quite another 12 words of passphrase")
@@ -157,7 +163,10 @@ def test_an_archive_that_somebody_has_put_before_is_not_believed_by_its_size(
 def test_what_a_machine_says_of_anothers_archives_counts_for_itself_alone(
     honest: Stage, evil: Stage, small_tree: Path, room: Path
 ) -> None:
-    """It claims to hold all that is on the way, in archives of its own that say so and hold nothing."""
+    """Let a machine's claims about another's archives count for itself alone.
+
+    It claims to hold all that is on the way, in archives of its own that say so and hold nothing.
+    """
     forger = forging.Forger(evil)
     entries = []
     with LocalStore.open(evil.at) as vault:
@@ -192,7 +201,10 @@ def test_what_a_machine_says_of_anothers_archives_counts_for_itself_alone(
 def test_an_inventory_that_lists_anothers_archives_makes_nobody_send_them(
     honest: Stage, evil: Stage, small_tree: Path, room: Path
 ) -> None:
-    """Damaged copies of what is on the way, listed and needed by another machine: they are not wanted of their own."""
+    """Want no archive because of damaged copies that another machine lists and needs.
+
+    The real archives are on the way.
+    """
     forger = forging.Forger(evil)
     theirs = [h for h in forging.Forger(honest).holdings if h.name.hex() in {p.name for p in content(honest)}]
     for holding in theirs:
@@ -228,7 +240,10 @@ def test_a_copy_of_anothers_archive_is_not_taken_for_ones_own(
 def test_a_need_list_that_is_none_keeps_its_point_out(
     honest: Stage, evil: Stage, small_tree: Path, room: Path
 ) -> None:
-    """Else it would be a finding of every command, for every machine."""
+    """Keep out a point with a need list that is none.
+
+    Otherwise every command would report it, for every machine.
+    """
     forger = forging.Forger(evil)
     data = needs.ROOT_MAGIC + bytes([17]) + bytes(7)
     name = layout.need_name(digest(data))
@@ -242,7 +257,10 @@ def test_a_need_list_that_is_none_keeps_its_point_out(
 
 
 def test_what_is_wrong_with_one_machine_is_no_finding_of_the_others(honest: Stage, evil: Stage) -> None:
-    """Though it lies in the vault itself, where every machine may put what it likes."""
+    """Report one machine's flaw for no other machine, even if it lies in the vault itself.
+
+    Every machine may put any object there.
+    """
     identity = Home.open(evil.home).identity
     manifest = replace(forging.Forger(evil).manifest, needs=HexDigest("ab" * 32), sequence=9)
     signed = envelope.sign(manifest, identity.signing_key)
@@ -280,7 +298,7 @@ def test_an_untrue_offer_is_told_of_once(honest: Stage, evil: Stage) -> None:
 
 
 def test_a_machine_brings_nothing_under_anothers_name(honest: Stage, evil: Stage) -> None:
-    """It lists the other's slots on its disk: they are not signed by it."""
+    """Refuse the slots of another machine that a machine lists on its disk, without signing them."""
     theirs = honest.objects("slots")[0]
     forger = forging.Forger(evil)
     name = str(theirs.relative_to(honest.seeded))
@@ -297,7 +315,10 @@ def test_an_imitation_of_damage_among_a_machines_sets_keeps_no_disk(honest: Stag
 
 
 def test_copies_of_a_set_document_under_other_numbers_count_once(honest: Stage) -> None:
-    """It is genuine, and its name says a number of which the document says nothing."""
+    """Count a genuine set document once, though it also lies under other numbers.
+
+    The document itself does not state the number in its name.
+    """
     machine = Home.open(honest.home).identity.machine
     prefix = layout.set_prefix(machine)
     with LocalStore.open(honest.at) as vault:
@@ -311,7 +332,7 @@ def test_copies_of_a_set_document_under_other_numbers_count_once(honest: Stage) 
 
 
 def test_many_strange_machines_are_listed_at_once(honest: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Someone puts memberships and registers below many ids; none of these costs a listing or a line of its own."""
+    """Spend no listing and no line on each id of junk memberships and registers."""
 
     def looked() -> tuple[int, Tally]:
         opened, told, asked = open_vault(honest.importer_home, Address(honest.at), Tally()), Tally(), 0

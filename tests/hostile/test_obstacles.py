@@ -1,6 +1,7 @@
-"""Whatever anybody puts into a free place of a folder vault stops no command, and `importer validate --set-aside` moves it away.
+"""Obstacles in free places of a folder vault: they stop no command.
 
-The attacker may create, and neither replace nor delete: each obstacle stands where nothing was.
+`importer validate --set-aside` moves them away. The attacker may create things, and may neither replace nor
+delete any. So each obstacle stands at a place that was free.
 """
 
 import os
@@ -38,7 +39,7 @@ KINDS: dict[str, Callable[[Path], object]] = {
 
 
 def sample(below: str) -> str:
-    """What could stand below a prefix: a name that nobody has."""
+    """Return a name that could stand below a prefix, and that no object has."""
     digest = secrets.token_hex(32)
     for part, made in {
         "<dd>/<digest>": f"{digest[:2]}/{digest}",
@@ -52,7 +53,7 @@ def sample(below: str) -> str:
 
 
 def obstruct(vault: Path) -> list[str]:
-    """Put every kind of thing into every kind of free place, and tell where."""
+    """Put every kind of thing into every kind of free place, and return the names."""
     made: list[str] = []
 
     def put(name: str, kind: str) -> None:
@@ -89,7 +90,7 @@ def objects(vault: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def obstructed(copy_of: Copy, imported: Stage) -> tuple[Stage, dict[str, bytes], list[str]]:
-    """A vault with a point from a disk and obstacles everywhere, its objects, and the obstacles."""
+    """Return a vault with a point from a disk and obstacles everywhere, its objects, and the obstacles."""
     stage = copy_of(imported)
     before = objects(stage.vault)
     return stage, before, obstruct(stage.vault)
@@ -139,7 +140,7 @@ def test_validate_names_all_and_moves_it_away(obstructed: tuple[Stage, dict[str,
     assert sum(named["foreign"]["kinds"].values()) == len(made)
     cleared = stage.run(*words, "--set-aside", code=None).json
     empty = sum(1 for name in made if is_name(name) and _is_empty(stage.vault / name))
-    before_it = len(made) - 1  # what stood in the way of `validations/` gave way to the first run
+    before_it = len(made) - 1  # the first run moved the obstacle at `validations/`
     assert cleared["foreign"]["count"] == before_it
     assert cleared["set_aside"] == cleared["foreign"]["count"] - empty
     assert [f["code"] for f in cleared["findings"]] == ["obstructed"] * len(cleared["findings"])
@@ -187,9 +188,12 @@ def test_a_backup_names_the_obstacle_and_goes_on_when_it_is_gone(
 
 
 def test_what_imitates_damage_is_told_of_until_it_is_set_aside(copy_of: Copy, exported: Stage) -> None:
-    """Junk under a name of each kind, which no register lists: without that it would be told of by every command, for ever."""
+    """Report junk under a name of each kind until the operator sets it aside.
+
+    No register lists it. Without `--set-aside` every command would report it for ever.
+    """
     stage = copy_of(exported)
-    stage.run("importer", "points", "--vault", stage.at)  # it accepts the machine
+    stage.run("importer", "points", "--vault", stage.at)  # this accepts the machine
     stage.import_()
     stage.run("importer", "prune", "--vault", stage.at)
     (machine,) = [path.name for path in (stage.vault / "machines").iterdir()]

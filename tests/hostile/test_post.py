@@ -1,6 +1,7 @@
-"""Disks in the post: nobody who can only add to a vault makes them come, or makes their archives be there.
+"""Disks in the post: an attacker that can only add to a vault makes neither them nor their archives arrive.
 
-Only a receipt of the authority says that a disk came (SEEN-4), and a point earns its term by content (SEEN-5).
+Only a receipt of the authority says that a disk came (SEEN-4), and a point earns its term by content
+(SEEN-5).
 """
 
 import os
@@ -22,7 +23,10 @@ assert sys.platform == "linux"
 
 @pytest.fixture
 def posted(copy_of: Copy, opened: Stage, source: Path, room: Path) -> Stage:
-    """A point in the vault, and a later one on a disk that travels; the vault knows its set."""
+    """Return a stage with a point in the vault, and a later one on a disk that travels.
+
+    The vault knows the set of the disk.
+    """
     stage = copy_of(opened)
     keep_firsts(stage, days=1)
     backup(stage, source)
@@ -40,7 +44,7 @@ def test_an_unsigned_object_below_disks_is_no_disk_that_came(posted: Stage, sour
     folder.mkdir(parents=True)
     for junk in (b"", b"x"):
         (stage.vault / numbered(f"disks/{machine}/{folder.name}", 9, HexDigest("ab" * 32))).write_bytes(junk)
-    (folder / genuine.name).write_bytes(genuine.read_bytes())  # a replay: somebody held the disk in his hands
+    (folder / genuine.name).write_bytes(genuine.read_bytes())  # a replay: somebody has read the disk
     stage.run("importer", "prune", "--vault", stage.at, code=None)
     awaits_its_disk(stage)
     result: dict[str, Any] = backup(stage, code=None)
@@ -66,7 +70,10 @@ def test_junk_under_the_names_of_archives_in_the_post_is_not_there(
 def test_a_disk_that_is_given_up_is_missed_whatever_lies_under_its_names(
     posted: Stage, source: Path, room: Path
 ) -> None:
-    """The junk has the right head, so only its content tells."""
+    """Send the content of a given-up disk again, though junk lies under its names.
+
+    The junk has the right head, so only its content tells.
+    """
     stage = posted
     squat(stage, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
     (standing,) = status(stage)
@@ -78,7 +85,10 @@ def test_a_disk_that_is_given_up_is_missed_whatever_lies_under_its_names(
 
 
 def test_what_is_not_what_its_name_says_earns_no_term(copy_of: Copy, opened: Stage, source: Path) -> None:
-    """A cable broke: the second point is there by its names, and the first one, whole, stays."""
+    """Give no term to a point with an archive that does not fit its name.
+
+    A cable broke: the second point is there by its names. The first one, which is whole, stays.
+    """
     stage = copy_of(opened)
     keep_firsts(stage, days=1)
     first = str(backup(stage, source)["point"])
@@ -104,9 +114,12 @@ def test_what_is_not_what_its_name_says_earns_no_term(copy_of: Copy, opened: Sta
 
 @pytest.mark.parametrize("flip", [True, False], ids=["flipped", "gone"])
 def test_a_disk_of_which_the_receipt_is_lost_has_come(copy_of: Copy, exported: Stage, flip: bool) -> None:
-    """A register lists its inventory: its point waits for nothing, and prune for no import."""
+    """Count a disk as arrived though its receipt is lost: a register lists its inventory.
+
+    Its point waits for nothing, and prune waits for no import.
+    """
     stage = copy_of(exported)
-    stage.run("importer", "points", "--vault", stage.at)  # it accepts the machine
+    stage.run("importer", "points", "--vault", stage.at)  # this accepts the machine
     stage.import_()
     before = points(stage)
     (receipt,) = stage.vault.glob("jobs/*/0000000002-*")
@@ -153,7 +166,7 @@ def awaits_its_disk(stage: Stage) -> None:
 
 
 def comes(stage: Stage, source: Path, room: Path) -> None:
-    """The disk comes after all, and everything is there."""
+    """Import the disk after all, and check that everything is there."""
     stage.run("importer", "import", stage.disk, "--vault", stage.at, code=None)
     assert all(point["complete"] for point in points(stage))
     (standing,) = status(stage)

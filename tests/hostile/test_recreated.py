@@ -1,4 +1,4 @@
-"""A vault that was made again, empty: whoever has read the old one puts its documents back, and nothing of them counts."""
+"""A vault that was made again, empty: documents of the old one do not count if a reader puts them back."""
 
 import random
 import shutil
@@ -26,7 +26,7 @@ def put_back(vault: Path, objects: dict[str, bytes]) -> None:
 
 
 def recreate(stage: Stage) -> None:
-    """In another second than all that was signed before: documents tell their time in seconds."""
+    """Make the vault again, in a later second than all signatures: documents tell their time in seconds."""
     shutil.rmtree(stage.vault)
     began = int(time.time())
     while int(time.time()) == began:

@@ -1,4 +1,7 @@
-"""What was genuine once, and is shown again: inventories of a disk that was erased since, and credentials under a clock set back."""
+"""Genuine documents that somebody shows again.
+
+They are inventories of a disk that was erased since, and credentials under a clock that was set back.
+"""
 
 import os
 import shutil
@@ -15,7 +18,10 @@ assert sys.platform == "linux"
 
 
 def reused(stage: Stage, room: Path) -> tuple[Path, Path]:
-    """The disk after it was imported, erased and written anew; and what lay on it before, read back, which is a later generation."""
+    """Return a folder with the old content of a reused disk, and the source of its new content.
+
+    The disk was imported, erased and written anew. The old content is read back, which is a later generation.
+    """
     stage.run("seed", "verify", stage.disk)
     old = room / "old" / stage.seeded.name
     shutil.copytree(stage.seeded, old)
@@ -35,7 +41,10 @@ def code_of(told: "dict[str, list[dict[str, str]]]") -> set[str]:
 def test_an_inventory_from_before_a_disk_was_erased_closes_nothing(
     copy_of: Copy, exported: Stage, room: Path
 ) -> None:
-    """It is signed by the same machine, and of a higher generation than the disk has by now."""
+    """Close nothing by an inventory from before the disk was erased.
+
+    The same machine signed it, and its generation is higher than that of the disk.
+    """
     stage = copy_of(exported)
     old, source = reused(stage, room)
     for path in (old / "inventories").iterdir():
@@ -53,7 +62,7 @@ def test_an_inventory_from_before_a_disk_was_erased_closes_nothing(
 def test_with_an_archive_taken_away_as_well_the_disk_is_kept(
     copy_of: Copy, exported: Stage, room: Path
 ) -> None:
-    """The inventory from before does not list what was written since."""
+    """Keep the disk if an archive is gone as well: the old inventory does not list the new archives."""
     stage = copy_of(exported)
     old, _ = reused(stage, room)
     for path in (old / "inventories").iterdir():
@@ -78,7 +87,10 @@ def test_the_label_and_inventory_from_before_make_the_new_disk_foreign(
 def test_the_folder_from_before_says_nothing_of_the_new_one(
     copy_of: Copy, exported: Stage, room: Path
 ) -> None:
-    """It lies beside, without its archives: the vault has them, and the new disk is judged by itself."""
+    """Judge the new disk by itself, though the old folder lies beside it without its archives.
+
+    The vault has the old archives.
+    """
     stage = copy_of(exported)
     old, _ = reused(stage, room)
     new = stage.seeded
@@ -91,7 +103,10 @@ def test_the_folder_from_before_says_nothing_of_the_new_one(
 @pytest.mark.needs("faketime")
 @pytest.mark.parametrize("files", [True, False], ids=["and the file's time too", "alone"])
 def test_a_clock_set_back_makes_no_expired_credential_good(copy_of: Copy, bare: Stage, files: bool) -> None:
-    """The machine's clock says it is still valid, and so does its request; the importer goes by its own."""
+    """Let an expired credential wait by the importer's own clock.
+
+    The machine's clock says that it is still valid, and so does its request.
+    """
     stage = copy_of(bare)
     stage.register()
     if files:

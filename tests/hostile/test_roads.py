@@ -1,7 +1,9 @@
-"""The roads by which two attackers destroyed backups: each is closed, in a folder and on Azurite with the very rights of a machine.
+"""The roads by which two attackers destroyed backups: each is closed, in a folder and on Azurite.
 
-An attacker may create objects and nothing else. Some have the keys of the registered machine as well. After each attack both sides tell
-the same of all points, two sweeps take nothing of them, the disk in the post comes, and the passphrase alone restores everything.
+On Azurite the attacker has the very rights of a machine. It may create objects and nothing else. Some
+attackers have the keys of the registered machine as well. After each attack both sides tell the same of all
+points. Two sweeps take nothing of them, the disk in the post comes, and the passphrase alone restores
+everything.
 """
 
 import sys
@@ -67,7 +69,7 @@ class Scene:
         return [name for name, _ in self.store.list(prefix)]
 
     def put(self, name: str, data: bytes) -> None:
-        """All that the attacker can do."""
+        """Put an object, which is all that the attacker can do."""
         try:
             self.store.put_new(name, data)
         except NameHeldByOtherError:
@@ -120,7 +122,7 @@ def a_signed_offer_for_what_is_whole(scene: Scene) -> None:
 
 
 def a_description_of_another_vault(scene: Scene) -> None:
-    """Of the same operator, and genuine."""
+    """Put the genuine description of another vault of the same operator."""
     stage = scene.stage
     stage.run("importer", "vault", "create", "Other", "--at", stage.folder / "other", "--region", "here")
     for path in (stage.folder / "other").glob("**/descriptor/*"):
@@ -128,7 +130,7 @@ def a_description_of_another_vault(scene: Scene) -> None:
 
 
 def a_description_with_a_number_beyond_all(scene: Scene) -> None:
-    """Self-signed; and by the same key everybody is revoked."""
+    """Put a self-signed description, and revoke everybody by the same key."""
     key = raw_public(STRANGER).hex()
     genuine = scene.newest("descriptor", Descriptor)
     scene.sign("descriptor", BEYOND, replace(genuine, number=BEYOND, authority=key))
@@ -139,7 +141,10 @@ def a_description_with_a_number_beyond_all(scene: Scene) -> None:
 
 
 def papers_of_nobody(scene: Scene) -> None:
-    """Junk, and well-formed documents under numbers beyond all, wherever an authority's or a machine's would lie."""
+    """Put junk, and well-formed documents under numbers beyond all.
+
+    They lie at all names of an authority and a machine.
+    """
     vault, machine = scene.identity.vault, scene.identity.machine
     disk = world.trial_disk_of(machine)
     scene.sign(
@@ -192,7 +197,7 @@ PARTS = {
 
 
 def what_was_genuine_once(scene: Scene) -> None:
-    """Lists, sweeps and words that the authority has deleted since."""
+    """Put back lists, sweeps and other documents that the authority has deleted since."""
     stage = scene.stage
     kept = {name: scene.store.get(name) for name in scene.names() if not name.startswith("archives/")}
     for number in (1, 2):
@@ -281,7 +286,7 @@ def test_the_road_is_closed(road: str, scene: Scene, room: Path) -> None:
     if road not in (
         "1",
         "9, replayed",
-    ):  # a machine says of itself what it likes; and the other has made further points
+    ):  # in road 1 a machine may say anything of itself; the other road makes further points
         for program, found in before.items():
             assert points(stage, program) == found, program
         assert timed(stage) < 1.2 * took + 1 + (0 if is_folder else 2)
@@ -319,7 +324,7 @@ def points(stage: Stage, program: str) -> list[tuple[str, bool]]:
 
 
 def timed(stage: Stage) -> float:
-    """The least of three."""
+    """Return the least time of three runs."""
     took = []
     for _ in range(3):
         began = time.monotonic()

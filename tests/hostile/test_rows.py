@@ -1,4 +1,4 @@
-"""Rows that are sealed with the right key and say what no file has: a machine that was taken over may seal any."""
+"""Rows that are sealed with the right key and that no file has: a captured machine may seal any row."""
 
 import os
 import sys
@@ -38,7 +38,7 @@ LIES = {
 def test_a_row_that_no_file_has_is_refused_by_name(
     copy_of: Copy, opened: Stage, room: Path, lie: str, of: str
 ) -> None:
-    """No fault, and no file that is left out in silence."""
+    """Refuse the row by name, without an internal fault, and leave out no file in silence."""
     stage = copy_of(opened)
     source = room / "source"
     source.mkdir()

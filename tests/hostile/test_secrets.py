@@ -1,4 +1,4 @@
-"""No secret in argv, logs, errors, reports, core files; what holds keys is for its owner alone."""
+"""Secrets: none is in arguments, logs, errors, reports or core files, and files with keys are private."""
 
 import resource
 import sys
@@ -47,7 +47,7 @@ def secrets_of(stage: Stage) -> list[bytes]:
 def test_a_fault_tells_no_secret(
     copy_of: Copy, imported: Stage, module: str, function: str, words: tuple[str, ...]
 ) -> None:
-    """Not on the screen, not in the log that is kept of it."""
+    """Print no secret on the screen, and write none into the log of the fault."""
     import subprocess
 
     stage = copy_of(imported)
@@ -67,7 +67,7 @@ def test_a_fault_tells_no_secret(
 
 
 def test_a_passphrase_is_taken_from_no_argument(opened: Stage) -> None:
-    """Anybody may read the arguments of a process: there is no option that takes one."""
+    """Offer no option that takes a passphrase: anybody may read the arguments of a process."""
     for words in (("register",), ("restore",), ("key", "change"), ("key", "add"), ("points",), ("verify",)):
         shown = opened.run("seed", *words, "--help").stdout
         assert "--passphrase " not in shown
@@ -86,7 +86,7 @@ atexit.register(lambda: open("limits", "w").write(str(resource.getrlimit(resourc
     resource.getrlimit(resource.RLIMIT_CORE)[1] == 0, reason="NOT TESTED: no core files allowed here"
 )
 def test_no_core_file_is_left_by_what_holds_keys(copy_of: Copy, opened: Stage, small_tree: Path) -> None:
-    """Whoever starts the command may have allowed them."""
+    """Leave no core file, even if the caller of the command has allowed core files."""
     stage = copy_of(opened)
     stage.command = prepared(CORES)
     backup(stage, small_tree)
@@ -109,7 +109,7 @@ def test_the_home_is_for_its_owner_alone_whatever_the_umask(tmp_path: Path) -> N
 
 
 def test_not_every_user_may_write_what_a_command_makes_whatever_the_umask(tmp_path: Path) -> None:
-    """The vault, or a timer that root's systemd reads."""
+    """Keep other users from writing into the vault, or into a timer that root's systemd reads."""
     stage = Stage(tmp_path / "stage")
     stage.command = prepared("import os; os.umask(0)")
     stage.create_vault()
@@ -124,7 +124,10 @@ def test_not_every_user_may_write_what_a_command_makes_whatever_the_umask(tmp_pa
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
 def test_a_secret_that_others_can_read_is_told_of(copy_of: Copy, bare: Stage, mode: int) -> None:
-    """It is taken all the same: who restores from a stick of FAT cannot close its files."""
+    """Warn of a secret that others can read, and take it all the same.
+
+    The files on a FAT stick, from which a user may restore, cannot be closed to others.
+    """
     stage = copy_of(bare)
     stage.write_secret()
     stage.secret.chmod(0o600)

@@ -1,4 +1,4 @@
-"""Attacks on who would tell: nobody who may create objects keeps the datacenter from hearing that a machine is silent."""
+"""Attacks on the alarm: an attacker that may create objects cannot hide that a machine is silent."""
 
 import os
 import shutil

@@ -1,6 +1,7 @@
-"""A disk whose files are exchanged while it is imported: between any two reads, each time for something else.
+"""A disk with files that somebody exchanges between any two reads of an import, each time in another way.
 
-The importer has checked a name once. What it puts into the vault later must still be the very bytes that it checked.
+The importer has checked a name once. The bytes that it puts into the vault later must still be the very bytes
+that it checked.
 """
 
 import sys
@@ -27,7 +28,7 @@ Exchange = Callable[[str, bytes], bytes]
 
 
 class Disk:
-    """The reads of a disk's files, of which the one of a `number` gets what `exchange` makes of the bytes."""
+    """The reads of a disk's files; the read of a `number` gets the bytes that `exchange` makes."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.count = 0
@@ -58,7 +59,7 @@ class Disk:
 
 
 def exchanges(folder: Path) -> dict[str, Exchange]:
-    """What a file is exchanged for: damage, and another genuine object of its kind."""
+    """Return the exchanges of a file: damage, and another genuine object of its kind."""
     kinds: dict[str, list[bytes]] = defaultdict(list)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         kinds[path.relative_to(folder).parts[0]].append(path.read_bytes())
@@ -89,7 +90,10 @@ def test_what_was_checked_is_what_is_put(
         return store
 
     def standing(store: MemoryStore) -> list[bool]:
-        """Whether each point has all that it needs: in its archives, or saved record by record into others."""
+        """Return for each point whether it has all that it needs.
+
+        The records are in its archives, or saved one by one into others.
+        """
         return [point.standing.complete for point in points(test_in_memory.over(vault, store), Tally())]
 
     expected = test_in_memory.content(run().objects)
@@ -104,7 +108,7 @@ def test_what_was_checked_is_what_is_put(
             if name.startswith(("archives/", "indexes/", "needs/")) and name not in expected:
                 assert layout.is_name_of(name, HexDigest(hex_digest(data))), f"{name}, at read {number}"
             else:
-                # A set document whose manifest cannot be read lies under the number 0.
+                # A set document without a readable manifest lies under the number 0.
                 assert data in expected.values(), f"{name}, at read {number}"
         disk.number = 0
         if any(receipt.whole for receipt in receipts(test_in_memory.over(vault, store), Tally())):

@@ -1,4 +1,4 @@
-"""THREATS.md claims nothing that no test holds."""
+"""The claims of THREATS.md, each with a test that holds it."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ CLAIMS = {number: (claim, tests) for number, claim, tests in ROW.findall(TEXT)}
 
 
 def named(tests: str) -> list[tuple[str, str]]:
-    """The tests of a claim: file and function."""
+    """Return the tests of a claim, each by file and function."""
     return [
         (file, function) for file, _, function in (t.partition("::") for t in re.findall(r"`([^`]+)`", tests))
     ]

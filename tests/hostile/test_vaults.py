@@ -1,5 +1,8 @@
-"""A vault is run by people who must not read it, and may want to deceive: they can withhold, never forge. And a machine that was
-taken over has its own key: what it seals leads a restore nowhere outside its target."""
+"""Vaults of operators that may deceive, and machines in the hands of an attacker.
+
+The operators of a vault must not read it. They can withhold objects, and can never forge them. A captured
+machine has its own key: the rows that it seals lead a restore nowhere outside its target.
+"""
 
 import shutil
 import sys
@@ -35,7 +38,7 @@ MIB = 1 << 20
 
 
 def held(stage: Stage, prefix: str) -> list[Path]:
-    """The vault's files below a prefix, the largest first."""
+    """Return the vault's files below a prefix, the largest first."""
     found = [p for p in (stage.vault / prefix).rglob("*") if p.is_file()]
     return sorted(found, key=lambda p: (-p.stat().st_size, p))
 
@@ -89,7 +92,7 @@ WITHHELD: dict[str, Callable[[Stage], None]] = {
 def test_whatever_a_vault_gives_no_wrong_byte_is_restored(
     name: str, lived: Stage, source: Path, room: Path
 ) -> None:
-    """Each file comes back as it was, or is named as missing."""
+    """Restore each file as it was, or name it as missing."""
     stage = lived
     WITHHELD[name](stage)
     home = room / "no home"
@@ -109,7 +112,10 @@ def test_whatever_a_vault_gives_no_wrong_byte_is_restored(
 
 
 def test_a_point_that_the_operator_signs_himself_does_not_count(lived: Stage) -> None:
-    """He has the authority's key, and a manifest; he has not the machine's."""
+    """Count no point that the operator signs.
+
+    The operator has the authority's key and a manifest, but not the machine's key.
+    """
     stage = lived
     (authority,) = authorities(stage.importer_home)
     for key in (authority.document_key, Ed25519PrivateKey.generate()):
@@ -123,7 +129,10 @@ def test_a_point_that_the_operator_signs_himself_does_not_count(lived: Stage) ->
 
 
 def test_an_old_sealed_root_under_a_new_signature_is_refused(lived: Stage) -> None:
-    """By the machine's own key, which whoever took over its home may have copied before its key was changed."""
+    """Refuse an old sealed root under a new signature by the machine's own key.
+
+    An attacker in its home may have copied that key before the machine's key was changed.
+    """
     stage = lived
     identity = Home.open(stage.home).identity
     old, new = (
@@ -164,7 +173,10 @@ def test_an_older_vault_is_noticed_by_whatever_reads_it_with_the_home(lived: Sta
 
 
 def withheld(stage: Stage) -> int:
-    """An operator deletes what lay in the content's archives, and signs that the catalog's holds it. Returns how many records."""
+    """Delete the content's archives, and sign that the catalog's archive holds their records.
+
+    Returns the number of records.
+    """
     with LocalStore.open(stage.at) as store:
         there = {section.archive for _, found in index_objects(store) for section in found}
     (catalog,) = (archive for archive in there if archive.archive_class == METADATA_CLASS)
@@ -225,7 +237,7 @@ def test_a_backup_does_not_build_upon_what_falsely_stands_in(
 
 
 def test_a_false_revocation_withholds_nothing_from_the_machine(lived: Stage) -> None:
-    """Whoever may write into the vault and has not its authority's key."""
+    """Ignore a revocation by an attacker that may write into the vault and lacks its authority's key."""
     stage = lived
     stage.run("importer", "machines", "list", "--vault", stage.at)
     path = held(stage, "machines")[0]
@@ -242,7 +254,10 @@ def test_a_false_revocation_withholds_nothing_from_the_machine(lived: Stage) -> 
 
 
 def test_a_store_that_gives_endless_objects_is_read_no_further_than_is_believed(lived: Stage) -> None:
-    """Documents of eight gigabytes, which take the vault no room."""
+    """Read documents no further than their limit, even if they have eight gigabytes.
+
+    Such documents take the vault no room.
+    """
     stage = lived
     for path in [*held(stage, "manifests")[:1], *held(stage, "slots")]:
         with open(path, "r+b") as file:
@@ -253,7 +268,7 @@ def test_a_store_that_gives_endless_objects_is_read_no_further_than_is_believed(
     stage.run("seed", "points", *words, code=1, SEED_HOME=stage.folder / "none")
 
 
-# What a machine seals that was taken over
+# Rows that a captured machine seals
 
 
 EVIL = """
@@ -268,7 +283,7 @@ seed.pipeline.catalog_writer.encode_entries = forged
 
 
 def sealed(stage: Stage, source: Path, change: str) -> None:
-    """A point of a machine whose catalog says what `change` makes of its rows."""
+    """Make a point with a catalog that has its rows altered by `change`."""
     stage.command, plain = prepared(EVIL.format(change=change)), stage.command
     stage.run("seed", "backup", source, code=None)
     stage.command = plain
@@ -277,7 +292,7 @@ def sealed(stage: Stage, source: Path, change: str) -> None:
 def test_a_catalog_that_leads_through_a_link_writes_nothing_behind_it(
     copy_of: Copy, opened: Stage, room: Path
 ) -> None:
-    """A folder in the catalog is turned into a link out of the target; what lies in it must not follow."""
+    """Write nothing through a folder that the catalog turns into a link out of the target."""
     stage = copy_of(opened)
     source, outside = room / "source", room / "outside"
     (source / "trap").mkdir(parents=True)
@@ -349,7 +364,7 @@ s.encode_page = lambda rows: page([r for row in rows for r in [replace(row, firs
 
 
 def test_what_a_restore_finds_in_its_way_is_not_followed(lived: Stage, source: Path, room: Path) -> None:
-    """Somebody who may write to the target puts a link where a folder is to be."""
+    """Follow no link that somebody puts into the target, at the place of a folder."""
     stage = lived
     outside, target = room / "outside", room / "back"
     outside.mkdir()
@@ -364,7 +379,11 @@ def test_what_a_restore_finds_in_its_way_is_not_followed(lived: Stage, source: P
 
 
 def test_slots_with_other_chunking_do_not_open(lived: Stage) -> None:
-    """An operator who could choose how content is cut could read it from the lengths: the parameters lie inside the seal."""
+    """Open no slots with other chunking.
+
+    An operator that could choose the cuts of the content could read it from the lengths. So the parameters
+    lie inside the seal.
+    """
     stage = lived
     (path,) = held(stage, "slots")
     data = bytearray(path.read_bytes())

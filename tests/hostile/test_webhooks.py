@@ -1,4 +1,4 @@
-"""Attacks by whoever answers a webhook, or stands in between: redirects, false certificates, other schemes, no end."""
+"""Attacks by a webhook's server, or by one between: redirects, false certificates, other schemes, no end."""
 
 import datetime
 import http.server
@@ -25,7 +25,7 @@ EVENT = Event("failure", "web1", "backup failed", {})
 
 
 class Answering(http.server.ThreadingHTTPServer):
-    """Counts requests, and answers each one as it is told."""
+    """A server that counts requests, and answers each one as the test says."""
 
     def __init__(self, status: int = 200, location: str = "", drip: threading.Event | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -60,7 +60,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST  # noqa: N815  the name that the library calls
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -81,7 +81,10 @@ def told(url: str) -> list[str]:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(status: int) -> None:
-    """To another server, or one that only this machine reaches; and what should be told would not arrive."""
+    """Follow no redirect to another server, or to one that only this machine reaches.
+
+    The notice would not arrive.
+    """
     with serving(Answering()) as inner, serving(Answering(status, inner.url)) as hook:
         assert told(hook.url) == [f"the webhook of `notify` was answered by {status}"]
         assert [method for method, _ in hook.asked] == ["POST"]
@@ -90,7 +93,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x"])
 def test_another_scheme_is_not_asked(address: str) -> None:
-    """Though it stands in the file of the home: `notify set` takes none."""
+    """Ask no other scheme, even if the file of the home has one; `notify set` takes none."""
     assert told(address) == ["the webhook of `notify` has an address that is not of http or https"]
 
 
@@ -105,7 +108,7 @@ def test_a_certificate_of_nobody_known_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_answer_without_end_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A byte now and then keeps each read within its time."""
+    """Stop an answer without end, though a byte now and then keeps each read within its time."""
     monkeypatch.setattr(notifications, "PATIENCE", 1.0)
     with serving(Answering(drip=(over := threading.Event()))) as hook:
         began = time.monotonic()

@@ -1,1 +1,4 @@
-"""A hostile neighbour in a vault, generated from the table of names: everything that it can put there, and all commands beside it."""
+"""A hostile neighbour in a vault: everything that it can put there, beside all commands.
+
+The table of names generates its objects.
+"""

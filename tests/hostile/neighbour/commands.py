@@ -1,7 +1,8 @@
-"""All commands of both programs that touch a vault, in one order in which each of them works in the scene.
+"""All commands of both programs that touch a vault, in an order that lets each of them work in the scene.
 
-A new command is missing here or in `UNTOUCHED`, and a test names it. What a command said is compared by its facts: without
-times, sizes of its own documents, and ids that are new in each run, and without what concerns the captured machine.
+If a new command is missing here and in `UNTOUCHED`, a test names it. Commands are compared by the facts that
+they print. Times, sizes of their own documents, and ids that are new in each run are left out. Facts about
+the captured machine are left out as well.
 """
 
 import json
@@ -49,7 +50,10 @@ _EPOCH = 1_500_000_000
 
 @dataclass(frozen=True)
 class Step:
-    """A command of the machine `who`, by its title and its words; `no_home` where it has nothing but the passphrase."""
+    """A command of one machine, with its title and its words.
+
+    With `no_home` the machine has nothing but the passphrase.
+    """
 
     who: str
     title: str
@@ -59,7 +63,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Said:
-    """What a step left: its exit code, its facts, its findings by code and subject, and all that it printed."""
+    """The result of a step: its exit code, facts, findings by code and subject, and all printed text."""
 
     step: Step
     code: int
@@ -70,7 +74,10 @@ class Said:
 
 @dataclass
 class Outcome:
-    """What all steps said, the objects of the vault at the end, and how what came back differs from what each machine has."""
+    """The results of all steps, and the objects of the vault at the end.
+
+    `restored` holds the differences between each machine's source and its last restore.
+    """
 
     said: list[Said] = field(default_factory=list)
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -249,18 +256,21 @@ def _take(scene: Scene, step: Step, planted: Collection[str]) -> Said:
 def _facts(scene: Scene, step: Step, result: Result, planted: Collection[str]) -> Any:
     lines = (
         result.stdout.splitlines() if step.title != "importer report" else []
-    )  # it counts points of all machines
+    )  # the report counts points of all machines
     facts = _same(scene, [json.loads(line) for line in lines] if "--json" in step.words else lines, planted)
     if step.title in (
         "seed backup",
         "seed resend",
-    ):  # what these send hangs on the times of the folders above the source
+    ):  # their archives depend on the times of the folders above the source
         facts = [{**fact, "archives": 0} for fact in facts]
     return facts
 
 
 def _same(scene: Scene, value: Any, planted: Collection[str] = ()) -> Any:
-    """Return what is equal in each run: no times, no new ids, nothing of the captured machine, no names that were planted."""
+    """Return the value without the parts that differ in each run.
+
+    Times become equal, and so do new ids. Parts about the captured machine and planted names are left out.
+    """
     if isinstance(value, dict):
         return {key: _same(scene, each, planted) for key, each in value.items() if key not in _VOLATILE}
     if isinstance(value, list):
@@ -281,7 +291,7 @@ def _is_captured(scene: Scene, value: Any, planted: Collection[str]) -> bool:
 
 
 def _restored(scene: Scene, who: str) -> list[str]:
-    """Return how what the last restore brought differs from the machine's source."""
+    """Return the differences between the last restore and the machine's source."""
     stage = scene.stages[who]
     place = below(stage.folder / "again", source(stage))
     return trees.differences(source(stage), place) if place.exists() else ["nothing was restored"]

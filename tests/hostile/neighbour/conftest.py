@@ -1,4 +1,4 @@
-"""The scene, built once by each worker, and what every command says in it undisturbed."""
+"""The scene, built once by each worker, and the undisturbed results of all commands in it."""
 
 import shutil
 import sys
@@ -16,7 +16,7 @@ if sys.platform == "linux":
 
     @pytest.fixture(scope="session")
     def scene() -> Iterator[Scene]:
-        """The scene, in a folder that any user may enter."""
+        """Yield the scene, in a folder that any user may enter."""
         path = Path(tempfile.mkdtemp(prefix="offseed-neighbour-"))
         path.chmod(0o711)
         yield build(path / "scene")
@@ -32,7 +32,10 @@ if sys.platform == "linux":
 
     @pytest.fixture
     def usual(scene: Scene, _each_day: dict[date, Outcome]) -> Outcome:
-        """What all commands say of this day: a point that is the first of a day has another term."""
+        """Return the undisturbed results of all commands on this day.
+
+        Each day has results of its own, because the first point of a day has another term.
+        """
         if (today := datetime.now(UTC).astimezone().date()) not in _each_day:
             scene.set_back()
             _each_day[today] = play(scene)

@@ -1,8 +1,9 @@
-"""The law: beside a neighbour everything is for the healthy as without it.
+"""The law: beside a neighbour, everything is for the healthy machines as without it.
 
-Each command ends with the exit code that it has without the neighbour. 0 may become 3 where a finding tells of what was planted:
-to the importer, and to a machine only of what stands under that machine's own names, or in the way. The facts about the healthy are
-the same. Nothing of the healthy is deleted, and the garbage of each healthy machine still goes.
+Each command ends with the exit code that it has without the neighbour. 0 may become 3 if a finding tells of a
+planted object. The importer may tell of every planted object. A machine may tell only of objects under its
+own names, or in the way. The facts about the healthy machines are the same. Nothing of the healthy machines
+is deleted, and the garbage of each of them still goes.
 """
 
 import re
@@ -19,7 +20,7 @@ assert sys.platform == "linux"
 
 
 def broken(scene: Scene, usual: Outcome, now: Outcome, plants: Sequence[Plant]) -> list[str]:
-    """Return in which ways the law is broken, each with the command."""
+    """Return the breaches of the law, each with its command."""
     found = [f"{said.step.who}: {said.step.title}: {why}" for before, said in zip(usual.said, now.said, strict=True) for why in _of(scene, before, said, plants)]  # fmt: skip
     names = {plant.name for plant in plants}
     stays = (usual.objects.keys() & scene.beginning.keys()) - scene.owned[CAPTURED]
@@ -37,10 +38,10 @@ def broken(scene: Scene, usual: Outcome, now: Outcome, plants: Sequence[Plant]) 
 
 def _of(scene: Scene, usual: Said, said: Said, plants: Sequence[Plant]) -> Iterator[str]:
     more = said.findings - usual.findings
-    # An obstacle may stand where an archive is missing, of which the same command tells without the neighbour.
+    # An obstacle may stand at the name of a missing archive that the command reports without the neighbour, too.
     obstacles = said.step.title == "seed restore" and any(plant.group == "obstacles" for plant in plants)
     known = {subject for _, subject in usual.findings} if obstacles else set()
-    # A genuine old offer that was put back may be untrue beside the other plants; the importer tells that.
+    # A genuine old offer that was put back may be untrue beside the other plants; the importer reports that.
     by_offer = said.step.title == "importer import" and any(
         plant.name.startswith("replacements/") for plant in plants
     )
@@ -54,9 +55,7 @@ def _of(scene: Scene, usual: Said, said: Said, plants: Sequence[Plant]) -> Itera
             yield f"it does not tell of {code}: {subject}"
     if said.code != usual.code and not (said.code == 3 and usual.code == 0 and more):
         yield f"it ends with {said.code}, not with {usual.code}:\n{said.result}"
-    if (
-        said.step.title == "importer jobs"
-    ):  # a genuine paper of the past that was put back is told as what it is
+    if said.step.title == "importer jobs":  # it may list more: genuine old documents that were put back
         there = {job["job"] for job in said.facts[0]}
         yield from (f"it does not tell of {job}" for job in usual.facts[0] if job["job"] not in there)
         return
@@ -65,7 +64,11 @@ def _of(scene: Scene, usual: Said, said: Said, plants: Sequence[Plant]) -> Itera
 
 
 def _may_tell(scene: Scene, said: Said, subject: str, plants: Sequence[Plant]) -> bool:
-    """Tell whether a finding about this subject concerns what was planted, and whoever hears it."""
+    """Return whether the command may tell of this subject.
+
+    The subject must concern the captured machine or a planted object. The importer may tell of both. A
+    machine may tell only of plants under its own names and of obstacles.
+    """
     captured = {CAPTURED, scene.identities[CAPTURED].machine}
     by_importer = said.step.title.startswith("importer")
     if any(word in captured for word in re.split(r"[ ,/]+", subject)):
@@ -83,7 +86,7 @@ def _may_tell(scene: Scene, said: Said, subject: str, plants: Sequence[Plant]) -
 
 
 def _differences(one: Any, other: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield where two values differ, and what each of them has there."""
+    """Yield each place at which two values differ, with both values."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         for key in one:
             yield from _differences(one[key], other[key], f"{where} {key}")

@@ -1,7 +1,8 @@
-"""A healthy vault of three machines, with garbage of each, a disk in the post, and nearly every kind of object that a vault has.
+"""A healthy vault of three machines, with nearly every kind of object that a vault has.
 
-`web1` and `web2` are healthy; `web3` is the machine whose keys the neighbour has. A scene is set back to its beginning at
-the same path, for homes and authorities remember paths.
+Each machine has garbage, and a disk is in the post. `web1` and `web2` are healthy. The neighbour has the keys
+of `web3`. A scene is set back to its beginning at the same path, because homes and authorities remember
+paths.
 """
 
 import shutil
@@ -34,9 +35,10 @@ NAMES = (*HEALTHY, CAPTURED)
 
 @dataclass
 class Scene:
-    """The stages by their machines' names, below one folder; `history` is every object that the vault ever had, with its bytes.
+    """The stages by their machines' names, below one folder.
 
-    `elsewhere` is the same of another vault of this operator.
+    `history` holds every object that the vault ever had, with its bytes. `elsewhere` holds the same for
+    another vault of this operator.
     """
 
     folder: Path
@@ -54,22 +56,22 @@ class Scene:
 
     @cached_property
     def identities(self) -> dict[str, Identity]:
-        """Return all that each machine's home says of it, its keys among it."""
+        """The identity in each machine's home, with its keys."""
         return {name: Home.open(stage.home).identity for name, stage in self.stages.items()}
 
     @cached_property
     def beginning(self) -> dict[str, bytes]:
-        """Return all objects of the vault at the beginning."""
+        """All objects of the vault at the beginning."""
         return objects(self.vault)
 
     @cached_property
     def ids(self) -> set[str]:
-        """Return the machines and sets that the vault knows, the parts of names that stay the same in each run."""
+        """The machines and sets that the vault knows: the parts of names that stay the same in each run."""
         parts = {part for name in self.history for part in name.split("/")}
         return {part.partition("-")[0] for part in parts if len(part.partition("-")[0]) == 32}
 
     def remember(self) -> None:
-        """Add to the history all that the vaults hold now."""
+        """Add all objects that the vaults hold now to the history."""
         self.history |= objects(self.vault)
         if (elsewhere := self.folder / "elsewhere/vault").exists():
             self.elsewhere |= objects(elsewhere)
@@ -80,13 +82,13 @@ class Scene:
         subprocess.run(["cp", "-a", "--reflink=auto", "--", str(self.folder), str(self._kept)], check=True)
 
     def set_back(self) -> None:
-        """Have everything as it was at the beginning."""
+        """Set everything back to the beginning."""
         shutil.rmtree(self.folder)
         subprocess.run(["cp", "-a", "--reflink=auto", "--", str(self._kept), str(self.folder)], check=True)
 
     @cached_property
     def owned(self) -> dict[str, frozenset[str]]:
-        """Return which objects of the beginning are each machine's: documents, archives, their indexes, need lists."""
+        """The objects of the beginning by their machine: documents, archives, their indexes, need lists."""
         return {name: frozenset(self._owned_by(name)) & self.beginning.keys() for name in NAMES}
 
     def _owned_by(self, name: str) -> Iterator[str]:
@@ -120,7 +122,7 @@ class Scene:
 
 
 def objects(vault: Path) -> dict[str, bytes]:
-    """Return what a vault in a folder holds, name to bytes."""
+    """Return the objects of a vault in a folder, name to bytes."""
     found = (path for path in vault.rglob("*") if path.is_file() and not path.is_symlink())
     named = ((path.relative_to(vault).as_posix(), path) for path in found)
     return {name: path.read_bytes() for name, path in named if layout.is_name(name)}
@@ -151,18 +153,18 @@ def build(folder: Path) -> Scene:
 
 
 def _secret(stage: Stage, name: str) -> None:
-    """Choose another passphrase for each machine."""
+    """Choose a passphrase for a machine that no other machine has."""
     stage.secret.write_text(f"{PASSPHRASE} {name}\n")
     stage.secret.chmod(0o600)
 
 
 def source(stage: Stage) -> Path:
-    """Return what a machine backs up."""
+    """Return the folder that a machine backs up."""
     return stage.folder / "source"
 
 
 def _live(scene: Scene, stage: Stage, number: int) -> None:
-    """Let a machine make three points, of which the second will expire."""
+    """Let a machine make three points; the second will expire."""
     keep_firsts(stage, days=1)
     stays = source(stage) / "stays"
     trees.small_file(stays, trees.incompressible(60_000, 100 + number))
@@ -173,7 +175,7 @@ def _live(scene: Scene, stage: Stage, number: int) -> None:
 
 
 def _come_and_go(stage: Stage, seed: int) -> None:
-    """Make a point that has a file of its own, and the next one without it."""
+    """Make a point that has a file of its own, and then a point without that file."""
     passing = source(stage) / "passing"
     trees.small_file(passing, trees.incompressible(90_000, seed))
     backup(stage)
@@ -182,7 +184,7 @@ def _come_and_go(stage: Stage, seed: int) -> None:
 
 
 def _elsewhere(scene: Scene) -> None:
-    """Another vault of the same operator, with a machine, a point from a disk, and a sweep."""
+    """Make another vault of the same operator, with a machine, a point from a disk, and a sweep."""
     stage = Stage(scene.folder / "elsewhere")
     stage.importer_home = scene.stages["web1"].importer_home
     stage.create_vault("Elsewhere")
@@ -227,7 +229,10 @@ def _make_garbage(scene: Scene) -> None:
 
 
 def _ship(scene: Scene) -> None:
-    """Disks: of `web1` one in the post and one that will not come, of `web2` one that has come and an export that broke off."""
+    """Write disks: `web1` has one in the post and one that will not come.
+
+    `web2` has one that has come, and an export that broke off.
+    """
     first, second, third = scene.stages.values()
     for stage in scene.stages.values():
         stage.run("seed", "export", "--again", "--to", disk(stage, 1))
@@ -253,7 +258,7 @@ def _ship(scene: Scene) -> None:
 
 
 def _sweep_nothing(scene: Scene) -> None:
-    """Have all of it a day old, the garbage of each machine not yet condemned."""
+    """Make everything a day old, while the garbage of each machine is not condemned yet."""
     stage = scene.stages["web1"]
     for each in scene.stages.values():
         each.run("seed", "points")
@@ -262,13 +267,13 @@ def _sweep_nothing(scene: Scene) -> None:
 
 
 def disk(stage: Stage, number: int) -> Path:
-    """Return the folder that stands for a disk of a machine."""
+    """Return the folder that serves as a disk of a machine."""
     path = stage.folder / f"disk {number}"
     path.mkdir(exist_ok=True)
     return path
 
 
 def set_of(stage: Stage, number: int) -> str:
-    """Return the set whose only disk is disk `number`."""
+    """Return the set that has disk `number` as its only disk."""
     (folder,) = (disk(stage, number) / "offseed").iterdir()
     return folder.name.partition("-")[0]

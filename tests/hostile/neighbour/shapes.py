@@ -1,7 +1,8 @@
-"""All that anybody can put into a vault, derived from the table of names: for each row each shape, under each id.
+"""All objects that anybody can put into a vault, derived from the table of names.
 
-The neighbour may create, and neither replace nor delete. It has read all that the vault ever had, it knows another vault of
-the same operator, and it has the keys of the captured machine.
+Each row of the table has each shape, under each id. The neighbour may create objects, and may neither replace
+nor delete any. It has read all that the vault ever had. It knows another vault of the same operator, and it
+has the keys of the captured machine.
 """
 
 import os
@@ -36,7 +37,7 @@ if sys.platform == "linux":
 
 assert sys.platform == "linux"
 
-# Rows whose objects are no documents: what is said of them is said by others.
+# Rows with objects that are no documents: other documents describe them.
 PLAIN = frozenset({"archives/", "indexes/", "needs/", "holdings/", "parity/"})
 # Rows of a disk: a vault has no objects there.
 OF_DISKS = frozenset({"label", "inventories/"})
@@ -49,7 +50,7 @@ HUGE = 1_500_000
 
 @dataclass(frozen=True)
 class Plant:
-    """One thing in the vault: its name, what it is, and the machine whose own it pretends to be."""
+    """One thing to put into the vault: its name, its shape, and the machine that it pretends to belong to."""
 
     name: str
     shape: str
@@ -58,7 +59,7 @@ class Plant:
     concerns: str | None = None
 
     def plant(self, vault: Path) -> bool:
-        """Put it there, unless the place is taken or lies below what is no folder."""
+        """Put the thing into the vault, and return whether its place was free and below folders."""
         place = vault / self.name
         if os.path.lexists(place):
             return False
@@ -88,7 +89,7 @@ class Row:
 
     @property
     def is_plain(self) -> bool:
-        """Whether no document lies here, nor the copy of one."""
+        """Whether neither a document nor the copy of one lies here."""
         return self.prefix.path in PLAIN | OF_DISKS
 
 
@@ -97,7 +98,10 @@ def rows() -> list[Row]:
 
 
 class Shapes:
-    """What can be planted into one scene; the same each time, but for what signatures and ids draw."""
+    """The things that can be planted into one scene.
+
+    They are the same each time, except for signatures and random ids.
+    """
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -123,7 +127,7 @@ class Shapes:
             yield from self._lies(row)
 
     def _owners(self, below: str) -> Iterator[tuple[str | None, dict[str, str]]]:
-        """Yield whose name it is, and what stands for the ids: of a healthy machine, of the captured one, of nobody."""
+        """Yield an owner with the ids of its names: a healthy machine, the captured one, nobody."""
         if not re.search("<(machine|set|job|key id)>", below):
             yield None, {}
             return
@@ -155,7 +159,7 @@ class Shapes:
         return self._name(row, ids, number, hex_digest(data))
 
     def _top(self, row: Row) -> str:
-        """Return the prefix whose documents lie here, or their copies."""
+        """Return the prefix of the documents, or of their copies, that lie here."""
         return (row.below if row.prefix.path == "copies/" else row.prefix.path).split("/")[0]
 
     def _genuine(self, row: Row, of: dict[str, bytes]) -> Iterator[bytes]:
@@ -169,7 +173,7 @@ class Shapes:
             yield Plant(self._fitting(row, ids, 2, data), "junk", "strangers", _writing(data), who)
 
     def _strangers(self, row: Row) -> Iterator[Plant]:
-        """What nothing vouches for: its bytes fit its name, or it has none."""
+        """Yield things that nothing vouches for: the bytes fit the name, are none, or are too many."""
 
         def made(shape: str, data: bytes, number: int = BEYOND) -> Iterator[Plant]:
             for who, ids in self._owners(row.below):
@@ -196,7 +200,7 @@ class Shapes:
             yield Plant(name, "larger than any", "strangers", lambda path: _sparse(path, size), who)
 
     def _replayed(self, row: Row) -> Iterator[Plant]:
-        """What the vault once had, and what another vault has, each under its own name."""
+        """Yield old objects of the vault, and objects of another vault, each under its own name."""
         for known, shape in (
             (self.scene.history, "an old genuine one"),
             (self.scene.elsewhere, "of another vault"),
@@ -206,7 +210,7 @@ class Shapes:
                     yield Plant(name, shape, "strangers", _writing(data))
 
     def _obstacles(self, row: Row) -> Iterator[Plant]:
-        """What is no file, in the place of an object and of each folder above it."""
+        """Yield things that are no files, in the place of an object and of each folder above it."""
         for who, ids in self._owners(row.below):
             for kind, put in KINDS.items():
                 parts = self._name(row, ids, 5, secrets.token_hex(32)).split("/")
@@ -216,7 +220,7 @@ class Shapes:
                         yield Plant(name, kind, "obstacles", put, who)
 
     def _damage(self, row: Row) -> Iterator[Plant]:
-        """What may once have been a document: its bytes are not those of its name."""
+        """Yield things that may once have been documents: the bytes are not those of the name."""
         if row.prefix.path == "archives/":
             for path in (self.scene.folder / "web1/disk 1").rglob("archives/*/*"):
                 junk = self.chance.randbytes(path.stat().st_size)
@@ -233,7 +237,10 @@ class Shapes:
                 yield Plant(name, "an imitation of damage", "damage", _writing(put), who)
 
     def _lies(self, row: Row) -> Iterator[Plant]:
-        """What the captured machine signs, of itself and of others, in its own name and in that of the authority."""
+        """Yield documents that the captured machine signs, about itself and others.
+
+        It signs in its own name, and in that of the authority.
+        """
         key = self.scene.identities[CAPTURED]
         for template in self._lying(row):
             for (who, ids), number in product(self._owners(row.below), _numbers(template)):
@@ -260,7 +267,11 @@ class Shapes:
             )
 
     def _impostors(self) -> Iterator[Plant]:
-        """An offer: an archive that claims to hold all that one of the healthy holds, and holds nothing; its index; the document."""
+        """Yield an offer for each archive of one healthy machine.
+
+        It is an archive that claims to hold all that the healthy one holds, and holds nothing. Its index and
+        the document of the offer follow.
+        """
         identity, healthy = self.scene.identities[CAPTURED], self.scene.owned[HEALTHY[0]]
         for name in sorted(each for each in healthy if each.startswith("archives/")):
             described, made = impostor(self.scene.history[name], name, identity.master.key_id)
@@ -281,7 +292,7 @@ class Shapes:
                 yield Plant(planted, "an offer of an impostor", "lies", _writing(content), CAPTURED)
 
     def _lying(self, row: Row) -> Iterator[Document]:
-        """Yield the captured machine's documents of this kind, or else anybody's; the newest of each kind."""
+        """Yield the newest document of each kind in this row: the captured machine's, or else anybody's."""
         if f"{self._top(row)}/" in PLAIN:
             return
         known = self.templates[self._top(row)]
@@ -289,7 +300,10 @@ class Shapes:
         yield from {document.kind: document for document in own}.values()
 
     def _told(self, template: Document, who: str | None, ids: dict[str, str], number: int) -> Document:
-        """Return a document as the machine would have it: of these ids, with this number, needing and keeping nothing."""
+        """Return a document with these ids and this number, as the machine would claim it.
+
+        It needs nothing and keeps nothing.
+        """
         empty = HexDigest(hex_digest(needs.encode([])[0]))
         wanted: dict[str, Any] = {
             "machine": ids.get("machine"), "key_id": ids.get("key id"), "set": ids.get("set"),
@@ -330,7 +344,7 @@ KINDS: dict[str, Callable[[Path], object]] = {
 
 
 def _numbers(template: Document) -> tuple[int, ...]:
-    """Return the next number, and one beyond all that the document's kind can have."""
+    """Return a number that may come next, and one beyond all that the document's kind can have."""
     largest = {"manifest": 10**9, "inventory": 1_000_000, "custody": 1000}.get(template.kind, BEYOND)
     return 7, largest
 

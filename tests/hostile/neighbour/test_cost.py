@@ -1,4 +1,7 @@
-"""The seconds of processors that two thousand of a neighbour's objects cost each command, in a folder and in a container."""
+"""The processor time that two thousand objects of a neighbour cost each command.
+
+The tests measure it in a folder and in a container.
+"""
 
 import secrets
 import sys
@@ -27,8 +30,8 @@ if sys.platform == "linux":
 assert sys.platform == "linux"
 
 OBJECTS = 2000
-MORE, SECONDS = 1.2, 1.0  # what the neighbour may cost: so many times as long, and so much beside
-# seconds that an object may cost in a container: a validation reads whatever lies there
+MORE, SECONDS = 1.2, 1.0  # the allowed cost: a factor, and seconds beside it
+# the seconds that an object may cost in a container: a validation reads all objects
 EACH, EACH_VALIDATED = 0.01, 0.02
 COMMANDS: tuple[tuple[object, ...], ...] = (
     ("seed", "status"), ("seed", "points"), ("seed", "backup"), ("importer", "points"), ("importer", "status"),
@@ -37,7 +40,7 @@ COMMANDS: tuple[tuple[object, ...], ...] = (
 
 
 def junk(shapes: Shapes) -> Iterator[Plant]:
-    """Yield junk below each row in turn, under every id, without end; none of it twice."""
+    """Yield junk below each row in turn, under every id, without end; none of it comes twice."""
     for row in cycle(rows()):
         yield from shapes.junk(row, secrets.token_bytes(JUNK))
 
@@ -63,7 +66,7 @@ def test_in_a_folder(scene: Scene, shapes: Shapes, usual: Outcome) -> None:
 @pytest.mark.nightly
 @pytest.mark.needs("azurite")
 def test_in_a_container(azurite: Azurite, shapes: Shapes, room: Path) -> None:
-    """The neighbour has what a machine has: it may create, read and list."""
+    """Limit the cost in a container, where the neighbour may create, read and list, as a machine may."""
     ContainerStage.server = azurite
     stage = ContainerStage(room / "stage")
     stage.open()

@@ -1,7 +1,8 @@
-"""A hostile neighbour in a vault: whatever it plants, every command does for the healthy what it does without it.
+"""A hostile neighbour in a vault: beside its objects, every command does the same for the healthy machines.
 
-A cell is one planted thing and one command. The fast part tries a fixed sample; the night tries all: for each row of the table of
-names, and each group of shapes, one vault, in which all commands run in turn. The law is in `law.py`.
+A cell is one planted thing and one command. The fast part tries a fixed sample, and the night tries all
+cells. The night has one vault for each row of the table of names and each group of shapes. All commands run
+there in turn. The law is in `law.py`.
 """
 
 import os
@@ -28,13 +29,13 @@ SAMPLE = 150
 
 
 def planted(scene: Scene, plants: Sequence[Plant]) -> list[Plant]:
-    """Set the scene back, and plant these; return those that found a free place."""
+    """Set the scene back, plant these things, and return those that found a free place."""
     scene.set_back()
     return [plant for plant in plants if plant.plant(scene.vault)]
 
 
 def check(scene: Scene, usual: Outcome, there: list[Plant]) -> None:
-    """Run all commands, and tell where the law is broken; and how many cells that were."""
+    """Run all commands, print the number of cells, and fail if the law is broken."""
     now = play(scene, {plant.name for plant in there})
     found = broken(scene, usual, now, there)
     print(f"{len(there) * len(now.said)} cells: {len(there)} planted, {len(now.said)} commands")
@@ -48,7 +49,7 @@ def test_every_command_is_played_or_touches_no_vault(scene: Scene) -> None:
 
 
 def test_every_row_of_the_table_has_every_group(shapes: Shapes) -> None:
-    """A new prefix is covered, or named here."""
+    """Cover every new prefix, or name it here."""
     for row in rows():
         groups = {plant.group for plant in shapes.all(row)}
         wanted = {"strangers", "obstacles"} if row.prefix.path in OF_DISKS | {"parity/"} else set(GROUPS)
@@ -87,7 +88,7 @@ def test_each_command_as_a_process_of_its_own(scene: Scene, shapes: Shapes, usua
 @pytest.mark.nightly
 @pytest.mark.needs("root")
 def test_beside_what_nobody_may_read(scene: Scene, shapes: Shapes) -> None:
-    """All run as an ordinary user; the neighbour's files are closed to it."""
+    """Keep the law if all commands run as an ordinary user that cannot read the neighbour's files."""
     for stage in scene.stages.values():
         stage.command = Forks(user=NOBODY)
     try:
@@ -107,6 +108,6 @@ def test_beside_what_nobody_may_read(scene: Scene, shapes: Shapes) -> None:
 
 
 def set_back_for_nobody(scene: Scene) -> None:
-    """Set the scene back, and give everything in it to nobody."""
+    """Set the scene back, and give everything in it to the user nobody."""
     scene.set_back()
     subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(scene.folder)], check=True)
