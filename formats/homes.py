@@ -17,6 +17,20 @@ from formats.errors import HomeError
 LINKS_MAX = 40  # the limit of Linux
 
 
+def home_at(chosen: str | None, side: str) -> Path:
+    """Return the home that was chosen, else this user's usual one. Raises HomeError home-foreign."""
+    home = Path(chosen) if chosen else usual_home(side)
+    check_own(home)
+    return home
+
+
+def usual_home(side: str) -> Path:
+    """Return the place that the platform gives to the state of `seed` or `importer`."""
+    import platformdirs  # costs more than all of this module
+
+    return Path(platformdirs.user_data_dir("offseed")) / side
+
+
 def check_own(home: Path) -> None:
     """Refuse a home that another user owns or could exchange. Raises HomeError home-foreign."""
     if sys.platform == "win32":

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -103,6 +103,41 @@ class Program(Verbs):
         built = get_command(self.app)
         assert isinstance(built, Program)
         return built.registered[row.name]
+
+
+def program(commands: type[Program], about: str, example: str, start: str) -> typer.Typer:
+    """Return the root of a program's commands. Called without a command, it prints `start`."""
+    app = typer.Typer(
+        name=commands.package.partition(".")[0],
+        cls=commands,
+        help=about,
+        epilog=f"Example: {example}",
+        invoke_without_command=True,
+        context_settings={"help_option_names": ["--help", "-h"]},
+        rich_markup_mode=None,  # rich alone takes as long as all the rest of --help
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.callback()
+    def main(
+        context: typer.Context,
+        _version: Annotated[
+            bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+        ] = False,
+    ) -> None:
+        if context.invoked_subcommand is None:
+            print(start, end="")
+
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import importlib.metadata
+
+        print(f"offseed {importlib.metadata.version('offseed')}")
+        raise typer.Exit
 
 
 def group(parent: typer.Typer, name: str, about: str, example: str) -> typer.Typer:

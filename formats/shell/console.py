@@ -253,15 +253,6 @@ class Console(Tally):
         self.result(shown | ({"findings": self.findings_json()} if self.findings else {}))
 
 
-def print_version(wanted: bool) -> None:
-    """Print the installed version, for `--version`."""
-    if wanted:
-        import importlib.metadata
-
-        print(f"offseed {importlib.metadata.version('offseed')}")
-        raise typer.Exit
-
-
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and warnings.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print every warning as it is met.")]

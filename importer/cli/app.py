@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from formats.errors import UsageError
-from formats.homes import check_own
-from formats.shell.command_groups import Program
-from formats.shell.console import DONE, Console, print_version
+from formats.homes import home_at
+from formats.shell.command_groups import Program, program
+from formats.shell.console import DONE, Console
 from importer.cli.commands import STAGES
 
 if TYPE_CHECKING:
@@ -68,16 +68,11 @@ class ImporterVerbs(Program):
         return app
 
 
-app = typer.Typer(
-    name="importer",
-    cls=ImporterVerbs,
-    help="The datacenter side of offseed: keep vaults, import shipped disks. It checks everything and can read nothing.",
-    epilog="Example: importer import /mnt/disk --vault /srv/vault",
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["--help", "-h"]},
-    rich_markup_mode=None,  # rich alone takes as long as all the rest of --help
-    add_completion=False,
-    pretty_exceptions_enable=False,
+app = program(
+    ImporterVerbs,
+    "The datacenter side of offseed: keep vaults, import shipped disks. It checks everything and can read nothing.",
+    "importer import /mnt/disk --vault /srv/vault",
+    START,
 )
 
 VaultOption = Annotated[
@@ -89,32 +84,12 @@ VaultOption = Annotated[
 MachineOption = Annotated[str | None, typer.Option("--machine", metavar="NAME", help="Of this machine only.")]
 
 
-@app.callback()
-def main(
-    context: typer.Context,
-    _version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)
-    ] = False,
-) -> None:
-    if context.invoked_subcommand is None:
-        print(START, end="")
-
-
 def home() -> Path:
     """Return the folder of this side's state: IMPORTER_HOME, else the platform's place.
 
     Raises HomeError home-foreign.
     """
-    chosen = os.environ.get("IMPORTER_HOME")
-    path = Path(chosen) if chosen else _usual_home()
-    check_own(path)
-    return path
-
-
-def _usual_home() -> Path:
-    import platformdirs  # costs more than all of this module
-
-    return Path(platformdirs.user_data_dir("offseed")) / "importer"
+    return home_at(os.environ.get("IMPORTER_HOME"), "importer")
 
 
 def vault_of(address: str | None, console: Console) -> "Vault":

@@ -19,6 +19,7 @@ from formats.documents.vault import CERTIFICATE_MAX, VAULT_NAME
 from formats.errors import FormatError, HomeError, IntegrityError
 from formats.homes import make_private
 from formats.ids import VaultId
+from formats.records import unwritable
 from formats.untrusted import decode_json, encode_json
 
 if TYPE_CHECKING:
@@ -114,12 +115,7 @@ class Authority:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise HomeError(
-                "home-damaged",
-                f"the authority's keys cannot be kept ({error.strerror})",
-                subject=str(path),
-                hint="choose a home that can be written by IMPORTER_HOME",
-            ) from error
+            raise unwritable(path, error) from error
         return authority
 
     @classmethod

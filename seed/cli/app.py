@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 import typer
 
 from formats.errors import HomeError, PassphraseError, UsageError
-from formats.homes import check_own
-from formats.shell.command_groups import Program
-from formats.shell.console import Console, print_version, warn_if_open
+from formats.homes import home_at, usual_home
+from formats.shell.command_groups import Program, program
+from formats.shell.console import Console, warn_if_open
 from seed.cli.commands import STAGES
 
 if TYPE_CHECKING:
@@ -83,16 +83,11 @@ class SeedVerbs(Program):
         return app
 
 
-app = typer.Typer(
-    name="seed",
-    cls=SeedVerbs,
-    help="Back up this machine: the first time onto shipped disks, from then on over the network.",
-    epilog="Example: seed export /srv /etc --to /mnt/disk",
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["--help", "-h"]},
-    rich_markup_mode=None,  # rich alone takes as long as all the rest of --help
-    add_completion=False,
-    pretty_exceptions_enable=False,
+app = program(
+    SeedVerbs,
+    "Back up this machine: the first time onto shipped disks, from then on over the network.",
+    "seed export /srv /etc --to /mnt/disk",
+    START,
 )
 
 GLOBS = "{} paths that match: *.log any name, /srv/tmp a whole path, a/*.o the end of a path; ** passes /."
@@ -112,26 +107,12 @@ PassphraseFileOption = Annotated[
 ]
 
 
-@app.callback()
-def main(
-    context: typer.Context,
-    _version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)
-    ] = False,
-) -> None:
-    if context.invoked_subcommand is None:
-        print(START, end="")
-
-
 def home_path() -> Path:
     """Return the folder for this side's state: SEED_HOME, else the platform's place.
 
     Raises HomeError home-foreign.
     """
-    chosen = os.environ.get("SEED_HOME")
-    path = Path(chosen) if chosen else _usual_home()
-    check_own(path)
-    return path
+    return home_at(os.environ.get("SEED_HOME"), "seed")
 
 
 def open_home() -> "Home":
@@ -238,7 +219,7 @@ def callers_home() -> Path | None:
     import pwd
 
     try:
-        other = Path(pwd.getpwnam(caller).pw_dir) / _usual_home().relative_to(Path.home())
+        other = Path(pwd.getpwnam(caller).pw_dir) / usual_home("seed").relative_to(Path.home())
     except (KeyError, ValueError):  # no such user, or the place is not below a home folder
         return None
     registered = os.access(other / "identity.json", os.R_OK)
@@ -260,13 +241,7 @@ def started_by() -> list[str]:
 
 def is_usual_home(home: Path) -> bool:
     """Return whether a home is this user's usual one, which needs no SEED_HOME."""
-    return os.path.realpath(home) == os.path.realpath(_usual_home())
-
-
-def _usual_home() -> Path:
-    import platformdirs  # costs more than all of this module, and is not needed where SEED_HOME is set
-
-    return Path(platformdirs.user_data_dir("offseed")) / "seed"
+    return os.path.realpath(home) == os.path.realpath(usual_home("seed"))
 
 
 def read_passphrase(console: Console, file: Path) -> str:
