@@ -1,1 +1,1 @@
-"""Mirrors the packages; plus property, vectors, damage, crash, journeys and benchmarks."""
+"""Tests in folders that mirror the packages, beside those of whole properties, damage, crashes and journeys."""

@@ -1,8 +1,8 @@
-"""`python -m tests`: the static checks, and every test of the fast part on all processors.
+"""The command `python -m tests`: the static checks, and every test of the fast part on all processors.
 
-`--static` stops after the static checks. `--nightly` does everything, for about an hour: every crash point, every cell of the
-damage matrix, soaks, two journeys in containers, ten times the examples, the year and fuzzing, which needs the extra
-`fuzz`. `--mutants` shows that the fast part notices faults. All else goes to pytest.
+`--static` stops after the static checks. `--nightly` does everything, for about an hour: every crash point, every cell
+of the damage matrix and soaks. It adds two journeys in containers, ten times the examples, the year and fuzzing.
+Fuzzing needs the extra `fuzz`. `--mutants` shows that the fast part notices faults. All else goes to pytest.
 """
 
 import os
@@ -25,13 +25,13 @@ STATIC: tuple[Command, ...] = (
     *((*PYTHON, "mypy", "--platform", platform) for platform in ("linux", "win32", "darwin")),
 )
 
-# Tests of one file share what they build, so they stay together. Half of their time is waiting, for disks mostly.
+# Tests of one file share the objects that they build, so they stay together. They mostly wait for disks.
 PROCESSES = 3 * (os.cpu_count() or 1)
 PARALLEL: Command = (*PYTHON, "pytest", "-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder")
 IN_CONTAINERS = ("tests/journeys/test_main_job.py", "tests/journeys/test_backup.py")
 CONTAINERS = {"OFFSEED_VAULT": "azblob"}
 
-# What the night adds, each a program of its own; `python -m` each of them says what it does. The lanes run side by side.
+# The programs of the night: `python -m` explains each of them. The lanes run side by side.
 NIGHT: tuple[tuple[Command, ...], ...] = (
     (("tests.retention.year",),),
     (
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def _nightly() -> int:
-    """Do everything, also after a failure; return how many commands failed."""
+    """Run everything, also after a failure, and return how many commands failed."""
     failed = [
         _run(PARALLEL, **{effort.VARIABLE: "1"}),
         _run((*PARALLEL, *IN_CONTAINERS), **CONTAINERS),

@@ -1,6 +1,6 @@
 """A real Azurite for the tests: `python -m tests.azurite` installs it, `Azurite.start` runs one on a free port.
 
-It is an npm package, kept below `.azurite/` here. Where there is no npm, `pip install -e '.[node]'` brings a node.
+It is an npm package, kept below `.azurite/` here. Where npm is missing, `pip install -e '.[node]'` brings a node.
 """
 
 import http.client
@@ -20,10 +20,10 @@ FOLDER = Path(__file__).parent.parent / ".azurite"
 MAIN = FOLDER / "node_modules/azurite/dist/src/blob/main.js"
 VERSION = "3.37.0"
 ACCOUNT = "devstoreaccount1"
-# Azurite's own, the same everywhere, and public.
+# Azurite's own account and key, the same everywhere, and public.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 PATIENCE = 30.0
-LATEST = 1000  # lines of the log, among which a request made just now is looked for
+LATEST = 1000  # lines of the log: a new request is searched among these
 
 _LISTENS = re.compile(rb"listens on (?:http|https)://127\.0\.0\.1:(\d+)")
 _ASKED = re.compile(r'"(GET|PUT|HEAD|DELETE|POST) /\S*?/([^/? ]+)(?:/([^? ]*))?(?:\?(\S*))? HTTP/1\.1" (\d+)')
@@ -52,7 +52,7 @@ class Asked(NamedTuple):
 
 
 class Azurite:
-    """A server in memory; what it was asked is logged."""
+    """A server in memory that logs every request."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self.port = 0
@@ -85,14 +85,14 @@ class Azurite:
         return f"http://127.0.0.1:{self.port}/{ACCOUNT}"
 
     def connection_string(self, port: int | None = None) -> str:
-        """All rights; through another port, where something lies between."""
+        """Return the connection string with all rights, through another port if a proxy lies between."""
         endpoint = self.endpoint.replace(str(self.port), str(port or self.port))
         return (
             f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={endpoint};"
         )
 
     def asked(self, container: str) -> list[Asked]:
-        """Every request so far that concerned a container, in order."""
+        """Return every request so far that concerned a container, in order."""
         self._await_log()
         found = (_ASKED.search(line) for line in list(self._lines))
         return [
@@ -103,7 +103,7 @@ class Azurite:
         return Counter(one.kind for one in self.asked(container))
 
     def _await_log(self) -> None:
-        """Ask for a name of its own, and wait for the line that logs it: by then all earlier requests are logged."""
+        """Ask for a unique name, and wait for the line that logs it: by then all earlier requests are logged."""
         mark = f"mark-{next(self._marks)}"
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         connection.request("GET", f"/{ACCOUNT}/{mark}/{mark}")
@@ -124,7 +124,7 @@ class Azurite:
 
 
 def node() -> str:
-    """The program that runs it. Raises OSError where there is none."""
+    """Return the node program that runs Azurite. Raises OSError if there is none."""
     if found := shutil.which("node"):
         return found
     for path in _wheels():
@@ -141,7 +141,7 @@ def _wheels() -> Iterator[Path]:
 
 
 def lacking() -> str:
-    """Why it cannot run; empty if it can."""
+    """Return why Azurite cannot run, or an empty string if it can."""
     try:
         node()
     except OSError as error:
@@ -150,7 +150,7 @@ def lacking() -> str:
 
 
 def install() -> None:
-    """Raises OSError, subprocess.CalledProcessError."""
+    """Install Azurite. Raises OSError, subprocess.CalledProcessError."""
     FOLDER.mkdir(exist_ok=True)
     npm: tuple[str, ...] = ("npm",)
     if not shutil.which("npm"):
@@ -163,7 +163,7 @@ def install() -> None:
 
 
 def main() -> None:
-    """Install it, unless it is there; try downloads three times. Where it cannot be, its tests skip."""
+    """Install Azurite unless it is there, with three tries at the download. Its tests skip without it."""
     for attempt in range(3):
         if not (why := lacking()):
             return

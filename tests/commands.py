@@ -1,6 +1,6 @@
 """The two commands as processes for tests: forked from a server that has imported everything, or started cold.
 
-`Forks` is how most tests run them. What an interpreter does at its very start is seen by `installed` commands only.
+Most tests run them through `Forks`. Only `installed` commands show the very start of an interpreter.
 """
 
 import json
@@ -35,7 +35,7 @@ def installed(program: str) -> tuple[str, ...]:
 
 
 def cold(prelude: str) -> Program:
-    """The commands in interpreters of their own, with some lines of Python run before them."""
+    """Return the commands in interpreters of their own, with some lines of Python run before them."""
     return lambda program: (sys.executable, "-c", f"{prelude}\n{_main(program)}")
 
 
@@ -44,9 +44,9 @@ def _main(program: str) -> str:
 
 
 class Forks:
-    """The commands as forks of the server, each with some lines of Python run before it, and with the rights of a user.
+    """The commands as forks of the server, after some lines of Python and with the rights of a user.
 
-    Called with a program, it returns the words that start the same command cold, with the rights of this process.
+    A call with a program returns the words that start the same command cold, with the rights of this process.
     """
 
     def __init__(self, prelude: str = "", user: int | None = None) -> None:
@@ -57,7 +57,7 @@ class Forks:
         return cold(self.prelude)(program) if self.prelude else installed(program)
 
     def can_start(self, environment: Mapping[str, str]) -> bool:
-        """Whether a fork can take on this environment, as seen from the server's own."""
+        """Return whether a fork can take this environment instead of the server's own."""
         names = {name for name in (*environment, *os.environ) if name.startswith(EARLY)}
         return sys.platform == "linux" and all(environment.get(n) == os.environ.get(n) for n in names)
 
@@ -71,7 +71,7 @@ class Forks:
         session: bool = False,
         terminal: bool = False,
     ) -> "Fork":
-        """Fork for these words, the program first; its standard streams are the three descriptors `streams`."""
+        """Start a fork for these words, the program first; its standard streams are the three descriptors `streams`."""
         program, *arguments = words
         words_cold = self(program)
         wanted = {
@@ -89,7 +89,7 @@ class Forks:
 
 
 class Fork:
-    """One process that the server has forked: `pid`, its signals, its exit code, and how long processors worked for it."""
+    """One process that the server has forked: its `pid`, signals, exit code and processor time."""
 
     _lock: threading.Lock
     _code: int | None
@@ -139,7 +139,7 @@ class Fork:
 
 
 class ForkedProcess:
-    """A fork with what tests use of `subprocess.Popen`: both outputs are pipes, the input is empty."""
+    """A fork with the part of `subprocess.Popen` that tests use: both outputs are pipes, the input is empty."""
 
     def __init__(
         self,
@@ -170,14 +170,14 @@ class ForkedProcess:
         return self.returncode
 
     def wait(self, timeout: float = PATIENCE) -> int:
-        """Raise subprocess.TimeoutExpired if it has not ended by then."""
+        """Wait for the end. Raises subprocess.TimeoutExpired if the process has not ended by then."""
         self.returncode = self._fork.code(timeout)
         if self.returncode is None:
             raise subprocess.TimeoutExpired(self.args, timeout)
         return self.returncode
 
     def communicate(self, timeout: float = PATIENCE) -> tuple[bytes, bytes]:
-        """Return the rest of both outputs, once the process has ended. Raise subprocess.TimeoutExpired."""
+        """Return the rest of both outputs, once the process has ended. Raises subprocess.TimeoutExpired."""
         late = threading.Event()
 
         def end() -> None:
@@ -222,7 +222,7 @@ Process = ForkedProcess | subprocess.Popen[bytes]
 def at_terminal(
     command: Program, words: Sequence[str], environment: Mapping[str, str], folder: Path
 ) -> tuple[int, Callable[[], int]]:
-    """Start a command at a terminal of its own. Return the near end of the terminal, and what awaits the exit code."""
+    """Start a command at its own terminal; return the terminal's near end, and a function that awaits the exit code."""
     if sys.platform != "linux":
         raise NotImplementedError
     import pty
@@ -248,7 +248,7 @@ def _awaited(fork: Fork) -> int:
 
 
 def processor_seconds(run: Callable[[], object]) -> float:
-    """Return how long processors worked for the processes that `run` starts and awaits; forks of the server do not count."""
+    """Return how long processors worked for the processes that `run` starts and awaits; forks do not count."""
     if sys.platform == "win32":
         raise NotImplementedError
     import resource
@@ -260,7 +260,7 @@ def processor_seconds(run: Callable[[], object]) -> float:
 
 
 def hear_signals() -> None:
-    """As a shell at a terminal starts a command, though the tests themselves run under `nohup` or in the background."""
+    """Restore the signals that a shell at a terminal leaves on, though the tests may run under `nohup`."""
     if sys.platform == "linux":
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)
@@ -270,7 +270,7 @@ _starting = threading.Lock()
 
 
 def _server() -> socket.socket:
-    """The socket of this process's server, which ends when this process does."""
+    """Return the socket of this process's server, which ends when this process does."""
     with _starting:
         return _started()
 

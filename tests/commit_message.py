@@ -69,7 +69,7 @@ def _subject_problems(subject: str) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print what is wrong with the message in the file that the command line names; return the exit code."""
+    """Print the faults of the message in the file that the command line names; return the exit code."""
     if len(sys.argv) != 2:
         print("usage: python -m tests.commit_message FILE", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Rules of every run: what a machine lacks is said loudly, what is `nightly` waits for the night, workers share a ground.
+"""The rules of every run: missing facilities are named, `nightly` tests wait for the night, workers share a ground.
 
 The marker `needs` names facilities. The fixture `loop_disk` makes disks.
 """
@@ -27,7 +27,7 @@ settings.load_profile("offseed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the run a ground, and each worker temporary files of its own: folders above a source must not change."""
+    """Give the run a ground, and each worker its own temporary files: folders above a source must not change."""
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         os.environ["TMPDIR"] = tempfile.tempdir = _scratch(config, f"offseed-{worker}-")
     else:
@@ -35,9 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _scratch(config: pytest.Config, prefix: str) -> str:
-    """Return a new folder, which goes when this process has run its tests."""
+    """Return a new folder, which is removed when this process has run its tests."""
     path = tempfile.mkdtemp(prefix=prefix)
-    os.chmod(path, 0o711)  # as other users pass through /tmp
+    os.chmod(path, 0o711)  # other users pass through this folder, as through /tmp
     config.add_cleanup(lambda: shutil.rmtree(path, ignore_errors=True))
     return path
 
@@ -60,7 +60,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
-    """A real Azurite, in memory, on a free port; who asks for it is marked `needs("azurite")`."""
+    """Return a real Azurite, in memory, on a free port; its tests carry the mark `needs("azurite")`."""
     server = Azurite.start()
     yield server
     server.stop()
@@ -68,7 +68,10 @@ def azurite() -> Iterator[Azurite]:
 
 @pytest.fixture
 def loop_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopDisks]:
-    """Makes mounted disks: `loop_disk(bytes, "ext4")` is a path; all are unmounted after the test."""
+    """Return a function that makes mounted disks: `loop_disk(bytes, "ext4")` is a path.
+
+    All are unmounted after the test.
+    """
     with ExitStack() as stack:
 
         def make(size: int, fstype: str) -> Path:

@@ -1,7 +1,7 @@
-"""How much the tests try: what eight minutes allow, or all of it under `python -m tests --nightly`.
+"""The effort of the tests: eight minutes, or all of it under `python -m tests --nightly`.
 
-The fast part is the same in every run: its draws begin from fixed seeds, so that a failure is never luck. The nightly part
-draws anew each time and prints its seed.
+The fast part is the same in every run: its draws begin from fixed seeds, so that a failure is never luck.
+The nightly part draws anew each time and prints its seed.
 """
 
 import os
@@ -13,7 +13,7 @@ MORE = 10
 
 
 def examples(count: int) -> int:
-    """Return how many examples hypothesis tries where the fast part tries `count`."""
+    """Return how many examples hypothesis tries if the fast part tries `count`."""
     return count * MORE if NIGHTLY else count
 
 

@@ -1,6 +1,6 @@
-"""What a machine may lack that some tests need: each facility is probed once, by using it.
+"""Facilities that some tests need and a machine may lack: each is probed once, by using it.
 
-`lacking(name)` says why a facility is not there, or nothing. A `LoopDisk` is a small disk of any file system.
+`lacking(name)` gives the reason why a facility is missing, or nothing. A `LoopDisk` is a small disk of any file system.
 """
 
 import os
@@ -31,7 +31,7 @@ _MAKE = {
 class LoopDisk:
     """A file system of `size` bytes in an image, mounted at `folder`/mnt between `mount` and `unmount`.
 
-    `image` may lie elsewhere, in memory say; the mount point is always a folder of the system's own disk.
+    `image` may lie elsewhere, for example in memory; the mount point is always a folder of the system's own disk.
     """
 
     def __init__(self, folder: Path, size: int, fstype: str, image: Path | None = None) -> None:
@@ -64,7 +64,7 @@ class LoopDisk:
 
     @property
     def mounted(self) -> bool:
-        """Whether a file system lies here. The list of mounts can lack a line while others mount."""
+        """Return whether a file system is mounted here. The list of mounts can lack a line while others mount."""
         try:
             return self.path.stat().st_dev != self.path.parent.stat().st_dev
         except OSError:
@@ -83,7 +83,7 @@ class LoopDisk:
         raise AssertionError
 
     def _await_detached(self) -> None:
-        """A program behind FUSE writes the last of it after the unmounting."""
+        """Wait until the program behind FUSE has written its last bytes, after the unmounting."""
         until = time.monotonic() + DETACHED
         while self.image.exists() and (there := _run("losetup", "-j", str(self.image))):
             if time.monotonic() > until:
@@ -98,7 +98,7 @@ def _mount(fstype: str, device: str, path: str, *options: str) -> None:
     elif fstype == "ntfs":
         _run("ntfs-3g", *given, device, path)
     elif fstype == "vfat" and not _kernel_has("vfat"):
-        # By one thread: two that read at once now and then got each other's bytes.
+        # One thread probes: two threads that read at once sometimes got each other's bytes.
         _run("fusefat", "-s", "-o", ",".join(("rw+", *options)), device, path)
     else:
         _run("mount", "-t", fstype.partition("-")[0], *given, device, path)
@@ -111,12 +111,12 @@ def _kernel_has(fstype: str) -> bool:
 
 
 def lacking(name: str) -> str:
-    """Why the facility `name` is not there; empty if it is. An unknown name is a KeyError."""
+    """Return why the facility `name` is missing, or an empty string. Raises KeyError for an unknown name."""
     return _PROBES[name]()
 
 
 def insist(name: str) -> None:
-    """Skips the test that lacks a facility; fails it where that was promised."""
+    """Skip the test that lacks a facility; fail it if the facility was promised."""
     why = lacking(name)
     if why and name in promised():
         pytest.fail(f"{name} was promised in OFFSEED_REQUIRE: {why}", pytrace=False)
@@ -125,7 +125,7 @@ def insist(name: str) -> None:
 
 
 def promised() -> set[str]:
-    """Facilities that whoever runs the tests has promised: a test that lacks one fails instead of skipping."""
+    """Return the promised facilities: a test that lacks one fails instead of skipping."""
     return set(os.environ.get("OFFSEED_REQUIRE", "").split())
 
 
@@ -172,7 +172,7 @@ _PROBES: dict[str, Callable[[], str]] = {
 
 
 def _run(*command: str) -> str:
-    """The command's output. Raises OSError with what it said."""
+    """Return the command's output. Raises OSError with that output."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     if done.returncode:
         raise OSError(f"{command[0]}: {done.stderr.strip() or done.returncode}")

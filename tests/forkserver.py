@@ -1,9 +1,11 @@
-"""A server whose forks are the commands `seed` and `importer`, each a real process, without the time it takes to import.
+"""A server that forks the commands `seed` and `importer`: real processes, without the time of their imports.
 
-It imports everything once and forks for each request. A fork has a pid, descriptors, signals, a folder, an environment
-and, if wanted, a session and a terminal of its own; it runs the same `main` as the installed script. `tests.commands` asks.
+It imports everything once and forks for each request. A fork has its own pid, descriptors, signals, folder
+and environment, and on request its own session and terminal. It runs the same `main` as the installed script.
+`tests.commands` sends the requests.
 
-Run as a script with the number of an inherited socket: `python -P forkserver.py 7`. It ends when that socket closes.
+Run it as a script with the number of an inherited socket: `python -P forkserver.py 7`. It ends when that
+socket closes.
 """
 
 import atexit
@@ -55,7 +57,7 @@ def main() -> None:
                 os.close(key.fd)
                 _, status, used = os.wait4(pid, 0)
                 code, worked = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
-                with suppress(OSError):  # nobody may want to know any more
+                with suppress(OSError):  # the client may have stopped listening
                     answers.send(b"%d %f" % (code, worked))
                 answers.close()
                 continue
@@ -114,15 +116,15 @@ def run(wanted: dict[str, object], descriptors: list[int]) -> None:
 
 
 def bindings() -> dict[str, dict[str, object]]:
-    """Return what every module of the product holds, by the names of module and attribute."""
+    """Return the objects in every module of the product, by the names of module and attribute."""
     ours = [name for name in sys.modules if name.partition(".")[0] in PACKAGES]
     return {name: dict(vars(sys.modules[name])) for name in ours}
 
 
 def rebind(before: dict[str, dict[str, object]]) -> None:
-    """Carry on what a prelude has put into a module that defines a name to all modules that had imported it from there.
+    """Carry the changes of a prelude on to all modules that had imported the changed name.
 
-    In a cold start these are imported after the prelude, and so see its change.
+    In a cold start these modules are imported after the prelude, and so see its change.
     """
     changed = [
         (name, old, new)
@@ -162,7 +164,7 @@ def become(wanted: dict[str, object], descriptors: list[int]) -> None:
 
 
 def turn_into(user: int) -> None:
-    """Give up all rights but those of a user, as a program has them that this user has started."""
+    """Give up all rights but those of a user, like a program that this user has started."""
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
@@ -186,7 +188,7 @@ def open_streams() -> None:
 
 
 def end(code: int) -> int:
-    """Await threads, run what was registered for the exit, and flush; return the exit code."""
+    """Await threads, run the functions registered for the exit, and flush; return the exit code."""
     try:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()

@@ -1,7 +1,7 @@
-"""`python -m tests.json_page` writes docs/json.md anew: an example of each command's document, from real runs.
+"""The writer of docs/json.md: `python -m tests.json_page` makes an example of each command's document, from real runs.
 
-The story below is played in a temporary folder that stands for the root of the file system. Needs Linux and an Azurite
-(`python -m tests.azurite`).
+The story below is played in a temporary folder that replaces the root of the file system. It needs Linux and an
+Azurite (`python -m tests.azurite`).
 """
 
 import json
@@ -197,7 +197,7 @@ class Story:
                 getattr(self, line)()
 
     def run(self, line: str, *, shown: bool) -> None:
-        """Run a command, and keep what it printed."""
+        """Run a command, and keep its output."""
         line = re.sub(r"\{(\w+)\}", lambda found: self._facts[found[1]], line)
         words = [_ABSOLUTE.sub(f"{self.root}/", word).replace(*SERVICE) for word in shlex.split(line)]
         result = self.stage.run(words[0], *words[1:], "--json", code=None, **self._environment)

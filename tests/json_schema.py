@@ -1,4 +1,4 @@
-"""The shipped schema of --json, and the check that everything a command printed keeps to it."""
+"""The shipped schema of --json, and the check that all output of a command keeps to it."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -56,12 +56,12 @@ def check(name: str | None, document: Any) -> None:
 
 
 def is_error(document: Any) -> bool:
-    """Tell whether a document is an error, and no result of a command."""
+    """Return whether a document is an error, and no result of a command."""
     return isinstance(document, dict) and "error" in document and document.keys() <= _ERROR
 
 
 def _reasons(schema: dict[str, Any], document: Any) -> list[str]:
-    """Return for each alternative of a definition the reason why the document is another."""
+    """Return the reason for each alternative of a definition why the document does not match it."""
     found = []
     for option in schema.get("anyOf", ()):
         try:

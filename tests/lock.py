@@ -1,7 +1,8 @@
-"""`python -m tests.lock` renews requirements.lock: the newest versions within the bounds of pyproject.toml, with hashes.
+"""The command `python -m tests.lock`: it renews requirements.lock, with hashes.
 
-It holds the dependencies, the extra `test` and the build backend, for every platform and every Python that we support.
-`--check` needs no network: it says how the lock fails to satisfy pyproject.toml, and ends with code 1 if it does.
+It takes the newest versions that pyproject.toml allows. The lock holds the dependencies, the extra `test` and the
+build backend, for every supported platform and Python.
+`--check` needs no network: it reports each breach of pyproject.toml, and ends with code 1 if there is one.
 """
 
 import os
@@ -29,7 +30,7 @@ _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\Z")
 
 
 class LockError(Exception):
-    """The lock cannot be renewed. The message says why, and what to do."""
+    """The error that the lock cannot be renewed. The message names the reason and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Pin:
 
     @property
     def version(self) -> Version | None:
-        """The version, or None where the entry allows more than one."""
+        """The version, or None if the entry allows more than one."""
         said = [(one.operator, one.version) for one in self.requirement.specifier]
         is_exact = len(said) == 1 and said[0][0] == "==" and not said[0][1].endswith("*")
         return Version(said[0][1]) if is_exact else None

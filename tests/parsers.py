@@ -1,4 +1,4 @@
-"""Every parser of both sides, by name: bytes that it reads, and what reads them. For tests and for fuzzing."""
+"""Every parser of both sides, by name, with bytes that it reads: for tests and for fuzzing."""
 
 import json
 import plistlib
@@ -83,7 +83,7 @@ def read_label(data: bytes) -> object:
 
 
 def read_needs(data: bytes) -> object:
-    """A root whose buckets are all the golden one."""
+    """Read a root of a need list, with the golden bucket as every bucket."""
     fetch = {digest(data): data}
     return needs.load(digest(data), lambda wanted: fetch.get(wanted, vector("needs-bucket.bin")), "here")
 
@@ -102,7 +102,7 @@ def read_leaf(data: bytes) -> object:
 
 
 def read_inside(data: bytes) -> object:
-    """What a record holds inside its seal, made by somebody who has the key."""
+    """Read the inside of a record's seal, made by somebody with the key."""
     chunk = SEALER.chunk_id(CONTENT, REPEATED)
     sealed = Xaes256Gcm(MASTER.seal).seal(data, AAD_PREFIX + bytes([CONTENT]) + MASTER.key_id + chunk)
     return SEALER.open(CONTENT, chunk, sealed, "here")
@@ -174,7 +174,7 @@ PARSERS: dict[str, tuple[bytes, Parse]] = {
     "key slot": (json.dumps(json.loads(vector("slot.json"))["slot"]).encode(), read_slot),
 }  # fmt: skip
 
-# What people type: its errors do not always repeat it.
+# Text that people type: its errors do not always repeat it.
 TYPED: dict[str, tuple[bytes, Parse]] = {
     "name of a folder": (b"ab" * 16 + b"-1", texts(folder_identity)),
     "passphrase": (PASSPHRASE.encode(), texts(passphrase)),

@@ -1,7 +1,7 @@
 """The checks of a release, to be run before its tag is pushed: `python -m tests.release`.
 
-Exit code 0 guarantees this: version, changelog and tag agree, the tree is the tag's, and the wheel and the source archive
-in `dist` hold byte for byte the files that a new build of this tree holds.
+Exit code 0 guarantees this: version, changelog and tag agree, and the tree is the tag's. The wheel and the source
+archive in `dist` hold byte for byte the files that a new build of this tree holds.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _SECTION = re.compile(r"## \[(?P<name>[^\]]+)\](?: - (?P<date>\S+))?")
 
 @dataclass(frozen=True)
 class Problem:
-    """A reason against the release, and what to do; a `notice` does not forbid it."""
+    """A reason against the release, and its remedy; a `notice` does not forbid it."""
 
     what: str
     hint: str
@@ -41,7 +41,7 @@ class Tree:
     root: Path
 
     def git(self, *words: str) -> str:
-        """Return what git prints. Raises CalledProcessError."""
+        """Return the output of git. Raises CalledProcessError."""
         done = subprocess.run(("git", *words), cwd=self.root, check=True, capture_output=True, text=True)
         return done.stdout.strip()
 
@@ -164,7 +164,7 @@ def build(tree: Tree, folder: Path) -> None:
 
 
 def check_dist(tree: Tree, dist: Path, built: Path) -> Iterator[Problem]:
-    """Check that `dist` holds what was `built`, file by file."""
+    """Check that `dist` holds the `built` files, byte for byte."""
     anew = "remove all of dist, and build from a clone of the tag: python -m build --no-isolation"
     there, expected = _archives(dist), _archives(built)
     for name in sorted(expected.keys() - there.keys()):
@@ -223,7 +223,7 @@ CHECKS: tuple[Callable[[Tree], Iterator[Problem]], ...] = (
 
 
 def problems(tree: Tree, dist: Path) -> Iterator[Problem]:
-    """Yield all that speaks against the release; it is built only where all else is right."""
+    """Yield each reason against the release; it is built only if all else is right."""
     found = [problem for check in CHECKS for problem in check(tree)]
     yield from found
     if not all(problem.notice for problem in found):
@@ -234,7 +234,7 @@ def problems(tree: Tree, dist: Path) -> Iterator[Problem]:
 
 
 def main() -> int:
-    """Print what speaks against a release, and what to do about it; return the exit code."""
+    """Print each reason against a release, and its remedy; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.release", description=__doc__)
     parser.add_argument(
         "--tree", type=Path, default=Path(__file__).parent.parent, help="the tree to be released"

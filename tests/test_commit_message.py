@@ -75,7 +75,7 @@ def test_the_command_says_it_by_its_exit_code(tmp_path: Path, words: tuple[str, 
 
 
 def test_git_refuses_by_our_hooks(tmp_path: Path) -> None:
-    """The hooks as `pre-commit install` sets them up, in a repository of its own."""
+    """Refuse a bad message through the hooks as `pre-commit install` sets them up, in a separate repository."""
     pytest.importorskip("pre_commit", reason="NOT TESTED: the hooks need pre-commit, of the extra `dev`")
     environment = {
         **os.environ,

@@ -1,4 +1,4 @@
-"""The pages that people read: their links lead somewhere, and docs/ names only files and commands that there are."""
+"""The pages that people read: their links lead somewhere, and docs/ names only files and commands that exist."""
 
 import ast
 import re
@@ -68,7 +68,7 @@ def links(page: Path) -> Iterator[str]:
 
 
 def code(page: Path) -> Iterator[str]:
-    """Yield what stands in backticks, and each line of a shell's block."""
+    """Yield each text in backticks, and each line of a shell's block."""
     for token in tokens(page):
         if token.type == "code_inline":
             yield token.content
@@ -96,7 +96,7 @@ def test_a_picture_is_small_and_shown_by_a_page(picture: Path) -> None:
 
 
 def has_name(module: Path, name: str) -> bool:
-    """Tell whether a module defines `name` at its top level."""
+    """Return whether a module defines `name` at its top level."""
     for node in ast.parse(module.read_text("utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
             return True
@@ -107,7 +107,7 @@ def has_name(module: Path, name: str) -> bool:
 
 
 def exists(dotted: str) -> bool:
-    """Tell whether there is such a package or module, or such a name in one."""
+    """Return whether such a package or module exists, or such a name in one."""
     here = ROOT.joinpath(*dotted.split("."))
     if here.is_dir() or here.with_suffix(".py").exists():
         return True
@@ -125,7 +125,7 @@ def test_every_file_and_module_that_docs_name_exists(page: Path) -> None:
 
 
 def command_of(line: str) -> None:
-    """Walk down the commands that `line` names. Raises LookupError for one that there is not."""
+    """Return the command that `line` names. Raises LookupError if it does not exist."""
     program, *words = shlex.split(line.partition("…")[0], comments=True)
     command: Any = typer.main.get_command({"seed": seed_app, "importer": importer_app}[program])
     for word in words:

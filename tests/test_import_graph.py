@@ -1,4 +1,4 @@
-"""The walls of the house, proved over the import graph: who may know of whom, even through another module."""
+"""The limits of imports between packages, proved over the import graph, even through another module."""
 
 import ast
 from functools import cache
@@ -30,7 +30,7 @@ MODULES = modules()
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """Every module that `module` names in an import, wherever in the file, and the packages above it."""
+    """Return every module that `module` names in an import anywhere in the file, and the packages above it."""
     named: set[str] = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -43,7 +43,7 @@ def imports(module: str) -> frozenset[str]:
 
 
 def reached(module: str) -> dict[str, str]:
-    """All that `module` reaches through our own modules, each with the module that names it."""
+    """Return all modules that `module` reaches through our own modules, each with the module that names it."""
     found: dict[str, str] = {}
     todo = [module]
     while todo:

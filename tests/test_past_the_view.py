@@ -1,7 +1,7 @@
-"""The verified view is the only door to the documents of a vault: whoever lists a store or reads an envelope past it is named here.
+"""The verified view is the only door to a vault's documents: the modules that read past it are listed here.
 
-Two calls give facts past the view: `Store.list`, by which a name is taken for something that is there, and `envelope.read`, by which
-bytes become a document. Each module that calls one stands in the table, with the reason for which nobody is deceived.
+Two calls give facts past the view. `Store.list` makes a name count as an existing object, and `envelope.read` turns
+bytes into a document. Each module that calls one stands in the table, with the reason why nobody is deceived.
 """
 
 import ast
@@ -88,7 +88,7 @@ REASONS: dict[str, tuple[str, ...]] = {
 
 
 def calls(module: str) -> set[str]:
-    """The calls of a module that list a store or read an envelope."""
+    """Return the calls of a module that list a store or read an envelope."""
     found = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -111,7 +111,7 @@ def test_nobody_lists_or_reads_past_the_view_without_a_reason() -> None:
 
 
 def test_the_view_believes_nobody_but_its_key() -> None:
-    """It takes a document from `verify`, and never from `peek`."""
+    """Take a document from `verify`, and never from `peek`."""
     names = {
         node.func.attr
         for module in MODULES

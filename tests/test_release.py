@@ -51,7 +51,7 @@ class Scratch:
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A clone without the project's own tags, in which git asks no user's configuration."""
+    """Return a clone without the project's own tags, in which git ignores every user's configuration."""
     if not (ROOT / ".git").exists():
         pytest.skip("NOT TESTED: this is no clone of the project")
     with pytest.MonkeyPatch.context() as patch:
@@ -77,7 +77,7 @@ def scratch(ground: Path, tmp_path: Path) -> Scratch:
 
 @pytest.fixture(scope="module")
 def built(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a build of the release gives; it is built once."""
+    """Return the files that a build of the release gives; it is built once."""
     pytest.importorskip("build", reason="NOT TESTED: a release needs build, of the extra `dev`")
     pytest.importorskip(
         "setuptools", minversion="77", reason="NOT TESTED: a build needs setuptools 77, of the extra `dev`"

@@ -1,4 +1,4 @@
-"""The rooms of the house: each imports from the floors below it, no two modules import each other, and the map names all of them."""
+"""The rooms of the house: each imports from the floors below it, without circles, and the map names all of them."""
 
 import ast
 import re
@@ -61,7 +61,7 @@ def room_of(module: str) -> str:
 
 
 def ours(module: str) -> set[str]:
-    """Our own modules that a module imports, wherever in the file; of a package only what is named of it."""
+    """Return our own modules that a module imports anywhere in the file; of a package only the imported names."""
     named = {name for name in imports(module) if name in MODULES and name != module}
     return {name for name in named if not any(other.startswith(f"{name}.") for other in named)}
 
@@ -93,7 +93,7 @@ def test_what_speaks_to_people_is_imported_by_commands_and_reports_alone(module:
 
 @pytest.mark.parametrize("module", LIMITED)
 def test_a_clock_is_a_parameter(module: str) -> None:
-    """Only the shell and the stores read a clock: all other code is given `formats.store.clock.Clock`."""
+    """Read a clock only in the shell and the stores: all other code is given `formats.store.clock.Clock`."""
     if module.startswith(("formats.shell", "formats.store")):
         return
     for node in ast.walk(tree(module)):
@@ -113,7 +113,7 @@ def test_a_module_is_short(module: str) -> None:
 
 @pytest.mark.parametrize("module", LIMITED)
 def test_a_function_is_short_and_takes_few_parameters(module: str) -> None:
-    """Commands have one parameter for each option."""
+    """Keep functions short and their parameters few; a command has one parameter for each option."""
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             where, lines = f"{module}.{node.name}", (node.end_lineno or 0) - node.lineno + 1
@@ -129,7 +129,7 @@ def parameters(found: ast.arguments) -> list[str]:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    """Not through an import inside a function either."""
+    """Refuse a circle of imports, also through an import inside a function."""
     begun, done = list[str](), set[str]()
 
     def visit(module: str) -> None:

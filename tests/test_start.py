@@ -1,7 +1,7 @@
-"""What a command loads before it does its work: nothing that this work does not need.
+"""The modules that a command loads before its work: none that this work does not need.
 
-The modules are counted, for they are the same however busy the machine is. `python -m tests.benchmarks.start` measures
-what they cost.
+The modules are counted, because their number is the same on a busy machine. `python -m tests.benchmarks.start`
+measures their cost.
 """
 
 import sys
@@ -31,8 +31,8 @@ HEAVY = (*NEVER, "pyarrow", "numpy", "cryptography.x509", "asyncio", "ssl", "ema
 KEYED = ("formats.keyed", "cryptography.hazmat.primitives.ciphers", "cryptography.hazmat.primitives.kdf")
 
 VAULT = ("--vault", "{vault}")
-# Of each command line: what it must not load, and how many modules it may load at most. That is a tenth more than it loaded
-# when this was written, for other versions of Python load some more. `python -X importtime` shows what is new.
+# For each command line: the modules that it must not load, and the most modules that it may load.
+# The limit is a tenth above the first count, for other versions of Python load more (`python -X importtime`).
 STARTS: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
     ("importer", "--help"): ((*HEAVY, *KEYED, "cryptography"), 155),
     ("importer", "points", *VAULT): ((*HEAVY, *KEYED), 230),
@@ -50,14 +50,14 @@ STARTS: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    """A stage whose commands tell what they have loaded."""
+    """Return a stage with commands that report their loaded modules."""
     stage = set_up(tmp_path_factory.mktemp("start"))
     stage.command = cold(TELLING)
     return stage
 
 
 def loaded(stage: Stage, words: tuple[str, ...], file: Path) -> set[str]:
-    """The modules that a real command has loaded when it ends."""
+    """Return the modules that a real command has loaded when it ends."""
     filled = [word.format(vault=stage.at, disk=stage.disk) for word in words]
     stage.run(*filled, LOADED=file)
     return {*file.read_text().split()}
@@ -90,7 +90,7 @@ def test_a_command_imports_no_other_command(
 
 
 def test_the_test_sees_what_is_loaded(told: Stage, tmp_path: Path) -> None:
-    """The list of a point is read from tables: what the tests above forbid, this command loads."""
+    """Load from tables for the list of a point: this command loads the modules that the tests above forbid."""
     found = loaded(told, ("seed", "ls", "latest"), tmp_path / "loaded")
     assert {"pyarrow", "numpy"} <= found
     assert among(found, KEYED)
