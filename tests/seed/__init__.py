@@ -1,1 +1,1 @@
-"""The agent's stages, each by its own laws."""
+"""The stages of the agent, each tested by its own laws."""

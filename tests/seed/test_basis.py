@@ -1,4 +1,4 @@
-"""Rows of earlier runs: what was journalled is found again, the newer wins, and a torn end costs only itself."""
+"""Rows of earlier runs: journalled rows are found again, the newer row wins, and a torn end costs only itself."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""No entry is too large for the catalog, nor are all entries together: what is kept of each fits into one archive."""
+"""The largest entries: none is too large for the catalog, and the kept part of each fits into one archive."""
 
 import random
 import struct
@@ -21,7 +21,7 @@ from seed.pipeline.packing import METADATA_SIZE
 from seed.source.xattrs import KEPT_MAX, pack
 from tests.seed.test_kept_segments import Stored, catalogue, segments
 
-EXTENTS = 100_000  # most regions of one file that the reader tells
+EXTENTS = 100_000  # the most regions of one file that the reader reports
 
 
 def test_sizes_that_pass_63_bits_together_are_told_as_the_most_that_can_be_told() -> None:
@@ -39,7 +39,7 @@ def test_sizes_that_pass_63_bits_together_are_told_as_the_most_that_can_be_told(
 
 
 def largest(name: bytes) -> CatalogEntry:
-    """Return all that one row can be, of bytes that do not compress."""
+    """Return the largest possible row, of bytes that do not compress."""
     chance = random.Random(7)
     size = 2 * EXTENTS
     return CatalogEntry(

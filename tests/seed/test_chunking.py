@@ -1,4 +1,4 @@
-"""How content is cut depends on the content and the key alone: not on reads, buffers or neighbours."""
+"""The cuts of content: they depend on the content and the key alone, not on reads, buffers or neighbours."""
 
 import random
 
@@ -21,7 +21,7 @@ DATA = random.Random(1).randbytes(12 << 20)
 
 
 def cuts(cutter: Cutter, data: bytes, reads: list[int]) -> list[bytes]:
-    """The chunks of `data`, read in pieces of the given sizes, again and again; each unit is given back at once."""
+    """Return the chunks of `data`, read in pieces of the given sizes, repeatedly; each unit is given back at once."""
     at, turn, found = 0, 0, []
 
     def read(space: memoryview) -> int:

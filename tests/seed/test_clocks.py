@@ -1,4 +1,4 @@
-"""A change after a reading is seen by the time of change that is kept, whatever clock has stamped the entry."""
+"""The time of change that is kept: a change after a reading is seen by it, by every clock."""
 
 import os
 import random
@@ -29,11 +29,11 @@ SECOND = 10**9
 YEAR = 1_700_000_000 * SECOND
 JIFFIES = (1_000_000, 4_000_000, 10_000_000)
 
-Stamp = Callable[[int], int]  # what an entry gets that is changed at this time
+Stamp = Callable[[int], int]  # gives the stamp of an entry that is changed at this time
 
 
 def coarse(jiffy: int, phase: int, step: int) -> Stamp:
-    """The kernel's clock as it was at the last tick, cut to what the file system keeps."""
+    """Return the kernel's clock at the last tick, cut to the precision of the file system."""
     return lambda now: (now - (now - phase) % jiffy) // step * step
 
 

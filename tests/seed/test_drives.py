@@ -1,4 +1,4 @@
-"""What the system's own programs tell of disks is read as they print it; what they do not tell is unknown, never wrong."""
+"""The output of the system's own programs about disks is read exactly; a missing fact is unknown, never wrong."""
 
 import json
 import plistlib
@@ -16,7 +16,7 @@ GIB = 1 << 30
 
 
 def node(name: str, **members: Any) -> dict[str, Any]:
-    """A device as lsblk of util-linux 2.38 prints it."""
+    """Return a device as lsblk of util-linux 2.38 prints it."""
     plain = dict.fromkeys(("model", "serial", "tran", "fstype", "mountpoint"))
     found = {
         "name": name,

@@ -1,4 +1,4 @@
-"""Excludes leave out what the path leads to that was typed, and nothing else; one that matches nothing is told of."""
+"""Excludes leave out the target of the typed path, and nothing else; one that matches nothing is reported."""
 
 import os
 import sys
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def left(folder: Path, *globs: str) -> tuple[set[str], list[str]]:
-    """Return what of the tree is left out, but for what lies below that, and what the user is told."""
+    """Return the entries of the tree that are left out, without those below them, and the messages to the user."""
     tally = Tally()
     scope = Scope((os.fsencode(folder),), in_any_folder(LeftOut(excludes=tuple(map(os.fsencode, globs)))))
     begin = os.fsencode(folder)[1:] + b"/"

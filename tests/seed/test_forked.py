@@ -1,4 +1,4 @@
-"""Work in a fork: what came of it, nothing where it died or failed, and an end when nobody listens any more."""
+"""Work in a fork: its result, nothing if it died or failed, and its end when the reader stops listening."""
 
 import os
 import sys

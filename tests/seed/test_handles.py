@@ -1,4 +1,4 @@
-"""What a part of the program may hold shrinks with what the system allows, and a lack is called by its name."""
+"""The handles that a part of the program may hold follow the system's limit, and a lack has its own error."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ def test_a_share_shrinks_with_the_limit(allowed: int, held: int) -> None:
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
 def test_a_lack_of_handles_is_no_damage(number: int) -> None:
-    """Whoever took it for that of a medium would give up archives that are whole."""
+    """Refuse to take a lack of handles for damage of a medium: whole archives would be given up."""
     error = meaning(OSError(number, os.strerror(number)), "archives/00")
     assert isinstance(error, StoreError)
     assert (error.code, is_damage(error)) == ("handles-short", False)

@@ -1,4 +1,4 @@
-"""What items hold, counted from rows in the order of a catalog."""
+"""The contents of items, counted from rows in the order of a catalog."""
 
 import struct
 
@@ -42,7 +42,7 @@ def test_each_item_is_counted_by_itself_with_where_file_systems_begin() -> None:
 
 
 def test_holes_do_not_count() -> None:
-    """A file may be made longer by terabytes, and shorter again, and nothing of it is gone."""
+    """Count no holes: a file may grow by terabytes, and shrink again, and no data is lost."""
     extents = struct.pack("<4Q", 4096, 100, 1 << 40, 200)
     rows = [
         CatalogEntry(b"srv", FOLDER),

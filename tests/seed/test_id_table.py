@@ -1,4 +1,4 @@
-"""The table of ids answers as a dict would, however often its levels were merged; and stays as small as it promises."""
+"""The table of ids answers as a dict would, however often its levels merged, and stays as small as it promises."""
 
 import hashlib
 from collections import defaultdict
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from seed.tables import id_table
 from seed.tables.id_table import IdTable
 
-# Some begin alike, in their first bits or in all of their first half.
+# Some ids begin alike, in their first bits or in all of their first half.
 KEYS = [
     *(hashlib.blake2b(n.to_bytes(8, "little"), digest_size=32).digest() for n in range(200)),
     *(bytes(8) + bytes([n]) * 24 for n in range(40)),

@@ -1,4 +1,4 @@
-"""What a run is asked to back up: items that are there, items that are gone, and the true reason of each."""
+"""The items that a run must back up: present items, missing items, and the true reason of each."""
 
 import errno
 import os
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dead(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system, end the program behind it, and give the mount point."""
+    """Mount a file system, end the program behind it, and yield the mount point."""
     disk = LoopDisk(tmp_path, 16 << 20, "exfat")
     disk.mount()
     try:

@@ -1,4 +1,4 @@
-"""Segments of a catalog that stand in the next one unread: what comes of it is what encoding all rows anew gives."""
+"""Segments of a catalog that the next one keeps unread: the result equals a new encoding of all rows."""
 
 import struct
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ Stored = dict[ChunkId, bytes]
 
 
 def rows(edited: bool, parts: int) -> list[CatalogEntry]:
-    """Some hundred small rows, one of which may be `edited`, and a file that spans so many rows in the middle."""
+    """Return some hundred small rows, one of them `edited` on request, with a file of many rows in the middle."""
     count = parts * ROW_CHUNKS_MAX - 7
     chunks = b"".join(number.to_bytes(32, "little") for number in range(1, count + 1))
     small = [

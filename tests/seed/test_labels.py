@@ -1,4 +1,4 @@
-"""A label tells a person and a scanner which disk it is, whatever its machine is called; and nothing that is not on the disk."""
+"""A label names its disk to a person and a scanner, for any name of its machine, from facts on the disk alone."""
 
 import io
 import re
@@ -89,7 +89,7 @@ FONT = ImageFont.load_default(size=100)
 
 
 def wide(text: ElementTree.Element) -> float:
-    """How wide a line is: as it is told to be, else as a font without serifs makes it."""
+    """Return the width of a line: the given one, else the width in a font without serifs."""
     if told := text.get("textLength"):
         return float(told)
     letters = FONT.getlength("".join(text.itertext())) / 100
@@ -97,7 +97,10 @@ def wide(text: ElementTree.Element) -> float:
 
 
 def check_places(svg: str) -> str:
-    """Each line lies within the label, beside the QR code and below the line before it. Returns what they say together."""
+    """Return the text of all lines, and check that each has its place.
+
+    Each line lies within the label, beside the QR code and below the line before it.
+    """
     root = ElementTree.fromstring(svg)
     assert root.get("viewBox") == f"0 0 {WIDTH} {HEIGHT}"
     own = [text for text in texts(svg) if text.get("text-anchor") is None]

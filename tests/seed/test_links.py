@@ -1,4 +1,4 @@
-"""Items that are links: the link and what it leads to are backed up, or a finding says why not."""
+"""Items that are links: the link and its target are backed up, or a finding says why not."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def walked(folder: Path, *names: str, rules: SourceRules | None = None) -> tuple[list[str], Tally]:
-    """Return what a walk over items meets, relative to the folder, and what it tells."""
+    """Return the entries that a walk over items meets, relative to the folder, and its messages."""
     tally = Tally()
     items = [real_place(str(folder / name)) for name in names]
     paths = [Path("/", os.fsdecode(found.path)) for found in Walk(items, rules or SourceRules(), tally)]

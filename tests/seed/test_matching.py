@@ -22,7 +22,7 @@ KIB = 1 << 10
 
 
 def large(size: int, regions: list[tuple[int, bytes]], cut: int) -> CatalogEntry:
-    """A file of chunks of its own: data regions, cut into pieces of so many bytes."""
+    """Return the entry of a file with its own chunks: data regions, cut into pieces of so many bytes."""
     data = b"".join(part for _, part in regions)
     parts = [data[at : at + cut] for at in range(0, len(data), cut)]
     extents = b"".join(struct.pack("<QQ", at, len(part)) for at, part in regions)

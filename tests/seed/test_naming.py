@@ -1,4 +1,4 @@
-"""A file gets a name by whatever way its file system has, and never one that is in use."""
+"""A file gets a name by any of the ways that file systems have, and never a name that is in use."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ WAYS = ["rename", "link", "look"]
 
 @pytest.fixture(params=WAYS)
 def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A folder in which names are given in this way."""
+    """Return a folder in which files get their names in this way."""
     if request.param != "rename":
         monkeypatch.setattr(naming, "rename_new", lambda *_: False)
     if request.param == "look":
@@ -103,7 +103,7 @@ def test_an_empty_folder_gives_way_and_a_full_one_does_not(folder: int, tmp_path
 
 
 def raced(folder: int, give: Callable[[int], None]) -> list[int]:
-    """Let four come for one name at once. Return who got it."""
+    """Run a race of four threads for one name, and return the winners."""
     winners: list[int] = []
     gate = threading.Barrier(4)
 

@@ -1,4 +1,4 @@
-"""Archives to whichever disk is ready: every record arrives once, however disks fill, fail and dawdle."""
+"""Archives go to any disk that is ready: every record arrives once, however disks fill, fail and delay."""
 
 import random
 import threading
@@ -24,11 +24,11 @@ from tests.effort import examples
 KEY = MasterKey(bytes(32)).key_id
 KIB = 1 << 10
 SIZE = 64 * KIB
-PATIENCE = 60  # seconds until what waits for ever is said to
+PATIENCE = 60  # seconds until a wait without end is reported
 
 
 class Shelf:
-    """What `DiskPool` asks of a disk, in memory: `free` bytes, an error at write `fails_at`, `gates` to wait at."""
+    """A disk for `DiskPool` in memory: `free` bytes, an error at write `fails_at`, `gates` to wait at."""
 
     def __init__(self, number: int, free: int, fails_at: int = -1, error: str = "io-error") -> None:
         self.number = number
@@ -98,7 +98,7 @@ def records(count: int, size: int) -> list[tuple[ChunkId, bytes]]:
 
 
 class Told(Tally):
-    """A monitor that has heard of a finding, once it has."""
+    """A monitor that sets `heard` at a finding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ def play(
     station: Station,
     monitor: Tally | None = None,
 ) -> Tally:
-    """Pack and place all records; raises what the set raises."""
+    """Pack and place all records. Raises the errors of the set."""
     monitor = monitor or Tally()
     pool = BufferPool(SIZE, len(shelves) + 1)
     disks = disk_set(shelves, station, monitor, pool.count)
@@ -175,7 +175,7 @@ def test_every_record_arrives_once_or_the_set_says_that_it_cannot(
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_a_slow_disk_does_not_hold_up_fast_ones(count: int) -> None:
-    """The slow one writes its first archive until all others are durable elsewhere: it is waited for by none of them."""
+    """Keep the fast disks going: the slow one writes its first archive until all others are durable elsewhere."""
     slow, fast = Shelf(0, 1 << 30), [Shelf(number, 1 << 30) for number in range(1, count + 1)]
     slow.gate.clear()
     for shelf in fast:
@@ -200,7 +200,7 @@ def test_a_slow_disk_does_not_hold_up_fast_ones(count: int) -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 8])
 def test_all_disks_are_written_at_once(count: int) -> None:
-    """None ends its first archive before every other has begun one."""
+    """Begin an archive on every disk before any disk ends its first one."""
     shelves = [Shelf(number, 1 << 30) for number in range(count)]
     for shelf in shelves:
         shelf.gates = [other.begun for other in shelves]
@@ -220,7 +220,7 @@ def test_a_disk_that_cannot_take_a_whole_archive_is_closed_while_another_can() -
 
 @pytest.mark.parametrize("count", [0, 20])
 def test_what_fits_nowhere_is_packed_anew(count: int) -> None:
-    """A disk fails with an archive in hand that is larger than what the other, or a further one, has left."""
+    """Pack records anew if a failed disk holds an archive larger than the room on the other disks."""
     failing, narrow = Shelf(1, 1 << 30, fails_at=0), Shelf(2, 1 << 30)
     further = [Shelf(number, SIZE // 2) for number in range(3, 3 + count)]
     failing.gates = [narrow.begun]

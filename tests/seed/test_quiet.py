@@ -1,4 +1,4 @@
-"""Reading leaves no trace: access times of files and folders stay, and who may not ask for that reads all the same."""
+"""Reading leaves no trace: access times of files and folders stay, and a user without that right reads all the same."""
 
 import os
 import random
@@ -29,7 +29,7 @@ NOBODY = 65_534
 
 @pytest.fixture
 def tree() -> Iterator[Path]:
-    """A tree in memory that was read long ago, so that each reading would be noted."""
+    """Return a tree in memory with old access times, so that each reading would be noted."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         top = Path(folder)
         (top / "folder").mkdir()
@@ -40,7 +40,7 @@ def tree() -> Iterator[Path]:
         for path in (*top.rglob("*"), top):
             os.utime(path, ns=(LONG_AGO, path.stat().st_mtime_ns))
         (top / "noted").read_bytes()
-        for path in (top, top / "folder"):  # that were listed here
+        for path in (top, top / "folder"):  # these were listed here
             os.utime(path, ns=(LONG_AGO, path.stat().st_mtime_ns))
         if (top / "noted").stat().st_atime_ns == LONG_AGO:
             pytest.skip("NOT TESTED: this system notes no access")

@@ -1,4 +1,4 @@
-"""Reading back a disk that fails: what cannot be read is named, and a disk that has gone is not called damaged."""
+"""Reading back a disk that fails: unreadable archives are named, and a disk that has gone is not called damaged."""
 
 import mmap
 from collections.abc import Callable
@@ -22,7 +22,7 @@ NAMES = [archive_name(digest(drawn(f"{number}", 9))) for number in range(20)]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    """A labelled disk that nothing closes, with an archive and twenty objects that are none."""
+    """Return a labelled disk that was never closed, with an archive and twenty objects that are none."""
     place = tmp_path / "offseed" / f"{LABEL.set}-{LABEL.number}"
     with LocalStore.open(str(place), create=True) as store:
         store.put_new("label", signed(LABEL))

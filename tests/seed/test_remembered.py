@@ -1,4 +1,4 @@
-"""The file in which a home remembers small files: whatever of it is whole counts, and nothing else."""
+"""The file in which a home remembers small files: every whole part of it counts, and nothing else."""
 
 import hashlib
 from pathlib import Path

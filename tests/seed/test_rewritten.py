@@ -1,4 +1,4 @@
-"""Files of one length before and after: what is rewritten in place while it is read is told, and kept as it was read."""
+"""Files of constant length: a rewrite in place during the reading is reported, and the file is kept as it was read."""
 
 import os
 import sys

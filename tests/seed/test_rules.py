@@ -1,4 +1,4 @@
-"""What is left out: globs as people expect them, outermost paths, CACHEDIR.TAG, and what this program owns."""
+"""The paths that a run leaves out: usual globs, outermost paths, CACHEDIR.TAG, and the program's own files."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""What a sample tells of a seed: places are drawn evenly, duplicates are counted truly, and the answer follows from both."""
+"""The facts that a sample gives about a seed: places are drawn evenly, and duplicates are counted truly.
+
+The answer follows from both.
+"""
 
 import os
 import random
@@ -31,7 +34,7 @@ KIB, MIB, TB = 1 << 10, 1 << 20, 10**12
 
 
 def drawn(sizes: list[int], count: int, seed: int) -> list[int]:
-    """Where the places lie in the end, counted over all bytes."""
+    """Return the final places, counted over all bytes."""
     draws, places, before = Draws(count, random.Random(seed)), {}, 0
     for size in sizes:
         for number, at in draws.meet(size):
@@ -129,7 +132,10 @@ def test_what_a_tree_comes_to_is_seen_in_a_part_of_it(tmp_path: Path) -> None:
 
 
 def two_images(folder: Path) -> int:
-    """Files of 12 and 13 MiB that have 9 MiB in common, which lie elsewhere in each. Returns how large both are without these."""
+    """Return the size of two files without their duplicates, and write them.
+
+    Files of 12 and 13 MiB have 9 MiB in common, which lie at different places in each.
+    """
     chance = random.Random(8)
     common = chance.randbytes(9 * MIB)
     (folder / "first").write_bytes(chance.randbytes(3 * MIB) + common)
@@ -274,7 +280,7 @@ def test_a_file_that_goes_meanwhile_is_passed_over(tmp_path: Path) -> None:
     assert sample.look(monitor).content.stored == Share(1.0)
 
 
-# What follows from a sample.
+# The conclusions from a sample.
 
 
 def of(size: int, stored: float = 0.5, error: float = 0.01) -> SampleResult:

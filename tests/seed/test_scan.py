@@ -1,4 +1,4 @@
-"""The count beside an export agrees with the walk, whatever the rules; it stops when told, and never fails."""
+"""The count beside an export agrees with the walk under all rules; it stops when told, and never fails."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ if sys.platform == "win32":
 
 
 class Told:
-    """Remembers what it is told, and stops the count after `last` of it."""
+    """A callback that remembers each message, and stops the count after `last` messages."""
 
     def __init__(self, last: int = sys.maxsize) -> None:
         self.told: list[tuple[int, int]] = []
@@ -39,7 +39,7 @@ def counted(roots: list[bytes], rules: SourceRules) -> tuple[int, int]:
 
 
 def walked(roots: list[bytes], rules: SourceRules) -> tuple[int, int]:
-    """The same by the walk itself: the files of the catalog, and what is not a hole of each inode."""
+    """Return the same numbers by the walk: the files of the catalog, and each inode's bytes outside its holes."""
     files = [found.described() for found in Walk(roots, rules, Tally()) if found.type == FILE]
     sizes = {}
     for entry in files:

@@ -1,4 +1,4 @@
-"""When a machine backs up by itself: what is read, when a run counts, and the very files that each system is given."""
+"""The backups that a machine starts by itself: the parsed times, the runs that count, and the files for each system."""
 
 import plistlib
 import shutil
@@ -80,7 +80,7 @@ def test_of_n_weeks_one_counts(now: datetime, days: set[int], every: int) -> Non
 
 
 def golden(name: str, data: bytes) -> None:
-    """The file as it is kept beside this one."""
+    """Check that the data equals the file of this name beside this test."""
     assert (DATA / name).read_bytes() == data, f"{name} differs: {data.decode(errors='replace')}"
 
 

@@ -1,4 +1,4 @@
-"""What goes into the parallel stage comes out in order, each chunk stored once, memory bounded."""
+"""The units of the parallel stage come out in order, each chunk stored once, memory bounded."""
 
 import random
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ def units(sizes: list[int]) -> list[PendingChunk]:
 
 
 def kept(done: Iterable[tuple[PendingChunk, Sealed]]) -> list[Sealed]:
-    """Records are good until the next unit is asked for."""
+    """Return copies of the records, which are good only until the next unit is asked for."""
     return [
         replace(sealed, record=None if sealed.record is None else bytes(sealed.record)) for _, sealed in done
     ]
@@ -67,7 +67,7 @@ def test_a_chunk_is_stored_once_and_a_known_one_not_at_all() -> None:
 
 
 class Shelf:
-    """A placer that keeps archives in memory, and tells of each only so much room."""
+    """A placer that keeps archives in memory, and allows each only so much room."""
 
     def __init__(self, room: int) -> None:
         self.archives: list[bytes] = []

@@ -1,4 +1,4 @@
-"""What a command takes of a point: what matches, what lies below it, and no folder in which there is nothing of it."""
+"""The part of a point that a command takes: matches, the entries below them, and no folder without a match."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ GLOBS = st.lists(st.sampled_from(["a", "b", "/a", "*.py", "a/b", "/b/*", "zzz"])
 
 
 def catalog(files: set[bytes]) -> list[CatalogEntry]:
-    """Rows as a catalog has them: every folder before what lies in it, a long file in two rows."""
+    """Return rows as a catalog has them: every folder before its entries, a long file in two rows."""
     folders = {b"/".join(f.split(b"/")[:n]) for f in files for n in range(f.count(b"/") + 1)} | {b""}
     rows = [CatalogEntry(p, FOLDER) for p in folders]
     rows += [CatalogEntry(f, FILE, part=part) for f in files - folders for part in (0, 1)]

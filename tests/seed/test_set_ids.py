@@ -1,4 +1,4 @@
-"""A restored program runs with its owner's rights only where that owner could be restored."""
+"""A restored program runs with its owner's rights only if that owner could be restored."""
 
 import json
 import os
@@ -24,7 +24,7 @@ SET_IDS = [0o4755, 0o2755, 0o6755]
 
 
 def restored(target: Path, mode: int, kind: int = FILE, **members: Any) -> tuple[int, list[str]]:
-    """Return the mode of an entry that is restored with this one, and what is told about it."""
+    """Return the mode of an entry that is restored with this one, and the messages about it."""
     told = Tally()
     tree = TreeWriter(str(target), told, overwrite=False)
     entry = CatalogEntry(b"program", kind, mode=mode, uid=os.geteuid(), gid=os.getegid())._replace(**members)
@@ -63,7 +63,7 @@ def test_without_its_owner_a_program_has_none(
 @pytest.mark.parametrize("mode", SET_IDS, ids=oct)
 @pytest.mark.parametrize("owner", ["uid", "gid"])
 def test_an_owner_that_no_file_has_gives_no_rights(tmp_path: Path, mode: int, owner: str) -> None:
-    """To give a file to the number 2^32 - 1 succeeds and changes nothing: it would be this user's program."""
+    """Drop the rights of a program for owner 2^32 - 1: chown to it succeeds, but leaves this user the owner."""
     assert restored(tmp_path, mode, **{owner: (1 << 32) - 1}) == (
         0o755,
         ["owners were not restored: only root can give files away"],
@@ -73,7 +73,7 @@ def test_an_owner_that_no_file_has_gives_no_rights(tmp_path: Path, mode: int, ow
 @pytest.mark.needs("root")
 @pytest.mark.parametrize("mode", SET_IDS, ids=oct)
 def test_a_user_who_is_not_root_restores_no_program_with_rights(tmp_path: Path, mode: int) -> None:
-    """Not one of his own either: the catalog may have been sealed by somebody who lets others run it as him."""
+    """Restore not even the user's own program with rights: a forged catalog could let others run it as this user."""
     assert as_nobody(tmp_path, FILE, mode) == (
         mode & 0o777,
         ["programs were restored without set-uid and set-gid: only root restores these"],
@@ -86,7 +86,7 @@ def test_he_restores_a_folder_that_gives_its_group_on(tmp_path: Path) -> None:
 
 
 def as_nobody(folder: Path, kind: int, mode: int) -> tuple[int, list[str]]:
-    """Return what `restored` does, in a process with the rights of nobody."""
+    """Return the result of `restored` in a process with the rights of nobody."""
     target = Path(tempfile.mkdtemp(prefix="offseed-set-ids-"))
     os.chown(target, NOBODY, NOBODY)
     reader, writer = os.pipe()

@@ -1,5 +1,7 @@
-"""Small files come whole and named, and lie where they are said to lie, whoever reads and seals them; what is wrong with
-one concerns that one alone."""
+"""Small files come whole and named, and lie at their reported places, with any number of workers.
+
+A fault of one file concerns that file alone.
+"""
 
 import errno
 import os
@@ -47,14 +49,17 @@ def wanted(path: Path) -> Wanted:
 
 @contextmanager
 def workers(count: int) -> Iterator[Sequence[Worker]]:
-    """So many processes; none: all is done here."""
+    """Yield so many worker processes; with none, this process does all work."""
     with small_file_workers(MASTER, 1, SIZE_MAX, count) as found:
         assert len(found) == max(1, count)
         yield found
 
 
 class Received:
-    """What was taken in, all of it kept but what `known` holds, and each file's content as it lies in what was delivered."""
+    """The results of the batches, and each file's content as it lies in a delivered bundle.
+
+    All of them are kept, except those that `known` holds.
+    """
 
     def __init__(self, workers: Sequence[Worker]) -> None:
         self.names: list[str] = []
@@ -99,7 +104,7 @@ class Received:
         assert unit.size == len(self.bundles[sealed.chunk]) <= SIZE_MAX
 
     def data(self, name: str) -> bytes:
-        """The content, which is named rightly."""
+        """Return the content of a file, and check its name."""
         length = self.lengths[self.names.index(name)]
         if not length:
             return b""
@@ -179,7 +184,7 @@ def test_a_helper_that_is_killed_ends_the_run_and_is_named(many: list[Path]) -> 
 
         def kill(number: int) -> None:
             if sys.platform == "linux" and number == MANY // 2:
-                forked: Any = found[0]  # the one that is asked where both have as little to do
+                forked: Any = found[0]  # this worker is asked if both are equally free
                 os.kill(forked.process, signal.SIGKILL)
                 os.waitid(os.P_PID, forked.process, os.WEXITED | os.WNOWAIT)
 
@@ -191,7 +196,7 @@ def test_a_helper_that_is_killed_ends_the_run_and_is_named(many: list[Path]) -> 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no fork")
 def test_helpers_hold_nothing_open_and_end_with_the_one_they_work_for(tmp_path: Path) -> None:
-    """A disk can be unmounted, a lock be taken, while a worker still ends."""
+    """Release all files: a disk can be unmounted, and a lock can be taken, while a worker still ends."""
     with (tmp_path / "held").open("w"), workers(1) as found:
         forked: Any = found[0]
         process: int = forked.process

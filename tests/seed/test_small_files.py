@@ -1,4 +1,4 @@
-"""Of each small file it is known in which bundle its content lies, and where."""
+"""Each small file has a known bundle, and a known place in it."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Folders for files in the making: what a killed restore left is removed, what another one uses is not."""
+"""Folders for files in the making: those of a killed restore are removed, those in use are not."""
 
 import os
 import sys

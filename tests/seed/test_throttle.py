@@ -1,4 +1,4 @@
-"""The throttle: what a user writes is read or refused, hours and days are those of the wall, and the mean is met."""
+"""The throttle: a user's text is read or refused, hours and days are those of the wall, and the mean is met."""
 
 import sys
 import threading
@@ -27,7 +27,7 @@ NIGHT = Throttle(begin=22 * 60, end=6 * 60, days=(0, 4), work_rate=512_000, othe
 
 
 class Clock:
-    """A wall, and a stopwatch that goes on only while somebody sleeps."""
+    """A wall clock, and a stopwatch that advances only during sleeps."""
 
     def __init__(self, wall: float = 0.0) -> None:
         self.wall = wall
@@ -167,7 +167,7 @@ def test_hours_past_midnight_belong_to_the_day_on_which_they_begin(moment: str, 
     st.sampled_from([RATE_MIN, 10**7, 10**8, RATE_MAX]),
 )
 def test_the_mean_is_met(pieces: list[int], rate: int) -> None:
-    """However it comes, no more travels than the rate allows, and not much less."""
+    """Send no more than the rate allows, and not much less, with requests of any size."""
     clock = Clock()
     pace = clock.pace(Throttle(work_rate=rate, other_rate=rate))
     for piece in pieces:
@@ -181,7 +181,7 @@ def test_who_comes_late_catches_up_but_a_little() -> None:
     clock = Clock()
     pace = clock.pace(Throttle(work_rate=8_000_000, other_rate=8_000_000))
     pace.take(1_000_000)
-    clock.passed += 60  # nobody sent anything
+    clock.passed += 60  # nothing was sent meanwhile
     before = clock.passed
     pace.take(1_000_000)
     assert 0.75 < clock.passed - before <= 1.0
@@ -197,7 +197,7 @@ def test_no_throttle_no_wait() -> None:
 
 @pytest.mark.usefixtures("berlin")
 def test_a_boundary_holds_for_what_runs() -> None:
-    """From 17:59:50 on a Friday at 512 kbit/s; ten seconds later at a hundred times that and more."""
+    """Send from 17:59:50 on a Friday at 512 kbit/s; ten seconds later at a hundred times that and more."""
     clock = Clock(time.mktime(at("2026-11-27 17:59")) + 50)
     pace = clock.pace(OFFICE)
     sent = 0
@@ -211,7 +211,7 @@ def test_a_boundary_holds_for_what_runs() -> None:
 
 @pytest.mark.usefixtures("berlin")
 def test_summer_time_is_followed() -> None:
-    """On 2027-03-28 the clock jumps from 02:00 to 03:00: work from 03:00 on begins an hour of the stopwatch earlier."""
+    """Follow the clock, which jumps from 02:00 to 03:00 on 2027-03-28: later hours begin one hour earlier."""
     throttle = Throttle(begin=3 * 60, end=4 * 60, days=(6,), work_rate=512_000, other_rate=100_000_000)
     midnight = time.mktime(at("2027-03-28 00:00"))
     rates = [throttle.rate(time.localtime(midnight + hour * 3600)) for hour in range(5)]

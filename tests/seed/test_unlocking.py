@@ -1,4 +1,4 @@
-"""What a passphrase opens, and that nobody who can bring key slots in makes others wait for theirs."""
+"""The slots that a passphrase opens; added slots of a stranger delay no other user."""
 
 import secrets
 from dataclasses import replace
@@ -34,7 +34,7 @@ DEAREST = KdfCost(memory_kib=256 << 10, time=4, lanes=1)
 
 
 def slot(passphrase: str = PASSPHRASE, master: MasterKey = MASTER, cost: KdfCost = LOW_COST) -> Slot:
-    """What costs more than the least is only said to: nobody is to derive it."""
+    """Return a slot that claims a cost above the least, so that no test derives it."""
     return replace(make_slot(passphrase, master, ChunkingParameters(), LOW_COST), cost=cost)
 
 
@@ -53,7 +53,7 @@ def put(store: MemoryStore, machine: MachineId, number: int, *slots: Slot) -> No
 
 @pytest.fixture
 def tried(monkeypatch: pytest.MonkeyPatch) -> list[Slot]:
-    """The slots that a passphrase is tried at; the dear ones open for nobody."""
+    """Return the slots that a passphrase is tried at; slots of high cost never open."""
     found: list[Slot] = []
 
     def open_(slot: Slot, passphrase: str) -> object:
@@ -76,7 +76,7 @@ def test_dear_slots_of_others_are_not_tried_once_ones_own_is_open(tried: list[Sl
 
 
 def test_many_slots_of_others_are_not_tried_before_ones_own(tried: list[Slot]) -> None:
-    """Both machines' newest first, in turn."""
+    """Try the newest slots of both machines first, in turn."""
     store = MemoryStore()
     foreign = slot("quite another passphrase")
     for number in range(1, 9):
@@ -96,7 +96,7 @@ def test_one_passphrase_opens_all_machines_that_have_it(tried: list[Slot]) -> No
 
 
 def test_a_slot_that_breaks_the_rules_spoils_no_other(tried: list[Slot]) -> None:
-    """Nor is it the affair of whoever got in by another."""
+    """Skip the broken slot without a finding if another slot opens."""
     store, heard = MemoryStore(), Tally()
     put(store, OTHER, 1, slot(cost=KdfCost(memory_kib=1, time=1, lanes=1)), slot())
     put(store, OWN, 1, slot())
@@ -114,13 +114,16 @@ def test_where_nothing_opens_it_is_told_why(tried: list[Slot]) -> None:
     assert [f.code for f in heard.findings] == ["SLOT-2"]
 
 
-# Forged slots, of those who may create objects
+# Forged slots, by attackers that may create objects
 
 
 def keyed(
     age: int, *slots: Slot, store: MemoryStore, key: Ed25519PrivateKey | None = None, number: int = 1
 ) -> MachineId:
-    """A machine that is in the membership list by a document of anybody, and signs its own slots; both came at a time."""
+    """Add a machine with slots that it signs, and return its id.
+
+    A document of any signer names it in the membership list. Both documents have this age.
+    """
     key = key or Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes_raw()
     machine = machine_id(public)
@@ -166,7 +169,7 @@ def test_slots_of_machines_that_nobody_knows_come_last(tried: list[Slot]) -> Non
 
 
 def test_forged_machines_come_after_those_that_were_there_before(tried: list[Slot]) -> None:
-    """They sign their slots, and somebody vouched for them: only the store's time tells them apart."""
+    """Try the forged machines last: they sign their slots and have a document, so only the store's time differs."""
     store = MemoryStore()
     for _ in range(200):
         keyed(20, FORGED, store=store)

@@ -1,4 +1,4 @@
-"""What users write for sizes."""
+"""The sizes that users write."""
 
 import pytest
 

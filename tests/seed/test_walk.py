@@ -1,4 +1,4 @@
-"""A tree that is changed between any two steps of the walk: what is gone is a finding, the rest comes, each once."""
+"""A tree that changes between two steps of the walk: a missing entry is a finding, each other comes once."""
 
 import os
 import resource
@@ -28,7 +28,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def met(tree: Path, moment: str, act: Callable[[Path], object]) -> tuple[dict[str, FoundEntry], Tally]:
-    """Walk, and do something once `moment` was met; what came, by name below the tree."""
+    """Walk, and act once `moment` was met; return the entries by name below the tree, and the messages."""
     tally = Tally()
     found: dict[str, FoundEntry] = {}
     before = b""
@@ -45,7 +45,7 @@ def met(tree: Path, moment: str, act: Callable[[Path], object]) -> tuple[dict[st
 
 
 def content(found: FoundEntry, tally: Tally) -> bytes:
-    """What an export would read, waiting for nothing."""
+    """Return the bytes that an export would read, without a wait."""
     try:
         handle = found.open()
     except OSError as error:
@@ -94,7 +94,7 @@ def test_a_file_becomes_something_else_before_it_is_opened(
 def test_a_folder_becomes_something_else_before_it_is_entered(
     tree: Path, make: Callable[[Path], object]
 ) -> None:
-    # What stays open holds the number of the inode, so that the new folder is another.
+    # The open folder holds the number of the inode, so that the new folder is another.
     handle = os.open(tree / "b", os.O_RDONLY)
     found, tally = met(tree, "b", replaced("b", make))
     os.close(handle)
@@ -174,7 +174,7 @@ def test_a_tree_is_walked_with_few_handles(tmp_path: Path, allowed: int) -> None
     deep(tmp_path, 200)
     usual = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = len(os.listdir("/proc/self/fd"))
-    allowed += before  # other tests of this process may hold more than a walk is to get by with
+    allowed += before  # other tests of this process may hold more than a walk may use
     held, kinds, tally = 0, [], Tally()
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, usual[1]))
     try:

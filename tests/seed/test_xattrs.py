@@ -1,4 +1,4 @@
-"""Extended attributes come back as they were, NULs and all; a torn column gives what is whole."""
+"""Extended attributes come back as they were, with NUL bytes; a torn column gives its whole part."""
 
 import os
 import sys
