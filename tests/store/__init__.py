@@ -1,1 +1,1 @@
-"""One suite for all stores, in `contract`, and what is particular to each."""
+"""One suite for all stores, in `contract`, and the tests that concern one store alone."""

@@ -1,4 +1,4 @@
-"""What lies between a client and a storage service, and misbehaves as a test wants: a reverse proxy on loopback."""
+"""A reverse proxy on loopback: it lies between a client and a storage service, and misbehaves as a test wants."""
 
 import http.client
 import threading
@@ -9,8 +9,11 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """What is done to one request: a `status` instead of the service's answer, and it is not asked; its answer cut after
-    so many bytes (`cut`), or thrown away (`lost`); a `code` of Azure, and a `date` for the answer."""
+    """A fault of one request.
+
+    A `status` replaces the service's answer, and the service gets no request. The answer is cut after `cut` bytes, or
+    is `lost`. A `code` of Azure and a `date` go into the answer.
+    """
 
     status: int = 0
     code: str = ""
@@ -23,7 +26,7 @@ Judge = Callable[[str, str], Fault | None]
 
 
 class Between:
-    """Passes everything on to the service at `port`, but for what `judge(method, path)` says."""
+    """A proxy that passes everything on to the service at `port`, except as `judge(method, path)` decides."""
 
     def __init__(self, port: int) -> None:
         self.judge: Judge = lambda method, path: None
@@ -43,7 +46,7 @@ class Between:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def times(self, count: int, fault: Fault, method: str = "") -> None:
-        """So many requests (of one method) meet the fault, those after them none."""
+        """Apply the fault to so many requests (of one method), and to none after them."""
         left = [count]
 
         def judge(asked: str, path: str) -> Fault | None:
@@ -103,4 +106,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Says nothing."""
+        """Print nothing."""

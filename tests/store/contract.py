@@ -71,7 +71,7 @@ FOREIGN_NAMES = [
 
 
 def race(store: Store, name: str, datas: list[bytes]) -> list[bool | None]:
-    """What each of several threads got that put at once; None where another object held the name."""
+    """Return the results of threads that put at once: None if another object held the name."""
     start = threading.Barrier(len(datas))
 
     def put(data: bytes) -> bool | None:
@@ -88,11 +88,11 @@ def race(store: Store, name: str, datas: list[bytes]) -> list[bool | None]:
 class StoreContract(ABC):
     @abstractmethod
     def raw_write(self, store: Store, name: str, data: bytes) -> None:
-        """Put bytes where the store keeps `name`, without asking it."""
+        """Put bytes where the store keeps `name`, and bypass the store."""
 
     @abstractmethod
     def raw_read(self, store: Store, name: str) -> bytes | None:
-        """The bytes that lie where the store keeps `name`."""
+        """Return the bytes that lie where the store keeps `name`."""
 
     @pytest.mark.parametrize("name", [ARCHIVE, LABEL, MANIFEST])
     def test_what_is_put_is_there(self, store: Store, name: str) -> None:
@@ -199,7 +199,7 @@ class StoreContract(ABC):
         assert not any(buffer)
 
     def test_an_object_longer_than_its_name_allows_is_not_read(self, store: Store) -> None:
-        """NAME-3: whoever asks for all of it has no bound of its own. A part of it may be read."""
+        """Refuse such an object (NAME-3): a caller that reads all of it has no bound. A part of it may be read."""
         data = bytes(size_max(LABEL) + 1)
         self.raw_write(store, LABEL, data)
         with pytest.raises(IntegrityError) as caught:
@@ -296,7 +296,7 @@ class StoreContract(ABC):
         assert list(store.list("archives/")) == [(ARCHIVE, len(DATA))]
 
     def told_as(self, name: str) -> str | None:
-        """What a listing tells of a foreign file that was written under `name`; None where it says nothing."""
+        """Return the name that a listing reports for a foreign file under `name`, or None if it reports nothing."""
         return name
 
     def test_foreign_entries_are_told_once_and_without_influence(self, store: Store) -> None:

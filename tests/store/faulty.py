@@ -12,14 +12,14 @@ MUTATING = ("put_new", "delete", "set_aside")
 
 
 class Died(BaseException):
-    """The process is dead: nothing it does from here on has any effect."""
+    """The end of the process: it has no effect from here on."""
 
 
 Plan = Callable[[str, str, int], BaseException | None]
 
 
 def dies_at(number: int) -> Plan:
-    """Before the n-th call that changes anything, and ever after."""
+    """Return a plan that dies before the n-th call that changes anything, and at each call after it."""
 
     def plan(verb: str, name: str, count: int) -> BaseException | None:
         return Died() if count >= number else None
@@ -28,7 +28,7 @@ def dies_at(number: int) -> Plan:
 
 
 def fails_at(number: int, error: BaseException, *, times: int = 1) -> Plan:
-    """So many calls that change anything fail, from the n-th on."""
+    """Return a plan by which so many calls that change anything fail, from the n-th on."""
 
     def plan(verb: str, name: str, count: int) -> BaseException | None:
         return error if number <= count < number + times else None
@@ -37,7 +37,7 @@ def fails_at(number: int, error: BaseException, *, times: int = 1) -> Plan:
 
 
 class BreaksAt:
-    """A plan: the n-th call of any kind finds no connection, once. Counts the calls; at 0 none fails."""
+    """A plan: the n-th call of any kind finds no connection, once. It counts the calls; at 0 none fails."""
 
     def __init__(self, number: int) -> None:
         self.calls = 0
@@ -58,8 +58,12 @@ def unreachable(name: str) -> StoreError:
 
 
 class FaultyStore:
-    """Wraps a store. `plan` is asked before every call with the verb, the name and how many calls that change anything were
-    begun, this one among them; what it returns is raised. `spoil` may alter what is read: bit rot, or a bad sector (None)."""
+    """A wrapper of a store, which fails by a plan.
+
+    `plan` is asked before every call: it gets the verb, the name and the number of calls so far that change anything,
+    this one included. The exception that it returns is raised. `spoil` may alter the bytes that are read: bit rot, or a
+    bad sector (None).
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""From an address to a store, or to an error that says what to type."""
+"""The way from an address to a store, or to an error that says how to type it."""
 
 import sys
 from pathlib import Path

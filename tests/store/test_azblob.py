@@ -1,4 +1,4 @@
-"""A container keeps the contract, and every way in which a storage service fails has a clear end: on a real Azurite."""
+"""A container keeps the contract, and every failure of a storage service has a clear end: on a real Azurite."""
 
 import inspect
 import secrets
@@ -46,7 +46,7 @@ def new_address() -> str:
 
 
 def container_of(azurite: Azurite, address: str) -> ContainerClient:
-    """The back door."""
+    """Return the container itself, which bypasses the store."""
     service = BlobServiceClient.from_connection_string(azurite.connection_string())
     return service.get_container_client(address.rpartition("/")[2])
 
@@ -66,7 +66,7 @@ def between(azurite: Azurite) -> Iterator[Between]:
 
 
 class Stopwatch:
-    """A clock that goes on only while somebody sleeps: patience does not end sooner on a busy machine."""
+    """A clock that advances only during sleeps: patience does not end sooner on a busy machine."""
 
     def __init__(self) -> None:
         self.passed = 0.0
@@ -82,7 +82,7 @@ class Stopwatch:
 
 @pytest.fixture
 def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
-    """The clock by which requests are made again."""
+    """Return the clock that times the repeated requests."""
     stopwatch = Stopwatch()
     monkeypatch.setattr(service, "time", stopwatch)
     return stopwatch
@@ -90,7 +90,7 @@ def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
 
 @pytest.fixture
 def shaky(azurite: Azurite, between: Between, stopwatch: Stopwatch) -> Iterator[AzureStore]:
-    """A store behind what misbehaves; it is patient for three seconds."""
+    """Return a store behind the misbehaving proxy; it is patient for three seconds."""
     assert stopwatch.passed == 0
     access = Access(azurite.connection_string(between.port), patience=3)
     store = AzureStore.open(new_address(), access, create=True)
@@ -159,7 +159,7 @@ def test_a_range_is_one_request(azurite: Azurite, store: AzureStore) -> None:
 
 @pytest.mark.parametrize("name", [ARCHIVE, LABEL])
 def test_races_across_connections(azurite: Azurite, store: AzureStore, name: str) -> None:
-    """Of writers with other bytes one wins, each by a client of its own; writers of equal bytes all succeed."""
+    """Let one writer win among clients with different bytes; writers of equal bytes all succeed."""
     access = Access(azurite.connection_string())
     stores = [AzureStore.open(store.address, access) for _ in range(6)]
     datas = [bytes([n]) * 5000 for n in range(6)]
@@ -179,7 +179,7 @@ def test_races_across_connections(azurite: Azurite, store: AzureStore, name: str
     assert None not in race(store, MANIFEST, [b"equal"] * 6)
 
 
-# What whoever may create can put in the way.
+# Obstacles by users that may create objects.
 
 
 def test_a_snapshot_keeps_nothing_from_being_deleted_or_set_aside(store: AzureStore) -> None:
@@ -212,7 +212,7 @@ def test_a_name_as_long_as_names_may_be_is_set_aside(store: AzureStore) -> None:
     assert tally.count == 0
 
 
-# What is granted, and what is refused.
+# Rights that are granted, and rights that are refused.
 
 
 def granted(azurite: Azurite, address: str, rights: str, **times: datetime) -> Access:
@@ -343,7 +343,7 @@ def test_an_access_that_is_none(secret: str) -> None:
     assert caught.value.code in ("access-unreadable", "store-unknown", "access-refused")
 
 
-# What happens on the way.
+# Faults on the way.
 
 
 @pytest.mark.parametrize("status", [BUSY, TOO_MANY, 500, 408])

@@ -25,7 +25,7 @@ _WITHOUT_LOG = struct.pack("I", 2)
 
 
 def fill(store: LocalStore, size: int) -> dict[str, bytes]:
-    """Put random objects until the disk is full; those that were taken."""
+    """Put random objects until the disk is full, and return the stored ones."""
     taken: dict[str, bytes] = {}
     with pytest.raises(MediaError) as caught:
         while True:

@@ -46,7 +46,7 @@ class LocalContract(StoreContract):
         return path.read_bytes() if path.exists() else None
 
     def told_as(self, name: str) -> str | None:
-        """A folder that is not ours is told as one entry, and those that file systems make not at all."""
+        """Return a foreign folder as one entry, and None for the folders that file systems make."""
         parts = name.split("/")
         if parts[0] in SYSTEM_FOLDERS:
             return None
@@ -101,7 +101,7 @@ class TestOnExfat(LocalContract):
         return Path(tempfile.mkdtemp(dir=exfat_disk))
 
     def told_as(self, name: str) -> str | None:
-        """Here `archives/AB` is our folder `archives/ab`."""
+        """Return the name as on a file system that takes `archives/AB` for our folder `archives/ab`."""
         return super().told_as(name.replace("archives/AB", "archives/ab"))
 
     def test_a_folder_of_ours_in_capitals_hides_nothing(self, folder: Path, store: Store) -> None:
@@ -282,7 +282,7 @@ def test_an_interrupt_leaves_no_temporary(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 class Dribbling(io.FileIO):
-    """A file of which the system takes and gives a few bytes at a time, as it may."""
+    """A file of which the system takes and gives only a few bytes at a time, as it may."""
 
     def write(self, data: object) -> int:
         return super().write(memoryview(data)[:1000])  # type: ignore[arg-type]
@@ -343,7 +343,7 @@ def test_a_file_that_is_cut_while_it_is_read_is_read_to_its_end(
     not Path("/dev/shm").is_dir(), reason="NOT TESTED: no file system here that takes any time"
 )
 def test_a_file_beyond_all_years_was_written_in_the_last_one() -> None:
-    """Whoever may write there can set the time, and an error for it would end every command."""
+    """Cut the year to 9999: a user with write access can set any time, and an error would end every command."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, LocalStore.open(folder) as store:
         store.put_new(LABEL, DATA)
         os.utime(Path(folder, LABEL), (10**12, 10**12))

@@ -1,4 +1,7 @@
-"""Whatever stands in the place of an object or of a folder costs what it hits, and is never opened, followed or waited for."""
+"""Obstacles in the place of an object or a folder: each costs only its object, and is never opened or followed.
+
+The store waits for none of them.
+"""
 
 import os
 import shutil
@@ -61,7 +64,7 @@ CELLS = [
 
 @pytest.fixture(autouse=True)
 def in_time() -> Iterator[None]:
-    """A test that hangs dies."""
+    """End a test that hangs."""
     signal.alarm(20)
     yield
     signal.alarm(0)
@@ -69,7 +72,7 @@ def in_time() -> Iterator[None]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[LocalStore]:
-    """A store with a label and a manifest, without temporaries and archives."""
+    """Return a store with a label and a manifest, without temporaries and archives."""
     with LocalStore.open(str(tmp_path)) as opened:
         opened.put_new(LABEL, DATA)
         opened.put_new(MANIFEST, DATA)
@@ -160,7 +163,7 @@ def test_several_obstacles_on_one_way_are_all_cleared(store: LocalStore) -> None
 def test_an_object_that_comes_while_its_obstacle_is_moved_stays(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever put the obstacle there takes it away in the last moment, and the object of somebody else gets its place."""
+    """Keep an object that replaces the obstacle in the last moment, before the store moves the obstacle."""
     obstruct(store, ARCHIVE, os.mkfifo)
     path, move = Path(store.address, ARCHIVE), SystemRoot.move
 
@@ -250,7 +253,7 @@ def test_many_foreign_files_cost_one_reading_of_their_folder(
 
 @contextmanager
 def nobody(folder: str) -> Iterator[None]:
-    """Be a user without root, to whom the store belongs."""
+    """Be a user without root that owns the store."""
     for path, _, files in os.walk(folder):
         for name in (path, *(os.path.join(path, leaf) for leaf in files)):
             os.chown(name, NOBODY, NOBODY)

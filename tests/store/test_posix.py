@@ -1,4 +1,4 @@
-"""A local store on POSIX: killed at every step, raced for by processes, and among files that are not objects."""
+"""A local store on POSIX: killed at every step, in races of processes, and among files that are not objects."""
 
 import ctypes
 import errno
@@ -32,7 +32,7 @@ def rename(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def in_child(work: Callable[[], int]) -> int:
-    """Start `work` in a child process that exits with its result; the child's id."""
+    """Start `work` in a child process that exits with its result; return the child's id."""
     child = os.fork()
     if child:
         return child
@@ -48,7 +48,7 @@ def exit_code(child: int) -> int:
 
 
 def put(folder: Path, data: bytes, gate: int | None = None) -> int:
-    """Put a label, after the gate opened; whether it was written."""
+    """Put a label after the gate opened; return DONE if it was written, LOST if another object held the name."""
     with LocalStore.open(str(folder)) as store:
         if gate is not None:
             os.read(gate, 1)
@@ -59,7 +59,7 @@ def put(folder: Path, data: bytes, gate: int | None = None) -> int:
 
 
 def put_until(folder: Path, name: str, calls: int) -> int:
-    """Put `DATA`, but die before the given number of calls into the system or the C library are made."""
+    """Put `DATA`, but die before the given number of calls into the system or the C library."""
     left = calls
 
     def count(_frame: FrameType, event: str, _argument: object) -> None:
@@ -160,7 +160,7 @@ def test_a_user_without_rights_is_denied(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-# --- what a file system may not do
+# --- limits of file systems
 
 
 def test_a_folder_that_cannot_be_flushed_is_passed_over(
@@ -235,7 +235,7 @@ def test_a_lock_that_somebody_holds_is_not_waited_for_without_end(
         assert store.put_new(name, DATA) is True
 
 
-# --- what is no object
+# --- files that are no objects
 
 
 def _file(path: Path, data: bytes) -> Path:
@@ -260,7 +260,7 @@ def _socket(path: Path) -> None:
 
 @pytest.fixture
 def in_time() -> Iterator[None]:
-    """A test that hangs dies."""
+    """End a test that hangs."""
     signal.alarm(10)
     yield
     signal.alarm(0)

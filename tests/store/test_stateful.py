@@ -1,4 +1,4 @@
-"""Whatever is done to it, in any order, a directory answers as the model in memory does."""
+"""A directory answers as the model in memory does, after any calls in any order."""
 
 import tempfile
 from collections.abc import Callable
@@ -36,7 +36,7 @@ Answer = object
 
 
 def answer(call: Callable[[], Answer]) -> Answer:
-    """What a call returns, or the code of its error."""
+    """Return the result of a call, or the code of its error."""
     try:
         return call()
     except OffseedError as error:

@@ -1,4 +1,4 @@
-"""Reading past the page cache: what the medium holds is found out, however warm the cache; where that cannot be, it is said."""
+"""Reading past the page cache finds the bytes on the medium, with any cache; if it cannot, it says so."""
 
 import errno
 import fcntl
@@ -33,7 +33,7 @@ def pages(size: int) -> memoryview:
 
 
 def place_on_medium(path: Path, offset: int) -> int:
-    """Where byte `offset` of a file lies on its device."""
+    """Return the place of byte `offset` of a file on its device."""
     handle = os.open(path, os.O_RDONLY)
     try:
         block_size = os.fstat(handle).st_blksize
@@ -76,7 +76,7 @@ def test_every_size_comes_whole_from_a_disk(loop_disk: LoopDisks) -> None:
 
 @pytest.mark.needs("exfat")
 def test_a_disk_behind_fuse_counts_as_cached(loop_disk: LoopDisks) -> None:
-    """FUSE takes O_DIRECT, and then a program reads the device through the cache."""
+    """Count a disk behind FUSE as cached: FUSE takes O_DIRECT, and then reads the device through the cache."""
     check_sizes(loop_disk(96 << 20, "exfat"), cached=True)
 
 
