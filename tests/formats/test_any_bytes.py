@@ -11,7 +11,7 @@ from tests.parsers import PARSERS, TYPED
 
 
 def altered(whole: bytes) -> st.SearchStrategy[bytes]:
-    """`whole` with a few bytes exchanged, taken out, put in or taken from elsewhere in it."""
+    """Return `whole` with a few bytes exchanged, removed, added or copied from elsewhere in it."""
     place = st.integers(0, len(whole))
     piece = st.binary(max_size=8) | st.builds(lambda a, b: whole[min(a, b) : max(a, b)], place, place)
 

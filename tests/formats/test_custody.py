@@ -1,4 +1,4 @@
-"""The chain of what befell a disk: each step follows the one before, whoever adds it; what was done to it is told."""
+"""The custody chain of a disk: each step follows the one before, by any signer, and a break of it is reported."""
 
 import threading
 from dataclasses import replace
@@ -44,7 +44,7 @@ def draft(at: int, role: str = "machine", event: str | None = None, disk: DiskKe
 
 
 def tell(store: MemoryStore, step: Custody, monitor: Tally | None = None) -> Chain:
-    """Unless it was told."""
+    """Add the step unless the chain holds it."""
 
     def lacking(chain: Chain) -> Custody | None:
         return None if any(s.at == step.at for s in chain.steps) else step
@@ -60,7 +60,7 @@ def told(count: int) -> MemoryStore:
 
 
 def read(store: MemoryStore) -> tuple[list[int], list[str]]:
-    """When what is believed happened, and what is wrong with the rest."""
+    """Return the times of the believed steps, and the subjects of the findings about the others."""
     tally = Tally()
     chain = Chain.read(store, DISK, tally)
     assert {finding.code for finding in tally.findings} <= {"custody-broken"}
@@ -188,7 +188,7 @@ def test_people_read_it() -> None:
 
 
 def test_steps_of_one_second_are_told_as_they_follow_on_each_other() -> None:
-    """The papers of a disk are noted at its import, after it was received; a clock counts whole seconds."""
+    """Order steps of one second as they follow on each other: a disk's papers are noted at its import."""
     noted = ("sent", "received", "written", "closed", "verified", "imported", "erasable")
     steps = [replace(draft(1), event=event) for event in noted]
     said = [line.partition("  ")[2] for line in custody.told(steps)]

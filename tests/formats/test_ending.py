@@ -10,7 +10,7 @@ from formats.shell.crash_guard import FAILED, STOPPED, framed
 def test_ctrl_c_while_python_makes_a_class_is_a_stop(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Python wraps what comes then into an error of its own."""
+    """Stop at Ctrl-C while Python makes a class, though Python wraps it into an error of its own."""
 
     class Interrupting:
         def __set_name__(self, owner: type, name: str) -> None:

@@ -1,7 +1,7 @@
 """Every code that an error or a finding may carry is in one of three tables, and every entry there is in use.
 
-The tables are `errors.CODES`, `errors.FINDINGS` and the anchors of SPEC.md. Codes are found in the source by what
-they are given to: the first argument of an error, and anything named `code`.
+The tables are `errors.CODES`, `errors.FINDINGS` and the anchors of SPEC.md. Codes are found in the source by their
+places: the first argument of an error, and any parameter named `code`.
 """
 
 import ast
@@ -24,7 +24,7 @@ PLANNED = {"point-incomplete"}  # promised by PROTOCOL's rules, not raised yet
 
 
 def called(node: ast.Call) -> str:
-    """The last part of the name of what is called."""
+    """Return the last part of the name of the called function."""
     function = node.func
     if isinstance(function, ast.Name):
         return function.id
@@ -32,7 +32,7 @@ def called(node: ast.Call) -> str:
 
 
 def texts(node: ast.AST) -> Iterator[str]:
-    """The strings in an expression, save names of attributes."""
+    """Yield the strings in an expression, except names of attributes."""
     if isinstance(node, ast.Call) and called(node) == "getattr":
         for default in node.args[2:]:
             yield from texts(default)
@@ -46,7 +46,7 @@ def texts(node: ast.AST) -> Iterator[str]:
 
 
 def positions(tree: ast.Module) -> dict[str, int]:
-    """Where functions and data classes of this module take their `code`, by their name."""
+    """Return the positions at which functions and data classes of this module take their `code`, by their name."""
     found = {"refuse": 0} | dict.fromkeys(ERRORS - FIXED, 0)
     for node in ast.walk(tree):
         names: list[str] = []
@@ -64,7 +64,7 @@ def positions(tree: ast.Module) -> dict[str, int]:
 
 
 def carried(tree: ast.Module) -> Iterator[str]:
-    """Every string that some error or finding of this module may carry as its code."""
+    """Yield every string that some error or finding of this module may carry as its code."""
     at = positions(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -87,7 +87,7 @@ def carried(tree: ast.Module) -> Iterator[str]:
 
 
 def compared(tree: ast.Module) -> Iterator[str]:
-    """Every string that the code of an error is compared with."""
+    """Yield every string that the code compares with the code of an error."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]

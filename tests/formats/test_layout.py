@@ -134,7 +134,7 @@ def under(prefixes: st.SearchStrategy[str], number: int | None = None) -> st.Sea
     return st.builds(numbered, prefixes, numbers, DIGESTS.map(bytes.hex).map(HexDigest))
 
 
-# For each row of the table the names that our functions make.
+# The names that our functions make, for each row of the table.
 MAKERS = {
     "archives/": DIGESTS.map(layout.archive_name),
     "indexes/": DIGESTS.map(layout.index_name),
@@ -206,7 +206,7 @@ def test_every_name_that_we_make_has_the_shape_of_its_row(path: str, data: st.Da
 
 
 def neighbours(name: str) -> dict[str, str]:
-    """Names that differ from `name` by as little as a file system or an attacker can make of it."""
+    """Return names that differ from `name` as little as a file system or an attacker can make them."""
     found = {
         "a digit less": name[:-1],
         "a digit more": f"{name}0",

@@ -1,4 +1,4 @@
-"""What a home keeps is durable before it takes the place of what was there."""
+"""A file of a home is durable before it replaces the earlier one."""
 
 import os
 import stat

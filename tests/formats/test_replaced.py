@@ -1,4 +1,4 @@
-"""What stands in for what: replacements add up, by record, and count only where what stands in is there."""
+"""Replacements of archives: they add up, by record, and count only if the replacing archive is there."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ NUMBERS = st.lists(st.sampled_from(range(12)), min_size=1, max_size=12, unique=T
 
 
 def section(numbers: list[int], salt: int = 0) -> Section:
-    """The index of an archive that holds these chunks, in this order."""
+    """Return the index of an archive that holds these chunks, in this order."""
     rows = [IndexRow(IDS[n], bytes(16), 48 + 10 * at, 10, CONTENT) for at, n in enumerate(numbers)]
     index = b"".join(map(encode_row, rows))
     name = ArchiveName(digest(index + bytes([salt])))

@@ -1,4 +1,4 @@
-"""A report is one file that fetches nothing; what is drawn in it is what was told."""
+"""A report is one file that fetches nothing; its drawing shows the reported facts."""
 
 import re
 from html.parser import HTMLParser
@@ -33,7 +33,7 @@ VOID = {"meta", "br"}
 
 
 class Reading(HTMLParser):
-    """Follows the tags of a page; an end tag without its beginning is a fault."""
+    """A parser that follows the tags of a page; an end tag without its beginning is a fault."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Reading(HTMLParser):
 
 
 def check_self_contained(text: str) -> Reading:
-    """Nothing is fetched, nothing runs."""
+    """Check that the page fetches nothing and runs nothing."""
     found = Reading(text)
     for tag, attributes in found.tags:
         assert tag not in ("script", "link", "img", "iframe", "object", "embed", "base", "form")

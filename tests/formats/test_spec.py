@@ -25,7 +25,7 @@ from formats.untrusted import Json
 
 ROOT = Path(__file__).parents[2]
 SPEC = (ROOT / "formats" / "SPEC.md").read_text("utf-8")
-ROOMS = ("wire", "layout", "tables", "documents", "keyed")  # of `formats`, whose constants SPEC lists in full
+ROOMS = ("wire", "layout", "tables", "documents", "keyed")  # of `formats`: SPEC lists their constants in full
 
 DEFINITION = re.compile(
     r"^- \*\*([A-Z]+-\d+)\*\*( \(writers\)| \(no refusal\)| → (`[a-zA-Z0-9`, -]+`)\.)? ", re.MULTILINE
@@ -60,7 +60,7 @@ ANCHOR = re.compile(rf"\b({'|'.join(FAMILIES)})-(\d+)(?: to \1-(\d+))?\b")
 
 
 def mentioned(text: str) -> set[str]:
-    """The anchors named in `text`, those between `X-1 to X-4` with them."""
+    """Return the anchors named in `text`, also those between the ends of `X-1 to X-4`."""
     return {f"{m[1]}-{n}" for m in ANCHOR.finditer(text) for n in range(int(m[2]), int(m[3] or m[2]) + 1)}
 
 
@@ -72,7 +72,7 @@ def sources() -> dict[Path, str]:
 
 @cache
 def literals() -> frozenset[str]:
-    """Every string in the code that is no docstring."""
+    """Return every string in the code that is no docstring."""
     found: set[str] = set()
     for text in sources().values():
         tree = ast.parse(text)
@@ -111,7 +111,7 @@ def test_anchors_are_numbered_without_gaps() -> None:
         assert sorted(numbers) == list(range(1, len(numbers) + 1)), family
 
 
-# Tables and layouts: the paragraph before one names what it describes
+# Tables and layouts: the paragraph before one names its subject
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def tables() -> Iterator[Table]:
 
 
 def paragraph(lines: Sequence[str], end: int) -> str:
-    """The paragraph that ends before line `end`."""
+    """Return the paragraph that ends before line `end`."""
     while not lines[end - 1]:
         end -= 1
     start = max(n for n in range(end) if not lines[n - 1])
@@ -163,12 +163,12 @@ def unquoted(cell: str) -> str:
 
 
 def listed(cell: str) -> list[str]:
-    """`a`, `b` as names."""
+    """Return the names in a text such as `a`, `b`."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 def resolve(dotted: str) -> Any:
-    """The object that a dotted name means."""
+    """Return the object that a dotted name means."""
     parts = dotted.split(".")
     for length in range(len(parts), 0, -1):
         try:
@@ -231,7 +231,7 @@ def test_the_layouts_are_those_of_the_structs() -> None:
 
 
 def code(field: str, subject: str) -> str:
-    """The struct code of one field; a magic it shows is one of the module's."""
+    """Return the struct code of one field; a magic it shows is one of the module's."""
     match = FIELD.match(field)
     assert match, field
     for magic in listed(field):
@@ -268,7 +268,7 @@ MEMBERS = list(members())
 
 
 def records() -> dict[str, type[Record]]:
-    """Every kind of record in `formats`, by dotted name."""
+    """Return every kind of record in `formats`, by dotted name."""
     for module in modules():
         assert module.__name__
     todo: list[type[Record]] = [Record]
@@ -333,7 +333,7 @@ Probes = tuple[list[Json], list[Json]]
 
 
 def probes(form: str) -> Probes:
-    """Values that a form takes, the most usual first, and values that it refuses."""
+    """Return values that a form takes, the most usual first, and values that it refuses."""
     for pattern, make in FORMS:
         if match := re.fullmatch(pattern, form):
             return make(*match.groups())
@@ -421,7 +421,7 @@ def stated() -> dict[str, int | str]:
 
 @cache
 def constants() -> dict[str, int | bytes | str | struct.Struct]:
-    """Every public constant of the rooms, by dotted name."""
+    """Return every public constant of the rooms, by dotted name."""
     found = {}
     for module in modules():
         assert module.__file__

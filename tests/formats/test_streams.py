@@ -1,4 +1,4 @@
-"""What a command does to whom nobody listens any longer: it ends its work, and says how that ended."""
+"""The end of a command with an output that has lost its reader: it ends its work, and says how that ended."""
 
 import subprocess
 import sys
@@ -43,7 +43,7 @@ def ran(folder: Path, *words: str, only_tells: bool = False, to: int) -> subproc
 
 @pytest.fixture
 def closed() -> "subprocess.Popen[bytes]":
-    """A process that has ended: nobody reads its input any more."""
+    """Return a process that has ended: its input has no reader any more."""
     reader = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE)
     reader.wait(60)
     return reader

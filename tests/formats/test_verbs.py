@@ -18,7 +18,7 @@ PROGRAMS = ("seed", "importer")
 
 @pytest.fixture(params=PROGRAMS)
 def program(request: pytest.FixtureRequest) -> Program:
-    """A program, with the modules of all its commands imported."""
+    """Return a program, with the modules of all its commands imported."""
     package = importlib.import_module(f"{request.param}.cli")
     for found in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{found.name}")

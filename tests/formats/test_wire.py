@@ -1,4 +1,4 @@
-"""Strict JSON: what is read is what was written, every trap is DOC-1, and no input takes time squared."""
+"""Strict JSON: a reader gets the written value, every trap is DOC-1, and no input takes time squared."""
 
 import json
 import time
@@ -124,8 +124,8 @@ def test_errors_name_the_object() -> None:
     [b'"' + b'\\"' * 520_000, b'"' * (1 << 20), b'\\"' * (1 << 19), b'"\\' * (1 << 19), b"[{" * (1 << 19)],
 )
 def test_no_input_takes_time_squared(data: bytes) -> None:
-    """A mebibyte of quotes took hours once: every one of them began a search to the end."""
-    start = time.process_time()  # of this process alone, whatever else the machine does
+    """Read a mebibyte of quotes in linear time: once each of them began a search to the end, for hours."""
+    start = time.process_time()  # of this process alone, for the machine may be busy
     assert outcome(decode_json, data[:DOCUMENT_SIZE_MAX], "here") == REFUSED
     assert time.process_time() - start < 5
 
@@ -172,7 +172,7 @@ def test_any_bytes_give_a_value_or_doc_1(data: bytes) -> None:
 
 @given(text=st.text('[]{}"\\', max_size=40))
 def test_the_depth_is_counted_as_a_parser_counts_it(text: str) -> None:
-    """Brackets in strings do not count, however the string is written."""
+    """Count no brackets in strings, in any notation of the string."""
     value = cast(Json, [text] * 2)
     assert decode_json(json.dumps(value).encode(), "here") == value
     for _ in range(DOCUMENT_DEPTH_MAX - 1):

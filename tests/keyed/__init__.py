@@ -1,1 +1,1 @@
-"""Everything that needs the key."""
+"""Tests of all code that needs the key."""

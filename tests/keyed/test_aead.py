@@ -45,7 +45,7 @@ def test_single_vectors_of_the_specification(key: bytes, aad: bytes, expected: s
     ],
 )
 def test_accumulated_vectors_of_the_specification(iterations: int, expected: str) -> None:
-    """Random keys, nonces, plaintexts and additional data; one hash over all ciphertexts."""
+    """Seal random keys, nonces, plaintexts and additional data, and compare one hash over all ciphertexts."""
     random = XOFHash(SHAKE128(digest_size=1 << 40))
     total = XOFHash(SHAKE128(digest_size=32))
     squeeze = random.squeeze
@@ -132,7 +132,7 @@ def test_threads_share_a_cipher() -> None:
             for n in range(500):
                 content = bytes([mark]) * n
                 assert cipher.open(cipher.seal(content, b"x"), b"x") == content
-        except BaseException as error:  # whatever it is, the main thread must hear of it
+        except BaseException as error:  # the main thread must hear of any error
             failures.append(error)
 
     threads = [threading.Thread(target=work, args=(mark,)) for mark in range(8)]

@@ -224,7 +224,7 @@ def test_what_could_unpack_to_more_than_its_bytes_is_refused(packed: str) -> Non
 
 
 def pages_of(data: bytes, name: str) -> tuple[int, int]:
-    """Where the pages of a column begin and end."""
+    """Return the places where the pages of a column begin and end."""
     found = pq.ParquetFile(pa.py_buffer(data)).metadata.row_group(0)
     (column,) = (c for n in range(found.num_columns) if (c := found.column(n)).path_in_schema == name)
     return column.data_page_offset, column.data_page_offset + column.total_compressed_size
@@ -242,7 +242,7 @@ LIES: dict[
 @pytest.mark.parametrize("lie", LIES)
 @pytest.mark.parametrize("name", ["path", "user", "mode"])
 def test_the_footer_is_not_believed_about_the_pages(lie: str, name: str) -> None:
-    """It says plain, the head of the page says otherwise, and that is what Parquet's own reader goes by."""
+    """Refuse pages that differ from the footer: it says plain, but Parquet's reader follows the head of the page."""
     data = parquet(table())
     start, _ = pages_of(data, name)
     old, new = LIES[lie]
@@ -265,7 +265,7 @@ def test_a_byte_changed_in_the_head_of_a_page_is_refused_or_changes_nothing() ->
 
 
 def test_a_bomb_is_refused_before_it_unfolds() -> None:
-    """One value of 8 MiB in all 8,192 rows takes little room in a dictionary, and 64 GiB in memory."""
+    """Refuse a dictionary with one value of 8 MiB in all 8,192 rows: it takes little room, and 64 GiB in memory."""
     value = pa.DictionaryArray.from_arrays(pa.array([0] * SEGMENT_ROWS_MAX, pa.int32()), [b"x" * (8 << 20)])
     rows = {
         f.name: pa.array([0] * SEGMENT_ROWS_MAX, f.type) for f in ENTRY_SCHEMA if pa.types.is_integer(f.type)
@@ -299,7 +299,7 @@ PARTS: dict[str, list[CatalogEntry]] = {
 
 @pytest.mark.parametrize("flaw", PARTS)
 def test_a_part_of_a_file_comes_after_the_part_before_it(flaw: str) -> None:
-    """Else a restore would leave the file out, and say nothing."""
+    """Refuse parts of a file in another order: a restore would leave the file out, and say nothing."""
     assert outcome(check_parts, None, PARTS[flaw], "here") == (FormatError, "CAT-4")
     for at in range(1, len(PARTS[flaw])):
         assert outcome(check_parts, PARTS[flaw][at - 1], PARTS[flaw][at:], "here") == (FormatError, "CAT-4")
@@ -434,7 +434,7 @@ paths = st.lists(
 
 @given(one=paths, other=paths)
 def test_the_order_is_that_of_the_components(one: list[bytes], other: list[bytes]) -> None:
-    """So that a walk which reads each folder sorted meets the entries in this order."""
+    """Sort by components, so that a walk through sorted folders meets the entries in this order."""
     assert (sort_key(b"/".join(one)) < sort_key(b"/".join(other))) == (one < other)
 
 

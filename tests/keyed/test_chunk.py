@@ -1,4 +1,4 @@
-"""Sealed chunks: what was sealed opens under its own kind, key and id, and every other record has its error."""
+"""Sealed chunks: a sealed chunk opens under its own kind, key and id, and every other record has its error."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def test_the_golden_records_open(golden: dict[str, str]) -> None:
 
 
 def crafted(inner: bytes, raw: bytes = REPEATED, kind: int = CONTENT) -> tuple[int, ChunkId, bytes]:
-    """A record as whoever has the key could craft it: any inner bytes under the id of `raw`."""
+    """Return a record that needs only the key: any inner bytes under the id of `raw`."""
     chunk = SEALER.chunk_id(kind, raw)
     return kind, chunk, SEALER._aead.seal(inner, SEALER._aad(kind, chunk))
 
@@ -110,7 +110,7 @@ def test_every_flipped_bit_is_noticed() -> None:
 
 
 def codec_of(raw: bytes) -> int:
-    """How the sealer stored `raw`."""
+    """Return the codec that the sealer chose for `raw`."""
     chunk = SEALER.chunk_id(CONTENT, raw)
     plain = SEALER._aead.open(SEALER.seal(CONTENT, chunk, raw), SEALER._aad(CONTENT, chunk))
     codec, length = INNER.unpack_from(plain)

@@ -1,4 +1,4 @@
-"""Parquet's own reader ends the process at some footers: none of them reaches it. In a process of its own."""
+"""Some footers end the process in Parquet's own reader: none of them reaches it. Tested in a separate process."""
 
 import subprocess
 import sys

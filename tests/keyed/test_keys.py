@@ -16,7 +16,7 @@ raw_keys = st.binary(min_size=32, max_size=32)
 
 
 def rfc_5869(raw: bytes, purpose: str) -> bytes:
-    """HKDF-SHA256 without salt, at most one block long, from the standard library."""
+    """Return HKDF-SHA256 without salt, at most one block long, from the standard library."""
     extracted = hmac.digest(bytes(32), raw, hashlib.sha256)
     expanded = hmac.digest(extracted, f"offseed/v1/{purpose}".encode() + b"\x01", hashlib.sha256)
     return expanded[: PURPOSES[purpose]]

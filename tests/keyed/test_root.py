@@ -31,7 +31,7 @@ def opened(manifest: Manifest, master: MasterKey = MASTER) -> PointRoot:
 
 
 def sealed(data: bytes) -> Manifest:
-    """The manifest with other bytes in its seal."""
+    """Return the manifest with other bytes in its seal."""
     return replace(MANIFEST, root=Xaes256Gcm(MASTER.seal).seal(data, AAD + MASTER.key_id))
 
 
@@ -70,7 +70,7 @@ EDITS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", EDITS)
 def test_every_edit_of_the_open_part_is_noticed(name: str) -> None:
-    """Whoever signs with the machine's key, or has stolen it: the root tells."""
+    """Notice an edit even by a signer with the machine's key, or a thief of it: the root differs."""
     assert outcome(opened, replace(WHOLE, **EDITS[name])) == DIFFERS
 
 
@@ -80,7 +80,7 @@ def test_every_member_of_the_manifest_was_edited_above() -> None:
 
 @pytest.mark.parametrize("name", ["point", "revision", "machine", "sequence", "previous", "created"])
 def test_what_the_root_repeats_must_agree_by_itself(name: str) -> None:
-    """Even where the digest of the open part is right: two rules, either of which would do."""
+    """Refuse the manifest even if the digest of the open part is right: each of the two rules is enough."""
     edited = replace(WHOLE, **EDITS[name])
     root = replace(root_of(WHOLE), clear=clear_digest(edited))
     assert outcome(opened, with_root(edited, root)) == DIFFERS

@@ -33,7 +33,7 @@ WRONG = (PassphraseError, "passphrase-wrong")
 
 
 def outcome(value: Json, passphrase: str = PASSPHRASE) -> tuple[type[OffseedError], str]:
-    """The error that parsing and opening end in."""
+    """Return the error that parsing and opening end in."""
     with pytest.raises(OffseedError) as caught:
         open_slot(slot_from_json(value, "slot"), passphrase)
     assert caught.value.subject.startswith(("slot", "key slot of "))
@@ -215,7 +215,7 @@ def test_parameters_out_of_bounds_are_not_written(members: dict[str, int]) -> No
     assert caught.value.code == "SLOT-3"
 
 
-# From here on the writer knows the passphrase: what lies inside the seal is wrong.
+# From here on the writer knows the passphrase: the content inside the seal is wrong.
 
 
 def sealed_by_insider(payload: bytes) -> Json:
@@ -287,7 +287,7 @@ def test_no_text_of_a_slot_shows_the_key() -> None:
 
 
 def test_the_dearest_cost_that_is_taken_is_a_second_or_two() -> None:
-    """Memory and passes are bounded together: either alone leaves a minute of work."""
+    """Bound memory and passes together: a bound on one alone leaves a minute of work."""
     for memory, passes in ((256 << 10, 5), (128 << 10, 9), (110 << 10, 10)):
         assert outcome(changed(memory_kib=memory, time=passes)) == (FormatError, "SLOT-2")
     for memory, passes in ((256 << 10, 4), (128 << 10, 8), (100 << 10, 10)):

@@ -1,1 +1,1 @@
-"""Fixed-width tables, read without keys."""
+"""Tests of the fixed-width tables, which readers need no key for."""

@@ -1,4 +1,4 @@
-"""Bytes with one flaw each, and how to say what became of them."""
+"""Bytes with one flaw each, and the outcome of reading them."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,7 +10,7 @@ Outcome = tuple[type[OffseedError], str]
 
 
 def outcome(action: Callable[..., object], *arguments: object) -> Outcome:
-    """Class and code of the error that `action(*arguments)` must end in; it names its subject."""
+    """Return class and code of the error that `action(*arguments)` must end in; it names its subject."""
     with pytest.raises(OffseedError) as caught:
         action(*arguments)
     assert caught.value.subject
@@ -18,12 +18,12 @@ def outcome(action: Callable[..., object], *arguments: object) -> Outcome:
 
 
 def patched(data: bytes, at: int, new: bytes) -> bytes:
-    """`data` with `new` in place of as many bytes from `at` on; a negative `at` counts from the end."""
+    """Return `data` with `new` in place of as many bytes from `at` on; a negative `at` counts from the end."""
     at %= len(data)
     return data[:at] + new + data[at + len(new) :]
 
 
 def flips(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Every single flipped bit: the byte it lies in, and the bytes with it."""
+    """Yield every single flipped bit: the number of its byte, and the changed bytes."""
     for bit in range(len(data) * 8):
         yield bit // 8, patched(data, bit // 8, bytes([data[bit // 8] ^ 1 << bit % 8]))

@@ -35,7 +35,7 @@ DAMAGED = (IntegrityError, "object-damaged")
 
 
 def reindexed(data: bytes, index: bytes, records: int | None = None) -> bytes:
-    """The archive with another index, and a footer that agrees with it: what a forger would write."""
+    """Return the archive with another index and a footer that agrees with it, as a forger would write it."""
     count = len(index) // ROW.size if records is None else records
     return data[:INDEX_AT] + index + FOOTER.pack(digest(index), count, b"offsEND1")
 
@@ -120,7 +120,7 @@ def test_sizes_are_refused_before_anything_is_read() -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 47, 49])
 def test_a_footer_or_head_of_another_length_is_refused(length: int) -> None:
-    """A store gives fewer bytes than were asked for where an object was cut."""
+    """Refuse such bytes: a store returns fewer bytes than asked if an object was cut."""
     assert outcome(parse_footer, bytes(length), len(ARCHIVE), "here") == (FormatError, "ARCH-3")
     assert outcome(parse_head, bytes(length), "here") == (FormatError, "ARCH-1")
 
@@ -133,7 +133,7 @@ def test_every_cut_is_refused() -> None:
 
 
 def test_every_flipped_bit_is_noticed() -> None:
-    """By structure, by a digest in the index, or (key id and random bytes) by the name alone."""
+    """Notice it by structure, by a digest in the index, or (key id and random bytes) by the name alone."""
     whole = parse(ARCHIVE, "here")
     for at, data in flips(ARCHIVE):
         assert bytes(digest(data)) != content().archive.name

@@ -78,7 +78,7 @@ def test_errors_name_the_row() -> None:
 
 
 def test_a_long_list_is_cut_into_tables_that_a_reader_takes() -> None:
-    """One row more than a table holds makes two; the joined rows are the sorted list."""
+    """Cut a list with one row too many into two tables; the joined rows are the sorted list."""
     first = holding(0)
     many = [replace(first, name=ArchiveName(n.to_bytes(32, "big"))) for n in range(1, ROWS_MAX + 2)]
     tables = encode_tables(many[::-1])
@@ -102,7 +102,7 @@ def test_a_flipped_bit_changes_the_row_or_is_refused() -> None:
 
 @pytest.mark.parametrize(("records", "size", "refused"), [(1, 157, False), (2, 157, True), (2, 218, False)])
 def test_an_archive_has_room_for_its_records(records: int, size: int, refused: bool) -> None:
-    """Else a reader would look for its index before its first byte."""
+    """Refuse an archive that is too small: a reader would look for its index before its first byte."""
     (table,) = encode_tables([Holding(ArchiveName(bytes(31) + b"a"), Digest(bytes(32)), size, records, 1)])
     if refused:
         assert outcome(decode_table, table, "here") == (FormatError, "HOLD-2")

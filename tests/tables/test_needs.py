@@ -40,7 +40,7 @@ def fetcher(objects: Mapping[Digest, bytes]) -> Callable[[Digest], bytes]:
 
 
 def last_bits(needs_: list[Need]) -> int:
-    """Where in the bucket the bitmap of nine records ends."""
+    """Return the place in the bucket where the bitmap of nine records ends."""
     at = ROWS_END
     for one in needs_:
         at += len(one.live)
@@ -147,14 +147,14 @@ def test_an_archive_in_the_wrong_bucket_is_refused() -> None:
 
 
 def test_a_bucket_under_two_numbers_is_refused() -> None:
-    """A root that names one good bucket everywhere would have archives counted twice."""
+    """Refuse a root that names one good bucket everywhere: archives would be counted twice."""
     root = b"offsNRT1\1" + bytes(7) + digest(BUCKET) * 2
     objects = {digest(root): root, digest(BUCKET): BUCKET}
     assert outcome(load, digest(root), fetcher(objects), "here") == (FormatError, "NEED-3")
 
 
 def test_every_flipped_bit_changes_what_is_read_or_is_refused() -> None:
-    """But for those of the salts, which say nothing."""
+    """Notice each flipped bit, except in the salts, which carry no data."""
     for _, data in flips(BUCKET):
         if data[12:16] != BUCKET[12:16]:
             assert decode_bucket(data, 0, 0, "here") == SOME
@@ -183,7 +183,7 @@ def test_objects_that_are_to_be_avoided_are_told_apart_by_their_salt() -> None:
 
 
 def numbered(count: int, spread: int = 1) -> list[Need]:
-    """`count` archives whose names begin with ascending numbers, `spread` apart."""
+    """Return `count` archives with names that begin with ascending numbers, `spread` apart."""
     first = need(1)
     return [
         replace(
@@ -222,7 +222,7 @@ def test_points_share_the_buckets_in_which_nothing_changed() -> None:
 
 
 def test_a_bucket_that_points_share_is_read_and_kept_once() -> None:
-    """Else a small vault of many points would fill the memory of whoever reads it."""
+    """Read such a bucket once: otherwise a small vault of many points would fill the reader's memory."""
     before = [need(number) for number in range(4000)]
     roots: list[bytes] = []
     objects: dict[Digest, bytes] = {}
@@ -266,7 +266,7 @@ def test_what_was_written_comes_back(data: st.DataObject, numbers: set[int]) -> 
 
 
 def test_the_rows_of_many_lists_are_read_once_a_bucket() -> None:
-    """Of lists that share buckets, and of one that is damaged: its other buckets count."""
+    """Read shared buckets once; a damaged list still counts by its other buckets."""
     lists = [[need(number) for number in range(1 + one, 1500 + one)] for one in range(3)]
     encoded = [encode(found) for found in lists]
     objects = {found: data for _, buckets in encoded for found, data in buckets.items()}

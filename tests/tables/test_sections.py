@@ -1,4 +1,4 @@
-"""Index objects and journals: what is whole is believed, a wrong digest or a broken end is not."""
+"""Index objects and journals: whole sections are believed, a wrong digest or a broken end is not."""
 
 from collections.abc import Callable
 
@@ -59,7 +59,7 @@ def test_an_object_too_large_is_refused_unread() -> None:
 
 
 def test_rows_that_do_not_cover_their_archive_are_refused() -> None:
-    """The digest proves that the section is consistent, not that it is true."""
+    """Refuse such rows: the digest proves that the section is consistent, not that it is true."""
     whole = sections()[0]
     for size in (whole.archive.size - 1, whole.archive.size + 1, 157 + 61 * (whole.archive.records - 1)):
         other = Holding(whole.archive.name, whole.archive.index_digest, size, whole.archive.records, 1)
@@ -87,7 +87,7 @@ def test_a_journal_gives_its_whole_sections_and_where_they_end() -> None:
 
 
 def test_objects_stay_below_what_a_reader_takes() -> None:
-    """Large indexes begin a new object; nothing is lost, none is empty."""
+    """Begin a new object for a large index; nothing is lost, and no object is empty."""
     index = bytes(60 * 60_000)
     many = [
         Section(Holding(ArchiveName(drawn(f"big {n}", 32)), digest(index), 64 << 20, 60_000, 1), index)

@@ -1,4 +1,4 @@
-"""`python -m tests.vectors` writes every golden vector anew."""
+"""The command `python -m tests.vectors`: it writes every golden vector anew."""
 
 from tests.vectors.generate import main
 

@@ -1,7 +1,7 @@
-"""Vectors of what only the key opens: ids, sealed chunks, catalog segments and pages.
+"""Vectors that only the key opens: ids, sealed chunks, catalog segments and pages.
 
-A zstd frame and a Parquet file carry their writer's version, so those here were written once. What counts is
-that they open to the same bytes and rows for ever, not that a newer library would write them so.
+A zstd frame and a Parquet file carry their writer's version, so those here were written once. They must open to the
+same bytes and rows for ever; a newer library need not write them so.
 """
 
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ PAGE = (
 
 @vector("records.json")
 def records() -> bytes:
-    """Ids of chunks, and the records that seal them: raw, and from a frozen zstd frame."""
+    """Return ids of chunks, and the records that seal them: raw, and from a frozen zstd frame."""
     listed: list[Json] = []
     for kind, raw, packed in (
         (CONTENT, b"", None),
@@ -114,7 +114,7 @@ def records() -> bytes:
 
 @vector("cuts.json")
 def cuts() -> bytes:
-    """Which of 20,000 paths end a segment."""
+    """Return those of 20,000 paths that end a segment."""
     cutter = SegmentCutter(MASTER)
     paths = (f"folder/{number}" for number in range(20_000))
     return readable([path for path in paths if cutter.cuts_after(path.encode())])
@@ -122,16 +122,16 @@ def cuts() -> bytes:
 
 @vector("segment.bin")
 def segment() -> bytes:
-    """The entries above, written once."""
+    """Return the entries above, written once."""
     return frozen("segment.bin") or encode_entries(ENTRIES)
 
 
 @vector("page.bin")
 def page() -> bytes:
-    """The page above, written once."""
+    """Return the page above, written once."""
     return frozen("page.bin") or encode_page(PAGE)
 
 
 def frozen(name: str) -> bytes:
-    """What was written before; nothing where the file was removed, so that it is written anew."""
+    """Return the bytes written before, or none if the file was removed, so that it is written anew."""
     return (DATA / name).read_bytes() if (DATA / name).exists() else b""

@@ -1,6 +1,6 @@
 """Vectors of signed documents: one of each kind in its envelope, a sealed root, and a credential file.
 
-Ed25519 signs alike every time. What P-256 signs and what X.509 draws at random cannot be made again: the two
+Ed25519 signs alike every time. A P-256 signature and the random numbers of X.509 cannot be made again. So the two
 certificates and one signature below were made once, and are checked like everything else.
 """
 
@@ -67,7 +67,7 @@ LEAF = b64decode(
     "BAMCA0gAMEUCIQC68AyWtiv8hzALREV5xKFqfCbEhkeAFd94qdOMjfEI9AIgLz8OKiOomwRq3uwDiLHLFyc7mIz/Y5F6ezDS7aYi"
     "dc0="
 )
-# What `LEAF_KEY` signed: the request below.
+# The signature of `LEAF_KEY` over the request below.
 LEAF_SIGNATURE = b64decode(
     "MEYCIQD24yu9TF/aPjzzBNl+9J9s7ijPGIjnKLflYLOttKB10gIhAIksGOv5Mr3Nppmw42GZM42SN3eM95JA3VOecgYFvzFV"
 )
@@ -116,7 +116,7 @@ def root_of(manifest: Manifest) -> PointRoot:
 
 
 def with_root(manifest: Manifest, root: PointRoot | None = None, master: MasterKey = MASTER) -> Manifest:
-    """The manifest with its root sealed in it, by one nonce for ever."""
+    """Return the manifest with its root sealed in it, by one nonce for ever."""
     sealed = seal_root(master, root or root_of(manifest), nonce=bytes(range(24)))
     return replace(manifest, root=sealed)
 
@@ -182,7 +182,7 @@ def inventory(generation: int = 1, previous: HexDigest | None = None) -> Invento
 
 
 def samples() -> dict[str, Document]:
-    """One document of each kind."""
+    """Return one document of each kind."""
     manifest = with_root(MANIFEST)
     request = envelope.sign(REQUEST, MACHINE_KEY)
     closing = envelope.sign(inventory(), MACHINE_KEY)
@@ -372,7 +372,10 @@ def signer(kind: str) -> PrivateKey:
 
 
 def signed(document: Document) -> bytes:
-    """The envelope of a sample; a request carries the frozen signature of the credential too, and that of the proof."""
+    """Return the envelope of a sample.
+
+    A request also carries the frozen signature of the credential, and the signature of the proof.
+    """
     data = envelope.sign(document, signer(document.kind))
     if document is not REQUEST:
         return data
@@ -387,7 +390,7 @@ def signed(document: Document) -> bytes:
 
 @vector("documents.json")
 def documents() -> bytes:
-    """Every kind: the document, the bytes of its envelope, their digest, and who signed."""
+    """Return for every kind the document, the bytes of its envelope, their digest, and the signing keys."""
     listed: dict[str, Json] = {}
     for kind, document in samples().items():
         data = signed(document)
@@ -405,7 +408,7 @@ def documents() -> bytes:
 
 @vector("root.json")
 def root() -> bytes:
-    """The sealed root of the manifest above, and what lies in it."""
+    """Return the sealed root of the manifest above, and its content."""
     manifest = with_root(MANIFEST)
     return readable(
         {
@@ -419,5 +422,5 @@ def root() -> bytes:
 
 @vector("credential-file.json")
 def credential_file_() -> bytes:
-    """The very bytes of a credential file."""
+    """Return the exact bytes of a credential file."""
     return credential_file.write(signed(CREDENTIAL), LEAF_KEY)

@@ -1,7 +1,7 @@
-"""The registry of golden vectors: each file in `data/` is what one small deterministic function returns.
+"""The registry of golden vectors: one small deterministic function makes each file in `data/`.
 
-`python -m tests.vectors` writes them all. A vector that changes means a format that changed: old disks and
-vaults would no longer be read, so look twice before committing one.
+`python -m tests.vectors` writes them all. A vector that changes means a format that changed: old disks and vaults
+would no longer be read, so look twice before committing one.
 """
 
 import importlib
@@ -20,7 +20,7 @@ _registered: dict[str, Generator] = {}
 
 
 def vector(name: str) -> Callable[[Generator], Generator]:
-    """Register the decorated function as what makes `data/<name>`."""
+    """Register the decorated function as the generator of `data/<name>`."""
 
     def register(generator: Generator) -> Generator:
         if name in _registered:
@@ -38,7 +38,7 @@ def all_vectors() -> Mapping[str, Generator]:
 
 
 def readable(value: Json) -> bytes:
-    """JSON to be read by people and compared by tools."""
+    """Return JSON that people read and tools compare."""
     return json.dumps(value, indent=2, sort_keys=True).encode() + b"\n"
 
 

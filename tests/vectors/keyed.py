@@ -15,7 +15,7 @@ LOW_COST = KdfCost(memory_kib=19 << 10, time=1, lanes=1)
 
 @vector("keys.json")
 def keys() -> bytes:
-    """Every sub-key of one master key."""
+    """Return every sub-key of one master key."""
     sub_keys: dict[str, bytes] = {
         "chunk-id/content": MASTER.chunk_id_content,
         "chunk-id/catalog": MASTER.chunk_id_catalog,
@@ -32,7 +32,7 @@ def keys() -> bytes:
 
 @vector("xaes.json")
 def xaes() -> bytes:
-    """The two messages of the C2SP specification, then lengths around a block and a record's additional data."""
+    """Return the two messages of the C2SP specification, then lengths around a block and a record's additional data."""
     nonce = b"ABCDEFGHIJKLMNOPQRSTUVWX"
     cases = [
         (b"\x01" * 32, b"XAES-256-GCM", b""),
@@ -56,7 +56,7 @@ def xaes() -> bytes:
 
 @vector("slot.json")
 def slot() -> bytes:
-    """One key slot, at the lowest cost a reader accepts."""
+    """Return one key slot, at the lowest cost a reader accepts."""
     parameters = ChunkingParameters(
         min_size=64 << 10,
         mean_size=512 << 10,

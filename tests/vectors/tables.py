@@ -1,4 +1,4 @@
-"""Vectors of what is read without keys: archive, index, tables of archives, index objects, need lists."""
+"""Vectors of tables that are read without keys: archive, index, tables of archives, index objects, need lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SALT = bytes(range(200, 216))
 
 @dataclass(frozen=True)
 class Built:
-    """An archive, its bytes, and what tables say of it."""
+    """An archive, its bytes, and its facts for the tables."""
 
     archive: Archive
     data: bytes
@@ -30,7 +30,7 @@ class Built:
 
 
 def drawn(name: str, size: int) -> bytes:
-    """`size` bytes that look random and never change."""
+    """Return `size` bytes that look random and never change."""
     return blake3(name.encode()).digest(length=size)
 
 
@@ -56,7 +56,7 @@ def metadata() -> Built:
 
 
 def holding(number: int) -> Holding:
-    """One of many archives that nobody has seen."""
+    """Return one of many invented archives."""
     name = ArchiveName(drawn(f"archive {number}", 32))
     index_digest = digest(name)
     records = number % 30 + 1
@@ -76,7 +76,7 @@ def sections() -> list[Section]:
 
 @vector("archive.bin")
 def archive() -> bytes:
-    """A content archive of four records."""
+    """Return a content archive of four records."""
     return content().data
 
 
@@ -98,14 +98,14 @@ def index_object() -> bytes:
 
 @vector("holdings.bin")
 def holdings() -> bytes:
-    """A table of twenty archives, given in no order."""
+    """Return a table of twenty archives, given in no order."""
     (data,) = encode_tables([holding(number) for number in range(20)])
     return data
 
 
 @vector("needs-bucket.bin")
 def needs_bucket() -> bytes:
-    """The one bucket of a small need list, with the largest and the smallest bitmap."""
+    """Return the one bucket of a small need list, with the largest and the smallest bitmap."""
     many = Holding(ArchiveName(bytes(32)), digest(b""), 64 << 20, RECORDS_MAX, CONTENT_CLASS)
     live = needs.bitmap(RECORDS_MAX, [0, 7, 8, RECORDS_MAX - 1])
     _, buckets = needs.encode([*(need(number) for number in range(3)), Need(many, live)])
@@ -115,6 +115,6 @@ def needs_bucket() -> bytes:
 
 @vector("needs-root.bin")
 def needs_root() -> bytes:
-    """The root over more archives than one bucket takes; it pins the bytes of its buckets by their digests."""
+    """Return the root over more archives than one bucket takes; it pins the bytes of its buckets by their digests."""
     root, _ = needs.encode([need(number) for number in range(1500)])
     return root
