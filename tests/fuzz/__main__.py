@@ -1,6 +1,10 @@
-"""`python -m tests.fuzz --minutes N [--only NAME] [--out DIR]`: every parser of both sides under libFuzzer, by atheris (the extra
-`fuzz`), as many at once as there are cores, each its share of the time. Prints how often each was run; fails where one ended in
-anything but a value or an error of ours, took longer than a second, or asked for more than 64 MiB beyond its input."""
+"""The command `python -m tests.fuzz`: every parser of both sides under libFuzzer, by atheris (the extra `fuzz`).
+
+It takes `--minutes N [--only NAME] [--out DIR]`. It runs as many parsers at once as there are cores, each for its
+share of the time, and prints how often each was run. It fails if a parser ended in anything but a value or an error
+of ours. It also fails if one took longer than a second, or asked for more than 64 MiB
+beyond its input.
+"""
 
 import argparse
 import os
@@ -20,7 +24,7 @@ PEAK = re.compile(r"stat::peak_rss_mb: +(\d+)")
 
 
 def fuzz(name: str, seconds: int, out: Path) -> tuple[str, int, int, str]:
-    """One parser: its name, how often it was run, its peak memory in MiB, and what was found, else nothing."""
+    """Run one parser; return its name, its number of runs, its peak memory in MiB, and its failure, if any."""
     folder = out / re.sub(r"\W+", "-", name)
     folder.mkdir(parents=True, exist_ok=True)
     words = (sys.executable, "-m", "tests.fuzz.target", name, str(seconds), str(folder))

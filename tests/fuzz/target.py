@@ -48,7 +48,7 @@ def main() -> None:
     }
     atheris.Setup(["fuzz", *(f"-{key}={value}" for key, value in options.items()), str(corpus)], once)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    # What libFuzzer sets aside for itself comes on top: a parser that asks for gigabytes is what is to be caught.
+    # The limit adds room for libFuzzer's own memory: it must catch a parser that asks for gigabytes.
     limit = used + MORE_MAX + LENGTH_MAX + (256 << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     atheris.Fuzz()

@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 class StaleError(Exception):
-    """A fault that no longer fits its file."""
+    """The error of a fault that no longer fits its file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One changed line of a module, the guarantee that it breaks, and the tests that are to notice it.
+    """One changed line of a module, the guarantee that it breaks, and the tests that must notice it.
 
     Both lines are whole lines with their indentation. `caught_by` are paths or node ids of pytest.
     """
@@ -29,8 +29,8 @@ class Fault:
     def changed_text(self, text: str) -> str:
         """Return the text of the module with the fault in it.
 
-        Raises StaleError where the original line does not stand there exactly once, SyntaxError where the
-        changed module is no Python.
+        Raises StaleError if the original line does not occur there exactly once.
+        Raises SyntaxError if the changed module is no Python.
         """
         lines = text.split("\n")
         if (count := lines.count(self.line)) != 1:

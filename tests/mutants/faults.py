@@ -1,13 +1,13 @@
 """The list of mutants: twenty slips that a review could miss, each of which breaks a guarantee.
 
-`python -m tests --mutants` proves that the fast tests notice every one of them. Whoever changes an original line
-changes it here, too; whoever removes a guarantee removes its fault.
+`python -m tests --mutants` proves that the fast tests notice every one of them. A change to an original line needs
+the same change here; the removal of a guarantee removes its fault.
 """
 
 from tests.mutants.fault import Fault
 
 FAULTS = (
-    # What both sides must agree on.
+    # The facts on which both sides must agree.
     Fault(
         name="signature-unchecked",
         file="formats/documents/envelope.py",

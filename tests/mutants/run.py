@@ -1,9 +1,9 @@
 """The runner of the mutants: it proves that the fast tests notice every fault of the list.
 
-Each fault goes into a copy of the tree, and pytest runs there on the tests that are to notice it. A fault counts
-as caught if a test *fails*, which is exit code 1: an error while tests are collected, or in a fixture, is none.
-Two things are proved first, once a run. The same tests pass in a copy without a fault. And what a journey
-starts as `seed` or `importer` is the code of the copy.
+Each fault goes into a copy of the tree, and pytest runs there on the tests that must notice it. A fault counts as
+caught if a test *fails*, which is exit code 1: an error while tests are collected, or in a fixture, is none. Two
+facts are proved first, once a run. The same tests pass in a copy without a fault. And a journey's `seed` and
+`importer` run the code of the copy.
 """
 
 import compileall
@@ -27,7 +27,7 @@ from tests.mutants.faults import FAULTS
 ROOT = Path(__file__).parent.parent.parent
 AT_ONCE = 2
 PATIENCE = 3600.0  # seconds, for a test that a fault keeps from ending
-FAILED = 1  # of pytest's exit codes the one that says: tests ran, and some failed
+FAILED = 1  # pytest's exit code for: tests ran, and some failed
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not nightly")
 
 PROBE = Fault(
@@ -53,7 +53,7 @@ class UnfitError(Exception):
 
 @dataclass(frozen=True)
 class Ended:
-    """The exit code of a process, and all that it printed."""
+    """The exit code and the whole output of a process."""
 
     code: int
     output: str
@@ -65,7 +65,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of the tree, and a folder for the temporary files of what runs in it."""
+    """A copy of the tree, and a folder for the temporary files of processes in it."""
 
     folder: Path
 
@@ -74,7 +74,7 @@ class Copy:
         return self.folder / "tree"
 
     def run(self, *words: str) -> Ended:
-        """Run Python in the copy, on the modules of the copy. Raises UnfitError for what does not end."""
+        """Run Python in the copy, on the modules of the copy. Raises UnfitError if it does not end."""
         scratch = self.folder / "tmp"
         scratch.mkdir(mode=0o711, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
@@ -141,8 +141,8 @@ def unproved(faults: Sequence[Fault], ended: Ended) -> list[str]:
 
 
 def _prove(faults: Sequence[Fault], *, whole: bool) -> int:
-    """Return how many of the faults were caught, each told in a line. Raises UnfitError, StaleError."""
-    for fault in faults:  # before anything takes long
+    """Return how many of the faults were caught, each reported in a line. Raises UnfitError, StaleError."""
+    for fault in faults:  # check before the long part
         fault.changed_text((ROOT / fault.file).read_text(encoding="utf-8"))
     with _copy_of_tree() as sound:
         _probe(sound)
@@ -182,13 +182,13 @@ def _probe(sound: Copy) -> None:
 
 @contextmanager
 def _copy_of_tree() -> Iterator[Copy]:
-    """A copy of all files that Git knows, with its modules compiled. Raises UnfitError."""
+    """Yield a copy of all files that Git knows, with its modules compiled. Raises UnfitError."""
     listed = subprocess.run(("git", "ls-files", "-z"), cwd=ROOT, capture_output=True, check=False)
     if listed.returncode:
         raise UnfitError(f"cannot list the files of the tree: {listed.stderr.decode().strip()}")
     with _copy() as copy:
         for name in map(os.fsdecode, listed.stdout.split(b"\0")[:-1]):
-            if (ROOT / name).is_file():  # one that was just deleted is still listed
+            if (ROOT / name).is_file():  # a file just deleted is still listed
                 (copy.tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, copy.tree / name)
         compileall.compile_dir(copy.tree, quiet=2)
@@ -197,17 +197,17 @@ def _copy_of_tree() -> Iterator[Copy]:
 
 @contextmanager
 def _copy_of(sound: Copy, fault: Fault) -> Iterator[Copy]:
-    """A further copy, with a fault in it. Raises StaleError."""
+    """Yield a further copy, with a fault in it. Raises StaleError."""
     with _copy() as copy:
         shutil.copytree(sound.tree, copy.tree)
         fault.apply(copy.tree)
-        py_compile.compile(str(copy.tree / fault.file), doraise=True)  # in place of what was compiled before
+        py_compile.compile(str(copy.tree / fault.file), doraise=True)  # replaces the code compiled before
         yield copy
 
 
 @contextmanager
 def _copy() -> Iterator[Copy]:
-    """An empty folder of its own, that other users may pass through: a folder above a source must not change."""
+    """Yield an empty folder that other users may pass through: a folder above a source must not change."""
     with tempfile.TemporaryDirectory(prefix="mutant-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
         yield Copy(Path(folder))

@@ -1,4 +1,4 @@
-"""The list of mutants fits the tree as it is, and its runner believes no other proof than a test that failed."""
+"""The list of mutants fits the tree as it is, and its runner takes only a failed test as proof."""
 
 import ast
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_what_notices_a_fault_is_in_the_fast_part(test: str) -> None:
 
 
 def marks_of(body: list[ast.stmt]) -> str:
-    """Return what a module says of all its tests."""
+    """Return the marks that a module gives to all its tests."""
     given = [node for node in body if isinstance(node, ast.Assign) and "pytestmark" in ast.unparse(node)]
     return "\n".join(map(ast.unparse, given))
 

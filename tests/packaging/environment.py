@@ -1,7 +1,7 @@
 """An empty environment for a wheel: it holds the wheel, the dependencies that the wheel declares, and nothing else.
 
-Its dependencies are links to those of the running environment, so no network is needed. What the wheel forgets to
-declare is missing there, as it is on a user's machine.
+Its dependencies are links to those of the running environment, so no network is needed. If the wheel fails to
+declare a dependency, it is missing there, as on a user's machine.
 """
 
 import json
@@ -40,12 +40,12 @@ class Environment:
         subprocess.run([*pip, "-q", "--no-deps", "--no-index", wheel], check=True, timeout=PATIENCE)
 
     def run(self, *words: object, **environment: str) -> "subprocess.CompletedProcess[str]":
-        """Run a program of the environment, by its name, in a folder of its own and with homes of its own."""
+        """Run a program of the environment, by its name, in its own folder and with its own homes."""
         program, *arguments = map(str, words)
         return self.start(self.programs / program, *arguments, **environment)
 
     def start(self, *words: object, **environment: str) -> "subprocess.CompletedProcess[str]":
-        """Run any command, to which the environment's programs come first."""
+        """Run any command, with the environment's programs first on its path."""
         return subprocess.run(
             [str(word) for word in words],
             cwd=self.room,
@@ -74,7 +74,7 @@ class Environment:
 
 
 def requirements(wheel: Path) -> list[Requirement]:
-    """Return the requirements that a wheel declares for users who ask for no extra."""
+    """Return the requirements that a wheel declares for users without extras."""
     with ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         declared = Metadata.from_email(archive.read(name), validate=False).requires_dist or []

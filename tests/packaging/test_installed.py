@@ -1,4 +1,4 @@
-"""What is installed is this checkout: commands run what pip installed, and tests import from the checkout."""
+"""The installed product is this checkout: commands run the files that pip installed, and tests import the checkout."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def _unlike_declared(root: Path, one: Distribution) -> list[str]:
 
 
 def editable(one: Distribution) -> Path | None:
-    """Return the checkout that an editable install points to; None where the install is an ordinary one."""
+    """Return the checkout that an editable install points to, or None if the install is an ordinary one."""
     told = json.loads(one.read_text("direct_url.json") or "{}")
     if not told.get("dir_info", {}).get("editable"):
         return None
@@ -91,7 +91,7 @@ def test_the_installed_product_is_this_checkout() -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A small checkout: some files of this one."""
+    """Return a small checkout: some files of this one."""
     folder = tmp_path / "tree"
     for name in (*SOME, "pyproject.toml", ".gitignore"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def site(checkout: Path, tmp_path: Path) -> Path:
-    """A folder with that copy installed in it, as a wheel is: its files, what it declares, and a list of all that."""
+    """Return a folder with that copy installed in it, as from a wheel: files, metadata, and a list of both."""
     about = "offseed-0.1.dist-info"
     project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = [f"Requires-Dist: {line}" for line in project["dependencies"]]

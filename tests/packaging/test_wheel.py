@@ -1,4 +1,4 @@
-"""The wheel holds the whole product, and works in an environment that holds nothing but what it declares to need.
+"""The wheel holds the whole product, and works in an environment that holds only its declared dependencies.
 
 The wheel is built as a user's pip builds it, from a clean copy of the checkout. The last test shows that these checks
 notice a module, a data file or a dependency that is missing.
@@ -37,7 +37,7 @@ for name in json.loads(sys.argv[1]):
 print(json.dumps(failed))
 """
 
-# Commands import late, inside functions: an import that may fail stands in a `try` for ImportError.
+# Commands import late, inside functions: an import that may fail lies in a `try` for ImportError.
 FIND_ALL = """
 import ast, importlib.util, json, sys
 from pathlib import Path
@@ -100,7 +100,7 @@ class Built(NamedTuple):
 
 
 def build(folder: Path, out: Path, *options: str) -> Path:
-    """Build what is asked for into `out`: a source distribution, and of that a wheel, unless options say otherwise."""
+    """Build a source distribution into `out`, and from that a wheel, unless options say otherwise."""
     words = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), *options, str(folder)]
     done = subprocess.run(words, cwd=out.parent, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -115,13 +115,13 @@ def content(wheel: Path) -> dict[str, object]:
 
 
 def packed(wheel: Path) -> set[str]:
-    """Return the names of all files in a wheel but those that describe it."""
+    """Return the names of all files in a wheel, except those that describe it."""
     return {name for name in content(wheel) if ".dist-info/" not in name}
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout without anything that does not belong to it."""
+    """Return a copy of the checkout that holds only the checkout's own files."""
     folder = tmp_path_factory.mktemp("wheel") / "tree"
     tree.copy(tree.ROOT, folder)
     return folder
@@ -129,7 +129,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def built(clean: Path) -> Built:
-    """The product as it is published."""
+    """Return the product as it is published."""
     out = build(clean, clean.parent / "dist")
     (source,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
     return Built(source, wheel)
@@ -137,7 +137,7 @@ def built(clean: Path) -> Built:
 
 @pytest.fixture(scope="module")
 def environment(built: Built) -> Environment:
-    """The wheel, installed where nothing else is."""
+    """Return an environment with the wheel and its dependencies alone."""
     return Environment(built.wheel.parent.parent / "environment", built.wheel)
 
 
@@ -180,7 +180,7 @@ def test_every_command_tells_its_use(environment: Environment) -> None:
 
 @pytest.fixture(scope="module")
 def walked(environment: Environment) -> "subprocess.CompletedProcess[str]":
-    """The walk of the README, done there; it leaves a server with a home, which has made a backup."""
+    """Run the walk of the README there; it leaves a server with a home and a backup."""
     (walk,) = WALK.findall(text_of_pages())
     return environment.start("bash", "-euo", "pipefail", "-c", walk)
 
@@ -193,7 +193,7 @@ def test_the_walk_of_the_readme_works(walked: "subprocess.CompletedProcess[str]"
 def test_what_a_module_starts_anew_is_that_module(
     walked: "subprocess.CompletedProcess[str]", environment: Environment
 ) -> None:
-    """The backup in the background, and the system's timer, both of them set up by `python -m seed`."""
+    """Start the same module in the background backup and in the system's timer, both set up by `python -m seed`."""
     home = {"SEED_HOME": str(environment.room / "server")}
 
     def seed(*words: str) -> str:
