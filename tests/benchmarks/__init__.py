@@ -1,1 +1,1 @@
-"""Speed, measured: whole processes, ours beside restic and borg. `python -m tests.benchmarks`; see README.md."""
+"""The speed of whole processes, measured beside restic and borg: `python -m tests.benchmarks`; see README.md."""

@@ -1,4 +1,7 @@
-"""`python -m tests.benchmarks`: ours, restic, kopia and borg over the same trees, interleaved in rounds; see README.md."""
+"""The command `python -m tests.benchmarks`: ours, restic, kopia and borg over the same trees; see README.md.
+
+The programs take turns in rounds.
+"""
 
 import argparse
 import json
@@ -24,11 +27,11 @@ from tests.benchmarks.programs import RESTORE, STEPS, Program, environment, prog
 from tests.benchmarks.report import Measurement, load, machine, serial, table
 
 CHOICES = ("offseed", "restic", "kopia", "borg", "tar, zstd, age", "floor")
-ROOM = 2.25  # times the corpus: two repositories, or one and what is restored from it
+ROOM = 2.25  # times the corpus: two repositories, or one and its restored copy
 
 
 class Bench:
-    """One run of the benchmarks: where it works, what it has measured, where that is written."""
+    """One run of the benchmarks: its folder, its measurements, and the file of its results."""
 
     def __init__(self, scratch: Path, out: Path | None) -> None:
         self.scratch = scratch
@@ -37,7 +40,7 @@ class Bench:
         self._out = out
 
     def warm(self, compared: Sequence[Program]) -> None:
-        """Every command once over a tree of one file: none is measured while it is first read from a disk."""
+        """Run every command once over a tree of one file: none is measured while it is first read from a disk."""
         with scratch_folder(self.scratch, "warm-") as folder:
             (folder / "file").write_text("warm")
             for program in compared:
@@ -91,14 +94,14 @@ class Bench:
         self.write("measurement", {**values, **took, "load": load()})
 
     def write(self, kind: str, values: Mapping[str, object]) -> None:
-        """One line of the file of results, if there is one."""
+        """Write one line of the file of results, if there is one."""
         if self._out is not None:
             with self._out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"kind": kind, "time": int(time.time()), **values}) + "\n")
 
 
 def main() -> int:
-    """0, or 1 where a step failed."""
+    """Return 0, or 1 if a step failed."""
     wanted = arguments()
     compared = [p for p in programs(wanted.level or [1, 3]) if p.name in (wanted.program or CHOICES)]
     with scratch_folder(wanted.scratch, "offseed-benchmarks-") as scratch:
@@ -155,7 +158,7 @@ def arguments() -> argparse.Namespace:
 
 
 def check_room(scratch: Path, size: int) -> None:
-    """End here rather than in the middle of a round."""
+    """Stop here if the disk lacks room, rather than in the middle of a round."""
     room = shutil.disk_usage(scratch).free
     if room < ROOM * size:
         raise SystemExit(f"{scratch} has {room >> 20} MiB of room; {int(ROOM * size) >> 20} MiB are needed")

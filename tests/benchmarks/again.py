@@ -1,9 +1,9 @@
-"""What crosses the network again: `python -m tests.benchmarks.again [--checkout DIR] [--points N]`.
+"""The bytes that cross the network again: `python -m tests.benchmarks.again [--checkout DIR] [--points N]`.
 
-It makes backups of a folder to a vault on this machine. After each story it tells how many bytes of the source were new, and how many
-bytes came into the vault. It may mount folders, so run it as root, best by `unshare -m`. With `--points` it makes so many points
-between which files come and go, and measures time and memory of further backups. `--checkout` names the code to measure, and
-`--builder` the code that makes those points, if another.
+It makes backups of a folder to a vault on this machine. After each story it tells how many bytes of the source were
+new, and how many bytes came into the vault. It may mount folders, so run it as root, best by `unshare -m`. With
+`--points` it makes so many points between which files come and go, and measures time and memory of further backups.
+`--checkout` names the code to measure, and `--builder` the code that makes those points, if another.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def told(story: str, new: int, sent: int) -> None:
 
 
 def emptied(stand: Stand) -> None:
-    """The source is a mount that is away during one backup."""
+    """Measure a source that is a mount, and is away during one backup."""
     aside = stand.folder / "aside"
     stand.source.rename(aside)
     stand.source.mkdir()
@@ -131,7 +131,7 @@ def mounted(what: Path, where: Path) -> Iterator[None]:
 
 
 def put_back(stand: Stand) -> None:
-    """Some files are deleted, and put back after a backup."""
+    """Measure some files that are deleted, and put back after a backup."""
     stand.tree()
     stand.backup()
     aside = stand.folder / "aside"
@@ -147,7 +147,7 @@ def put_back(stand: Stand) -> None:
 
 
 def back_and_forth(stand: Stand) -> None:
-    """Folders change between two states, and one new file comes each time."""
+    """Measure folders that change between two states, while one new file comes each time."""
     new, sent = stand.tree(), stand.backup()
     told("first backup", new, sent)
     new = sent = 0
@@ -161,7 +161,7 @@ def back_and_forth(stand: Stand) -> None:
 
 
 def over_many(stand: Stand, points: int, checkout: Path) -> None:
-    """Make many points, between which files come and go; then some more backups, each in a process of its own."""
+    """Make many points, between which files come and go; then some more backups, each in a separate process."""
     stand.tree()
     for number in range(points):
         stand.small(f"small/{number % 40}/{number % SMALL}", 100_000 + number)
@@ -207,7 +207,7 @@ finally:
     print(json.dumps([time.perf_counter() - began, cpu, used[0].ru_maxrss]), file=sys.stderr)
 """
 
-# What a run holds in memory to know what it may reuse, in the code that is measured; that may know of no further archives.
+# The tables in memory that tell a run its reusable data, in the measured code. That may lack further archives.
 TABLES = """
 import gc, os, tracemalloc
 from pathlib import Path

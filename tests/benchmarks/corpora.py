@@ -26,8 +26,10 @@ class Corpus:
 
 
 def prepare(name: str, scratch: Path, deb: Path | None) -> Corpus:
-    """Make corpus `name` in the scratch folder, and read all of it once: `linux`, `usr`, `image` (an ext4 file system in a
-    file, with programs and libraries in it), `media` (nothing compresses), `tiny` (a million files), or a copy of a path.
+    """Make corpus `name` in the scratch folder, and read all of it once.
+
+    The names are `linux`, `usr`, `image`, `media` and `tiny`. `image` is an ext4 file system in a file, with programs
+    and libraries in it. In `media` nothing compresses; `tiny` has a million files. Another name is a path to copy.
 
     Raises OSError, subprocess.CalledProcessError.
     """
@@ -61,7 +63,7 @@ def read_all(folder: Path) -> None:
 
 
 def _image(folder: Path) -> None:
-    """A disk image that holds the larger libraries of this machine."""
+    """Make a disk image that holds the larger libraries of this machine."""
     content = folder.with_name("content")
     content.mkdir()
     total = 0
@@ -76,7 +78,7 @@ def _image(folder: Path) -> None:
 
 
 def _tiny(folder: Path) -> None:
-    """Files of 0 to 2,000 bytes of words, a thousand in a folder."""
+    """Make files of 0 to 2,000 bytes of words, a thousand in a folder."""
     words = random.Random(1).randbytes(4000).hex().encode()
     for number in range(TINY_FILES):
         if not number % 1000:
@@ -87,7 +89,7 @@ def _tiny(folder: Path) -> None:
 
 
 def _unpack_linux(folder: Path, scratch: Path, deb: Path | None) -> None:
-    """The Linux source tree out of Debian's package of it."""
+    """Unpack the Linux source tree from its Debian package."""
     package = scratch / "package"
     package.mkdir()
     if deb is None:

@@ -1,13 +1,13 @@
 """Disks side by side: `python -m tests.benchmarks.disks [RATE,RATE… …] [--seconds N]`.
 
-Exports what does not compress to each disk alone, then to sets of disks: equal ones, a slow one beside a fast one, and
-such as take all they are given. A disk is an ext4 file system on a loop device whose image lies in memory; the kernel's
-cgroups hold back what the export writes to it. Each export is as large as its disks can take in the seconds that are
-wanted, so that beginning and ending weigh alike in all.
+It exports data that does not compress, first to each disk alone, then to sets of disks. The sets are equal disks, a
+slow one beside a fast one, and disks without a limit. A disk is an ext4 file system on a loop device with its image in
+memory. The kernel's cgroups hold back the writes of the export. Each export is as large as its disks can take in the
+wanted seconds, so that beginning and ending weigh alike in all.
 
-`plain` is what the same disks, one after the other, take of a file that is flushed at its end, 32 MiB at a time. The last
-column divides what all disks took together by the sum of what each took in an export of its own: 1.00 where none holds
-up another, less where the processors are the limit; `processors` tells how many of them were at work.
+`plain` is the rate of the same disks, one after the other, for 32 MiB at a time, flushed at the end.
+The last column divides the rate of all disks together by the sum of their rates in exports of their own. It is 1.00 if
+none holds up another, and less if the processors are the limit. `processors` tells how many of them were at work.
 """
 
 import argparse
@@ -28,10 +28,10 @@ assert sys.platform != "win32"
 
 MB = 1_000_000
 FILE = 50 * MB
-PROBE = 32 << 20  # an archive, where there are two or three disks
+PROBE = 32 << 20  # the size of an archive with two or three disks
 UNLIMITED = 0
 UNLIMITED_SIZE = 2500 * MB
-SPARE = 400 * MB  # of a disk, beside all that is exported
+SPARE = 400 * MB  # of a disk, beside all exported data
 SETS = ("30,30", "30,30,30", "10,60", "0,0", "0,0,0")
 V1, V2 = Path("/sys/fs/cgroup/blkio"), Path("/sys/fs/cgroup")
 JOIN = 'echo $$ > "$0" && exec "$@"'
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def measure(rates: Sequence[int], seconds: int, scratch: Path, singles: float) -> float:
-    """Export to disks of these rates what takes so many seconds, and print a row; what they took together, in MB/s."""
+    """Export for so many seconds to disks of these rates, print a row, and return the common rate in MB/s."""
     size = sum(rates) * seconds * MB if all(rates) else UNLIMITED_SIZE
     with scratch_folder(scratch, "offseed-disks-") as folder, ExitStack() as stack:
         source = folder / "source"
@@ -114,7 +114,7 @@ def _disk(folder: Path, size: int) -> Iterator[LoopDisk]:
 
 @contextmanager
 def _held_back(rates: dict[LoopDisk, int]) -> Iterator[Path]:
-    """A group whose processes write no faster to these disks. The kernel forgets it with the group."""
+    """Yield a group that limits the writes of its processes to these disks. The kernel forgets it with the group."""
     modern = (V2 / "cgroup.controllers").exists()
     group = (V2 if modern else V1) / f"offseed-disks-{os.getpid()}"
     if modern:
@@ -140,7 +140,7 @@ def _in_group(group: Path, command: Sequence[str]) -> list[str]:
 
 
 def _plain(disk: LoopDisk, group: Path) -> float:
-    """MB/s of plain files, each flushed at its end."""
+    """Return the MB/s of plain files, each flushed at its end."""
     took = 0.0
     for _ in range(3):
         path = disk.path / "probe"

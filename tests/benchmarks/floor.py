@@ -1,7 +1,8 @@
-"""`python -m tests.benchmarks.floor TREE FILE`: what the least costs that any such program does, over the same bytes.
+"""The least cost of any such program, over the same bytes: `python -m tests.benchmarks.floor TREE FILE`.
 
-It reads every file of a tree, 1 MiB at a time, compresses by zstd and seals by AES-GCM on all processors, and writes
-that to one file and syncs it. It finds nothing again, names nothing, keeps no catalog: nobody could restore from it.
+It reads every file of a tree, 1 MiB at a time. It compresses by zstd and seals by AES-GCM on all processors, writes
+the result to one file and syncs it. It finds nothing again, names nothing, keeps no catalog: nobody could restore
+from it.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def pieces(tree: Path) -> Iterator[bytes]:
-    """All bytes of all files, end to end, in pieces."""
+    """Yield all bytes of all files, end to end, in pieces."""
     held: list[bytes] = []
     size = 0
     for data in contents(os.fspath(tree)):

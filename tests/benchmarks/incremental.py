@@ -1,7 +1,7 @@
-"""`python -m tests.benchmarks.incremental`: what a change costs, in bytes sent, seconds and memory; beside restic, borg.
+"""The cost of a change, in bytes sent, seconds and memory: `python -m tests.benchmarks.incremental`.
 
-One tree, changed in steps; after each step every program backs it up once into a repository of its own that holds the
-tree as it was before. Bytes are what the repository grew by.
+It runs beside restic and borg. One tree is changed in steps. After each step every program backs it up once into its
+own repository, which holds the tree as it was before. The bytes are the growth of the repository.
 """
 
 import argparse
@@ -52,14 +52,14 @@ def main() -> None:
 
 
 def _cell(found: Sequence[tuple[int, Usage]]) -> str:
-    """The mean of what was sent, the median of the seconds, the highest peak."""
+    """Return the mean of the sent bytes, the median of the seconds, and the highest peak."""
     sent = sum(n for n, _ in found) // len(found)
     seconds = statistics.median(u.seconds for _, u in found)
     return f"{sent:>15,} B {seconds:6.2f} s {max(u.peak_bytes for _, u in found) >> 20:4} MiB"
 
 
 def _backup(program: Program, scratch: Path, tree: Path, name: str) -> tuple[int, Usage]:
-    """What the repository grew by, and what it took."""
+    """Return the growth of the repository, and the usage of the backup."""
     here = scratch / program.name
     ours = isinstance(program, Offseed)
     repository = here / ("vault" if ours else "repository")
@@ -90,14 +90,14 @@ def nothing(tree: Path, number: int) -> None:
 
 
 def one_byte(tree: Path, number: int) -> None:
-    """Each time elsewhere: how long the chunk is that holds it is chance."""
+    """Change one byte, each time elsewhere: the length of its chunk is chance."""
     with (tree / "large").open("r+b") as file:
         file.seek(LARGE // 10 * (2 * number + 1))
         file.write(b"x")
 
 
 def one_percent(tree: Path, number: int) -> None:
-    """A line at the end of every hundredth file of the source tree."""
+    """Add a line at the end of every hundredth file of the source tree."""
     for path in [p for p in sorted(tree.glob("linux-source-*/**/*")) if p.is_file() and not p.is_symlink()][
         ::100
     ]:

@@ -1,4 +1,4 @@
-"""One process run and measured: wall clock, processor time, peak memory of it and all its children."""
+"""The measurement of one process: wall clock, processor time, peak memory of it and all its children."""
 
 import os
 import shutil
@@ -15,12 +15,12 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 class StepFailedError(Exception):
-    """A measured process ended with an exit code that is no success; the text says which, and its last words."""
+    """The error of a measured process that failed; the text has its exit code and its last words."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process took. `peak_bytes` is the largest resident size of any single process among its children."""
+    """The usage of one process. `peak_bytes` is the largest resident size of any single process among its children."""
 
     seconds: float
     cpu_seconds: float
@@ -74,7 +74,7 @@ def run(
 def pinned(cores: int) -> Iterator[None]:
     """Let this process, and those that it starts meanwhile, use the first `cores` of its cores alone. 0: all of them.
 
-    Raises StepFailedError where there are fewer.
+    Raises StepFailedError if there are fewer.
     """
     if sys.platform != "linux":
         raise StepFailedError("the benchmarks run on Linux")
@@ -89,7 +89,7 @@ def pinned(cores: int) -> Iterator[None]:
 
 
 def totals(folder: Path) -> Totals:
-    """Count what lies below `folder`; sizes as files have them, not as the file system stores them."""
+    """Count the files below `folder`, with the sizes of the files, not of their storage."""
     files = file_bytes = 0
     todo = [os.fspath(folder)]
     while todo:
@@ -109,7 +109,7 @@ def words(command: Sequence[str | Path]) -> list[str]:
 
 @contextmanager
 def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new folder below `parent`, gone afterwards however this ends."""
+    """Yield a new folder below `parent`, which is always removed afterwards."""
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     try:

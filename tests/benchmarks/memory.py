@@ -1,8 +1,8 @@
 """The most memory that a command needs at one moment, summed over all its processes.
 
 The kernel tells for each process its share of every page: two processes that share a page have half of it each.
-So the sum counts each page once. Pages of mapped files are counted apart: the kernel can drop those and read them again.
-Files on tmpfs would count as shared memory, so whoever measures keeps all files of the command on another file system.
+So the sum counts each page once. Pages of mapped files are counted apart: the kernel can drop those and read them
+again. Files on tmpfs would count as shared memory, so the caller keeps all files of the command on another file system.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-PAUSE = 0.003  # seconds between two readings, at least; else as long as a reading takes
+PAUSE = 0.003  # seconds between two readings, at least; or longer, as long as a reading takes
 SHARES = re.compile(rb"^(Pss_Anon|Pss_Shmem|SwapPss|Pss_File): +(\d+) kB$", re.MULTILINE)
 
 
@@ -53,9 +53,9 @@ class Watch:
             os.close(handle)
 
     def _keep(self, shares: dict[int, Memory]) -> None:
-        """Take in a reading whose processes all lived on until the next one.
+        """Take in a reading if its processes all lived on until the next one.
 
-        Where a process ends during a reading, its pages go to those that share them, and would count twice.
+        If a process ends during a reading, its pages go to those that share them, and would count twice.
         """
         held = sum(share.held for share in shares.values())
         mapped = sum(share.mapped for share in shares.values())

@@ -28,7 +28,7 @@ FILE = 50_000_000
 
 
 class Relay:
-    """Passes bytes on to a port, both ways; when how many of each direction came is remembered."""
+    """A relay that passes bytes on to a port, both ways, and remembers the time and count of each direction's bytes."""
 
     def __init__(self, port: int) -> None:
         self._upstream = port
@@ -39,7 +39,7 @@ class Relay:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def rate(self, seen: list[tuple[float, int]]) -> tuple[float, float]:
-        """Bits a second over all but the edges, and how many seconds that is."""
+        """Return the bits a second over all but the edges, and the seconds of that span."""
         total = sum(count for _, count in seen)
         passed, begun, inside = 0, 0.0, 0
         for moment, count in seen:
@@ -57,7 +57,7 @@ class Relay:
             service = socket.create_connection(("127.0.0.1", self._upstream))
             client.setsockopt(
                 socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10
-            )  # or it is the kernel that is measured
+            )  # otherwise the kernel is measured
             for source, sink, seen in ((client, service, self.up), (service, client, self.down)):
                 threading.Thread(target=_pass, args=(source, sink, seen), daemon=True).start()
 
@@ -150,7 +150,7 @@ def throttled(azurite: Azurite, folder: Path, seconds: int) -> None:
             place / "restored",
             AZURE_STORAGE_CONNECTION_STRING=behind,
         )
-        # What has passed the relay may lie in the kernel still: it has come once the command has ended.
+        # Bytes beyond the relay may still lie in the kernel: they have come once the command has ended.
         down_seconds = time.monotonic() - relay.down[0][0]
         down = 8 * sum(count for _, count in relay.down) / down_seconds
         print(
@@ -162,7 +162,7 @@ def throttled(azurite: Azurite, folder: Path, seconds: int) -> None:
 
 
 def media(folder: Path, size: int) -> Path:
-    """What does not compress."""
+    """Make files that do not compress."""
     folder.mkdir(parents=True)
     for number, start in enumerate(range(0, size, FILE)):
         count = min(FILE, size - start)

@@ -1,7 +1,7 @@
-"""`python -m tests.benchmarks.planned`: what `seed plan` says of a tree, beside the export of it.
+"""The plan of `seed plan` for a tree, beside the export of it: `python -m tests.benchmarks.planned`.
 
-By how much the size was off, in per cent and in the standard errors that the plan gave; and what it said of the time, where the disk is
-memory and the processors alone count.
+It shows the error of the size, in per cent and in the standard errors that the plan gave. It also shows the planned
+time, if the disk is memory and the processors alone count.
 """
 
 import argparse

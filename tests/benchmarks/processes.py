@@ -1,8 +1,8 @@
-"""The memory of the real commands, for each further chunk, file and archive: `python -m tests.benchmarks.scale --processes`.
+"""The memory of the real commands per further chunk, file and archive: `python -m tests.benchmarks.scale --processes`.
 
 There are three pairs of trees. The two trees of a pair differ in one number alone: in chunks, in files or in archives.
-Each command runs over both. Its peaks differ by what the further chunks, files or archives took. (More chunks of the
-same size fill some more archives of the usual size: these are too few to weigh.)
+Each command runs over both. Its peaks differ by the memory of the further chunks, files or archives. (More chunks of
+the same size fill some more archives of the usual size: these are too few to weigh.)
 
 The trees stay small, because content is cut very small: the benchmark registers with other parameters than
 `seed register` does. For small archives it sets a constant of the product before the command begins.
@@ -30,9 +30,9 @@ from tests.benchmarks.memory import Memory, Watch
 from tests.journeys.stage import PASSPHRASE, Stage, prepared
 
 CUT_SMALL = ChunkingParameters(min_size=4 << 10, mean_size=4 << 10, max_size=8 << 10, small_file_max=0)
-CHUNK = 5853  # bytes that a chunk then has on average
+CHUNK = 5853  # average bytes of a chunk with these parameters
 CUT_FILES = 2_000  # so many that forks restore them
-SMALL_FILE = 64  # bytes: thousands of files share a bundle, so that they add no chunks to speak of
+SMALL_FILE = 64  # bytes: thousands of files share a bundle, so that they add almost no chunks
 FOLDER = 200  # files of one folder
 COMMANDS = ("export", "verify", "import", "backup", "restore", "validate", "prune")
 CHUNKS, FILES, ARCHIVES = (46_000, 549_000), (20_000, 120_000), (2_000, 12_000)
@@ -109,7 +109,7 @@ def _slopes(name: str, few: Seen, many: Seen) -> list[tuple[float, float]]:
 
 
 def check(scratch: Path) -> None:
-    """Raise StepFailedError where files below `scratch` would count as shared memory."""
+    """Raise StepFailedError if files below `scratch` would count as shared memory."""
     scratch.mkdir(parents=True, exist_ok=True)
     kind = subprocess.run(["stat", "-f", "-c", "%T", scratch], capture_output=True, text=True, check=True)
     if kind.stdout.strip() in ("tmpfs", "ramfs"):
@@ -125,7 +125,7 @@ def _cut(chunks: int, archive: int = 0) -> Tree:
 
 
 def _commands(stage: Stage, source: Path) -> Iterator[tuple[str, tuple[object, ...]]]:
-    """Yield each command in turn. What no later one needs is removed in between, for room."""
+    """Yield each command in turn. Files that no later command needs are removed in between, for room."""
     seed, importer = stage.command("seed"), stage.command("importer")
     yield "export", (*seed, "export", source, "--to", stage.disk, "--level", 1)
     yield "verify", (*seed, "verify", stage.disk, "--json")
@@ -160,7 +160,7 @@ def _seen(tree: Tree, scratch: Path) -> Seen:
 
 
 def _counted(log: Path, stage: Stage, tree: Tree) -> dict[str, int]:
-    """Return what lies on the disk. `seed verify --json` tells how many chunks it opened."""
+    """Return the counts of the disk's contents. `seed verify --json` tells how many chunks it opened."""
     (disk,) = json.loads(log.read_bytes())["disks"]
     archives = sum(1 for _ in (stage.seeded / "archives").glob("*/*"))
     return {"chunk": disk["records"], "file": tree.files, "archive": archives}

@@ -29,7 +29,7 @@ STEPS = {
 
 @dataclass(frozen=True)
 class Step:
-    """A process to measure: what it `writes` is counted after it, and what it `frees` is removed then."""
+    """A process to measure: the path `writes` is counted after it, and the path `frees` is removed then."""
 
     name: str
     command: Sequence[str | Path]
@@ -41,7 +41,7 @@ class Step:
 
 
 class Program(ABC):
-    """One program, in one variant. `here` is an empty folder for all that it keeps."""
+    """One program, in one variant. `here` is an empty folder for all its files."""
 
     name: str
     variant: str = ""
@@ -54,7 +54,7 @@ class Program(ABC):
 
     @abstractmethod
     def preparation(self, here: Path) -> Sequence[Sequence[str | Path]]:
-        """Commands that are run before, and not measured."""
+        """Return the commands that are run before, and not measured."""
 
     @abstractmethod
     def steps(self, here: Path, corpus: Path) -> Sequence[Step]: ...
@@ -89,7 +89,7 @@ class Offseed(Program):
         )  # fmt: skip
 
     def export(self, corpus: Path) -> list[str]:
-        """The command, but for its disks."""
+        """Return the command without its disks."""
         return words((self._seed, "export", corpus, *self._level))
 
     def steps(self, here: Path, corpus: Path) -> Sequence[Step]:
@@ -142,7 +142,7 @@ class Restic(Program):
 
 
 class Kopia(Program):
-    """kopia with its fastest zstd; else as it comes, its own upkeep after a backup included."""
+    """kopia with its fastest zstd; otherwise as it comes, with its own maintenance after a backup."""
 
     name = "kopia"
     variant = "zstd-fastest"
@@ -201,7 +201,7 @@ class Borg(Program):
 
 
 class Tar(Program):
-    """What people do by hand: tar, zstd on all processors, age; found again is nothing."""
+    """The usual way by hand: tar, zstd on all processors, age; it finds nothing again."""
 
     name = "tar, zstd, age"
     variant = "zstd 1"
@@ -224,7 +224,7 @@ class Tar(Program):
 
 
 class Floor(Program):
-    """The least that any of them does: see floor.py."""
+    """The least work that any of them does: see floor.py."""
 
     name = "floor"
 
@@ -257,7 +257,7 @@ class Floor(Program):
 
 
 def programs(levels: Sequence[int]) -> list[Program]:
-    """Ours at each level, and what is on PATH of the others."""
+    """Return ours at each level, and the other programs that are on PATH."""
     others: list[Program] = [p for p in (Restic(), Kopia(), Borg()) if shutil.which(p.name)]
     if all(map(shutil.which, ("tar", "zstd", "age"))):
         others.append(Tar())
@@ -265,11 +265,11 @@ def programs(levels: Sequence[int]) -> list[Program]:
 
 
 def environment(program: Program, here: Path) -> dict[str, str]:
-    """The variables a program sees: little of ours, and every cache and temporary file below `here`."""
+    """Return the variables of a program: little of ours, and every cache and temporary file below `here`."""
     scratch = {"HOME": str(here), "TMPDIR": str(here), "LC_ALL": "C.UTF-8"}
     return {"PATH": os.environ["PATH"], **scratch, **program.environment(here)}
 
 
 def said(*command: str) -> str:
-    """The first line that a command prints."""
+    """Return the first line that a command prints."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]

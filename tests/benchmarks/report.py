@@ -1,6 +1,6 @@
-"""What was measured, for people: the minimum of the rounds, how programs compare, and their serial fractions.
+"""The measurements, for people: the minimum of the rounds, how programs compare, and their serial fractions.
 
-The minimum counts, because other work on the machine only ever adds to what a program takes.
+The minimum counts, because other work on the machine only ever adds to the time of a program.
 """
 
 import os
@@ -56,7 +56,7 @@ ABSENT = _Row("", "", 0, 0, 0, 0)
 
 
 def machine() -> dict[str, str | int]:
-    """What the figures were taken on."""
+    """Return the facts of the machine under the figures."""
     cpus = Path("/proc/cpuinfo")
     lines = cpus.read_text("utf-8").splitlines() if cpus.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
@@ -69,7 +69,7 @@ def machine() -> dict[str, str | int]:
 
 
 def load() -> float:
-    """How many processes wanted a core over the last minute; 0 where the system does not say."""
+    """Return how many processes wanted a core over the last minute, or 0 if the system does not say."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
@@ -153,5 +153,5 @@ def _find(rows: Sequence[_Row], program: str, variant: str | None = None) -> _Ro
 
 
 def _ratio(above: float, below: float, digits: int = 2) -> str:
-    """Return nothing where there is nothing to compare with."""
+    """Return the ratio, or nothing if there is nothing to compare with."""
     return f"{above / below:.{digits}f}" if above and below else ""

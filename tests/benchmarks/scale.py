@@ -1,9 +1,9 @@
 """How memory and time grow: `python -m tests.benchmarks.scale [--processes]`.
 
-Without `--processes` it measures tables. Each size runs in a process of its own, on made-up ids and entries: the tables
-that an export, a backup or a restore keeps in memory (known chunks, small files, places of records), and a catalog,
-written in segments and read back. Each line tells the seconds to build the table, and millions of look-ups a second in
-batches of 512 and of 65,536. Half of what is looked up is there.
+Without `--processes` it measures tables. Each size runs in a separate process, on made-up ids and entries. The tables
+are those that an export, a backup or a restore keeps in memory: known chunks, small files, places of records. A catalog
+is written in segments and read back. Each line tells the seconds to build the table, and millions of look-ups a second
+in batches of 512 and of 65,536. Half of the ids looked up are there.
 
 With `--processes` it measures the real commands instead: see processes.py.
 """
@@ -87,7 +87,7 @@ def _alone(what: str) -> int:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as its user has it: how a block of ids is added, looked up, and how large it is then."""
+    """A table as its user has it: how to add a block of ids, look it up, and measure the size."""
 
     add: Callable[[list[ChunkId], int], None]
     find: Callable[[list[ChunkId]], list[bool]]
@@ -136,7 +136,7 @@ def table(name: str, count: int) -> str:
         made.add(ids, at)
         seconds += time.perf_counter() - began
         at += len(ids)
-    made.find([ChunkId(bytes(32))])  # what waits is put in order
+    made.find([ChunkId(bytes(32))])  # waiting ids are put in order
     peak = _peak() - before
     rates = [rate(made, count, batch) for batch in (SMALL, LARGE)]
     each = f"{seconds / count * 1e6:.2f} | {made.size() / count:.1f} | {peak:,.0f}"
@@ -144,7 +144,7 @@ def table(name: str, count: int) -> str:
 
 
 def rate(made: Table, count: int, batch: int) -> float:
-    """Millions of look-ups a second, of ids that were put early and late, and as many that never were."""
+    """Return millions of look-ups a second, of ids that were put early and late, and as many that never were."""
     half, seconds = batch // 2, 0.0
     last = count // BLOCK
     for number in range(ROUNDS):
@@ -162,13 +162,13 @@ def blocks(count: int, seed: int) -> Iterator[list[ChunkId]]:
 
 
 def block(seed: int, number: int, size: int) -> list[ChunkId]:
-    """Random ids, the same for the same seed and number."""
+    """Return random ids, the same for the same seed and number."""
     data = np.random.default_rng([seed, number]).bytes(32 * size)
     return [ChunkId(data[at : at + 32]) for at in range(0, len(data), 32)]
 
 
 def catalog(_: str, count: int) -> str:
-    """A catalog of small files, a hundred in a folder, ten to a bundle; as it is sealed, and read back."""
+    """Measure a catalog of small files, a hundred in a folder, ten to a bundle; as it is sealed, and read back."""
     master = MasterKey.generate()
     sealer, stored = ChunkSealer(master, 3), dict[ChunkId, bytes]()
 
@@ -214,7 +214,7 @@ def entries(count: int) -> Iterator[CatalogEntry]:
 
 
 def _peak() -> float:
-    """MiB of this process."""
+    """Return the peak MiB of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,7 +1,8 @@
-"""`python -m pytest tests/benchmarks/stages.py`: each stage of an export, a backup and a restore alone, on bytes made here.
+"""The stages of an export, a backup and a restore, each alone: `python -m pytest tests/benchmarks/stages.py`.
 
-What it is for: to see which stage a change has made faster or slower, where the whole is too noisy to tell. The bytes are
-half text-like, so that zstd has to work. Figures are of one thread; the whole runs several stages beside each other.
+Its purpose: to see which stage a change has made faster or slower, if the whole is too noisy to tell. The bytes are
+made here, half text-like, so that zstd has to work. Figures are of one thread; the whole runs several stages beside
+each other.
 """
 
 import os
@@ -40,7 +41,7 @@ ROWS = 4096
 
 
 def texts(size: int) -> bytes:
-    """Compresses to about half."""
+    """Return bytes that compress to about half."""
     draw = random.Random(1)
     return b"".join(draw.randbytes(16).hex().encode() for _ in range(size // 32))
 
@@ -59,13 +60,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_walk(benchmark: BenchmarkFixture, tree: Path) -> None:
-    """500 files, looked at."""
+    """Walk 500 files."""
     found = benchmark(lambda: [one.type for one in Walk([os.fsencode(tree)], SourceRules(), Tally())])
     assert len(found) > FILES
 
 
 def test_read_name_and_seal_small_files(benchmark: BenchmarkFixture, tree: Path) -> None:
-    """500 files of 4,000 bytes: what a worker does."""
+    """Do a worker's task for 500 files of 4,000 bytes."""
     looked = [one.looked for one in Walk([os.fsencode(tree)], SourceRules(), Tally())]
     files = [wanted(one) for one in looked if one[7] == SIZE]
     assert len(files) == FILES
@@ -83,7 +84,7 @@ def test_read_name_and_seal_small_files(benchmark: BenchmarkFixture, tree: Path)
 
 
 def test_cut(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    """A file of 16 MiB, read and cut."""
+    """Read and cut a file of 16 MiB."""
     (tmp_path / "file").write_bytes(DATA)
     cutter = Cutter(MASTER, PARAMETERS)
     handle = os.open(tmp_path / "file", os.O_RDONLY)
@@ -103,20 +104,20 @@ def test_cut(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [lambda d: SEALER.chunk_id(CONTENT, d), lambda d: content_id(d, MASTER.content_id)],
                          ids=["chunk", "content"])  # fmt: skip
 def test_name(benchmark: BenchmarkFixture, name: Callable[[bytes], bytes]) -> None:
-    """1 MiB, by its keyed hash."""
+    """Name 1 MiB by its keyed hash."""
     benchmark(name, DATA[:MIB])
 
 
 @pytest.mark.parametrize("level", [1, 3])
 def test_seal(benchmark: BenchmarkFixture, level: int) -> None:
-    """1 MiB, compressed and encrypted."""
+    """Compress and encrypt 1 MiB."""
     sealer, raw = ChunkSealer(MASTER, level), DATA[:MIB]
     chunk, space = sealer.chunk_id(CONTENT, raw), memoryview(bytearray(MIB + RECORD_OVERHEAD))
     assert benchmark(lambda: sealer.seal_into(CONTENT, chunk, raw, space, probe=True)) < 0.8 * MIB
 
 
 def test_open(benchmark: BenchmarkFixture) -> None:
-    """1 MiB, decrypted, decompressed and compared with its name."""
+    """Decrypt and decompress 1 MiB, and compare it with its name."""
     raw = DATA[:MIB]
     chunk = SEALER.chunk_id(CONTENT, raw)
     record = SEALER.seal(CONTENT, chunk, raw)
@@ -124,7 +125,7 @@ def test_open(benchmark: BenchmarkFixture) -> None:
 
 
 def test_build_an_archive(benchmark: BenchmarkFixture) -> None:
-    """64 MiB of records of 256 KiB, laid, indexed and named."""
+    """Lay out, index and name 64 MiB of records of 256 KiB."""
     buffer, record = bytearray(ARCHIVE_SIZE), DATA[: MIB // 4]
     named = record_digest(record)
 
@@ -140,20 +141,20 @@ def test_build_an_archive(benchmark: BenchmarkFixture) -> None:
 
 
 def test_write_a_catalog_segment(benchmark: BenchmarkFixture) -> None:
-    """4,096 rows."""
+    """Write a segment of 4,096 rows."""
     rows = list(entries(ROWS))
     assert benchmark(lambda: encode_entries(rows))
 
 
 def test_read_a_catalog_segment(benchmark: BenchmarkFixture) -> None:
-    """4,096 rows, every rule of theirs checked."""
+    """Read a segment of 4,096 rows, and check every rule of theirs."""
     rows = list(entries(ROWS))
     raw = encode_entries(rows)
     assert benchmark(lambda: decode_entries(raw, "here")) == rows
 
 
 def test_look_up(benchmark: BenchmarkFixture) -> None:
-    """65,536 ids at once among 262,144, of which half are there."""
+    """Look up 65,536 ids at once among 262,144, of which half are there."""
     draw = random.Random(2)
     ids: Sequence[ChunkId] = [ChunkId(draw.randbytes(32)) for _ in range(1 << 18)]
     known = KnownChunks()

@@ -1,7 +1,8 @@
-"""`python -m tests.benchmarks.start`: what a start of the commands costs, as a share of a start that many programs make.
+"""The cost of starting the commands, as a share of a common start: `python -m tests.benchmarks.start`.
 
-It measures the processor's time of whole processes, each beside the reference, and takes the least of several rounds: other
-work on the machine only ever adds to it. Exit code 1 tells that a command takes more than its share.
+The reference is a start that many programs make. The benchmark measures the processor's time of whole processes,
+each beside the reference, and takes the least of several rounds: other work on the machine only ever adds to it.
+Exit code 1 tells that a command takes more than its share.
 """
 
 import argparse
@@ -35,7 +36,7 @@ def main() -> int:
 
 
 def set_up(folder: Path) -> Stage:
-    """Return a stage whose vault has two points of a machine, one of them from a disk."""
+    """Return a stage with two points of a machine in its vault, one of them from a disk."""
     stage = Stage(folder / "stage")
     files = folder / "files"
     files.mkdir()
