@@ -27,7 +27,7 @@ from seed.home.doubt_records import UsualItems, shown
 from seed.home.doubt_records import told as why
 from seed.home.home import Home
 from seed.points.completeness import standings
-from seed.points.layered_store import LayeredStore
+from seed.points.layered_store import LayeredStore, believed
 from seed.points.machine_keys import own_machines
 from seed.points.points import Point, needed_of, points
 from seed.repair.want_list import still_wanted
@@ -43,7 +43,11 @@ def report(home: Home, vault: Store | None, now: int, monitor: Monitor) -> Repor
         union = LayeredStore([*_kept_stores(home, stack), *([vault] if vault is not None else [])])
         found = _points(home, union, vault, monitor)
         needed = [_needed(union, point) for point in found]
-        stock = LayeredStore([vault]).stock(identity.master.key_id.hex()) if vault is not None else None
+        stock = (
+            LayeredStore([vault], believed(home)).stock(identity.master.key_id.hex())
+            if vault is not None
+            else None
+        )
         told.points = list(_point_facts(found, needed, vault, stock))
     wanted = {name: need for names in needed for name, need in names.items()}
     for kept in kept_sets(home):

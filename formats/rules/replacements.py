@@ -22,6 +22,8 @@ from formats.tables.sections import Section, decode_object
 
 Replacing = dict[Holding, dict[Holding, int]]
 
+_TAIL = 4 << 10  # bytes at the end of an envelope, where its signatures lie
+
 DOCUMENT_BYTES = 512 << 10  # the bitmaps and rows in one replacement
 
 
@@ -98,18 +100,22 @@ def replacements(
         if name in known:
             continue
         with damage_told(monitor, name):
-            if (signed := _signed_at(store, name)) is not None:
+            if (signed := _signed_at(store, name, key)) is not None:
                 yield name, signed.peek(Replacement) if key is None else signed.verify(Replacement, key)
 
 
-def _signed_at(store: Store, name: str) -> envelope.Signed | None:
+def _signed_at(store: Store, name: str, key: bytes | None) -> envelope.Signed | None:
     """Read a listed document; return None if it is gone by now, because prune may be at work.
+
+    A document that does not name `key` at its end is a stranger's, and is not parsed: return None.
 
     Raises FormatError, IntegrityError, StoreError, MediaError.
     """
     try:
         data = store.get(name, length=envelope.SIZE_MAX + 1)
     except NotFoundError:
+        return None
+    if key is not None and envelope.key_name(key).encode() not in data[-_TAIL:]:
         return None
     return envelope.read(data, name)
 

@@ -22,6 +22,7 @@ from formats.rules.completeness import (
     label_of,
     newest_sets,
 )
+from formats.rules.replacements import Stock
 from formats.rules.retention import read_kept
 from formats.store.contract import Store
 from formats.store.local import LocalStore
@@ -35,8 +36,7 @@ def standings(
     union: LayeredStore, wanted: Iterable[Point], points: Iterable[Point]
 ) -> Iterator[tuple[Point, Completeness]]:
     """Yield each of the `wanted` with its standing in `union`. `points` are all that can be read there."""
-    stock = cache(union.stock)
-    points = list(points)
+    points, stocks = list(points), dict[tuple[str, ...], Stock]()
 
     @cache
     def behind(key_id: str, authority: str, vault: VaultId) -> _Behind:
@@ -50,9 +50,11 @@ def standings(
             archives = point.manifest.totals.archives
             yield point, Completeness(archives, archives)  # nobody can tell which of them are there
             continue
-        key_id = point.manifest.key_id
-        sets = behind(key_id, point.root.authority, point.manifest.vault)
-        yield point, judge(needed, stock(key_id), sets.waiting, sets.needed_by, sets.in_post)
+        key_id, root = point.manifest.key_id, point.root
+        sets = behind(key_id, root.authority, point.manifest.vault)
+        names = (key_id, root.authority, root.machine, root.public_key)
+        stock = stocks[names] = stocks.get(names) or union.stock(key_id, root)
+        yield point, judge(needed, stock, sets.waiting, sets.needed_by, sets.in_post)
 
 
 class _Behind:

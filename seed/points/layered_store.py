@@ -13,6 +13,7 @@ from formats.errors import (
     StoreError,
 )
 from formats.ids import digest, hex_digest
+from formats.keyed.root import PointRoot
 from formats.monitor import Tally
 from formats.rules.replacements import Stock, replacements
 from formats.store.contract import Store
@@ -23,7 +24,8 @@ class LayeredStore:
     """Several stores read as one; an object comes from the first store that gives it whole.
 
     Callers that write must pass `signers`, the trusted replacement keys, by the prefixes below which their
-    replacements lie. Callers that only read believe the seals, and follow any replacement.
+    replacements lie. Callers that only read follow the replacements of the keys that a point names inside its
+    seal: any other signer could name archives without end.
     """
 
     def __init__(
@@ -35,7 +37,7 @@ class LayeredStore:
         self.stores = stores
         self.condemned = condemned
         self._signers = signers
-        self._replacements: dict[str, Replacement] = {}
+        self._replacements: dict[tuple[str, bytes], dict[str, Replacement]] = {}
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """Return the bytes of an object from the first store that gives them.
@@ -81,20 +83,25 @@ class LayeredStore:
             )  # fmt: skip
         raise failure
 
-    def replacements(self) -> Collection[Replacement]:
-        """Return the replacements by the signers; without signers, those in `replacements/` by anybody."""
-        anybody: Mapping[str, bytes | None] = {"replacements": None}
-        for store in self.stores:
-            for prefix, key in (self._signers if self._signers is not None else anybody).items():
-                found = replacements(store, prefix, key, Tally(), known=self._replacements)
-                self._replacements.update(found)
-        return self._replacements.values()
+    def replacements(self, root: PointRoot | None = None) -> list[Replacement]:
+        """Return the replacements by the signers; without signers, those by the keys in the `root` of a point."""
+        found: list[Replacement] = []
+        for prefix, key in (self._signers if self._signers is not None else _named_in(root)).items():
+            if (prefix, key) not in self._replacements or self._signers is not None:
+                known = self._replacements.setdefault((prefix, key), {})
+                for store in self.stores:
+                    known.update(replacements(store, prefix, key, Tally(), known=known))
+            found += self._replacements[prefix, key].values()
+        return found
 
-    def stock(self, key_id: str) -> Stock:
-        """Return the archives at hand that are not condemned, and the replacements under that key."""
+    def stock(self, key_id: str, root: PointRoot | None = None) -> Stock:
+        """Return the archives at hand that are not condemned, and the replacements under that key.
+
+        Without signers, the keys in the `root` of a point count.
+        """
         there = {archive for store in self.stores for archive in store.list("archives")}
         found = Stock({(name, size) for name, size in there if name not in self.condemned})
-        for document in self.replacements():
+        for document in self.replacements(root):
             if document.key_id == key_id:
                 found.add(document.replaced, copied=document.copied)
         return found
@@ -106,6 +113,16 @@ class LayeredStore:
                 if name not in seen:
                     seen.add(name)
                     yield name
+
+
+def _named_in(root: PointRoot | None) -> dict[str, bytes]:
+    """Return the keys that may say what stands in for the archives of a point, by the prefixes of their words."""
+    if root is None:
+        return {}
+    return {
+        layout.REPLACEMENTS: bytes.fromhex(root.authority),
+        layout.offers_prefix(root.machine): bytes.fromhex(root.public_key),
+    }
 
 
 def believed(home: Home) -> dict[str, bytes]:

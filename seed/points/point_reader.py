@@ -162,7 +162,8 @@ class PointReader:
 
     def _standing(self, needed: Sequence[Need]) -> Iterator[tuple[Need, Section | None]]:
         """Yield the needed archives, or those that replace missing ones, with their indexes."""
-        there = self.union.stock(self.point.manifest.key_id) if self.union.replacements() else Stock(set())
+        key_id, root = self.point.manifest.key_id, self.point.root
+        there = self.union.stock(key_id, root) if self.union.replacements(root) else Stock(set())
         stand_ins = {by for need in needed for by in there.stand_ins(need.archive)}
         found = self._indexes([*(need.archive for need in needed), *stand_ins])
         kept = [n for n in needed if there.holds(n.archive) or not there.stand_ins(n.archive)]
