@@ -1,15 +1,24 @@
 """The second copies of documents that nothing else can replace: the vault holds such a document twice."""
 
+from contextlib import suppress
+
 from formats import layout
 from formats.documents import envelope
+from formats.errors import NameHeldByOtherError
 from formats.store.checked import is_whole
 from formats.store.contract import Store
 
 
 def put_document(store: Store, name: str, data: bytes) -> None:
-    """Put a document, and its copy if nothing else can replace it. Raises the errors of `Store.put_new`."""
-    for place in layout.places_of(name):
-        store.put_new(place, data)
+    """Put a document, and its copy if nothing else can replace it. Raises the errors of `Store.put_new`.
+
+    The importer replaces whatever somebody has put under the name of the copy.
+    """
+    first, *copies = layout.places_of(name)
+    store.put_new(first, data)
+    for copy in copies:
+        with suppress(NameHeldByOtherError):
+            store.put_new(copy, data)
 
 
 def listed_twice(store: Store, prefix: str) -> dict[str, int]:

@@ -10,7 +10,15 @@ from typing import TypeVar
 from formats import layout
 from formats.documents.damage import Replaced
 from formats.documents.manifest import Manifest
-from formats.errors import FormatError, IntegrityError, MediaError, StoreError, VaultError, damage_aside
+from formats.errors import (
+    FormatError,
+    IntegrityError,
+    MediaError,
+    NameHeldByOtherError,
+    StoreError,
+    VaultError,
+    damage_aside,
+)
 from formats.ids import KeyId
 from formats.monitor import Finding, Monitor
 from formats.rules.replacements import Stock, index_objects, joined, sections, stand_in
@@ -189,7 +197,7 @@ def take_archive(
     with work.puts:
         if size is not None:  # safe: the disk holds it until this import says otherwise
             work.vault.store.delete(name)
-        new = work.vault.store.put_new(name, data)
+        new = _put(work.vault, name, data)
     work.held[name] = holding.size
     result.objects[name] = ObjectOutcome("imported" if new else "there", holding.size)
     with work.lock:
@@ -197,6 +205,14 @@ def take_archive(
         result.copied_bytes += len(data) if new else 0
         result.already += not new  # another disk of this import brought it
     monitor.progress(done=len(data), stored=len(data) if new else 0, files=1)
+
+
+def _put(vault: Vault, name: str, data: Octets) -> bool:
+    """Put an archive, also if somebody has put other bytes under its name since the listing. Return whether it is new."""
+    try:
+        return vault.store.put_new(name, data)
+    except NameHeldByOtherError:
+        return put_whole(vault, name, data)
 
 
 def _note_elsewhere(work: ImportState, result: ImportResult, holding: Holding) -> None:

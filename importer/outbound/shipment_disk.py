@@ -25,7 +25,7 @@ from formats.tables.holdings import Holding
 from formats.tables.index import ROW
 from formats.tables.sections import Section, encode_objects
 from importer.outbound.shipment_records import listed
-from importer.vault.vault import Vault
+from importer.vault.vault import Vault, put_whole
 
 RESERVE = 4 << 20  # kept for the objects that close the disk, beside the indexes of its archives
 INDEXES_MAX = 8 << 20  # bytes of indexes held back for one index object
@@ -151,7 +151,7 @@ class OutboundDisk:
         content = DiskContent.of([*self.held.values()], self.store)
         for name, data in content.tables:
             self.put(name, data)
-            self._vault.store.put_new(name, data)
+            put_whole(self._vault, name, data)
         prefix = layout.shipment_prefix(self.label.set, self.number)
         used = max((layout.number_of(name) for name, _ in self.store.list("inventories")), default=0)
         known = self._vault.view.look(prefix, Inventory, self._vault.key, self._monitor)

@@ -12,13 +12,13 @@ from blake3 import blake3
 
 from formats import layout
 from formats.documents.damage import Replaced
-from formats.errors import FormatError, IntegrityError, NotFoundError
+from formats.errors import FormatError, IntegrityError, NotFoundError, damage_aside
 from formats.ids import KeyId
 from formats.monitor import Finding, Monitor
 from formats.rules.replacements import Stock, index_objects
 from formats.tables.archive import ARCHIVE_SIZE, ARCHIVE_SIZE_MAX, FOOTER, HEAD, Archive, ArchiveBuilder
 from formats.tables.holdings import Holding
-from formats.tables.index import ROW
+from formats.tables.index import ROW, IndexRow
 from formats.tables.needs import Need, of_bits
 from formats.tables.sections import Section
 from importer.vault.archives import read_described
@@ -54,8 +54,12 @@ def wasting(vault: Vault, live: Live) -> list[WastefulArchive]:
         for section in listed:
             if section.archive in partly:
                 partly.discard(section.archive)
-                rows, bits = section.rows(layout.archive_name(section.archive.name)), live[section.archive]
+                rows, bits = list[IndexRow](), live[section.archive]
+                with damage_aside():  # a machine may need an archive with an index that cannot be
+                    rows = section.rows(layout.archive_name(section.archive.name))
                 lost = sum(row.length for number, row in enumerate(rows) if not bits >> number & 1)
+                if not lost:
+                    continue
                 found.append(WastefulArchive(section.archive, bits, _record_bytes(section.archive), lost))
                 dead += lost
     chosen = []

@@ -212,7 +212,8 @@ def drop_keys(
         prefix, Slots, key, monitor, lambda entry: layout.number_of(entry.name) < member.slots_from
     )
     slots = look.holding
-    keep = max(member.slots_from, slots.keep_from if slots is not None else 1)
+    # No machine removes its newest slots: then nothing would open its points.
+    keep = max(member.slots_from, min(slots.keep_from, slots.number) if slots is not None else 1)
     if keep == 1:
         return []
     line = line_of(member, known)

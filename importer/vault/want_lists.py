@@ -176,9 +176,10 @@ def _copies(vault: Vault, key_id: str, short: Sequence[Need]) -> Iterator[Replac
     wanted: dict[tuple[bytes, bytes], list[tuple[Holding, int]]] = defaultdict(list)
     for need in short:
         section = old.get(need.archive.name)
-        for number, row in enumerate(section.rows("lacking") if section is not None else ()):
-            if need.is_live(number):
-                wanted[row.chunk, row.record_digest].append((need.archive, number))
+        with damage_aside():  # a machine may need an archive with an index that cannot be
+            for number, row in enumerate(section.rows("lacking") if section is not None else ()):
+                if need.is_live(number):
+                    wanted[row.chunk, row.record_digest].append((need.archive, number))
     buffer = memoryview(mmap.mmap(-1, ARCHIVE_SIZE_MAX)) if wanted else memoryview(b"")
     seen = set[Holding]()
     for _, listed in index_objects(vault.store) if wanted else ():
@@ -248,11 +249,13 @@ def sign_replacements(vault: Vault, key_id: str, entries: Iterable[Replaced], *,
 def put_saved(vault: Vault, archive: Archive) -> bool:
     """Put an archive of saved records, after its index. Return whether it is new.
 
-    The index is wanted if this archive is damaged, too.
+    The index is wanted if this archive is damaged, too. Anybody can foresee the names: junk there is replaced.
     """
     for data in encode_objects([Section.of(archive)]):
-        vault.store.put_new(layout.index_name(digest(data)), data)
-    return vault.store.put_new(layout.archive_name(archive.name), archive.data)
+        put_whole(vault, layout.index_name(digest(data)), data)
+    name = layout.archive_name(archive.name)
+    new = vault.store.head(name) is None
+    return put_whole(vault, name, archive.data) or new
 
 
 def _checked(
