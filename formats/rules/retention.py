@@ -83,7 +83,7 @@ def admit(
     """Return the terms of points that are complete now for the first time.
 
     `before` are all terms of their machine. The time that counts for a point is the time that its machine
-    claims. But it is not before the time of the point before it, and not later than `now`. Doubted points
+    claims, if that is not later than `now`. But it is not before the time of the point before it. Doubted points
     change nothing for the others. They wait for a point that is not doubted and follows them (RET-5).
     """
     admitted = list(before)
@@ -95,7 +95,7 @@ def admit(
     for claim in sorted(claims, key=lambda claim: claim.sequence):
         if claim.doubted and claim.sequence < last:
             earliest = max((t.counted for t in trusted if t.sequence < claim.sequence), default=0)
-            term = _term(rules, zone, taken, claim, min(now, max(claim.created, earliest)))
+            term = _term(rules, zone, taken, claim, max(earliest, min(now, claim.created)))
             found.append(replace(term, doubted=True))
     return found
 
@@ -112,7 +112,7 @@ def _admit_trusted(
         if isinstance(item, Term):
             last = max(last, item.counted)
             continue
-        last = at = min(now, max(item.created, last))
+        last = at = max(last, min(now, item.created))  # `now` may be a clock that is behind
         found.append(_term(rules, zone, taken, item, at))
     return found
 

@@ -12,7 +12,7 @@ from formats.store.contract import Store
 def put_document(store: Store, name: str, data: bytes) -> None:
     """Put a document, and its copy if nothing else can replace it. Raises the errors of `Store.put_new`.
 
-    The importer replaces whatever somebody has put under the name of the copy.
+    The importer replaces junk under the name of a copy.
     """
     first, *copies = layout.places_of(name)
     store.put_new(first, data)

@@ -61,6 +61,7 @@ class View:
         self.authority = authority
         self.vault = vault
         self.pins = pins or {}
+        self.since = since
         self._verifier = Verifier(store, authority, vault, since)
         self._told: set[str] = set()
         self._registered: dict[str, Registrations] = {}

@@ -72,8 +72,11 @@ class Vault:
         return bytes.fromhex(self.descriptor.authority)
 
     def now(self) -> int:
-        """Return the time of this machine, in whole seconds since 1970."""
-        return int(self.clock.now())
+        """Return the time of this machine, in whole seconds since 1970.
+
+        It is never before the time at which the vault was made again: else nobody would count this word (SEEN-6).
+        """
+        return max(int(self.clock.now()), self.view.since)
 
     def signer(self, home: Path) -> Authority:
         """Return the vault's authority. Raises HomeError authority-missing."""

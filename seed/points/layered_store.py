@@ -116,7 +116,7 @@ class LayeredStore:
 
 
 def _named_in(root: PointRoot | None) -> dict[str, bytes]:
-    """Return the keys that may say what stands in for the archives of a point, by the prefixes of their words."""
+    """Return the keys that may sign replacements for the archives of a point, by the prefixes of these."""
     if root is None:
         return {}
     return {
