@@ -33,7 +33,7 @@ DISK_README = "README-offseed.txt"
 # The patterns for the parts of a shape, in the order of their replacement.
 _PARTS = {
     "<dd>/<digest>": r"([0-9a-f]{2})/\1[0-9a-f]{62}",
-    "-<digest>": "-[0-9a-f]{32}",
+    "-<digest>": "-[0-9a-f]{64}",
     "<(?:machine|set|job|key id)>": "[0-9a-f]{32}",
     "<(?:number|sequence|generation|step)>": "[0-9]{10}",
     "<disk>": "[1-9][0-9]{0,3}",
@@ -192,7 +192,7 @@ def need_name(digest: bytes) -> str:
 
 def numbered(prefix: str, number: int, digest: HexDigest) -> str:
     """Return the name of revision `number` of a mutable fact, or of a document in a machine's sequence."""
-    return f"{prefix}/{number:010d}-{digest[:32]}"
+    return f"{prefix}/{number:010d}-{digest}"
 
 
 def number_of(name: str) -> int:
@@ -202,13 +202,8 @@ def number_of(name: str) -> int:
 
 
 def is_name_of(name: str, digest: HexDigest) -> bool:
-    """Return whether `name` ends in this digest.
-
-    The name of an addressed object holds the whole digest, a numbered name its first 32 digits.
-    """
-    leaf = name.rpartition("/")[2]
-    said = leaf.partition("-")[2] if number_of(name) >= 0 else leaf
-    return len(said) >= 32 and digest.startswith(said)
+    """Return whether this digest stands in `name`: as its last part, or behind the number there."""
+    return name.rpartition("/")[2].rpartition("-")[2] == digest
 
 
 def manifest_prefix(machine: MachineId) -> str:

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from formats import layout
 from formats.documents import envelope
 from formats.documents.codec import Record
-from formats.documents.credential import check_leaf, load_certificate
 from formats.documents.credential_file import CredentialFile
 from formats.ids import digest
-from formats.keyed import parquet
 from formats.keyed.aead import Xaes256Gcm
-from formats.keyed.catalog import ENTRY_SCHEMA, decode_entries, decode_page
 from formats.keyed.chunk import AAD_PREFIX
 from formats.keyed.passphrase import check, readings
 from formats.keyed.root import PointRoot
+from formats.keyed.segments import decode_entries, decode_page
 from formats.keyed.slots import open_slot, slot_from_json
 from formats.monitor import Tally
 from formats.rules.acceptance import DiskAcceptance, folder_identity
@@ -32,15 +30,12 @@ from seed.disks.drives.device import parsed
 from seed.home.home import HomeState
 from seed.home.throttle import parse_days, parse_hours, parse_rate
 from seed.source import xattrs
-from tests.vectors.catalog import ENTRIES, REPEATED, SEALER
+from tests.vectors.catalog import REPEATED, SEALER
 from tests.vectors.documents import (
-    CERTIFICATE,
     LABEL,
-    LEAF,
     MACHINE_KEY,
     MANIFEST,
     SET,
-    VAULT,
     inventory,
     root_of,
     samples,
@@ -97,19 +92,11 @@ def read_slot(data: bytes) -> object:
     return slot if slot.cost.memory_kib > 20 << 10 or slot.cost.time > 1 else open_slot(slot, PASSPHRASE)
 
 
-def read_leaf(data: bytes) -> object:
-    return check_leaf(load_certificate(data), load_certificate(CERTIFICATE), VAULT)
-
-
 def read_inside(data: bytes) -> object:
     """Read the inside of a record's seal, made by somebody with the key."""
     chunk = SEALER.chunk_id(CONTENT, REPEATED)
     sealed = Xaes256Gcm(MASTER.seal).seal(data, AAD_PREFIX + bytes([CONTENT]) + MASTER.key_id + chunk)
     return SEALER.open(CONTENT, chunk, sealed, "here")
-
-
-def read_parquet(data: bytes) -> object:
-    return parquet.read(memoryview(data), ENTRY_SCHEMA, len(ENTRIES), "here")
 
 
 def texts(read: Callable[[str], object]) -> Parse:
@@ -155,16 +142,13 @@ PARSERS: dict[str, tuple[bytes, Parse]] = {
         f"{kind}, payload": (json.dumps(document.to_json()).encode(), read_payload(kind))
         for kind, document in samples().items()
     },
-    "certificate": (LEAF, load_certificate),
     "credential file": (vector("credential-file.json"), lambda d: CredentialFile.read(d, "here")),
     "record": (bytes.fromhex(json.loads(vector("records.json"))["records"][3]["record"]), read_record),
     "segment": (vector("segment.bin"), lambda d: decode_entries(d, "here")),
     "page": (vector("page.bin"), lambda d: decode_page(d, "here")),
-    "catalog's Parquet": (vector("segment.bin")[20:], read_parquet),
     "inside of a record": (b"\0" + len(REPEATED).to_bytes(4, "little") + REPEATED, read_inside),
     "inside of a root": (encode_json(root_of(MANIFEST).to_json()), record(PointRoot)),
     "state of a home": (b"{}", record(HomeState)),
-    "leaf of a credential": (LEAF, read_leaf),
     "extended attributes": (xattrs.pack([(b"user.a", b"abc")]), xattrs.unpack),
     "name of an object": (b"archives/ab/" + b"ab" * 32, texts(layout.check_name)),
     "what lsblk prints": (b'{"blockdevices":[{"name":"a","path":"/dev/a","size":1,"fstype":"ext4"}]}', printed(linux.listed)),

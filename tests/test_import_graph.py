@@ -76,11 +76,7 @@ def test_the_importer_cannot_decrypt(module: str) -> None:
 def test_azure_and_pyarrow_stay_in_their_rooms(module: str) -> None:
     names = {name.split(".")[0] for name in imports(module)}
     assert "azure" not in names or module.startswith("formats.store.azblob.")
-    assert (
-        "pyarrow" not in names
-        or module.startswith("formats.keyed.")
-        or module in ("seed.source.allocator", "seed.points.parquet_export")
-    )
+    assert "pyarrow" not in names or module == "seed.points.parquet_export"
 
 
 @pytest.mark.parametrize("module", sorted(m for m in MODULES if MODULES[m].name == "__init__.py"))

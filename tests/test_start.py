@@ -26,8 +26,8 @@ def tell():
 atexit.register(tell)
 """
 
-NEVER = ("pydantic", "rich", "azure", "pandas")
-HEAVY = (*NEVER, "pyarrow", "numpy", "cryptography.x509", "asyncio", "ssl", "email")
+NEVER = ("pydantic", "rich", "azure", "pandas", "pyarrow")
+HEAVY = (*NEVER, "numpy", "cryptography.x509", "asyncio", "ssl", "email")
 KEYED = ("formats.keyed", "cryptography.hazmat.primitives.ciphers", "cryptography.hazmat.primitives.kdf")
 
 VAULT = ("--vault", "{vault}")
@@ -92,5 +92,5 @@ def test_a_command_imports_no_other_command(
 def test_the_test_sees_what_is_loaded(told: Stage, tmp_path: Path) -> None:
     """Load from tables for the list of a point: this command loads the modules that the tests above forbid."""
     found = loaded(told, ("seed", "ls", "latest"), tmp_path / "loaded")
-    assert {"pyarrow", "numpy"} <= found
+    assert "numpy" in found
     assert among(found, KEYED)

@@ -1,15 +1,14 @@
 """The DSSE envelope: the signed bytes are exactly the bytes that are read, under one payload type a kind.
 
-https://github.com/secure-systems-lab/dsse (protocol v1). Ed25519 for machines and authorities, ECDSA P-256
-for the key of a vault credential. A document's digest is the digest of its envelope's bytes.
+https://github.com/secure-systems-lab/dsse (protocol v1), with Ed25519. A document's digest is the digest of its
+envelope's bytes.
 """
 
 from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from formats.documents.codec import Document, Record, blob, hexed, many, member, nested, text
 from formats.errors import IntegrityError
@@ -26,13 +25,11 @@ _ORDER_8 = int.from_bytes(
 _SMALL_ORDER = frozenset({0, 1, _PRIME - 1, _PRIME, _PRIME + 1, _ORDER_8, _PRIME - _ORDER_8})
 
 D = TypeVar("D", bound=Document)
-PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
-PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 
 
 class Signature(Record):
     keyid: str = member(hexed(16))
-    sig: bytes = member(blob(128))
+    sig: bytes = member(blob(64))
 
 
 class Envelope(Record):
@@ -62,7 +59,7 @@ class Signed:
         return kind.from_json(decode_json(self.envelope.payload, self.where), f"{self.where}: {kind.kind}")
 
     def verify(self, kind: type[D], *keys: bytes) -> D:
-        """Return the document if every one of `keys` (raw public keys, see `raw_public`) signed it.
+        """Return the document if every one of `keys` (raw public keys) signed it.
 
         It is not parsed before that is sure. Raises IntegrityError signature-wrong (ENV-3), FormatError.
         """
@@ -94,11 +91,11 @@ def read(data: bytes, where: str) -> Signed:
     return Signed(data, where, envelope)
 
 
-def sign(document: Document, *keys: PrivateKey) -> bytes:
+def sign(document: Document, *keys: Ed25519PrivateKey) -> bytes:
     """Return the envelope's bytes for `document`, with one signature a key."""
     payload = encode_json(document.to_json())
     message = pae(document.payload_type(), payload)
-    signatures = tuple(Signature(keyid=key_name(raw_public(k)), sig=_signature(k, message)) for k in keys)
+    signatures = tuple(Signature(keyid=key_name(raw_public(k)), sig=k.sign(message)) for k in keys)
     envelope = Envelope(payload=payload, payloadType=document.payload_type(), signatures=signatures)
     return encode_json(envelope.to_json())
 
@@ -109,26 +106,14 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def raw_public(key: PrivateKey | PublicKey) -> bytes:
-    """Return 32 bytes for Ed25519, or the 65 bytes of an uncompressed point for P-256."""
-    public = (
-        key if isinstance(key, (ed25519.Ed25519PublicKey, ec.EllipticCurvePublicKey)) else key.public_key()
-    )
-    if isinstance(public, ed25519.Ed25519PublicKey):
-        return public.public_bytes_raw()
-    point, size = public.public_numbers(), (public.key_size + 7) // 8
-    return b"\4" + point.x.to_bytes(size, "big") + point.y.to_bytes(size, "big")
+def raw_public(key: Ed25519PrivateKey) -> bytes:
+    """Return the 32 bytes of the public half."""
+    return key.public_key().public_bytes_raw()
 
 
 def key_name(public: bytes) -> str:
     """Return the `keyid` of a raw public key; for a machine's key this is the machine's id."""
     return digest(public)[:16].hex()
-
-
-def _signature(key: PrivateKey, message: bytes) -> bytes:
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return key.sign(message)
-    return key.sign(message, ec.ECDSA(hashes.SHA256()))
 
 
 def is_weak(public: bytes) -> bool:
@@ -137,14 +122,10 @@ def is_weak(public: bytes) -> bool:
 
 
 def _verifies(public: bytes, signature: bytes, message: bytes) -> bool:
+    if is_weak(public):
+        return False
     try:
-        if len(public) == 32:
-            if is_weak(public):
-                raise InvalidSignature
-            ed25519.Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
-        else:
-            key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
-            key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
     return True

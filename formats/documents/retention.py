@@ -24,7 +24,7 @@ YEARS_MAX = 999
 ZONE_MAX = 14 * 60
 TERMS_MAX = 2000
 EXPIRED_MAX = 8000
-CONDEMNED_MAX = 8000
+CONDEMNED_MAX = 4000
 
 
 class RetentionRules(Record):
@@ -101,7 +101,7 @@ class Condemned(Document):
     vault: VaultId = member(hexed(16))
     role: str = member(choice("authority", "station"))
     created: int = member(integer())
-    names: tuple[str, ...] = member(many(text(100), CONDEMNED_MAX))
+    names: tuple[str, ...] = member(many(text(200), CONDEMNED_MAX))
 
 
 class Sweep(Document):

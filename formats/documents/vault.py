@@ -20,8 +20,9 @@ from formats.untrusted import Json, refuse
 
 VAULT_NAME = "[A-Za-z][A-Za-z0-9-]{1,49}"
 MACHINE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
-CERTIFICATE_MAX = 4096
+CREDENTIAL_MAX = 16 << 10  # bytes of its envelope
 SLOTS_MAX = 16
+MACHINES_MAX = 10_000  # that one credential registers
 SLOTS_NONE = 10**10  # above the number of any revision
 COUNTED_SIZE, COUNTED_MAX = 16, 40_000  # bytes of a digest, and the most digests: a membership is a document
 
@@ -41,13 +42,13 @@ class Descriptor(Document):
     created: int = member(integer())
     address: str = member(text(1000))
     authority: str = member(hexed(32))
-    certificate: bytes = member(blob(CERTIFICATE_MAX))
 
 
 class Credential(Document):
-    """The proof that serial `number` was issued.
+    """Credential `number` of a vault: its holder, the key `public_key`, may register.
 
-    Signed by the authority; a higher number ends all lower ones.
+    Signed by the authority; a higher number ends all lower ones. It is for so many `machines`, or for the one
+    of the name `machine_name`.
     """
 
     kind = "credential"
@@ -56,8 +57,9 @@ class Credential(Document):
     name: str = member(text(50, VAULT_NAME))
     address: str = member(text(1000))
     authority: str = member(hexed(32))
-    certificate: bytes = member(blob(CERTIFICATE_MAX))
-    leaf: bytes = member(blob(CERTIFICATE_MAX))
+    public_key: str = member(hexed(32))
+    machines: int = member(integer(1, MACHINES_MAX))
+    machine_name: str | None = member(optional(text(63, MACHINE_NAME)), default=None)
     issued: int = member(integer())
     expires: int = member(integer())
 
@@ -72,8 +74,7 @@ class Request(Document):
     kind = "registration-request"
     signers = 3
     vault: VaultId = member(hexed(16))
-    serial: int = member(integer(1))
-    leaf: bytes = member(blob(CERTIFICATE_MAX))
+    credential: bytes = member(blob(CREDENTIAL_MAX))
     name: str = member(text(63, MACHINE_NAME))
     public_key: str = member(hexed(32))
     key_id: str = member(hexed(16))

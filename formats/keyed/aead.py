@@ -11,7 +11,7 @@ from the first 12 bytes a key of its own for each record, and uses the last 12 a
 2^80 records go under one key before the risk of a collision reaches 2^-32, and no state is kept anywhere.
 
 XAES-256-GCM does not commit to its key: an attacker can make bytes that open under two keys. So each caller
-of `open` checks something that only the right key gives: a record its ChunkId, a key slot its commitment.
+of `open` checks something that only the right key gives: a record its ChunkId, a key slot its key id.
 """
 
 import os

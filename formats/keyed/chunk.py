@@ -8,9 +8,10 @@ After opening, the ChunkId is computed again (REC-5): it is also the commitment 
 import hmac
 import mmap
 import struct
+import sys
 import threading
+from contextlib import suppress
 
-import pyarrow as pa
 from blake3 import blake3
 
 from formats.errors import IntegrityError
@@ -19,6 +20,11 @@ from formats.keyed.aead import OVERHEAD, Xaes256Gcm
 from formats.keyed.keys import MasterKey
 from formats.tables.index import CATALOG, CONTENT
 from formats.untrusted import refuse
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 RAW_SIZE_MAX = 16 << 20
 RAW = 0
@@ -98,27 +104,34 @@ class ChunkSealer:
     def _aad(self, kind: int, chunk: ChunkId) -> bytes:
         return b"%b%c%b%b" % (AAD_PREFIX, kind, self.key_id, chunk)
 
-    def _compress(
-        self, raw: bytes | memoryview, *, probe: bool = True
-    ) -> tuple[int, bytes | memoryview | pa.Buffer]:
-        codec = self._codec()
+    def _compress(self, raw: bytes | memoryview, *, probe: bool = True) -> tuple[int, bytes | memoryview]:
         if probe and len(raw) > 2 * _PROBE_SIZE:
             middle = len(raw) // 2
             part = memoryview(raw)[middle : middle + _PROBE_SIZE]
-            if codec.compress(part).size > _PROBE_GAIN * _PROBE_SIZE:
+            if len(self._frame(part)) > _PROBE_GAIN * _PROBE_SIZE:
                 return RAW, raw
-        packed = codec.compress(raw)
-        return (ZSTD, packed) if packed.size < len(raw) else (RAW, raw)
+        packed = self._frame(raw)
+        return (ZSTD, packed) if len(packed) < len(raw) else (RAW, raw)
+
+    def _frame(self, raw: bytes | memoryview) -> bytes:
+        """Return one zstd frame. Each thread keeps its compressor: a new one takes time and memory."""
+        compressor: zstd.ZstdCompressor | None = getattr(self._local, "compressor", None)
+        if compressor is None:
+            compressor = self._local.compressor = zstd.ZstdCompressor(self.level)
+        compressor.set_pledged_input_size(len(raw))
+        return compressor.compress(raw, zstd.ZstdCompressor.FLUSH_FRAME)
 
     def _decompress(self, codec: int, data: memoryview, length: int, where: str) -> bytes:
         if codec == RAW:
             return bytes(data)
         if codec != ZSTD:
             refuse("REC-4", f"codec {codec} is not known", where)
-        try:
-            return self._codec().decompress(data, decompressed_size=length, asbytes=True)  # type: ignore[no-any-return]
-        except (OSError, pa.ArrowException):
+        frame, raw = zstd.ZstdDecompressor(), b""
+        with suppress(zstd.ZstdError):
+            raw = frame.decompress(data, length + 1)  # a byte more than claimed would tell of a larger frame
+        if not frame.eof or frame.unused_data or len(raw) != length:
             refuse("REC-4", "compressed data does not decompress to its length", where)
+        return raw
 
     def _plain(self, length: int) -> memoryview:
         """Return room that this thread uses again and again: a new megabyte costs more than its encryption."""
@@ -126,9 +139,3 @@ class ChunkSealer:
         if room is None:
             room = self._local.room = mmap.mmap(-1, INNER.size + RAW_SIZE_MAX)
         return memoryview(room)[:length]
-
-    def _codec(self) -> pa.Codec:
-        codec = getattr(self._local, "codec", None)
-        if codec is None:
-            codec = self._local.codec = pa.Codec("zstd", compression_level=self.level)
-        return codec

@@ -25,7 +25,6 @@ PURPOSES = {
     "content-id": 32,
     "seal": 32,
     "chunker": 8,
-    "commit": 32,
     "proof": 32,
 }
 
@@ -66,11 +65,6 @@ class MasterKey:
     def seal(self) -> bytes:
         """The XAES-256-GCM key of every record."""
         return self._derive("seal")
-
-    @property
-    def commit(self) -> bytes:
-        """The key of the commitment that ties a key slot to this master key."""
-        return self._derive("commit")
 
     @property
     def chunker(self) -> int:

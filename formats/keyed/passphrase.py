@@ -63,7 +63,7 @@ _GROUPS, _GROUP = 7, 4  # 28 characters of 5 bits
 
 
 def normalise(text: str) -> bytes:
-    """Return the bytes of a passphrase: NFC, without one trailing newline, UTF-8 (SLOT-4).
+    """Return the bytes of a passphrase: NFC, without one trailing newline, UTF-8 (SLOT-3).
 
     Raises UsageError.
     """

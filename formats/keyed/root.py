@@ -1,14 +1,15 @@
 """The sealed root of a recovery point: the owner's part, bound to all clear parts of the manifest.
 
 Only the owner may know its content. A reader with the key opens the root first and refuses any difference
-(ROOT-1 to ROOT-3). So restore trusts the master key alone; signatures serve the side without keys.
+(ROOT-1 to ROOT-4). So restore trusts the master key alone; signatures serve the side without keys.
 """
 
 from formats.documents.codec import Record, blob, choice, hexed, integer, many, member, nested, optional
 from formats.documents.manifest import Manifest
 from formats.errors import IntegrityError
-from formats.ids import HexDigest, MachineId, PointId, hex_digest
+from formats.ids import HexDigest, PointId, hex_digest, machine_id
 from formats.keyed.aead import Xaes256Gcm
+from formats.keyed.chunking import ChunkingParameters
 from formats.keyed.keys import MasterKey
 from formats.untrusted import Json, decode_json, encode_json
 
@@ -36,21 +37,17 @@ class Doubt(Record):
 
 
 class PointRoot(Record):
-    """The content of a sealed root. All members not named here repeat and bind the manifest.
+    """The content of a sealed root.
 
-    `pages` are the ids of the catalog's pages in order. `doubts` are the reasons if the point is doubted.
-    `authority` is the public key of the vault's authority, which alone may end the machine.
+    `clear` binds all other members of the manifest, and `public_key` makes its machine's id. `authority` is
+    the public key of the vault's authority, which alone may end the machine. `pages` are the ids of the
+    catalog's pages in order. `doubts` are the reasons if the point is doubted.
     """
 
-    point: PointId = member(hexed(16))
-    revision: int = member(integer(1))
-    machine: MachineId = member(hexed(16))
     public_key: str = member(hexed(32))
     authority: str = member(hexed(32))
-    sequence: int = member(integer(1))
-    created: int = member(integer())
-    previous: HexDigest | None = member(optional(hexed(32)), default=None)
     clear: HexDigest = member(hexed(32))
+    chunking: ChunkingParameters = member(nested(ChunkingParameters))
     pages: tuple[str, ...] = member(many(hexed(32), 600))
     doubts: tuple[Doubt, ...] | None = member(optional(many(nested(Doubt), DOUBTS_MAX)), default=None)
 
@@ -73,10 +70,9 @@ def open_root(master: MasterKey, manifest: Manifest, where: str) -> PointRoot:
     """
     data = Xaes256Gcm(master.seal).open(manifest.root, AAD + master.key_id, where)
     root = PointRoot.from_json(decode_json(data, where), where)
-    bound = ("point", "revision", "machine", "sequence", "created", "previous")
-    if any(getattr(root, name) != getattr(manifest, name) for name in bound) or root.clear != clear_digest(
-        manifest
-    ):
+    root.chunking.check(f"{where}: chunking")
+    machine = machine_id(bytes.fromhex(root.public_key))
+    if root.clear != clear_digest(manifest) or machine != manifest.machine:
         raise IntegrityError(
             "root-differs",
             "the manifest differs from the values that the owner sealed",

@@ -1,9 +1,8 @@
-"""Key slots: the master key and the chunking parameters, wrapped under a passphrase.
+"""Key slots: the master key, wrapped under a passphrase.
 
 A slot is safe to show, except for guesses at its passphrase, which Argon2id makes expensive. Nobody can
-change anything in it unseen: the seal authenticates every clear field, and the sealed part has one length.
-The opened key must also match the key id and the commitment in the clear. The chunking parameters lie inside
-the seal, because an operator with control over them could read content from the lengths of chunks.
+change anything in it unseen: the seal authenticates every clear field. The opened key must also have the key
+id that stands in the clear.
 """
 
 import hmac
@@ -11,7 +10,6 @@ import os
 import re
 from dataclasses import asdict, dataclass, fields, replace
 
-from blake3 import blake3
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from formats.errors import IntegrityError, PassphraseError
@@ -19,11 +17,9 @@ from formats.ids import KeyId
 from formats.keyed.aead import KEY_SIZE, OVERHEAD, Xaes256Gcm
 from formats.keyed.keys import MASTER_KEY_SIZE, MasterKey
 from formats.keyed.passphrase import normalise
-from formats.untrusted import Json, decode_json, encode_json, refuse
+from formats.untrusted import Json, encode_json, refuse
 
 SALT_SIZE = 16
-COMMITMENT_SIZE = 32
-PAYLOAD_SIZE = 256  # padded with spaces, so that its length does not tell the size of the parameters
 
 WORK_MAX = 1 << 20  # KiB of memory, times passes over them: a second or two, and five times the default cost
 
@@ -32,31 +28,9 @@ _AAD_LABEL = b"offseed slot v1"
 _BYTE_FIELDS = {
     "salt": SALT_SIZE,
     "key_id": 16,
-    "commitment": COMMITMENT_SIZE,
-    "sealed": PAYLOAD_SIZE + OVERHEAD,
+    "sealed": MASTER_KEY_SIZE + OVERHEAD,
 }
 _HEX = re.compile(r"(?:[0-9a-f]{2})*\Z")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChunkingParameters:
-    """The sizes for cutting content, in bytes.
-
-    Large files are cut between `min_size` and `max_size`; small ones go into bundles.
-    """
-
-    min_size: int = 256 << 10
-    mean_size: int = 512 << 10
-    max_size: int = 2 << 20
-    bundle_size: int = 1 << 20
-    small_file_max: int = 256 << 10
-
-    def check(self, where: str) -> None:
-        """Raise FormatError unless the parameters lie within the bounds that readers rely on (SLOT-3)."""
-        if not 4 << 10 <= self.min_size <= self.mean_size <= self.max_size <= 16 << 20:
-            refuse("SLOT-3", "chunk sizes are out of bounds or out of order", where)
-        if not 0 <= self.small_file_max <= self.bundle_size or not 4 << 10 <= self.bundle_size <= 4 << 20:
-            refuse("SLOT-3", "bundle sizes are out of bounds or out of order", where)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,41 +63,32 @@ class Slot:
     salt: bytes
     cost: KdfCost
     key_id: KeyId
-    commitment: bytes
     sealed: bytes
 
 
 def make_slot(
     passphrase: str,
     master: MasterKey,
-    parameters: ChunkingParameters,
     cost: KdfCost = DEFAULT_COST,
     *,
     salt: bytes | None = None,
     nonce: bytes | None = None,
 ) -> Slot:
-    """Wrap `master` and `parameters` under `passphrase`; only test vectors give `salt` and `nonce`."""
-    parameters.check("chunking parameters")
+    """Wrap `master` under `passphrase`; only test vectors give `salt` and `nonce`."""
     clear = Slot(
         salt=os.urandom(SALT_SIZE) if salt is None else salt,
         cost=cost,
         key_id=master.key_id,
-        commitment=_commitment(master),
         sealed=b"",
     )
-    chunking: dict[str, Json] = {**asdict(parameters)}
-    payload = encode_json({"chunking": chunking, "master": master.raw.hex()}).ljust(PAYLOAD_SIZE)
-    return replace(clear, sealed=_cipher(clear, passphrase).seal(payload, _aad(clear), nonce))
+    return replace(clear, sealed=_cipher(clear, passphrase).seal(master.raw, _aad(clear), nonce))
 
 
-def open_slot(slot: Slot, passphrase: str) -> tuple[MasterKey, ChunkingParameters]:
-    """Return the wrapped key and parameters.
-
-    Raises PassphraseError (SLOT-5), IntegrityError (SLOT-6), FormatError.
-    """
+def open_slot(slot: Slot, passphrase: str) -> MasterKey:
+    """Return the wrapped key. Raises PassphraseError (SLOT-4), IntegrityError (SLOT-5), FormatError."""
     where = _place(slot)
     try:
-        payload = _cipher(slot, passphrase).open(slot.sealed, _aad(slot))
+        master = MasterKey(_cipher(slot, passphrase).open(slot.sealed, _aad(slot)))
     except IntegrityError:
         raise PassphraseError(
             "passphrase-wrong",
@@ -131,22 +96,20 @@ def open_slot(slot: Slot, passphrase: str) -> tuple[MasterKey, ChunkingParameter
             subject=where,
             hint="type it with its capitals and spaces; disks from before a change of passphrase want the old one",
         ) from None
-    master, parameters = _decode_payload(payload, where)
     # The seal alone does not prove it: an attacker with two passphrases can make bytes that open under both.
-    if not hmac.compare_digest(slot.key_id + slot.commitment, master.key_id + _commitment(master)):
+    if not hmac.compare_digest(slot.key_id, master.key_id):
         raise IntegrityError(
             "seal-broken",
             "the key slot holds another key than it names",
             subject=where,
             hint="take a slot from another disk or the vault: somebody with the passphrase forged this one",
         )
-    return master, parameters
+    return master
 
 
 def slot_to_json(slot: Slot) -> dict[str, Json]:
     """Return the slot as it stands in documents (SLOT-1)."""
     return {
-        "commitment": slot.commitment.hex(),
         "kdf": _KDF,
         "key_id": slot.key_id.hex(),
         "salt": slot.salt.hex(),
@@ -170,18 +133,12 @@ def slot_from_json(value: Json, where: str) -> Slot:
         salt=found["salt"],
         cost=cost,
         key_id=KeyId(found["key_id"]),
-        commitment=found["commitment"],
         sealed=found["sealed"],
     )
 
 
 def _place(slot: Slot) -> str:
     return f"key slot of {slot.key_id.hex()}"
-
-
-def _commitment(master: MasterKey) -> bytes:
-    """Return bytes that only `master` gives: to find another key with them means to break HKDF or BLAKE3."""
-    return blake3(master.key_id, key=master.commit).digest()
 
 
 def _cipher(slot: Slot, passphrase: str) -> Xaes256Gcm:
@@ -200,18 +157,6 @@ def _aad(slot: Slot) -> bytes:
     """Return every clear field, in the one encoding that we write."""
     clear = {name: value for name, value in slot_to_json(slot).items() if name != "sealed"}
     return _AAD_LABEL + encode_json(clear)
-
-
-def _decode_payload(payload: bytes, where: str) -> tuple[MasterKey, ChunkingParameters]:
-    """Parse the sealed part: its writer knew the passphrase, and may still be wrong (SLOT-3)."""
-    members = _members(decode_json(payload, where, PAYLOAD_SIZE), {"chunking", "master"}, "SLOT-3", where)
-    names = {field.name for field in fields(ChunkingParameters)}
-    chunking = _members(members["chunking"], names, "SLOT-3", f"{where}.chunking")
-    parameters = ChunkingParameters(
-        **{name: _integer(chunking[name], "SLOT-3", f"{where}.chunking.{name}") for name in names}
-    )
-    parameters.check(f"{where}.chunking")
-    return MasterKey(_bytes(members["master"], MASTER_KEY_SIZE, "SLOT-3", f"{where}.master")), parameters
 
 
 def _members(value: Json, names: set[str], anchor: str, where: str) -> dict[str, Json]:

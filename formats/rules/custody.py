@@ -9,10 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from formats import layout
 from formats.documents import envelope
 from formats.documents.custody import EVENTS, STEP_SIZE_MAX, STEPS_MAX, Custody
-from formats.documents.envelope import PrivateKey
 from formats.errors import FormatError, IntegrityError, NameHeldByOtherError, NotFoundError
 from formats.ids import HexDigest, MachineId, SetId, VaultId, hex_digest
 from formats.monitor import Finding, Monitor, Tally
@@ -108,7 +109,7 @@ def _broken(monitor: Monitor, subject: str, detail: str) -> None:
 def add(
     store: Store,
     disk: DiskKey,
-    key: PrivateKey,
+    key: Ed25519PrivateKey,
     monitor: Monitor,
     wanted: Callable[[Chain], Custody | None],
 ) -> Chain:

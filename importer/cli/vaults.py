@@ -173,7 +173,7 @@ def credentials_issue(
     assert opened.authority is not None
     handle = create_private(out)
     try:
-        issued = issue_credential(opened, opened.authority, console)
+        issued = issue_credential(opened, console)
     except BaseException:
         os.close(handle)
         out.unlink()

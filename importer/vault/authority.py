@@ -1,29 +1,22 @@
 """The authority of a vault: the operator's signing identity.
 
-Its private keys lie in this home, never in a vault. Only vault credentials need X.509, which takes long to
-load. So only the code that makes or issues credentials imports it.
+Its private key lies in this home, never in a vault.
 """
 
 import os
-from dataclasses import dataclass, field
-from datetime import datetime
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from formats.documents.codec import Record, blob, hexed, member, text
-from formats.documents.vault import CERTIFICATE_MAX, VAULT_NAME
-from formats.errors import FormatError, HomeError, IntegrityError
+from formats.documents.vault import VAULT_NAME
+from formats.errors import FormatError, HomeError
 from formats.homes import make_private
 from formats.ids import VaultId
 from formats.records import unwritable
 from formats.untrusted import decode_json, encode_json
-
-if TYPE_CHECKING:
-    from cryptography import x509
 
 
 class _Kept(Record):
@@ -31,20 +24,16 @@ class _Kept(Record):
     name: str = member(text(50, VAULT_NAME))
     address: str = member(text(1000))
     document_key: bytes = member(blob(32))
-    certificate_key: bytes = member(blob(1024))
-    certificate: bytes = member(blob(CERTIFICATE_MAX))
 
 
 @dataclass(frozen=True)
 class Authority:
-    """The two keys of one vault: Ed25519 for documents, P-256 for vault credentials."""
+    """The signing key of one vault."""
 
     vault: VaultId
     name: str
     address: str
     document_key: Ed25519PrivateKey
-    kept_key: bytes = field(repr=False)
-    kept_certificate: bytes
     path: Path
 
     @property
@@ -56,56 +45,16 @@ class Authority:
     def public_key(self) -> bytes:
         return self.document_key.public_key().public_bytes_raw()
 
-    @cached_property
-    def certificate_key(self) -> ec.EllipticCurvePrivateKey:
-        """The key that signs vault credentials. Raises HomeError home-damaged."""
-        from cryptography.hazmat.primitives import serialization
-
-        try:
-            key = serialization.load_der_private_key(self.kept_key, None)
-            if not isinstance(key, ec.EllipticCurvePrivateKey):
-                raise TypeError
-        except (ValueError, TypeError) as error:
-            raise _damaged(self.path) from error
-        return key
-
-    @cached_property
-    def certificate(self) -> "x509.Certificate":
-        """The certificate against which vault credentials are checked. Raises HomeError home-damaged."""
-        from formats.documents.credential import load_certificate
-
-        try:
-            return load_certificate(self.kept_certificate)
-        except IntegrityError as error:
-            raise _damaged(self.path) from error
-
-    @property
-    def certificate_der(self) -> bytes:
-        from cryptography.hazmat.primitives import serialization
-
-        return self.certificate.public_bytes(serialization.Encoding.DER)
-
     @classmethod
-    def create(cls, home: Path, vault: VaultId, name: str, address: str, now: datetime) -> Self:
-        """Make new keys and keep them with mode 0600. Raises HomeError."""
-        from cryptography.hazmat.primitives import serialization
-
-        from formats.documents.credential import make_authority_certificate
-
-        key = ec.generate_private_key(ec.SECP256R1())
-        key_der = key.private_bytes(
-            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        certificate = make_authority_certificate(name, key, now).public_bytes(serialization.Encoding.DER)
+    def create(cls, home: Path, vault: VaultId, name: str, address: str) -> Self:
+        """Make a new key and keep it with mode 0600. Raises HomeError."""
         path = home / "authorities" / f"{vault}.json"
-        authority = cls(vault, name, address, Ed25519PrivateKey.generate(), key_der, certificate, path)
+        authority = cls(vault, name, address, Ed25519PrivateKey.generate(), path)
         kept = _Kept(
             vault=vault,
             name=name,
             address=address,
             document_key=authority.document_key.private_bytes_raw(),
-            certificate_key=key_der,
-            certificate=certificate,
         )
         try:
             make_private(path.parent)
@@ -128,8 +77,6 @@ class Authority:
                 kept.name,
                 kept.address,
                 Ed25519PrivateKey.from_private_bytes(kept.document_key),
-                kept.certificate_key,
-                kept.certificate,
                 path,
             )
         except (FormatError, OSError, ValueError) as error:

@@ -1,16 +1,15 @@
-"""The issuing of vault credentials: no other work of a vault needs X.509, which takes long to load."""
+"""The issuing of vault credentials."""
 
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from formats.documents import credential_file
-from formats.documents.credential import issue_leaf
+from formats.documents.credential import LIFETIME
 from formats.documents.vault import Credential
 from formats.monitor import Monitor
 from formats.store.clock import moment_of
 from formats.store.contract import Guarded
-from importer.vault.authority import Authority
 from importer.vault.vault import Vault
 
 
@@ -27,25 +26,25 @@ class IssuedCredential:
     opens: bool | None
 
 
-def issue_credential(vault: Vault, authority: Authority, monitor: Monitor) -> IssuedCredential:
-    """Issue a new vault credential; it ends all credentials that were issued before."""
+def issue_credential(vault: Vault, monitor: Monitor) -> IssuedCredential:
+    """Issue a new vault credential for one machine; it ends all credentials that were issued before."""
     number = vault.view.look("credentials", Credential, vault.key, monitor).next_number
-    now = moment_of(vault.clock)
-    leaf, key = issue_leaf(authority.certificate, authority.certificate_key, vault.id, number, now)
+    key, now = Ed25519PrivateKey.generate(), moment_of(vault.clock)
+    ends = now + LIFETIME
     document = Credential(
         number=number,
         vault=vault.id,
         name=vault.name,
         address=vault.descriptor.address,
         authority=vault.descriptor.authority,
-        certificate=authority.certificate_der,
-        leaf=leaf.public_bytes(serialization.Encoding.DER),
+        public_key=key.public_key().public_bytes_raw().hex(),
+        machines=1,
         issued=int(now.timestamp()),
-        expires=int(leaf.not_valid_after_utc.timestamp()),
+        expires=int(ends.timestamp()),
     )
     signed = vault.put_signed("credentials", number, document).signed.data
     access, opens = None, None
     if isinstance(vault.store, Guarded):
-        access = vault.store.grant(leaf.not_valid_after_utc)
+        access = vault.store.grant(ends)
         opens = access is not None
     return IssuedCredential(document, credential_file.write(signed, key, access), opens)

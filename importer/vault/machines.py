@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from formats import layout
-from formats.documents import envelope
-from formats.documents.envelope import Signed, raw_public
+from formats.documents import credential, envelope
+from formats.documents.envelope import Signed
 from formats.documents.manifest import Manifest
 from formats.documents.vault import (
     ALL_COUNT,
@@ -35,7 +35,7 @@ from importer.vault.points import line_of, manifests
 from importer.vault.registers import register
 from importer.vault.vault import Vault, members, unreadable_members
 
-REQUEST_MAX = 64 << 10  # bytes; a certificate of 4 KiB is the largest that one holds
+REQUEST_MAX = 64 << 10  # bytes; a credential is the largest part
 
 
 @dataclass(frozen=True)
@@ -54,31 +54,23 @@ class Pending:
 def read_request(vault: Vault, data: bytes, where: str) -> tuple[Request, Signed]:
     """Read a request, and check its three signatures.
 
-    The machine's key, a credential of this vault's authority and the proof key of the master key sign it.
-    Raises FormatError, IntegrityError, VaultError vault-foreign.
+    The machine's key, a credential of this vault's authority and the proof key of the master key sign it. The
+    credential may have ended (CRED-3). Raises FormatError, IntegrityError, VaultError vault-foreign.
     """
-    from formats.documents import credential  # loads X.509, and most runs meet no new request
-
     signed = envelope.read(data, where)
     request = signed.peek(Request)
-    leaf = credential.load_certificate(request.leaf)
-    authority = credential.load_certificate(vault.descriptor.certificate)
-    try:
-        checked = credential.check_leaf(leaf, authority, vault.id)
-    except ValueError as error:
-        raise IntegrityError(
-            "credential-damaged", "the request's certificate is damaged", subject=where
-        ) from error
-    if request.vault != vault.id or checked.serial != request.serial:
-        raise VaultError("vault-foreign", "the request is for another vault or credential", subject=where)
+    if request.vault != vault.id:
+        raise VaultError("vault-foreign", "the request is for another vault", subject=where)
+    issued = envelope.read(request.credential, where).verify(Credential, vault.key)
+    if issued.vault != vault.id:
+        raise VaultError("vault-foreign", "the request's credential is for another vault", subject=where)
     proof = bytes.fromhex(request.proof_key)
     if envelope.key_name(proof) != request.key_id:
         raise IntegrityError(
             "signature-wrong", "the request does not prove that its machine holds the master key that it names (KEY-2)",
             subject=where, hint="no program of ours wrote it: do not accept it; register again on that machine",
         )  # fmt: skip
-    key = leaf.public_key()
-    signed.verify(Request, bytes.fromhex(request.public_key), raw_public(key), proof)  # type: ignore[arg-type]
+    signed.verify(Request, *map(bytes.fromhex, (request.public_key, issued.public_key)), proof)
     return request, signed
 
 
@@ -201,7 +193,7 @@ def drop_keys(
     """Remove the key slots that a machine asks to have removed, and return their names.
 
     The slots of the machines that it replaced go, too. `known` learns of the new memberships. They are
-    written first: from there on no disk brings such slots in again (SLOT-7). Raises VaultError
+    written first: from there on no disk brings such slots in again (SLOT-6). Raises VaultError
     machine-unknown.
     """
     member = known.get(machine)
@@ -353,15 +345,8 @@ def _check_replaced(
 
 
 def _check_current(vault: Vault, request: Request, name: str, monitor: Monitor) -> None:
-    from formats.documents import credential  # as in `read_request`
-
     issued = vault.view.newest("credentials", Credential, vault.key, monitor)
-    if issued is None or issued.number != request.serial or issued.leaf != request.leaf:
+    if issued is None or issued != envelope.read(request.credential, name).peek(Credential):
         raise VaultError("credential-replaced", "a newer credential was issued since")
-    leaf = credential.check_leaf(
-        credential.load_certificate(request.leaf),
-        credential.load_certificate(vault.descriptor.certificate),
-        vault.id,
-    )
     told = vault.store.written(name) if isinstance(vault.store, Guarded) else None
-    credential.check_time(leaf, told or moment_of(vault.clock))
+    credential.check_time(issued, told or moment_of(vault.clock))

@@ -147,7 +147,7 @@ def create(
     store = _empty_store(address)
     redundancy = checked_redundancy(store, redundancy)
     vault = VaultId(random_id())
-    authority = Authority.create(home, vault, name, store.address, moment_of(clock))
+    authority = Authority.create(home, vault, name, store.address)
     try:
         return _describe(store, authority, region, redundancy, clock)
     except OffseedError:
@@ -222,7 +222,6 @@ def _describe(store: Store, authority: Authority, region: str, redundancy: str, 
         created=int(clock.now()),
         address=store.address,
         authority=authority.public_key.hex(),
-        certificate=authority.certificate_der,
     )
     made = Vault(store, descriptor, authority, clock)
     made.sign("descriptor", 1, descriptor)

@@ -30,6 +30,7 @@ from formats.store.clock import Clock
 from formats.store.contract import Store
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.tables.sections import Section
+from seed.backup.chunk_sizes import choose_chunk_sizes
 from seed.backup.doubting import DoubtCheck
 from seed.backup.scan_totals import Measuring
 from seed.home.disk_sets import current_set
@@ -149,9 +150,10 @@ def back_up(
 def _read(session: Session, before: PreviousPoints, walk: Walk, options: BackupOptions) -> CatalogResult:
     """Read the changes and send them. The finished work stays, however the run ends."""
     identity, monitor, key_id = session.home.identity, session.monitor, session.home.identity.master.key_id
+    choose_chunk_sizes(session.home, walk, monitor)
     with ExitStack() as stack:
         workers = stack.enter_context(
-            small_file_workers(identity.master, options.level, identity.chunking.bundle_size)
+            small_file_workers(identity.master, options.level, session.home.chunking.bundle_size)
         )
         known = KnownChunks()
         with session.ground():
@@ -164,8 +166,8 @@ def _read(session: Session, before: PreviousPoints, walk: Walk, options: BackupO
         )
         rows, journal = basis.begin(session.folder, before.rows(monitor))
         earlier = EarlierWork(known, rows, journal, before.contents)
-        how = PipelineOptions(walk.roots, options.level, options.ignore_inode, session.home.clock)
-        run = Pipeline(identity, workers, earlier, archives, how, monitor)
+        how = PipelineOptions(walk.roots, options.level, options.ignore_inode)
+        run = Pipeline(session.home, workers, earlier, archives, how, monitor)
         stack.callback(run.close)
 
         def so_far() -> None:

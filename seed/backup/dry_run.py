@@ -73,7 +73,7 @@ def rehearse(
             continue
         found.files += 1
         if entry.links == 1 or (entry.device, entry.inode) not in linked:
-            size = to_read(met, home.identity.chunking.small_file_max)
+            size = to_read(met, home.chunking.small_file_max)
             found.file_bytes += size
             monitor.progress(done=size, files=1)
         if entry.links > 1:

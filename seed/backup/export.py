@@ -16,6 +16,7 @@ from formats.keyed.root import Doubt
 from formats.monitor import Monitor, Recorder
 from formats.tables.archive import CONTENT_CLASS, METADATA_CLASS
 from formats.words import counted
+from seed.backup.chunk_sizes import choose_chunk_sizes
 from seed.backup.disk_station import DiskStation, DiskSupply
 from seed.backup.doubting import DoubtCheck, doubting
 from seed.backup.scan_totals import Measuring
@@ -157,9 +158,10 @@ def _write_point(
     """
     commit, monitor = station.commit, station.commit.monitor
     identity, key_id = commit.home.identity, commit.home.identity.master.key_id
+    choose_chunk_sizes(commit.home, walk, monitor)
     with ExitStack() as stack:
         workers = stack.enter_context(
-            small_file_workers(identity.master, level, identity.chunking.bundle_size)
+            small_file_workers(identity.master, level, commit.home.chunking.bundle_size)
         )
         known, extent = KnownChunks(), PointSize()
         for section in commit.sections():
@@ -177,8 +179,8 @@ def _write_point(
         )
         rows, journal = basis.begin(commit.kept.folder, over.rows(monitor))
         earlier = EarlierWork(known, rows, journal, over.contents)
-        how = PipelineOptions(walk.roots, level, clock=commit.home.clock)
-        run = Pipeline(identity, workers, earlier, archives, how, monitor)
+        how = PipelineOptions(walk.roots, level)
+        run = Pipeline(commit.home, workers, earlier, archives, how, monitor)
         stack.callback(run.close)
         stack.enter_context(Measuring(walk, monitor, commit.home.clock))
         try:

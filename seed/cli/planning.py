@@ -68,7 +68,7 @@ def plan(
 
     Example: seed plan /srv --uplink 20mbit --disk-size 4TB
     """
-    from formats.keyed.slots import ChunkingParameters
+    from formats.keyed.chunking import USUAL
     from seed.home.throttle import parse_bits
     from seed.plan.estimate import plan as planned
     from seed.plan.sampling.sample import Sample
@@ -83,7 +83,7 @@ def plan(
     home = home_if_any(console, "plan")
     scope = _scope(home, paths or [], left_out(exclude, exclude_from, one_file_system, exclude_caches))
     notice_not_root(console)
-    sample = Sample(ChunkingParameters(), random.Random(), level, thorough)  # noqa: S311  a sample, no secret
+    sample = Sample(USUAL, random.Random(), level, thorough)  # noqa: S311  a sample, no secret
     with console.working("plan"):
         sample.take_in(Walk(scope.items, scope.rules(_own(home)), console), console)
         sampled = sample.look(console)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -15,8 +15,8 @@ from formats.documents.retention import Policy
 from formats.documents.vault import MACHINE_NAME, VAULT_NAME, Slots
 from formats.errors import HomeError
 from formats.ids import HexDigest, MachineId, PointId, SetId, VaultId, machine_id
+from formats.keyed.chunking import USUAL, ChunkingParameters
 from formats.keyed.keys import MasterKey
-from formats.keyed.slots import ChunkingParameters
 from formats.records import read_record, unwritable, write_record
 from formats.store.clock import SYSTEM, Clock
 from formats.words import moment
@@ -40,16 +40,6 @@ LOST = (
 LOCK_PATIENCE = 5.0  # seconds: a command that only announces or verifies a little ends soon
 
 
-class Parameters(Record):
-    """The `ChunkingParameters`, as the home stores them."""
-
-    min_size: int = member(integer())
-    mean_size: int = member(integer())
-    max_size: int = member(integer())
-    bundle_size: int = member(integer())
-    small_file_max: int = member(integer())
-
-
 class Identity(Record):
     """The identity of a machine, as registration writes it.
 
@@ -64,7 +54,6 @@ class Identity(Record):
     authority: str = member(hexed(32))
     private_key: bytes = member(blob(32))
     master_key: bytes = member(blob(32))
-    parameters: Parameters = member(nested(Parameters))
     request: bytes = member(blob(32 << 10))
     slots: bytes = member(blob(64 << 10))
     replaced: tuple[MachineId, ...] = member(many(hexed(16), REPLACED_MAX), default=())
@@ -126,11 +115,6 @@ class Identity(Record):
     def master(self) -> MasterKey:
         return MasterKey(self.master_key)
 
-    @property
-    def chunking(self) -> ChunkingParameters:
-        kept = self.parameters
-        return ChunkingParameters(**{f.name: getattr(kept, f.name) for f in fields(ChunkingParameters)})
-
 
 class LeftOut(Record):
     """The parts of the items that a backup leaves out.
@@ -156,7 +140,7 @@ class HomeState(Record):
     """The values that change from run to run: the machine's sequence and the paths that it backs up.
 
     `manifest` is the last one that was signed. `acknowledged` is the last one that the vault has taken from a
-    backup. `usual` is the last point of these items.
+    backup. `usual` is the last point of these items. `chunking` was chosen for the first point.
     """
 
     sequence: int = member(integer(), default=0)
@@ -166,6 +150,7 @@ class HomeState(Record):
     set: SetId | None = member(optional(hexed(16)), default=None)
     usual: PointId | None = member(optional(hexed(16)), default=None)
     acknowledged: HexDigest | None = member(optional(hexed(32)), default=None)
+    chunking: ChunkingParameters | None = member(optional(nested(ChunkingParameters)), default=None)
 
 
 class Home:
@@ -202,6 +187,11 @@ class Home:
             read_record(path / "identity.json", Identity, LOST),
             read_record(path / "state.json", HomeState, LOST),
         )
+
+    @property
+    def chunking(self) -> ChunkingParameters:
+        """The sizes in which this machine cuts its content."""
+        return self.state.chunking or USUAL
 
     def save_slots(self, slots: bytes) -> None:
         """Save a new revision of the slots. Raises HomeError."""

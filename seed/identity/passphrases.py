@@ -117,7 +117,7 @@ def bring(home: Home, vault: Store) -> None:
 
 def _made(home: Home, passphrase: str) -> dict[str, Json]:
     check(passphrase)
-    return slot_to_json(make_slot(passphrase, home.identity.master, home.identity.chunking))
+    return slot_to_json(make_slot(passphrase, home.identity.master))
 
 
 def _revise(home: Home, before: Slots, slots: Sequence[Mapping[str, Json]], keep_from: int) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,7 +14,7 @@ from formats.documents.vault import Credential, Descriptor, Membership, Request,
 from formats.errors import MediaError, StoreError, VaultError, damage_aside
 from formats.ids import MachineId, machine_id
 from formats.keyed.keys import MasterKey
-from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
+from formats.keyed.slots import make_slot, slot_to_json
 from formats.monitor import Monitor
 from formats.store.access import Address
 from formats.store.address import open_store
@@ -22,7 +22,7 @@ from formats.store.clock import SYSTEM, Clock, moment_of
 from formats.store.contract import Store
 from formats.untrusted import Json
 from formats.view.view import View
-from seed.home.home import Home, HomeState, Identity, NewHome, Parameters
+from seed.home.home import Home, HomeState, Identity, NewHome
 from seed.home.network import Network
 from seed.identity.join_request import ask_to_join
 
@@ -32,16 +32,15 @@ AWAY = ("store-missing", "store-unreachable", "store-busy", "access-missing")
 
 @dataclass(frozen=True)
 class NewKeys:
-    """A master key, its chunking parameters, and the slots that hold both."""
+    """A master key, and the slots that hold it."""
 
     master: MasterKey
-    chunking: ChunkingParameters
     slots: tuple[Mapping[str, Json], ...]
 
     @classmethod
     def generate(cls, passphrase: str) -> Self:
-        master, chunking = MasterKey.generate(), ChunkingParameters()
-        return cls(master, chunking, (slot_to_json(make_slot(passphrase, master, chunking)),))
+        master = MasterKey.generate()
+        return cls(master, (slot_to_json(make_slot(passphrase, master)),))
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def register(
 
     Raises VaultError credential-expired, credential-replaced, machine-name-taken, vault-foreign; HomeError.
     """
-    credential.check_time(file.leaf, moment_of(place.clock))
+    credential.check_time(file.document, moment_of(place.clock))
     store = _reach(way, monitor)
     if store is not None:
         check_issued(store, file.document, monitor)
@@ -166,8 +165,7 @@ def make_identity(
     public, key_id = key.public_key().public_bytes_raw(), keys.master.key_id.hex()
     request = Request(
         vault=document.vault,
-        serial=document.number,
-        leaf=document.leaf,
+        credential=file.signed,
         name=name,
         public_key=public.hex(),
         key_id=key_id,
@@ -192,7 +190,6 @@ def make_identity(
         authority=document.authority,
         private_key=key.private_bytes_raw(),
         master_key=keys.master.raw,
-        parameters=Parameters(**asdict(keys.chunking)),
         request=envelope.sign(request, key, file.key, keys.master.proof),
         slots=envelope.sign(slots, key),
         replaced=replaced,

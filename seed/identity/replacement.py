@@ -55,16 +55,16 @@ def replace(
     vault-foreign, machine-unknown; PassphraseError passphrase-wrong, slot-missing; HomeError.
     """
     document = file.document
-    credential.check_time(file.leaf, moment_of(place.clock))
+    credential.check_time(file.document, moment_of(place.clock))
     store = open_store(way.address)
     check_issued(store, document, monitor)
     before = _find(store, document, name, monitor)
     keys = with_passphrase(lambda typed: _open(store, before.member, typed, monitor))
     known = [Machine(machine, keys.master) for machine in before.machines]
     last = max(points(LayeredStore([store]), known, monitor), key=lambda p: p.manifest.sequence, default=None)
-    state = (
-        HomeState(sequence=last.manifest.sequence, manifest=last.digest) if last is not None else HomeState()
-    )
+    state = HomeState()
+    if last is not None:
+        state = HomeState(sequence=last.manifest.sequence, manifest=last.digest, chunking=last.root.chunking)
     identity = make_identity(file, name, keys, way.address, place.clock, replaced=before.machines)
     home = place.create(identity, state, way.network)
     return Registration(home, ask_to_join(store, identity, monitor))
@@ -104,8 +104,8 @@ def _open(store: Store, member: Membership, passphrase: str, monitor: Monitor) -
         except (FormatError, IntegrityError) as error:
             monitor.finding(Finding(code=error.code, subject=name, detail=error.what))
             continue
-        if found is not None and found[0].key_id.hex() == member.key_id:
-            return NewKeys(*found, newest_slots.slots)
+        if found is not None and found.key_id.hex() == member.key_id:
+            return NewKeys(found, newest_slots.slots)
     if newest_slots is None:
         raise PassphraseError(
             "slot-missing", "the vault has no key slot of this machine", subject=member.name,

@@ -20,14 +20,12 @@ from formats.keyed.catalog import (
     CatalogEntry,
     PageRow,
     SegmentCutter,
-    encode_entries,
-    encode_page,
     pages,
-    referenced,
     sort_key,
 )
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
+from formats.keyed.segments import encode_entries, encode_page, referenced
 from formats.tables.index import CATALOG
 from seed.home.doubt_records import ItemCount
 from seed.pipeline.chunks import Sealed
@@ -97,18 +95,37 @@ class Cataloguing:
         self._last: tuple[bytes, int] = (b"", -1)
         self._added = 0
         self._held = Counting(items)
+        self._was_above = False
         self.entries = self.files = self.file_bytes = 0
 
-    def add(self, entry: CatalogEntry, origin: Origin = None, *, first: bool = True) -> None:
+    def add(
+        self, entry: CatalogEntry, origin: Origin = None, *, first: bool = True, above: bool = False
+    ) -> None:
         """Add the next row in order, with all its chunks named.
 
         `origin` is the segment that already contains the row, if any. `first` is False for a further name of
-        a file, because the bytes of a file count once.
+        a file, because the bytes of a file count once. `above` marks a folder above an item: it changes often,
+        and for nothing, so such rows stand in segments of their own.
         """
+        self._settle(ends=above != self._was_above)
+        self._was_above = above
         if origin is not None and first and self._stands(entry, origin):
             return
         self._fall()
         self._add(entry, origin, first=first)
+
+    def _settle(self, *, ends: bool) -> None:
+        """Keep the segment that stands whole. If the next row `ends` a segment, cut the rows before it."""
+        origin = self._standing
+        if origin is not None and self._stood == len(origin.entries):
+            if origin.row.segment in self._known and (ends or self._may_end(origin)):
+                self._keep(origin)
+            else:
+                self._fall()
+        if ends:
+            self._fall()
+            if self._rows:
+                self._cut()
 
     def _stands(self, entry: CatalogEntry, origin: Segment) -> bool:
         """Return whether the rows so far are the first rows of a segment.
@@ -118,23 +135,16 @@ class Cataloguing:
         if self._standing is None and not self._rows:
             self._standing, self._stood = origin, 0
         if origin is not self._standing or origin.entries[self._stood] is not entry:
-            return False
+            return False  # also if one of its rows came before
         self._stood += 1
-        if self._stood == len(origin.entries):
-            if self._may_end(origin):
-                self._keep(origin)
-            else:
-                self._fall()
         return True
 
     def _may_end(self, origin: Segment) -> bool:
-        """Return whether a segment written now would end where this one ends.
-
-        The last segment of a catalog would not end there.
-        """
+        """Return whether a segment written now would end where this one ends, for any next row."""
         rows = len(origin.entries)
-        cut = rows >= SEGMENT_ROWS_MIN and self._cutter.cuts_after(origin.entries[-1].path)
-        return (rows == SEGMENT_ROWS_MAX or cut) and origin.row.segment in self._known
+        return rows == SEGMENT_ROWS_MAX or (
+            rows >= SEGMENT_ROWS_MIN and self._cutter.cuts_after(origin.entries[-1].path)
+        )
 
     def _keep(self, origin: Segment) -> None:
         self._standing = None
@@ -172,7 +182,7 @@ class Cataloguing:
 
     def _add(self, entry: CatalogEntry, origin: Origin, *, first: bool = True) -> None:
         size = sum(map(len, (entry.path, entry.target, entry.xattrs, entry.extents)))
-        size += len(entry.chunks) + len(entry.lengths)
+        size += len(entry.chunks) + len(entry.offsets) + len(entry.lengths)
         if self._rows and self._bytes + size > SEGMENT_BYTES_MAX:
             self._cut()
         self._last = self._place(entry)
@@ -196,9 +206,7 @@ class Cataloguing:
 
     def finish(self) -> CatalogResult:
         """Seal the remaining rows and the pages over all segments."""
-        self._fall()
-        if self._rows:
-            self._cut()
+        self._settle(ends=True)
         return replace(self._catalogued(self._settled(), self._live), held=self._held.end())
 
     def so_far(self) -> CatalogResult:

@@ -65,9 +65,9 @@ class ChangeDetection:
         """
         if not all(chunk in self._known for chunk in before.chunk_ids()):
             return None
-        if before.lengths and sum(before.chunk_lengths()) != sum(n for _, n in before.data_extents()):
+        if before.chunks and sum(before.piece_lengths()) != sum(n for _, n in before.data_extents()):
             return None  # it was not read to its end
-        if not before.lengths and not before.content and entry.size and not before.extents:
+        if not before.chunks and entry.size and not before.extents:
             return None
-        content = before.chunks, before.lengths, before.offset, before.content
+        content = before.chunks, before.offsets, before.lengths, before.content
         return self.settled(entry, before)._replace(extents=before.extents).holding(*content)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 from pyfastcdc import FastCDC
 
+from formats.keyed.chunking import ChunkingParameters
 from formats.keyed.keys import MasterKey
-from formats.keyed.slots import ChunkingParameters
 from seed.pipeline.chunks import Buffers, PendingChunk
 
 WINDOW = 4 << 20

@@ -22,7 +22,7 @@ class Comparison:
         if before is None or origin is None or not self._unchanged.stands(found.looked, before, origin):
             return None
         self._report.kept(before.size)
-        return PlacedEntry(before, origin=origin)
+        return PlacedEntry(before, origin=origin, above=found.above)
 
     def without_content(
         self, found: FoundEntry, before: CatalogEntry | None, origin: Origin
@@ -36,7 +36,8 @@ class Comparison:
             if found.above:  # it changes with files outside the backup: its row would be sent for nothing
                 entry = timed_as(entry, before)
         hides |= found.lacking
-        return PlacedEntry(entry, hides, origin=None if hides or entry != before else origin)
+        same = entry == before and not hides
+        return PlacedEntry(entry, hides, origin=origin if same else None, above=found.above)
 
     def is_changed(self, found: FoundEntry, before: CatalogEntry) -> bool:
         """Return whether a file must be read, as far as a look tells."""

@@ -47,7 +47,7 @@ class Delivery:
             entry = row.finished()
             origin = row.origin if row.same is None or entry is row.before else None
             for part in in_parts(entry):
-                self._catalog.add(part, origin, first=row.same is None)
+                self._catalog.add(part, origin, first=row.same is None, above=row.above)
 
     def checkpoint(self) -> None:
         """Journal the rows so far. The archives of their chunks need not be durable yet."""

@@ -3,8 +3,8 @@
 from collections.abc import Generator, Iterator
 
 from formats.keyed.catalog import CatalogEntry
+from formats.keyed.chunking import ChunkingParameters
 from formats.keyed.keys import MasterKey
-from formats.keyed.slots import ChunkingParameters
 from seed.pipeline.chunking import Cutter
 from seed.pipeline.chunks import FileChunks, PendingChunk
 from seed.pipeline.known_chunks import KnownChunks
@@ -32,6 +32,7 @@ class LargeFiles:
         """
         if (
             before is None
+            or before.content  # in a bundle
             or before.extents != entry.extents
             or (yield from self._again(before, stream, pieces))
         ):
@@ -43,7 +44,7 @@ class LargeFiles:
         self, before: CatalogEntry, stream: Stream, pieces: FileChunks
     ) -> Generator[PendingChunk, None, bool]:
         """Yield the unknown ones of the earlier chunks, and skip the others. Return False if the file ended."""
-        for chunk, length in zip(before.chunk_ids(), before.chunk_lengths(), strict=True):
+        for chunk, length in zip(before.chunk_ids(), before.piece_lengths(), strict=True):
             if chunk in self._known:
                 pieces.append(chunk, length)
                 stream.skip(length)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from formats.keyed.catalog import FILE, CatalogEntry
 from formats.keyed.chunk import LEVEL, ChunkSealer
 from formats.monitor import Monitor
-from formats.store.clock import SYSTEM, Clock
 from formats.tables.index import CONTENT
-from seed.home.home import Identity
+from seed.home.home import Home
 from seed.pipeline.catalog_writer import CatalogResult, Cataloguing
 from seed.pipeline.change_detection import ChangeDetection
 from seed.pipeline.comparison import Comparison
@@ -63,7 +62,6 @@ class PipelineOptions:
     items: Sequence[bytes] = ()
     level: int = LEVEL
     ignore_inode: bool = False
-    clock: Clock = SYSTEM
 
 
 class Pipeline:
@@ -71,17 +69,17 @@ class Pipeline:
 
     def __init__(
         self,
-        identity: Identity,
+        home: Home,
         workers: Sequence[Worker],
         earlier: EarlierWork,
         archives: OpenArchives,
         options: PipelineOptions,
         monitor: Monitor,
     ) -> None:
-        master, parameters, known = identity.master, identity.chunking, earlier.known
+        master, parameters, known = home.identity.master, home.chunking, earlier.known
         sealer = ChunkSealer(master, options.level)
         self._report = report = SourceReport(monitor)
-        self._clocks = clocks = Clocks(options.clock)
+        self._clocks = clocks = Clocks(home.clock)
         self._earlier = earlier
         self._small_max = parameters.small_file_max
         self._stored = stored = ContentIndex(known, earlier.contents)

@@ -31,8 +31,8 @@ from formats.errors import (
     is_damage,
 )
 from formats.ids import ChunkId, ContentId
-from formats.keyed.catalog import decode_page, small_files
 from formats.keyed.chunk import ChunkSealer
+from formats.keyed.segments import decode_page, small_files
 from formats.monitor import Monitor
 from formats.tables.index import CATALOG
 from formats.tables.sections import Section

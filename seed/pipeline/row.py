@@ -29,6 +29,7 @@ class PlacedEntry:
     offset: int = 0  # in the bundle
     content: bytes = b""
     origin: Origin = None  # the segment in which this very row stands
+    above: bool = False  # a folder above an item
     journalled: int = 0  # pieces that the journal knows of
     awaited: bool = False
     gone: bool = False
@@ -58,12 +59,12 @@ class PlacedEntry:
             first = self.same.finished()
             entry = self.entry._replace(size=first.size, extents=first.extents)
             entry = entry._replace(ctime=first.ctime, ctime_ns=first.ctime_ns)
-            entry = entry.holding(first.chunks, first.lengths, first.offset, first.content)
+            entry = entry.holding(first.chunks, first.offsets, first.lengths, first.content)
             return self.before if entry == self.before and self.before is not None else entry
         if self.bundle is not None:
-            return self.dated.holding(_id(self.bundle), b"", self.offset, self.content)
+            return self.dated.in_bundle(_id(self.bundle), self.offset, self.content)
         if self.pieces is not None:
-            return self.dated.holding(bytes(self.pieces.ids), bytes(self.pieces.lengths))
+            return self.dated.in_whole_chunks(bytes(self.pieces.ids), bytes(self.pieces.lengths))
         return self.dated
 
     def so_far(self) -> list[CatalogEntry]:
@@ -74,7 +75,7 @@ class PlacedEntry:
         entry = CatalogEntry(self.entry.path, self.entry.type, part=first) if first else self.dated
         self.journalled = last
         ids, lengths = self.pieces.ids[32 * first : 32 * last], self.pieces.lengths[4 * first : 4 * last]
-        return [entry.holding(bytes(ids), bytes(lengths))]
+        return [entry.in_whole_chunks(bytes(ids), bytes(lengths))]
 
 
 def seen(entry: CatalogEntry) -> tuple[int, int, int]:

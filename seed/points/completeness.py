@@ -52,7 +52,7 @@ def standings(
             continue
         key_id, root = point.manifest.key_id, point.root
         sets = behind(key_id, root.authority, point.manifest.vault)
-        names = (key_id, root.authority, root.machine, root.public_key)
+        names = (key_id, root.authority, root.public_key)
         stock = stocks[names] = stocks.get(names) or union.stock(key_id, root)
         yield point, judge(needed, stock, sets.waiting, sets.needed_by, sets.in_post)
 

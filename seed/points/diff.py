@@ -62,7 +62,12 @@ def _rows(reader: PointReader, common: set[ChunkId]) -> Iterator[CatalogEntry]:
 
 def _content(entry: CatalogEntry) -> tuple[object, ...]:
     if entry.type == FILE:
-        return entry.type, entry.size, entry.extents, entry.content or (entry.chunks, entry.lengths)
+        return (
+            entry.type,
+            entry.size,
+            entry.extents,
+            entry.content or (entry.chunks, entry.offsets, entry.lengths),
+        )
     return entry.type, entry.target, entry.rdev
 
 

@@ -12,7 +12,7 @@ from formats.errors import (
     OffseedError,
     StoreError,
 )
-from formats.ids import digest, hex_digest
+from formats.ids import digest, hex_digest, machine_id
 from formats.keyed.root import PointRoot
 from formats.monitor import Tally
 from formats.rules.replacements import Stock, replacements
@@ -55,12 +55,12 @@ class LayeredStore:
         raise failure
 
     def get_document(self, name: str) -> bytes:
-        """Return a document from the first store that has it whole. Its name ends in 32 digits of its digest.
+        """Return a document from the first store that has it whole. Its name ends in its digest.
 
         Raises IntegrityError, NotFoundError, StoreError, MediaError.
         """
         return self._whole(
-            name, lambda data: name.endswith(hex_digest(data)[:32]), length=envelope.SIZE_MAX + 1
+            name, lambda data: layout.is_name_of(name, hex_digest(data)), length=envelope.SIZE_MAX + 1
         )
 
     def get_checked(self, name: str, expected: bytes) -> bytes:
@@ -119,9 +119,10 @@ def _named_in(root: PointRoot | None) -> dict[str, bytes]:
     """Return the keys that may sign replacements for the archives of a point, by the prefixes of these."""
     if root is None:
         return {}
+    public_key = bytes.fromhex(root.public_key)
     return {
         layout.REPLACEMENTS: bytes.fromhex(root.authority),
-        layout.offers_prefix(root.machine): bytes.fromhex(root.public_key),
+        layout.offers_prefix(machine_id(public_key)): public_key,
     }
 
 

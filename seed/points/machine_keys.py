@@ -17,7 +17,7 @@ from formats.ids import MachineId, PointId, VaultId, parse_fingerprint
 from formats.keyed.keys import MasterKey
 from formats.keyed.passphrase import readings
 from formats.keyed.root import open_root
-from formats.keyed.slots import ChunkingParameters, Slot, open_slot, slot_from_json
+from formats.keyed.slots import Slot, open_slot, slot_from_json
 from formats.monitor import Monitor, Tally, damage_told
 from formats.rules.retention import read_kept
 from formats.store.contract import Store
@@ -170,7 +170,7 @@ def unlock(union: "LayeredStore", passphrase: str, name: str | None, monitor: Mo
 def _opened(slot: Slot, passphrase: str) -> MasterKey | None:
     for reading in readings(passphrase):
         with suppress(PassphraseError):
-            return open_slot(slot, reading)[0]
+            return open_slot(slot, reading)
     return None
 
 
@@ -188,8 +188,8 @@ def _machine(union: "LayeredStore", machine: MachineId, master: MasterKey, monit
     return Machine(machine, master)
 
 
-def open_slots(slots: Slots, passphrase: str, where: str) -> tuple[MasterKey, ChunkingParameters] | None:
-    """Return the content of the slot that the passphrase opens; None if it opens none.
+def open_slots(slots: Slots, passphrase: str, where: str) -> MasterKey | None:
+    """Return the key in the slot that the passphrase opens; None if it opens none.
 
     Raises FormatError, IntegrityError.
     """
@@ -197,10 +197,8 @@ def open_slots(slots: Slots, passphrase: str, where: str) -> tuple[MasterKey, Ch
     return found[1] if found is not None else None
 
 
-def opened_by(
-    slots: Slots, passphrase: str, where: str
-) -> tuple[Mapping[str, Json], tuple[MasterKey, ChunkingParameters]] | None:
-    """Return the slot that the passphrase opens, and its content. Raises as `open_slots`."""
+def opened_by(slots: Slots, passphrase: str, where: str) -> tuple[Mapping[str, Json], MasterKey] | None:
+    """Return the slot that the passphrase opens, and its key. Raises as `open_slots`."""
     for slot, reading in product(slots.slots, readings(passphrase)):
         try:
             return slot, open_slot(slot_from_json(dict(slot), where), reading)

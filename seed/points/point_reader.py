@@ -21,17 +21,9 @@ from formats.errors import (
     is_damage,
 )
 from formats.ids import ArchiveName, ChunkId
-from formats.keyed.catalog import (
-    LOST,
-    CatalogEntry,
-    PageRow,
-    check_parts,
-    decode_entries,
-    decode_page,
-    small_files,
-    sort_key,
-)
+from formats.keyed.catalog import LOST, CatalogEntry, PageRow, check_parts, sort_key
 from formats.keyed.chunk import ChunkSealer
+from formats.keyed.segments import decode_entries, decode_page, small_files
 from formats.monitor import Finding, Monitor
 from formats.rules.replacements import Stock, joined, sections, translated, unheld
 from formats.store.checked import read_index

@@ -102,7 +102,7 @@ def revisions(union: LayeredStore, machines: Sequence[Machine], monitor: Monitor
                         f"the vault did not have it when its machine was {counted.status}: it does not count"
                     )
                     monitor.finding(Finding(code=counted.code, subject=name, detail=detail))
-                elif root.machine == machine.machine:
+                elif manifest.machine == machine.machine:
                     found[signed.digest] = Point(manifest, signed.digest, root, machine.master)
     return sorted(
         found.values(), key=lambda p: (p.manifest.machine_name, p.manifest.sequence, p.manifest.created)

@@ -21,15 +21,8 @@ from blake3 import blake3
 
 from formats.errors import FormatError
 from formats.ids import ChunkId
-from formats.keyed.catalog import (
-    CatalogEntry,
-    PageRow,
-    decode_entries,
-    encode_entries,
-    in_parts,
-    joined,
-    sort_key,
-)
+from formats.keyed.catalog import CatalogEntry, PageRow, in_parts, joined, sort_key
+from formats.keyed.segments import decode_entries, encode_entries
 from formats.records import unwritable
 
 FRAME = struct.Struct("<I16s")

@@ -64,16 +64,11 @@ class Remaking:
                 self._learnt.add(origin.row.segment)
             if entry.type != FILE or not entry.chunks:
                 continue
-            if entry.content:
-                chunk = ChunkId(entry.chunks)
-                if chunk in self._wanted:
-                    self._lay(chunk, entry.offset, SourcePiece(entry.path, entry.size, entry.content))
-                continue
             skip = 0
-            for chunk, length in zip(entry.chunk_ids(), entry.chunk_lengths(), strict=True):
+            for chunk, offset, length in entry.pieces():
                 if chunk in self._wanted:
                     regions = tuple(entry.data_extents())
-                    self._lay(chunk, 0, SourcePiece(entry.path, length, b"", regions, skip))
+                    self._lay(chunk, offset, SourcePiece(entry.path, length, entry.content, regions, skip))
                 skip += length
 
     def make(self, chunk: ChunkId) -> bytes | None:

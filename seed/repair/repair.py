@@ -111,7 +111,7 @@ class _Sending:
     def __init__(self, session: Session, level: int) -> None:
         identity = session.home.identity
         self.sealer = ChunkSealer(identity.master, level)
-        self.bundle_size = identity.chunking.bundle_size
+        self.bundle_size = session.home.chunking.bundle_size
         self._uplink = session.uplink
         self._before = len(session.uplink.sections)
         self._known = {chunk for section in session.uplink.sections for chunk in section.chunks()}

@@ -31,13 +31,12 @@ def holds(handle: int, entry: CatalogEntry, sealer: ChunkSealer) -> bool:
     regions = entry.data_extents()
     size = sum(length for _, length in regions)
     data = _Regions(handle, regions)
-    if entry.chunks and not entry.lengths:  # in a bundle
+    if entry.content:
         same = content_id(data.read(size), sealer.content_key) == entry.content
     else:
-        lengths = entry.chunk_lengths()
-        same = sum(lengths) == size and all(
-            sealer.chunk_id(CONTENT, data.read(length)) == chunk
-            for chunk, length in zip(entry.chunk_ids(), lengths, strict=True)
+        same = sum(entry.piece_lengths()) == size and all(
+            offset == 0 and sealer.chunk_id(CONTENT, data.read(length)) == chunk
+            for chunk, offset, length in entry.pieces()
         )
     return same and all(_is_zero(handle, start, end) for start, end in _gaps(regions, entry.size))
 

@@ -40,23 +40,18 @@ class Piece:
 def pieces(file: File) -> Iterator[tuple[ChunkId, Piece]]:
     """Yield the chunks of a file, and the places of their bytes in it: past its holes.
 
-    Raises FormatError CAT-5 if the data have more or fewer bytes than the chunks.
+    Raises FormatError CAT-5 if the data have more or fewer bytes than the pieces.
     """
-    entry = file.entry
-    chunks = entry.chunk_ids()
-    if chunks and not entry.lengths:
-        yield chunks[0], Piece(file, 0, entry.offset, entry.size)
-        return
-    data, lengths = entry.data_extents(), entry.chunk_lengths()
-    if sum(length for _, length in data) != sum(lengths):
-        refuse("CAT-5", "its chunks do not add up to its data", "a file")
+    data, held = file.entry.data_extents(), file.entry.pieces()
+    if sum(length for _, length in data) != sum(file.entry.piece_lengths()):
+        refuse("CAT-5", "its pieces do not add up to its data", "a file")
     regions = iter(data)
     at, left = 0, 0
-    for chunk, length in zip(chunks, lengths, strict=True):
+    for chunk, offset, length in held:
         within = 0
         while within < length:
             if not left:
                 at, left = next(regions, (at, length))
             part = min(left, length - within)
-            yield chunk, Piece(file, at, within, part)
+            yield chunk, Piece(file, at, offset + within, part)
             at, left, within = at + part, left - part, within + part

@@ -9,18 +9,9 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from formats.ids import ChunkId, ContentId
-from formats.keyed.catalog import (
-    LOST,
-    CatalogEntry,
-    PageRow,
-    decode_entries,
-    encode_entries,
-    encode_page,
-    pages,
-    referenced,
-    small_files,
-)
+from formats.keyed.catalog import LOST, CatalogEntry, PageRow, pages
 from formats.keyed.chunk import ChunkSealer
+from formats.keyed.segments import decode_entries, encode_entries, encode_page, referenced, small_files
 from formats.tables.index import CATALOG
 from seed.pipeline.catalog_writer import CatalogResult
 from seed.pipeline.chunks import Sealed
@@ -124,7 +115,7 @@ class Revising:
             if place is None:
                 return entry._replace(chunks=LOST)
             assert place[0].id is not None
-            return entry._replace(chunks=place[0].id, offset=place[1])
+            return entry.in_bundle(place[0].id, place[1], entry.content)
         return entry._replace(chunks=b"".join(LOST if chunk in missing else chunk for chunk in ids))
 
     def _seal(self, raw: bytes) -> ChunkId:

@@ -166,15 +166,10 @@ def _signed(
     )
     manifest = replace(manifest, totals=totals, needs=described.root, root=b"")
     root = PointRoot(
-        point=manifest.point,
-        revision=manifest.revision,
-        machine=manifest.machine,
         public_key=identity.public_key.hex(),
         authority=identity.authority,
-        sequence=manifest.sequence,
-        created=manifest.created,
-        previous=manifest.previous,
         clear=clear_digest(manifest),
+        chunking=home.chunking,
         pages=tuple(page.hex() for page in catalogued.pages),
         doubts=doubts,
     )

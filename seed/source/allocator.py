@@ -5,9 +5,6 @@ So the process stays near the size of the data that it holds.
 
 import ctypes
 import sys
-from importlib.abc import MetaPathFinder
-
-import pyarrow as pa
 
 # Parameters of glibc's mallopt(3). Buffers of about a megabyte come and go in every thread. By default each
 # thread keeps an arena of its own, and glibc itself raises the size up to which it keeps freed memory. Measured
@@ -19,22 +16,8 @@ _TRIM_THRESHOLD, _TRIM = -1, 4 << 20
 _MMAP_THRESHOLD, _MMAP = -3, 16 << 20
 
 
-class _NoPandas(MetaPathFinder):
-    """A finder that hides pandas from pyarrow.
-
-    pyarrow looks for pandas at its first array. Where pandas is installed, that costs 40 MiB and a third of a
-    second for nothing.
-    """
-
-    def find_spec(self, name: str, path: object, target: object = None) -> None:  # noqa: ARG002
-        if name == "pandas":
-            raise ModuleNotFoundError("not needed here", name=name)
-
-
 def be_lean() -> None:
     """Apply the settings, before threads begin. If the C library has no such settings, do less."""
-    sys.meta_path.insert(0, _NoPandas())
-    pa.set_memory_pool(pa.system_memory_pool())
     if sys.platform != "linux":
         return
     try:

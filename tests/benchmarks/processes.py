@@ -14,12 +14,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from formats.documents.credential_file import CredentialFile
+from formats.keyed.chunking import USUAL, ChunkingParameters
 from formats.keyed.keys import MasterKey
-from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
+from formats.keyed.slots import make_slot, slot_to_json
 from formats.store.access import Address
 from formats.store.address import open_store
 from seed.home.home import HomeState, NewHome
@@ -29,7 +30,7 @@ from tests.benchmarks.measure import StepFailedError, run, scratch_folder
 from tests.benchmarks.memory import Memory, Watch
 from tests.journeys.stage import PASSPHRASE, Stage, prepared
 
-CUT_SMALL = ChunkingParameters(min_size=4 << 10, mean_size=4 << 10, max_size=8 << 10, small_file_max=0)
+CUT_SMALL = replace(USUAL, min_size=4 << 10, mean_size=4 << 10, max_size=8 << 10, small_file_max=0)
 CHUNK = 5853  # average bytes of a chunk with these parameters
 CUT_FILES = 2_000  # so many that forks restore them
 SMALL_FILE = 64  # bytes: thousands of files share a bundle, so that they add almost no chunks
@@ -74,7 +75,7 @@ def report(
     chunks = chunks or CHUNKS
     pairs: dict[str, list[Tree]] = {
         "chunk": [_cut(count) for count in chunks],
-        "file": [Tree(count, SMALL_FILE, ChunkingParameters()) for count in files or FILES],
+        "file": [Tree(count, SMALL_FILE, USUAL) for count in files or FILES],
         "archive": [_cut(chunks[0], chunks[0] * CHUNK // count) for count in archives or ARCHIVES],
     }
     print("| pair | chunks | files | archives | " + " | ".join(f"{c} MiB" for c in COMMANDS) + " |")
@@ -172,9 +173,9 @@ def _register(stage: Stage, cut: ChunkingParameters) -> None:
     stage.issue()
     file = CredentialFile.read(stage.credential.read_bytes(), str(stage.credential))
     master, address = MasterKey.generate(), Address(stage.at)
-    keys = NewKeys(master, cut, (slot_to_json(make_slot(PASSPHRASE, master, cut)),))
+    keys = NewKeys(master, (slot_to_json(make_slot(PASSPHRASE, master)),))
     identity = make_identity(file, "benchmark", keys, address)
-    NewHome(stage.home).create(identity, HomeState())
+    NewHome(stage.home).create(identity, HomeState(chunking=cut))
     put_request(open_store(address), identity)
 
 

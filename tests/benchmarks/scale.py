@@ -21,9 +21,10 @@ import numpy as np
 from blake3 import blake3
 
 from formats.ids import ChunkId
-from formats.keyed.catalog import FILE, CatalogEntry, decode_entries
+from formats.keyed.catalog import FILE, CatalogEntry
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
+from formats.keyed.segments import decode_entries
 from formats.tables.index import CATALOG, CONTENT, IndexRow
 from seed.pipeline.catalog_writer import Cataloguing
 from seed.pipeline.chunks import Sealed
@@ -207,10 +208,9 @@ def entries(count: int) -> Iterator[CatalogEntry]:
         folder, name = divmod(number, 100)
         yield CatalogEntry(
             b"srv/%08d/file-%02d.txt" % (folder, name), FILE, 0o100644, 1000, 1000, "user", "user",
-            size=number % 5000, mtime=1_700_000_000 + number % 10**7, mtime_ns=number * 7919 % 10**9,
+            size=number % 5000 + 1, mtime=1_700_000_000 + number % 10**7, mtime_ns=number * 7919 % 10**9,
             ctime=1_700_000_000, ctime_ns=number * 104729 % 10**9, device=1, inode=number + 2,
-            chunks=bundle, offset=number % 10 * 5000, content=content[:16],
-        )  # fmt: skip
+        ).in_bundle(ChunkId(bundle), number % 10 * 5000, content[:16])  # fmt: skip
 
 
 def _peak() -> float:

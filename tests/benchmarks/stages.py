@@ -16,10 +16,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from formats.ids import ChunkId, content_id
-from formats.keyed.catalog import decode_entries, encode_entries
 from formats.keyed.chunk import RECORD_OVERHEAD, ChunkSealer
+from formats.keyed.chunking import USUAL
 from formats.keyed.keys import MasterKey
-from formats.keyed.slots import ChunkingParameters
+from formats.keyed.segments import decode_entries, encode_entries
 from formats.monitor import Tally
 from formats.tables.archive import ARCHIVE_SIZE, CONTENT_CLASS, ArchiveBuilder
 from formats.tables.index import CONTENT, record_digest
@@ -35,7 +35,7 @@ from tests.benchmarks.scale import entries  # noqa: E402
 MIB = 1 << 20
 MASTER = MasterKey(bytes(range(32)))
 SEALER = ChunkSealer(MASTER, 1)
-PARAMETERS = ChunkingParameters()
+PARAMETERS = USUAL
 FILES, SIZE = 500, 4000
 ROWS = 4096
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from formats.documents import envelope
 from formats.documents.codec import Document
 from formats.documents.disk import SetDocument
-from formats.documents.envelope import PrivateKey, raw_public
+from formats.documents.envelope import raw_public
 from formats.documents.manifest import Manifest
 from formats.documents.vault import Membership, Request, Slots
 from formats.errors import FormatError, IntegrityError, MediaError, VaultError
@@ -20,8 +20,8 @@ from formats.rules.acceptance import DiskAcceptance, folder_identity
 from tests.tables.flaws import Outcome, outcome
 from tests.vectors.documents import (
     AUTHORITY_KEY,
+    CREDENTIAL_KEY,
     LABEL,
-    LEAF_KEY,
     MACHINE,
     MACHINE_KEY,
     PUBLIC_KEY,
@@ -54,9 +54,9 @@ def rules() -> DiskAcceptance:
     return found
 
 
-def with_(document: Document, *, by: PrivateKey = MACHINE_KEY, **members: Any) -> bytes:
+def with_(document: Document, *, by: Ed25519PrivateKey = MACHINE_KEY, **members: Any) -> bytes:
     """Return the document with other members, signed anew."""
-    keys = (by, LEAF_KEY, MASTER.proof) if isinstance(document, Request) else (by,)
+    keys = (by, CREDENTIAL_KEY, MASTER.proof) if isinstance(document, Request) else (by,)
     return envelope.sign(replace(document, **members), *keys)
 
 

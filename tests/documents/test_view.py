@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from formats import layout
 from formats.documents import envelope
 from formats.documents.codec import Document
-from formats.documents.envelope import SIZE_MAX, PrivateKey
+from formats.documents.envelope import SIZE_MAX
 from formats.documents.register import Register, RegisterEntry
 from formats.documents.vault import Descriptor, Membership
 from formats.errors import FormatError
@@ -29,12 +29,16 @@ MEMBERSHIP: Membership = _MEMBERSHIP
 MEMBERS = layout.member_prefix(MACHINE)
 
 
-def put(store: MemoryStore, number: int, *, by: PrivateKey = AUTHORITY_KEY, named: int | None = None) -> str:
+def put(
+    store: MemoryStore, number: int, *, by: Ed25519PrivateKey = AUTHORITY_KEY, named: int | None = None
+) -> str:
     """Put a revision signed by `by`, under its own number or the number `named`."""
     return put_document(store, replace(MEMBERSHIP, number=number), number if named is None else named, by)
 
 
-def put_document(store: MemoryStore, document: Document, number: int, by: PrivateKey = AUTHORITY_KEY) -> str:
+def put_document(
+    store: MemoryStore, document: Document, number: int, by: Ed25519PrivateKey = AUTHORITY_KEY
+) -> str:
     data = envelope.sign(document, by)
     name = layout.numbered(MEMBERS, number, hex_digest(data))
     store.put_new(name, data)

@@ -34,15 +34,15 @@ MADE = {
     layout.index_name(DIGEST): f"indexes/{HEXED[:2]}/{HEXED}",
     layout.holdings_name(DIGEST): f"holdings/{HEXED[:2]}/{HEXED}",
     layout.need_name(DIGEST): f"needs/{HEXED[:2]}/{HEXED}",
-    numbered(layout.manifest_prefix(MACHINE), 1, HEXED): f"manifests/{MACHINE}/0000000001-{HEXED[:32]}",
-    numbered(layout.set_prefix(MACHINE), 12, HEXED): f"sets/{MACHINE}/0000000012-{HEXED[:32]}",
-    numbered(layout.slot_prefix(MACHINE), 1, HEXED): f"slots/{MACHINE}/0000000001-{HEXED[:32]}",
-    numbered(layout.member_prefix(MACHINE), 1, HEXED): f"machines/{MACHINE}/0000000001-{HEXED[:32]}",
+    numbered(layout.manifest_prefix(MACHINE), 1, HEXED): f"manifests/{MACHINE}/0000000001-{HEXED}",
+    numbered(layout.set_prefix(MACHINE), 12, HEXED): f"sets/{MACHINE}/0000000012-{HEXED}",
+    numbered(layout.slot_prefix(MACHINE), 1, HEXED): f"slots/{MACHINE}/0000000001-{HEXED}",
+    numbered(layout.member_prefix(MACHINE), 1, HEXED): f"machines/{MACHINE}/0000000001-{HEXED}",
     numbered(
         layout.received_prefix(MACHINE, SET, 1000), 0, HEXED
-    ): f"disks/{MACHINE}/{SET}-1000/0000000000-{HEXED[:32]}",
-    numbered(layout.job_prefix("ab" * 16), 1, HEXED): f"jobs/{'ab' * 16}/0000000001-{HEXED[:32]}",
-    numbered("inventories", 10**9, HEXED): f"inventories/1000000000-{HEXED[:32]}",
+    ): f"disks/{MACHINE}/{SET}-1000/0000000000-{HEXED}",
+    numbered(layout.job_prefix("ab" * 16), 1, HEXED): f"jobs/{'ab' * 16}/0000000001-{HEXED}",
+    numbered("inventories", 10**9, HEXED): f"inventories/1000000000-{HEXED}",
 }
 
 

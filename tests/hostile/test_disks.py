@@ -291,7 +291,7 @@ ATTACKS: dict[str, Attack] = {
     # lengths
     "a label of eight gigabytes": Attack(lambda f: forging.sparse(f.folder / "label"), "DOC-1", 1),
     "an inventory of eight gigabytes": Attack(
-        lambda f: forging.sparse(f.folder / ("inventories/0000000009-" + "0" * 32)), "DOC-1"
+        lambda f: forging.sparse(f.folder / ("inventories/0000000009-" + "0" * 64)), "DOC-1"
     ),
     "an archive of eight gigabytes": Attack(lambda f: forging.sparse(f.archives[0]), "object-damaged"),
     "an index of eight gigabytes": Attack(lambda f: forging.sparse(f.stage.objects("indexes")[0]), "object-damaged"),
@@ -312,16 +312,16 @@ ATTACKS: dict[str, Attack] = {
     "a name that leads outside": Attack(lambda f: f.list_object("../../../../etc/passwd", b"x"), "object-missing"),
     "an absolute name": Attack(lambda f: f.list_object("/etc/passwd", b"x"), "object-missing"),
     "a table under the name of the vault's description": Attack(
-        lambda f: squat(f, "descriptor/0000000002-" + "0" * 32), "NAME-2"
+        lambda f: squat(f, "descriptor/0000000002-" + "0" * 64), "NAME-2"
     ),
     "a table under the name of a membership": Attack(
-        lambda f: squat(f, f"machines/{f.identity.machine}/0000000009-" + "0" * 32), "NAME-2"
+        lambda f: squat(f, f"machines/{f.identity.machine}/0000000009-" + "0" * 64), "NAME-2"
     ),
     "a table under the name of an archive": Attack(
         lambda f: squat(f, "archives/ab/" + "ab" * 32), "NAME-2"
     ),
     "an object under the name of a membership": Attack(
-        lambda f: squat_object(f, f"machines/{f.identity.machine}/0000000009-" + "0" * 32), "NAME-2"
+        lambda f: squat_object(f, f"machines/{f.identity.machine}/0000000009-" + "0" * 64), "NAME-2"
     ),
     "an index under another's name": Attack(
         lambda f: squat_object(f, "indexes/ab/" + "ab" * 32), "object-damaged"
@@ -342,7 +342,7 @@ ATTACKS: dict[str, Attack] = {
         lambda f: f.stage.objects("sets")[0].write_bytes(f.signed(f.set_document, f.own)), "signature-wrong"
     ),
     "a label in place of an inventory": Attack(
-        lambda f: f.write("inventories/0000000009-" + "0" * 32, f.signed(f.label)), "ENV-2"
+        lambda f: f.write("inventories/0000000009-" + "0" * 64, f.signed(f.label)), "ENV-2"
     ),
     "an inventory of another disk": Attack(lambda f: f.close(disk="0" * 32), "disk-foreign"),
     "a manifest of another vault": Attack(
@@ -437,11 +437,11 @@ def test_what_is_honest_on_an_attacked_disk_is_imported(copy_of: Copy, exported:
     lost = forger.archives[-1]
     name = str(lost.relative_to(stage.seeded))
     moved(forger, lost)
-    squat(forger, "descriptor/0000000002-" + "0" * 32)
+    squat(forger, "descriptor/0000000002-" + "0" * 64)
     stage.import_(code=3)
     expected = {str(p.relative_to(stage.seeded)) for p in forger.archives if not p.is_symlink()} - {name}
     assert {n for n in stored(stage) if n.startswith("archives/")} >= expected
-    assert "descriptor/0000000002-" + "0" * 32 not in stored(stage)
+    assert "descriptor/0000000002-" + "0" * 64 not in stored(stage)
 
 
 def test_two_disks_with_one_number_are_a_fork(copy_of: Copy, exported: Stage, room: Path) -> None:

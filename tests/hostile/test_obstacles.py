@@ -43,7 +43,7 @@ def sample(below: str) -> str:
     digest = secrets.token_hex(32)
     for part, made in {
         "<dd>/<digest>": f"{digest[:2]}/{digest}",
-        "<digest>": digest[:32],
+        "<digest>": digest,
         "<disk>": "7",
         "<(machine|set|job|key id)>": digest[32:],
         "<(number|sequence|generation|step)>": f"{secrets.randbelow(10**9):010d}",
@@ -209,7 +209,7 @@ def test_what_imitates_damage_is_told_of_until_it_is_set_aside(copy_of: Copy, ex
         "wants",
     ):
         folder = {"disks": f"{'3' * 32}-1", "abandonments": "3" * 32}.get(prefix)
-        put(stage, "/".join(filter(None, (prefix, machine, folder, f"0000000009-{'ab' * 16}"))), junk)
+        put(stage, "/".join(filter(None, (prefix, machine, folder, f"0000000009-{'ab' * 32}"))), junk)
     for name in (
         "descriptor",
         "credentials",
@@ -219,8 +219,8 @@ def test_what_imitates_damage_is_told_of_until_it_is_set_aside(copy_of: Copy, ex
         "registers/vault",
         "copies/descriptor",
     ):
-        put(stage, f"{name}/0000000009-{'ab' * 16}", junk)
-    put(stage, f"requests/0000000001-{hex_digest(junk)[:32]}", junk)
+        put(stage, f"{name}/0000000009-{'ab' * 32}", junk)
+    put(stage, f"requests/0000000001-{hex_digest(junk)}", junk)
     vault = ("--vault", stage.at)
     telling = [("importer", name) for name in ("points", "status", "prune", "jobs")]
     for words in telling:

@@ -21,7 +21,7 @@ from formats.documents import envelope
 from formats.documents.codec import Document
 from formats.documents.damage import ArchiveRow, Replaced, Replacement
 from formats.documents.disk import SetDocument
-from formats.documents.envelope import PrivateKey, raw_public
+from formats.documents.envelope import raw_public
 from formats.documents.job import ImportJob
 from formats.documents.manifest import Manifest
 from formats.documents.retention import Condemned, Terms
@@ -75,7 +75,7 @@ class Scene:
         except NameHeldByOtherError:
             return
 
-    def sign(self, prefix: str, number: int, document: Document, key: PrivateKey = STRANGER) -> None:
+    def sign(self, prefix: str, number: int, document: Document, key: Ed25519PrivateKey = STRANGER) -> None:
         data = envelope.sign(document, key)
         self.put(layout.numbered(prefix, number, hex_digest(data)), data)
 
@@ -183,7 +183,7 @@ def papers_of_nobody(scene: Scene) -> None:
 
 PARTS = {
     "<dd>/<digest>": f"ab/{'ab' * 32}",
-    "-<digest>": f"-{'ab' * 16}",
+    "-<digest>": f"-{'ab' * 32}",
     "<machine>": "MACHINE",
     "<set>": "3" * 32,
     "<job>": "4" * 32,

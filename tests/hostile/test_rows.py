@@ -8,16 +8,8 @@ from pathlib import Path
 import pytest
 
 from formats.errors import FormatError, OffseedError
-from formats.keyed.catalog import (
-    BLOCK_DEVICE,
-    FILE,
-    FOLDER,
-    SYMLINK,
-    TYPES,
-    CatalogEntry,
-    decode_entries,
-    encode_entries,
-)
+from formats.keyed.catalog import BLOCK_DEVICE, FILE, FOLDER, SYMLINK, TYPES, CatalogEntry
+from formats.keyed.segments import decode_entries, encode_entries
 from formats.monitor import Tally
 from seed.restore.tree.system import TreeWriter
 from seed.source.xattrs import pack
@@ -27,7 +19,7 @@ from tests.journeys.stage import Copy, Stage
 assert sys.platform == "linux"
 
 LIES = {
-    "a mode of 32 bits": "mode=1 << 31",
+    "a mode of 16 bits": "mode=1 << 15",
     "a NUL in an attribute's name": "xattrs=b'\\x08\\0user.a\\0b\\x01\\0\\0\\0v'",
     "the second part of a file without the first": "part=1",
 }
@@ -53,8 +45,8 @@ def test_a_row_that_no_file_has_is_refused_by_name(
 
 
 EXTREMES: dict[str, Sequence[object]] = {
-    **{column: [0, 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 2, (1 << 32) - 1] for column in ("uid", "gid", "links", "part", "offset")},
-    "mode": [0, 0o7777, 0o10000, (1 << 31) - 1, 1 << 31, (1 << 32) - 1],
+    **{column: [0, 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 2, (1 << 32) - 1] for column in ("uid", "gid", "links", "part")},
+    "mode": [0, 0o7777, 0o10000, 1 << 15, (1 << 16) - 1],
     **{column: [-(1 << 63), -(1 << 31) - 1, -1, 1 << 31, 1 << 33, 253402300800, (1 << 63) - 1] for column in ("mtime", "ctime")},
     **{column: [0, 1, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1] for column in ("rdev", "device", "inode", "size")},
     "user": ["", "\0", "\n", "\x1b[2J", "a" * 70_000],

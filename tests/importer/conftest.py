@@ -33,7 +33,7 @@ def vault(tmp_path: Path) -> Vault:
 def asked(vault: Vault) -> Asked:
     """Return a vault with a machine's request, by a credential that is valid for the next 48 hours."""
     assert vault.authority is not None
-    issued = issue_credential(vault, vault.authority, Tally())
+    issued = issue_credential(vault, Tally())
     assert issued.document.expires > datetime.now(UTC).timestamp()
     file = CredentialFile.read(issued.data, "credential")
     keys = NewKeys.generate("a passphrase of some length, 12 words")

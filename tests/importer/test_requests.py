@@ -65,7 +65,7 @@ def test_large_documents_among_the_requests_cost_nothing(asked: Asked) -> None:
     assert [member.name for member in accepted] == ["web1"]
 
 
-@pytest.mark.parametrize("size", [1, layout.size_max("requests/0000000001-" + "0" * 32) + 1])
+@pytest.mark.parametrize("size", [1, layout.size_max("requests/0000000001-" + "0" * 64) + 1])
 def test_junk_among_the_requests_stops_no_answer(asked: Asked, size: int) -> None:
     junk = b"x" * size
     asked.vault.store.put_new(layout.numbered("requests", 1, hex_digest(junk)), junk)

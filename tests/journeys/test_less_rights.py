@@ -268,7 +268,7 @@ def test_what_others_closed_in_a_vault_stops_nobody(nobody: Stage, common: Path)
         (nobody.vault / name).parent.mkdir(exist_ok=True)
         own((nobody.vault / name).parent)
         (nobody.vault / name).mkdir(mode=0)
-    for name in (f"manifests/{machine}/0000000099-{'57' * 16}", f"slots/{machine}/0000000099-{'57' * 16}"):
+    for name in (f"manifests/{machine}/0000000099-{'57' * 32}", f"slots/{machine}/0000000099-{'57' * 32}"):
         (nobody.vault / name).write_bytes(b"secret of root")
         (nobody.vault / name).chmod(0)
     commands = {

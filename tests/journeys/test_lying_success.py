@@ -142,7 +142,7 @@ def test_the_same_disk_copy_of_a_damaged_manifest_does_not_hide_the_good_one(
 
 def test_what_no_signed_document_names_stays_on_the_disk(copy_of: Copy, exported: Stage) -> None:
     stage = copy_of(exported)
-    planted = ("indexes/zz/planted", f"indexes/aa/{'aa' * 32}", f"manifests/{'a' * 32}/0000000001-{'a' * 32}")
+    planted = ("indexes/zz/planted", f"indexes/aa/{'aa' * 32}", f"manifests/{'a' * 32}/0000000001-{'a' * 64}")
     for name in planted:
         write(stage.seeded / name, b"x" * 1000)
     stage.import_(code=3)

@@ -379,3 +379,12 @@ def test_who_has_another_key_takes_nobodys_place(lived: Stage) -> None:
     words = ("importer", "machines", "accept", identity.machine, "--vault", stage.at, "--json")
     refused(stage.run(*words, code=1), "replacement-refused")
     assert sorted(str(m["status"]) for m in machines(stage)) == ["active", "waiting"]
+
+
+def test_a_rebuilt_server_cuts_its_content_as_the_one_before(lived: Stage) -> None:
+    """Take the sizes of chunks from the newest point: by other sizes all would be sent again."""
+    stage = lived
+    chosen = json.loads((stage.home / "state.json").read_text())["chunking"]
+    lose_home(stage)
+    replace(stage)
+    assert json.loads((stage.home / "state.json").read_text())["chunking"] == chosen

@@ -69,7 +69,7 @@ def forge_point(stage: Stage, sequence: int) -> None:
     root = open_root(identity.master, manifest, "manifest")
     point = PointId(f"{sequence:032x}")
     forged = replace(manifest, point=point, sequence=sequence, created=manifest.created + 100, root=b"")
-    root = replace(root, point=point, sequence=sequence, created=forged.created, clear=clear_digest(forged))
+    root = replace(root, clear=clear_digest(forged))
     signed = envelope.sign(replace(forged, root=seal_root(identity.master, root)), identity.signing_key)
     name = layout.numbered(layout.manifest_prefix(identity.machine), sequence, hex_digest(signed))
     (stage.vault / name).write_bytes(signed)

@@ -352,7 +352,7 @@ def test_no_number_that_anybody_takes_stands_in_the_way_of_a_shipment(sent: Stag
     shipment = ship(sent, "latest", "--to", one)["set"]
     never_finished(sent, shipment)
     for number in range(2, 1001):
-        junk(sent, f"shipments/{shipment}-{number}/0000000000-{'0' * 32}")
+        junk(sent, f"shipments/{shipment}-{number}/0000000000-{'0' * 64}")
     junk(sent, f"shipments/{shipment}-1/9999999999-{'0' * 32}")
     found = ship(sent, "latest", "--to", two, "--without", "1", code=3)
     assert (found["finished"], found["disks"][0]["number"]) == (True, 2)  # type: ignore[index]

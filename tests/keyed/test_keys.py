@@ -29,7 +29,6 @@ def test_every_sub_key_is_plain_hkdf(raw: bytes) -> None:
     assert master.chunk_id_catalog == rfc_5869(raw, "chunk-id/catalog")
     assert master.content_id == rfc_5869(raw, "content-id")
     assert master.seal == rfc_5869(raw, "seal")
-    assert master.commit == rfc_5869(raw, "commit")
     proof = Ed25519PrivateKey.from_private_bytes(rfc_5869(raw, "proof"))
     assert master.key_id == digest(proof.public_key().public_bytes_raw())[:16]
     assert master.chunker == int.from_bytes(rfc_5869(raw, "chunker"), "little") % (1 << 63)

@@ -11,8 +11,8 @@ FAULTS = (
     Fault(
         name="signature-unchecked",
         file="formats/documents/envelope.py",
-        line="        return False",
-        changed="        return True",
+        line="        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)",
+        changed="        _ = Ed25519PublicKey.from_public_bytes(public), signature, message",
         breaks="A document counts only if the key that must sign it has signed it.",
         caught_by=("tests/documents/test_envelope.py::test_every_flaw_is_refused_by_its_rule",),
     ),
@@ -104,8 +104,8 @@ FAULTS = (
     Fault(
         name="credential-for-ever",
         file="importer/vault/machines.py",
-        line="    credential.check_time(leaf, told or moment_of(vault.clock))",
-        changed="    credential.check_time(leaf, told or leaf.not_before)",
+        line="    credential.check_time(issued, told or moment_of(vault.clock))",
+        changed="    _ = told, moment_of, credential",
         breaks="A credential that has expired lets no machine in.",
         caught_by=("tests/importer/test_requests.py",),
     ),

@@ -47,6 +47,10 @@ def imported(node):
         return
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return
+    if isinstance(node, ast.If) and "sys.version_info" in ast.unparse(node.test):
+        for child in node.body if eval(ast.unparse(node.test)) else node.orelse:  # as this Python runs it
+            yield from imported(child)
+        return
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):

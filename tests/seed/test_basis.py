@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formats.keyed.catalog import FILE, ROW_CHUNKS_MAX, CatalogEntry, encode_entries, in_parts, sort_key
+from formats.keyed.catalog import FILE, ROW_CHUNKS_MAX, CatalogEntry, in_parts, sort_key
+from formats.keyed.segments import encode_entries
 from seed.points import previous_rows as basis
 from tests.effort import examples
 
@@ -19,7 +20,7 @@ PATHS = st.sets(NAMES, max_size=12).map(lambda found: sorted(found, key=sort_key
 
 def entry(path: bytes, size: int, chunks: int = 1) -> CatalogEntry:
     ids = b"".join(n.to_bytes(32, "big") for n in range(chunks))
-    return CatalogEntry(path, FILE, size=size, mtime=size, chunks=ids, lengths=b"\1\0\0\0" * chunks)
+    return CatalogEntry(path, FILE, size=size, mtime=size).in_whole_chunks(ids, b"\1\0\0\0" * chunks)
 
 
 def journal(path: Path, *segments: Sequence[CatalogEntry]) -> None:
@@ -54,8 +55,8 @@ def test_a_file_in_reading_grows_by_parts_and_ends_by_its_whole_row(tmp_path: Pa
     whole = entry(b"big", 10, chunks=6)
     parts = [
         entry(b"big", 10, 2),
-        CatalogEntry(b"big", FILE, part=2).holding(whole.chunks[64:96], whole.lengths[8:12]),
-        CatalogEntry(b"big", FILE, part=3).holding(whole.chunks[96:160], whole.lengths[12:20]),
+        CatalogEntry(b"big", FILE, part=2).in_whole_chunks(whole.chunks[64:96], whole.lengths[8:12]),
+        CatalogEntry(b"big", FILE, part=3).in_whole_chunks(whole.chunks[96:160], whole.lengths[12:20]),
     ]
     journal(path, [entry(b"a", 1), parts[0]], [parts[1]], [parts[2]])
     a, big = basis.read_rows(path)

@@ -5,17 +5,9 @@ import struct
 
 from formats.documents.manifest import Totals
 from formats.ids import ChunkId
-from formats.keyed.catalog import (
-    FILE,
-    PATH_MAX,
-    ROW_CHUNKS_MAX,
-    SIZE_END,
-    CatalogEntry,
-    PageRow,
-    encode_page,
-    pages,
-)
+from formats.keyed.catalog import FILE, PATH_MAX, ROW_CHUNKS_MAX, SIZE_END, CatalogEntry, PageRow, pages
 from formats.keyed.chunk import RECORD_OVERHEAD
+from formats.keyed.segments import encode_page
 from formats.tables.archive import smallest_for
 from seed.pipeline.packing import METADATA_SIZE
 from seed.source.xattrs import KEPT_MAX, pack
@@ -49,8 +41,9 @@ def largest(name: bytes) -> CatalogEntry:
         target=chance.randbytes(4096).replace(b"\0", b"1"),
         xattrs=attributes(KEPT_MAX, chance),
         extents=b"".join(struct.pack("<QQ", 2 * at, 1) for at in range(EXTENTS)),
-        chunks=chance.randbytes(32 * ROW_CHUNKS_MAX),
-        lengths=chance.randbytes(4 * ROW_CHUNKS_MAX),
+    ).in_whole_chunks(
+        chance.randbytes(32 * ROW_CHUNKS_MAX),
+        b"".join(chance.randrange(1, 1 << 24).to_bytes(4, "little") for _ in range(ROW_CHUNKS_MAX)),
     )
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.ids import ChunkId
+from formats.keyed.chunking import ChunkingParameters
 from formats.keyed.keys import MasterKey
-from formats.keyed.slots import ChunkingParameters
 from seed.pipeline.chunking import Cutter
 from seed.pipeline.chunks import Buffers, PendingChunk
 from tests.effort import examples

@@ -82,8 +82,8 @@ def test_a_time_of_now_or_ahead_of_our_clock_is_not_kept(ahead: int) -> None:
 
 def entry(changed: int) -> CatalogEntry:
     seconds, rest = divmod(changed, SECOND)
-    return CatalogEntry(b"f", FILE, size=3, mtime=5, ctime=seconds, ctime_ns=rest, inode=7).holding(
-        bytes(32), b"", 0, bytes(16)
+    return CatalogEntry(b"f", FILE, size=3, mtime=5, ctime=seconds, ctime_ns=rest, inode=7).in_bundle(
+        ChunkId(bytes(32)), 0, bytes(16)
     )
 
 

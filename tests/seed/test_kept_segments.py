@@ -1,22 +1,15 @@
 """Segments of a catalog that the next one keeps unread: the result equals a new encoding of all rows."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pytest
 
 from formats.ids import ChunkId
-from formats.keyed.catalog import (
-    FILE,
-    ROW_CHUNKS_MAX,
-    CatalogEntry,
-    PageRow,
-    decode_entries,
-    decode_page,
-    in_parts,
-)
+from formats.keyed.catalog import FILE, FOLDER, ROW_CHUNKS_MAX, CatalogEntry, PageRow, in_parts
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
+from formats.keyed.segments import decode_entries, decode_page
 from formats.tables.index import CATALOG
 from seed.pipeline.catalog_writer import CatalogResult, Cataloguing
 from seed.pipeline.known_chunks import KnownChunks
@@ -31,16 +24,18 @@ def rows(edited: bool, parts: int) -> list[CatalogEntry]:
     count = parts * ROW_CHUNKS_MAX - 7
     chunks = b"".join(number.to_bytes(32, "little") for number in range(1, count + 1))
     small = [
-        CatalogEntry(b"a/%05d" % n, FILE, size=3, content=bytes(16), chunks=b"\xff" * 32) for n in range(400)
+        CatalogEntry(b"a/%05d" % n, FILE, size=3).in_bundle(ChunkId(b"\xff" * 32), 0, bytes(16))
+        for n in range(400)
     ]
     small[7] = small[7]._replace(mode=int(edited))
-    long = CatalogEntry(
-        b"long", FILE, size=1000 * count, chunks=chunks, lengths=struct.pack("<I", 1000) * count
-    )
+    lengths = struct.pack("<I", 1000) * count
+    long = CatalogEntry(b"long", FILE, size=1000 * count).in_whole_chunks(chunks, lengths)
     return [*small, long, CatalogEntry(b"m", FILE), *(CatalogEntry(b"z/%05d" % n, FILE) for n in range(400))]
 
 
-def catalogue(entries: list[tuple[CatalogEntry, Segment | None]], stored: Stored) -> CatalogResult:
+def catalogue(
+    entries: list[tuple[CatalogEntry, Segment | None]], stored: Stored, above: Collection[bytes] = ()
+) -> CatalogResult:
     sealer, known = ChunkSealer(MASTER, 1), KnownChunks()
     known.add_all(stored)
 
@@ -50,7 +45,7 @@ def catalogue(entries: list[tuple[CatalogEntry, Segment | None]], stored: Stored
     made = Cataloguing(MASTER, sealer, known, store, lambda _: None)
     for entry, origin in entries:
         for part in in_parts(entry):
-            made.add(part, origin)
+            made.add(part, origin, above=entry.path in above)
     catalogued = made.finish()
     made.close()
     return catalogued
@@ -79,3 +74,38 @@ def test_what_is_kept_is_what_would_be_written(parts: int, edited: bool, very: b
     kept = {row.segment for row, _ in segments(second, stored)}
     assert second.live == chunks | kept | set(second.pages)
     assert (second.pages == first.pages) == (not edited)
+
+
+ABOVE = (b"home", b"srv", b"srv/www")
+
+
+def two_items(changed: bytes = b"") -> list[CatalogEntry]:
+    """Return the rows of two items below /home and /srv/www, one of which has `changed`."""
+    folders = [
+        CatalogEntry(path, FOLDER, mode=int(path == changed)) for path in (*ABOVE, b"home/a", b"srv/www/b")
+    ]
+    files = [
+        CatalogEntry(b"%b/%04d" % (item, n), FILE) for item in (b"home/a", b"srv/www/b") for n in range(100)
+    ]
+    return sorted((*folders, *files), key=lambda entry: entry.place)
+
+
+def test_folders_above_items_stand_in_segments_of_their_own() -> None:
+    stored: Stored = {}
+    first = catalogue([(entry, None) for entry in two_items()], stored, ABOVE)
+    found = [[entry.path for entry in entries] for _, entries in segments(first, stored)]
+    assert [paths for paths in found if paths[0] in ABOVE] == [[b"home"], [b"srv", b"srv/www"]]
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize("changed", ABOVE)
+def test_a_change_above_an_item_costs_a_small_segment(changed: bytes) -> None:
+    stored: Stored = {}
+    first = catalogue([(entry, None) for entry in two_items()], stored, ABOVE)
+    before = {entry.path: (entry, origin) for entry, origin in of_segments(segments(first, stored))}
+    now = [before[e.path] if e == before[e.path][0] else (e, None) for e in two_items(changed)]
+    old = {*stored}
+    second = catalogue(now, stored, ABOVE)
+    assert [entry for _, found in segments(second, stored) for entry in found] == two_items(changed)
+    assert len({*stored} - old) == 2  # a segment, and the page
+    assert sum(len(stored[chunk]) for chunk in {*stored} - old) < 1000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from formats.ids import content_id
+from formats.ids import ChunkId, content_id
 from formats.keyed.catalog import FILE, LOST, CatalogEntry
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
@@ -26,17 +26,14 @@ def large(size: int, regions: list[tuple[int, bytes]], cut: int) -> CatalogEntry
     data = b"".join(part for _, part in regions)
     parts = [data[at : at + cut] for at in range(0, len(data), cut)]
     extents = b"".join(struct.pack("<QQ", at, len(part)) for at, part in regions)
-    return CatalogEntry(
-        b"file", FILE, size=size, extents=extents if len(data) < size else b"",
-        chunks=b"".join(SEALER.chunk_id(CONTENT, part) for part in parts),
-        lengths=b"".join(struct.pack("<I", len(part)) for part in parts),
-    )  # fmt: skip
+    entry = CatalogEntry(b"file", FILE, size=size, extents=extents if len(data) < size else b"")
+    chunks = b"".join(SEALER.chunk_id(CONTENT, part) for part in parts)
+    return entry.in_whole_chunks(chunks, b"".join(struct.pack("<I", len(part)) for part in parts))
 
 
 def small(data: bytes) -> CatalogEntry:
-    return CatalogEntry(
-        b"file", FILE, size=len(data), chunks=bytes(range(32)), content=content_id(data, SEALER.content_key)
-    )
+    entry = CatalogEntry(b"file", FILE, size=len(data))
+    return entry.in_bundle(ChunkId(bytes(range(32))), 0, content_id(data, SEALER.content_key))
 
 
 def is_held(path: Path, entry: CatalogEntry) -> bool:
@@ -105,6 +102,4 @@ def test_a_file_that_is_one_hole_and_a_file_without_bytes(tmp_path: Path) -> Non
 
 def test_what_was_lost_is_held_by_no_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
-    assert not is_held(
-        tmp_path / "file", CatalogEntry(b"file", FILE, size=3, chunks=bytes(LOST), content=bytes(16))
-    )
+    assert not is_held(tmp_path / "file", CatalogEntry(b"file", FILE, size=3).in_bundle(LOST, 0, bytes(16)))

@@ -14,7 +14,7 @@ if sys.platform != "linux":
 
 assert sys.platform == "linux"
 from formats.keyed.catalog import FILE  # noqa: E402
-from formats.keyed.slots import ChunkingParameters  # noqa: E402
+from formats.keyed.chunking import USUAL  # noqa: E402
 from formats.monitor import Tally  # noqa: E402
 from seed.plan.sampling.sample import Sample  # noqa: E402
 from seed.source.batch import FolderOpener, read_batch, wanted  # noqa: E402
@@ -71,7 +71,7 @@ def read_large(tree: Path) -> None:
 
 def plan(tree: Path) -> None:
     for thorough in (False, True):
-        sample = Sample(ChunkingParameters(), random.Random(1), 1, thorough)
+        sample = Sample(USUAL, random.Random(1), 1, thorough)
         sample.take_in(walk(tree), Tally())
         assert sample.look(Tally()).content.bytes
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.ids import ChunkId, ContentId
-from formats.keyed.catalog import FILE, CatalogEntry, PageRow, encode_entries, encode_page, pages
+from formats.keyed.catalog import FILE, CatalogEntry, PageRow, pages
 from formats.keyed.chunk import ChunkSealer
 from formats.keyed.keys import MasterKey
+from formats.keyed.segments import encode_entries, encode_page
 from formats.layout import archive_name
 from formats.monitor import Tally
 from formats.tables.archive import METADATA_CLASS, ArchiveBuilder
@@ -49,7 +50,7 @@ class World:
     def point(self, *files: tuple[int, int]) -> None:
         """Add a point of files with these contents, each in a bundle."""
         entries = [
-            CatalogEntry(b"%05d" % n, FILE, size=1, content=content(n), chunks=BUNDLES[bundle], offset=n)
+            CatalogEntry(b"%05d" % n, FILE, size=1).in_bundle(BUNDLES[bundle], n, content(n))
             for n, bundle in sorted(files)
         ]
         raw = encode_entries(entries)

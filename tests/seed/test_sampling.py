@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from formats.errors import Interrupted
 from formats.keyed.chunk import ChunkSealer
+from formats.keyed.chunking import USUAL
 from formats.keyed.keys import MasterKey
-from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Tally
 from formats.tables.index import CONTENT
 from seed.plan.estimate import DAY, Estimate, advised, disks_of, plan, preparing, seed_size
@@ -105,7 +105,7 @@ def test_files_of_one_length_cannot_fill_the_memory(tmp_path: Path) -> None:
 
 
 def sampled_from(folder: Path, seed: int = 1, *, thorough: bool = False) -> SampleResult:
-    sample, monitor = Sample(ChunkingParameters(), random.Random(seed), 3, thorough), Tally()
+    sample, monitor = Sample(USUAL, random.Random(seed), 3, thorough), Tally()
     sample.take_in(Walk([os.fsencode(folder)], SourceRules(), monitor), monitor)
     return sample.look(monitor)
 
@@ -148,7 +148,7 @@ def test_what_large_files_have_in_common_is_counted(tmp_path: Path) -> None:
     found = sampled_from(tmp_path)
     assert found.through
     assert found.content.duplicate.error == 0
-    longest = 2 * ChunkingParameters().max_size  # where they begin and cease to be alike, chunks differ
+    longest = 2 * USUAL.max_size  # where they begin and cease to be alike, chunks differ
     assert unique <= found.content.unique <= unique + longest
     assert found.content.stored.of == pytest.approx(1.0, abs=0.001)
     assert found.content.seconds > 0
@@ -171,7 +171,7 @@ def test_large_files_are_read_through_if_that_is_little_or_wished(
 
 def test_a_large_file_that_cannot_be_read_is_told_and_not_counted(tmp_path: Path) -> None:
     two_images(tmp_path)
-    sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3), Tally()
+    sample, monitor = Sample(USUAL, random.Random(1), 3), Tally()
     sample.take_in(Walk([os.fsencode(tmp_path)], SourceRules(), monitor), monitor)
     (tmp_path / "second").unlink()
     found = sample.look(monitor)
@@ -198,7 +198,7 @@ def test_a_walk_that_is_stopped_reads_no_further(tmp_path: Path) -> None:
         def stopping(self) -> bool:
             return self.done > 4 * MIB
 
-    sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3, thorough=True), Stopped()
+    sample, monitor = Sample(USUAL, random.Random(1), 3, thorough=True), Stopped()
     with pytest.raises(Interrupted):
         sample.take_in(Walk([os.fsencode(tmp_path)], SourceRules(), monitor), monitor)
     assert monitor.done < 10 * MIB
@@ -256,7 +256,7 @@ def test_of_very_many_tiny_files_few_are_opened(tmp_path: Path, monkeypatch: pyt
     for number in range(3000):
         (tmp_path / f"{number:04}").write_bytes(b"%d" % number * 3)
     monkeypatch.setattr("seed.plan.sampling.sample.OPENED_MAX", 5000)
-    sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3), Tally()
+    sample, monitor = Sample(USUAL, random.Random(1), 3), Tally()
     sample.take_in(Walk([os.fsencode(tmp_path)], SourceRules(), monitor), monitor)
     assert max(len(place.paths) for place in sample._places.values()) <= PLACE_FILES
     assert sample.look(monitor).population.files == 3000
@@ -274,7 +274,7 @@ def test_nothing_comes_to_nothing(tmp_path: Path) -> None:
 
 def test_a_file_that_goes_meanwhile_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a" * 1000)
-    sample, monitor = Sample(ChunkingParameters(), random.Random(1), 3), Tally()
+    sample, monitor = Sample(USUAL, random.Random(1), 3), Tally()
     sample.take_in(Walk([os.fsencode(tmp_path)], SourceRules(), monitor), monitor)
     (tmp_path / "a").unlink()
     assert sample.look(monitor).content.stored == Share(1.0)

@@ -31,7 +31,7 @@ def test_it_counts_as_a_loop_does(disks: int, files: list[int], seed: int) -> No
     spread, whole, counted = Spread(), 0, 0
     for number, count in enumerate(files):
         own = noise.choices(chunks, k=count)
-        entry = CatalogEntry(b"%d" % number, FILE, chunks=b"".join(own), lengths=b"\1\0\0\0" * count)
+        entry = CatalogEntry(b"%d" % number, FILE).in_whole_chunks(b"".join(own), b"\1\0\0\0" * count)
         spread.add(list(in_parts(entry)))
         if own:
             counted += 1
@@ -43,7 +43,7 @@ def test_it_counts_as_a_loop_does(disks: int, files: list[int], seed: int) -> No
 def test_a_file_of_several_rows_is_one_file() -> None:
     chunks = [ChunkId(random.Random(n).randbytes(32)) for n in range(5000)]
     spread = Spread()
-    entry = CatalogEntry(b"long", FILE, chunks=b"".join(chunks), lengths=b"\1\0\0\0" * 5000)
+    entry = CatalogEntry(b"long", FILE).in_whole_chunks(b"".join(chunks), b"\1\0\0\0" * 5000)
     spread.add(list(in_parts(entry)))
     assert spread.whole({1: [section(chunks[:4999])], 2: [section(chunks[4999:])]}) == 0.0
     assert spread.whole({1: [section(chunks)]}) == 1.0

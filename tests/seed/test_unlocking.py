@@ -15,7 +15,6 @@ from formats.ids import HexDigest, MachineId, VaultId, fingerprint, hex_digest, 
 from formats.keyed.keys import MasterKey
 from formats.keyed.slots import (
     DEFAULT_COST,
-    ChunkingParameters,
     KdfCost,
     Slot,
     make_slot,
@@ -35,7 +34,7 @@ DEAREST = KdfCost(memory_kib=256 << 10, time=4, lanes=1)
 
 def slot(passphrase: str = PASSPHRASE, master: MasterKey = MASTER, cost: KdfCost = LOW_COST) -> Slot:
     """Return a slot that claims a cost above the least, so that no test derives it."""
-    return replace(make_slot(passphrase, master, ChunkingParameters(), LOW_COST), cost=cost)
+    return replace(make_slot(passphrase, master, LOW_COST), cost=cost)
 
 
 def put(store: MemoryStore, machine: MachineId, number: int, *slots: Slot) -> None:

@@ -19,7 +19,7 @@ from formats.store.foreign import EMPTY, FILE, Strangers
 
 MACHINE = "5a" * 16
 LABEL = "label"
-MANIFEST = f"manifests/{MACHINE}/0000000001-{'ab' * 16}"
+MANIFEST = f"manifests/{MACHINE}/0000000001-{'ab' * 32}"
 DATA = bytes(range(256)) * 9
 ARCHIVE = archive_name(digest(DATA))
 WRITERS = 8
@@ -48,8 +48,8 @@ BAD_NAMES = [
     "archives/cd/" + "ab" * 32,
     "archives/ab/" + "ab" * 31,
     "disks/abc",
-    f"manifests/{MACHINE}/0000000001-{'ab' * 32}",
-    f"manifests/{MACHINE}/1-{'ab' * 16}",
+    f"manifests/{MACHINE}/0000000001-{'ab' * 16}",
+    f"manifests/{MACHINE}/1-{'ab' * 32}",
     f"{MANIFEST}/x",
     "label/x",
 ]
@@ -65,7 +65,7 @@ FOREIGN_NAMES = [
     "archives/ee/cd/" + "ee" * 32,
     "disks/abc",
     f"{MANIFEST}0",
-    f"manifests/{MACHINE[1:]}/0000000001-{'ab' * 16}",
+    f"manifests/{MACHINE[1:]}/0000000001-{'ab' * 32}",
     "tmp/0123456789abcdef",
 ]
 
@@ -269,13 +269,13 @@ class StoreContract(ABC):
             f"shipments/{MACHINE}-10",
             f"shipments/{MACHINE}-2",
         ]
-        names = [f"{disk}/0000000001-{'ab' * 16}" for disk in disks] + [LABEL, ARCHIVE, MANIFEST]
+        names = [f"{disk}/0000000001-{'ab' * 32}" for disk in disks] + [LABEL, ARCHIVE, MANIFEST]
         for name in names:
             store.put_new(name, name.encode())
         assert list(store.list("")) == sorted((name, len(name)) for name in names)
 
     def test_a_listing_keeps_to_its_folder(self, store: Store) -> None:
-        inside = [f"manifests/{MACHINE}/{n:010d}-{'cd' * 16}" for n in range(3)]
+        inside = [f"manifests/{MACHINE}/{n:010d}-{'cd' * 32}" for n in range(3)]
         for name in [
             *inside,
             inside[0].replace(MACHINE, f"{MACHINE[:-1]}0"),

@@ -15,7 +15,7 @@ from formats.store.local import LocalStore, SystemRoot
 if sys.platform == "win32":
     pytest.skip("the folders of Windows are another module's", allow_module_level=True)
 
-NAMES = ("label", "sets/" + "1" * 32 + "/0000000001-" + "2" * 32)
+NAMES = ("label", "sets/" + "1" * 32 + "/0000000001-" + "2" * 64)
 OURS = b"the object"
 
 

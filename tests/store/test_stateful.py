@@ -20,8 +20,8 @@ DATAS = st.sampled_from([b"a", b"b", b"ab", bytes(5000)])
 NAMES = st.sampled_from(
     [
         "label",
-        *(f"shipments/{disk}/0000000001-{ID}" for disk in (ID, f"{ID}-1", f"{ID}-10")),
-        f"slots/{ID}/0000000007-{ID}",
+        *(f"shipments/{disk}/0000000001-{ID}{ID}" for disk in (ID, f"{ID}-1", f"{ID}-10")),
+        f"slots/{ID}/0000000007-{ID}{ID}",
         "jobs/a",
         "not ours",
         archive_name(digest(b"a")),

@@ -1,7 +1,7 @@
 """Vectors that only the key opens: ids, sealed chunks, catalog segments and pages.
 
-A zstd frame and a Parquet file carry their writer's version, so those here were written once. They must open to the
-same bytes and rows for ever; a newer library need not write them so.
+A zstd frame carries its writer's version, so the one here was written once. It must open to
+the same bytes for ever; a newer library need not write it so.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,12 @@ from formats.keyed.catalog import (
     CatalogEntry,
     PageRow,
     SegmentCutter,
-    encode_entries,
-    encode_page,
 )
 from formats.keyed.chunk import INNER, ZSTD, ChunkSealer
+from formats.keyed.segments import encode_entries, encode_page
 from formats.tables.index import CATALOG, CONTENT
 from formats.untrusted import Json
-from tests.vectors.generate import DATA, readable, vector
+from tests.vectors.generate import readable, vector
 from tests.vectors.keyed import MASTER
 from tests.vectors.tables import drawn
 
@@ -56,16 +55,19 @@ def entry(path: bytes, kind: int, **rest: object) -> CatalogEntry:
     return CatalogEntry(path, kind, **columns)  # type: ignore[arg-type]
 
 
+BUNDLE, CONTENT_OF = ChunkId(chunks("bundle")), drawn("content", 16)
+
+
 # Every kind of entry and every way that content can lie, in the order of the walk: `a` before `a/b` before `a-b`.
 ENTRIES: Sequence[CatalogEntry] = (
     entry(b"a", FOLDER, mode=0o1777, links=3),
-    entry(b"a/b", FILE, size=11, chunks=chunks("bundle"), offset=4096, content=drawn("content", 16)),
-    entry(b"a/b/c", FILE, size=11, chunks=chunks("bundle"), content=drawn("content", 16), links=2),
+    entry(b"a/b", FILE, size=11).in_bundle(BUNDLE, 4096, CONTENT_OF),
+    entry(b"a/b/c", FILE, size=11, links=2).in_bundle(BUNDLE, 0, CONTENT_OF),
     entry(b"a-b", FILE, size=0),
     entry(b"empty hole", FILE, size=1 << 40),
-    entry(b"holes", FILE, size=1 << 33, extents=regions((4096, 8), (1 << 32, 3)), chunks=chunks("h"), lengths=lengths(11)),
-    entry(b"large", FILE, size=7 << 20, chunks=chunks("x", "y"), lengths=lengths(4 << 20, 3 << 20)),
-    CatalogEntry(b"large", FILE, part=1, chunks=chunks("z"), lengths=lengths(1)),
+    entry(b"holes", FILE, size=1 << 33, extents=regions((4096, 8), (1 << 32, 3))).in_whole_chunks(chunks("h"), lengths(11)),
+    entry(b"large", FILE, size=7 << 20).in_whole_chunks(chunks("x", "y"), lengths(4 << 20, 3 << 20)),
+    CatalogEntry(b"large", FILE, part=1).in_whole_chunks(chunks("z"), lengths(1)),
     entry(b"long ago", FILE, mtime=-(1 << 40), mtime_ns=999_999_999, uid=(1 << 32) - 2, inode=(1 << 64) - 1),
     entry(b"pipe", FIFO),
     entry(b"socket", SOCKET),
@@ -122,16 +124,11 @@ def cuts() -> bytes:
 
 @vector("segment.bin")
 def segment() -> bytes:
-    """Return the entries above, written once."""
-    return frozen("segment.bin") or encode_entries(ENTRIES)
+    """Return the entries above."""
+    return encode_entries(ENTRIES)
 
 
 @vector("page.bin")
 def page() -> bytes:
-    """Return the page above, written once."""
-    return frozen("page.bin") or encode_page(PAGE)
-
-
-def frozen(name: str) -> bytes:
-    """Return the bytes written before, or none if the file was removed, so that it is written anew."""
-    return (DATA / name).read_bytes() if (DATA / name).exists() else b""
+    """Return the page above."""
+    return encode_page(PAGE)

@@ -1,13 +1,10 @@
 """Vectors of signed documents: one of each kind in its envelope, a sealed root, and a credential file.
 
-Ed25519 signs alike every time. A P-256 signature and the random numbers of X.509 cannot be made again. So the two
-certificates and one signature below were made once, and are checked like everything else.
+Ed25519 signs alike every time.
 """
 
-from base64 import b64decode
 from dataclasses import replace
 
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from formats import layout
@@ -16,27 +13,27 @@ from formats.documents.codec import Document
 from formats.documents.custody import Custody
 from formats.documents.damage import ArchiveRow, Replaced, Replacement, Wants
 from formats.documents.disk import Abandonment, Inventory, Label, ListedObject, SetDisk, SetDocument, Verified
-from formats.documents.envelope import Envelope, PrivateKey, Signature, raw_public
+from formats.documents.envelope import raw_public
 from formats.documents.job import ImportJob, JobDisk, Receipt, Validation
 from formats.documents.manifest import Manifest, Totals
 from formats.documents.register import Register, RegisterEntry
 from formats.documents.retention import Condemned, Policy, Sweep, Term, Terms
 from formats.documents.vault import Credential, Descriptor, Membership, Request, Slots
 from formats.ids import HexDigest, PointId, SetId, VaultId, digest, hex_digest, machine_id
+from formats.keyed import chunking
 from formats.keyed.keys import MasterKey
 from formats.keyed.root import PointRoot, clear_digest, seal_root
-from formats.keyed.slots import ChunkingParameters, make_slot, slot_to_json
+from formats.keyed.slots import make_slot, slot_to_json
 from formats.rules.retention import USUAL
 from formats.tables import needs
-from formats.untrusted import Json, encode_json
+from formats.untrusted import Json
 from tests.vectors.generate import readable, vector
 from tests.vectors.keyed import LOW_COST, MASTER, PASSPHRASE
 from tests.vectors.tables import drawn, holding, holdings, need
 
 MACHINE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 AUTHORITY_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
-CERTIFICATE_KEY = ec.derive_private_key(0x5EED0001, ec.SECP256R1())
-LEAF_KEY = ec.derive_private_key(0x5EED0002, ec.SECP256R1())
+CREDENTIAL_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
 
 PUBLIC_KEY = raw_public(MACHINE_KEY)
 AUTHORITY = raw_public(AUTHORITY_KEY)
@@ -47,30 +44,6 @@ DISK = "d1" * 16
 POINT = PointId("90" * 16)
 KEY_ID = MASTER.key_id.hex()
 NOW = 1_740_832_200
-
-# The authority's certificate and that of credential 7, of `CERTIFICATE_KEY` and `LEAF_KEY`.
-CERTIFICATE = b64decode(
-    "MIIBtzCCAVygAwIBAgIUb0Go98Usjvs8bPJ91Zc5An4sBRQwCgYIKoZIzj0EAwIwJzEQMA4GA1UECgwHb2Zmc2VlZDETMBEGA1UE"
-    "AwwKbm9ydGgtaGFsbDAeFw0yNTAzMDExMjIwMDBaFw00NTAyMjQxMjMwMDBaMCcxEDAOBgNVBAoMB29mZnNlZWQxEzARBgNVBAMM"
-    "Cm5vcnRoLWhhbGwwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAT70Opb2WuFhvCWtDwHU3SOmupJPOdeouGoa1cqFdOqOjyWNxo6"
-    "P1uR3c+xj/zI6RZSy9+g7ETZZugLrGvKDOjyo2YwZDAdBgNVHQ4EFgQUbE2nEUZZTboeUz7LlVV0CsqZRTMwHwYDVR0jBBgwFoAU"
-    "bE2nEUZZTboeUz7LlVV0CsqZRTMwEgYDVR0TAQH/BAgwBgEB/wIBADAOBgNVHQ8BAf8EBAMCAQYwCgYIKoZIzj0EAwIDSQAwRgIh"
-    "AMDuGyoDaERnqW4Mt5wUuogX1roXsv0K0bbM+1fzr/QUAiEAmEG78VLfFBxuHKWzMbW1euEHFA3SKInQLI8/zH6N3KQ="
-)
-LEAF = b64decode(
-    "MIICCzCCAbGgAwIBAgIUEUcBaY345B11SGREqeK3FkzULzswCgYIKoZIzj0EAwIwJzEQMA4GA1UECgwHb2Zmc2VlZDETMBEGA1UE"
-    "AwwKbm9ydGgtaGFsbDAeFw0yNTAzMDExMjIwMDBaFw0yNTAzMDMxMjMwMDBaMB8xHTAbBgNVBAMMFG9mZnNlZWQgY3JlZGVudGlh"
-    "bCA3MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8DFQe1IxVh+xBdI/HYFu4ZBx/XbdT130JFO1uy54CANAfN4LSnkqmvMm0Rrk"
-    "XHpTVI9uYDSoXNhVX3Krn5A77qOBwjCBvzAdBgNVHQ4EFgQUFBWnD5kw3bscm2+LlcEGCyG7fIowHwYDVR0jBBgwFoAUbE2nEUZZ"
-    "TboeUz7LlVV0CsqZRTMwDAYDVR0TAQH/BAIwADAOBgNVHQ8BAf8EBAMCB4AwEwYDVR0lBAwwCgYIKwYBBQUHAwIwSgYDVR0RBEMw"
-    "QYY/dXJuOm9mZnNlZWQ6dmF1bHQ6MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY6Y3JlZGVudGlhbDo3MAoGCCqGSM49"
-    "BAMCA0gAMEUCIQC68AyWtiv8hzALREV5xKFqfCbEhkeAFd94qdOMjfEI9AIgLz8OKiOomwRq3uwDiLHLFyc7mIz/Y5F6ezDS7aYi"
-    "dc0="
-)
-# The signature of `LEAF_KEY` over the request below.
-LEAF_SIGNATURE = b64decode(
-    "MEYCIQD24yu9TF/aPjzzBNl+9J9s7ijPGIjnKLflYLOttKB10gIhAIksGOv5Mr3Nppmw42GZM42SN3eM95JA3VOecgYFvzFV"
-)
 
 LABEL = Label(
     vault=VAULT,
@@ -102,15 +75,10 @@ MANIFEST = Manifest(
 
 def root_of(manifest: Manifest) -> PointRoot:
     return PointRoot(
-        point=manifest.point,
-        revision=manifest.revision,
-        machine=manifest.machine,
         public_key=PUBLIC_KEY.hex(),
         authority=AUTHORITY.hex(),
-        sequence=manifest.sequence,
-        created=manifest.created,
-        previous=manifest.previous,
         clear=clear_digest(manifest),
+        chunking=chunking.USUAL,
         pages=(drawn("page", 32).hex(),),
     )
 
@@ -121,27 +89,26 @@ def with_root(manifest: Manifest, root: PointRoot | None = None, master: MasterK
     return replace(manifest, root=sealed)
 
 
-REQUEST = Request(
-    vault=VAULT,
-    serial=7,
-    leaf=LEAF,
-    name="files.example",
-    public_key=PUBLIC_KEY.hex(),
-    key_id=KEY_ID,
-    proof_key=raw_public(MASTER.proof).hex(),
-    nonce="4e" * 16,
-    created=NOW,
-)
 CREDENTIAL = Credential(
     number=7,
     vault=VAULT,
     name="north-hall",
     address="/srv/vault",
     authority=AUTHORITY.hex(),
-    certificate=CERTIFICATE,
-    leaf=LEAF,
+    public_key=raw_public(CREDENTIAL_KEY).hex(),
+    machines=1,
     issued=NOW,
     expires=NOW + 48 * 3600,
+)
+REQUEST = Request(
+    vault=VAULT,
+    credential=envelope.sign(CREDENTIAL, AUTHORITY_KEY),
+    name="files.example",
+    public_key=PUBLIC_KEY.hex(),
+    key_id=KEY_ID,
+    proof_key=raw_public(MASTER.proof).hex(),
+    nonce="4e" * 16,
+    created=NOW,
 )
 
 
@@ -186,7 +153,7 @@ def samples() -> dict[str, Document]:
     manifest = with_root(MANIFEST)
     request = envelope.sign(REQUEST, MACHINE_KEY)
     closing = envelope.sign(inventory(), MACHINE_KEY)
-    slot = make_slot(PASSPHRASE, MASTER, ChunkingParameters(), LOW_COST, salt=bytes(16), nonce=bytes(24))
+    slot = make_slot(PASSPHRASE, MASTER, LOW_COST, salt=bytes(16), nonce=bytes(24))
     disk = JobDisk(machine=MACHINE, set=SET, number=1, generation=1, inventory=hex_digest(closing))
     rows = [ArchiveRow.of(holding(number)) for number in (6, 7)]
     found: list[Document] = [
@@ -221,7 +188,6 @@ def samples() -> dict[str, Document]:
             created=NOW - 100,
             address="/srv/vault",
             authority=AUTHORITY.hex(),
-            certificate=CERTIFICATE,
         ),
         CREDENTIAL,
         Membership(
@@ -367,25 +333,14 @@ BY_AUTHORITY = {
 }
 
 
-def signer(kind: str) -> PrivateKey:
+def signer(kind: str) -> Ed25519PrivateKey:
     return AUTHORITY_KEY if kind in BY_AUTHORITY else MACHINE_KEY
 
 
 def signed(document: Document) -> bytes:
-    """Return the envelope of a sample.
-
-    A request also carries the frozen signature of the credential, and the signature of the proof.
-    """
-    data = envelope.sign(document, signer(document.kind))
-    if document is not REQUEST:
-        return data
-    once = envelope.read(data, "request").envelope
-    key = Signature(keyid=envelope.key_name(raw_public(LEAF_KEY)), sig=LEAF_SIGNATURE)
-    (proof,) = envelope.read(envelope.sign(document, MASTER.proof), "request").envelope.signatures
-    thrice = Envelope(
-        payload=once.payload, payloadType=once.payloadType, signatures=(*once.signatures, key, proof)
-    )
-    return encode_json(thrice.to_json())
+    """Return the envelope of a sample. Three keys sign a request."""
+    further = (CREDENTIAL_KEY, MASTER.proof) if document is REQUEST else ()
+    return envelope.sign(document, signer(document.kind), *further)
 
 
 @vector("documents.json")
@@ -396,7 +351,7 @@ def documents() -> bytes:
         data = signed(document)
         keys: list[Json] = [raw_public(signer(kind)).hex()]
         if kind == "registration-request":
-            keys += [raw_public(LEAF_KEY).hex(), raw_public(MASTER.proof).hex()]
+            keys += [raw_public(CREDENTIAL_KEY).hex(), raw_public(MASTER.proof).hex()]
         listed[kind] = {
             "document": document.to_json(),
             "envelope": data.decode(),
@@ -423,4 +378,4 @@ def root() -> bytes:
 @vector("credential-file.json")
 def credential_file_() -> bytes:
     """Return the exact bytes of a credential file."""
-    return credential_file.write(signed(CREDENTIAL), LEAF_KEY)
+    return credential_file.write(signed(CREDENTIAL), CREDENTIAL_KEY)

@@ -1,10 +1,8 @@
 """Vectors of keys, sealing and key slots."""
 
-from dataclasses import asdict
-
 from formats.keyed.aead import Xaes256Gcm
 from formats.keyed.keys import PURPOSES, MasterKey
-from formats.keyed.slots import ChunkingParameters, KdfCost, make_slot, slot_to_json
+from formats.keyed.slots import KdfCost, make_slot, slot_to_json
 from formats.untrusted import Json
 from tests.vectors.generate import readable, vector
 
@@ -21,7 +19,6 @@ def keys() -> bytes:
         "chunk-id/catalog": MASTER.chunk_id_catalog,
         "content-id": MASTER.content_id,
         "seal": MASTER.seal,
-        "commit": MASTER.commit,
         "proof": MASTER.proof.private_bytes_raw(),
     }
     listed: dict[str, Json] = {purpose: key.hex() for purpose, key in sub_keys.items()}
@@ -57,22 +54,11 @@ def xaes() -> bytes:
 @vector("slot.json")
 def slot() -> bytes:
     """Return one key slot, at the lowest cost a reader accepts."""
-    parameters = ChunkingParameters(
-        min_size=64 << 10,
-        mean_size=512 << 10,
-        max_size=2 << 20,
-        bundle_size=2 << 20,
-        small_file_max=128 << 10,
-    )
-    made = make_slot(
-        PASSPHRASE, MASTER, parameters, LOW_COST, salt=bytes(range(16)), nonce=bytes(range(100, 124))
-    )
-    chunking: dict[str, Json] = {**asdict(parameters)}
+    made = make_slot(PASSPHRASE, MASTER, LOW_COST, salt=bytes(range(16)), nonce=bytes(range(100, 124)))
     return readable(
         {
             "passphrase": PASSPHRASE,
             "master": MASTER.raw.hex(),
-            "chunking": chunking,
             "slot": slot_to_json(made),
         }
     )

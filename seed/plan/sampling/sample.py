@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from formats.errors import Interrupted
 from formats.keyed.catalog import FILE, CatalogEntry
 from formats.keyed.chunk import ChunkSealer
+from formats.keyed.chunking import ChunkingParameters
 from formats.keyed.keys import MasterKey
-from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Finding, Monitor
 from formats.store.clock import SYSTEM, Clock
 from formats.tables.index import CONTENT

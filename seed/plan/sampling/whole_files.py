@@ -7,8 +7,8 @@ import time
 from formats.errors import Interrupted
 from formats.ids import ChunkId
 from formats.keyed.chunk import ChunkSealer
+from formats.keyed.chunking import ChunkingParameters
 from formats.keyed.keys import MasterKey
-from formats.keyed.slots import ChunkingParameters
 from formats.monitor import Monitor
 from formats.tables.index import CONTENT
 from seed.pipeline.chunking import Cutter

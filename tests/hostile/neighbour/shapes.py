@@ -148,7 +148,7 @@ class Shapes:
         return names[0].split("/")[2].partition("-")[0] if names else NOBODY
 
     def _name(self, row: Row, ids: dict[str, str], number: int, digest: str) -> str:
-        name = row.below.replace("<dd>/<digest>", f"{digest[:2]}/{digest}").replace("<digest>", digest[:32])
+        name = row.below.replace("<dd>/<digest>", f"{digest[:2]}/{digest}").replace("<digest>", digest)
         for part, made in ids.items():
             name = name.replace(f"<{part}>", made)
         name = name.replace("<disk>", "1")
