@@ -157,8 +157,7 @@ class Segment:
 
     def chunk_ids(self) -> list[ChunkId]:
         """Return the chunks, in the order of their first use."""
-        data = bytes(self.chunks)
-        return [ChunkId(data[at : at + ID_SIZE]) for at in range(0, len(data), ID_SIZE)]
+        return _ids(self.chunks)
 
 
 def encode_entries(entries: Sequence[CatalogEntry]) -> bytes:
@@ -229,15 +228,20 @@ def decode_page(raw: bytes, where: str) -> list[PageRow]:
     tables = Columns(raw, PAGE_HEAD.size, where)
     columns = tables.table(PAGE_COLUMNS, count)
     tables.end()
-    ids = bytes(columns["segment"])
-    segments = [ChunkId(ids[at : at + ID_SIZE]) for at in range(0, len(ids), ID_SIZE)]
-    rows = [*map(PageRow, segments, columns["rows"].tolist(), columns["first"], columns["last"])]
+    rows = [
+        *map(PageRow, _ids(columns["segment"]), columns["rows"].tolist(), columns["first"], columns["last"])
+    ]
     before: bytes | None = None
     for row in rows:
         if (before is not None and sort_key(row.first) < before) or sort_key(row.last) < sort_key(row.first):
             refuse("CAT-6", "segments are not in order", where)
         before = sort_key(row.last)
     return rows
+
+
+def _ids(joined: bytes | memoryview) -> list[ChunkId]:
+    data = bytes(joined)
+    return [ChunkId(data[at : at + ID_SIZE]) for at in range(0, len(data), ID_SIZE)]
 
 
 def _texts(column: Sequence[bytes], where: str) -> list[str]:

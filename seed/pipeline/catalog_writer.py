@@ -270,7 +270,7 @@ class Cataloguing:
     def _is_whole(self, origin: Origin) -> bool:
         """Return whether the rows at hand are all the rows of their segment.
 
-        The bytes are not compared, because they carry the version of the encoder.
+        Equal rows have equal bytes, so nothing is encoded to compare.
         """
         if origin is None or origin.row.segment not in self._known:  # its archive is lost
             return False
